@@ -1,0 +1,59 @@
+"""The errors landscape raises. Each message says what was wrong with which value, what was expected, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+
+class LandscapeError(Exception):
+    """Base of every error of this package."""
+
+
+class UsageError(LandscapeError, ValueError):
+    """An argument is outside what the function accepts."""
+
+
+class ObjectiveError(LandscapeError):
+    """Model, loss and data do not form a well-posed objective."""
+
+
+class CheckpointError(LandscapeError):
+    """A checkpoint file or folder cannot be used."""
+
+
+class ResultsError(LandscapeError):
+    """A results file cannot be used."""
+
+
+class NotConverged(LandscapeError):
+    """An iteration ended before its residuals were small enough.
+
+    Attributes
+    ----------
+    partial : Record
+        What was computed until then, with the true residuals reached.
+    """
+
+    def __init__(self, message: str, partial: Any) -> None:
+        super().__init__(message)
+        self.partial = partial
+
+
+def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
+    """Refuse a value outside a fixed set of choices, naming the set."""
+    allowed = list(choices)
+    if value not in allowed:
+        raise UsageError(f"{name}={value!r} is not one of {', '.join(repr(c) for c in allowed)}")
+
+
+def check_positive(name: str, value: int) -> None:
+    """Refuse a count below one."""
+    if int(value) != value or value < 1:
+        raise UsageError(f"{name}={value!r} must be a whole number of at least 1")
+
+
+def check_seed(seed: object) -> None:
+    """Refuse a missing seed: a number that cannot be drawn again is not a result."""
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise UsageError(f"seed={seed!r} is not an integer; results store their seed so that they can be computed again")

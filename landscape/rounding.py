@@ -1,0 +1,59 @@
+"""Print a number to the precision that its error supports."""
+
+from __future__ import annotations
+
+import math
+
+
+def format_value(value: float | None, *, digits: int = 4) -> str:
+    """Print a number that has no error of its own.
+
+    >>> format_value(0.000123456), format_value(41.0), format_value(None), format_value(float("nan"))
+    ('1.235e-4', '41', '—', 'not a number')
+    """
+    if value is None:
+        return "—"
+    if math.isnan(value):
+        return "not a number"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return _tidy(f"{value:.{digits}g}")
+
+
+def format_measured(value: float | None, error: float | None) -> str:
+    """Print ``value ± error`` with two digits of the error, and no digit of the value beyond them.
+
+    An unknown error leaves four digits; an error of zero leaves the value as it is.
+
+    >>> format_measured(3.6412, 0.2345), format_measured(104321.0, 2100.0), format_measured(4.5, 0.0)
+    ('3.64 ± 0.23', '104300 ± 2100', '4.5')
+    >>> format_measured(1.2345e-6, 4.1e-8), format_measured(2.0, None)
+    ('(1.234 ± 0.041)e-6', '2')
+    """
+    if value is None or not math.isfinite(value) or error is None or math.isnan(error):
+        return format_value(value)
+    if error == 0 or abs(error) < 1e-13 * abs(value):
+        return format_value(value, digits=12)
+    if math.isinf(error):
+        return f"{format_value(value)} ± ∞"
+    scale = max(abs(value), abs(error))
+    exponent = math.floor(math.log10(scale))
+    if -4 <= exponent < 7:
+        return " ± ".join(_to_error(x, error) for x in (value, error))
+    power = 10.0**exponent
+    inner = " ± ".join(_to_error(x / power, error / power) for x in (value, error))
+    return f"({inner})e{exponent}"
+
+
+def _to_error(x: float, error: float) -> str:
+    """Round x where the second digit of the error stands."""
+    place = 1 - math.floor(math.log10(abs(error)))
+    if place > 12:
+        return f"{x:.12g}"
+    return f"{round(x, place):.{max(place, 0)}f}"
+
+
+def _tidy(text: str) -> str:
+    """``1e-05`` → ``1e-5``."""
+    mantissa, mark, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if mark else text
