@@ -56,4 +56,4 @@ def check_positive(name: str, value: int) -> None:
 def check_seed(seed: object) -> None:
     """Refuse a missing seed: a number that cannot be drawn again is not a result."""
     if not isinstance(seed, int) or isinstance(seed, bool):
-        raise UsageError(f"seed={seed!r} is not an integer; results store their seed so that they can be computed again")
+        raise UsageError(f"seed={seed!r} is not an integer; results store their seed, to be repeatable")

@@ -8,8 +8,8 @@ import math
 def format_value(value: float | None, *, digits: int = 4) -> str:
     """Print a number that has no error of its own.
 
-    >>> format_value(0.000123456), format_value(41.0), format_value(None), format_value(float("nan"))
-    ('1.235e-4', '41', '—', 'not a number')
+    >>> format_value(0.0000123456), format_value(41.0), format_value(None), format_value(float("nan"))
+    ('1.235e-5', '41', '—', 'not a number')
     """
     if value is None:
         return "—"
@@ -28,7 +28,7 @@ def format_measured(value: float | None, error: float | None) -> str:
     >>> format_measured(3.6412, 0.2345), format_measured(104321.0, 2100.0), format_measured(4.5, 0.0)
     ('3.64 ± 0.23', '104300 ± 2100', '4.5')
     >>> format_measured(1.2345e-6, 4.1e-8), format_measured(2.0, None)
-    ('(1.234 ± 0.041)e-6', '2')
+    ('(1.235 ± 0.041)e-6', '2')
     """
     if value is None or not math.isfinite(value) or error is None or math.isnan(error):
         return format_value(value)

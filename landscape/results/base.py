@@ -1,0 +1,102 @@
+"""What every result is: a frozen record that prints well, and a number with its error."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import special
+
+from landscape.errors import UsageError
+from landscape.rounding import format_measured, format_value
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Record:
+    """Base of all results: prints as a person would write it, in a terminal and in a notebook."""
+
+    def _lines(self) -> list[tuple[str, str]]:
+        """(label, text) pairs; the first is the headline."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it prints")
+
+    def __str__(self) -> str:
+        lines = self._lines()
+        width = max(len(label) for label, _ in lines)
+        return "\n".join(f"{label:<{width}}  {text}".strip() for label, text in lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(label)}</th>"
+            f"<td style='text-align:left'>{html.escape(text)}</td></tr>"
+            for label, text in self._lines()
+        )
+        return f"<table><caption>{type(self).__name__}</caption>{cells}</table>"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Estimate(Record):
+    """A number with its error.
+
+    Attributes
+    ----------
+    value : float
+    sem : float or None
+        Standard error of the mean over probes, where the estimate is random.
+    bound : float or None
+        A deterministic bound: the truth lies within ``value ± bound``.
+    samples : (R,) array
+        One value per probe; empty where the estimate is not random.
+    num_matvecs, seed, method
+        Cost, seed (-1 where nothing is random) and how it was computed.
+    """
+
+    value: float
+    sem: float | None = None
+    bound: float | None = None
+    samples: Array = field(default_factory=lambda: np.empty(0))
+    num_matvecs: int = 0
+    seed: int = -1
+    method: str = ""
+
+    @property
+    def error(self) -> float | None:
+        """What is printed behind ``±``: the bound where there is one, else one standard error."""
+        return self.bound if self.bound is not None else self.sem
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Interval that covers the truth with probability ``level``; always, where the error is a bound.
+
+        For a mean over probes: Student's t with R − 1 degrees of freedom.
+
+        Raises
+        ------
+        UsageError
+            If ``level`` is not between 0 and 1, or the estimate has no error.
+        """
+        if not 0 < level < 1:
+            raise UsageError(f"level={level!r} must lie between 0 and 1")
+        if self.bound is not None:
+            return self.value - self.bound, self.value + self.bound
+        if self.sem is None:
+            raise UsageError(f"this estimate ({self.method}) has no error, so no interval; one probe is not enough")
+        half = float(special.stdtrit(max(self.samples.size - 1, 1), 0.5 + level / 2)) * self.sem
+        return self.value - half, self.value + half
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __str__(self) -> str:
+        return format_measured(self.value, self.error)
+
+    __repr__ = __str__
+
+    def _lines(self) -> list[tuple[str, str]]:
+        lines = [("value", str(self)), ("method", self.method), ("matvecs", str(self.num_matvecs))]
+        if self.sem is not None and self.bound is None:
+            lines.insert(1, ("95 % interval", " … ".join(format_value(x) for x in self.interval())))
+        return lines

@@ -1,0 +1,168 @@
+"""Results about the loss around a point. ``M`` points of a line, ``X`` and ``Y`` points of a plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from landscape.errors import UsageError
+from landscape.results.base import Array, Record
+from landscape.rounding import format_measured, format_value
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PointValue(Record):
+    """Loss, ``‖∇L‖`` and ``‖θ‖`` at one point; exact up to rounding."""
+
+    loss: float
+    grad_norm: float
+    param_norm: float
+
+    def _lines(self) -> list[tuple[str, str]]:
+        return [
+            ("loss", format_value(self.loss)),
+            ("‖gradient‖", format_value(self.grad_norm)),
+            ("‖parameters‖", format_value(self.param_norm)),
+        ]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LineSlice(Record):
+    """The loss on a line.
+
+    Attributes
+    ----------
+    t, loss : (M,) arrays
+        ``loss[i] = L(θ + t[i]·d)``, or ``L((1 − t)θ_a + t θ_b)`` where ``kind="interpolation"``. NaN stays NaN.
+    direction : str
+        What the direction is, in words.
+    step_norm : float
+        ``‖d‖``: one unit of t in parameter space.
+    curvature : float
+        ``dᵀHd`` at the centre, from a Hessian-vector product. NaN for interpolations.
+    curvature_slice, curvature_error : float
+        The same from second differences of the loss on this line, and how far those can be trusted.
+    """
+
+    t: Array
+    loss: Array
+    direction: str
+    step_norm: float
+    kind: str = "direction"
+    curvature: float = float("nan")
+    curvature_slice: float = float("nan")
+    curvature_error: float = float("nan")
+
+    @property
+    def barrier(self) -> float:
+        """``max_t L(t) − [(1 − t)·L(0) + t·L(1)]`` over the points evaluated (Frankle et al. 2020), so never too large.
+
+        Raises
+        ------
+        UsageError
+            If the line does not join two minima.
+        """
+        if self.kind != "interpolation":
+            raise UsageError("a barrier lies between two minima; this slice leaves one. Use interpolate()")
+        chord = (1 - self.t) * self.loss[0] + self.t * self.loss[-1]
+        return float(np.max(self.loss - chord))
+
+    @property
+    def curvature_agrees(self) -> bool:
+        """Whether both curvatures of the centre agree within the error of the second difference."""
+        return bool(abs(self.curvature - self.curvature_slice) <= self.curvature_error)
+
+    def _lines(self) -> list[tuple[str, str]]:
+        ends = f"{format_value(float(self.t[0]))} … {format_value(float(self.t[-1]))}"
+        lines = [
+            ("direction", self.direction),
+            ("t", f"{ends}, {len(self.t)} points"),
+            ("loss", f"{format_value(float(np.nanmin(self.loss)))} … {format_value(float(np.nanmax(self.loss)))}"),
+        ]
+        if self.kind == "interpolation":
+            return [*lines, ("barrier ≥", format_value(self.barrier))]
+        said = format_measured(self.curvature_slice, self.curvature_error)
+        return [*lines, ("dᵀHd", f"{format_value(self.curvature)}; from the slice {said}")]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PlaneSlice(Record):
+    """The loss on a plane.
+
+    Attributes
+    ----------
+    x : (X,) array
+    y : (Y,) array
+    loss : (Y, X) array
+        ``loss[j, i] = L(θ + x[i]·d₁ + y[j]·d₂)``. NaN stays NaN.
+    directions : tuple of str
+    step_norms : (2,) array
+        Lengths of both directions.
+    curvature, curvature_slice, curvature_error : (2, 2) arrays
+        ``DᵀHD`` at the centre from Hessian-vector products, from second differences on the plane, and their error.
+    """
+
+    x: Array
+    y: Array
+    loss: Array
+    directions: tuple[str, ...]
+    step_norms: Array
+    curvature: Array
+    curvature_slice: Array
+    curvature_error: Array
+
+    @property
+    def curvature_agrees(self) -> bool:
+        """Whether the curvatures of the centre agree within the error of the second differences."""
+        return bool(np.all(np.abs(self.curvature - self.curvature_slice) <= self.curvature_error))
+
+    def _lines(self) -> list[tuple[str, str]]:
+        return [
+            ("directions", ", ".join(self.directions)),
+            ("grid", f"{len(self.y)} × {len(self.x)} points (y × x)"),
+            ("loss", f"{format_value(float(np.nanmin(self.loss)))} … {format_value(float(np.nanmax(self.loss)))}"),
+            ("centre curvature", "agrees with HVPs" if self.curvature_agrees else "DISAGREES with HVPs"),
+        ]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sharpness(Record):
+    """One flatness measure.
+
+    Attributes
+    ----------
+    measure : str
+        ``"lambda_max"``, ``"trace"``, ``"worst"``, ``"average"``, ``"adaptive_worst"`` or ``"adaptive_average"``.
+    value : float
+    error : float or None
+        Residual bound (lambda_max) or standard error (trace, averages). None for a lower bound.
+    kind : str
+        ``"estimate"`` or ``"lower bound"``.
+    rho, p : float
+        Radius and norm of the ball; NaN where the measure has none.
+    samples : (S,) array
+        One value per restart or random draw.
+    """
+
+    measure: str
+    value: float
+    error: float | None
+    kind: str
+    rho: float
+    p: float
+    samples: Array
+    converged: bool
+    num_evaluations: int
+    seed: int
+    reference: str = ""
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def _lines(self) -> list[tuple[str, str]]:
+        mark = "≥ " if self.kind == "lower bound" else ""
+        ball = "" if np.isnan(self.rho) else f", ρ = {format_value(self.rho)}"
+        headline = mark + format_measured(self.value, self.error)
+        lines = [(self.measure, headline), ("", f"{self.kind}{ball}; {self.reference}")]
+        return lines if self.converged else [*lines, ("", "NOT CONVERGED")]
