@@ -1,0 +1,57 @@
+"""What kind of minimum did my optimizer find? Curvature and loss landscapes of PyTorch models, with errors.
+
+Names are imported when first used, so that looking at results never loads torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from landscape.version import __version__
+
+_HOMES = {
+    "landscape.errors": (
+        "LandscapeError",
+        "ObjectiveError",
+        "CheckpointError",
+        "ResultsError",
+        "UsageError",
+        "NotConverged",
+    ),
+    "landscape.objective": ("Objective",),
+    "landscape.operators": ("HessianOperator", "MatrixOperator", "IdentityOperator", "LinearOperator"),
+    "landscape.estimators": ("top_eigenpairs", "spectral_gap", "trace", "spectral_density"),
+    "landscape.geometry": ("random_plane", "evaluate_line", "evaluate_plane", "interpolate", "sharpness"),
+    "landscape.checkpoints": ("CheckpointDir", "Checkpoint", "save_checkpoint", "load_checkpoint"),
+    "landscape.problems": ("Problem", "get_problem"),
+    "landscape.plan": ("Plan",),
+    "landscape.pipeline": ("analyze",),
+    "landscape.store": ("load_results",),
+    "landscape.comparison": ("compare",),
+    "landscape.results": (
+        "Estimate",
+        "SpectralGap",
+        "Eigenpairs",
+        "SpectralMeasure",
+        "PointValue",
+        "LineSlice",
+        "PlaneSlice",
+        "Sharpness",
+    ),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *_HOME_OF]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'landscape' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME_OF])

@@ -1,0 +1,111 @@
+"""The loss of a chunk as a function of the tensors of θ, with the model's own tensors swapped out and back in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from landscape.errors import ObjectiveError
+from landscape.isolation import borrowed
+from landscape.params import ParamLayout
+
+LossFn = Callable[[Any, Any], Tensor]
+
+
+class LossModule(nn.Module):
+    """A loss as a module around the model, so that one functional call swaps everything in and out."""
+
+    model: nn.Module
+
+
+class SupervisedLoss(LossModule):
+    def __init__(self, model: nn.Module, loss_fn: LossFn) -> None:
+        super().__init__()
+        self.model, self.loss_fn = model, loss_fn
+
+    def forward(self, batch: Any) -> Tensor:
+        try:
+            inputs, targets = batch
+        except (TypeError, ValueError):
+            raise ObjectiveError(
+                f"a batch must be (inputs, targets) for loss_fn(output, target); this one is a {type(batch).__name__}. "
+                "For anything else use Objective.from_loss(model, loss(model, batch), data)"
+            ) from None
+        if isinstance(inputs, dict):
+            return self.loss_fn(self.model(**inputs), targets)
+        return self.loss_fn(self.model(*inputs) if isinstance(inputs, (tuple, list)) else self.model(inputs), targets)
+
+
+class OwnLoss(LossModule):
+    def __init__(self, model: nn.Module, loss: Callable[[Any, Any], Tensor]) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, batch: Any) -> Tensor:
+        return self.loss(self.model, batch)
+
+
+class Parts:
+    """L(θ) as a sum over chunks, with its constants (frozen parameters and buffers) as they were when this was made.
+
+    ``held`` overrides the model's values of parameters outside θ.
+    """
+
+    def __init__(
+        self,
+        module: LossModule,
+        layout: ParamLayout,
+        chunks: Sequence[Any],
+        shares: Sequence[float],
+        *,
+        mode: str,
+        dtype: torch.dtype,
+        device: torch.device,
+        held: Mapping[str, Tensor],
+    ) -> None:
+        self.layout, self.shares = layout, shares
+        self._module, self._chunks, self._mode = module, chunks, mode
+        self._device, self._dtype = device, dtype
+
+        def fixed(tensor: Tensor) -> Tensor:
+            return tensor.detach().to(device, dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
+
+        inside = set(self.layout.names)
+        named = dict(self._module.model.named_parameters())
+        frozen = {n: fixed(held.get(n, t)) for n, t in named.items() if n not in inside}
+        self._slots = {f"model.{slot}": name for slot, name in self.layout.slots.items()}
+        self._constants = {f"model.{slot}": frozen[n] for slot, n in self.layout.slots.items() if n in frozen}
+        for name, tensor in self._module.named_parameters():
+            if not name.startswith("model."):
+                self._constants[name] = fixed(tensor)
+        self._buffers = {name: fixed(tensor) for name, tensor in self._module.named_buffers()}
+
+    def borrowed(self) -> AbstractContextManager[None]:
+        """The state in which the model may be called."""
+        return borrowed(self._module, mode=self._mode, device=self._device)
+
+    def part(self, index: int, tensors: Sequence[Tensor]) -> Tensor:
+        """Mean loss of chunk ``index``; buffers are copies, so that a model which updates them keeps its own."""
+        theta = dict(zip(self.layout.names, tensors, strict=True))
+        values = {slot: theta[name] for slot, name in self._slots.items() if name in theta}
+        values |= self._constants
+        values |= {name: tensor.clone() for name, tensor in self._buffers.items()}
+        loss = functional_call(self._module, values, (self._chunks[index],), tie_weights=False)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            seen = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+            raise ObjectiveError(
+                f"the loss must be one number, a mean over examples; it gave {seen}. Likely reduction='none'"
+            )
+        return loss.reshape(())
+
+    def part_with_graph(self, index: int) -> Tensor:
+        """One chunk's loss at the model's own parameters, with what its gradient needs."""
+        with self.borrowed(), torch.enable_grad():
+            named = {n: t.detach() for n, t in self._module.model.named_parameters()}
+            point = [named[n].to(self._device, self._dtype).requires_grad_() for n in self.layout.names]
+            return self.part(index, point)

@@ -1,0 +1,162 @@
+"""The ways to compute ∇²L(θ)·v, and which of them fits the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+
+from landscape.errors import ObjectiveError, check_choice
+from landscape.params import ParamLayout
+
+ROUTES = ("auto", "fresh", "retained")
+DEFAULT_MEMORY = 2 * 2**30
+
+
+class LossParts(Protocol):
+    """L(θ) = Σ shares[i] · part(i, θ), with everything but θ held fixed."""
+
+    layout: ParamLayout
+    shares: Sequence[float]
+
+    def part(self, index: int, tensors: Sequence[Tensor]) -> Tensor:
+        """Mean loss of chunk ``index`` at the parameters ``tensors``."""
+
+    def borrowed(self) -> AbstractContextManager[None]:
+        """The state in which the model may be called."""
+
+
+def loss_and_gradient(parts: LossParts, theta: Tensor) -> tuple[float, Tensor]:
+    """L(θ) and ∇L(θ), shape (P,). Costs one gradient."""
+    total, gradient = 0.0, torch.zeros_like(theta)
+    with parts.borrowed(), torch.enable_grad():
+        tensors = leaves(parts, theta)
+        for index, share in enumerate(parts.shares):
+            loss = parts.part(index, tensors)
+            total += share * float(loss.detach())
+            if loss.requires_grad:
+                gradient.add_(_join(torch.autograd.grad(loss, tensors, allow_unused=True), tensors), alpha=share)
+    return total, gradient
+
+
+class Fresh:
+    """Double backward with the graph made anew for each vector: the memory of one chunk, about 2.4-4 gradients."""
+
+    name = "fresh"
+
+    def __init__(self, parts: LossParts, theta: Tensor) -> None:
+        self.parts, self.theta = parts, theta
+
+    def __call__(self, v: Tensor) -> Tensor:
+        out = torch.zeros_like(v)
+        with self.parts.borrowed(), torch.enable_grad():
+            tensors = leaves(self.parts, self.theta)
+            directions = self.parts.layout.split(v)
+            for index, share in enumerate(self.parts.shares):
+                gradients = _differentiable_gradient(self.parts, index, tensors)
+                out.add_(_second_backward(gradients, tensors, directions, retain=False), alpha=share)
+        return out
+
+
+class Retained:
+    """Double backward through gradient graphs that are kept: about 1.2-2.1 gradients, the memory of the whole data."""
+
+    name = "retained"
+
+    def __init__(self, parts: LossParts, theta: Tensor) -> None:
+        self.parts = parts
+        with parts.borrowed(), torch.enable_grad():
+            self.tensors = leaves(parts, theta)
+            self.gradients = [_differentiable_gradient(parts, i, self.tensors) for i in range(len(parts.shares))]
+
+    def __call__(self, v: Tensor) -> Tensor:
+        out = torch.zeros_like(v)
+        directions = self.parts.layout.split(v)
+        with self.parts.borrowed(), torch.enable_grad():
+            for gradients, share in zip(self.gradients, self.parts.shares, strict=True):
+                out.add_(_second_backward(gradients, self.tensors, directions, retain=True), alpha=share)
+        return out
+
+
+def choose(parts: LossParts, theta: Tensor, *, route: str = "auto", memory: int = DEFAULT_MEMORY) -> Fresh | Retained:
+    """Pick a way: ``"retained"`` where the gradient graphs of all chunks fit into ``memory`` bytes, else ``"fresh"``.
+
+    The size is counted on the first chunk, so the choice depends on model and data alone and is the same on every run.
+    """
+    check_choice("route", route, ROUTES)
+    if route == "auto":
+        route = "retained" if retained_bytes(parts, theta) <= memory else "fresh"
+    return Retained(parts, theta) if route == "retained" else Fresh(parts, theta)
+
+
+def retained_bytes(parts: LossParts, theta: Tensor) -> int:
+    """Memory of the gradient graphs of all chunks, in bytes: counted on the first chunk and scaled to the data."""
+    with parts.borrowed(), torch.enable_grad():
+        tensors = leaves(parts, theta)
+        held = count_saved_bytes(lambda: _differentiable_gradient(parts, 0, tensors))
+    return int(held / parts.shares[0])
+
+
+def count_saved_bytes(build: Callable[[], object]) -> int:
+    """Bytes of the distinct storages that autograd keeps while ``build`` runs."""
+    storages: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        kept = build()
+    del kept
+    return sum(storages.values())
+
+
+def leaves(parts: LossParts, theta: Tensor) -> list[Tensor]:
+    """The tensors of θ as leaves to differentiate by; contiguous copies, so that nothing aliases θ."""
+    return [part.detach().clone().requires_grad_() for part in parts.layout.split(theta)]
+
+
+def _differentiable_gradient(parts: LossParts, index: int, tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    """∇L of one chunk with its graph; None where the loss does not depend on a tensor."""
+    loss = parts.part(index, tensors)
+    if not loss.requires_grad:
+        return [None] * len(tensors)
+    return list(torch.autograd.grad(loss, tensors, create_graph=True, allow_unused=True))
+
+
+def _second_backward(
+    gradients: Sequence[Tensor | None], tensors: Sequence[Tensor], directions: Sequence[Tensor], *, retain: bool
+) -> Tensor:
+    """∇⟨∇L, v⟩ of one chunk, flat. Gradients without a graph are constant in θ and add nothing."""
+    curved = [(g, v) for g, v in zip(gradients, directions, strict=True) if g is not None and g.requires_grad]
+    if not curved:
+        return torch.cat([torch.zeros_like(t).reshape(-1) for t in tensors])
+    outputs, weights = zip(*curved, strict=True)
+    try:
+        products = torch.autograd.grad(outputs, tensors, weights, retain_graph=retain, allow_unused=True)
+    except RuntimeError as error:
+        raise explain(error) from error
+    return _join(products, tensors)
+
+
+def explain(error: RuntimeError) -> Exception:
+    """Turn torch's message about a missing second derivative into one that names the way out."""
+    text = str(error).splitlines()[0]
+    missing = ("is not implemented", "double backward", "not differentiable", "once_differentiable", "does not support")
+    if any(mark in text for mark in missing):
+        return ObjectiveError(
+            f"a part of the model or loss has no second derivative in torch ({text}). "
+            "Replace that operation by one written in differentiable torch operations"
+        )
+    return error
+
+
+def _join(pieces: Sequence[Tensor | None], tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat(
+        [(torch.zeros_like(t) if p is None else p).reshape(-1) for p, t in zip(pieces, tensors, strict=True)]
+    ).detach()
