@@ -35,7 +35,8 @@ class Batches:
     """
 
     def __init__(self, data: Any) -> None:
-        raw = [data] if isinstance(data, (tuple, dict, Tensor, np.ndarray)) else list(_iterate(data))
+        with torch.random.fork_rng(devices=[]):  # a loader draws its order from the global generator
+            raw = [data] if isinstance(data, (tuple, dict, Tensor, np.ndarray)) else list(_iterate(data))
         self.batches = [pytree.tree_map(_as_tensor, batch) for batch in raw]
         if not self.batches or not any(count_examples(batch) for batch in self.batches):
             raise ObjectiveError(
@@ -59,6 +60,10 @@ class Batches:
             return cut(self.joined, size)
         ends = np.cumsum(self.sizes)
         return [take(self.joined, slice(end - n, end)) for n, end in zip(self.sizes, ends, strict=True)]
+
+    def first(self, count: int) -> Any:
+        """The first ``count`` examples as one batch; the whole first batch where it cannot be cut."""
+        return take(self.batches[0], slice(0, count)) if can_cut(self.batches[0]) else self.batches[0]
 
     def digest(self) -> str:
         """SHA-256 over every tensor's dtype, shape and bytes, in order; where they join, the cut leaves no trace."""

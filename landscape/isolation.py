@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -29,7 +30,7 @@ def borrowed(module: nn.Module, *, mode: str, device: torch.device) -> Iterator[
             stack.enter_context(torch.backends.cudnn.flags(enabled=not recurrent, allow_tf32=False))
             stack.enter_context(_full_precision_matmul())
         elif recurrent:
-            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+            stack.enter_context(_plain_recurrence())
         try:
             module.train(mode == "train")
             yield
@@ -47,6 +48,14 @@ def _slow_attention_path() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
+def _plain_recurrence() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="TF32 acceleration on top of oneDNN")
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape import hvp, preflight
-from landscape.batches import AUTO_CHUNK, AUTO_CHUNK_BYTES, Batches, Weight, cast, check_chunk, count_examples, take
+from landscape.batches import AUTO_CHUNK, AUTO_CHUNK_BYTES, Batches, Weight, cast, check_chunk, count_examples
 from landscape.errors import ObjectiveError, UsageError, check_choice
 from landscape.functional import LossFn, LossModule, OwnLoss, Parts, SupervisedLoss
 from landscape.params import ParamLayout
@@ -91,7 +91,14 @@ class Objective:
         device: torch.device | str | None = None,
         check: bool = True,
     ) -> None:
-        options = {"params": params, "weight": weight, "mode": mode, "chunk": chunk, "dtype": dtype, "device": device}
+        options: dict[str, Any] = {
+            "params": params,
+            "weight": weight,
+            "mode": mode,
+            "chunk": chunk,
+            "dtype": dtype,
+            "device": device,
+        }
         self._build(SupervisedLoss(_plain(model), loss_fn), _name_of(loss_fn), data, check=check, **options)
 
     @classmethod
@@ -115,7 +122,14 @@ class Objective:
         those of :class:`Objective`.
         """
         self = cls.__new__(cls)
-        options = {"params": params, "weight": weight, "mode": mode, "chunk": chunk, "dtype": dtype, "device": device}
+        options: dict[str, Any] = {
+            "params": params,
+            "weight": weight,
+            "mode": mode,
+            "chunk": chunk,
+            "dtype": dtype,
+            "device": device,
+        }
         self._build(OwnLoss(_plain(model), loss), _name_of(loss), data, check=check, **options)
         return self
 
@@ -163,7 +177,7 @@ class Objective:
         if self._batches.joined is None:
             return None
         few = min(4, self.num_examples)
-        probe = self.on_batches([take(self._batches.joined, slice(0, few))])
+        probe = self.on_first(few)
         per_example = hvp.count_saved_bytes(lambda: probe.parts().part_with_graph(0)) / few
         return int(max(1, min(AUTO_CHUNK, AUTO_CHUNK_BYTES // max(per_example, 1))))
 
@@ -246,6 +260,10 @@ class Objective:
         twin._batches, twin.chunk = Batches(batches), None
         twin._prepare()
         return twin
+
+    def on_first(self, count: int) -> Objective:
+        """The same loss on the first ``count`` examples, or on the first batch where it cannot be cut."""
+        return self.on_batches([self._batches.first(count)])
 
     def digest(self) -> str:
         """SHA-256 of the question: data, loss, mode, dtype and the names of θ; not of the parameters' values."""

@@ -32,8 +32,8 @@ def examine(objective: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]:
     _check_finite(objective)
     _check_deterministic(objective)
     _check_mean(objective)
-    few = _few_examples(objective)
-    return _check_derivatives(few)
+    interacting = objective.mode == "train"  # then a part of the data is another question
+    return _check_derivatives(objective if interacting else objective.on_first(FEW))
 
 
 def _check_finite(objective: Objective) -> None:
@@ -69,13 +69,13 @@ def _check_deterministic(objective: Objective) -> None:
 
 def _check_mean(objective: Objective) -> None:
     """One batch against its two unequal parts: only a weighted mean over examples passes."""
-    batch = objective._chunks[0]
+    batch = objective._batches.first(FEW)
     whole_batch_question = objective.mode == "train" and objective.num_chunks == 1
     if whole_batch_question or not can_cut(batch) or count_examples(batch) < 2:
         return
-    size = min(FEW, count_examples(batch))
+    size = count_examples(batch)
     split = max(1, size // 3)
-    pieces = [take(batch, slice(0, size)), take(batch, slice(0, split)), take(batch, slice(split, size))]
+    pieces = [batch, take(batch, slice(0, split)), take(batch, slice(split, size))]
     try:
         whole, left, right = (_loss_on(objective, piece, torch.float64) for piece in pieces)
     except RuntimeError:  # a model that computes in float32 whatever it is given
@@ -98,14 +98,6 @@ def _check_mean(objective: Objective) -> None:
 
 def _loss_on(objective: Objective, batch: object, dtype: torch.dtype) -> float:
     return objective.on_batches([batch]).with_dtype(dtype).loss()
-
-
-def _few_examples(objective: Objective) -> Objective:
-    """The objective on at most twelve examples; on all of them where they interact."""
-    batch = objective._chunks[0]
-    if objective.mode == "train" or not can_cut(batch):
-        return objective.on_batches([batch])
-    return objective.on_batches([take(batch, slice(0, FEW))])
 
 
 def _check_derivatives(few: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]:
