@@ -193,7 +193,8 @@ def _disagreement(objective: Objective, theta: Tensor, v: Tensor, hv: Tensor) ->
 
 def _silent_tensors(objective: Objective, theta: Tensor, *products: Tensor) -> tuple[tuple[str, ...], tuple[str, ...]]:
     gradient = objective.gradient(theta)
-    unused, linear = [], []
+    unused: list[str] = []
+    linear: list[str] = []
     for name, where in objective.layout.slices().items():
         if any(bool((product[where] != 0).any()) for product in products):
             continue

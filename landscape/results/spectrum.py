@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,10 @@ class Eigenpairs(Record):
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def without_vectors(self) -> Eigenpairs:
+        """The same pairs with ``vectors`` of shape (P, 0), to store where many are kept."""
+        return replace(self, vectors=self.vectors[:, :0])
 
     def _lines(self) -> list[tuple[str, str]]:
         rows = [

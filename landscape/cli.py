@@ -1,0 +1,183 @@
+"""The command line: parse, call, print. Exit status 0, 1 (measured, but not all of it) or 2 (could not start)."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from landscape.errors import LandscapeError
+from landscape.plan import Plan
+
+if TYPE_CHECKING:
+    from landscape.store import Results
+
+app = typer.Typer(
+    name="landscape",
+    help="What kind of minimum did my optimizer find? Curvature and loss landscapes of checkpoints.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Folder = Annotated[Path, typer.Argument(metavar="CKPT_DIR", help="One run (step_*.h5) or a folder of runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print rows as JSON; missing values are null.")]
+
+
+@app.command()
+def analyze(
+    ckpt_dir: Folder,
+    plan: Annotated[str, typer.Option(help="quick, standard or thorough; the flags below overrule it.")] = "standard",
+    last: Annotated[int | None, typer.Option(help="Checkpoints of each run, counted from its end.")] = None,
+    eigs: Annotated[int | None, typer.Option(help="Eigenpairs from each end of the spectrum.")] = None,
+    trace_probes: Annotated[int | None, typer.Option(help="Hutchinson probes.")] = None,
+    density_probes: Annotated[int | None, typer.Option(help="Probes of the spectral density.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Lanczos steps per density probe.")] = None,
+    points: Annotated[int | None, typer.Option(help="Points along a line; odd.")] = None,
+    plane_points: Annotated[int | None, typer.Option(help="Points along each side of the plane; odd.")] = None,
+    directions: Annotated[int | None, typer.Option(help="Random filter-normalised directions.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Pairs of displacements for average sharpness.")] = None,
+    restarts: Annotated[int | None, typer.Option(help="Starts of the ascent for worst-case sharpness.")] = None,
+    barriers: Annotated[int | None, typer.Option(help="Pairs of minima to interpolate between, at most.")] = None,
+    tol: Annotated[float | None, typer.Option(help="Relative residual of a converged eigenpair.")] = None,
+    max_matvecs: Annotated[int | None, typer.Option(help="Where Lanczos gives up.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every probe and direction.")] = None,
+    data: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the problem's data files.")] = None,
+    problem: Annotated[str | None, typer.Option(help="pkg.mod:factory, where a checkpoint names no known one.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, …; the CPU if left out.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64; the model's own if left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the checkpoints of a folder; write results.h5, report.html, figures/ and tables/ into it."""
+    given = {
+        name: value for name, value in locals().items() if name not in ("ckpt_dir", "as_json") and value is not None
+    }
+    from landscape.pipeline import analyze as run_analysis
+    from landscape.progress import progress_bar
+    from landscape.store import load_results
+
+    chosen = Plan(**given)
+    with progress_bar() as reporter:
+        path = run_analysis(ckpt_dir, chosen, reporter=reporter, command=_command_line())
+    results = load_results(path)
+    _print_results(results, as_json=as_json)
+    if not as_json:
+        Console().print(f"\nreport   {path.parent / 'report.html'}\nresults  {path}", soft_wrap=True, highlight=False)
+    raise typer.Exit(exit_status(results))
+
+
+@app.command()
+def show(ckpt_dir: Folder, as_json: AsJson = False) -> None:
+    """Print the table of an analysed folder again."""
+    from landscape.store import load_results
+
+    results = load_results(ckpt_dir)
+    _print_results(results, as_json=as_json)
+    raise typer.Exit(exit_status(results))
+
+
+@app.command()
+def report(ckpt_dir: Folder) -> None:
+    """Draw the figures, tables and report again from results.h5."""
+    from landscape.report import write_report
+    from landscape.store import load_results
+
+    Console().print(f"report   {write_report(load_results(ckpt_dir))}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def compare(
+    ckpt_dir: Folder,
+    by: Annotated[str, typer.Option(help="optimizer, or any key of the training config.")] = "optimizer",
+    as_json: AsJson = False,
+) -> None:
+    """Means over seeds with 95 % intervals, group against group."""
+    from landscape.comparison import compare as compare_groups
+    from landscape.comparison import comparison_table
+
+    frame = compare_groups(ckpt_dir, by=by)
+    if as_json:
+        _print_json(json.loads(frame.to_json(orient="records")))
+    else:
+        Console().print(comparison_table(frame))
+
+
+@app.command()
+def inspect(file: Annotated[Path, typer.Argument(help="A checkpoint or results file.")]) -> None:
+    """Say what is in a checkpoint or results file, and whether its hashes hold."""
+    from landscape.store import describe_results, is_results_file
+
+    if is_results_file(file):
+        lines = describe_results(file)
+    else:
+        from landscape.checkpoints import describe_checkpoint
+
+        lines = describe_checkpoint(file)
+    _print_lines(lines)
+
+
+@app.command()
+def selfcheck() -> None:
+    """Hold this installation against closed forms, in under a minute."""
+    from rich.table import Table
+
+    from landscape.selfcheck import run_checks
+
+    table = Table("fact", "measured", "limit", "", box=None, pad_edge=False)
+    failed = 0
+    for check in run_checks():
+        failed += not check.holds
+        table.add_row(check.fact, f"{check.measured:.2g}", f"{check.limit:.2g}", "holds" if check.holds else "FAILS")
+    Console().print(table)
+    Console().print("all hold" if not failed else f"{failed} failed: do not trust numbers of this installation")
+    raise typer.Exit(1 if failed else 0)
+
+
+def exit_status(results: Results) -> int:
+    """1 if a file was skipped or something did not converge, else 0."""
+    unsettled = any(checkpoint.not_converged for run in results.runs for checkpoint in run.checkpoints)
+    return 1 if results.info.get("skipped") or unsettled else 0
+
+
+def main() -> None:
+    """Entry point: errors become one line on stderr and exit status 2."""
+    try:
+        app(standalone_mode=True)
+    except LandscapeError as error:
+        message = " ".join(str(error).split())
+        print(f"landscape: {message}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("landscape: interrupted; what was measured is kept, the same command resumes", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _print_results(results: Results, *, as_json: bool) -> None:
+    from landscape import tables
+
+    if as_json:
+        _print_json(tables.rows(results))
+    else:
+        Console().print(tables.text_table(results))
+
+
+def _print_json(rows: Any) -> None:
+    print(json.dumps(rows, indent=1, allow_nan=False, ensure_ascii=False))
+
+
+def _print_lines(sections: Any) -> None:
+    for line in sections:
+        Console().print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _command_line() -> str:
+    return shlex.join(["landscape", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""How thoroughly to measure: named plans, and single settings that overrule them."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from landscape.errors import UsageError, check_choice, check_seed
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "last": 3, "eigs": 3, "trace_probes": 16, "density_probes": 2, "steps": 30, "points": 21, "plane_points": 15,
+        "directions": 3, "samples": 8, "restarts": 1, "barriers": 3, "tol": 1e-2, "max_matvecs": 300,
+    },
+    "standard": {
+        "last": 5, "eigs": 5, "trace_probes": 32, "density_probes": 8, "steps": 64, "points": 41, "plane_points": 31,
+        "directions": 5, "samples": 16, "restarts": 3, "barriers": 10, "tol": 1e-3, "max_matvecs": 500,
+    },
+    "thorough": {
+        "last": 20, "eigs": 20, "trace_probes": 128, "density_probes": 16, "steps": 100, "points": 101,
+        "plane_points": 51, "directions": 10, "samples": 64, "restarts": 5, "barriers": 50, "tol": 1e-4,
+        "max_matvecs": 3000,
+    },
+}  # fmt: skip
+
+AS_PLANNED: Any = None  # a field left out: the named plan fills it in
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``analyze`` measures, and how accurately. A field left out (None) is as the named plan says.
+
+    Attributes
+    ----------
+    plan : {"quick", "standard", "thorough"}
+    last : int
+        Checkpoints of each run, counted from its end; the last gets every quantity, the earlier ones λ_max, spectral
+        gap and gradient norm.
+    eigs : int
+        Eigenpairs from each end of the spectrum at the last checkpoint.
+    tol : float
+        Relative residual at which an eigenpair counts as converged.
+    max_matvecs : int
+        Where Lanczos gives up.
+    trace_probes : int
+        Hutchinson probes: one matvec each; the error falls with their square root.
+    density_probes, steps : int
+        Probes and Lanczos steps of the spectral density; their product is its matvecs.
+    points, plane_points : int
+        Points along a line, and along each side of the plane; odd.
+    directions : int
+        Random filter-normalised directions.
+    samples, restarts : int
+        Pairs of random displacements for average sharpness; starts of the ascent for worst-case sharpness.
+    barriers : int
+        Pairs of minima (same seed, other optimizer) to interpolate between, at most.
+    seed : int
+        Of every probe, direction and displacement.
+    dtype : {"float32", "float64"} or None
+        None: the model's own.
+    device : str or None
+        None: the CPU.
+    data : str or None
+        Folder of the data files that the problem reads.
+    problem : str or None
+        ``pkg.mod:factory`` for checkpoints that name no registered problem.
+
+    Examples
+    --------
+    >>> Plan("quick").density_probes, Plan("quick", density_probes=6).density_probes
+    (2, 6)
+    """
+
+    plan: str = "standard"
+    last: int = AS_PLANNED
+    eigs: int = AS_PLANNED
+    trace_probes: int = AS_PLANNED
+    density_probes: int = AS_PLANNED
+    steps: int = AS_PLANNED
+    points: int = AS_PLANNED
+    plane_points: int = AS_PLANNED
+    directions: int = AS_PLANNED
+    samples: int = AS_PLANNED
+    restarts: int = AS_PLANNED
+    barriers: int = AS_PLANNED
+    tol: float = AS_PLANNED
+    max_matvecs: int = AS_PLANNED
+    seed: int = 0
+    dtype: str | None = None
+    device: str | None = None
+    data: str | None = None
+    problem: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("plan", self.plan, PRESETS)
+        for name, value in PRESETS[self.plan].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise UsageError(f"{name}={value!r} must be a whole number of at least {least}")
+        for name in ("points", "plane_points"):
+            if getattr(self, name) % 2 == 0:
+                raise UsageError(f"{name}={getattr(self, name)} must be odd, so that the minimum itself is evaluated")
+        if not 0 < self.tol < 1:
+            raise UsageError(f"tol={self.tol!r} must lie between 0 and 1: it is a relative residual")
+        check_choice("dtype", self.dtype, (None, "float32", "float64"))
+        check_seed(self.seed)
+
+    def fields(self) -> dict[str, Any]:
+        """All settings by name."""
+        return dataclasses.asdict(self)
+
+
+# One probe has no standard error, so estimates that print one need two.
+LEAST = {
+    "last": 1, "eigs": 2, "trace_probes": 2, "density_probes": 1, "steps": 2, "points": 3, "plane_points": 3,
+    "directions": 0, "samples": 2, "restarts": 1, "barriers": 0, "max_matvecs": 10,
+}  # fmt: skip

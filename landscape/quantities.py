@@ -1,0 +1,196 @@
+"""What is measured at a checkpoint: each quantity with the plan fields that concern it and what it is expected to cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from landscape import estimators, geometry
+from landscape.objective import Objective
+from landscape.operators import HessianOperator
+from landscape.plan import Plan
+from landscape.results import Eigenpairs, PointValue, Record
+
+Progress = Callable[[int, int], None]
+
+TAIL_PAIRS = 2  # λ_max and the gap need two
+LINE_RADIUS = 1.0  # in parameter distance along eigenvectors, in filter norms along random directions
+SHARPNESS = ("worst", "average", "adaptive_worst", "adaptive_average")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Expected work in Hessian-vector products, gradients and losses over the whole data."""
+
+    matvecs: float = 0
+    gradients: float = 0
+    losses: float = 0
+
+
+@dataclass
+class Bench:
+    """One checkpoint while it is measured.
+
+    Attributes
+    ----------
+    guess : (P, K) array or None
+        Eigenvectors of the run's last checkpoint, from which Lanczos starts at the earlier ones.
+    found : dict of name to Record
+        What has been measured here so far; slices go along the eigenvectors found.
+    """
+
+    objective: Objective
+    plan: Plan
+    is_last: bool
+    guess: np.ndarray | None = None
+    found: dict[str, Record] = field(default_factory=dict)
+
+    @cached_property
+    def hessian(self) -> HessianOperator:
+        """Made when first needed, and kept for all quantities of this checkpoint."""
+        return HessianOperator(self.objective)
+
+    @property
+    def eigenpairs(self) -> Eigenpairs:
+        """Of this checkpoint; measured before anything that needs them."""
+        eigs = self.found["eigenpairs"]
+        assert isinstance(eigs, Eigenpairs)
+        return eigs
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A named measurement.
+
+    Attributes
+    ----------
+    fields : dict
+        The plan's settings that its value depends on: a stored record is reused only if they agree.
+    cost : Cost
+    measure : callable
+        ``measure(bench, progress) -> Record``.
+    """
+
+    name: str
+    fields: dict[str, Any]
+    cost: Cost
+    measure: Callable[[Bench, Progress], Record]
+
+
+def quantities(plan: Plan, *, is_last: bool) -> list[Quantity]:
+    """All that is measured at a checkpoint, in the order of measuring."""
+    pairs = 2 * plan.eigs if is_last else TAIL_PAIRS
+    spectrum = {**_fields(plan, "tol", "max_matvecs", "seed"), "pairs": pairs, "both_ends": is_last}
+    first = [
+        Quantity("point", {}, Cost(gradients=1), _point),
+        Quantity("eigenpairs", spectrum, Cost(matvecs=(30 if is_last else 8) + 6 * pairs), _eigenpairs),
+        Quantity("gap", spectrum, Cost(), lambda bench, _: estimators.spectral_gap(bench.eigenpairs)),
+    ]
+    return [*first, *_of_the_spectrum(plan), *_of_the_surface(plan, spectrum)] if is_last else first
+
+
+def _of_the_spectrum(plan: Plan) -> list[Quantity]:
+    probes, steps = plan.density_probes, plan.steps
+    return [
+        Quantity("trace", _fields(plan, "trace_probes", "seed"), Cost(matvecs=plan.trace_probes), _trace),
+        Quantity("density", _fields(plan, "density_probes", "steps", "seed"), Cost(matvecs=probes * steps), _density),
+    ]
+
+
+def _of_the_surface(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
+    line = Cost(matvecs=2, losses=plan.points + 10)
+    lines = [
+        Quantity(f"line_eigenvector_{i + 1}", {**spectrum, "points": plan.points}, line, _line_along_eigenvector(i))
+        for i in range(min(2, plan.eigs))
+    ]
+    lines += [
+        Quantity(f"line_random_{i}", _fields(plan, "points", "seed"), line, _line_along_random(i))
+        for i in range(plan.directions)
+    ]
+    plane = Cost(matvecs=4, losses=plan.plane_points**2 + 20)
+    ascent, average = Cost(gradients=30 * plan.restarts), Cost(losses=2 * plan.samples)
+    return [
+        *lines,
+        Quantity("plane", _fields(plan, "plane_points", "seed"), plane, _plane),
+        *(
+            Quantity(
+                f"sharpness_{measure}",
+                _fields(plan, "restarts" if measure.endswith("worst") else "samples", "seed"),
+                ascent if measure.endswith("worst") else average,
+                _sharpness(measure),
+            )
+            for measure in SHARPNESS
+        ),
+    ]
+
+
+def _fields(plan: Plan, *names: str) -> dict[str, Any]:
+    return {name: getattr(plan, name) for name in names}
+
+
+def _point(bench: Bench, progress: Progress) -> PointValue:
+    theta = bench.objective.theta
+    loss, gradient = bench.objective.loss_and_gradient(theta)
+    return PointValue(loss=loss, grad_norm=float(gradient.norm()), param_norm=float(theta.norm()))
+
+
+def _eigenpairs(bench: Bench, progress: Progress) -> Eigenpairs:
+    plan = bench.plan
+    k = min(plan.eigs if bench.is_last else TAIL_PAIRS, bench.hessian.dim)
+    eigs = estimators.top_eigenpairs(
+        bench.hessian, k, which="both" if bench.is_last else "largest", tol=plan.tol, max_matvecs=plan.max_matvecs,
+        seed=plan.seed, start=bench.guess, strict=False, progress=progress,
+    )  # fmt: skip
+    return eigs if bench.is_last else eigs.without_vectors()
+
+
+def _trace(bench: Bench, progress: Progress) -> Record:
+    return estimators.trace(bench.hessian, num_probes=bench.plan.trace_probes, seed=bench.plan.seed, progress=progress)
+
+
+def _density(bench: Bench, progress: Progress) -> Record:
+    plan = bench.plan
+    return estimators.spectral_density(
+        bench.hessian, num_probes=plan.density_probes, num_steps=plan.steps, seed=plan.seed, progress=progress
+    )
+
+
+def _line_along_eigenvector(index: int) -> Callable[[Bench, Progress], Record]:
+    def measure(bench: Bench, progress: Progress) -> Record:
+        return geometry.evaluate_line(
+            bench.objective, bench.eigenpairs.vectors[:, index], radius=LINE_RADIUS, points=bench.plan.points,
+            label=f"eigenvector {index + 1}", progress=progress,
+        )  # fmt: skip
+
+    return measure
+
+
+def _line_along_random(index: int) -> Callable[[Bench, Progress], Record]:
+    def measure(bench: Bench, progress: Progress) -> Record:
+        direction = geometry.random_direction(bench.objective, index=index, seed=bench.plan.seed)
+        return geometry.evaluate_line(
+            bench.objective, direction, radius=LINE_RADIUS, points=bench.plan.points,
+            label=f"random, filter-normalised ({index})", progress=progress,
+        )  # fmt: skip
+
+    return measure
+
+
+def _plane(bench: Bench, progress: Progress) -> Record:
+    plane = geometry.random_plane(bench.objective, seed=bench.plan.seed)
+    return geometry.evaluate_plane(
+        bench.objective, plane, radius=LINE_RADIUS, points=bench.plan.plane_points,
+        labels=("random, filter-normalised (0)", "random, filter-normalised (1)"), progress=progress,
+    )  # fmt: skip
+
+
+def _sharpness(measure: str) -> Callable[[Bench, Progress], Record]:
+    def run(bench: Bench, progress: Progress) -> Record:
+        effort = {"restarts": bench.plan.restarts} if measure.endswith("worst") else {"num_samples": bench.plan.samples}
+        return geometry.sharpness(bench.objective, measure=measure, seed=bench.plan.seed, progress=progress, **effort)
+
+    return run

@@ -1,0 +1,259 @@
+"""Results as tables: rows of plain numbers, a table for the terminal, CSV in full precision, LaTeX for a paper."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from landscape.results import Eigenpairs
+from landscape.rounding import format_measured, format_value
+from landscape.store import CheckpointResults, Results, final_rows, rows
+from landscape.store.files import unwritable
+from landscape.store.rows import COLUMNS, extreme_pairs, final_checkpoint
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["caption_lines", "final_rows", "latex_table", "rows", "text_table", "write_tables"]
+
+HEADINGS = ("test\nacc. %", "train\nloss", "‖g‖", "λ_max", "λ₁/λ₂", "trace", "λ_min", "worst\nsharp.")
+_LATEX_HEADINGS = (
+    r"test acc.\,\%",
+    r"train loss",
+    r"$\|\nabla L\|$",
+    r"$\lambda_{\max}$",
+    r"$\lambda_1/\lambda_2$",
+    r"$\operatorname{tr} H$",
+    r"$\lambda_{\min}$",
+    r"worst sharpness",
+)
+_EIGENVALUE_COLUMNS = ("run", "step", "index", "value", "residual", "converged", "which")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number as a table shows it, rounded to its error, and whether it converged."""
+
+    text: str
+    converged: bool = True
+
+    def __str__(self) -> str:
+        """In a narrow column: the error below the number."""
+        return self.text.replace(" ± ", "\n± ") + ("" if self.converged else " *")
+
+
+def text_table(results: Results) -> Table:
+    """The last analysed checkpoint of each run as a ``rich`` table that fits 80 columns.
+
+    Below each number its error: the residual bound of an eigenvalue, one standard error of a trace. ``≥`` marks a
+    lower bound and ``*`` what did not converge. The caption names what did not converge and which files were skipped.
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
+    table.add_column("run", overflow="fold")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, line in _final_cells(results):
+        table.add_row(Text(name or "."), *(Text(str(c), style="" if c.converged else "bold yellow") for c in line))
+    table.caption = Text("\n".join(caption_lines(results)))
+    return table
+
+
+def caption_lines(results: Results) -> list[str]:
+    """What stands under a table: what the signs mean, what did not converge, which files were skipped."""
+    steps = sorted({c.step for run in results.runs if (c := final_checkpoint(run)) is not None})
+    at = f"at step {steps[0]}" if len(steps) == 1 else "at the last checkpoint of each run"
+    lines = [
+        f"{at}; ± of λ and λ₁/λ₂: bound from residuals; of the trace: one standard error",
+        "worst sharp.: largest rise of the loss found in a ball, a lower bound (≥)",
+    ]
+    failed = [
+        f"* not converged: {run.name} step {c.step}: {', '.join(c.not_converged)}"
+        for run in results.runs
+        for c in run.checkpoints
+        if c.not_converged
+    ]
+    skipped = [f"skipped: {s.get('file')}: {s.get('reason')}" for s in results.info.get("skipped") or ()]
+    return [*(lines if steps else ["nothing was analysed"]), *failed, *skipped]
+
+
+def latex_table(headings: Sequence[str], body: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:
+    r"""A ``tabular`` with booktabs rules for ``\input`` in a paper; headings and cells are LaTeX, notes are comments."""
+    rows_of_cells = [" & ".join(row) + r" \\" for row in body]
+    starred = [rf"\multicolumn{{{len(headings)}}}{{l}}{{\footnotesize $^{{*}}$ not converged}} \\"]
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs,amsmath}",
+            *(f"% {' '.join(note.split())}" for note in notes),
+            r"{\small\setlength{\tabcolsep}{4pt}%",
+            rf"\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}",
+            r"\toprule",
+            " & ".join(headings) + r" \\",
+            r"\midrule",
+            *rows_of_cells,
+            r"\bottomrule",
+            *(starred if any("^{*}" in row for row in rows_of_cells) else []),
+            r"\end{tabular}}",
+            "",
+        ]
+    )
+
+
+def write_tables(results: Results, folder: str | Path) -> list[Path]:
+    """Write ``folder/tables/*.csv`` and ``*.tex``; each appears whole or not at all.
+
+    ``summary.csv`` has all rows in full precision, ``summary.tex`` the last checkpoint of each run with errors,
+    ``eigenvalues.csv`` every eigenvalue with its residual, and ``comparison.csv`` and ``.tex``, where there are at
+    least two optimizers, means and intervals over seeds. A comparison that no longer applies is removed.
+
+    Parameters
+    ----------
+    folder : path
+        The folder that holds ``results.h5``.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    ResultsError
+        If the disk is full or the folder read-only.
+    """
+    texts = {
+        "summary.csv": _csv(COLUMNS, rows(results)),
+        "summary.tex": latex_table(
+            ["run", *_LATEX_HEADINGS],
+            ([latex_text(name or "."), *(latex_number(c) for c in line)] for name, line in _final_cells(results)),
+            caption_lines(results),
+        ),
+        "eigenvalues.csv": _csv(_EIGENVALUE_COLUMNS, _eigenvalue_rows(results)),
+        **_comparison_texts(results),
+    }
+    target = Path(folder) / "tables"
+    written = [_write(target / name, text) for name, text in texts.items()]
+    for stale in {"comparison.csv", "comparison.tex"} - set(texts):
+        (target / stale).unlink(missing_ok=True)
+    return written
+
+
+def latex_text(text: str) -> str:
+    """Text with the characters escaped that LaTeX reads as commands."""
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {c: f"\\{c}" for c in "&%$#_{}"}
+    return "".join(special.get(c, c) for c in text)
+
+
+def latex_number(cell: Cell | str) -> str:
+    r"""A printed number in math mode: ``(1.2 ± 0.1)e-6`` becomes ``$(1.2 \pm 0.1)\times 10^{-6}$``."""
+    if isinstance(cell, str):
+        cell = Cell(cell)
+    if cell.text == "—":
+        return "--"
+    if cell.text == "not a number":
+        return "n/a"
+    text = re.sub(r"e(-?\d+)$", r"\\times 10^{\1}", cell.text)
+    for sign, command in (("±", r"\pm"), ("≥", r"\ge"), ("∞", r"\infty"), ("−", "-")):
+        text = text.replace(sign, command)
+    return f"${text}{'' if cell.converged else '^{*}'}$"
+
+
+def _final_cells(results: Results) -> list[tuple[str, list[Cell]]]:
+    """Per run, its name and one cell for each of ``HEADINGS``."""
+    final = [(run, c) for run in results.runs if (c := final_checkpoint(run)) is not None]
+    lines = zip(final, final_rows(results), strict=True)
+    return [(run.name, _cells(checkpoint, row)) for (run, checkpoint), row in lines]
+
+
+def _cells(checkpoint: CheckpointResults, row: dict[str, Any]) -> list[Cell]:
+    records = checkpoint.records
+    gap, trace, worst = records.get("gap"), records.get("trace"), records.get("sharpness_worst")
+    top, bottom = _eigenvalue_cells(records.get("eigenpairs"))
+    failed = set(checkpoint.not_converged)
+    accuracy = row["test_accuracy"]
+    sharpness = format_value(row["sharpness_worst"], digits=3)
+    if getattr(worst, "kind", "") == "lower bound" and row["sharpness_worst"] is not None:
+        sharpness = f"≥ {sharpness}"
+    return [
+        Cell("—" if accuracy is None else f"{100 * accuracy:.1f}"),
+        Cell(format_value(row["train_loss"], digits=3)),
+        Cell(format_value(row["grad_norm"], digits=3)),
+        top,
+        Cell("—" if gap is None else str(getattr(gap, "ratio", "—")), "gap" not in failed),
+        Cell("—" if trace is None else str(trace), "trace" not in failed),
+        bottom,
+        Cell(sharpness, "sharpness_worst" not in failed),
+    ]
+
+
+def _eigenvalue_cells(eigs: Any) -> tuple[Cell, Cell]:
+    """λ_max and λ_min, each with the residual and the convergence of its own pair."""
+    if not isinstance(eigs, Eigenpairs):
+        return Cell("—"), Cell("—")
+    top, bottom = (
+        Cell("—") if i is None else Cell(format_measured(eigs.values[i], eigs.residuals[i]), bool(eigs.converged[i]))
+        for i in extreme_pairs(eigs)
+    )
+    return top, bottom
+
+
+def _eigenvalue_rows(results: Results) -> list[dict[str, Any]]:
+    """One row per eigenvalue, in the order of the record; ``index`` counts from 1."""
+    found = []
+    for run in results.runs:
+        for checkpoint in run.checkpoints:
+            eigs = checkpoint.records.get("eigenpairs")
+            if isinstance(eigs, Eigenpairs):
+                triples = zip(eigs.values.tolist(), eigs.residuals.tolist(), eigs.converged.tolist(), strict=True)
+                found += [
+                    dict(zip(_EIGENVALUE_COLUMNS, (run.name, checkpoint.step, i, *triple, eigs.which), strict=True))
+                    for i, triple in enumerate(triples, start=1)
+                ]
+    return found
+
+
+def _comparison_texts(results: Results) -> dict[str, str]:
+    """The comparison by optimizer as CSV and LaTeX; nothing where there is nothing to compare."""
+    optimizers = {run.optimizer for run in results.runs if final_checkpoint(run) is not None} - {None}
+    if len(optimizers) < 2:
+        return {}
+    from landscape import comparison  # here, because only this needs pandas
+
+    frame = comparison.compare(results)
+    headings, body = comparison.cells(frame)
+    table = latex_table(
+        ["measure", *map(latex_text, headings)],
+        ([latex_text(measure), *map(latex_number, texts)] for measure, texts in body),
+        frame.attrs["notes"],
+    )
+    return {"comparison.csv": frame.to_csv(index=False, lineterminator="\n"), "comparison.tex": table}
+
+
+def _csv(columns: Sequence[str], lines: Iterable[dict[str, Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return buffer.getvalue()
+
+
+def _write(path: Path, text: str) -> Path:
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise unwritable(path, error) from error
+    return path
