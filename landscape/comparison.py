@@ -123,7 +123,8 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
     level = comparison.attrs.get("level", 0.95)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
     lines = [f"mean ± half the {100 * level:g} % interval over runs (Student's t); n = 1 has none"]
-    if len(headings) <= 3:
+    wide = len(headings) <= 3
+    if wide:
         titles = ["measure", *headings]
         grid = [[measure, *texts] for measure, texts in body]
     else:
@@ -131,7 +132,7 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
         titles = [str(comparison.attrs.get("by", "group")), *(m.replace("_", "\n", 1) for m, _ in main)]
         grid = [[h, *(t[i].replace(" ± ", "\n± ") for _, t in main)] for i, h in enumerate(headings)]
     for i, title in enumerate(titles):
-        table.add_column(Text(title), justify="right" if i else "left", no_wrap=i > 0, overflow="fold")
+        table.add_column(Text(title), justify="right" if i else "left", no_wrap=(i == 0) == wide, overflow="fold")
     for texts in grid:
         table.add_row(*map(Text, texts))
     table.caption = Text("\n".join([*lines, *comparison.attrs.get("notes", [])]))

@@ -200,16 +200,15 @@ def _measure(
 
 
 def _measure_barriers(store: ResultStore, runs: list[Run], plan: Plan, clock: Clock) -> None:
-    for a, b in _comparable_pairs(runs, plan.barriers):
-        assert a.final is not None and b.final is not None
+    for a, b, at_a, at_b in _comparable_pairs(runs, plan.barriers):
         key = {
-            "fields": {"points": plan.points}, "objective": a.final.digest(), "version": RECORD_VERSION,
+            "fields": {"points": plan.points}, "objective": at_a.digest(), "version": RECORD_VERSION,
             "params": [a.checkpoints[-1].params_sha256, b.checkpoints[-1].params_sha256],
         }  # fmt: skip
         if store.find_pair(a.name, b.name, key) is None:
             clock.show(f"{a.name} to {b.name}  interpolation")
             started = time.perf_counter()
-            line = geometry.interpolate(a.final, a.final.theta, b.final.theta, points=plan.points)
+            line = geometry.interpolate(at_a, at_a.theta, at_b.theta, points=plan.points)
             store.write_pair(a.name, b.name, line, {
                 "key": key, "seconds": time.perf_counter() - started, "matvecs": 0, "converged": True,
                 "created": _now(),
@@ -217,13 +216,13 @@ def _measure_barriers(store: ResultStore, runs: list[Run], plan: Plan, clock: Cl
         clock.done += clock.expected(Cost(losses=plan.points))
 
 
-def _comparable_pairs(runs: list[Run], most: int) -> list[tuple[Run, Run]]:
+def _comparable_pairs(runs: list[Run], most: int) -> list[tuple[Run, Run, Objective, Objective]]:
     """Pairs of runs with the same question and seed but another optimizer."""
-    measured = [(run, run.checkpoints[-1], run.final.digest()) for run in runs if run.final]
+    measured = [(run, run.checkpoints[-1], run.final, run.final.digest()) for run in runs if run.final]
     pairs = [
-        (a, b)
-        for i, (a, last_a, question_a) in enumerate(measured)
-        for b, last_b, question_b in measured[i + 1 :]
+        (a, b, at_a, at_b)
+        for i, (a, last_a, at_a, question_a) in enumerate(measured)
+        for b, last_b, at_b, question_b in measured[i + 1 :]
         if question_a == question_b and last_a.seed == last_b.seed and last_a.optimizer != last_b.optimizer
     ]
     return pairs[:most]

@@ -1,4 +1,4 @@
-"""What is measured at a checkpoint: each quantity with the plan fields that concern it and what it is expected to cost."""
+"""What is measured at a checkpoint: each quantity with the plan fields that concern it and its expected cost."""
 
 from __future__ import annotations
 

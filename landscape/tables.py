@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["caption_lines", "final_rows", "latex_table", "rows", "text_table", "write_tables"]
 
-HEADINGS = ("test\nacc. %", "train\nloss", "‖g‖", "λ_max", "λ₁/λ₂", "trace", "λ_min", "worst\nsharp.")
+HEADINGS = ("test\nacc%", "train\nloss", "‖g‖", "λ_max", "λ₁/λ₂", "trace", "λ_min", "worst\nsharp.")
 _LATEX_HEADINGS = (
     r"test acc.\,\%",
     r"train loss",
@@ -31,7 +31,7 @@ _LATEX_HEADINGS = (
     r"$\lambda_1/\lambda_2$",
     r"$\operatorname{tr} H$",
     r"$\lambda_{\min}$",
-    r"worst sharpness",
+    r"worst sharpness $\ge$",
 )
 _EIGENVALUE_COLUMNS = ("run", "step", "index", "value", "residual", "converged", "which")
 
@@ -43,16 +43,23 @@ class Cell:
     text: str
     converged: bool = True
 
-    def __str__(self) -> str:
-        """In a narrow column: the error below the number."""
-        return self.text.replace(" ± ", "\n± ") + ("" if self.converged else " *")
+    def narrow(self) -> str:
+        """For a narrow column: the error below the number."""
+        value, sign, error = self.text.partition(" ± ")
+        value += "" if self.converged else " *"
+        if not sign:
+            return value
+        if error != "∞" and not value.startswith("("):
+            short = format_value(float(error), digits=2)
+            error = short if "e" in short and len(short) < len(error) else error
+        return f"{value}\n± {error}"
 
 
 def text_table(results: Results) -> Table:
     """The last analysed checkpoint of each run as a ``rich`` table that fits 80 columns.
 
-    Below each number its error: the residual bound of an eigenvalue, one standard error of a trace. ``≥`` marks a
-    lower bound and ``*`` what did not converge. The caption names what did not converge and which files were skipped.
+    Below each number its error: the residual bound of an eigenvalue, one standard error of a trace. The worst-case
+    sharpness is a lower bound. ``*`` marks what did not converge; the caption names it, and the files skipped.
     """
     from rich import box
     from rich.table import Table
@@ -63,7 +70,7 @@ def text_table(results: Results) -> Table:
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, line in _final_cells(results):
-        table.add_row(Text(name or "."), *(Text(str(c), style="" if c.converged else "bold yellow") for c in line))
+        table.add_row(Text(name or "."), *(Text(c.narrow(), style="" if c.converged else "bold yellow") for c in line))
     table.caption = Text("\n".join(caption_lines(results)))
     return table
 
@@ -74,7 +81,7 @@ def caption_lines(results: Results) -> list[str]:
     at = f"at step {steps[0]}" if len(steps) == 1 else "at the last checkpoint of each run"
     lines = [
         f"{at}; ± of λ and λ₁/λ₂: bound from residuals; of the trace: one standard error",
-        "worst sharp.: largest rise of the loss found in a ball, a lower bound (≥)",
+        "worst sharp.: the largest rise of the loss found in a ball, a lower bound",
     ]
     failed = [
         f"* not converged: {run.name} step {c.step}: {', '.join(c.not_converged)}"
@@ -83,11 +90,14 @@ def caption_lines(results: Results) -> list[str]:
         if c.not_converged
     ]
     skipped = [f"skipped: {s.get('file')}: {s.get('reason')}" for s in results.info.get("skipped") or ()]
-    return [*(lines if steps else ["nothing was analysed"]), *failed, *skipped]
+    return [*(lines if steps else ["nothing was analysed"]), *_shortened(failed), *_shortened(skipped)]
 
 
 def latex_table(headings: Sequence[str], body: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:
-    r"""A ``tabular`` with booktabs rules for ``\input`` in a paper; headings and cells are LaTeX, notes are comments."""
+    r"""A ``tabular`` with booktabs rules for ``\input`` in a paper.
+
+    Headings and cells are LaTeX already; notes become comments.
+    """
     rows_of_cells = [" & ".join(row) + r" \\" for row in body]
     starred = [rf"\multicolumn{{{len(headings)}}}{{l}}{{\footnotesize $^{{*}}$ not converged}} \\"]
     return "\n".join(
@@ -163,7 +173,7 @@ def latex_number(cell: Cell | str) -> str:
     if cell.text == "not a number":
         return "n/a"
     text = re.sub(r"e(-?\d+)$", r"\\times 10^{\1}", cell.text)
-    for sign, command in (("±", r"\pm"), ("≥", r"\ge"), ("∞", r"\infty"), ("−", "-")):
+    for sign, command in (("±", r"\pm"), ("∞", r"\infty"), ("−", "-")):
         text = text.replace(sign, command)
     return f"${text}{'' if cell.converged else '^{*}'}$"
 
@@ -177,13 +187,10 @@ def _final_cells(results: Results) -> list[tuple[str, list[Cell]]]:
 
 def _cells(checkpoint: CheckpointResults, row: dict[str, Any]) -> list[Cell]:
     records = checkpoint.records
-    gap, trace, worst = records.get("gap"), records.get("trace"), records.get("sharpness_worst")
+    gap, trace = records.get("gap"), records.get("trace")
     top, bottom = _eigenvalue_cells(records.get("eigenpairs"))
     failed = set(checkpoint.not_converged)
     accuracy = row["test_accuracy"]
-    sharpness = format_value(row["sharpness_worst"], digits=3)
-    if getattr(worst, "kind", "") == "lower bound" and row["sharpness_worst"] is not None:
-        sharpness = f"≥ {sharpness}"
     return [
         Cell("—" if accuracy is None else f"{100 * accuracy:.1f}"),
         Cell(format_value(row["train_loss"], digits=3)),
@@ -192,8 +199,13 @@ def _cells(checkpoint: CheckpointResults, row: dict[str, Any]) -> list[Cell]:
         Cell("—" if gap is None else str(getattr(gap, "ratio", "—")), "gap" not in failed),
         Cell("—" if trace is None else str(trace), "trace" not in failed),
         bottom,
-        Cell(sharpness, "sharpness_worst" not in failed),
+        Cell(format_value(row["sharpness_worst"], digits=3), "sharpness_worst" not in failed),
     ]
+
+
+def _shortened(lines: list[str], most: int = 12) -> list[str]:
+    more = len(lines) - most
+    return lines if more <= 0 else [*lines[:most], f"… and {more} more; landscape inspect results.h5 lists all"]
 
 
 def _eigenvalue_cells(eigs: Any) -> tuple[Cell, Cell]:

@@ -1,0 +1,156 @@
+"""The house: which room may import which, and what each may load. Read from the files, not from a running program."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "landscape"
+
+# room -> the rooms it may import. A room is a file or folder directly under landscape/.
+MAY_IMPORT = {
+    "version": "",
+    "errors": "",
+    "rounding": "",
+    "progress": "",
+    "isolation": "",
+    "plan": "errors",
+    "params": "errors",
+    "batches": "errors",
+    "results": "errors rounding",
+    "functional": "errors isolation params",
+    "hvp": "errors params",
+    "preflight": "errors batches",
+    "objective": "errors batches functional hvp params preflight",
+    "operators": "errors hvp objective",
+    "estimators": "errors operators results rounding",
+    "geometry": "errors objective params results",
+    "problems": "errors isolation objective optimizers",
+    "optimizers": "errors",
+    "checkpoints": "errors problems rounding version",
+    "store": "errors results rounding version",
+    "comparison": "errors rounding store tables",
+    "tables": "comparison errors results rounding store",
+    "plots": "comparison errors results rounding store tables",
+    "report": "comparison errors plots results rounding store tables version",
+    "quantities": "estimators geometry objective operators plan results",
+    "pipeline": "checkpoints errors geometry objective plan quantities report results store version",
+    "selfcheck": "checkpoints estimators geometry objective operators results store",
+    "cli": "checkpoints comparison errors pipeline plan progress report selfcheck store tables",
+    "__main__": "cli",
+    "__init__": "version",
+}
+EXTRA = {"geometry/sharpness.py": {"operators", "estimators"}}
+ONLY_IN = {"h5py": {"checkpoints", "importers", "store"}, "matplotlib": {"plots"}, "typer": {"cli"}}
+WITHOUT_TORCH = ["results", "store", "tables", "plots", "report", "comparison", "plan", "cli"]
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Dotted names a file imports anywhere but under TYPE_CHECKING."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            for child in node.orelse:
+                visit(child)
+            return
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text()))
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_file_imports_only_what_its_room_may(path):
+    room = room_of(path)
+    allowed = set(MAY_IMPORT[room].split()) | {room} | EXTRA.get(str(path.relative_to(PACKAGE)), set())
+    inside = {name.split(".")[1] for name in imports_of(path) if name.startswith("landscape.")}
+    assert inside <= allowed, f"{path.name} imports {sorted(inside - allowed)}"
+    outside = {name.split(".")[0] for name in imports_of(path)}
+    for library, rooms in ONLY_IN.items():
+        assert library not in outside or room in rooms, f"{library} is loaded only by {sorted(rooms)}"
+
+
+def test_every_room_is_on_the_plan_and_no_rooms_form_a_circle():
+    assert {room_of(path) for path in FILES} <= set(MAY_IMPORT)
+    edges = {room: set() for room in MAY_IMPORT}
+    for path in FILES:
+        for name in imports_of(path):
+            if name.startswith("landscape.") and name.split(".")[1] in MAY_IMPORT:
+                edges[room_of(path)].add(name.split(".")[1])
+    order: list[str] = []
+
+    def settle(room: str, above: tuple[str, ...] = ()) -> None:
+        assert room not in above, f"circle: {' -> '.join([*above, room])}"
+        if room not in order:
+            for below in edges[room] - {room}:
+                settle(below, (*above, room))
+            order.append(room)
+
+    for room in edges:
+        settle(room)
+
+
+def test_files_stay_readable():
+    long = {str(p): n for p in FILES if (n := len(p.read_text().splitlines())) > 350}
+    assert not long, f"files over 350 lines: {long}"
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                lines = (body[-1].end_lineno - body[0].lineno + 1) if body else 0
+                assert lines <= 60, f"{path.name}: {node.name} has {lines} lines below its docstring"
+
+
+def test_nothing_below_the_command_line_prints_or_exits():
+    for path in FILES:
+        if room_of(path) in ("cli", "__main__", "progress"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in ("print", "exit", "quit"), f"{path}: line {node.lineno}"
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                assert node.func.attr not in ("manual_seed_all",), f"{path}: line {node.lineno}"
+
+
+def loaded_after(code: str) -> set[str]:
+    run = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    return set(run.stdout.split())
+
+
+def test_importing_landscape_loads_neither_torch_nor_matplotlib():
+    loaded = loaded_after("import landscape; landscape.__version__; dir(landscape)")
+    assert not loaded & {"torch", "matplotlib", "h5py", "pandas", "scipy"}
+
+
+def test_the_viewing_rooms_load_no_torch():
+    loaded = loaded_after("; ".join(f"import landscape.{room}" for room in WITHOUT_TORCH))
+    assert "torch" not in loaded
+    assert "landscape.store" in loaded
+
+
+def test_every_public_name_resolves():
+    import landscape
+
+    for name in landscape.__all__:
+        assert getattr(landscape, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'top_eigenpair'"):
+        _ = landscape.top_eigenpair
