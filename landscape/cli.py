@@ -113,12 +113,14 @@ def inspect(file: Annotated[Path, typer.Argument(help="A checkpoint or results f
     from landscape.store import describe_results, is_results_file
 
     if is_results_file(file):
-        lines = describe_results(file)
+        pairs = describe_results(file)
     else:
         from landscape.checkpoints import describe_checkpoint
 
-        lines = describe_checkpoint(file)
-    _print_lines(lines)
+        pairs = describe_checkpoint(file)
+    width = max(len(label) for label, _ in pairs)
+    for label, text in pairs:
+        Console().print(f"{label:<{width}}  {text}", soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command()
@@ -168,11 +170,6 @@ def _print_results(results: Results, *, as_json: bool) -> None:
 
 def _print_json(rows: Any) -> None:
     print(json.dumps(rows, indent=1, allow_nan=False, ensure_ascii=False))
-
-
-def _print_lines(sections: Any) -> None:
-    for line in sections:
-        Console().print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _command_line() -> str:

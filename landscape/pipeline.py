@@ -105,8 +105,8 @@ def analyze(path: str | Path, plan: Plan | None = None, *, reporter: Reporter | 
         If the folder cannot be written to, or another process analyses it.
     """
     plan, root, started = plan or Plan(), Path(path), time.perf_counter()
+    runs, skipped = survey(root, plan)
     with ResultStore(root) as store:
-        runs, skipped = survey(root, plan)
         clock = Clock(reporter)
         clock.total = sum(clock.expected(cost) for cost in _all_costs(runs, plan))
         for run in runs:

@@ -47,7 +47,8 @@ def format_measured(value: float | None, error: float | None) -> str:
 
 def _to_error(x: float, error: float) -> str:
     """Round x where the second digit of the error stands."""
-    place = 1 - math.floor(math.log10(abs(error)))
+    rounded = float(f"{abs(error):.1e}")  # 0.0999 is 0.10 to two digits, a place further left
+    place = 1 - math.floor(math.log10(rounded))
     if place > 12:
         return f"{x:.12g}"
     return f"{round(x, place):.{max(place, 0)}f}"

@@ -49,7 +49,8 @@ def edge_of_stability(folder: Path) -> float:
 
 def call(script: str, *arguments: str) -> None:
     """Run a script of this repository; its errors end the demo."""
-    done = subprocess.run([sys.executable, script, *arguments], cwd=ROOT, env=ONE_THREAD, capture_output=True, text=True)
+    command = [sys.executable, script, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=ONE_THREAD, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{script} {' '.join(arguments)} failed:\n{done.stderr.strip()}")
 

@@ -64,7 +64,7 @@ def main() -> None:
     paths = {lr: sharpness_path(lr) for lr in STEP_SIZES}
     for lr, path in paths.items():
         mean, worst = late_ratio(path, lr)
-        print(f"η = {lr:g}: sharpness over the last third is {mean:.3f} × 2/η, never off by more than {100 * worst:.1f} %")
+        print(f"η = {lr:g}: over the last third, sharpness is {mean:.3f} × 2/η, at most {100 * worst:.1f} % off")
     print(f"figure   {draw(paths, args.out)}")
 
 

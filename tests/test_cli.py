@@ -1,0 +1,168 @@
+"""The command line: flags are the plan's fields, exit codes and one-line errors are as documented."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import typer
+
+import landscape as ls
+from landscape import cli
+from tests.runs import SMALL, make_runs
+
+QUICK = [
+    "--plan", "quick", "--last", "2", "--eigs", "2", "--trace-probes", "4", "--density-probes", "2", "--steps", "5",
+    "--points", "5", "--plane-points", "5", "--directions", "1", "--samples", "2", "--restarts", "1", "--tol", "1e-3",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = make_runs(tmp_path_factory.mktemp("cli") / "runs")
+    ls.analyze(folder, SMALL)
+    return folder
+
+
+def call(capsys, monkeypatch, *arguments):
+    """Exit status, stdout and stderr of ``landscape ARGUMENTS``."""
+    monkeypatch.setattr(sys, "argv", ["landscape", *map(str, arguments)])
+    monkeypatch.setenv("COLUMNS", "110")
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main()
+    said = capsys.readouterr()
+    return exit_info.value.code or 0, said.out, said.err
+
+
+def test_each_flag_is_a_field_of_plan_and_each_field_a_flag():
+    command = typer.main.get_command(cli.app).commands["analyze"]
+    flags = {p.name: p for p in command.params if p.name not in ("ckpt_dir", "as_json")}
+    assert set(flags) == set(ls.Plan().fields())
+    for name, flag in flags.items():
+        assert flag.opts == [f"--{name.replace('_', '-')}"]
+        assert flag.default is None or name == "plan"  # left out, it is as the plan says
+
+
+@pytest.mark.parametrize("plan", ["quick", "standard", "thorough"])
+def test_a_flag_overrules_its_field_of_the_plan_and_no_other(plan, monkeypatch, tmp_path):
+    other = {
+        "last": 9,
+        "eigs": 9,
+        "tol": 0.5,
+        "points": 9,
+        "seed": 9,
+        "dtype": "float64",
+        "data": "d",
+        "problem": "m:f",
+    }
+    seen = []
+
+    def fake(path, chosen, **_):
+        seen.append(chosen)
+        raise ls.CheckpointError("stop here")
+
+    monkeypatch.setattr("landscape.pipeline.analyze", fake)
+    for name, value in other.items():
+        monkeypatch.setattr(sys, "argv", ["landscape", "analyze", "x", "--plan", plan, f"--{name}", str(value)])
+        with pytest.raises(SystemExit):
+            cli.main()
+        assert seen[-1] == ls.Plan(plan, **{name: value})
+
+
+def test_analyze_prints_the_table_and_where_the_report_is(runs, capsys, monkeypatch, tmp_path):
+    folder = shutil.copytree(runs, tmp_path / "runs")
+    status, out, err = call(capsys, monkeypatch, "analyze", folder, *QUICK)
+    assert status == 0, err
+    assert "adam-s0" in out
+    assert "λ" in out
+    assert str(folder / "report.html") in out
+
+
+def test_a_skipped_file_is_listed_and_the_status_is_1(runs, capsys, monkeypatch, tmp_path):
+    folder = shutil.copytree(runs, tmp_path / "runs")
+    (folder / "adam-s0" / "step_00000009.h5").write_bytes(b"garbage")
+    status, out, _ = call(capsys, monkeypatch, "analyze", folder, *QUICK)
+    assert status == 1
+    assert "step_00000009.h5" in out
+
+
+def test_json_is_strict_and_alone_on_stdout(runs, capsys, monkeypatch):
+    status, out, _ = call(capsys, monkeypatch, "show", runs, "--json")
+    rows = json.loads(out, parse_constant=lambda c: pytest.fail(f"{c} is not JSON"))
+    assert status == 0
+    assert [row["run"] for row in rows[:2]] == ["adam-s0", "adam-s0"]
+    assert rows[0]["trace"] is None  # measured only at the last checkpoint
+    assert rows[1]["trace"] is not None
+
+
+def test_show_loads_no_torch(runs):
+    code = (
+        "import sys; sys.argv = ['landscape', 'show', sys.argv[1]]\n"
+        "from landscape.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as e: print('status', e.code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(runs)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("status 0 False")
+    assert "adam-s0" in done.stdout
+
+
+def test_report_redraws_what_was_deleted(runs, capsys, monkeypatch, tmp_path):
+    folder = shutil.copytree(runs, tmp_path / "runs")
+    (folder / "report.html").unlink()
+    shutil.rmtree(folder / "figures")
+    status, _, _ = call(capsys, monkeypatch, "report", folder)
+    assert status == 0
+    assert (folder / "report.html").stat().st_size > 10_000
+    assert list((folder / "figures").glob("*.png"))
+
+
+def test_compare_prints_groups_with_intervals(runs, capsys, monkeypatch):
+    status, out, _ = call(capsys, monkeypatch, "compare", runs, "--by", "optimizer")
+    assert status == 0
+    assert "adam" in out
+    assert "±" in out
+
+
+def test_inspect_tells_a_checkpoint_from_a_results_file(runs, capsys, monkeypatch):
+    status, out, _ = call(capsys, monkeypatch, "inspect", runs / "adam-s0" / "step_00000003.h5")
+    assert status == 0
+    assert "mlp-digits" in out
+    status, out, _ = call(capsys, monkeypatch, "inspect", runs / "results.h5")
+    assert status == 0
+    assert "adam-s0" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["analyze", "nowhere"], "nowhere"),
+        (["show", "nowhere"], "nowhere"),
+        (["report", "nowhere"], "nowhere"),
+        (["compare", "nowhere"], "nowhere"),
+        (["inspect", "nowhere.h5"], "nowhere.h5"),
+        (["analyze", ".", "--points", "4"], "points=4 must be odd"),
+        (["analyze", ".", "--plan", "fast"], "plan='fast' is not one of 'quick', 'standard', 'thorough'"),
+        (["analyze", ".", "--tol", "3"], "tol=3.0 must lie between 0 and 1"),
+        (["analyze", ".", "--eigs", "0"], "eigs=0 must be a whole number of at least 2"),
+    ],
+)
+def test_bad_usage_is_one_line_on_stderr_and_status_2(arguments, said, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = call(capsys, monkeypatch, *arguments)
+    assert status == 2
+    assert out == ""
+    assert err.startswith("landscape: ")
+    assert err.count("\n") == 1
+    assert said in err
+    assert list(tmp_path.iterdir()) == []  # and nothing was left behind
+
+
+def test_selfcheck_holds_on_this_machine(capsys, monkeypatch):
+    status, out, _ = call(capsys, monkeypatch, "selfcheck")
+    assert status == 0
+    assert "all hold" in out
+    assert "FAILS" not in out
