@@ -209,9 +209,7 @@ def _notes_on_replicates(label: Any, runs: list[RunResults], by: str) -> list[st
         if len(values) > 1:
             varied.append(f"{key} ({_shortened(values)})")
     if varied:
-        notes.append(
-            f"The runs of {label} differ in more than the seed: {_shortened(varied)}; all count as replicates."
-        )
+        notes.append(f"Runs of {label} differ in more than the seed, yet count as replicates: {_shortened(varied)}.")
     elif repeated:
         notes.append(f"{label} has several runs of seed {_shortened(repeated)}; they count as independent.")
     return notes

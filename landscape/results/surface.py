@@ -78,7 +78,7 @@ class LineSlice(Record):
         lines = [
             ("direction", self.direction),
             ("t", f"{ends}, {len(self.t)} points"),
-            ("loss", f"{format_value(float(np.nanmin(self.loss)))} … {format_value(float(np.nanmax(self.loss)))}"),
+            ("loss", _extent(self.loss)),
         ]
         if self.kind == "interpolation":
             return [*lines, ("barrier ≥", format_value(self.barrier))]
@@ -121,7 +121,7 @@ class PlaneSlice(Record):
         return [
             ("directions", ", ".join(self.directions)),
             ("grid", f"{len(self.y)} × {len(self.x)} points (y × x)"),
-            ("loss", f"{format_value(float(np.nanmin(self.loss)))} … {format_value(float(np.nanmax(self.loss)))}"),
+            ("loss", _extent(self.loss)),
             ("centre curvature", "agrees with HVPs" if self.curvature_agrees else "DISAGREES with HVPs"),
         ]
 
@@ -166,3 +166,9 @@ class Sharpness(Record):
         headline = mark + format_measured(self.value, self.error)
         lines = [(self.measure, headline), ("", f"{self.kind}{ball}; {self.reference}")]
         return lines if self.converged else [*lines, ("", "NOT CONVERGED")]
+
+
+def _extent(loss: Array) -> str:
+    """Lowest and highest loss, of those that are numbers."""
+    known = loss[~np.isnan(loss)]
+    return f"{format_value(float(known.min()))} … {format_value(float(known.max()))}" if known.size else "not a number"

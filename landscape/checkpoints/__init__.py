@@ -1,0 +1,21 @@
+"""Checkpoint files: HDF5, written as a whole, hashed, never pickled. checkpoints/README.md documents the format."""
+
+from landscape.checkpoints.describe import describe_checkpoint
+from landscape.checkpoints.format import FORMAT, FORMAT_VERSION, remove_temporaries
+from landscape.checkpoints.reader import Checkpoint, load_checkpoint
+from landscape.checkpoints.runs import CheckpointDir, Skipped, checkpoint_files, find_runs
+from landscape.checkpoints.writer import save_checkpoint
+
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "Checkpoint",
+    "CheckpointDir",
+    "Skipped",
+    "checkpoint_files",
+    "describe_checkpoint",
+    "find_runs",
+    "load_checkpoint",
+    "remove_temporaries",
+    "save_checkpoint",
+]

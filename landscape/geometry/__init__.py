@@ -1,0 +1,8 @@
+"""Walks over the objective: directions, slices, the way between two minima, and sharpness."""
+
+from landscape.geometry.connectivity import interpolate
+from landscape.geometry.directions import random_direction, random_plane
+from landscape.geometry.sharpness import sharpness
+from landscape.geometry.slices import evaluate_line, evaluate_plane
+
+__all__ = ["evaluate_line", "evaluate_plane", "interpolate", "random_direction", "random_plane", "sharpness"]

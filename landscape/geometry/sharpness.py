@@ -1,0 +1,299 @@
+"""How sharp a minimum is: λ_max, trace, and the worst and average loss around it, plain and adaptive."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from landscape.errors import UsageError, check_choice, check_positive, check_seed
+from landscape.estimators import top_eigenpairs, trace
+from landscape.geometry.ascent import Ball, highest
+from landscape.geometry.directions import gaussian
+from landscape.geometry.slices import Progress
+from landscape.objective import Objective, Vector
+from landscape.operators import HessianOperator
+from landscape.results import Sharpness
+
+_SAM = "Foret et al. 2021, eq. 1"
+_ASAM = "Kwon et al. 2021"
+_MODERN = "Andriushchenko et al. 2023, S_avg"
+
+
+@dataclass(frozen=True)
+class _Definition:
+    """What a measure takes and where it comes from; ``rho`` is the published radius by norm."""
+
+    reference: str
+    rho: dict[float, float]
+    options: tuple[str, ...]
+    adaptive: bool = False
+
+
+MEASURES = {
+    "lambda_max": _Definition("largest eigenvalue of the Hessian", {}, ()),
+    "trace": _Definition("trace of the Hessian", {}, ("num_samples",)),
+    "worst": _Definition(_SAM, {2: 0.05, math.inf: 0.001}, ("restarts", "steps")),
+    "average": _Definition(_MODERN, {2: 0.05}, ("num_samples",)),
+    "adaptive_worst": _Definition(_ASAM, {2: 0.5, math.inf: 0.001}, ("restarts", "steps"), adaptive=True),
+    "adaptive_average": _Definition(_MODERN, {2: 0.1}, ("num_samples",), adaptive=True),
+}
+_DEFAULTS = {"restarts": 4, "steps": 7}
+_SAMPLES = {"trace": 32, "average": 16, "adaptive_average": 16}
+
+
+def sharpness(
+    objective: Objective,
+    *,
+    measure: str = "lambda_max",
+    rho: float | None = None,
+    p: float = 2,
+    restarts: int | None = None,
+    num_samples: int | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    theta: Vector | None = None,
+    progress: Progress | None = None,
+) -> Sharpness:
+    r"""One measure of flatness at θ, over the whole data set as one batch.
+
+    With c = 1 plain, c = ``|θ|`` adaptive; where ``c_i = 0``, ``δ_i = 0``:
+
+    .. math::
+        \text{worst} = \max_{\|\delta \odot c^{-1}\|_p \le \rho} L(\theta + \delta) - L(\theta), \qquad
+        \text{average} = \mathbb{E}_{\delta \sim N(0,\, \rho^2 \mathrm{diag}(c^2))}\, L(\theta + \delta) - L(\theta).
+
+    Parameters
+    ----------
+    objective : Objective
+    measure : {"lambda_max", "trace", "worst", "average", "adaptive_worst", "adaptive_average"}
+    rho : float, optional
+        Radius, or standard deviation of each ``δ_i/c_i``. Left out, a published value: worst 0.05 (Foret et al. 2021),
+        adaptive_worst 0.5 (Kwon et al. 2021, on CIFAR-10); with p = inf 0.001 for both; average 0.05, adaptive_average
+        0.1 (grids of Andriushchenko et al. 2023 for CIFAR-10, which begin there or contain them). Compare networks at
+        the same value only.
+    p : 2 or inf
+        Norm of the ball, for the worst case.
+    restarts : int, optional
+        Ascents for the worst case, 4 if left out: from the direction that bends most, from the gradient, and from
+        random points. More of them only add starts.
+    num_samples : int, optional
+        Antithetic pairs ``±δ`` of an average, 16 if left out; probes of the trace, 32 if left out.
+    steps : int, optional
+        Gradients per ascent, 7 if left out.
+    seed : int
+        At least 0.
+    theta : (P,) tensor or array, optional
+        Where; left out, the model's parameters now.
+    progress : callable, optional
+        Called as ``progress(done, total)`` after each evaluation.
+
+    Returns
+    -------
+    Sharpness
+        ``error`` is the residual of λ_max (a bound), or the standard error over probes or pairs. The worst case is
+        found by ascent: a lower bound, called so, with no error; ``samples`` is what each ascent reached and
+        ``converged`` whether the best one is a maximum to first order: no point δ' of the ball has
+        ``⟨∇L, δ' − δ⟩`` above 1 % of the value. NaN anywhere in the ball or among the draws makes the value NaN and
+        ``converged`` false.
+
+    Raises
+    ------
+    UsageError
+        For an unknown measure, a radius that is not positive, or an option that the measure does not have.
+
+    Notes
+    -----
+    ``num_evaluations`` counts matvecs for λ_max and trace, gradients for the worst case, losses for averages. By
+    default λ_max takes what it needs (at most 500 matvecs), the trace 32 matvecs, the worst case
+    ``steps·(restarts + 1) + 3`` = 38 gradients, an average 33 losses.
+
+    As ρ → 0 at a minimum, average → ``ρ²/2·tr H``, adaptive average → ``ρ²/2·Σ H_ii θ_i²``, worst (p = 2) →
+    ``ρ²/2·λ_max(H)``, adaptive worst → ``ρ²/2·λ_max(H ⊙ |θ||θ|ᵀ)``. The adaptive forms are unchanged when a ReLU
+    network is rescaled into an equal one (Dinh, Pascanu, Bengio, Bengio 2017); the plain ones are not.
+
+    References
+    ----------
+    Foret, Kleiner, Mobahi, Neyshabur (2021), Sharpness-Aware Minimization, ICLR, eq. 1. Kwon, Kim, Park, Choi (2021),
+    ASAM, ICML. Andriushchenko, Croce, Müller, Hein, Flammarion (2023), A Modern Look at the Relationship between
+    Sharpness and Generalization, ICML, for the definitions with c. Both δ and −δ are used: Hammersley & Morton (1956),
+    Proc. Camb. Phil. Soc. 52; the odd part of the loss, the gradient's, cancels exactly.
+
+    Examples
+    --------
+    >>> model = torch.nn.Linear(2, 1, bias=False)
+    >>> data = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.zeros(2, 1)
+    >>> objective = Objective(model, torch.nn.functional.mse_loss, data, dtype=torch.float64)
+    >>> result = sharpness(objective, measure="worst", rho=0.1, theta=np.zeros(2))
+    >>> result.kind, round(result.value, 6)
+    ('lower bound', 0.02)
+    """
+    check_choice("measure", measure, MEASURES)
+    check_choice("p", p, (2, math.inf))
+    check_seed(seed)
+    if seed < 0:
+        raise UsageError(f"seed={seed} must be at least 0")
+    _check_options(measure, {"restarts": restarts, "steps": steps, "num_samples": num_samples})
+    definition = MEASURES[measure]
+    radius = _radius(measure, rho, p)
+    point = objective._point(theta)
+    scale = point.abs() if definition.adaptive else torch.ones_like(point)
+    if measure == "lambda_max":
+        return _largest_eigenvalue(objective, point, seed, progress)
+    if "restarts" in definition.options:
+        starts, each = restarts or _DEFAULTS["restarts"], steps or _DEFAULTS["steps"]
+        return _worst(
+            objective, point, scale, measure, rho=radius, p=p, restarts=starts, steps=each, seed=seed, progress=progress
+        )
+    samples = num_samples or _SAMPLES[measure]
+    if measure == "trace":
+        return _trace(objective, point, samples, seed, progress)
+    return _average(objective, point, scale, measure, rho=radius, pairs=samples, seed=seed, progress=progress)
+
+
+def _check_options(measure: str, given: dict[str, int | None]) -> None:
+    allowed = MEASURES[measure].options
+    for name, value in given.items():
+        if value is None:
+            continue
+        if name not in allowed:
+            has = f"it has {' and '.join(allowed)}" if allowed else "it has none of these options"
+            raise UsageError(f"measure={measure!r} does not use {name}={value!r}; {has}")
+        check_positive(name, value)
+
+
+def _radius(measure: str, rho: float | None, p: float) -> float:
+    published = MEASURES[measure].rho
+    if p != 2 and p not in published:
+        raise UsageError(f"measure={measure!r} has no ball of norm p={p!r}; leave p out")
+    if not published:
+        if rho is not None:
+            raise UsageError(f"measure={measure!r} has no radius; leave rho={rho!r} out")
+        return math.nan
+    if rho is None:
+        return published[p]
+    if not (rho > 0 and math.isfinite(rho)):
+        raise UsageError(f"rho={rho!r} must be a positive number")
+    return float(rho)
+
+
+def _largest_eigenvalue(objective: Objective, point: Tensor, seed: int, progress: Progress | None) -> Sharpness:
+    H = HessianOperator(objective, point)
+    eigs = top_eigenpairs(H, 1, which="largest", seed=seed, strict=False, progress=progress)
+    return Sharpness(
+        measure="lambda_max",
+        value=float(eigs.values[0]),
+        error=float(eigs.residuals[0]),
+        kind="estimate",
+        rho=math.nan,
+        p=math.nan,
+        samples=eigs.values[:1].copy(),
+        converged=bool(eigs.converged[0]),
+        num_evaluations=eigs.num_matvecs,
+        seed=seed,
+        reference=MEASURES["lambda_max"].reference,
+    )
+
+
+def _trace(objective: Objective, point: Tensor, probes: int, seed: int, progress: Progress | None) -> Sharpness:
+    estimate = trace(HessianOperator(objective, point), num_probes=probes, seed=seed, progress=progress)
+    return Sharpness(
+        measure="trace",
+        value=estimate.value,
+        error=estimate.error,
+        kind="estimate",
+        rho=math.nan,
+        p=math.nan,
+        samples=estimate.samples,
+        converged=True,
+        num_evaluations=estimate.num_matvecs,
+        seed=seed,
+        reference=MEASURES["trace"].reference,
+    )
+
+
+def _worst(
+    objective: Objective,
+    point: Tensor,
+    scale: Tensor,
+    measure: str,
+    *,
+    rho: float,
+    p: float,
+    restarts: int,
+    steps: int,
+    seed: int,
+    progress: Progress | None,
+) -> Sharpness:
+    tick = _Ticker(progress, total=steps * (restarts + 1) + 3)
+    ball = Ball(objective, point, scale, rho=rho, p=p, tick=tick)
+    found = highest(ball, restarts=restarts, steps=steps, seed=seed)
+    best = max(found, key=lambda one: one.rise)
+    return Sharpness(
+        measure=measure,
+        # Staying at θ is allowed too, so no ball has a worst case below zero.
+        value=math.nan if ball.undefined else max(best.rise, 0.0),
+        error=None,
+        kind="lower bound",
+        rho=rho,
+        p=float(p),
+        samples=np.array([one.rise for one in found]),
+        converged=best.settled,
+        num_evaluations=ball.num_evaluations,
+        seed=seed,
+        reference=MEASURES[measure].reference,
+    )
+
+
+def _average(
+    objective: Objective,
+    point: Tensor,
+    scale: Tensor,
+    measure: str,
+    *,
+    rho: float,
+    pairs: int,
+    seed: int,
+    progress: Progress | None,
+) -> Sharpness:
+    tick = _Ticker(progress, total=2 * pairs + 1)
+    base = objective.loss(point)
+    tick()
+    samples = np.empty(pairs)
+    for index in range(pairs):
+        delta = gaussian(index, len(point), seed=seed, family="sharpness").to(point) * scale * rho
+        both = []
+        for moved in (point + delta, point - delta):
+            both.append(objective.loss(moved))
+            tick()
+        samples[index] = (both[0] + both[1]) / 2 - base
+    finite = bool(np.isfinite(samples).all())
+    sem = float(samples.std(ddof=1) / math.sqrt(pairs)) if pairs > 1 and finite else None
+    return Sharpness(
+        measure=measure,
+        value=float(samples.mean()),
+        error=sem,
+        kind="estimate",
+        rho=rho,
+        p=math.nan,
+        samples=samples,
+        converged=finite,
+        num_evaluations=2 * pairs + 1,
+        seed=seed,
+        reference=MEASURES[measure].reference,
+    )
+
+
+class _Ticker:
+    """Counts evaluations and reports them."""
+
+    def __init__(self, progress: Progress | None, *, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def __call__(self) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)

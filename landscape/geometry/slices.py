@@ -1,0 +1,207 @@
+"""The loss on lines and planes through a point of parameter space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from landscape.errors import UsageError
+from landscape.geometry.curvature import centre_curvature
+from landscape.objective import Objective, Vector
+from landscape.results import LineSlice, PlaneSlice
+
+Progress = Callable[[int, int], None]
+
+#: Columns whose angle has a cosine this close to ±1 span a line, not a plane.
+_PARALLEL = 1e-6
+
+
+def evaluate_line(
+    objective: Objective,
+    direction: Vector,
+    *,
+    radius: float = 1.0,
+    points: int = 51,
+    theta: Vector | None = None,
+    label: str = "",
+    progress: Progress | None = None,
+) -> LineSlice:
+    """The loss at ``θ + t·d`` for ``points`` equally spaced t from ``-radius`` to ``radius``.
+
+    Parameters
+    ----------
+    objective : Objective
+    direction : (P,) or (P, 1) tensor or array
+        d as it is, neither normalised nor centred: ``eigs.vectors[:, 0]``, a column of :func:`random_plane`.
+    radius : float
+        Largest |t|, in lengths of d.
+    points : int
+        Odd and at least 3, so that θ itself is on the line: it is evaluated once, exactly, at ``t[points // 2] = 0``.
+    theta : (P,) tensor or array, optional
+        Where; left out, the model's parameters now.
+    label : str
+        What the direction is, for tables and plots.
+    progress : callable, optional
+        Called as ``progress(done, points)`` after each point.
+
+    Returns
+    -------
+    LineSlice
+        Losses in the objective's dtype, NaN and infinity as they come. ``curvature`` is ``dᵀHd`` from a Hessian-vector
+        product, ``curvature_slice ± curvature_error`` the same from second differences; both in float64 where the model
+        runs in it. The error covers roundoff, truncation and the kinks of ReLU
+        (:func:`~landscape.geometry.curvature.centre_curvature`).
+
+    Raises
+    ------
+    UsageError
+        For a direction of another shape, zero or not finite, an even number of points, a radius that is not positive.
+
+    Notes
+    -----
+    Costs ``points`` losses, and 11 to 17 losses and one Hessian-vector product in float64 for the curvature.
+
+    Examples
+    --------
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> objective = Objective(model, torch.nn.functional.mse_loss, (torch.ones(4, 1), torch.zeros(4, 1)))
+    >>> line = evaluate_line(objective, np.ones(1), points=5, theta=np.zeros(1))
+    >>> line.t.tolist(), line.loss.tolist()
+    ([-1.0, -0.5, 0.0, 0.5, 1.0], [1.0, 0.25, 0.0, 0.25, 1.0])
+    """
+    t = _grid(radius, points, name="radius")
+    d = _columns(objective, direction, count=1, name="direction")
+    point = objective._point(theta)
+    by_hvp, by_differences, error = centre_curvature(objective, point, d)
+    loss = np.empty(len(t))
+    for index, step in enumerate(t):
+        loss[index] = objective.loss(_moved(point, d, (float(step),)))
+        if progress is not None:
+            progress(index + 1, len(t))
+    return LineSlice(
+        t=t,
+        loss=loss,
+        direction=label or "direction",
+        step_norm=float(_lengths(d)[0]),
+        curvature=float(by_hvp[0, 0]),
+        curvature_slice=float(by_differences[0, 0]),
+        curvature_error=float(error[0, 0]),
+    )
+
+
+def evaluate_plane(
+    objective: Objective,
+    plane: Vector,
+    *,
+    radius: float | tuple[float, float] = 1.0,
+    points: int = 51,
+    theta: Vector | None = None,
+    labels: Sequence[str] = ("direction 1", "direction 2"),
+    progress: Progress | None = None,
+) -> PlaneSlice:
+    """The loss at ``θ + x·d₁ + y·d₂`` on a square grid of ``points × points``.
+
+    Parameters
+    ----------
+    objective : Objective
+    plane : (P, 2) tensor or array
+        Columns d₁ (along x) and d₂ (along y) as they are: :func:`random_plane`, ``eigs.vectors[:, :2]``.
+    radius : float or pair of floats
+        Largest |x| and |y|, in lengths of the columns.
+    points : int
+        Along each axis; odd and at least 3, so that θ itself is evaluated, at ``loss[points // 2, points // 2]``.
+    theta : (P,) tensor or array, optional
+        Where; left out, the model's parameters now.
+    labels : pair of str
+        What the directions are, for tables and plots.
+    progress : callable, optional
+        Called as ``progress(done, points**2)`` after each point.
+
+    Returns
+    -------
+    PlaneSlice
+        ``loss[j, i]`` at ``x[i], y[j]`` in the objective's dtype, NaN and infinity as they come; the centre's 2 × 2
+        curvature by both routes, as in :func:`evaluate_line`.
+
+    Raises
+    ------
+    UsageError
+        As for :func:`evaluate_line`, and if the columns are parallel.
+
+    Notes
+    -----
+    Costs ``points²`` losses, and 31 to 49 losses and two Hessian-vector products in float64 for the curvature.
+    """
+    radii = tuple(radius) if isinstance(radius, (tuple, list)) else (radius, radius)
+    if len(radii) != 2 or len(labels) != 2:
+        raise UsageError(f"a plane has two axes: radius={radius!r} and labels={labels!r} must be pairs")
+    x, y = (_grid(r, points, name="radius") for r in radii)
+    d = _columns(objective, plane, count=2, name="plane")
+    units = d / torch.linalg.vector_norm(d, dim=0)
+    if abs(float(units[:, 0] @ units[:, 1])) > 1 - _PARALLEL:
+        raise UsageError("the two columns of the plane are parallel, so they span a line; use evaluate_line")
+    point = objective._point(theta)
+    by_hvp, by_differences, error = centre_curvature(objective, point, d)
+    loss = np.empty((len(y), len(x)))
+    for j, up in enumerate(y):
+        for i, right in enumerate(x):
+            loss[j, i] = objective.loss(_moved(point, d, (float(right), float(up))))
+            if progress is not None:
+                progress(j * len(x) + i + 1, loss.size)
+    return PlaneSlice(
+        x=x,
+        y=y,
+        loss=loss,
+        directions=tuple(labels),
+        step_norms=_lengths(d),
+        curvature=by_hvp,
+        curvature_slice=by_differences,
+        curvature_error=error,
+    )
+
+
+def _grid(radius: float, points: int, *, name: str) -> np.ndarray:
+    """``points`` numbers from ``-radius`` to ``radius``, with an exact zero in the middle and exact symmetry."""
+    if int(points) != points or points < 3:
+        raise UsageError(f"points={points!r} must be an odd number of at least 3")
+    if points % 2 == 0:
+        raise UsageError(f"points={points} is even, so the centre would fall between two of them; use {points + 1}")
+    if not (radius > 0 and np.isfinite(radius)):
+        raise UsageError(f"{name}={radius!r} must be a positive number")
+    half = int(points) // 2
+    return radius * (np.arange(-half, half + 1) / half)
+
+
+def _columns(objective: Objective, given: Vector, *, count: int, name: str) -> Tensor:
+    """``(P, count)`` in the objective's dtype, each column finite and not zero."""
+    size = objective.layout.size
+    expected = f"({size}, {count})" if count > 1 else f"({size},)"
+    if not isinstance(given, (Tensor, np.ndarray)):
+        raise UsageError(f"{name} must be a tensor or array of shape {expected}, not {type(given).__name__}")
+    # A copy, since torch cannot take arrays with negative strides, nor read-only ones without a warning.
+    columns = torch.as_tensor(np.array(given) if isinstance(given, np.ndarray) else given).detach()
+    if columns.ndim == 1 and count == 1:
+        columns = columns[:, None]
+    if tuple(columns.shape) != (size, count):
+        raise UsageError(f"{name} has shape {tuple(given.shape)}; this objective needs {expected}")
+    columns = columns.to(objective.device, objective.dtype)
+    if not bool(columns.isfinite().all()):
+        raise UsageError(f"{name} holds NaN or infinity in {int((~columns.isfinite()).sum())} entries")
+    if not bool((columns != 0).any(0).all()):
+        raise UsageError(f"{name} has a column that is zero: it leads nowhere")
+    return columns
+
+
+def _moved(point: Tensor, columns: Tensor, steps: tuple[float, ...]) -> Tensor:
+    """``θ + Σ steps[k]·columns[:, k]``; θ itself where all steps are zero."""
+    for k, step in enumerate(steps):
+        if step != 0:
+            point = torch.add(point, columns[:, k], alpha=step)
+    return point
+
+
+def _lengths(columns: Tensor) -> np.ndarray:
+    return np.linalg.norm(columns.cpu().double().numpy(), axis=0)

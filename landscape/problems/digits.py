@@ -1,0 +1,117 @@
+"""Problems on scikit-learn's 1,797 handwritten digits of 8 × 8 pixels: no download, seconds to train."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from landscape.errors import UsageError, check_choice, check_positive
+from landscape.problems.base import Examples, LossFunction, Problem, Recipe, half_squared_error
+from landscape.problems.networks import half_squared_weights, lenet5, mlp
+
+NUM_CLASSES = 10
+LOSSES: dict[str, LossFunction] = {"cross_entropy": functional.cross_entropy, "mse": half_squared_error}
+
+
+def lenet_digits(
+    *, activation: str = "relu", pooling: str = "max", test_fraction: float = 0.2, split_seed: int = 0
+) -> Problem:
+    """LeNet-5 on the digits, resized to 32 × 32 by bilinear interpolation and standardised."""
+    train, test = digits_split(32, test_fraction, split_seed)
+    return Problem(
+        build=lenet5(activation, pooling),
+        loss_fn=functional.cross_entropy,
+        loss_name="cross_entropy",
+        train=train,
+        test=test,
+        num_classes=NUM_CLASSES,
+        recipe=Recipe("sgd", batch_size=64, epochs=30, learning_rates={"adam": 2e-3, "adamw": 2e-3}),
+    )
+
+
+def mlp_digits(
+    *,
+    hidden: Sequence[int] = (100, 100),
+    activation: str = "tanh",
+    loss: str = "cross_entropy",
+    num_train: int | None = None,
+    test_fraction: float = 0.2,
+    split_seed: int = 0,
+) -> Problem:
+    """A multilayer perceptron on the 64 pixels. ``loss="mse"`` is ½ Σ over outputs, mean over examples.
+
+    ``num_train`` keeps the first that many training examples, whose order the split has already mixed.
+    """
+    check_choice("loss", loss, LOSSES)
+    train, test = digits_split(8, test_fraction, split_seed)
+    train = first_examples(train, num_train, "num_train")
+    return Problem(
+        build=mlp(64, hidden, activation),
+        loss_fn=LOSSES[loss],
+        loss_name=loss,
+        train=train,
+        test=test,
+        num_classes=NUM_CLASSES,
+        recipe=Recipe("sgd", batch_size=64, epochs=60),
+    )
+
+
+def logistic_digits(*, l2: float = 0.0, test_fraction: float = 0.2, split_seed: int = 0) -> Problem:
+    """Softmax regression on the 64 pixels; ``l2`` > 0 adds ½·l2·‖W‖², which makes the minimum finite."""
+    if not l2 >= 0:
+        raise UsageError(f"l2={l2!r} must not be negative")
+    train, test = digits_split(8, test_fraction, split_seed)
+    return Problem(
+        build=mlp(64, (), "tanh"),
+        loss_fn=functional.cross_entropy,
+        loss_name=f"cross_entropy + ½·{l2:g}·‖W‖²" if l2 else "cross_entropy",
+        train=train,
+        test=test,
+        num_classes=NUM_CLASSES,
+        regularizer=(lambda model: l2 * half_squared_weights(model)) if l2 else None,
+        recipe=Recipe("sgd", batch_size=64, epochs=60),
+    )
+
+
+@lru_cache(maxsize=8)
+def digits_split(size: int, test_fraction: float, split_seed: int) -> tuple[Examples, Examples]:
+    """``((N, 1, size, size), (N,))`` for training and test: stratified by class, standardised by training pixels."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    if not 0 < test_fraction < 1:
+        raise UsageError(f"test_fraction={test_fraction!r} must lie between 0 and 1")
+    digits = load_digits()
+    try:
+        rows = train_test_split(
+            range(len(digits.target)), test_size=test_fraction, random_state=split_seed, stratify=digits.target
+        )
+    except ValueError as error:
+        raise UsageError(f"test_fraction={test_fraction!r}, split_seed={split_seed!r}: {error}") from error
+    images = torch.tensor(digits.images, dtype=torch.float32)[:, None]
+    if size != images.shape[-1]:
+        images = functional.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
+    targets = torch.tensor(digits.target, dtype=torch.int64)
+    train_rows, test_rows = (torch.tensor(r) for r in rows)
+    images = standardise(images, images[train_rows])
+    return (images[train_rows], targets[train_rows]), (images[test_rows], targets[test_rows])
+
+
+def standardise(images: Tensor, reference: Tensor) -> Tensor:
+    """Subtract the reference's mean pixel and divide by its standard deviation, both taken over all pixels."""
+    spread, mean = torch.std_mean(reference.double())
+    return (images - float(mean)) / max(float(spread), 1e-12)
+
+
+def first_examples(examples: Examples, count: int | None, name: str) -> Examples:
+    """The first ``count`` examples, or all where it is None."""
+    if count is None:
+        return examples
+    check_positive(name, count)
+    if count > len(examples[1]):
+        raise UsageError(f"{name}={count} is more than the {len(examples[1])} examples there are")
+    return examples[0][:count], examples[1][:count]

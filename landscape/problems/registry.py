@@ -1,0 +1,142 @@
+"""From a name and a JSON config to a problem. A checkpoint's name is looked up here and never imported."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from landscape.errors import LandscapeError, UsageError
+from landscape.problems import analytic, digits, mnist
+from landscape.problems.base import Problem
+
+Factory = Callable[..., Problem]
+
+PROBLEMS: dict[str, Factory] = {
+    "lenet-digits": digits.lenet_digits,
+    "mlp-digits": digits.mlp_digits,
+    "logistic-digits": digits.logistic_digits,
+    "lenet-mnist": mnist.lenet_mnist,
+    "mlp-mnist": mnist.mlp_mnist,
+    "quadratic": analytic.quadratic,
+    "two-well": analytic.two_well,
+}
+
+
+def get_problem(name: str, config: Mapping[str, Any] | None = None, *, data_dir: str | Path | None = None) -> Problem:
+    """Build a registered problem.
+
+    Parameters
+    ----------
+    name : str
+        One of ``landscape.problems.PROBLEMS``.
+    config : mapping, optional
+        The keyword arguments of the problem's factory; those left out take their defaults.
+    data_dir : path, optional
+        Where the data files lie, for problems that need some.
+
+    Raises
+    ------
+    UsageError
+        If the name or a key of the config is unknown, or a value is outside what the problem accepts.
+
+    Examples
+    --------
+    >>> problem = get_problem("quadratic", {"eigenvalues": [3, 2, 1]})
+    >>> problem.config["num_examples"], problem.make_model(0).w.shape
+    (128, torch.Size([3]))
+    """
+    if name not in PROBLEMS:
+        raise UsageError(
+            f"unknown problem {name!r}; known are {', '.join(PROBLEMS)}. "
+            "One of your own is named as --problem pkg.mod:factory"
+        )
+    return _build(name, PROBLEMS[name], config, data_dir)
+
+
+def load_problem(spec: str, config: Mapping[str, Any] | None = None, *, data_dir: str | Path | None = None) -> Problem:
+    """Build a registered problem, or the user's own from ``pkg.mod:factory``.
+
+    Only for names that a person typed: importing runs code. The current folder is searched first. The factory takes
+    the config as keyword arguments, and ``data_dir`` where it has an argument of that name, and returns a
+    :class:`Problem`.
+
+    Raises
+    ------
+    UsageError
+        If the module or factory is missing or fails, does not return a Problem, or does not know a key of the config.
+    """
+    if ":" not in spec:
+        return get_problem(spec, config, data_dir=data_dir)
+    module_name, _, factory_name = spec.partition(":")
+    try:
+        with _current_folder_importable():
+            module = importlib.import_module(module_name)
+    except Exception as error:  # whatever the user's module raises, they get one line that names it
+        raise UsageError(
+            f"problem {spec!r}: importing {module_name!r} failed ({type(error).__name__}: {error}); "
+            "it is looked for in the current folder and among the installed packages"
+        ) from error
+    factory = getattr(module, factory_name, None)
+    if not callable(factory):
+        raise UsageError(f"problem {spec!r}: {module_name} has no function {factory_name!r}")
+    return _build(spec, factory, config, data_dir)
+
+
+def resolve_config(name: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The config of a registered problem with every default written out. Loads no data."""
+    if name not in PROBLEMS:
+        return dict(config or {})
+    return _bind(name, PROBLEMS[name], config)
+
+
+def _build(name: str, factory: Factory, config: Mapping[str, Any] | None, data_dir: str | Path | None) -> Problem:
+    full = _bind(name, factory, config)
+    takes_folder = "data_dir" in inspect.signature(factory).parameters
+    try:
+        problem = factory(**full, **({"data_dir": data_dir} if takes_folder else {}))
+    except LandscapeError:
+        raise
+    except Exception as error:
+        raise UsageError(f"problem {name!r} with {full} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(problem, Problem):
+        raise UsageError(f"problem {name!r} returned a {type(problem).__name__}, not a landscape.problems.Problem")
+    return replace(problem, name=name, config=full)
+
+
+def _bind(name: str, factory: Factory, config: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Keyword arguments of the factory, defaults written out, as JSON would give them back."""
+    config = dict(config or {})
+    parameters = dict(inspect.signature(factory).parameters)
+    parameters.pop("data_dir", None)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    known = {k: p for k, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    unknown = [key for key in config if key not in known]
+    if unknown and not takes_any:
+        raise UsageError(
+            f"problem {name!r} has no setting {', '.join(map(repr, unknown))}; it has {', '.join(known) or 'none'}"
+        )
+    missing = [key for key, p in known.items() if p.default is p.empty and key not in config]
+    if missing:
+        raise UsageError(f"problem {name!r} needs {', '.join(map(repr, missing))} in its config")
+    full = {key: p.default for key, p in known.items() if p.default is not p.empty} | config
+    try:
+        return json.loads(json.dumps(full))
+    except TypeError as error:
+        raise UsageError(f"problem {name!r}: a config must be JSON, to be stored in checkpoints ({error})") from error
+
+
+@contextmanager
+def _current_folder_importable():
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)

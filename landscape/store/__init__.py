@@ -1,0 +1,21 @@
+"""Results on disk: every record with its provenance, written as it comes, found again after a kill. No torch."""
+
+from landscape.store.files import FORMAT, FORMAT_VERSION
+from landscape.store.rows import final_rows, rows
+from landscape.store.summary import describe_results
+from landscape.store.view import CheckpointResults, PairResult, Results, RunResults, load_results
+from landscape.store.writer import ResultStore
+
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "CheckpointResults",
+    "PairResult",
+    "ResultStore",
+    "Results",
+    "RunResults",
+    "describe_results",
+    "final_rows",
+    "load_results",
+    "rows",
+]

@@ -1,0 +1,236 @@
+"""Results as a reader sees them: runs, their analysed checkpoints, the records of each. Read once, then plain data."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from landscape.errors import ResultsError
+from landscape.results import LineSlice, Record
+from landscape.store import files
+from landscape.store.files import DamagedResults
+from landscape.store.records import read_entry
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointResults:
+    """What was measured at one checkpoint.
+
+    Attributes
+    ----------
+    step : int
+        Optimizer steps taken.
+    metrics : dict
+        What training saved: ``train_loss``, ``test_accuracy`` (0 … 1) and so on; any may be missing.
+    records : mapping of name to Record
+    provenance : mapping of name to dict
+        How each record was measured: ``key``, ``seconds``, ``matvecs``, ``converged``, ``route`` and so on.
+    """
+
+    step: int
+    metrics: dict[str, Any]
+    records: Mapping[str, Record]
+    provenance: Mapping[str, dict[str, Any]]
+
+    @property
+    def not_converged(self) -> tuple[str, ...]:
+        """Names of the records that did not converge, by their own account or by that of their provenance."""
+        return tuple(
+            name
+            for name, record in self.records.items()
+            if not (_says_converged(record) and self.provenance.get(name, {}).get("converged", True))
+        )
+
+    def __repr__(self) -> str:
+        return f"step {self.step}: {', '.join(self.records) or 'nothing measured'}"
+
+
+@dataclass(frozen=True, eq=False)
+class RunResults:
+    """What was measured on one run: its checkpoints in order of step, and what it was trained with."""
+
+    name: str
+    info: dict[str, Any]
+    checkpoints: tuple[CheckpointResults, ...]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The training config."""
+        return dict(self.info.get("config") or {})
+
+    @property
+    def optimizer(self) -> str | None:
+        """Name of the optimizer, where the run tells it."""
+        found = self.info.get("optimizer", self.config.get("optimizer"))
+        return None if found is None else str(found)
+
+    @property
+    def seed(self) -> int | None:
+        """Seed of the training, where the run tells it."""
+        found = self.info.get("seed", self.config.get("seed"))
+        return None if found is None else int(found)
+
+    @property
+    def last(self) -> CheckpointResults:
+        """The last checkpoint.
+
+        Raises
+        ------
+        ResultsError
+            If no checkpoint of this run is stored.
+        """
+        if not self.checkpoints:
+            raise ResultsError(f"run {self.name!r} has no checkpoint in these results; run landscape analyze again")
+        return self.checkpoints[-1]
+
+    def __repr__(self) -> str:
+        steps = ", ".join(str(c.step) for c in self.checkpoints) or "none"
+        return f"{self.name or 'this run'}: {len(self.checkpoints)} checkpoints (steps {steps})"
+
+
+@dataclass(frozen=True, eq=False)
+class PairResult:
+    """The line between the minima of two runs."""
+
+    run_a: str
+    run_b: str
+    record: LineSlice
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"{self.run_a} – {self.run_b}\n{self.record}"
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """All that is stored in one ``results.h5`` and its journal.
+
+    Attributes
+    ----------
+    path : Path
+        ``results.h5``, whether or not it was consolidated yet.
+    info : dict
+        ``plan``, ``plan_name``, ``versions``, ``skipped``, ``created``, ``seconds``, ``command``, ``platform``.
+    runs : tuple of RunResults
+        By name, numbers in names counted as numbers.
+    pairs : tuple of PairResult
+    """
+
+    path: Path
+    info: dict[str, Any]
+    runs: tuple[RunResults, ...]
+    pairs: tuple[PairResult, ...]
+
+    def run(self, name: str) -> RunResults:
+        """The run of this name.
+
+        Raises
+        ------
+        ResultsError
+            If there is none; the message lists the names.
+        """
+        for run in self.runs:
+            if run.name == name:
+                return run
+        raise ResultsError(
+            f"no run {name!r} in {self.path}; there are {', '.join(r.name for r in self.runs) or 'none'}"
+        )
+
+    def __repr__(self) -> str:
+        return "\n".join([f"{self.path}: {len(self.runs)} runs, {len(self.pairs)} pairs", *map(repr, self.runs)])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(repr(self))}</pre>"
+
+
+def load_results(path: str | Path, *, vectors: bool = True) -> Results:
+    """Read what ``landscape analyze`` stored, also while it is running or after it was killed.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``results.h5`` or the folder that holds it.
+    vectors : bool
+        False leaves eigenvectors (P, K) on the disk and returns them as (P, 0): tables and figures need none.
+
+    Raises
+    ------
+    ResultsError
+        If there is nothing there, the file is damaged, foreign or of a newer version. A damaged file of the journal
+        is passed over: the next analysis measures that record again.
+    """
+    path = files.results_path(path)
+    # The journal first: if a writer merges it meanwhile, what is gone from it is in the results.h5 opened after.
+    newest = dict(_journal_values(path, vectors=vectors))
+    found = path.exists()
+    with contextlib.suppress(FileNotFoundError), files.reading(path) as file:
+        for entry in files.entries(file):
+            if entry not in newest:
+                newest[entry] = read_entry(file, entry, vectors=vectors)
+    if not newest and not found:
+        raise ResultsError(
+            f"no results in {path.parent}: {path.name} is not there; run landscape analyze {path.parent}"
+        )
+    return _assembled(path, newest)
+
+
+def natural_order(name: str) -> list[tuple[int, int, str]]:
+    """A sorting key under which ``s2`` comes before ``s10``."""
+    pieces = re.split(r"(\d+)", name)
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces if p]
+
+
+def _journal_values(path: Path, *, vectors: bool) -> Iterator[tuple[str, Any]]:
+    for part in files.journal_parts(path):
+        with contextlib.suppress(FileNotFoundError, DamagedResults):
+            with files.reading(part) as file:
+                (entry,) = files.entries(file)
+                value = read_entry(file, entry, vectors=vectors)
+            yield entry, value
+
+
+def _assembled(path: Path, values: Mapping[str, Any]) -> Results:
+    infos: dict[str, dict[str, Any]] = {}
+    metrics: dict[tuple[str, int], dict[str, Any]] = {}
+    records: dict[tuple[str, int], dict[str, tuple[Record, dict[str, Any]]]] = {}
+    pairs = []
+    for entry, value in values.items():
+        kind, *links = entry.split("/")
+        if kind == "pairs":
+            run_a, run_b = map(files.segment_name, links)
+            pairs.append(PairResult(run_a, run_b, *value))
+        elif kind == "runs":
+            run = files.segment_name(links[0])
+            infos.setdefault(run, {})
+            match links[1:]:
+                case ["info"]:
+                    infos[run] = value
+                case ["steps", digits, "info"]:
+                    metrics[run, int(digits)] = value
+                case ["steps", digits, "records", name]:
+                    records.setdefault((run, int(digits)), {})[files.segment_name(name)] = value
+    checkpoints: dict[str, list[CheckpointResults]] = {run: [] for run in infos}
+    for run, step in sorted({*metrics, *records}):
+        found = dict(sorted(records.get((run, step), {}).items(), key=lambda item: natural_order(item[0])))
+        checkpoints[run].append(
+            CheckpointResults(
+                step,
+                metrics.get((run, step), {}),
+                MappingProxyType({name: record for name, (record, _) in found.items()}),
+                MappingProxyType({name: provenance for name, (_, provenance) in found.items()}),
+            )
+        )
+    runs = (RunResults(name, infos[name], tuple(checkpoints[name])) for name in sorted(infos, key=natural_order))
+    pairs.sort(key=lambda p: (natural_order(p.run_a), natural_order(p.run_b)))
+    return Results(path, values.get("info", {}), tuple(runs), tuple(pairs))
+
+
+def _says_converged(record: Record) -> bool:
+    said = getattr(record, "converged", True)
+    return bool(said.all()) if hasattr(said, "all") else bool(said)

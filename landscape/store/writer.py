@@ -1,0 +1,235 @@
+"""The one writer of results: a record is on disk when ``write`` returns, whatever happens next."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from landscape.errors import ResultsError, UsageError
+from landscape.results import Record
+from landscape.store import files
+from landscape.store.files import DamagedResults
+from landscape.store.lock import WriterLock
+from landscape.store.records import PROVENANCE, dump, read_entry, read_json, read_record, write_entry
+
+
+class ResultStore:
+    """Results of one folder, for writing; a context manager.
+
+    HDF5 files do not survive a kill while they are changed, so none is: each write lands as a small file of its own in
+    a journal folder beside ``results.h5``, and :meth:`consolidate` merges the journal into a new ``results.h5``.
+    Reading looks at both, the journal first.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``CKPT_DIR/results.h5``, or ``CKPT_DIR``. The file need not exist.
+
+    Raises
+    ------
+    ResultsError
+        If another process writes here, the folder cannot be written, or ``results.h5`` is damaged, foreign or of a
+        newer version.
+
+    Examples
+    --------
+    >>> import tempfile, landscape.results as results
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with ResultStore(folder.name) as store:
+    ...     store.write("adam-s0", 100, "trace", results.Estimate(3.64, sem=0.23), {"key": {"num_probes": 32}})
+    ...     print(store.find("adam-s0", 100, "trace", {"num_probes": 32}))
+    ...     print(store.find("adam-s0", 100, "trace", {"num_probes": 64}))
+    3.64 ± 0.23
+    None
+    >>> folder.cleanup()
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = files.results_path(path)
+        self._journal = files.journal_path(self.path)
+        self._lock = WriterLock(self.path.with_name(self.path.name + ".lock"))
+        self._lock.acquire()
+        try:
+            with contextlib.suppress(FileNotFoundError), files.reading(self.path):
+                pass
+            self._remove_temporaries()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __enter__(self) -> ResultStore:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another process write. What was written stays readable, consolidated or not."""
+        self._lock.release()
+
+    def describe(self, info: Mapping[str, Any]) -> None:
+        """Store what holds for all results: plan, versions, skipped files, command."""
+        self._write_part("info", dict(info))
+
+    def describe_run(self, run: str, info: Mapping[str, Any]) -> None:
+        """Store what holds for a run: optimizer, seed, training config, objective."""
+        self._write_part(files.run_entry(run), dict(info))
+
+    def describe_checkpoint(self, run: str, step: int, info: Mapping[str, Any]) -> None:
+        """Store the metrics of a checkpoint."""
+        self._write_part(files.checkpoint_entry(run, _checked_step(step)), dict(info))
+
+    def write(self, run: str, step: int, name: str, record: Record, provenance: Mapping[str, Any]) -> None:
+        """Store a record of a checkpoint; when this returns, a kill or a power cut no longer loses it.
+
+        Parameters
+        ----------
+        name : str
+            What was measured, such as ``"eigenpairs"``. A record of that name is replaced.
+        provenance : dict
+            How it was measured. ``provenance["key"]`` is what :meth:`find` compares.
+
+        Raises
+        ------
+        ResultsError
+            If the disk is full or the folder read-only.
+        UsageError
+            If the record holds what the format has no place for.
+        """
+        self._write_part(files.record_entry(run, _checked_step(step), name), (record, dict(provenance)))
+
+    def write_pair(self, run_a: str, run_b: str, record: Record, provenance: Mapping[str, Any]) -> None:
+        """Store a record of two runs, such as the line between their minima."""
+        self._write_part(files.pair_entry(run_a, run_b), (record, dict(provenance)))
+
+    def find(self, run: str, step: int, name: str, key: Mapping[str, Any]) -> Record | None:
+        """The stored record, if it was measured with exactly this key; else None: measure it.
+
+        Raises
+        ------
+        ResultsError
+            If ``results.h5`` is damaged. A damaged file of the journal is passed over.
+        """
+        return self._find(files.record_entry(run, _checked_step(step), name), key)
+
+    def find_pair(self, run_a: str, run_b: str, key: Mapping[str, Any]) -> Record | None:
+        """As :meth:`find`, for the record of two runs."""
+        return self._find(files.pair_entry(run_a, run_b), key)
+
+    def consolidate(self, *, keep: Mapping[str, Collection[int]] | None = None) -> Path:
+        """Merge the journal into ``results.h5`` and remove it; a kill at any moment leaves both readable.
+
+        Parameters
+        ----------
+        keep : dict of run name to steps, optional
+            Leave out everything about other runs and steps, so that checkpoints that are gone, or outside the plan,
+            do not stay in the tables. Left out, all is kept.
+
+        Returns
+        -------
+        Path
+            ``results.h5``.
+
+        Raises
+        ------
+        ResultsError
+            If the disk is full, or ``results.h5`` is damaged; the journal then stays.
+        """
+        self._check_open()
+        parts = files.journal_parts(self.path)
+        sources = {**self._old_entries(), **_intact_entries(parts)}
+        with files.writing(self.path) as target:
+            with contextlib.suppress(FileNotFoundError), files.reading(self.path, trusted=True) as old:
+                target.attrs["created"] = str(old.attrs["created"])
+            for entry, path in sources.items():
+                if _is_kept(entry, keep):
+                    # Read whole, then written: an error says which of the two files it is about.
+                    with files.reading(path, trusted=True) as source:
+                        value = read_entry(source, entry)
+                    write_entry(target, entry, value)
+        for part in parts:
+            part.unlink(missing_ok=True)
+        self._remove_temporaries()
+        with contextlib.suppress(OSError):
+            self._journal.rmdir()
+        return self.path
+
+    def _old_entries(self) -> dict[str, Path]:
+        with contextlib.suppress(FileNotFoundError), files.reading(self.path, trusted=True) as old:
+            return dict.fromkeys(files.entries(old), self.path)
+        return {}
+
+    def _write_part(self, entry: str, value: Any) -> None:
+        self._check_open()
+        try:
+            self._journal.mkdir(exist_ok=True)
+        except OSError as error:
+            raise files.unwritable(self._journal, error) from error
+        with files.writing(self._part_path(entry)) as file:
+            write_entry(file, entry, value)
+
+    def _part_path(self, entry: str) -> Path:
+        """One name per entry: a record written again replaces itself, and the journal needs no order."""
+        return self._journal / f"{hashlib.sha256(entry.encode()).hexdigest()[:32]}.h5"
+
+    def _find(self, entry: str, key: Mapping[str, Any]) -> Record | None:
+        self._check_open()
+        with contextlib.suppress(FileNotFoundError, DamagedResults), files.reading(self._part_path(entry)) as file:
+            return _record_with_key(file, entry, key)
+        # Checked when the store was opened, and no one else writes.
+        with contextlib.suppress(FileNotFoundError), files.reading(self.path, trusted=True) as file:
+            return _record_with_key(file, entry, key)
+        return None
+
+    def _remove_temporaries(self) -> None:
+        """Clear away what a killed writer left half-written."""
+        with contextlib.suppress(OSError):
+            files.temporary_path(self.path).unlink(missing_ok=True)
+            for leftover in self._journal.glob("*.tmp"):
+                leftover.unlink(missing_ok=True)
+
+    def _check_open(self) -> None:
+        if not self._lock.held:
+            raise ResultsError(
+                f"the store of {self.path} is closed; open it again with ResultStore({str(self.path)!r})"
+            )
+
+
+def _record_with_key(file: h5py.File, entry: str, key: Mapping[str, Any]) -> Record | None:
+    if entry not in file:
+        return None
+    provenance = read_json(file[entry], PROVENANCE)
+    if "key" not in provenance or dump(provenance["key"]) != dump(key):
+        return None
+    return read_record(file[entry])
+
+
+def _intact_entries(parts: list[Path]) -> dict[str, Path]:
+    """Address and file of each part of a journal whose checksum holds."""
+    intact = {}
+    for part in parts:
+        with contextlib.suppress(DamagedResults), files.reading(part) as file:
+            (entry,) = files.entries(file)
+            intact[entry] = part
+    return intact
+
+
+def _is_kept(entry: str, keep: Mapping[str, Collection[int]] | None) -> bool:
+    if keep is None or entry == "info":
+        return True
+    kind, *links = entry.split("/")
+    if kind == "pairs":
+        return all(files.segment_name(link) in keep for link in links)
+    run = files.segment_name(links[0])
+    return run in keep and (links[1] != "steps" or int(links[2]) in keep[run])
+
+
+def _checked_step(step: int) -> int:
+    if isinstance(step, bool) or int(step) != step or step < 0:
+        raise UsageError(f"step={step!r} must be a whole number of at least 0")
+    return int(step)

@@ -1,0 +1,191 @@
+"""Groups of runs: means and intervals against an independent route, coverage measured, and what a reader is told."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+from scipy import stats
+
+from landscape.comparison import cells, compare, comparison_table, mean_interval, pivot
+from landscape.errors import UsageError
+from landscape.results import Estimate, PointValue
+from landscape.store import ResultStore, final_rows, load_results
+from tests.synthetic_results import make_results
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("results")
+    make_results(path, seeds=(0, 1, 2), steps=(10, 20), vectors=False)
+    return path
+
+
+def store_runs(folder: Path, runs: list[tuple[str, dict, float | None]]) -> Path:
+    """One run per ``(name, config, trace)``; None leaves the trace out."""
+    with ResultStore(folder) as store:
+        for name, config, trace in runs:
+            store.describe_run(name, {"config": config})
+            store.write(name, 1, "point", PointValue(0.1, 0.2, 0.3), {})
+            if trace is not None:
+                store.write(name, 1, "trace", Estimate(trace), {})
+    return folder
+
+
+def by_group(frame: pd.DataFrame, measure: str = "trace") -> pd.DataFrame:
+    return frame[frame["measure"] == measure].set_index("group")
+
+
+def notes(folder: Path, by: str = "optimizer") -> str:
+    return "\n".join(compare(folder, by).attrs["notes"])
+
+
+def test_means_and_intervals_agree_with_scipy(folder):
+    frame = compare(folder)
+    rows = final_rows(load_results(folder))
+    assert list(frame.columns) == ["group", "measure", "n", "mean", "low", "high", "std"]
+    for group in ("adam", "momentum", "sgd"):
+        for measure in ("lambda_max", "trace", "test_accuracy", "sharpness_adaptive_average"):
+            values = [row[measure] for row in rows if row["optimizer"] == group]
+            line = by_group(frame, measure).loc[group]
+            expected = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+            assert (line["n"], line["mean"]) == (3, pytest.approx(np.mean(values), rel=1e-12))
+            assert (line["low"], line["high"]) == pytest.approx((expected.low, expected.high), rel=1e-9)
+            assert line["std"] == pytest.approx(np.std(values, ddof=1))
+
+
+@pytest.mark.parametrize(("seeds", "level"), [(2, 0.95), (3, 0.95), (10, 0.8)])
+def test_intervals_over_seeds_cover_the_truth_as_often_as_they_say(seeds, level):
+    """A normal quantile in place of Student's would cover 70 times in 100 at two seeds."""
+    rng, draws = np.random.default_rng(0), 1500
+    intervals = [mean_interval(rng.normal(40.0, 6.0, seeds), level) for _ in range(draws)]
+    covered = sum(low <= 40.0 <= high for _, low, high, _ in intervals)
+    fewest, most = stats.binom.interval(0.999, draws, level)
+    assert fewest <= covered <= most
+
+
+def test_the_final_checkpoint_of_each_run_counts(tmp_path):
+    with ResultStore(tmp_path) as store:
+        for seed in (0, 1):
+            store.describe_run(f"s{seed}", {"optimizer": "gd", "seed": seed})
+            for step, value in ((1, 100.0), (2, 5.0 + seed)):
+                store.write(f"s{seed}", step, "trace", Estimate(value), {})
+    assert by_group(compare(tmp_path)).loc["gd", "mean"] == 5.5
+
+
+def test_a_path_and_its_results_give_the_same_comparison(folder):
+    frame = compare(folder)
+    for other in (compare(load_results(folder)), compare(str(folder / "results.h5"))):
+        pd.testing.assert_frame_equal(frame, other)
+        assert frame.attrs == other.attrs
+
+
+def test_one_seed_has_a_mean_and_no_interval(tmp_path):
+    store_runs(tmp_path, [("a", {"optimizer": "gd", "seed": 0}, 3.0), ("b", {"optimizer": "sgd", "seed": 0}, 4.0)])
+    line = by_group(compare(tmp_path)).loc["gd"]
+    assert (line["n"], line["mean"]) == (1, 3.0)
+    assert np.isnan([line["low"], line["high"], line["std"]]).all()
+    _, body = cells(compare(tmp_path))
+    assert dict(body)["trace"] == ["3", "4"]
+
+
+def test_any_key_of_the_training_config_makes_groups_in_numeric_order(tmp_path):
+    runs = [
+        (f"{lr}-{s}", {"optimizer": "sgd", "lr": lr, "seed": s}, 1 / lr + s) for lr in (0.1, 0.01, 0.5) for s in (0, 1)
+    ]
+    frame = compare(store_runs(tmp_path, runs), by="lr")
+    assert list(dict.fromkeys(frame["group"])) == [0.01, 0.1, 0.5]
+    assert by_group(frame).loc[0.01, "mean"] == 100.5
+    assert list(dict.fromkeys(compare(tmp_path, by="seed")["group"])) == [0, 1]
+
+
+def test_settings_that_are_lists_group_by_their_content(tmp_path):
+    runs = [("a", {"betas": [0.9, 0.99]}, 1.0), ("b", {"betas": [0.9, 0.99]}, 2.0), ("c", {"betas": [0.9, 0.9]}, 3.0)]
+    frame = compare(store_runs(tmp_path, runs), by="betas")
+    assert by_group(frame)["n"].to_dict() == {"[0.9, 0.9]": 1, "[0.9, 0.99]": 2}
+
+
+def test_an_unknown_key_is_refused_with_the_keys_there_are(folder):
+    with pytest.raises(UsageError, match=r"by='warmup'.*batch_size.*lr.*optimizer.*seed"):
+        compare(folder, by="warmup")
+    with pytest.raises(UsageError, match="level=95"):
+        compare(folder, level=95)
+
+
+def test_no_comparison_is_a_generalization_claim(folder):
+    assert "not a generalization claim" in notes(folder)
+
+
+def test_few_seeds_are_pointed_out_and_ten_are_not(folder, tmp_path):
+    assert "Fewer than 10 runs per group (adam has 3" in notes(folder)
+    runs = [(f"{o}{s}", {"optimizer": o, "seed": s}, float(s)) for o in ("gd", "sgd") for s in range(10)]
+    assert compare(store_runs(tmp_path, runs)).attrs["notes"] == compare(tmp_path).attrs["notes"][-1:]
+
+
+def test_different_seeds_in_the_groups_are_pointed_out(folder, tmp_path):
+    assert "different seeds" not in notes(folder)
+    runs = [("a", {"optimizer": "gd", "seed": 0}, 1.0), ("b", {"optimizer": "sgd", "seed": 1}, 1.0)]
+    assert "different seeds (gd: 0; sgd: 1)" in notes(store_runs(tmp_path, runs))
+
+
+def test_a_measure_that_some_runs_lack_counts_the_others_and_says_so(tmp_path):
+    runs = [(f"{o}{s}", {"optimizer": o, "seed": s}, 2.0) for o in ("gd", "sgd") for s in (0, 1)]
+    runs[3] = ("sgd1", {"optimizer": "sgd", "seed": 1}, None)
+    frame = compare(store_runs(tmp_path, runs))
+    assert by_group(frame)["n"].to_dict() == {"gd": 2, "sgd": 1}
+    assert by_group(frame, "train_loss")["n"].to_dict() == {"gd": 2, "sgd": 2}
+    assert "trace is missing for sgd1" in "\n".join(frame.attrs["notes"])
+    assert "lambda_max" not in set(frame["measure"])  # none has it: nothing to compare, nothing to say
+    assert "lambda_max is missing" not in "\n".join(frame.attrs["notes"])
+
+
+def test_runs_that_did_not_converge_are_named(folder):
+    assert "Not all of sgd-s2 converged" in notes(folder)
+
+
+def test_runs_without_the_key_are_left_out_and_named(tmp_path):
+    runs = [("a", {"lr": 0.1}, 1.0), ("b", {"lr": 0.2}, 2.0), ("c", {}, 3.0)]
+    assert "Left out, because their config has no 'lr': c" in notes(store_runs(tmp_path, runs), "lr")
+
+
+def test_replicates_that_differ_in_more_than_the_seed_are_pointed_out(tmp_path):
+    runs = [(f"{lr}", {"optimizer": "sgd", "lr": lr, "seed": 0}, 1.0) for lr in (0.1, 0.2)]
+    said = notes(store_runs(tmp_path, runs))
+    assert "Runs of sgd differ in more than the seed" in said
+    assert "lr (0.1, 0.2)" in said
+
+
+def test_the_same_seed_twice_is_pointed_out(tmp_path):
+    runs = [(name, {"optimizer": "sgd", "seed": 4}, 1.0) for name in "ab"]
+    assert "several runs of seed 4" in notes(store_runs(tmp_path, runs))
+
+
+def test_pivoting_keeps_every_number(folder):
+    frame = compare(folder)
+    wide = pivot(frame, "high")
+    assert list(wide.columns) == ["adam", "momentum", "sgd"]
+    assert list(wide.index) == list(dict.fromkeys(frame["measure"]))
+    for line in frame.itertuples():
+        assert wide.loc[line.measure, line.group] == line.high
+
+
+def printed(frame: pd.DataFrame, width: int) -> list[str]:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(comparison_table(frame))
+    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def test_the_comparison_fits_a_terminal_with_three_groups_and_with_eight(folder, tmp_path):
+    lines = printed(compare(folder), 80)
+    assert max(map(len, lines)) <= 80
+    assert sum("±" in line for line in lines) >= 12
+    assert any("not a generalization claim" in line for line in lines)
+    runs = [(f"{o}{s}", {"optimizer": f"optimizer-{o}", "seed": s}, 2.0 + s) for o in range(8) for s in (0, 1)]
+    lines = printed(compare(store_runs(tmp_path, runs)), 80)
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith(f" optimizer-{o}") for o in range(8) for line in lines) == 8
+    assert not any("…" in line for line in lines)
