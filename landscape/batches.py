@@ -15,7 +15,7 @@ from landscape.errors import ObjectiveError, UsageError
 
 Weight = Callable[[Any], float]
 
-AUTO_CHUNK = 256  # chunks of 128-512 examples beat the whole batch and small ones two- to threefold on a CPU
+AUTO_CHUNK = 512  # chunks of 128-512 examples beat the whole batch and small ones two- to threefold on a CPU
 AUTO_CHUNK_BYTES = 512 * 2**20  # what one chunk's forward pass may keep for the backward pass
 
 

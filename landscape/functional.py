@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -102,6 +103,14 @@ class Parts:
                 f"the loss must be one number, a mean over examples; it gave {seen}. Likely reduction='none'"
             )
         return loss.reshape(())
+
+    def constants_digest(self) -> str:
+        """SHA-256 of frozen parameters and buffers, by name."""
+        seal = hashlib.sha256()
+        for name, tensor in sorted({**self._constants, **self._buffers}.items()):
+            seal.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            seal.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return seal.hexdigest()
 
     def part_with_graph(self, index: int) -> Tensor:
         """One chunk's loss at the model's own parameters, with what its gradient needs."""

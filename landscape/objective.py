@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -179,7 +180,8 @@ class Objective:
         few = min(4, self.num_examples)
         probe = self.on_first(few)
         per_example = hvp.count_saved_bytes(lambda: probe.parts().part_with_graph(0)) / few
-        return int(max(1, min(AUTO_CHUNK, AUTO_CHUNK_BYTES // max(per_example, 1))))
+        most = max(1, min(AUTO_CHUNK, int(AUTO_CHUNK_BYTES // max(per_example, 1))))
+        return math.ceil(self.num_examples / math.ceil(self.num_examples / most))  # no short last chunk
 
     def _prepare(self) -> None:
         """Cut and cast the data for this dtype and device."""
@@ -269,6 +271,10 @@ class Objective:
         """SHA-256 of the question: data, loss, mode, dtype and the names of θ; not of the parameters' values."""
         facts = [self._batches.digest(), self.loss_name, self.mode, str(self.dtype), list(self.layout.names)]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def constants_digest(self) -> str:
+        """SHA-256 of what is fixed in the model besides θ: frozen parameters and buffers."""
+        return self.parts().constants_digest()
 
     def _point(self, theta: Vector | None) -> Tensor:
         if theta is None:

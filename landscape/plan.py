@@ -61,6 +61,8 @@ class Plan:
         None: the model's own.
     device : str or None
         None: the CPU.
+    workers : int or None
+        Processes that measure runs side by side. None: one per run and core on a CPU, one in all on other devices.
     data : str or None
         Folder of the data files that the problem reads.
     problem : str or None
@@ -89,6 +91,7 @@ class Plan:
     seed: int = 0
     dtype: str | None = None
     device: str | None = None
+    workers: int | None = None
     data: str | None = None
     problem: str | None = None
 
@@ -104,6 +107,8 @@ class Plan:
         for name in ("points", "plane_points"):
             if getattr(self, name) % 2 == 0:
                 raise UsageError(f"{name}={getattr(self, name)} must be odd, so that the minimum itself is evaluated")
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"workers={self.workers!r} must be at least 1")
         if not 0 < self.tol < 1:
             raise UsageError(f"tol={self.tol!r} must lie between 0 and 1: it is a relative residual")
         check_choice("dtype", self.dtype, (None, "float32", "float64"))

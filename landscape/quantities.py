@@ -52,7 +52,8 @@ class Bench:
     @cached_property
     def hessian(self) -> HessianOperator:
         """Made when first needed, and kept for all quantities of this checkpoint."""
-        return HessianOperator(self.objective)
+        # Tracing pays for itself within some ten matvecs, which the earlier checkpoints do not need.
+        return HessianOperator(self.objective, route="linearized" if self.is_last else "auto")
 
     @property
     def eigenpairs(self) -> Eigenpairs:

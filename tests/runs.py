@@ -11,7 +11,7 @@ import landscape as ls
 CONFIG = {"hidden": [6], "num_train": 120}
 SMALL = ls.Plan(
     "quick", last=2, eigs=2, trace_probes=4, density_probes=2, steps=5, points=5, plane_points=5, directions=1,
-    samples=2, restarts=1, max_matvecs=300, tol=1e-3,
+    samples=2, restarts=1, max_matvecs=300, tol=1e-3, workers=1,
 )  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def test_nothing_of_the_callers_model_changes(kind):
     for dtype in (torch.float32, torch.float64):
         objective = ls.Objective(model, loss_fn, batches, dtype=dtype)
         objective.loss(), objective.gradient(), objective.hvp(objective.theta)
-        for route in ("fresh", "retained"):
+        for route in ("fresh", "retained", "linearized"):
             ls.HessianOperator(objective, route=route) @ objective.theta
     assert_same_state(before, state_of(model))
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import landscape as ls
-from landscape import pipeline, quantities
+from landscape import measuring, quantities
 from landscape.store import rows
 from tests.runs import SMALL, make_runs, save_run
 
@@ -32,13 +32,13 @@ def copy_of_analyzed(analyzed, tmp_path):
 def measured_in(monkeypatch, folder, plan=SMALL):
     """Names of the records that an analysis measures anew."""
     names = []
-    original = pipeline._measure
+    original = measuring.measure
 
     def spy(store, run, step, quantity, *rest):
         names.append((run, step, quantity.name))
         return original(store, run, step, quantity, *rest)
 
-    monkeypatch.setattr(pipeline, "_measure", spy)
+    monkeypatch.setattr(measuring, "measure", spy)
     ls.analyze(folder, plan)
     return names
 
@@ -179,6 +179,34 @@ def test_one_run_alone_is_named_after_its_folder(copy_of_analyzed):
     assert [run.name for run in results.runs] == ["adam-s0"]
 
 
+def test_runs_measured_side_by_side_give_the_same_numbers(analyzed, copy_of_analyzed):
+    for name in ("results.h5", "report.html"):
+        (copy_of_analyzed / name).unlink()
+    ls.analyze(copy_of_analyzed, ls.Plan(**{**SMALL.fields(), "workers": 2}))
+    alone, together = (rows(ls.load_results(folder)) for folder in (analyzed, copy_of_analyzed))
+    for a, b in zip(alone, together, strict=True):
+        assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
+
+
+def test_a_process_that_dies_takes_only_its_own_run_with_it(tmp_path, monkeypatch):
+    folder = make_runs(tmp_path / "runs")
+    (tmp_path / "deadly.py").write_text(
+        "import os\nfrom landscape.problems import get_problem\n"
+        "def factory(**config):\n"
+        "    if os.path.exists('died'):\n"
+        "        return get_problem('mlp-digits', config)\n"
+        "    open('died', 'w').close()\n"
+        "    os._exit(3)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    plan = ls.Plan(**{**SMALL.fields(), "workers": 2, "problem": "deadly:factory", "barriers": 0})
+    results = ls.load_results(ls.analyze(folder, plan))
+    (skipped,) = results.info["skipped"]
+    assert "process ended with status 3" in skipped["reason"]
+    assert len(results.runs) == 3
+
+
 def test_what_does_not_converge_is_said(copy_of_analyzed):
     plan = ls.Plan(**{**SMALL.fields(), "max_matvecs": 10, "tol": 1e-6})
     results = ls.load_results(ls.analyze(copy_of_analyzed, plan))
@@ -208,5 +236,5 @@ def test_progress_ends_where_it_said_it_would(copy_of_analyzed):
 def test_every_quantity_names_the_plan_fields_it_uses():
     """A field that changes a record's value must be in its key: walk all, change each, compare the keys."""
     keyed = {f for is_last in (True, False) for q in quantities.quantities(SMALL, is_last=is_last) for f in q.fields}
-    elsewhere = {"plan", "last", "eigs", "directions", "barriers", "dtype", "device", "data", "problem"}
+    elsewhere = {"plan", "last", "eigs", "directions", "barriers", "dtype", "device", "workers", "data", "problem"}
     assert keyed - {"pairs", "both_ends"} | elsewhere == set(SMALL.fields())

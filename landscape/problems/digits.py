@@ -18,7 +18,7 @@ LOSSES: dict[str, LossFunction] = {"cross_entropy": functional.cross_entropy, "m
 
 
 def lenet_digits(
-    *, activation: str = "relu", pooling: str = "max", test_fraction: float = 0.2, split_seed: int = 0
+    *, activation: str = "relu", pooling: str = "average", test_fraction: float = 0.2, split_seed: int = 0
 ) -> Problem:
     """LeNet-5 on the digits, resized to 32 × 32 by bilinear interpolation and standardised."""
     train, test = digits_split(32, test_fraction, split_seed)

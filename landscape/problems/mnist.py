@@ -37,7 +37,7 @@ SOURCE = (
 def lenet_mnist(
     *,
     activation: str = "relu",
-    pooling: str = "max",
+    pooling: str = "average",
     num_train: int | None = None,
     num_test: int | None = None,
     data_dir: str | Path | None = None,

@@ -29,6 +29,8 @@ class ResultStore:
     ----------
     path : str or Path
         ``CKPT_DIR/results.h5``, or ``CKPT_DIR``. The file need not exist.
+    lock : bool
+        False joins a store that the parent process holds: records of distinct names may then be written side by side.
 
     Raises
     ------
@@ -49,9 +51,13 @@ class ResultStore:
     >>> folder.cleanup()
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, lock: bool = True) -> None:
         self.path = files.results_path(path)
         self._journal = files.journal_path(self.path)
+        self._closed = False
+        self._lock = None
+        if not lock:
+            return
         self._lock = WriterLock(self.path.with_name(self.path.name + ".lock"))
         self._lock.acquire()
         try:
@@ -70,7 +76,9 @@ class ResultStore:
 
     def close(self) -> None:
         """Let another process write. What was written stays readable, consolidated or not."""
-        self._lock.release()
+        self._closed = True
+        if self._lock is not None:
+            self._lock.release()
 
     def describe(self, info: Mapping[str, Any]) -> None:
         """Store what holds for all results: plan, versions, skipped files, command."""
@@ -194,7 +202,7 @@ class ResultStore:
                 leftover.unlink(missing_ok=True)
 
     def _check_open(self) -> None:
-        if not self._lock.held:
+        if self._closed:
             raise ResultsError(
                 f"the store of {self.path} is closed; open it again with ResultStore({str(self.path)!r})"
             )

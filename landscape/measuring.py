@@ -1,0 +1,192 @@
+"""One run through all its quantities: each record on disk when it exists, and reused where its key agrees."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from landscape.checkpoints import Checkpoint, load_checkpoint
+from landscape.errors import LandscapeError
+from landscape.plan import Plan
+from landscape.quantities import Bench, Cost, Quantity, quantities
+from landscape.results import Record
+from landscape.store import ResultStore
+
+RECORD_VERSION = 1  # raised where a quantity's meaning changes, so that older records are measured again
+
+
+class Reporter(Protocol):
+    """Who is told how far the work has come. Seconds are estimates from measured costs of a matvec and a loss."""
+
+    def update(self, *, done: float, total: float, doing: str) -> None:
+        """``done`` of ``total`` expected seconds of work; ``doing`` says what is being measured."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be measured: its name and its checkpoint files, oldest first."""
+
+    run: str
+    files: tuple[str, ...]
+
+    def expected(self, plan: Plan) -> list[Cost]:
+        """What its quantities should cost."""
+        return [q.cost for f in self.files for q in quantities(plan, is_last=f == self.files[-1])]
+
+
+@dataclass
+class Outcome:
+    """What became of a job: whether the last checkpoint was measured, and the files that could not be."""
+
+    run: str
+    measured: bool = False
+    skipped: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Clock:
+    """Expected seconds of a job and of what is done of it."""
+
+    reporter: Reporter | None
+    total: float = 0.0
+    done: float = 0.0
+    seconds_per: Cost = field(default_factory=lambda: Cost(0.2, 0.1, 0.03))
+
+    def expected(self, cost: Cost) -> float:
+        """Seconds that a cost should take on this machine."""
+        rate = self.seconds_per
+        return cost.matvecs * rate.matvecs + cost.gradients * rate.gradients + cost.losses * rate.losses
+
+    def show(self, doing: str, ahead: float = 0.0) -> None:
+        """Tell the reporter; ``ahead`` seconds of the current measurement are done."""
+        if self.reporter is not None:
+            self.reporter.update(done=self.done + ahead, total=max(self.total, self.done + ahead), doing=doing)
+
+    def calibrate(self, bench: Bench, left: list[Quantity], later: list[Cost]) -> None:
+        """Time one loss, gradient and matvec, after one of each to warm up, and expect the rest accordingly."""
+        objective, hessian = bench.objective, bench.hessian
+        theta = objective.theta
+        self.seconds_per = Cost(
+            matvecs=_seconds(lambda: hessian @ theta),
+            gradients=_seconds(lambda: objective.gradient(theta)),
+            losses=_seconds(lambda: objective.loss(theta)),
+        )
+        self.total = self.done + sum(self.expected(cost) for cost in [*(q.cost for q in left), *later])
+
+
+def measure_run(store: ResultStore, job: Job, plan: Plan, reporter: Reporter | None = None) -> Outcome:
+    """Measure the last checkpoint first: its eigenvectors are where Lanczos starts at the earlier ones.
+
+    What cannot be measured is listed in the outcome, with the reason; nothing is raised for it.
+    """
+    clock, outcome = Clock(reporter), Outcome(job.run)
+    clock.total = sum(clock.expected(cost) for cost in job.expected(plan))
+    tail = [q.cost for _ in job.files[:-1] for q in quantities(plan, is_last=False)]
+    guess: np.ndarray | None = None
+    for file in reversed(job.files):
+        is_last = file == job.files[-1]
+        try:
+            checkpoint = load_checkpoint(file)
+            bench = _bench(checkpoint, plan, is_last, guess)
+            _measure_checkpoint(store, job.run, checkpoint, bench, clock, later=tail if is_last else [])
+        except LandscapeError as error:
+            outcome.skipped.append({"file": f"{job.run}/{Path(file).name}", "reason": str(error)})
+            if is_last:  # the earlier ones have the same model, loss and data
+                return outcome
+            continue
+        if is_last:
+            guess, outcome.measured = bench.eigenpairs.vectors[:, :2], True
+            store.describe_run(job.run, _describe_run(checkpoint, bench))
+    return outcome
+
+
+def objective_options(plan: Plan) -> dict[str, Any]:
+    """How a checkpoint's objective is to be made."""
+    return {
+        "data_dir": plan.data,
+        "device": plan.device,
+        "dtype": getattr(torch, plan.dtype) if plan.dtype else None,
+    }
+
+
+def now() -> str:
+    """The time, for provenance."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def _bench(checkpoint: Checkpoint, plan: Plan, is_last: bool, guess: np.ndarray | None) -> Bench:
+    objective = checkpoint.objective(plan.problem, check=is_last, **objective_options(plan))
+    return Bench(objective, plan, is_last, guess)
+
+
+def _measure_checkpoint(
+    store: ResultStore, run: str, checkpoint: Checkpoint, bench: Bench, clock: Clock, *, later: list[Cost]
+) -> None:
+    store.describe_checkpoint(run, checkpoint.step, checkpoint.metrics)
+    question = {
+        "objective": bench.objective.digest(), "constants": bench.objective.constants_digest(),
+        "params": checkpoint.params_sha256, "problem": [checkpoint.problem, checkpoint.problem_config],
+        "version": RECORD_VERSION,
+    }  # fmt: skip
+    todo = quantities(bench.plan, is_last=bench.is_last)
+    calibrated = not bench.is_last
+    for index, quantity in enumerate(todo):
+        key = {"fields": quantity.fields, **question}
+        stored = store.find(run, checkpoint.step, quantity.name, key)
+        if stored is None:
+            if not calibrated:
+                clock.show(f"{run}  step {checkpoint.step}  timing a matvec")
+                clock.calibrate(bench, todo[index:], later)
+                calibrated = True
+            stored = measure(store, run, checkpoint.step, quantity, key, bench, clock)
+        bench.found[quantity.name] = stored
+        clock.done += clock.expected(quantity.cost)
+
+
+def measure(
+    store: ResultStore, run: str, step: int, quantity: Quantity, key: dict[str, Any], bench: Bench, clock: Clock
+) -> Record:
+    """Measure one quantity and put it on disk with its provenance."""
+    doing, seconds = f"{run}  step {step}  {quantity.name}", clock.expected(quantity.cost)
+    expected = max(quantity.cost.matvecs + quantity.cost.gradients + quantity.cost.losses, 1.0)
+
+    def progress(done: int, most: int) -> None:
+        clock.show(doing, ahead=seconds * min(done / min(expected, max(most, 1)), 1.0))
+
+    clock.show(doing)
+    started = time.perf_counter()
+    record = quantity.measure(bench, progress)
+    store.write(run, step, quantity.name, record, {
+        "key": key, "seconds": time.perf_counter() - started, "matvecs": int(getattr(record, "num_matvecs", 0)),
+        "converged": bool(np.all(getattr(record, "converged", True))), "chunk": bench.objective.chunk,
+        "route": bench.hessian.route, "device": str(bench.objective.device), "created": now(),
+        "dtype": str(bench.objective.dtype).removeprefix("torch."), "threads": torch.get_num_threads(),
+    })  # fmt: skip
+    return record
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    call()
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def _describe_run(checkpoint: Checkpoint, bench: Bench) -> dict[str, Any]:
+    objective, problem = bench.objective, checkpoint.find_problem(bench.plan.problem, data_dir=bench.plan.data)
+    return {
+        "optimizer": checkpoint.optimizer, "seed": checkpoint.seed, "lr": checkpoint.lr, "config": checkpoint.config,
+        "problem": checkpoint.problem or problem.name, "num_parameters": objective.layout.size,
+        "num_examples": objective.num_examples, "num_classes": problem.num_classes, "loss": problem.loss_name,
+        "fingerprint": objective.digest(), "mode": objective.mode, "frozen": list(objective.layout.frozen),
+        "dtype": str(objective.dtype).removeprefix("torch."), "unused": list(objective.unused),
+        "linear": list(objective.linear), "folder": os.path.dirname(checkpoint.path),
+    }  # fmt: skip
