@@ -114,14 +114,17 @@ def inspect(file: Annotated[Path, typer.Argument(help="A checkpoint or results f
     from landscape.store import describe_results, is_results_file
 
     if is_results_file(file):
-        pairs = describe_results(file)
+        sections = describe_results(file)
     else:
         from landscape.checkpoints import describe_checkpoint
 
-        pairs = describe_checkpoint(file)
-    width = max(len(label) for label, _ in pairs)
-    for label, text in pairs:
-        Console().print(f"{label:<{width}}  {text}", soft_wrap=True, highlight=False, markup=False)
+        sections = [("checkpoint", describe_checkpoint(file))]
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    width = max(len(label) for _, pairs in sections for label, _ in pairs)
+    for title, pairs in sections:
+        console.print(title, style="bold")
+        for label, text in pairs:
+            console.print(f"  {label:<{width}}  {text}")
 
 
 @app.command()

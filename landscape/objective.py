@@ -14,7 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from landscape import hvp, preflight
-from landscape.batches import AUTO_CHUNK, AUTO_CHUNK_BYTES, Batches, Weight, cast, check_chunk, count_examples
+from landscape.batches import (
+    AUTO_CHUNK,
+    AUTO_CHUNK_BYTES,
+    DOUBLE_CHUNK,
+    Batches,
+    Weight,
+    cast,
+    check_chunk,
+    count_examples,
+)
 from landscape.errors import ObjectiveError, UsageError, check_choice
 from landscape.functional import LossFn, LossModule, OwnLoss, Parts, SupervisedLoss
 from landscape.params import ParamLayout
@@ -163,6 +172,7 @@ class Objective:
         self.dtype = dtype or (first.dtype if first.dtype in (torch.float32, torch.float64) else torch.float32)
         check_choice("dtype", self.dtype, (torch.float32, torch.float64))
         self._batches = data if isinstance(data, Batches) else Batches(data)
+        self.chunk: int | None = None
         self.chunk = self._chunk_size(chunk)
         self.unused: tuple[str, ...] = ()
         self.linear: tuple[str, ...] = ()
@@ -245,6 +255,8 @@ class Objective:
         """The same question asked in another floating-point type."""
         twin = copy.copy(self)
         twin.dtype = dtype
+        if dtype == torch.float64 and twin.chunk and self.mode == "eval" and self._batches.joined is not None:
+            twin.chunk = min(twin.chunk, DOUBLE_CHUNK)
         twin._prepare()
         return twin
 
@@ -257,9 +269,10 @@ class Objective:
         return twin
 
     def on_batches(self, batches: list[Any]) -> Objective:
-        """The same loss on other data, unchecked, evaluated batch by batch."""
+        """The same loss on other data, unchecked."""
         twin = copy.copy(self)
-        twin._batches, twin.chunk = Batches(batches), None
+        twin._batches = Batches(batches)
+        twin.chunk = None if twin._batches.joined is None else self.chunk
         twin._prepare()
         return twin
 

@@ -10,8 +10,8 @@ from landscape.errors import UsageError, check_choice, check_seed
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
-        "last": 3, "eigs": 3, "trace_probes": 16, "density_probes": 2, "steps": 30, "points": 21, "plane_points": 15,
-        "directions": 3, "samples": 8, "restarts": 1, "barriers": 3, "tol": 1e-2, "max_matvecs": 300,
+        "last": 3, "eigs": 2, "trace_probes": 10, "density_probes": 2, "steps": 20, "points": 15, "plane_points": 11,
+        "directions": 3, "samples": 6, "restarts": 1, "barriers": 4, "tol": 5e-2, "max_matvecs": 300,
     },
     "standard": {
         "last": 5, "eigs": 5, "trace_probes": 32, "density_probes": 8, "steps": 64, "points": 41, "plane_points": 31,

@@ -191,7 +191,10 @@ def _plane(bench: Bench, progress: Progress) -> Record:
 
 def _sharpness(measure: str) -> Callable[[Bench, Progress], Record]:
     def run(bench: Bench, progress: Progress) -> Record:
-        effort = {"restarts": bench.plan.restarts} if measure.endswith("worst") else {"num_samples": bench.plan.samples}
-        return geometry.sharpness(bench.objective, measure=measure, seed=bench.plan.seed, progress=progress, **effort)
+        worst, plan = measure.endswith("worst"), bench.plan
+        return geometry.sharpness(
+            bench.objective, measure=measure, seed=plan.seed, progress=progress,
+            restarts=plan.restarts if worst else None, num_samples=None if worst else plan.samples,
+        )  # fmt: skip
 
     return run

@@ -16,7 +16,8 @@ from tests.runs import SMALL, make_runs
 
 QUICK = [
     "--plan", "quick", "--last", "2", "--eigs", "2", "--trace-probes", "4", "--density-probes", "2", "--steps", "5",
-    "--points", "5", "--plane-points", "5", "--directions", "1", "--samples", "2", "--restarts", "1", "--tol", "1e-3", "--workers", "1",
+    "--points", "5", "--plane-points", "5", "--directions", "1", "--samples", "2", "--restarts", "1", "--tol", "1e-3",
+    "--workers", "1",
 ]  # fmt: skip
 
 

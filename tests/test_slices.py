@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import landscape as ls
 from landscape.errors import UsageError
 from landscape.geometry import evaluate_line, evaluate_plane, interpolate, random_direction, random_plane
 from landscape.geometry.curvature import centre_curvature
@@ -436,3 +437,21 @@ def test_slices_leave_model_gradients_mode_and_random_numbers_as_they_were():
     assert model[3].weight.grad is None
     assert [m.training for m in model.modules()] == flags
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_beyond_256_examples_the_curvature_is_of_all_of_them_and_the_check_still_sees_a_difference(monkeypatch):
+    """The check runs on the first examples only; their discrepancy is carried over to the whole."""
+    generator = torch.Generator().manual_seed(0)
+    X, y = torch.randn(700, 5, generator=generator), torch.randn(700, 1, generator=generator)
+    with torch.random.fork_rng():
+        model = torch.nn.Linear(5, 1, bias=False)
+    objective = ls.Objective(model, torch.nn.functional.mse_loss, (X, y))
+    d = torch.ones(5)
+    line = evaluate_line(objective, d, points=3)
+    exact = float(2 / 700 * (X.double() @ d.double()).square().sum())
+    assert line.curvature == pytest.approx(exact, rel=1e-5)
+    assert line.curvature_slice == pytest.approx(exact, rel=1e-5)
+    assert line.curvature_agrees
+    right = ls.Objective.hvp
+    monkeypatch.setattr(ls.Objective, "hvp", lambda self, *a: 1.1 * right(self, *a))
+    assert not evaluate_line(objective, d, points=3).curvature_agrees

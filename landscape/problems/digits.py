@@ -18,7 +18,7 @@ LOSSES: dict[str, LossFunction] = {"cross_entropy": functional.cross_entropy, "m
 
 
 def lenet_digits(
-    *, activation: str = "relu", pooling: str = "average", test_fraction: float = 0.2, split_seed: int = 0
+    *, activation: str = "relu", pooling: str = "average", test_fraction: float = 0.3, split_seed: int = 0
 ) -> Problem:
     """LeNet-5 on the digits, resized to 32 × 32 by bilinear interpolation and standardised."""
     train, test = digits_split(32, test_fraction, split_seed)
@@ -29,7 +29,7 @@ def lenet_digits(
         train=train,
         test=test,
         num_classes=NUM_CLASSES,
-        recipe=Recipe("sgd", batch_size=64, epochs=30, learning_rates={"adam": 2e-3, "adamw": 2e-3}),
+        recipe=Recipe("sgd", batch_size=64, epochs=30, learning_rates={"adam": 1e-3, "adamw": 1e-3}),
     )
 
 
@@ -39,7 +39,7 @@ def mlp_digits(
     activation: str = "tanh",
     loss: str = "cross_entropy",
     num_train: int | None = None,
-    test_fraction: float = 0.2,
+    test_fraction: float = 0.3,
     split_seed: int = 0,
 ) -> Problem:
     """A multilayer perceptron on the 64 pixels. ``loss="mse"`` is ½ Σ over outputs, mean over examples.
@@ -60,7 +60,7 @@ def mlp_digits(
     )
 
 
-def logistic_digits(*, l2: float = 0.0, test_fraction: float = 0.2, split_seed: int = 0) -> Problem:
+def logistic_digits(*, l2: float = 0.0, test_fraction: float = 0.3, split_seed: int = 0) -> Problem:
     """Softmax regression on the 64 pixels; ``l2`` > 0 adds ½·l2·‖W‖², which makes the minimum finite."""
     if not l2 >= 0:
         raise UsageError(f"l2={l2!r} must not be negative")

@@ -1,6 +1,6 @@
 """Results on disk: every record with its provenance, written as it comes, found again after a kill. No torch."""
 
-from landscape.store.files import FORMAT, FORMAT_VERSION
+from landscape.store.files import FORMAT, FORMAT_VERSION, is_results_file
 from landscape.store.rows import final_rows, rows
 from landscape.store.summary import describe_results
 from landscape.store.view import CheckpointResults, PairResult, Results, RunResults, load_results
@@ -16,6 +16,7 @@ __all__ = [
     "RunResults",
     "describe_results",
     "final_rows",
+    "is_results_file",
     "load_results",
     "rows",
 ]

@@ -38,6 +38,13 @@ class DamagedResults(ResultsError):
     """A file of results that cannot be read as written."""
 
 
+def is_results_file(path: str | Path) -> bool:
+    """Whether this is a results file, or a folder that holds one; says nothing about its condition."""
+    with contextlib.suppress(OSError), results_path(path).open("rb") as file:
+        return file.read(len(FORMAT)) == FORMAT.encode()
+    return False
+
+
 def results_path(path: str | Path) -> Path:
     """``results.h5`` itself, from its own path or from that of the folder that holds it."""
     path = Path(path)
