@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -188,5 +187,5 @@ def _describe_run(checkpoint: Checkpoint, bench: Bench) -> dict[str, Any]:
         "num_examples": objective.num_examples, "num_classes": problem.num_classes, "loss": problem.loss_name,
         "fingerprint": objective.digest(), "mode": objective.mode, "frozen": list(objective.layout.frozen),
         "dtype": str(objective.dtype).removeprefix("torch."), "unused": list(objective.unused),
-        "linear": list(objective.linear), "folder": os.path.dirname(checkpoint.path),
+        "linear": list(objective.linear),
     }  # fmt: skip

@@ -45,6 +45,19 @@ def format_measured(value: float | None, error: float | None) -> str:
     return f"({inner})e{exponent}"
 
 
+def format_brief(value: float | None, error: float | None, *, digits: int = 5) -> str:
+    """Print ``value ± error`` for a table: an error below the last of five digits is left out, it changes none of them.
+
+    >>> format_brief(7.1528969, 7.1e-6), format_brief(7.1528969, 0.002), format_brief(26.2, 4.4)
+    ('7.1529', '7.1529 ± 0.0020', '26.2 ± 4.4')
+    """
+    if value and error is not None and math.isfinite(value) and math.isfinite(error):
+        last_place = math.floor(math.log10(abs(value))) - digits + 1
+        if error < 0.5 * 10.0**last_place:
+            return format_value(value, digits=digits)
+    return format_measured(value, error)
+
+
 def _to_error(x: float, error: float) -> str:
     """Round x where the second digit of the error stands."""
     rounded = float(f"{abs(error):.1e}")  # 0.0999 is 0.10 to two digits, a place further left

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from landscape.results import Eigenpairs
-from landscape.rounding import format_measured, format_value
+from landscape.results import Eigenpairs, Estimate
+from landscape.rounding import format_brief, format_value
 from landscape.store import CheckpointResults, Results, final_rows, rows
 from landscape.store.files import unwritable
 from landscape.store.rows import COLUMNS, extreme_pairs, final_checkpoint
@@ -59,8 +59,9 @@ class Cell:
 def text_table(results: Results) -> Table:
     """The last analysed checkpoint of each run as a ``rich`` table that fits 80 columns.
 
-    Below each number its error: the residual bound of an eigenvalue, one standard error of a trace. The worst-case
-    sharpness is a lower bound. ``*`` marks what did not converge; the caption names it, and the files skipped.
+    Below each number stands its error, unless it changes no digit shown: the residual bound of an eigenvalue, one
+    standard error of a trace. The worst-case sharpness is a lower bound. ``*`` marks what did not converge; the caption
+    names it, and the files skipped.
     """
     from rich import box
     from rich.table import Table
@@ -81,7 +82,8 @@ def caption_lines(results: Results) -> list[str]:
     steps = sorted({c.step for run in results.runs if (c := final_checkpoint(run)) is not None})
     at = f"at step {steps[0]}" if len(steps) == 1 else "at the last checkpoint of each run"
     lines = [
-        f"{at}; ± of λ and λ₁/λ₂: bound from residuals; of the trace: one standard error",
+        f"{at}; ± of λ and λ₁/λ₂: bound from residuals, where it shows;",
+        "± of the trace: one standard error",
         "worst sharp.: the largest rise of the loss found in a ball, a lower bound",
     ]
     failed = [
@@ -197,11 +199,15 @@ def _cells(checkpoint: CheckpointResults, row: dict[str, Any]) -> list[Cell]:
         Cell(format_value(row["train_loss"], digits=3)),
         Cell(format_value(row["grad_norm"], digits=3)),
         top,
-        Cell("—" if gap is None else str(getattr(gap, "ratio", "—")), "gap" not in failed),
-        Cell("—" if trace is None else str(trace), "trace" not in failed),
+        Cell(_brief(getattr(gap, "ratio", None)), "gap" not in failed),
+        Cell(_brief(trace), "trace" not in failed),
         bottom,
         Cell(format_value(row["sharpness_worst"], digits=3), "sharpness_worst" not in failed),
     ]
+
+
+def _brief(estimate: Any) -> str:
+    return format_brief(estimate.value, estimate.error) if isinstance(estimate, Estimate) else "—"
 
 
 def _shortened(lines: list[str], most: int = 12) -> list[str]:
@@ -214,7 +220,7 @@ def _eigenvalue_cells(eigs: Any) -> tuple[Cell, Cell]:
     if not isinstance(eigs, Eigenpairs):
         return Cell("—"), Cell("—")
     top, bottom = (
-        Cell("—") if i is None else Cell(format_measured(eigs.values[i], eigs.residuals[i]), bool(eigs.converged[i]))
+        Cell("—") if i is None else Cell(format_brief(eigs.values[i], eigs.residuals[i]), bool(eigs.converged[i]))
         for i in extreme_pairs(eigs)
     )
     return top, bottom
