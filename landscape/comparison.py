@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from landscape.errors import UsageError
-from landscape.rounding import format_measured
+from landscape.rounding import format_brief
 from landscape.store import Results, RunResults, load_results
 from landscape.store.rows import MEASURES, final_rows
 
@@ -141,7 +141,7 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
 
 def _cell(row: Any) -> str:
     half = None if np.isnan(row.low) else (row.high - row.low) / 2
-    return format_measured(row.mean, half)
+    return format_brief(row.mean, half)
 
 
 def _grouped(runs: list[RunResults], by: str) -> dict[Any, list[RunResults]]:

@@ -104,6 +104,17 @@ class Parts:
             )
         return loss.reshape(())
 
+    def value(self, index: int, tensors: Sequence[Tensor]) -> float:
+        """Mean loss of chunk ``index`` as a number, without a graph unless the loss itself differentiates."""
+        try:
+            with torch.no_grad():
+                return float(self.part(index, tensors))
+        except RuntimeError as error:  # a loss on derivatives of the model, as physics-informed networks have
+            if "does not require grad" not in str(error):
+                raise
+        with torch.enable_grad():
+            return float(self.part(index, tensors).detach())
+
     def constants_digest(self) -> str:
         """SHA-256 of frozen parameters and buffers, by name."""
         seal = hashlib.sha256()

@@ -234,10 +234,10 @@ class Objective:
     def loss(self, theta: Vector | None = None) -> float:
         """L(θ), summed over chunks in double precision. Costs one forward pass over the data."""
         parts, point = self.parts(), self._point(theta)
-        with parts.borrowed(), torch.no_grad():
+        with parts.borrowed():
             tensors = self.layout.split(point)
-            losses = [parts.part(i, tensors) for i in range(len(self._shares))]
-        return sum(share * float(loss) for share, loss in zip(self._shares, losses, strict=True))
+            losses = [parts.value(i, tensors) for i in range(len(self._shares))]
+        return sum(share * loss for share, loss in zip(self._shares, losses, strict=True))
 
     def gradient(self, theta: Vector | None = None) -> Tensor:
         """∇L(θ), shape (P,). Costs one gradient."""

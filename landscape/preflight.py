@@ -45,9 +45,9 @@ def _check_finite(objective: Objective) -> None:
     if bad:
         raise ObjectiveError(f"the parameters hold NaN or infinity, first in {bad[0]!r}. Analyze an earlier checkpoint")
     parts, tensors = objective.parts(), objective.layout.split(objective.theta)
-    with parts.borrowed(), torch.no_grad():
+    with parts.borrowed():
         for index in range(objective.num_chunks):
-            loss = float(parts.part(index, tensors))
+            loss = parts.value(index, tensors)
             if not torch.isfinite(torch.tensor(loss)):
                 raise ObjectiveError(
                     f"the loss is {loss} on chunk {index} of {objective.num_chunks}. Likely causes: log or division of "
@@ -57,8 +57,8 @@ def _check_finite(objective: Objective) -> None:
 
 def _check_deterministic(objective: Objective) -> None:
     parts, tensors = objective.parts(), objective.layout.split(objective.theta)
-    with parts.borrowed(), torch.no_grad():
-        first, second = (float(parts.part(0, tensors)) for _ in range(2))
+    with parts.borrowed():
+        first, second = (parts.value(0, tensors) for _ in range(2))
     if abs(first - second) > 64 * torch.finfo(objective.dtype).eps * max(abs(first), abs(second)):
         cause = "mode='train' keeps Dropout active" if objective.mode == "train" else "the model draws random numbers"
         raise ObjectiveError(

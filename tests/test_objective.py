@@ -222,3 +222,25 @@ def test_repr_says_what_the_question_is():
     model, loss_fn, batches = make("mlp")
     said = repr(ls.Objective(model, loss_fn, batches))
     assert said == "Objective(P=68, N=13, loss=cross_entropy, mode=eval, float64 on cpu, 1 chunks)"
+
+
+def test_a_loss_on_the_derivative_of_the_model_has_its_own_curvature():
+    """Physics-informed: ∫(u′ − cos)² for u = w·sin(x) is ½(w − 1)² on average over a period, so H = 1."""
+
+    class Wave(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = torch.nn.Parameter(torch.tensor(0.3, dtype=torch.float64))
+
+        def forward(self, x):
+            return self.w * torch.sin(x)
+
+    def residual(model, batch):
+        x = batch.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)
+        return (slope - torch.cos(x)).square().mean()
+
+    points = torch.arange(12, dtype=torch.float64) * (2 * torch.pi / 12)
+    objective = ls.Objective.from_loss(Wave(), residual, points, chunk=5)
+    assert objective.loss() == pytest.approx(0.5 * 0.7**2, rel=1e-12)
+    assert float(objective.hvp(torch.ones(1))) == pytest.approx(1.0, rel=1e-12)

@@ -31,7 +31,7 @@ COLUMNS = (
     "matvecs",
 )
 # What differs between runs of one optimizer because it was measured, not chosen.
-MEASURES = tuple(c for c in COLUMNS if c not in ("run", "optimizer", "seed", "step", "converged"))
+MEASURES = tuple(c for c in COLUMNS if c not in ("run", "optimizer", "seed", "step", "converged", "seconds", "matvecs"))
 
 
 def rows(results: Results) -> list[dict[str, Any]]:

@@ -52,8 +52,7 @@ def test_twenty_kills_lose_nothing_and_change_nothing(tmp_path, workers):
         process.wait()
         try:
             found = sum(len(c.records) for run in ls.load_results(killed).runs for c in run.checkpoints)
-        except ResultsError as error:
-            assert "no results" in str(error).lower() or kept == 0  # nothing was on disk yet
+        except ResultsError:  # right only while nothing was on disk, which the next line sees to
             found = 0
         assert found >= kept, "a record that was on disk is gone"
         kept = found
