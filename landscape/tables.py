@@ -71,7 +71,7 @@ def text_table(results: Results) -> Table:
     table.add_column("run", overflow="fold")
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, line in _final_cells(results):
+    for name, line in final_cells(results):
         table.add_row(Text(name or "."), *(Text(c.narrow(), style="" if c.converged else "bold yellow") for c in line))
     table.caption = Text("\n".join(caption_lines(results)))
     return table
@@ -147,7 +147,7 @@ def write_tables(results: Results, folder: str | Path) -> list[Path]:
         "summary.csv": _csv(COLUMNS, rows(results)),
         "summary.tex": latex_table(
             ["run", *_LATEX_HEADINGS],
-            ([latex_text(name or "."), *(latex_number(c) for c in line)] for name, line in _final_cells(results)),
+            ([latex_text(name or "."), *(latex_number(c) for c in line)] for name, line in final_cells(results)),
             caption_lines(results),
         ),
         "eigenvalues.csv": _csv(_EIGENVALUE_COLUMNS, _eigenvalue_rows(results)),
@@ -181,7 +181,7 @@ def latex_number(cell: Cell | str) -> str:
     return f"${text}{'' if cell.converged else '^{*}'}$"
 
 
-def _final_cells(results: Results) -> list[tuple[str, list[Cell]]]:
+def final_cells(results: Results) -> list[tuple[str, list[Cell]]]:
     """Per run, its name and one cell for each of ``HEADINGS``."""
     final = [(run, c) for run in results.runs if (c := final_checkpoint(run)) is not None]
     lines = zip(final, final_rows(results), strict=True)

@@ -1,0 +1,61 @@
+"""Results in, Axes out. No figure here shows or saves itself; ``save`` and ``draw_all`` write files."""
+
+from landscape.plots.comparison import (
+    class_accuracy,
+    plot_class_accuracy,
+    plot_measure,
+    summaries,
+    summarize_seeds,
+)
+from landscape.plots.figures import draw_all
+from landscape.plots.files import FigureFile, save
+from landscape.plots.lines import (
+    band_over_lines,
+    barrier_point,
+    plot_interpolation,
+    plot_line_band,
+    plot_lines,
+    quadratic_rise,
+    rise,
+)
+from landscape.plots.spectrum import default_bandwidth, density_on_grid, one_eigenvalue_height, plot_spectrum
+from landscape.plots.style import DOUBLE, RC, SINGLE, legend_outside, new_figure, optimizer_styles
+from landscape.plots.surface import add_colorbar, log_levels, plot_contour, plot_surface, surface_heights
+from landscape.plots.trajectory import plot_sharpness_path, plot_tail, tail_band, tail_of_run
+
+__all__ = [
+    "DOUBLE",
+    "RC",
+    "SINGLE",
+    "FigureFile",
+    "add_colorbar",
+    "band_over_lines",
+    "barrier_point",
+    "class_accuracy",
+    "default_bandwidth",
+    "density_on_grid",
+    "draw_all",
+    "legend_outside",
+    "log_levels",
+    "new_figure",
+    "one_eigenvalue_height",
+    "optimizer_styles",
+    "plot_class_accuracy",
+    "plot_contour",
+    "plot_interpolation",
+    "plot_line_band",
+    "plot_lines",
+    "plot_measure",
+    "plot_sharpness_path",
+    "plot_spectrum",
+    "plot_surface",
+    "plot_tail",
+    "quadratic_rise",
+    "rise",
+    "save",
+    "summaries",
+    "summarize_seeds",
+    "surface_heights",
+    "tail_band",
+    "tail_of_run",
+]

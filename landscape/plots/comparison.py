@@ -1,0 +1,220 @@
+"""Optimizer against optimizer: seeds as dots, their mean with a t interval, accuracy class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from scipy import special
+
+from landscape.errors import UsageError, check_choice
+from landscape.plots.gather import QUANTITIES, Measured, RunLike, by_optimizer, measured
+from landscape.plots.style import DOUBLE, Style, axes_or_new, legend_outside, optimizer_styles
+from landscape.results.base import Array
+
+
+@dataclass(frozen=True)
+class SeedSummary:
+    """One quantity of one optimizer: a value per seed, their mean, and the half width of its interval.
+
+    ``half_width`` is NaN for a single seed: one value says nothing about the spread.
+    """
+
+    values: Array
+    errors: Array
+    converged: Array
+    mean: float
+    half_width: float
+
+
+def summarize_seeds(found: Sequence[Measured], *, level: float = 0.95) -> SeedSummary:
+    """Mean over seeds with Student's t interval at ``level``; seeds are the replicates.
+
+    Raises
+    ------
+    UsageError
+        If there is no value.
+    """
+    if not found:
+        raise UsageError("a summary needs at least one seed; got none")
+    values = np.array([m.value for m in found], dtype=float)
+    count = len(values)
+    half = float("nan")
+    if count > 1:
+        half = float(special.stdtrit(count - 1, 0.5 + level / 2)) * float(values.std(ddof=1)) / float(np.sqrt(count))
+    return SeedSummary(
+        values,
+        np.array([m.error for m in found], dtype=float),
+        np.array([m.converged for m in found], dtype=bool),
+        float(values.mean()),
+        half,
+    )
+
+
+def summaries(runs: Sequence[RunLike], quantity: str) -> dict[str, SeedSummary]:
+    """Summary per optimizer, at the last checkpoint of each run; optimizers without a value are left out."""
+    check_choice("quantity", quantity, QUANTITIES)
+    found = {
+        name: [m for run in group if run.checkpoints and (m := measured(run.checkpoints[-1], quantity)) is not None]
+        for name, group in by_optimizer(runs).items()
+    }
+    return {name: summarize_seeds(values) for name, values in found.items() if values}
+
+
+def plot_measure(
+    runs: Sequence[RunLike], quantity: str, *, styles: dict[str, Style] | None = None, ax: Axes | None = None
+) -> Axes:
+    """One quantity, an optimizer per row: a dot per seed, a diamond at the mean, its 95 % t interval.
+
+    Dots carry the error of the measurement itself. Open dots did not converge. With few seeds an interval can be far
+    wider than the spread of the dots: the axis is set by the dots, and an interval that leaves it ends in an arrow.
+
+    Raises
+    ------
+    UsageError
+        If no run has the quantity, or its name is unknown.
+    """
+    found = summaries(runs, quantity)
+    if not found:
+        raise UsageError(f"no run has {quantity!r}; nothing to compare")
+    own = ax is None
+    names = list(by_optimizer(runs))
+    ax = axes_or_new(ax, height=0.9 + 0.25 * len(names))
+    styles = styles or optimizer_styles(names)
+    low, high = _limits(list(found.values()))
+    for row, name in enumerate(names):
+        if name in found:
+            _draw_row(ax, found[name], row, styles[name], (low, high))
+    ax.set_xlim(low, high)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.set_yticks(range(len(names)), names)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="y", color="#E6E6E6", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.set_title(QUANTITIES[quantity].title)
+    ax.set_xlabel(QUANTITIES[quantity].label)
+    ax.locator_params(axis="x", nbins=4)
+    if own:
+        legend_outside(ax)
+    return ax
+
+
+def _limits(found: Sequence[SeedSummary]) -> tuple[float, float]:
+    """Room for all dots with their errors, and for intervals up to the spread of the dots on either side."""
+    values = np.concatenate([s.values for s in found])
+    errors = np.nan_to_num(np.concatenate([s.errors for s in found]))
+    low, high = float(np.min(values - errors)), float(np.max(values + errors))
+    spread = (high - low) or 0.1 * abs(high) or 1.0
+    ends = np.array([(s.mean - s.half_width, s.mean + s.half_width) for s in found])
+    if np.isfinite(ends).any():
+        low = min(low, max(float(np.nanmin(ends)), low - 0.5 * spread))
+        high = max(high, min(float(np.nanmax(ends)), high + 0.5 * spread))
+    return low - 0.08 * spread, high + 0.08 * spread
+
+
+def _draw_row(ax: Axes, summary: SeedSummary, row: int, style: Style, limits: tuple[float, float]) -> None:
+    # dots above, mean below the row's line, so that neither hides the other
+    above = np.full(len(summary.values), row - 0.17)
+    for done, face in ((True, style.color), (False, "white")):
+        chosen = summary.converged == done
+        if chosen.any():
+            ax.errorbar(
+                summary.values[chosen],
+                above[chosen],
+                xerr=np.nan_to_num(summary.errors[chosen]),
+                fmt="o",
+                markersize=3,
+                color=style.color,
+                markerfacecolor=face,
+                elinewidth=0.8,
+                label="one seed ± its own error" if done else "one seed, not converged",
+            )
+    ax.plot(summary.mean, row + 0.17, "D", color=style.color, markersize=4, label="mean over seeds")
+    if np.isnan(summary.half_width):
+        return
+    low, high = summary.mean - summary.half_width, summary.mean + summary.half_width
+    inside = max(low, limits[0]), min(high, limits[1])
+    ax.plot(inside, [row + 0.17] * 2, color=style.color, linewidth=1.2, label="95 % t interval of the mean")
+    for beyond, limit, mark in ((low < limits[0], limits[0], "<"), (high > limits[1], limits[1], ">")):
+        if beyond:
+            ax.plot(limit, row + 0.17, mark, color=style.color, markersize=4, clip_on=False)
+
+
+@dataclass(frozen=True)
+class ClassAccuracy:
+    """Accuracy in per cent per class, over the seeds of one optimizer: mean, lowest, highest, all ``(C,)``."""
+
+    mean: Array
+    low: Array
+    high: Array
+    num_seeds: int
+
+
+def class_accuracy(runs: Sequence[RunLike]) -> dict[str, ClassAccuracy]:
+    """Per optimizer, at the last checkpoint; runs without accuracy per class are left out.
+
+    Raises
+    ------
+    UsageError
+        If runs differ in the number of classes.
+    """
+    result: dict[str, ClassAccuracy] = {}
+    lengths = set()
+    for name, group in by_optimizer(runs).items():
+        rows = [
+            100 * np.asarray(found, dtype=float)
+            for run in group
+            if run.checkpoints and (found := run.checkpoints[-1].metrics.get("accuracy_per_class")) is not None
+        ]
+        lengths |= {row.size for row in rows}
+        if len(lengths) > 1:
+            raise UsageError(f"runs differ in the number of classes ({sorted(lengths)}); compare one problem at a time")
+        if rows:
+            table = np.stack(rows)
+            result[name] = ClassAccuracy(table.mean(0), table.min(0), table.max(0), len(rows))
+    return result
+
+
+def plot_class_accuracy(
+    runs: Sequence[RunLike], *, styles: dict[str, Style] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Test accuracy class by class: the mean over seeds per optimizer, bars from the lowest seed to the highest.
+
+    Raises
+    ------
+    UsageError
+        If no run has accuracy per class.
+    """
+    found = class_accuracy(runs)
+    if not found:
+        raise UsageError("no run has accuracy per class; training must store it as the metric 'accuracy_per_class'")
+    own = ax is None
+    ax = axes_or_new(ax, width=DOUBLE)
+    styles = styles or optimizer_styles(found)
+    count = len(next(iter(found.values())).mean)
+    classes = np.arange(count)
+    offsets = (np.arange(len(found)) - (len(found) - 1) / 2) * min(0.16, 0.75 / len(found))
+    for offset, (name, accuracy) in zip(offsets, found.items(), strict=True):
+        reach = np.stack([accuracy.mean - accuracy.low, accuracy.high - accuracy.mean])
+        style = styles[name]
+        ax.errorbar(
+            classes + offset,
+            accuracy.mean,
+            yerr=np.clip(reach, 0, None),
+            fmt=style.marker,
+            color=style.color,
+            markersize=4,
+            elinewidth=1,
+            label=name,
+        )
+    for edge in classes[:-1] + 0.5:
+        ax.axvline(edge, color="#E6E6E6", linewidth=0.6, zorder=0)
+    ax.set_xlim(-0.5, count - 0.5)
+    ax.set_xticks(classes if count <= 30 else classes[:: int(np.ceil(count / 30))])
+    ax.set_xlabel("class")
+    ax.set_ylabel("test accuracy (%)")
+    if own:
+        legend_outside(ax)
+    return ax

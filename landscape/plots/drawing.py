@@ -1,0 +1,47 @@
+"""A figure before it is on disk, and the words that captions share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from landscape.plots.gather import RunLike
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A finished figure with its name, title and caption."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+
+def count_words(count: int, singular: str, plural: str | None = None) -> str:
+    """``1 seed``, ``3 seeds``.
+
+    >>> count_words(1, "seed"), count_words(3, "class", "classes")
+    ('1 seed', '3 classes')
+    """
+    return f"{count} {singular if count == 1 else plural or singular + 's'}"
+
+
+def seeds_words(groups: Iterable[Sequence[RunLike]]) -> str:
+    """How many seeds stand behind each optimizer: ``3 seeds per optimizer`` or ``2 to 3 seeds per optimizer``."""
+    counts = sorted({len(group) for group in groups})
+    if len(counts) == 1:
+        return f"{count_words(counts[0], 'seed')} per optimizer"
+    return f"{counts[0]} to {counts[-1]} seeds per optimizer"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def gap_sentence(count: int) -> str:
+    """What a caption says about points that are not finite; empty where there are none."""
+    return f" Gaps are {count_words(count, 'point')} where the loss is not finite." if count else ""

@@ -1,0 +1,218 @@
+"""Every figure that a set of results allows, with titles and captions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from landscape.plots.comparison import class_accuracy, plot_class_accuracy, plot_measure, summaries
+from landscape.plots.drawing import Drawing, count_words, join_words, seeds_words
+from landscape.plots.files import FigureFile, save
+from landscape.plots.gather import QUANTITIES, ResultsLike, RunLike, by_optimizer, last_record
+from landscape.plots.slice_figures import interpolation_figure, line_figures, plane_figures
+from landscape.plots.spectrum import plot_spectrum
+from landscape.plots.style import (
+    DOUBLE,
+    RC,
+    SINGLE,
+    Style,
+    label_outer,
+    legend_outside,
+    new_figure,
+    optimizer_styles,
+    panels,
+    share_limits,
+)
+from landscape.plots.trajectory import TAIL_QUANTITIES, plot_tail, tail_of_run
+from landscape.results import Eigenpairs, SpectralMeasure
+
+SUMMARY = (
+    "lambda_max",
+    "trace",
+    "sharpness_worst",
+    "sharpness_average",
+    "sharpness_adaptive_worst",
+    "sharpness_adaptive_average",
+    "test_loss",
+    "test_accuracy",
+)
+
+
+def draw_all(results: ResultsLike, folder: Path | str) -> list[FigureFile]:
+    """Draw and save every figure that the results allow; a figure without its records is absent.
+
+    Parameters
+    ----------
+    results : Results
+        As ``load_results`` returns them.
+    folder : path
+        Receives ``name.pdf`` and ``name.png`` of each figure.
+
+    Returns
+    -------
+    list of FigureFile
+        In the order in which a reader wants them: comparison first.
+    """
+    folder = Path(folder)
+    files = []
+    with matplotlib.rc_context(RC):
+        for drawing in drawings(results):
+            pdf, png = save(drawing.figure, folder, drawing.name)
+            files.append(FigureFile(drawing.name, drawing.title, drawing.caption, pdf, png))
+    return files
+
+
+def drawings(results: ResultsLike) -> Iterator[Drawing]:
+    """The figures one after the other, so that only one is in memory."""
+    runs = [run for run in results.runs if run.checkpoints]
+    styles = optimizer_styles(by_optimizer(runs))
+    yield from _summary(runs, styles)
+    yield from _tails(runs, styles)
+    yield from _spectra(runs, styles)
+    yield from line_figures(runs, styles)
+    yield from plane_figures(runs)
+    yield from interpolation_figure(results.pairs, runs, styles)
+    yield from _classes(runs, styles)
+
+
+def _summary(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
+    present = [key for key in SUMMARY if summaries(runs, key)]
+    if not present:
+        return
+    groups = by_optimizer(runs)
+    columns = 4 if len(present) > 3 else len(present)
+    width = DOUBLE if len(present) > 1 else SINGLE
+    figure, axes = panels(len(present), columns=columns, width=width, row_height=0.85 + 0.24 * len(groups))
+    for i, (ax, key) in enumerate(zip(axes, present, strict=True)):
+        plot_measure(runs, key, styles=styles, ax=ax)
+        if i % columns:
+            ax.set_yticklabels([])
+    legend_outside(figure)
+    few = max(len(group) for group in groups.values()) < 2
+    interval = (
+        "One seed gives no interval"
+        if few
+        else "The bar is the 95 % interval of the mean by Student's t, with an arrow where it leaves the panel; with "
+        "few seeds it is wide"
+    )
+    yield Drawing(
+        "summary",
+        "Flatness and accuracy by optimizer",
+        f"Each dot is one run at its last checkpoint ({seeds_words(groups.values())}), with the error of its own "
+        f"measurement; the diamond is the mean over seeds. {interval}. Worst-case rises are lower bounds: ascent may "
+        "miss the maximum. Open dots did not converge.",
+        figure,
+    )
+
+
+def _tails(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
+    tails = {key: [t for run in runs if (t := tail_of_run(run, key)).steps.size] for key in TAIL_QUANTITIES}
+    present = [key for key in TAIL_QUANTITIES if any(t.steps.size > 1 for t in tails[key])]
+    if not present:
+        return
+    figure, axes = panels(len(present), columns=3, row_height=2.1)
+    for ax, key in zip(axes, present, strict=True):
+        plot_tail(runs, key, styles=styles, ax=ax)
+        ax.set_title(QUANTITIES[key].title)
+        ax.set_xlabel("step, from the last")
+    legend_outside(figure)
+    groups = by_optimizer(runs)
+    several = max(len(group) for group in groups.values()) > 1
+    seeds = "thick lines are means over seeds, bands reach from the lowest seed to the highest, and " if several else ""
+    sentence = f"{seeds}thin lines are single runs" if several else "each line is one run"
+    yield Drawing(
+        "last_iterations",
+        "The last iterations",
+        f"{join_words([QUANTITIES[key].title for key in present]).capitalize()} at the measured checkpoints, against "
+        f"the step counted from the end of training ({seeds_words(groups.values())}); {sentence}."
+        f"{_residual_sentence(runs)}",
+        figure,
+    )
+
+
+def _residual_sentence(runs: list[RunLike]) -> str:
+    """How small the residual of every largest eigenvalue is, in per cent of it."""
+    found = [tail_of_run(run, "lambda_max") for run in runs]
+    values, errors = (np.concatenate([getattr(t, name) for t in found] or [[]]) for name in ("values", "errors"))
+    converged = np.concatenate([t.converged for t in found] or [np.empty(0, bool)])
+    good = converged & (values != 0)
+    if not good.any():
+        return ""
+    worst = 100 * float(np.max(errors[good] / np.abs(values[good])))
+    open_ones = int((~converged).sum())
+    rest = f" Open circles: {count_words(open_ones, 'eigenvalue')} not converged." if open_ones else ""
+    return f" Residuals bound the error of each converged λ₁ to {worst:.2g} % of it or less.{rest}"
+
+
+def _spectra(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
+    """One figure per optimizer, a panel per seed, so that seeds share their axes."""
+    for name, group in by_optimizer(runs).items():
+        found = [
+            (run, last_record(run, "density", SpectralMeasure), last_record(run, "eigenpairs", Eigenpairs))
+            for run in group
+        ]
+        found = [(run, measure, pairs) for run, measure, pairs in found if measure or pairs]
+        if not found:
+            continue
+        columns = 2 if len(found) in (2, 4) else 3
+        figure, axes = panels(len(found), columns=columns, row_height=1.75)
+        for ax, (run, measure, pairs) in zip(axes, found, strict=True):
+            plot_spectrum(measure, eigenpairs=pairs, color=styles[name].color, ax=ax)
+            ax.set_title(run.name, fontsize=7)
+        tallest = max((ax.get_ylabel() for ax in axes), key=len)
+        share_limits(axes, which="x")
+        label_outer(axes, columns=columns, x=axes[0].get_xlabel(), y=tallest)
+        legend_outside(figure)
+        yield Drawing(
+            f"spectrum_{_file_word(name)}",
+            f"Hessian spectrum, {name}",
+            _spectrum_caption(found, name),
+            figure,
+        )
+
+
+def _spectrum_caption(found: list, name: str) -> str:
+    runs, measures, pairs = zip(*found, strict=True)
+    density = next((m for m in measures if m is not None), None)
+    parts = [f"Hessian spectrum at the last checkpoint of {count_words(len(runs), 'run')} with {name}."]
+    if density is not None:
+        probes, steps = density.nodes.shape
+        parts.append(
+            f"The curve is the density of all {density.dim:,} eigenvalues by stochastic Lanczos quadrature ({probes} "
+            f"probes × {steps} steps), smoothed by a Gaussian of the bandwidth given; it is cut where it falls below "
+            "the height of one eigenvalue, because what would be left is the tail of the Gaussian."
+        )
+    if any(p is not None for p in pairs):
+        parts.append(
+            "Sticks below are single eigenvalues from both ends; the bar at the head is the residual ‖Hu − λu‖, within "
+            "which an eigenvalue lies, often narrower than the dot. Open heads did not converge."
+        )
+    return " ".join(parts)
+
+
+def _classes(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
+    found = class_accuracy(runs)
+    if not found:
+        return
+    figure = new_figure(DOUBLE, 2.4)
+    plot_class_accuracy(runs, styles=styles, ax=figure.add_subplot())
+    legend_outside(figure)
+    counts = sorted({accuracy.num_seeds for accuracy in found.values()})
+    seeds = " to ".join(str(c) for c in counts)
+    bars = "; bars reach from the lowest seed to the highest" if counts[-1] > 1 else ""
+    yield Drawing(
+        "class_accuracy",
+        "Test accuracy class by class",
+        f"Accuracy on the test examples of each class at the last checkpoint: mean over {seeds} "
+        f"{'seed' if counts == [1] else 'seeds'} per optimizer{bars}.",
+        figure,
+    )
+
+
+def _file_word(name: str) -> str:
+    """A file name from an optimizer's name."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "unnamed"

@@ -1,0 +1,82 @@
+"""Figures on disk: PDF for the paper, PNG for the screen, written whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from landscape.errors import UsageError
+from landscape.plots.style import RC
+
+PNG_DPI = 200
+
+
+@dataclass(frozen=True)
+class FigureFile:
+    """A figure on disk, with what has to stand beside it.
+
+    Attributes
+    ----------
+    name : str
+        File name without extension.
+    title : str
+        A few words; serves as alternative text too.
+    caption : str
+        Complete sentences: what is shown, over how many seeds, what bars and bands mean.
+    pdf, png : Path
+    """
+
+    name: str
+    title: str
+    caption: str
+    pdf: Path
+    png: Path
+
+
+def save(figure: Figure, folder: Path | str, name: str) -> tuple[Path, Path]:
+    """Write ``name.pdf`` (fonts embedded) and ``name.png`` (200 dpi) into ``folder``.
+
+    Each file replaces its predecessor in one step, and the same figure gives the same bytes: no time stamp inside.
+
+    Returns
+    -------
+    tuple of Path
+        The PDF and the PNG.
+
+    Raises
+    ------
+    UsageError
+        If ``name`` is not a plain file name.
+    """
+    if not name or Path(name).name != name or name.startswith("."):
+        raise UsageError(f"name={name!r} is not a plain file name for a figure; pass one without a folder")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    # whatever is left out of the metadata, matplotlib fills with its version or the time
+    metadata: dict[str, dict[str, None]] = {
+        "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
+        "png": {"Software": None},
+    }
+    paths = []
+    with matplotlib.rc_context(RC):
+        for kind in ("pdf", "png"):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=kind, dpi=PNG_DPI, metadata=metadata[kind])
+            paths.append(_replace(folder / f"{name}.{kind}", buffer.getvalue()))
+    return paths[0], paths[1]
+
+
+def _replace(path: Path, content: bytes) -> Path:
+    """Write beside the target, then rename: a reader sees the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

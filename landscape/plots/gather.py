@@ -1,0 +1,169 @@
+"""What the figures need from stored results, as plain arrays. Reads anything shaped like results; opens no file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from landscape.results import Eigenpairs, Estimate, LineSlice, PointValue, Record, Sharpness, SpectralGap
+
+R = TypeVar("R", bound=Record)
+
+NO_OPTIMIZER = "optimizer not recorded"
+
+
+class CheckpointLike(Protocol):
+    """One measured checkpoint."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def metrics(self) -> Mapping[str, Any]: ...
+    @property
+    def records(self) -> Mapping[str, Record]: ...
+
+
+class RunLike(Protocol):
+    """One training run: its checkpoints, oldest first."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def info(self) -> Mapping[str, Any]: ...
+    @property
+    def optimizer(self) -> str | None: ...
+    @property
+    def seed(self) -> int | None: ...
+    @property
+    def checkpoints(self) -> Sequence[CheckpointLike]: ...
+
+
+class PairLike(Protocol):
+    """The loss on the straight line between the ends of two runs."""
+
+    @property
+    def run_a(self) -> str: ...
+    @property
+    def run_b(self) -> str: ...
+    @property
+    def record(self) -> LineSlice: ...
+
+
+class ResultsLike(Protocol):
+    """Everything measured in one folder of runs."""
+
+    @property
+    def runs(self) -> Sequence[RunLike]: ...
+    @property
+    def pairs(self) -> Sequence[PairLike]: ...
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number per checkpoint: its key, its name in words, its symbol, and its unit."""
+
+    key: str
+    title: str
+    symbol: str
+    unit: str
+
+    @property
+    def label(self) -> str:
+        """Axis label with unit."""
+        return f"{self.symbol} ({self.unit})" if self.unit else self.symbol
+
+
+QUANTITIES: dict[str, Quantity] = {
+    q.key: q
+    for q in (
+        Quantity("lambda_max", "Largest eigenvalue", "λ₁", "loss/parameter²"),
+        Quantity("gap", "Spectral gap", "λ₁ − λ₂", "loss/parameter²"),
+        Quantity("grad_norm", "Gradient norm", "‖∇L‖", "loss/parameter"),
+        Quantity("trace", "Trace", "tr H", "loss/parameter²"),
+        Quantity("sharpness_worst", "Sharpness, worst case", "max rise ≥", "loss"),
+        Quantity("sharpness_average", "Sharpness, average", "mean rise", "loss"),
+        Quantity("sharpness_adaptive_worst", "Adaptive, worst case", "max rise ≥", "loss"),
+        Quantity("sharpness_adaptive_average", "Adaptive, average", "mean rise", "loss"),
+        Quantity("test_accuracy", "Test accuracy", "accuracy", "%"),
+        Quantity("test_loss", "Test loss", "loss", ""),
+    )
+}
+
+
+def by_optimizer(runs: Sequence[RunLike]) -> dict[str, list[RunLike]]:
+    """Runs grouped by optimizer, in alphabetical order, each group by seed and name."""
+    groups: dict[str, list[RunLike]] = {}
+    for run in sorted(runs, key=lambda r: (r.optimizer or NO_OPTIMIZER, -1 if r.seed is None else r.seed, r.name)):
+        groups.setdefault(run.optimizer or NO_OPTIMIZER, []).append(run)
+    return groups
+
+
+def last_record(run: RunLike, name: str, kind: type[R]) -> R | None:
+    """The record of the run's last checkpoint, or None."""
+    if not run.checkpoints:
+        return None
+    record = run.checkpoints[-1].records.get(name)
+    return record if isinstance(record, kind) else None
+
+
+def last_lines(run: RunLike, prefix: str) -> list[LineSlice]:
+    """All slices of the last checkpoint whose names start so, in order of their number."""
+    if not run.checkpoints:
+        return []
+    records = run.checkpoints[-1].records
+    names = sorted((n for n in records if n.startswith(prefix)), key=lambda n: (len(n), n))
+    return [r for r in (records[n] for n in names) if isinstance(r, LineSlice)]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One number with its error (NaN where it has none) and whether its computation converged."""
+
+    value: float
+    error: float = float("nan")
+    converged: bool = True
+
+
+def measured(checkpoint: CheckpointLike, key: str) -> Measured | None:
+    """The quantity named by ``key`` at a checkpoint, or None where it is missing.
+
+    The error is the residual bound (λ₁ and the gap) or the standard error (trace, averages).
+    """
+    if key in ("test_accuracy", "test_loss"):
+        value = checkpoint.metrics.get(key)
+        scale = 100.0 if key == "test_accuracy" else 1.0
+        return None if value is None else Measured(scale * float(value))
+    if key == "lambda_max":
+        pairs = checkpoint.records.get("eigenpairs")
+        if not isinstance(pairs, Eigenpairs) or len(pairs) == 0 or pairs.which == "smallest":
+            return None
+        top = int(np.argmax(pairs.values))
+        return Measured(float(pairs.values[top]), float(pairs.residuals[top]), bool(pairs.converged[top]))
+    if key == "grad_norm":
+        point = checkpoint.records.get("point")
+        if isinstance(point, PointValue):
+            return Measured(float(point.grad_norm))
+        value = checkpoint.metrics.get(key)
+        return None if value is None else Measured(float(value))
+    found = _from_record(checkpoint.records.get(key))
+    pairs = checkpoint.records.get("eigenpairs")
+    if found is not None and key == "gap" and isinstance(pairs, Eigenpairs):
+        return Measured(found.value, found.error, bool(np.all(pairs.converged[:2])))
+    return found
+
+
+def _from_record(record: Record | None) -> Measured | None:
+    if isinstance(record, SpectralGap):
+        record = record.difference
+    if isinstance(record, Estimate):
+        return Measured(float(record.value), _or_nan(record.error))
+    if isinstance(record, Sharpness):
+        return Measured(float(record.value), _or_nan(record.error), bool(record.converged))
+    return None
+
+
+def _or_nan(error: float | None) -> float:
+    return float("nan") if error is None else float(error)

@@ -1,0 +1,212 @@
+"""The loss on lines: along eigenvectors, along random directions, between two minima."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from landscape.errors import UsageError
+from landscape.plots.style import (
+    PALETTE,
+    REFERENCE_COLOR,
+    axes_or_new,
+    legend_outside,
+    say_gaps,
+)
+from landscape.results import LineSlice
+from landscape.results.base import Array
+
+
+@dataclass(frozen=True)
+class LineBand:
+    """Lowest, median and highest rise over several lines on their common part of t; all ``(M,)``, NaN for gaps."""
+
+    t: Array
+    low: Array
+    median: Array
+    high: Array
+    num_lines: int
+    num_gaps: int
+
+
+def rise(line: LineSlice) -> tuple[Array, int]:
+    """``L(t) − L(0)`` as ``(M,)`` with NaN where the loss is not finite, and the number of those points.
+
+    The centre is interpolated where the line has no point at t = 0.
+    """
+    loss = np.where(np.isfinite(line.loss), line.loss, np.nan)
+    finite = np.isfinite(loss)
+    if not finite.any():
+        return loss, int(loss.size)
+    centre = float(np.interp(0.0, line.t[finite], loss[finite]))
+    return loss - centre, int((~finite).sum())
+
+
+def quadratic_rise(line: LineSlice) -> Array:
+    """``½ t² dᵀHd``, ``(M,)``: what the Hessian alone predicts; the gradient's part is left out."""
+    return 0.5 * line.t**2 * line.curvature
+
+
+def band_over_lines(lines: Sequence[LineSlice]) -> LineBand:
+    """Pointwise extremes and median of the rises, on the t that all lines cover.
+
+    A point that is not finite on any line is a gap of the band: leaving that line out would show the others as all.
+
+    Raises
+    ------
+    UsageError
+        If there is no line, or the lines share no interval of t.
+    """
+    if not lines:
+        raise UsageError("a band needs at least one line; got none")
+    low, high = max(float(s.t.min()) for s in lines), min(float(s.t.max()) for s in lines)
+    if not low < high:
+        raise UsageError(f"the lines share no interval of t (common part {low} … {high}); draw them apart")
+    first = lines[0].t
+    t = (
+        first
+        if all(np.array_equal(first, s.t) for s in lines)
+        else np.linspace(low, high, max(len(s.t) for s in lines))
+    )
+    rows, gaps = [], 0
+    for line in lines:
+        values, missing = rise(line)
+        gaps += missing
+        rows.append(np.interp(t, line.t, values))
+    table = np.stack(rows)
+    # min, median and max hand NaN on, which is what a gap needs
+    return LineBand(t, table.min(0), np.median(table, axis=0), table.max(0), len(lines), gaps)
+
+
+def plot_lines(
+    lines: LineSlice | Sequence[LineSlice],
+    *,
+    quadratic: bool = True,
+    color: str = PALETTE["sgd"].color,
+    label: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Rise of the loss along lines (thin where there are several), with the quadratic model dashed.
+
+    Parameters
+    ----------
+    lines : LineSlice or sequence of them
+    quadratic : bool
+        Also draw ``½ t² λ`` with λ = dᵀHd from a Hessian-vector product. The axis is set by the loss, so a parabola
+        that leaves the picture is cut.
+
+    Returns
+    -------
+    Axes
+        Points that are not finite are gaps, and their number stands above the panel.
+    """
+    lines = [lines] if isinstance(lines, LineSlice) else list(lines)
+    own = ax is None
+    ax = axes_or_new(ax)
+    width = 1.3 if len(lines) == 1 else 0.8
+    total = 0
+    for i, line in enumerate(lines):
+        values, gaps = rise(line)
+        total += gaps
+        ax.plot(line.t, values, color=color, linewidth=width, label=label if i == 0 else None)
+    _fit_limits(ax, [rise(line)[0] for line in lines])
+    if quadratic:
+        for i, line in enumerate(lines):
+            model = "½t²λ" if i == 0 else None
+            ax.plot(line.t, quadratic_rise(line), color=REFERENCE_COLOR, linewidth=0.8, ls=(0, (4, 2)), label=model)
+    say_gaps(ax, total)
+    ax.set_xlabel("t (distance along the direction)" if _unit(lines) else "t (lengths of the direction)")
+    ax.set_ylabel("L(θ + t·d) − L(θ)")
+    if own:
+        legend_outside(ax)
+    return ax
+
+
+def plot_line_band(
+    lines: Sequence[LineSlice],
+    *,
+    color: str = PALETTE["sgd"].color,
+    dash: Any = "-",
+    label: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Median rise over several directions, with a band from the lowest to the highest."""
+    own = ax is None
+    ax = axes_or_new(ax)
+    band = band_over_lines(lines)
+    ax.fill_between(band.t, band.low, band.high, color=color, alpha=0.18, linewidth=0)
+    ax.plot(band.t, band.median, color=color, linestyle=dash, linewidth=1.3, label=label)
+    say_gaps(ax, band.num_gaps)
+    ax.set_xlabel("t (lengths of the direction)")
+    ax.set_ylabel("L(θ + t·d) − L(θ)")
+    if own:
+        legend_outside(ax)
+    return ax
+
+
+def plot_interpolation(
+    lines: LineSlice | Sequence[LineSlice],
+    *,
+    color: str = PALETTE["sgd"].color,
+    dash: Any = "-",
+    label: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Loss on the straight line between minima; a dot where the barrier is highest above the chord.
+
+    Raises
+    ------
+    UsageError
+        If a line leaves one minimum instead of joining two.
+    """
+    lines = [lines] if isinstance(lines, LineSlice) else list(lines)
+    own = ax is None
+    ax = axes_or_new(ax)
+    gaps = 0
+    for i, line in enumerate(lines):
+        top = barrier_point(line)
+        loss = np.where(np.isfinite(line.loss), line.loss, np.nan)
+        gaps += int(np.isnan(loss).sum())
+        ax.plot(line.t, loss, color=color, linestyle=dash, linewidth=1, label=label if i == 0 else None)
+        if top is not None:
+            ax.plot(*top, "o", color=color, markersize=3)
+    say_gaps(ax, gaps)
+    ax.set_xlabel("t from one minimum (0) to the other (1)")
+    ax.set_ylabel("loss L")
+    if own:
+        legend_outside(ax)
+    return ax
+
+
+def barrier_point(line: LineSlice) -> tuple[float, float] | None:
+    """``(t, loss)`` where the loss is highest above the chord, over the finite points; None where an end is not finite.
+
+    Raises
+    ------
+    UsageError
+        If the line does not join two minima.
+    """
+    if line.kind != "interpolation":
+        raise UsageError(f"this line ({line.direction}) leaves one minimum; a barrier lies between two")
+    if not (np.isfinite(line.loss[0]) and np.isfinite(line.loss[-1])):
+        return None
+    above = line.loss - ((1 - line.t) * line.loss[0] + line.t * line.loss[-1])
+    i = int(np.argmax(np.where(np.isfinite(above), above, -np.inf)))
+    return float(line.t[i]), float(line.loss[i])
+
+
+def _fit_limits(ax: Axes, values: Sequence[Array]) -> None:
+    finite = np.concatenate([v[np.isfinite(v)] for v in values]) if values else np.empty(0)
+    if finite.size:
+        low, high = float(min(finite.min(), 0)), float(finite.max())
+        room = 0.06 * (high - low) or 1.0
+        ax.set_ylim(low - room, high + room)
+
+
+def _unit(lines: Sequence[LineSlice]) -> bool:
+    """Whether t is a distance in parameter space: all directions have length one."""
+    return all(abs(line.step_norm - 1) < 1e-3 for line in lines)

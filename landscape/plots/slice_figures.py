@@ -1,0 +1,201 @@
+"""Figures of the loss around and between minima: lines, planes, interpolations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from landscape.plots.drawing import Drawing, count_words, gap_sentence, seeds_words
+from landscape.plots.gather import NO_OPTIMIZER, PairLike, RunLike, by_optimizer, last_lines, last_record
+from landscape.plots.lines import barrier_point, plot_interpolation, plot_line_band, plot_lines, rise
+from landscape.plots.style import (
+    DOUBLE,
+    REFERENCE_COLOR,
+    SINGLE,
+    Style,
+    label_outer,
+    legend_outside,
+    new_figure,
+    panels,
+    share_limits,
+)
+from landscape.plots.surface import add_colorbar, log_levels, plot_contour, plot_surface, surface_heights
+from landscape.results import LineSlice, PlaneSlice
+from landscape.rounding import format_value
+
+
+def line_figures(runs: Sequence[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
+    """Slices along the top eigenvector, a panel per optimizer; medians and bands over random directions."""
+    groups = by_optimizer(runs)
+    top = {n: [s for r in g if (s := last_record(r, "line_eigenvector_1", LineSlice))] for n, g in groups.items()}
+    top = {name: lines for name, lines in top.items() if lines}
+    if top:
+        yield _eigenvector_figure(top, groups, styles)
+    random = {name: [s for run in group for s in last_lines(run, "line_random_")] for name, group in groups.items()}
+    random = {name: lines for name, lines in random.items() if lines}
+    if random:
+        yield _random_figure(random, groups, styles)
+
+
+def _eigenvector_figure(
+    top: dict[str, list[LineSlice]], groups: dict[str, list[RunLike]], styles: dict[str, Style]
+) -> Drawing:
+    columns = 4 if len(top) > 3 else len(top)
+    figure, axes = panels(len(top), columns=columns, row_height=1.8)
+    for ax, (name, lines) in zip(axes, top.items(), strict=True):
+        plot_lines(lines, color=styles[name].color, label="loss", ax=ax)
+        ax.set_title(name)
+    share_limits(axes, which="y")
+    label_outer(axes, columns=columns, x="distance t along u₁", y="L(θ + t·u₁) − L(θ)")
+    legend_outside(figure)
+    every = [line for lines in top.values() for line in lines]
+    return Drawing(
+        "slice_eigenvector",
+        "Along the sharpest direction",
+        "Rise of the loss along the eigenvector u₁ of the largest eigenvalue, at the last checkpoint; each line is one "
+        f"seed ({seeds_words(groups[name] for name in top)}). Dashed: ½t²λ, what the Hessian alone predicts; where the "
+        "loss leaves it, higher orders act. The sign of an eigenvector, and so left and right, is arbitrary."
+        f"{gap_sentence(sum(rise(line)[1] for line in every))}",
+        figure,
+    )
+
+
+def _random_figure(
+    random: dict[str, list[LineSlice]], groups: dict[str, list[RunLike]], styles: dict[str, Style]
+) -> Drawing:
+    figure = new_figure(SINGLE, 2.5)
+    ax = figure.add_subplot()
+    for name, lines in random.items():
+        plot_line_band(lines, color=styles[name].color, dash=styles[name].dash, label=name, ax=ax)
+    legend_outside(figure)
+    per_run = sorted({len(last_lines(run, "line_random_")) for name in random for run in groups[name]} - {0})
+    directions = " to ".join(str(n) for n in per_run)
+    lengths = [line.step_norm for lines in random.values() for line in lines]
+    return Drawing(
+        "slice_random",
+        "Along random directions",
+        f"Rise of the loss along random filter-normalised directions: {directions} per run, "
+        f"{seeds_words(groups[name] for name in random)}. The line is the median over directions and seeds, the band "
+        "reaches from the lowest to the highest. One unit of t is the length of the direction, "
+        f"{format_value(min(lengths), digits=3)} to {format_value(max(lengths), digits=3)} in parameter space."
+        f"{gap_sentence(sum(rise(line)[1] for lines in random.values() for line in lines))}",
+        figure,
+    )
+
+
+def plane_figures(runs: Sequence[RunLike]) -> Iterator[Drawing]:
+    """Contours and surfaces, each for random and for eigenvector planes: the first seed of every optimizer."""
+    kinds = (
+        ("plane", "", "two random filter-normalised directions"),
+        ("plane_eigenvectors", "_eigenvectors", "the eigenvectors of the two largest eigenvalues"),
+    )
+    for record, suffix, words in kinds:
+        found: list[tuple[RunLike, PlaneSlice]] = []
+        for group in by_optimizer(runs).values():
+            having = [(run, plane) for run in group if (plane := last_record(run, record, PlaneSlice))]
+            found += [(run, plane) for run, plane in having[:1] if np.unique(_finite(plane)).size > 1]
+        if found:
+            yield _contour_figure(found, suffix, words)
+            yield _surface_figure(found, suffix, words)
+
+
+def _contour_figure(found: Sequence[tuple[RunLike, PlaneSlice]], suffix: str, words: str) -> Drawing:
+    columns = 4 if len(found) > 3 else len(found)
+    width = DOUBLE if len(found) > 1 else SINGLE
+    side = min(width / columns, 2.4)
+    figure, axes = panels(len(found), columns=columns, width=width, row_height=side + 0.25)
+    levels = log_levels(np.concatenate([_finite(plane) for _, plane in found]), count=12)
+    for ax, (run, plane) in zip(axes, found, strict=True):
+        plot_contour(plane, levels=levels, ax=ax)
+        ax.set_title(run.name, fontsize=7)
+    label_outer(axes, columns=columns, x="x (direction 1)", y="y (direction 2)")
+    add_colorbar(axes[0], axes=axes)
+    gaps = sum(plane.loss.size - _finite(plane).size for _, plane in found)
+    grey = f" Grey: {count_words(gaps, 'point')} where the loss is not finite." if gaps else ""
+    return Drawing(
+        f"contour{suffix}",
+        "The loss on a plane",
+        f"Loss on the plane spanned by {words}, for one run per optimizer at its last checkpoint (cross). Levels are "
+        f"log-spaced and the same in all panels; x and y count lengths of their direction.{grey}",
+        figure,
+    )
+
+
+def _surface_figure(found: Sequence[tuple[RunLike, PlaneSlice]], suffix: str, words: str) -> Drawing:
+    columns = min(3, len(found))
+    width = DOUBLE if len(found) > 1 else SINGLE
+    figure, axes = panels(len(found), columns=columns, width=width, row_height=2.4, projection="3d")
+    logarithmic = all(surface_heights(plane)[1] for _, plane in found)
+    values = np.concatenate([_finite(plane) for _, plane in found])
+    values = np.log10(values) if logarithmic else values
+    limits = float(values.min()), float(values.max())
+    for ax, (run, plane) in zip(axes, found, strict=True):
+        plot_surface(plane, logarithmic=logarithmic, limits=limits, ax=ax)
+        ax.set_title(run.name, fontsize=7, loc="left")
+    scale = "logarithmic" if logarithmic else "linear"
+    gaps = sum(plane.loss.size - _finite(plane).size for _, plane in found)
+    return Drawing(
+        f"surface{suffix}",
+        "The loss surface",
+        f"The same loss over {words} in three dimensions, with one {scale} vertical axis for all panels."
+        f"{gap_sentence(gaps)}",
+        figure,
+    )
+
+
+def interpolation_figure(
+    pairs: Sequence[PairLike], runs: Sequence[RunLike], styles: dict[str, Style]
+) -> Iterator[Drawing]:
+    """Straight lines between minima, grouped by the two optimizers they join."""
+    optimizer = {run.name: run.optimizer or NO_OPTIMIZER for run in runs}
+    groups: dict[tuple[str, ...], list[LineSlice]] = {}
+    for pair in pairs:
+        ends = tuple(sorted(optimizer.get(name, name) for name in (pair.run_a, pair.run_b)))
+        groups.setdefault(ends, []).append(pair.record)
+    if not groups:
+        return
+    figure = new_figure(DOUBLE, 2.6)
+    ax = figure.add_subplot()
+    dashes = ["-", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1))]
+    mixed = [ends for ends in sorted(groups) if ends[0] != ends[1]]
+    for ends in sorted(groups, key=lambda e: (e in mixed, e)):
+        same = ends[0] == ends[1] and ends[0] in styles
+        color = styles[ends[0]].color if same else _greys(len(mixed))[mixed.index(ends) if ends in mixed else 0]
+        dash = "-" if same else dashes[mixed.index(ends) % len(dashes) if ends in mixed else 0]
+        label = f"{ends[0]} – {ends[1]}, barrier {_barriers(groups[ends])}"
+        plot_interpolation(groups[ends], color=color, dash=dash, label=label, ax=ax)
+    legend_outside(figure, columns=3)
+    yield Drawing(
+        "interpolation",
+        "Between the minima",
+        f"Loss on straight lines between the ends of {count_words(len(pairs), 'pair')} of runs; colours join seeds of "
+        "one optimizer, greys different optimizers. A dot marks where a line is highest above the chord between its "
+        "ends; that height is the barrier, never overestimated because only the points drawn were evaluated. No "
+        "permutation of neurons was undone, so a barrier does not prove that the minima are apart."
+        f"{gap_sentence(sum(int((~np.isfinite(p.record.loss)).sum()) for p in pairs))}",
+        figure,
+    )
+
+
+def _greys(count: int) -> list[str]:
+    """Distinct greys, dark to light, none too pale for print."""
+    return [str(level) for level in np.linspace(0.15, 0.65, max(count, 1)).round(2)] if count else [REFERENCE_COLOR]
+
+
+def _barriers(lines: Sequence[LineSlice]) -> str:
+    """The range of barriers over the lines of a group, over finite points."""
+    heights = []
+    for line in lines:
+        top = barrier_point(line)
+        if top is not None:
+            chord = (1 - top[0]) * line.loss[0] + top[0] * line.loss[-1]
+            heights.append(float(top[1] - chord))
+    if not heights:
+        return "unknown"
+    low, high = (format_value(x, digits=2) for x in (min(heights), max(heights)))
+    return low if low == high else f"{low} … {high}"
+
+
+def _finite(plane: PlaneSlice) -> np.ndarray:
+    return plane.loss[np.isfinite(plane.loss)]

@@ -1,0 +1,161 @@
+"""How the figures look: paper widths, one colour and marker per optimizer, legends beside the data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.container import Container
+from matplotlib.figure import Figure
+
+SINGLE = 3.25
+"""Width in inches of one column of a two-column paper."""
+DOUBLE = 6.75
+"""Width in inches of both columns."""
+
+EIGENVALUE_COLOR = "#D55E00"
+REFERENCE_COLOR = "#555555"
+GAP_COLOR = "#BDBDBD"
+SURFACE_CMAP = "viridis"
+
+RC: Any = {
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "lines.linewidth": 1.3,
+    "axes.formatter.useoffset": False,
+    # fonts travel inside the PDF as TrueType; journals refuse Type 3
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "landscape",
+}
+"""Settings of our own figures; used through ``matplotlib.rc_context`` only, never set."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """Colour, marker and dash of one optimizer: three marks, so that print in grey still tells them apart."""
+
+    color: str
+    marker: str
+    dash: Any = "-"
+
+
+# Okabe & Ito (2008), their yellow replaced: it vanishes on white. Any two colours are at least 16 apart in CIELAB
+# under the three simulated colour-vision deficiencies; a test measures it.
+PALETTE: dict[str, Style] = {
+    "gd": Style("#000000", "X"),
+    "sgd": Style("#0072B2", "o"),
+    "momentum": Style("#56B4E9", "s", (0, (5, 1))),
+    "nesterov": Style("#009E73", "^", (0, (3, 1, 1, 1))),
+    "adam": Style("#D55E00", "D"),
+    "adamw": Style("#E69F00", "v", (0, (5, 1))),
+    "rmsprop": Style("#CC79A7", "P", (0, (3, 1, 1, 1))),
+    "adagrad": Style("#8B1A1A", "h", (0, (1, 1))),
+}
+
+
+def optimizer_styles(names: Iterable[str]) -> dict[str, Style]:
+    """Style of each optimizer, the same in every figure of one set of results.
+
+    The optimizers of ``scripts/train.py`` keep their colour always. Others take, in alphabetical order, the colours
+    that no optimizer present owns; beyond eight, colours come back with another dash.
+
+    >>> styles = optimizer_styles(["adam", "lion"])
+    >>> styles["adam"].color, styles["lion"].color
+    ('#D55E00', '#000000')
+    """
+    unique = sorted(set(names))
+    free = [style for name, style in PALETTE.items() if name not in unique] or list(PALETTE.values())
+    styles = {name: PALETTE[name] for name in unique if name in PALETTE}
+    for i, name in enumerate(n for n in unique if n not in PALETTE):
+        base, again = free[i % len(free)], i // len(free)
+        styles[name] = base if again == 0 else Style(base.color, base.marker, (0, (1 + again, 2)))
+    return {name: styles[name] for name in unique}
+
+
+def new_figure(width: float = SINGLE, height: float = 2.4) -> Figure:
+    """A figure with a canvas of its own, unknown to pyplot, so that nothing leaks and nothing pops up."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def axes_or_new(ax: Axes | None, *, width: float = SINGLE, height: float = 2.4) -> Axes:
+    """The caller's Axes, or those of a new figure; show it in a notebook by ``plot_…(…).figure``."""
+    return new_figure(width, height).add_subplot() if ax is None else ax
+
+
+def panels(
+    count: int, *, columns: int, width: float | None = None, row_height: float = 1.6, projection: str | None = None
+) -> tuple[Figure, list[Axes]]:
+    """A grid of ``count`` Axes; one panel alone gets a single-column figure."""
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    figure = new_figure(width or (SINGLE if count == 1 else DOUBLE), rows * row_height + 0.3)
+    return figure, [figure.add_subplot(rows, columns, i + 1, projection=projection) for i in range(count)]
+
+
+def label_outer(axes: Sequence[Axes], *, columns: int, x: str | None = None, y: str | None = None) -> None:
+    """Axis labels on the left and lowest panels only."""
+    columns = min(columns, len(axes))
+    for i, ax in enumerate(axes):
+        ax.set_ylabel(y or "" if i % columns == 0 else "")
+        ax.set_xlabel(x or "" if i + columns >= len(axes) else "")
+
+
+def share_limits(axes: Sequence[Axes], *, which: str = "y") -> None:
+    """Give all panels the union of their limits, so that heights may be compared."""
+    for name in which:
+        limits = np.array([getattr(ax, f"get_{name}lim")() for ax in axes])
+        for ax in axes:
+            getattr(ax, f"set_{name}lim")(limits[:, 0].min(), limits[:, 1].max())
+
+
+def legend_outside(target: Axes | Figure, *, columns: int | None = None) -> None:
+    """A legend below the axes, each label once: it can cover no data."""
+    axes = target.axes if isinstance(target, Figure) else [target]
+    entries: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    if not entries:
+        return
+    figure = target if isinstance(target, Figure) else target.get_figure(root=True)
+    assert figure is not None
+    room = max(1, int(figure.get_figwidth() / (0.36 + 0.062 * max(map(len, entries)))))
+    columns = min(len(entries), columns or room)
+    handles: list[Any] = [h[0] if isinstance(h, Container) and not hasattr(h, "lines") else h for h in entries.values()]
+    if isinstance(target, Figure) or len(figure.axes) == 1:
+        figure.legend(handles, list(entries), loc="outside lower center", ncols=columns, handlelength=2.6)
+    else:
+        target.legend(handles, list(entries), loc="upper left", bbox_to_anchor=(0, -0.25), ncols=columns)
+
+
+def say_gaps(ax: Axes, count: int) -> None:
+    """Write above the axes how many points are not finite, and therefore missing."""
+    if count:
+        plural = "s" if count > 1 else ""
+        ax.set_title(f"{count} point{plural} not finite: gap", loc="right", fontsize=6.5, color=REFERENCE_COLOR)
+
+
+def log_if_wide(ax: Axes, values: Any, *, ratio: float = 20.0) -> bool:
+    """Use a logarithmic y axis where all values are positive and span more than ``ratio``; say which was chosen."""
+    finite = np.asarray(values, dtype=float)
+    finite = finite[np.isfinite(finite)]
+    wide = bool(finite.size and finite.min() > 0 and finite.max() > ratio * finite.min())
+    ax.set_yscale("log" if wide else "linear")
+    return wide

@@ -1,0 +1,156 @@
+"""The loss on a plane: contours and the surface in three dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+
+from landscape.errors import UsageError
+from landscape.plots.style import DOUBLE, GAP_COLOR, SURFACE_CMAP, axes_or_new, new_figure, say_gaps
+from landscape.results import PlaneSlice
+from landscape.results.base import Array
+
+
+def log_levels(loss: Any, *, count: int = 10) -> Array:
+    """Levels spaced by equal factors, ``(count,)``, ascending.
+
+    Of the loss itself where it is positive and spans more than a factor of 5; else of its height above the lowest
+    value seen, over three decades. Values that are not finite play no part.
+
+    Raises
+    ------
+    UsageError
+        If fewer than two different finite values are given, so that no level separates them.
+
+    >>> log_levels([0.01, 1.0, 100.0], count=5).round(4)
+    array([1.e-02, 1.e-01, 1.e+00, 1.e+01, 1.e+02])
+    """
+    values = np.asarray(loss, dtype=float)
+    values = values[np.isfinite(values)]
+    if values.size < 2 or values.min() == values.max():
+        raise UsageError(f"no levels for {values.size} finite values that do not differ; a plane needs a varying loss")
+    low, high = float(values.min()), float(values.max())
+    if low > 0 and high > 5 * low:
+        return np.geomspace(low, high, count)
+    above = np.geomspace(1e-3 * (high - low), high - low, count - 1)
+    return np.concatenate([[low], low + above])
+
+
+def plot_contour(plane: PlaneSlice, *, levels: Any = None, ax: Axes | None = None) -> Axes:
+    """Filled contours of the loss with log-spaced levels, equal aspect, and a cross at the centre.
+
+    Parameters
+    ----------
+    plane : PlaneSlice
+    levels : (n,) array, optional
+        Ascending; pass the same to several panels to make them comparable. Left out: :func:`log_levels`.
+
+    Returns
+    -------
+    Axes
+        Points that are not finite are grey, and their number stands above the panel. Values beyond the levels take
+        the colour of the nearest. ``ax.collections[0]`` is the mappable for a colour bar.
+    """
+    ax = axes_or_new(ax, height=3.0)
+    masked = np.ma.masked_invalid(np.asarray(plane.loss, dtype=float))
+    shown = log_levels(plane.loss) if levels is None else np.asarray(levels, dtype=float)
+    ax.set_facecolor(GAP_COLOR)
+    ax.contourf(plane.x, plane.y, masked, levels=shown, norm=_norm(shown), cmap=SURFACE_CMAP, extend="both", zorder=0.5)
+    ax.contour(plane.x, plane.y, masked, levels=shown, colors="white", linewidths=0.35, zorder=0.6)
+    ax.plot(0, 0, "+", color="black", markersize=9, markeredgewidth=2.6)
+    ax.plot(0, 0, "+", color="white", markersize=8, markeredgewidth=1.2)
+    ax.set_aspect("equal")
+    ax.spines[["top", "right"]].set_visible(True)
+    ax.set_xlabel("x (lengths of direction 1)")
+    ax.set_ylabel("y (lengths of direction 2)")
+    say_gaps(ax, int(np.ma.count_masked(masked)))
+    return ax
+
+
+def add_colorbar(ax: Axes, *, axes: Any = None, label: str = "loss L") -> None:
+    """A colour bar for the contours of ``ax``, beside ``axes`` (all panels that share the levels)."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    bar = figure.colorbar(ax.collections[0], ax=axes if axes is not None else ax, label=label, shrink=0.9, aspect=25)
+    bar.ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.2g}"))
+    bar.ax.minorticks_off()
+
+
+def _norm(levels: Array) -> Normalize:
+    """Equal colour steps per level: logarithmic where the levels are."""
+    if levels[0] > 0 and levels[-1] > 5 * levels[0]:
+        return LogNorm(levels[0], levels[-1])
+    return Normalize(levels[0], levels[-1])
+
+
+def surface_heights(plane: PlaneSlice) -> tuple[Array, bool]:
+    """Heights ``(Y, X)`` to draw, NaN for gaps, and whether they are log₁₀ of the loss.
+
+    Logarithmic where the loss is positive and spans more than a factor of 30: else the rim hides the minimum.
+    """
+    loss = np.where(np.isfinite(plane.loss), plane.loss, np.nan).astype(float)
+    finite = loss[np.isfinite(loss)]
+    logarithmic = bool(finite.size and finite.min() > 0 and finite.max() > 30 * finite.min())
+    return (np.log10(loss), True) if logarithmic else (loss, False)
+
+
+def plot_surface(
+    plane: PlaneSlice, *, logarithmic: bool | None = None, limits: tuple[float, float] | None = None, ax: Any = None
+) -> Axes:
+    """The loss over a plane in three dimensions; gaps where it is not finite.
+
+    Parameters
+    ----------
+    plane : PlaneSlice
+    logarithmic : bool, optional
+        Draw log₁₀ of the loss. Left out: where it is positive and spans more than a factor of 30.
+    limits : (low, high), optional
+        Of the vertical axis and the colours, in the units drawn; to make panels comparable.
+    ax : Axes3D, optional
+
+    Returns
+    -------
+    Axes3D
+        Rasterised inside the PDF, where thousands of facets would weigh megabytes.
+
+    Raises
+    ------
+    UsageError
+        If a logarithm is asked for and the loss is not positive everywhere, or no value is finite.
+    """
+    heights, is_log = surface_heights(plane)
+    if logarithmic is not None and logarithmic != is_log:
+        loss = np.where(np.isfinite(plane.loss), plane.loss, np.nan).astype(float)
+        if logarithmic and np.nanmin(loss) <= 0:
+            raise UsageError(f"logarithmic=True, but the lowest loss is {np.nanmin(loss)}; draw it linearly")
+        heights, is_log = (np.log10(loss) if logarithmic else loss), logarithmic
+    finite = heights[np.isfinite(heights)]
+    if finite.size == 0:
+        raise UsageError("no point of this plane has a finite loss; there is no surface to draw")
+    if ax is None:
+        ax = new_figure(0.5 * DOUBLE, 3.0).add_subplot(projection="3d")
+    low, high = limits or (float(finite.min()), float(finite.max()))
+    x, y = np.meshgrid(plane.x, plane.y)
+    # every point is drawn: the default keeps only 50 per side, and would drop the centre of an odd grid
+    ax.plot_surface(
+        x, y, heights, cmap=SURFACE_CMAP, vmin=low, vmax=high, rstride=1, cstride=1, linewidth=0, rasterized=True
+    )
+    ax.set_zlim(low, high)
+    ax.view_init(elev=32, azim=-58)
+    ax.set_xlabel("x", labelpad=-8)
+    ax.set_ylabel("y", labelpad=-8)
+    ax.set_zlabel("loss L, logarithmic" if is_log else "loss L", labelpad=-6)
+    ax.tick_params(pad=-3)
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
+    ax.yaxis.set_major_locator(ticker.MaxNLocator(4))
+    ax.zaxis.set_major_locator(ticker.MaxNLocator(5, integer=is_log and high - low > 2))
+    if is_log:
+        ax.zaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{10**value:.2g}"))
+    gaps = int(heights.size - finite.size)
+    if gaps:
+        ax.set_title(f"{gaps} points not finite: gap", loc="right", fontsize=6.5)
+    return ax

@@ -1,0 +1,217 @@
+"""Quantities against the training step: the last iterations of runs, and sharpness on the way to stability's edge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from landscape.errors import UsageError, check_choice
+from landscape.plots.gather import QUANTITIES, RunLike, by_optimizer, measured
+from landscape.plots.style import (
+    PALETTE,
+    Style,
+    axes_or_new,
+    legend_outside,
+    log_if_wide,
+    optimizer_styles,
+)
+from landscape.results.base import Array
+
+TAIL_QUANTITIES = ("lambda_max", "gap", "grad_norm")
+
+
+@dataclass(frozen=True)
+class Tail:
+    """One quantity at the measured checkpoints of one run: steps, values, errors and convergence, all ``(M,)``.
+
+    ``steps`` count from the last checkpoint, so they end at 0: runs of different length meet there.
+    """
+
+    steps: Array
+    values: Array
+    errors: Array
+    converged: Array
+
+
+@dataclass(frozen=True)
+class Band:
+    """Mean, lowest and highest over seeds, at the steps that all seeds share; all ``(M,)``."""
+
+    steps: Array
+    mean: Array
+    low: Array
+    high: Array
+    num_seeds: int
+
+
+def tail_of_run(run: RunLike, quantity: str) -> Tail:
+    """The quantity at every checkpoint that has it; empty arrays where none has."""
+    found = [(c.step, m) for c in run.checkpoints if (m := measured(c, quantity)) is not None]
+    last = run.checkpoints[-1].step if run.checkpoints else 0
+    return Tail(
+        np.array([step - last for step, _ in found], dtype=float),
+        np.array([m.value for _, m in found], dtype=float),
+        np.array([m.error for _, m in found], dtype=float),
+        np.array([m.converged for _, m in found], dtype=bool),
+    )
+
+
+def tail_band(tails: Sequence[Tail]) -> Band | None:
+    """Mean and extremes over seeds; None without two seeds that share a step, where lines alone must do."""
+    tails = [t for t in tails if t.steps.size]
+    if len(tails) < 2:
+        return None
+    steps = tails[0].steps
+    for tail in tails[1:]:
+        steps = np.intersect1d(steps, tail.steps)
+    if steps.size == 0:
+        return None
+    rows = np.stack([t.values[np.searchsorted(t.steps, steps)] for t in tails])
+    return Band(steps, rows.mean(0), rows.min(0), rows.max(0), len(tails))
+
+
+def plot_tail(
+    runs: Sequence[RunLike], quantity: str, *, styles: dict[str, Style] | None = None, ax: Axes | None = None
+) -> Axes:
+    """One quantity over the last iterations, per optimizer: mean over seeds, band from lowest to highest, thin seeds.
+
+    Parameters
+    ----------
+    runs : sequence of runs
+        As in ``load_results(path).runs``.
+    quantity : str
+        ``"lambda_max"``, ``"gap"`` or ``"grad_norm"``.
+
+    Returns
+    -------
+    Axes
+        With a logarithmic y axis where values are positive and span more than a factor of 20. Open circles mark
+        values that did not converge.
+    """
+    check_choice("quantity", quantity, TAIL_QUANTITIES)
+    own = ax is None
+    ax = axes_or_new(ax)
+    groups = by_optimizer(runs)
+    styles = styles or optimizer_styles(groups)
+    everything: list[float] = []
+    for name, group in groups.items():
+        tails = [t for run in group if (t := tail_of_run(run, quantity)).steps.size]
+        if tails:
+            _draw_tails(ax, tails, name, styles[name])
+            everything += [v for t in tails for v in t.values]
+    log_if_wide(ax, everything)
+    ax.set_ylabel(QUANTITIES[quantity].label)
+    ax.set_xlabel("step, counted from the last")
+    ax.margins(x=0.03)
+    if own:
+        legend_outside(ax)
+    return ax
+
+
+def _draw_tails(ax: Axes, tails: Sequence[Tail], name: str, style: Style) -> None:
+    band = tail_band(tails)
+    for i, tail in enumerate(tails):
+        alone = band is None
+        marker = style.marker if tail.steps.size == 1 else ""
+        label = name if alone and i == 0 else None
+        width, alpha = (1.3, 1.0) if alone else (0.5, 0.7)
+        dash = style.dash if alone else "-"
+        ax.plot(
+            tail.steps,
+            tail.values,
+            color=style.color,
+            linestyle=dash,
+            linewidth=width,
+            alpha=alpha,
+            marker=marker,
+            markersize=4,
+            label=label,
+        )
+        bad = ~tail.converged
+        if bad.any():
+            ax.plot(
+                tail.steps[bad],
+                tail.values[bad],
+                "o",
+                markersize=4,
+                markerfacecolor="white",
+                color=style.color,
+                label="not converged",
+            )
+    if band is not None:
+        marker = style.marker if band.steps.size == 1 else ""
+        ax.fill_between(band.steps, band.low, band.high, color=style.color, alpha=0.15, linewidth=0)
+        ax.plot(band.steps, band.mean, color=style.color, linestyle=style.dash, marker=marker, markersize=4, label=name)
+
+
+def plot_sharpness_path(
+    steps: Any,
+    sharpness: Any,
+    threshold: float | None = None,
+    *,
+    error: Any = None,
+    label: str | None = None,
+    color: str | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    r"""Sharpness of gradient descent against the step, with the stability threshold :math:`2/\eta` as a dashed line.
+
+    Call it once per step size with the same Axes: each gets the next colour, and its threshold the same colour.
+
+    Parameters
+    ----------
+    steps, sharpness : (M,) arrays
+        λ₁ of the Hessian, in loss/parameter².
+    threshold : float, optional
+        ``2/η`` for plain gradient descent; momentum has others.
+    error : (M,) array, optional
+        Residual bound of each λ₁, drawn as a band.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    UsageError
+        If steps and sharpness differ in length.
+
+    References
+    ----------
+    Cohen, Kaur, Li, Kolter, Talwalkar (2021), Gradient descent on neural networks typically occurs at the edge of
+    stability, ICLR.
+    """
+    x, y = np.asarray(steps, dtype=float), np.asarray(sharpness, dtype=float)
+    if x.shape != y.shape or x.ndim != 1:
+        raise UsageError(f"steps has shape {x.shape} and sharpness {y.shape}; both must be the same (M,)")
+    ax = axes_or_new(ax)
+    if color is None:
+        taken = len([line for line in ax.lines if line.get_gid() == "sharpness"])
+        color = _PATH_COLORS[taken % len(_PATH_COLORS)]
+    (line,) = ax.plot(x, y, color=color, linewidth=1.2, label=label)
+    line.set_gid("sharpness")
+    if error is not None:
+        half = np.asarray(error, dtype=float)
+        ax.fill_between(x, y - half, y + half, color=color, alpha=0.2, linewidth=0)
+    if threshold is not None:
+        ax.axhline(threshold, color=color, linestyle=(0, (4, 2)), linewidth=1)
+        ax.annotate(
+            f"2/η = {threshold:.3g}",
+            (1.01, threshold),
+            xycoords=("axes fraction", "data"),
+            fontsize=7,
+            color=color,
+            va="center",
+        )
+        low, high = ax.get_ylim()
+        ax.set_ylim(min(low, 0), max(high, 1.1 * threshold))
+    ax.set_xlabel("step")
+    ax.set_ylabel("sharpness λ₁ (loss/parameter²)")
+    return ax
+
+
+_PATH_COLORS = [PALETTE[name].color for name in ("sgd", "adam", "nesterov", "rmsprop", "gd", "adagrad")]

@@ -1,0 +1,135 @@
+"""Puts figures, tables and words together into one file."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from landscape import comparison, plots, tables
+from landscape.report.details import run_details
+from landscape.report.interactive import plotly_library, surface_figure
+from landscape.report.words import headline, methods
+from landscape.results import PlaneSlice
+from landscape.rounding import format_value
+from landscape.store import Results, load_results
+
+FILE_NAME = "report.html"
+WIDE_FIGURES = ("last_iterations", "contour", "surface", "summary", "slice_eigenvector", "interpolation")
+
+
+def write_report(results: Results | str | Path, folder: str | Path | None = None) -> Path:
+    """Draw ``figures/``, write ``tables/`` and ``report.html``.
+
+    Parameters
+    ----------
+    results : Results, str or Path
+        What ``load_results`` gives, or where it lies.
+    folder : str or Path, optional
+        Left out, the folder of ``results.h5``.
+
+    Returns
+    -------
+    Path
+        ``report.html``: one file that loads nothing from elsewhere, written whole or not at all.
+    """
+    if not isinstance(results, Results):
+        results = load_results(results, vectors=False)
+    target = Path(folder) if folder is not None else results.path.parent
+    figures = plots.draw_all(results, target / "figures")
+    tables.write_tables(results, target)
+    environment = Environment(
+        loader=PackageLoader("landscape.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    page = environment.get_template("report.html.j2").render(_context(results, figures))
+    return _write(target / FILE_NAME, page)
+
+
+def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any]:
+    """Everything the template shows; it computes nothing itself."""
+    info = results.info
+    planes = {run.name: run.last.records["plane"] for run in results.runs if "plane" in run.last.records}
+    surface = surface_figure({name: plane for name, plane in planes.items() if isinstance(plane, PlaneSlice)})
+    failed = [
+        (run.name, c.step, ", ".join(c.not_converged))
+        for run in results.runs
+        for c in run.checkpoints
+        if c.not_converged
+    ]
+    text, references = methods(results)
+    return {
+        "title": _title(results),
+        "style": Markup((Path(__file__).parent / "style.css").read_text()),
+        "sentences": headline(results),
+        "headings": [heading.replace("\n", " ") for heading in tables.HEADINGS],
+        "rows": tables.final_cells(results),
+        "table_notes": [line for line in tables.caption_lines(results) if not line.startswith(("*", "skipped"))],
+        "figures": [_figure(figure) for figure in figures],
+        "surface": Markup(surface) if surface else None,
+        "plotly": Markup(plotly_library()) if surface else None,
+        "comparison": _comparison(results),
+        "runs": [run_details(run) for run in results.runs],
+        "failed": failed,
+        "skipped": info.get("skipped") or [],
+        "methods": text,
+        "references": references,
+        "provenance": _provenance(results),
+        "command": info.get("command") or f"landscape analyze {results.path.parent}",
+    }
+
+
+def _title(results: Results) -> str:
+    problems = sorted({str(run.info["problem"]) for run in results.runs if run.info.get("problem")})
+    optimizers = sorted({run.optimizer for run in results.runs if run.optimizer})
+    what = ", ".join(problems) or results.path.parent.name
+    return f"Minima of {what}" + (f" by {', '.join(optimizers)}" if optimizers else "")
+
+
+def _figure(figure: plots.FigureFile) -> dict[str, Any]:
+    image = base64.b64encode(figure.png.read_bytes()).decode()
+    return {
+        "name": figure.name, "title": figure.title, "caption": figure.caption, "wide": figure.name in WIDE_FIGURES,
+        "source": Markup(f"data:image/png;base64,{image}"), "pdf": f"figures/{figure.pdf.name}",
+    }  # fmt: skip
+
+
+def _comparison(results: Results) -> dict[str, Any] | None:
+    """The table over seeds, where there is more than one optimizer."""
+    if len({run.optimizer for run in results.runs} - {None}) < 2:
+        return None
+    frame = comparison.compare(results)
+    headings, body = comparison.cells(frame)
+    return {"headings": headings, "body": body, "notes": list(frame.attrs.get("notes", []))}
+
+
+def _provenance(results: Results) -> list[tuple[str, str]]:
+    info = results.info
+    plan = ", ".join(f"{k}={v}" for k, v in sorted((info.get("plan") or {}).items()) if v is not None)
+    versions = ", ".join(f"{name} {version}" for name, version in (info.get("versions") or {}).items())
+    prints = sorted({str(run.info["fingerprint"])[:16] for run in results.runs if run.info.get("fingerprint")})
+    spent = [p for run in results.runs for c in run.checkpoints for p in c.provenance.values()]
+    routes = sorted({str(p["route"]) for p in spent if p.get("route")})
+    lines = [
+        ("plan", f"{info.get('plan_name', 'unknown')}: {plan}" if plan else None),
+        ("versions", versions), ("platform", info.get("platform")), ("threads", info.get("threads")),
+        ("measured", info.get("created")), ("objective fingerprints", ", ".join(prints)),
+        ("Hessian-vector products", f"{sum(int(p.get('matvecs') or 0) for p in spent)}, {', '.join(routes)}"),
+        ("time of all records", f"{format_value(sum(float(p.get('seconds') or 0) for p in spent), digits=3)} s"),
+    ]  # fmt: skip
+    return [(label, str(text)) for label, text in lines if text]
+
+
+def _write(path: Path, text: str) -> Path:
+    """Write beside the target, then rename: a reader sees the old report or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,65 @@
+"""One run in full: every record with its error, and whether its slices agree with its derivatives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from landscape.results import Eigenpairs, Estimate, LineSlice, PlaneSlice, Sharpness, SpectralMeasure
+from landscape.rounding import format_brief, format_measured, format_value
+from landscape.store import RunResults
+
+
+def run_details(run: RunResults) -> dict[str, Any]:
+    """Name, setting, and (label, text, warning) rows of the last checkpoint."""
+    if not run.checkpoints:
+        return {"name": run.name or "run", "setting": "nothing measured", "rows": []}
+    last = run.last
+    rows: list[tuple[str, str, bool]] = []
+    for name, record in last.records.items():
+        rows += _rows_of(name, record, failed=name in last.not_converged)
+    setting = [f"step {last.step}", *(f"{k} {v}" for k, v in _setting(run) if v is not None)]
+    spent = list(last.provenance.values())
+    seconds, matvecs = (sum(float(p.get(k) or 0) for p in spent) for k in ("seconds", "matvecs"))
+    rows.append(("cost", f"{format_value(seconds, digits=3)} s, {int(matvecs)} matvecs at this checkpoint", False))
+    return {"name": run.name or "run", "setting": ", ".join(setting), "rows": rows}
+
+
+def _setting(run: RunResults) -> list[tuple[str, Any]]:
+    config = run.config
+    return [("optimizer", run.optimizer), ("lr", run.info.get("lr", config.get("lr"))), ("seed", run.seed),
+            ("batch size", config.get("batch_size")), ("schedule", config.get("schedule"))]  # fmt: skip
+
+
+def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bool]]:
+    label = name.replace("_", " ")
+    if isinstance(record, Eigenpairs):
+        pairs = zip(record.values, record.residuals, record.converged, strict=True)
+        values = ";  ".join(format_brief(v, r, digits=7) + ("" if ok else " (not converged)") for v, r, ok in pairs)
+        return [("eigenvalues", f"{values}. {record.num_matvecs} matvecs, {record.reason}", failed)]
+    if isinstance(record, SpectralMeasure):
+        probes, steps = record.nodes.shape
+        negative = 100 * float((record.weights * (record.nodes < 0)).sum()) / probes
+        mean = record.moment(1)
+        return [("density", f"mean eigenvalue {mean}, {negative:.0f} % of the weight below zero; {probes} probes × "
+                 f"{steps} steps", failed)]  # fmt: skip
+    if isinstance(record, Estimate):
+        interval = ""
+        if record.sem is not None:
+            interval = "; 95 % interval " + " … ".join(format_value(x, digits=3) for x in record.interval())
+        return [(label, f"{format_measured(record.value, record.error)}{interval}; {record.method}", failed)]
+    if isinstance(record, LineSlice):
+        said = f"dᵀHd = {format_value(record.curvature)}, from the slice "
+        said += format_measured(record.curvature_slice, record.curvature_error)
+        return [(f"slice: {record.direction or label}", f"{said}: {_verdict(record)}", not record.curvature_agrees)]
+    if isinstance(record, PlaneSlice):
+        size = f"{len(record.y)} × {len(record.x)} points, {', '.join(record.directions)}"
+        return [(label, f"{size}; centre curvature: {_verdict(record)}", not record.curvature_agrees)]
+    if isinstance(record, Sharpness):
+        mark = "≥ " if record.kind == "lower bound" else ""
+        text = f"{mark}{format_measured(record.value, record.error)} ({record.kind}, ρ = {format_value(record.rho)}; "
+        return [(label, f"{text}{record.reference})", failed)]
+    return [(label, "; ".join(f"{a} {b}".strip() for a, b in record._lines()), failed)]
+
+
+def _verdict(record: LineSlice | PlaneSlice) -> str:
+    return "agrees" if record.curvature_agrees else "DISAGREES, the loss is not smooth at this scale"

@@ -1,0 +1,201 @@
+"""What the numbers say, in sentences: a headline for the reader, a methods paragraph for the paper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from landscape import comparison
+from landscape.results import Record, Sharpness
+from landscape.rounding import format_brief, format_value
+from landscape.store import Results, RunResults, final_rows
+
+# measure → how it is called in a sentence
+FLATNESS = {
+    "lambda_max": "largest eigenvalue",
+    "trace": "trace",
+    "sharpness_worst": "worst-case sharpness",
+    "sharpness_adaptive_worst": "adaptive worst-case sharpness",
+}
+REFERENCES = {
+    "pearlmutter": "Pearlmutter (1994). Fast exact multiplication by the Hessian. Neural Computation 6(1).",
+    "wu": "Wu, Simon (2000). Thick-restart Lanczos method for large symmetric eigenvalue problems. SIAM J. Matrix Anal. "
+    "Appl. 22(2).",
+    "hutchinson": "Hutchinson (1990). A stochastic estimator of the trace of the influence matrix for Laplacian "
+    "smoothing splines. Commun. Stat. Simul. Comput. 19(2).",
+    "ubaru": "Ubaru, Chen, Saad (2017). Fast estimation of tr(f(A)) via stochastic Lanczos quadrature. SIAM J. Matrix "
+    "Anal. Appl. 38(4).",
+    "ghorbani": "Ghorbani, Krishnan, Xiao (2019). An investigation into neural net optimization via Hessian eigenvalue "
+    "density. ICML.",
+    "li": "Li, Xu, Taylor, Studer, Goldstein (2018). Visualizing the loss landscape of neural nets. NeurIPS.",
+    "foret": "Foret, Kleiner, Mobahi, Neyshabur (2021). Sharpness-aware minimization for efficiently improving "
+    "generalization. ICLR.",
+    "kwon": "Kwon, Kim, Park, Choi (2021). ASAM: adaptive sharpness-aware minimization for scale-invariant learning of "
+    "deep neural networks. ICML.",
+    "andriushchenko": "Andriushchenko, Croce, Müller, Hein, Flammarion (2023). A modern look at the relationship between "
+    "sharpness and generalization. ICML.",
+    "frankle": "Frankle, Dziugaite, Roy, Carbin (2020). Linear mode connectivity and the lottery ticket hypothesis. ICML.",
+}
+
+
+def headline(results: Results) -> list[str]:
+    """A few sentences that a reader takes away, computed from the numbers."""
+    measured = [run for run in results.runs if run.checkpoints]
+    if not measured:
+        return ["Nothing was measured."]
+    if len({run.optimizer for run in measured} - {None}) < 2:
+        return [_alone(run) for run in measured[:3]]
+    frame = comparison.compare(results)
+    table = {(row.group, row.measure): row for row in frame.itertuples()}
+    groups = list(dict.fromkeys(frame["group"]))
+    orders: dict[str, list[Any]] = {}
+    for measure in FLATNESS:
+        there = [g for g in groups if (g, measure) in table and np.isfinite(table[g, measure].mean)]
+        if len(there) > 1:
+            orders[measure] = sorted(there, key=lambda g, m=measure: table[g, m].mean)
+    sentences = []
+    if "lambda_max" in orders:
+        order = orders["lambda_max"]
+        values = ", ".join(f"{g} {_mean(table[g, 'lambda_max'])}" for g in order)
+        sentences.append(
+            f"By the largest Hessian eigenvalue, {order[0]} ended in the flattest minima and {order[-1]} in the sharpest "
+            f"(mean over seeds ± half the 95 % interval: {values})."
+        )
+    sentences += _agreement(orders)
+    accuracies = [f"{g} {100 * table[g, 'test_accuracy'].mean:.1f} %" for g in groups if (g, "test_accuracy") in table]
+    if accuracies:
+        sentences.append(f"Test accuracy: {', '.join(accuracies)}.")
+    fewest = int(frame["n"].min())
+    if fewest < 10:
+        sentences.append(
+            f"{fewest} seed{'s' if fewest > 1 else ''} per optimizer say little about others: where intervals overlap, "
+            "the order may be chance. That a minimum is flatter is not a generalization claim."
+        )
+    return sentences
+
+
+def _agreement(orders: dict[str, list[Any]]) -> list[str]:
+    if len(orders) < 2:
+        return []
+    flattest: dict[Any, list[str]] = {}
+    for measure, order in orders.items():
+        flattest.setdefault(order[0], []).append(FLATNESS[measure])
+    if len(flattest) == 1:
+        return [f"All {len(orders)} flatness measures agree on {next(iter(flattest))} as the flattest."]
+    parts = [f"{group} by {_listed(names)}" for group, names in flattest.items()]
+    return [f"The flatness measures disagree on which is flattest: {'; '.join(parts)}."]
+
+
+def _alone(run: RunResults) -> str:
+    rows = {row: run.last.records.get(row) for row in ("eigenpairs", "trace", "sharpness_worst")}
+    eigs, tr, worst = rows["eigenpairs"], rows["trace"], rows["sharpness_worst"]
+    parts = []
+    if eigs is not None:
+        parts.append(f"λ_max = {format_brief(float(eigs.values[0]), float(eigs.residuals[0]))}")  # type: ignore[attr-defined]
+    if tr is not None:
+        parts.append(f"a trace of {format_brief(tr.value, tr.error)}")  # type: ignore[attr-defined]
+    if worst is not None:
+        parts.append(f"a worst-case rise of at least {format_value(worst.value, digits=3)}")  # type: ignore[attr-defined]
+    return f"{run.name or 'This run'} ended, at step {run.last.step}, with {_listed(parts) or 'nothing measured'}."
+
+
+def methods(results: Results) -> tuple[str, list[str]]:
+    """A paragraph that says how every number was made, with its numbered references."""
+    runs = [run for run in results.runs if run.checkpoints]
+    cited: list[str] = []
+
+    def cite(*keys: str) -> str:
+        for key in keys:
+            if key not in cited:
+                cited.append(key)
+        return "[" + ", ".join(str(cited.index(key) + 1) for key in keys) + "]"
+
+    records: dict[str, Record] = {}
+    for run in runs:
+        for name, record in run.last.records.items():
+            records.setdefault(name, record)
+    parts = [*_about_objective(runs, cite), *_about_spectrum(results, records, cite)]
+    parts += _about_surface(results, records, cite)
+    return " ".join(parts), [REFERENCES[key] for key in cited]
+
+
+def _about_objective(runs: list[RunResults], cite: Any) -> list[str]:
+    texts = []
+    for info in {str(sorted(_question(run).items())): _question(run) for run in runs}.values():
+        texts.append(
+            f"The objective is the mean {info['loss']} over {info['num_examples']} training examples, a function of "
+            f"{info['num_parameters']:,} parameters, in {info['mode']} mode and {info['dtype']} ({info['problem']})."
+        )
+    return [*texts, f"Hessian-vector products are exact up to rounding {cite('pearlmutter')}."]
+
+
+def _question(run: RunResults) -> dict[str, Any]:
+    found = {key: run.info.get(key) or "unknown" for key in ("loss", "num_examples", "mode", "dtype", "problem")}
+    found["loss"] = str(found["loss"]).replace("_", " ")
+    return {**found, "num_parameters": int(run.info.get("num_parameters") or 0)}
+
+
+def _about_spectrum(results: Results, records: dict[str, Record], cite: Any) -> list[str]:
+    plan, texts = results.info.get("plan") or {}, []
+    eigs, tr, density = (records.get(name) for name in ("eigenpairs", "trace", "density"))
+    if eigs is not None:
+        texts.append(
+            f"Eigenpairs were computed by thick-restart Lanczos with full reorthogonalisation {cite('wu')} to a relative "
+            f"residual of {format_value(eigs.tol)}; the residual printed, from a matrix-vector product of its own, bounds "  # type: ignore[attr-defined]
+            "the distance to an eigenvalue."
+        )
+    if tr is not None:
+        texts.append(
+            f"The trace is Hutchinson's estimate {cite('hutchinson')} from {tr.samples.size} sign vectors, with its "  # type: ignore[attr-defined]
+            "standard error."
+        )
+    if density is not None:
+        probes, steps = density.nodes.shape  # type: ignore[attr-defined]
+        texts.append(
+            f"Spectral densities are by stochastic Lanczos quadrature {cite('ubaru', 'ghorbani')} with {probes} probes "
+            f"and {steps} steps."
+        )
+    return [*texts, f"All random vectors derive from seed {plan.get('seed', 0)}."] if texts else []
+
+
+def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> list[str]:
+    texts = []
+    if any(name.startswith("line_random") or name == "plane" for name in records):
+        texts.append(
+            f"Random directions are Gaussian and filter-normalised, biases left fixed {cite('li')}; the curvature at the "
+            "centre of each slice was checked against Hessian-vector products."
+        )
+    balls = {name: r for name, r in records.items() if isinstance(r, Sharpness) and np.isfinite(r.rho)}
+    said = {
+        "sharpness_worst": ("the largest rise of the loss found within ‖δ‖₂ ≤ {rho}, a lower bound", "foret"),
+        "sharpness_adaptive_worst": ("the same within ‖δ/|θ|‖₂ ≤ {rho}", "kwon"),
+        "sharpness_average": ("the mean rise under Gaussian noise of standard deviation {rho}", "andriushchenko"),
+        "sharpness_adaptive_average": ("the same with noise {rho}·|θ|", "andriushchenko"),
+    }
+    parts = [
+        f"{text.format(rho=format_value(balls[name].rho))} {cite(key)}"
+        for name, (text, key) in said.items()
+        if name in balls
+    ]
+    if parts:
+        texts.append(f"Sharpness is {'; '.join(parts)}.")
+    if results.pairs:
+        texts.append(
+            f"Barriers are the largest excess of the loss over the chord on the straight line between two minima "
+            f"{cite('frankle')}, over {len(results.pairs[0].record.t)} points, without permuting neurons."
+        )
+    seeds = sorted({run.seed for run in results.runs if run.seed is not None})
+    if final_rows(results) and len(seeds) > 1:
+        texts.append(
+            f"Intervals over {len(seeds)} seeds are Student's t at 95 %, uncorrected for multiple comparisons."
+        )
+    return texts
+
+
+def _mean(row: Any) -> str:
+    return format_brief(row.mean, None if np.isnan(row.low) else (row.high - row.low) / 2)
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + (" and " if parts else "") + (parts or [""])[-1]
