@@ -18,7 +18,8 @@ from landscape.results import Eigenpairs, PointValue, Record
 Progress = Callable[[int, int], None]
 
 TAIL_PAIRS = 2  # λ_max and the gap need two
-LINE_RADIUS = 1.0  # in parameter distance along eigenvectors, in filter norms along random directions
+RADIUS = 1.0  # of random directions, in filter norms
+EIGENVECTOR_RADIUS = 0.25  # in parameter distance; far beyond, the sharpest direction says little about the minimum
 SHARPNESS = ("worst", "average", "adaptive_worst", "adaptive_average")
 
 
@@ -163,7 +164,7 @@ def _density(bench: Bench, progress: Progress) -> Record:
 def _line_along_eigenvector(index: int) -> Callable[[Bench, Progress], Record]:
     def measure(bench: Bench, progress: Progress) -> Record:
         return geometry.evaluate_line(
-            bench.objective, bench.eigenpairs.vectors[:, index], radius=LINE_RADIUS, points=bench.plan.points,
+            bench.objective, bench.eigenpairs.vectors[:, index], radius=EIGENVECTOR_RADIUS, points=bench.plan.points,
             label=f"eigenvector {index + 1}", progress=progress,
         )  # fmt: skip
 
@@ -174,7 +175,7 @@ def _line_along_random(index: int) -> Callable[[Bench, Progress], Record]:
     def measure(bench: Bench, progress: Progress) -> Record:
         direction = geometry.random_direction(bench.objective, index=index, seed=bench.plan.seed)
         return geometry.evaluate_line(
-            bench.objective, direction, radius=LINE_RADIUS, points=bench.plan.points,
+            bench.objective, direction, radius=RADIUS, points=bench.plan.points,
             label=f"random, filter-normalised ({index})", progress=progress,
         )  # fmt: skip
 
@@ -184,7 +185,7 @@ def _line_along_random(index: int) -> Callable[[Bench, Progress], Record]:
 def _plane(bench: Bench, progress: Progress) -> Record:
     plane = geometry.random_plane(bench.objective, seed=bench.plan.seed)
     return geometry.evaluate_plane(
-        bench.objective, plane, radius=LINE_RADIUS, points=bench.plan.plane_points,
+        bench.objective, plane, radius=RADIUS, points=bench.plan.plane_points,
         labels=("random, filter-normalised (0)", "random, filter-normalised (1)"), progress=progress,
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib import ticker
 from matplotlib.axes import Axes
 
 from landscape.errors import UsageError, check_choice
@@ -22,6 +23,7 @@ from landscape.plots.style import (
 from landscape.results.base import Array
 
 TAIL_QUANTITIES = ("lambda_max", "gap", "grad_norm")
+MARKED = 8  # up to so many points, each gets a marker
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def plot_tail(
     log_if_wide(ax, everything)
     ax.set_ylabel(QUANTITIES[quantity].label)
     ax.set_xlabel("step, counted from the last")
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
     ax.margins(x=0.03)
     if own:
         legend_outside(ax)
@@ -116,7 +119,7 @@ def _draw_tails(ax: Axes, tails: Sequence[Tail], name: str, style: Style) -> Non
     band = tail_band(tails)
     for i, tail in enumerate(tails):
         alone = band is None
-        marker = style.marker if tail.steps.size == 1 else ""
+        marker = style.marker if alone and tail.steps.size <= MARKED else ""
         label = name if alone and i == 0 else None
         width, alpha = (1.3, 1.0) if alone else (0.5, 0.7)
         dash = style.dash if alone else "-"
@@ -143,7 +146,7 @@ def _draw_tails(ax: Axes, tails: Sequence[Tail], name: str, style: Style) -> Non
                 label="not converged",
             )
     if band is not None:
-        marker = style.marker if band.steps.size == 1 else ""
+        marker = style.marker if band.steps.size <= MARKED else ""
         ax.fill_between(band.steps, band.low, band.high, color=style.color, alpha=0.15, linewidth=0)
         ax.plot(band.steps, band.mean, color=style.color, linestyle=style.dash, marker=marker, markersize=4, label=name)
 

@@ -19,7 +19,7 @@ from landscape.rounding import format_value
 from landscape.store import Results, load_results
 
 FILE_NAME = "report.html"
-WIDE_FIGURES = ("last_iterations", "contour", "surface", "summary", "slice_eigenvector", "interpolation")
+WIDE_PIXELS = 900  # a figure made for both columns of a paper gets the whole width of the page
 
 
 def write_report(results: Results | str | Path, folder: str | Path | None = None) -> Path:
@@ -91,9 +91,10 @@ def _title(results: Results) -> str:
 
 
 def _figure(figure: plots.FigureFile) -> dict[str, Any]:
-    image = base64.b64encode(figure.png.read_bytes()).decode()
+    png = figure.png.read_bytes()
+    image, width = base64.b64encode(png).decode(), int.from_bytes(png[16:20], "big")
     return {
-        "name": figure.name, "title": figure.title, "caption": figure.caption, "wide": figure.name in WIDE_FIGURES,
+        "name": figure.name, "title": figure.title, "caption": figure.caption, "wide": width > WIDE_PIXELS,
         "source": Markup(f"data:image/png;base64,{image}"), "pdf": f"figures/{figure.pdf.name}",
     }  # fmt: skip
 

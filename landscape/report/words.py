@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from landscape import comparison
-from landscape.results import Record, Sharpness
+from landscape.results import Eigenpairs, Estimate, Record, Sharpness, SpectralMeasure
 from landscape.rounding import format_brief, format_value
 from landscape.store import Results, RunResults, final_rows
 
@@ -20,8 +20,8 @@ FLATNESS = {
 }
 REFERENCES = {
     "pearlmutter": "Pearlmutter (1994). Fast exact multiplication by the Hessian. Neural Computation 6(1).",
-    "wu": "Wu, Simon (2000). Thick-restart Lanczos method for large symmetric eigenvalue problems. SIAM J. Matrix Anal. "
-    "Appl. 22(2).",
+    "wu": "Wu, Simon (2000). Thick-restart Lanczos method for large symmetric eigenvalue problems. SIAM J. Matrix "
+    "Anal. Appl. 22(2).",
     "hutchinson": "Hutchinson (1990). A stochastic estimator of the trace of the influence matrix for Laplacian "
     "smoothing splines. Commun. Stat. Simul. Comput. 19(2).",
     "ubaru": "Ubaru, Chen, Saad (2017). Fast estimation of tr(f(A)) via stochastic Lanczos quadrature. SIAM J. Matrix "
@@ -33,9 +33,10 @@ REFERENCES = {
     "generalization. ICLR.",
     "kwon": "Kwon, Kim, Park, Choi (2021). ASAM: adaptive sharpness-aware minimization for scale-invariant learning of "
     "deep neural networks. ICML.",
-    "andriushchenko": "Andriushchenko, Croce, Müller, Hein, Flammarion (2023). A modern look at the relationship between "
-    "sharpness and generalization. ICML.",
-    "frankle": "Frankle, Dziugaite, Roy, Carbin (2020). Linear mode connectivity and the lottery ticket hypothesis. ICML.",
+    "andriushchenko": "Andriushchenko, Croce, Müller, Hein, Flammarion (2023). A modern look at the relationship "
+    "between sharpness and generalization. ICML.",
+    "frankle": "Frankle, Dziugaite, Roy, Carbin (2020). Linear mode connectivity and the lottery ticket hypothesis. "
+    "ICML.",
 }
 
 
@@ -47,20 +48,21 @@ def headline(results: Results) -> list[str]:
     if len({run.optimizer for run in measured} - {None}) < 2:
         return [_alone(run) for run in measured[:3]]
     frame = comparison.compare(results)
-    table = {(row.group, row.measure): row for row in frame.itertuples()}
+    table: dict[tuple[Any, str], Any] = {(row.group, str(row.measure)): row for row in frame.itertuples()}
     groups = list(dict.fromkeys(frame["group"]))
     orders: dict[str, list[Any]] = {}
     for measure in FLATNESS:
         there = [g for g in groups if (g, measure) in table and np.isfinite(table[g, measure].mean)]
         if len(there) > 1:
-            orders[measure] = sorted(there, key=lambda g, m=measure: table[g, m].mean)
+            means = {group: float(table[group, measure].mean) for group in there}
+            orders[measure] = sorted(there, key=means.__getitem__)
     sentences = []
     if "lambda_max" in orders:
         order = orders["lambda_max"]
         values = ", ".join(f"{g} {_mean(table[g, 'lambda_max'])}" for g in order)
         sentences.append(
-            f"By the largest Hessian eigenvalue, {order[0]} ended in the flattest minima and {order[-1]} in the sharpest "
-            f"(mean over seeds ± half the 95 % interval: {values})."
+            f"By the largest Hessian eigenvalue, {order[0]} ended in the flattest minima and {order[-1]} in the "
+            f"sharpest (mean over seeds ± half the 95 % interval: {values})."
         )
     sentences += _agreement(orders)
     accuracies = [f"{g} {100 * table[g, 'test_accuracy'].mean:.1f} %" for g in groups if (g, "test_accuracy") in table]
@@ -91,12 +93,12 @@ def _alone(run: RunResults) -> str:
     rows = {row: run.last.records.get(row) for row in ("eigenpairs", "trace", "sharpness_worst")}
     eigs, tr, worst = rows["eigenpairs"], rows["trace"], rows["sharpness_worst"]
     parts = []
-    if eigs is not None:
-        parts.append(f"λ_max = {format_brief(float(eigs.values[0]), float(eigs.residuals[0]))}")  # type: ignore[attr-defined]
-    if tr is not None:
-        parts.append(f"a trace of {format_brief(tr.value, tr.error)}")  # type: ignore[attr-defined]
-    if worst is not None:
-        parts.append(f"a worst-case rise of at least {format_value(worst.value, digits=3)}")  # type: ignore[attr-defined]
+    if isinstance(eigs, Eigenpairs):
+        parts.append(f"λ_max = {format_brief(float(eigs.values[0]), float(eigs.residuals[0]))}")
+    if isinstance(tr, Estimate):
+        parts.append(f"a trace of {format_brief(tr.value, tr.error)}")
+    if isinstance(worst, Sharpness):
+        parts.append(f"a worst-case rise of at least {format_value(worst.value, digits=3)}")
     return f"{run.name or 'This run'} ended, at step {run.last.step}, with {_listed(parts) or 'nothing measured'}."
 
 
@@ -139,19 +141,19 @@ def _question(run: RunResults) -> dict[str, Any]:
 def _about_spectrum(results: Results, records: dict[str, Record], cite: Any) -> list[str]:
     plan, texts = results.info.get("plan") or {}, []
     eigs, tr, density = (records.get(name) for name in ("eigenpairs", "trace", "density"))
-    if eigs is not None:
+    if isinstance(eigs, Eigenpairs):
         texts.append(
-            f"Eigenpairs were computed by thick-restart Lanczos with full reorthogonalisation {cite('wu')} to a relative "
-            f"residual of {format_value(eigs.tol)}; the residual printed, from a matrix-vector product of its own, bounds "  # type: ignore[attr-defined]
-            "the distance to an eigenvalue."
+            f"Eigenpairs were computed by thick-restart Lanczos with full reorthogonalisation {cite('wu')} to a "
+            f"relative residual of {format_value(eigs.tol)}; the residual printed, from a matrix-vector product of its "
+            "own, bounds the distance to an eigenvalue."
         )
-    if tr is not None:
+    if isinstance(tr, Estimate):
         texts.append(
-            f"The trace is Hutchinson's estimate {cite('hutchinson')} from {tr.samples.size} sign vectors, with its "  # type: ignore[attr-defined]
+            f"The trace is Hutchinson's estimate {cite('hutchinson')} from {tr.samples.size} sign vectors, with its "
             "standard error."
         )
-    if density is not None:
-        probes, steps = density.nodes.shape  # type: ignore[attr-defined]
+    if isinstance(density, SpectralMeasure):
+        probes, steps = density.nodes.shape
         texts.append(
             f"Spectral densities are by stochastic Lanczos quadrature {cite('ubaru', 'ghorbani')} with {probes} probes "
             f"and {steps} steps."
@@ -163,8 +165,8 @@ def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> l
     texts = []
     if any(name.startswith("line_random") or name == "plane" for name in records):
         texts.append(
-            f"Random directions are Gaussian and filter-normalised, biases left fixed {cite('li')}; the curvature at the "
-            "centre of each slice was checked against Hessian-vector products."
+            f"Random directions are Gaussian and filter-normalised, biases left fixed {cite('li')}; the curvature at "
+            "the centre of each slice was checked against Hessian-vector products."
         )
     balls = {name: r for name, r in records.items() if isinstance(r, Sharpness) and np.isfinite(r.rho)}
     said = {

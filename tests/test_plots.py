@@ -1,0 +1,168 @@
+"""Figures show the numbers of the records: nothing cut off unsaid, the same colour for an optimizer everywhere."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from scipy import stats
+
+from landscape import plots
+from landscape.store import load_results
+from tests import synthetic_results as synthetic
+from tests.synthetic_results import make_results
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return load_results(make_results(tmp_path_factory.mktemp("results")))
+
+
+@pytest.fixture(scope="module")
+def drawn(results, tmp_path_factory):
+    return {figure.name: figure for figure in plots.draw_all(results, tmp_path_factory.mktemp("figures"))}
+
+
+@pytest.fixture
+def record():
+    rng = np.random.default_rng(0)
+    return lambda kind: getattr(synthetic, kind)(rng, 20.0)
+
+
+def test_a_smoothed_density_has_area_one(record):
+    grid, density = plots.density_on_grid(record("density"))
+    assert np.trapezoid(density, grid) == pytest.approx(1, abs=1e-3)
+
+
+def test_the_density_of_one_node_is_the_gaussian_of_its_bandwidth():
+    measure = replace(
+        synthetic.density(np.random.default_rng(0), 20.0), nodes=np.zeros((1, 1)), weights=np.ones((1, 1))
+    )
+    grid, density = plots.density_on_grid(measure, bandwidth=0.3)
+    np.testing.assert_allclose(density, stats.norm.pdf(grid, scale=0.3), atol=1e-12)
+
+
+def test_the_curve_is_cut_at_the_height_of_one_eigenvalue(record):
+    measure = record("density")
+    bandwidth = plots.default_bandwidth(measure)
+    floor = plots.one_eigenvalue_height(measure.dim, bandwidth)
+    assert floor == pytest.approx(1 / (measure.dim * bandwidth * np.sqrt(2 * np.pi)))
+    curve = plots.plot_spectrum(measure).lines[0].get_ydata()
+    assert np.nanmin(curve) >= floor * (1 - 1e-9)
+
+
+def test_sticks_stand_at_the_eigenvalues(record, results):
+    eigs = results.runs[0].last.records["eigenpairs"]
+    ax = plots.plot_spectrum(record("density"), eigenpairs=eigs)
+    xs = np.concatenate([np.atleast_1d(line.get_xdata()) for line in ax.lines])
+    for value in eigs.values:
+        assert np.any(np.isclose(xs.astype(float), value)), f"no stick at {value}"
+
+
+def asymmetric_plane():
+    plane = synthetic.plane(20.0, ("d1", "d2"))
+    x, y = plane.x[None, :], plane.y[:, None]
+    return replace(plane, loss=0.1 + np.exp(2 * x) + 0.0 * y)  # rises with x, not with y
+
+
+def test_a_contour_rises_along_x_where_the_loss_does():
+    plane = asymmetric_plane()
+    ax = plots.plot_contour(plane)
+    for path in ax.collections[0].get_paths():
+        inner = path.vertices[np.abs(path.vertices[:, 0]) < 0.999 * plane.x.max()]
+        if len(inner):  # a level line that does not touch the frame is vertical
+            assert np.ptp(inner[:, 1]) >= np.ptp(inner[:, 0])
+
+
+def test_nan_in_a_plane_is_a_gap_that_is_said():
+    plane = synthetic.plane(20.0, ("d1", "d2"))
+    holed = replace(plane, loss=np.where(np.arange(plane.loss.size).reshape(plane.loss.shape) == 3, np.nan, plane.loss))
+    texts = " ".join(t.get_text() for t in plots.plot_contour(holed).figure.findobj(matplotlib.text.Text))
+    assert "not finite" in texts or "NaN" in texts
+    heights, _ = plots.surface_heights(holed)
+    np.testing.assert_array_equal(np.isnan(heights), np.isnan(holed.loss))
+
+
+def test_a_band_reaches_from_the_lowest_seed_to_the_highest(results):
+    tails = [plots.tail_of_run(run, "lambda_max") for run in results.runs if run.optimizer == "adam"]
+    band = plots.tail_band(tails)
+    by_hand = np.array(
+        [
+            [c.records["eigenpairs"].values[0] for c in run.checkpoints]
+            for run in results.runs
+            if run.optimizer == "adam"
+        ]
+    )
+    np.testing.assert_allclose(band.low, by_hand.min(0))
+    np.testing.assert_allclose(band.high, by_hand.max(0))
+    np.testing.assert_allclose(band.mean, by_hand.mean(0))
+
+
+def test_an_optimizer_has_one_colour_whichever_others_are_there():
+    alone = plots.optimizer_styles(["adam"])["adam"].color
+    for others in (["sgd", "adam"], ["adam", "momentum", "sgd"], ["rmsprop", "adam", "gd"]):
+        assert plots.optimizer_styles(others)["adam"].color == alone
+    colors = {to_hex(s.color) for s in plots.optimizer_styles(["adam", "momentum", "sgd", "gd", "rmsprop"]).values()}
+    assert len(colors) == 5
+
+
+def test_every_figure_of_the_issue_is_drawn(drawn):
+    assert {"summary", "last_iterations", "slice_eigenvector", "slice_random", "contour", "surface", "class_accuracy",
+            "interpolation"} <= set(drawn)  # fmt: skip
+    assert {"spectrum_adam", "spectrum_momentum", "spectrum_sgd"} <= set(drawn)
+
+
+def test_captions_are_sentences_that_say_what_is_shown(drawn):
+    for figure in drawn.values():
+        assert figure.caption[0].isupper()
+        assert figure.caption.endswith(".")
+        assert len(figure.caption.split()) > 12
+        assert figure.title
+    assert "2 seeds" in drawn["last_iterations"].caption
+
+
+def test_what_was_not_measured_is_not_drawn(tmp_path):
+    results = load_results(make_results(tmp_path / "r", optimizers=("sgd",), seeds=(0,), steps=(10,)))
+    run = results.runs[0]
+    bare = replace(run.last, records={"eigenpairs": run.last.records["eigenpairs"]})
+    names = {
+        f.name for f in plots.draw_all(replace(results, runs=(replace(run, checkpoints=(bare,)),), pairs=()), tmp_path)
+    }
+    assert not names & {"contour", "surface", "slice_random", "slice_eigenvector", "interpolation"}
+
+
+def test_saving_twice_gives_the_same_bytes_and_embeds_truetype(drawn, results, tmp_path):
+    again = {f.name: f for f in plots.draw_all(results, tmp_path)}
+    for name in ("summary", "contour"):
+        assert again[name].png.read_bytes() == drawn[name].png.read_bytes()
+        assert again[name].pdf.read_bytes() == drawn[name].pdf.read_bytes()
+    assert b"/FontFile2" in drawn["summary"].pdf.read_bytes()
+    assert b"/Type3" not in drawn["summary"].pdf.read_bytes()
+
+
+def test_drawing_changes_no_setting_of_the_caller(results, tmp_path):
+    before = dict(matplotlib.rcParams)
+    plots.draw_all(results, tmp_path)
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_drawing_needs_no_pyplot_and_no_torch():
+    code = "import sys, landscape.plots; print('matplotlib.pyplot' in sys.modules, 'torch' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.split() == ["False", "False"]
+
+
+def test_the_edge_of_stability_figure_labels_its_threshold():
+    ax = plots.plot_sharpness_path([0, 100, 200], [5.0, 18.0, 20.1], 20.0, label="η = 0.1")
+    levels = [line for line in ax.lines if np.allclose(np.asarray(line.get_ydata(), float), 20.0)]
+    assert levels, "no line at 2/η"
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+    texts = " ".join(t.get_text() for t in ax.figure.findobj(matplotlib.text.Text))
+    assert re.search(r"2\s*/\s*η", texts)

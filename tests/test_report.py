@@ -1,0 +1,184 @@
+"""The report: one file, offline, every number with its error, nothing cut off on a phone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from landscape.report import write_report
+from landscape.store import load_results
+from tests.synthetic_results import make_results
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text outside scripts and styles."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text, self._silent = "", False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._silent = tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self._silent = False
+
+    def handle_data(self, data):
+        if not self._silent:
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = make_results(tmp_path_factory.mktemp("report") / "runs").parent
+    write_report(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return Page((folder / "report.html").read_text())
+
+
+def test_it_loads_nothing_from_elsewhere(page, folder):
+    for tag, attrs in page.tags:
+        for name in ("src", "href", "action", "poster"):
+            link = attrs.get(name)
+            if link and tag != "a":
+                assert link.startswith("data:"), f"<{tag} {name}={link[:60]}>"
+            if link and tag == "a":
+                assert (folder / link).exists(), link
+
+
+def test_every_figure_is_embedded_with_a_text_and_a_caption(page, folder):
+    images = [attrs for tag, attrs in page.tags if tag == "img"]
+    assert len(images) == len(list((folder / "figures").glob("*.png")))
+    assert all(image["alt"] for image in images)
+    assert sum(tag == "figcaption" for tag, _ in page.tags) >= len(images)
+
+
+def test_it_stays_small_enough_to_send(folder):
+    assert (folder / "report.html").stat().st_size < 9_000_000
+
+
+def test_numbers_stand_with_their_errors(page, folder):
+    results = load_results(folder)
+    for run in results.runs:
+        assert run.name in page.text
+        assert str(run.last.records["trace"]) in page.text  # value ± sem
+    assert "95 % interval" in page.text
+    assert "lower bound" in page.text
+    assert "agrees" in page.text
+
+
+def test_what_did_not_converge_and_what_was_skipped_is_said_first(page, folder):
+    results = load_results(folder)
+    assert results.info["skipped"]
+    for bad in results.info["skipped"]:
+        assert bad["file"] in page.text
+    failed = [run.name for run in results.runs for c in run.checkpoints if c.not_converged]
+    assert failed
+    before_table = page.text.split("The minima")[1].split("Over seeds")[0]
+    assert "Not converged" in page.text
+    assert "*" in before_table
+
+
+def test_the_methods_paragraph_has_the_numbers_of_this_analysis(page, folder):
+    run = load_results(folder).runs[0]
+    paragraph = page.text.split("Methods")[1].split("Provenance")[0]
+    density = run.last.records["density"]
+    for said in (
+        f"{run.info['num_parameters']:,} parameters",
+        f"{run.info['num_examples']} training examples",
+        f"{density.nodes.shape[0]} probes and {density.nodes.shape[1]} steps",
+        f"{run.last.records['trace'].samples.size} sign vectors",
+        "thick-restart Lanczos",
+        "Hutchinson (1990)",
+    ):
+        assert said in paragraph, said
+    cited = [int(n) for group in re.findall(r"\[([\d, ]+)\]", paragraph) for n in group.split(",")]
+    listed = sum(tag == "li" for tag, _ in Page((folder / "report.html").read_text().split("references")[-1]).tags)
+    assert sorted(set(cited)) == list(range(1, listed + 1))
+
+
+def test_the_headline_names_the_flattest_by_the_mean_over_seeds(page, folder):
+    results = load_results(folder)
+    means: dict[str, list[float]] = {}
+    for run in results.runs:
+        means.setdefault(run.optimizer, []).append(float(run.last.records["eigenpairs"].values[0]))
+    order = sorted(means, key=lambda name: sum(means[name]) / len(means[name]))
+    said = f"{order[0]} ended in the flattest minima and {order[-1]} in the sharpest"
+    assert said in " ".join(page.text.split())
+    assert "not a generalization claim" in page.text
+
+
+def test_hostile_names_are_only_text(tmp_path):
+    results = load_results(make_results(tmp_path / "r", optimizers=("adam", "sgd"), seeds=(0,), steps=(5,)))
+    name = "<script>alert(1)</script>&\"'"
+    runs = tuple(replace(run, name=f"{name}{i}") for i, run in enumerate(results.runs))
+    skipped = [{"file": name, "reason": name}]
+    hostile = replace(results, runs=runs, pairs=(), info={**results.info, "skipped": skipped, "command": name})
+    html = write_report(hostile, tmp_path / "out").read_text()
+    assert "<script>alert(1)" not in html
+    assert "&lt;script&gt;alert(1)" in html
+
+
+def test_one_run_alone_and_missing_records_make_a_report(tmp_path):
+    results = load_results(make_results(tmp_path / "r", optimizers=("sgd",), seeds=(0,), steps=(10,)))
+    run = results.runs[0]
+    few = replace(run.last, records={k: run.last.records[k] for k in ("point", "eigenpairs")}, metrics={})
+    html = write_report(replace(results, runs=(replace(run, checkpoints=(few,)),), pairs=(), info={}), tmp_path / "o")
+    text = " ".join(Page(html.read_text()).text.split())
+    assert "λ_max =" in text
+    assert "Over seeds" not in text
+    assert "turnable" not in text
+
+
+def test_the_same_results_give_the_same_report(folder, tmp_path):
+    first = (folder / "report.html").read_bytes()
+    again = write_report(load_results(folder), tmp_path / "again").read_bytes()
+    assert first == again
+
+
+def browse(html: str, folder, width: int) -> str:
+    """The page's title after it has loaded in a frame of that width: errors seen, and how far it overflows."""
+    probe = """<script>
+      window.seen = []; window.onerror = m => { window.seen.push(m); };
+      const complain = console.error; console.error = (...a) => { window.seen.push(a.join(" ")); complain(...a); };
+      window.addEventListener("load", () => setTimeout(() => {
+        const over = document.documentElement.scrollWidth - window.innerWidth;
+        parent.postMessage(`overflow=${over} errors=${window.seen.join("|")}`, "*");
+      }, 1500));
+    </script>"""
+    (folder / "probed.html").write_text(html.replace("<head>", "<head>" + probe, 1))
+    (folder / "frame.html").write_text(
+        f'<iframe src="probed.html" style="width:{width}px;height:900px;border:0"></iframe>'
+        "<script>onmessage = e => { document.title = e.data; document.body.append(e.data); };</script>"
+    )
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader",
+             "--allow-file-access-from-files", f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=15000",
+             "--window-size=1400,1000", "--dump-dom", f"file://{folder / 'frame.html'}"]  # fmt: skip
+    dom = subprocess.run([CHROMIUM, *flags], capture_output=True, text=True, timeout=90).stdout
+    found = re.search(r"<title>(.*?)</title>", dom, flags=re.DOTALL)
+    assert found, f"the page said nothing: {dom[-300:]}"
+    return found.group(1)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_sees_no_error_and_nothing_wider_than_the_screen(folder, tmp_path, width):
+    said = browse((folder / "report.html").read_text(), tmp_path, width)
+    overflow = int(re.search(r"overflow=(-?\d+)", said).group(1))
+    assert overflow <= 0
+    assert said.split("errors=")[1] == ""
