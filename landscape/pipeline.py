@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,20 +57,36 @@ def analyze(path: str | Path, plan: Plan | None = None, *, reporter: Reporter | 
     """
     plan, root, started = plan or Plan(), Path(path), time.perf_counter()
     jobs, skipped = survey(root, plan)
+    told = _Told(reporter)
     with ResultStore(root) as store:
-        outcomes = measure_runs(store, jobs, plan, reporter)
+        outcomes = measure_runs(store, jobs, plan, told)
         skipped += [bad for outcome in outcomes for bad in outcome.skipped]
         measured = _measured(jobs, outcomes)
         if not measured:
             raise CheckpointError(f"nothing in {root} could be measured. First reason: {skipped[0]['reason']}")
         for a, b in comparable_pairs(measured)[: plan.barriers]:
-            _measure_barrier(store, a, b, plan, reporter)
+            _measure_barrier(store, a, b, plan, told)
         store.describe(_describe(plan, skipped, time.perf_counter() - started, command))
         results = store.consolidate(keep={job.run: _steps(job) for job in measured})
-    if reporter is not None:
-        reporter.update(done=1, total=1, doing="drawing figures and report")
+    told.at_the_end("drawing figures and report")
     write_report(load_results(results))
     return results
+
+
+@dataclass
+class _Told:
+    """Passes progress on, and remembers where it stands for the small things after the measuring."""
+
+    reporter: Reporter | None
+    total: float = 1.0
+
+    def update(self, *, done: float, total: float, doing: str) -> None:
+        self.total = max(total, done)
+        if self.reporter is not None:
+            self.reporter.update(done=done, total=total, doing=doing)
+
+    def at_the_end(self, doing: str) -> None:
+        self.update(done=self.total, total=self.total, doing=doing)
 
 
 def survey(root: Path, plan: Plan) -> tuple[list[Job], list[dict[str, str]]]:
@@ -106,7 +123,7 @@ def _steps(job: Job) -> list[int]:
     return [load_checkpoint(file).step for file in job.files]
 
 
-def _measure_barrier(store: ResultStore, a: Job, b: Job, plan: Plan, reporter: Reporter | None) -> None:
+def _measure_barrier(store: ResultStore, a: Job, b: Job, plan: Plan, told: _Told) -> None:
     ends = [load_checkpoint(job.files[-1]) for job in (a, b)]
     at_a, at_b = (end.objective(plan.problem, check=False, **objective_options(plan)) for end in ends)
     key = {
@@ -115,8 +132,7 @@ def _measure_barrier(store: ResultStore, a: Job, b: Job, plan: Plan, reporter: R
     }  # fmt: skip
     if at_a.digest() != at_b.digest() or store.find_pair(a.run, b.run, key) is not None:
         return
-    if reporter is not None:
-        reporter.update(done=1, total=1, doing=f"{a.run} to {b.run}  interpolation")
+    told.at_the_end(f"{a.run} to {b.run}  interpolation")
     started = time.perf_counter()
     line = geometry.interpolate(at_a, at_a.theta, at_b.theta, points=plan.points)
     seconds = time.perf_counter() - started
