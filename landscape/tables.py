@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["caption_lines", "final_rows", "latex_table", "rows", "text_table", "write_tables"]
 
 HEADINGS = ("test\nacc%", "train\nloss", "‖g‖", "λ_max", "λ₁/λ₂", "trace", "λ_min", "worst\nsharp.")
+DIGITS = 4  # of a number whose error is below them
 _LATEX_HEADINGS = (
     r"test acc.\,\%",
     r"train loss",
@@ -68,7 +69,7 @@ def text_table(results: Results) -> Table:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
-    table.add_column("run", overflow="fold")
+    table.add_column("run", overflow="fold", min_width=min(14, max((len(run.name) for run in results.runs), default=1)))
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, line in final_cells(results):
@@ -196,7 +197,7 @@ def _cells(checkpoint: CheckpointResults, row: dict[str, Any]) -> list[Cell]:
     accuracy = row["test_accuracy"]
     return [
         Cell("—" if accuracy is None else f"{100 * accuracy:.1f}"),
-        Cell(format_value(row["train_loss"], digits=3)),
+        Cell(format_value(row["train_loss"], digits=2)),
         Cell(format_value(row["grad_norm"], digits=3)),
         top,
         Cell(_brief(getattr(gap, "ratio", None)), "gap" not in failed),
@@ -207,7 +208,7 @@ def _cells(checkpoint: CheckpointResults, row: dict[str, Any]) -> list[Cell]:
 
 
 def _brief(estimate: Any) -> str:
-    return format_brief(estimate.value, estimate.error) if isinstance(estimate, Estimate) else "—"
+    return format_brief(estimate.value, estimate.error, digits=DIGITS) if isinstance(estimate, Estimate) else "—"
 
 
 def _shortened(lines: list[str], most: int = 12) -> list[str]:
@@ -220,7 +221,9 @@ def _eigenvalue_cells(eigs: Any) -> tuple[Cell, Cell]:
     if not isinstance(eigs, Eigenpairs):
         return Cell("—"), Cell("—")
     top, bottom = (
-        Cell("—") if i is None else Cell(format_brief(eigs.values[i], eigs.residuals[i]), bool(eigs.converged[i]))
+        Cell("—")
+        if i is None
+        else Cell(format_brief(eigs.values[i], eigs.residuals[i], digits=DIGITS), bool(eigs.converged[i]))
         for i in extreme_pairs(eigs)
     )
     return top, bottom

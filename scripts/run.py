@@ -67,12 +67,12 @@ def main() -> int:
     names = ", ".join(OPTIMIZERS)
     console.print(f"training LeNet-5 on digits: {names} × seeds {', '.join(map(str, SEEDS))} → {args.out}")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = {
+        jobs = {"edge of stability": pool.submit(edge_of_stability, out / "edge")}  # the longest begins first
+        jobs |= {
             f"{optimizer}-s{seed}": pool.submit(train, out / f"{optimizer}-s{seed}", optimizer=optimizer, seed=seed)
             for optimizer in OPTIMIZERS
             for seed in SEEDS
         }
-        jobs["edge of stability"] = pool.submit(edge_of_stability, out / "edge")
         for name, job in jobs.items():
             console.print(f"  {name:<18} {job.result():4.0f} s")
     trained = time.perf_counter()

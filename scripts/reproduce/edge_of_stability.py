@@ -3,7 +3,7 @@
 
     python scripts/reproduce/edge_of_stability.py --out checkpoints/demo/edge
 
-A tanh MLP with squared error on 1,000 digits, at two step sizes. Ten seconds.
+A tanh MLP with squared error on 1,000 digits, at two step sizes. Half a minute on one core.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import torch
 
 import landscape as ls
 from landscape import plots
 
-STEP_SIZES = (0.05, 0.1)
+STEP_SIZES = (0.0625, 0.1)
 STEPS, EVERY = 3000, 50
 CONFIG = {"hidden": [100, 100], "activation": "tanh", "loss": "mse", "num_train": 1000}
 
@@ -31,7 +32,7 @@ def sharpness_path(lr: float, *, steps: int = STEPS, every: int = EVERY, seed: i
     for step in range(steps + 1):
         loss, gradient = objective.loss_and_gradient(theta)
         if step % every == 0:
-            H = ls.HessianOperator(objective, theta, route="fresh")
+            H = ls.HessianOperator(objective, theta)
             eigs = ls.top_eigenpairs(H, 1, tol=1e-2, start=start)
             start = eigs.vectors  # the next one is near
             path.append((step, eigs.values[0], eigs.residuals[0], loss))
@@ -47,10 +48,15 @@ def late_ratio(path: dict[str, np.ndarray], lr: float) -> tuple[float, float]:
 
 def draw(paths: dict[float, dict[str, np.ndarray]], folder: Path) -> Path:
     """Both paths in one figure; returns the PNG."""
-    figure = plots.new_figure(plots.DOUBLE, 2.6)
-    ax = figure.add_subplot()
-    for lr, path in paths.items():
-        plots.plot_sharpness_path(path["step"], path["sharpness"], 2 / lr, label=f"η = {lr:g}", ax=ax)
+    with matplotlib.rc_context(plots.RC):
+        figure = plots.new_figure(plots.DOUBLE, 2.6)
+        ax = figure.add_subplot()
+        for lr, path in paths.items():
+            plots.plot_sharpness_path(path["step"], path["sharpness"], 2 / lr, label=f"step size η = {lr:g}", ax=ax)
+        ax.set_xlabel("step of full-batch gradient descent")
+        ax.set_ylabel(r"sharpness $\lambda_{\max}$")
+        ax.set_ylim(bottom=0.7 * min(path["sharpness"].min() for path in paths.values()))
+        ax.legend(loc="lower right", frameon=False)
     return plots.save(figure, folder, "edge_of_stability")[1]
 
 
