@@ -83,7 +83,7 @@ def caption_lines(results: Results) -> list[str]:
     steps = sorted({c.step for run in results.runs if (c := final_checkpoint(run)) is not None})
     at = f"at step {steps[0]}" if len(steps) == 1 else "at the last checkpoint of each run"
     lines = [
-        f"{at}; ± of λ and λ₁/λ₂: bound from residuals, where it shows;",
+        f"{at}; ± of λ and λ₁/λ₂: bound from residuals, where it shows",
         "± of the trace: one standard error",
         "worst sharp.: the largest rise of the loss found in a ball, a lower bound",
     ]

@@ -168,7 +168,7 @@ def test_flat_parameters_are_those_of_the_objective(tmp_path):
     objective = ckpt.objective(dtype=torch.float64)
     assert torch.equal(objective.theta.float(), ckpt.theta())
     assert objective.loss() == pytest.approx(problem.loss(model, *problem.train).item(), rel=1e-6)
-    assert ckpt.objective(split="test", check=False).num_examples == 360
+    assert ckpt.objective(split="test", check=False).num_examples == 540
     assert ckpt.objective(problem, check=False).num_examples == 30
 
 

@@ -64,7 +64,7 @@ def test_unknown_names_and_settings_are_refused_with_what_there_is():
     for config in ({"activation": "gelu"}, {"pooling": "min"}, {"test_fraction": 0}, {"test_fraction": 1e-4}):
         with pytest.raises(UsageError, match=str(next(iter(config.values())))):
             get_problem("lenet-digits", config)
-    with pytest.raises(UsageError, match="num_train=2000 is more than the 1437"):
+    with pytest.raises(UsageError, match="num_train=2000 is more than the 1257"):
         get_problem("mlp-digits", {"num_train": 2000})
     with pytest.raises(UsageError, match="l2=-1"):
         get_problem("logistic-digits", {"l2": -1})
@@ -83,7 +83,7 @@ def test_defaults_are_written_out_without_loading_data(monkeypatch):
 def test_digits_are_split_by_class_without_overlap_and_standardised():
     problem = get_problem("mlp-digits")
     (x, y), (u, v) = problem.train, problem.test
-    assert (len(y), len(v)) == (1437, 360)
+    assert (len(y), len(v)) == (1257, 540)
     share = torch.bincount(v).double() / torch.bincount(torch.cat([y, v]))
     assert (share - 0.2).abs().max() < 0.006
     assert abs(float(x.double().mean())) < 1e-6
@@ -99,7 +99,7 @@ def test_lenet_has_the_layers_and_the_count_of_the_paper_s_dense_variant():
     model = problem.make_model(0)
     assert [name for name, _ in model.named_children()] == ["conv1", "conv2", "fc1", "fc2", "fc3"]
     assert sum(p.numel() for p in model.parameters()) == 61_706
-    assert problem.train[0].shape == (1437, 1, 32, 32)
+    assert problem.train[0].shape == (1257, 1, 32, 32)
     # bilinear resizing of 8 × 8 by four keeps the mean of each image's inner part, and the image itself up to a scale
     small = get_problem("mlp-digits").train[0]
     back = functional.avg_pool2d(problem.train[0], 4)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
 
 import landscape as ls
@@ -26,8 +27,9 @@ def blocks(language: str) -> list[str]:
 def test_the_python_examples_run_in_order():
     scope: dict[str, object] = {}
     assert blocks("python")
-    for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), scope)
+    with torch.random.fork_rng():
+        for block in blocks("python"):
+            exec(compile(block, "README.md", "exec"), scope)
 
 
 @pytest.fixture(scope="module")

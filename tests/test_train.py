@@ -208,7 +208,7 @@ def test_gd_takes_the_exact_gradient_of_all_examples_in_cache_sized_pieces(tmp_p
     start = last[0]
     gradient = start.objective(dtype=torch.float64).gradient()
     assert torch.allclose(first.theta().double(), start.theta().double() - 0.5 * gradient, atol=1e-7)
-    with pytest.raises(UsageError, match="gd takes all 1437 examples"):
+    with pytest.raises(UsageError, match="gd takes all 1257 examples"):
         training_settings(problem, {"optimizer": "gd", "batch_size": 10})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -25,7 +27,7 @@ def one_eigenvalue_height(dim: int, bandwidth: float) -> float:
     >>> round(one_eigenvalue_height(100, 0.5), 5)
     0.00798
     """
-    return 1.0 / (dim * bandwidth * np.sqrt(2 * np.pi))
+    return 1.0 / (dim * bandwidth * math.sqrt(2 * math.pi))
 
 
 def density_on_grid(

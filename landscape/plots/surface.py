@@ -144,7 +144,7 @@ def plot_surface(
     ax.set_box_aspect(None, zoom=0.8)  # else the vertical label falls outside the panel
     ax.set_xlabel("x", labelpad=-8)
     ax.set_ylabel("y", labelpad=-8)
-    ax.set_zlabel("loss L (log)" if is_log else "loss L", labelpad=-8)
+    ax.set_zlabel("loss L (log)" if is_log else "loss L", labelpad=-5.5)
     ax.tick_params(pad=-3)
     ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
     ax.yaxis.set_major_locator(ticker.MaxNLocator(4))

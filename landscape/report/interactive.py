@@ -42,9 +42,10 @@ def surface_figure(planes: Mapping[str, PlaneSlice]) -> str | None:
     limits = [float(heights.min()), float(heights.max())] if heights.size else [0.0, 1.0]
     axis = {"title": {"text": "log₁₀ loss"}, "range": limits}
     figure.update_layout(
-        scene={"xaxis": {"title": {"text": "x"}}, "yaxis": {"title": {"text": "y"}}, "zaxis": axis},
+        scene={"xaxis": {"title": {"text": "x"}}, "yaxis": {"title": {"text": "y"}}, "zaxis": axis,
+               "aspectmode": "cube", "camera": {"eye": {"x": 1.6, "y": 1.6, "z": 1.0}}},
         updatemenus=[{"buttons": buttons, "x": 0, "y": 1.0, "xanchor": "left", "yanchor": "bottom"}],
-        margin={"l": 0, "r": 0, "t": 40, "b": 0}, height=460, paper_bgcolor="white", autosize=True,
+        margin={"l": 0, "r": 0, "t": 40, "b": 0}, height=540, paper_bgcolor="white", autosize=True,
     )  # fmt: skip
     return figure.to_html(
         full_html=False, include_plotlyjs=False, div_id=ELEMENT,
