@@ -7,11 +7,12 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from landscape import hvp, preflight
 from landscape.batches import (
@@ -29,6 +30,18 @@ from landscape.functional import LossFn, LossModule, OwnLoss, Parts, SupervisedL
 from landscape.params import ParamLayout
 
 Vector = Tensor | np.ndarray
+
+
+class _Options(TypedDict, total=False):
+    """What both ways to make an objective take by keyword."""
+
+    params: str | Sequence[str]
+    weight: Weight | None
+    mode: str
+    chunk: int | str | None
+    dtype: torch.dtype | None
+    device: torch.device | str | None
+    check: bool
 
 
 class Objective:
@@ -101,74 +114,38 @@ class Objective:
         device: torch.device | str | None = None,
         check: bool = True,
     ) -> None:
-        options: dict[str, Any] = {
-            "params": params,
-            "weight": weight,
-            "mode": mode,
-            "chunk": chunk,
-            "dtype": dtype,
-            "device": device,
-        }
-        self._build(SupervisedLoss(_plain(model), loss_fn), _name_of(loss_fn), data, check=check, **options)
+        options = _Options(
+            params=params, weight=weight, mode=mode, chunk=chunk, dtype=dtype, device=device, check=check
+        )
+        self._build(SupervisedLoss(_plain(model), loss_fn), _name_of(loss_fn), data, options)
 
     @classmethod
     def from_loss(
-        cls,
-        model: nn.Module,
-        loss: Callable[[Any, Any], Tensor],
-        data: Any,
-        *,
-        params: str | Sequence[str] = "*",
-        weight: Weight | None = None,
-        mode: str = "eval",
-        chunk: int | str | None = "auto",
-        dtype: torch.dtype | None = None,
-        device: torch.device | str | None = None,
-        check: bool = True,
+        cls, model: nn.Module, loss: Callable[[Any, Any], Tensor], data: Any, **options: Unpack[_Options]
     ) -> Objective:
         """Objective of ``loss(model, batch) -> scalar``, for everything that is not ``loss_fn(model(x), y)``.
 
-        ``loss`` is a mean over the examples of a batch, or over what ``weight(batch)`` counts. The other arguments are
-        those of :class:`Objective`.
+        ``loss`` is a mean over the examples of a batch, or over what ``weight(batch)`` counts. The keyword arguments
+        (params, weight, mode, chunk, dtype, device, check) are those of :class:`Objective`.
         """
         self = cls.__new__(cls)
-        options: dict[str, Any] = {
-            "params": params,
-            "weight": weight,
-            "mode": mode,
-            "chunk": chunk,
-            "dtype": dtype,
-            "device": device,
-        }
-        self._build(OwnLoss(_plain(model), loss), _name_of(loss), data, check=check, **options)
+        self._build(OwnLoss(_plain(model), loss), _name_of(loss), data, options)
         return self
 
-    def _build(
-        self,
-        module: LossModule,
-        loss_name: str,
-        data: Any,
-        *,
-        params: str | Sequence[str],
-        weight: Weight | None,
-        mode: str,
-        chunk: int | str | None,
-        dtype: torch.dtype | None,
-        device: torch.device | str | None,
-        check: bool,
-    ) -> None:
+    def _build(self, module: LossModule, loss_name: str, data: Any, options: _Options) -> None:
+        mode, chunk, dtype = options.get("mode", "eval"), options.get("chunk", "auto"), options.get("dtype")
         check_choice("mode", mode, ("eval", "train"))
         check_chunk(chunk)
         model = module.model
         self._module, self.loss_name, self.mode = module, loss_name, mode
-        self._weight: Weight = weight or count_examples
+        self._weight: Weight = options.get("weight") or count_examples
         self._held: dict[str, Tensor] = {}
         try:
-            self.layout = ParamLayout.of(model, params)
+            self.layout = ParamLayout.of(model, options.get("params", "*"))
         except UsageError as error:
             raise ObjectiveError(str(error)) from None
         first = next(p for p in model.parameters() if p.is_floating_point())
-        self.device = torch.device(device) if device is not None else first.device
+        self.device = torch.device(options.get("device") or first.device)
         self.dtype = dtype or (first.dtype if first.dtype in (torch.float32, torch.float64) else torch.float32)
         check_choice("dtype", self.dtype, (torch.float32, torch.float64))
         self._batches = data if isinstance(data, Batches) else Batches(data)
@@ -177,7 +154,7 @@ class Objective:
         self.unused: tuple[str, ...] = ()
         self.linear: tuple[str, ...] = ()
         self._prepare()
-        if check:
+        if options.get("check", True):
             self.unused, self.linear = preflight.examine(self)
 
     def _chunk_size(self, chunk: int | str | None) -> int | None:

@@ -85,7 +85,7 @@ def test_digits_are_split_by_class_without_overlap_and_standardised():
     (x, y), (u, v) = problem.train, problem.test
     assert (len(y), len(v)) == (1257, 540)
     share = torch.bincount(v).double() / torch.bincount(torch.cat([y, v]))
-    assert (share - 0.2).abs().max() < 0.006
+    assert (share - 0.3).abs().max() < 0.006
     assert abs(float(x.double().mean())) < 1e-6
     assert float(x.double().std()) == pytest.approx(1, abs=1e-5)
     assert len(torch.unique(torch.cat([x, u]).flatten(1), dim=0)) == 1797

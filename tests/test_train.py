@@ -202,7 +202,7 @@ def test_the_weights_begin_as_the_problem_makes_them(tmp_path):
 
 
 def test_gd_takes_the_exact_gradient_of_all_examples_in_cache_sized_pieces(tmp_path):
-    problem = get_problem("mlp-digits", {"hidden": [6]})  # 1437 examples: pieces of 512, 512 and 413
+    problem = get_problem("mlp-digits", {"hidden": [6]})  # 1257 examples: pieces of 512, 512 and 233
     settings = {"optimizer": "gd", "lr": 0.5, "epochs": 1}
     first, last = script.train(problem, tmp_path, quiet=True, **settings), CheckpointDir(tmp_path)
     start = last[0]
