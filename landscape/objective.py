@@ -114,10 +114,9 @@ class Objective:
         device: torch.device | str | None = None,
         check: bool = True,
     ) -> None:
-        options = _Options(
-            params=params, weight=weight, mode=mode, chunk=chunk, dtype=dtype, device=device, check=check
-        )
-        self._build(SupervisedLoss(_plain(model), loss_fn), _name_of(loss_fn), data, options)
+        module = SupervisedLoss(_plain(model), loss_fn)
+        options = _Options(params=params, weight=weight, mode=mode, chunk=chunk, dtype=dtype, device=device)
+        self._build(module, _name_of(loss_fn), data, {**options, "check": check})
 
     @classmethod
     def from_loss(
@@ -133,6 +132,8 @@ class Objective:
         return self
 
     def _build(self, module: LossModule, loss_name: str, data: Any, options: _Options) -> None:
+        if unknown := set(options) - set(_Options.__annotations__):
+            raise TypeError(f"unexpected options {sorted(unknown)}; there are {', '.join(_Options.__annotations__)}")
         mode, chunk, dtype = options.get("mode", "eval"), options.get("chunk", "auto"), options.get("dtype")
         check_choice("mode", mode, ("eval", "train"))
         check_chunk(chunk)

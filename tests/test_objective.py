@@ -157,6 +157,14 @@ def test_from_loss_equals_the_supervised_form():
     assert (own.hvp(v) - supervised.hvp(v)).norm() <= 1e-12 * own.hvp(v).norm()
 
 
+def test_a_misspelt_option_is_refused_by_both_constructors():
+    model, loss_fn, batches = make("mlp")
+    with pytest.raises(TypeError, match="chunks"):
+        ls.Objective(model, loss_fn, batches, chunks=3)
+    with pytest.raises(TypeError, match="chunks"):
+        ls.Objective.from_loss(model, lambda m, b: loss_fn(m(b[0]), b[1]), batches, chunks=3)
+
+
 def test_inputs_may_be_several_tensors():
     with torch.random.fork_rng():
         bilinear = torch.nn.Bilinear(3, 3, 4)
