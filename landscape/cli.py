@@ -63,8 +63,12 @@ def analyze(
     from landscape.store import load_results
 
     chosen = Plan(**given)
-    with progress_bar() as reporter:
-        path = run_analysis(ckpt_dir, chosen, reporter=reporter, command=_command_line())
+    try:
+        with progress_bar() as reporter:
+            path = run_analysis(ckpt_dir, chosen, reporter=reporter, command=_command_line())
+    except KeyboardInterrupt:
+        print("landscape: interrupted; what was measured is kept, and the same command goes on", file=sys.stderr)
+        raise typer.Exit(130) from None
     results = load_results(path)
     _print_results(results, as_json=as_json)
     if not as_json:
@@ -158,9 +162,6 @@ def main() -> None:
         message = " ".join(str(error).split())
         print(f"landscape: {message}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("landscape: interrupted; what was measured is kept, the same command resumes", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def _print_results(results: Results, *, as_json: bool) -> None:

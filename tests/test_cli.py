@@ -167,3 +167,13 @@ def test_selfcheck_holds_on_this_machine(capsys, monkeypatch):
     assert status == 0
     assert "all hold" in out
     assert "FAILS" not in out
+
+
+def test_an_interrupt_is_one_line_and_status_130(runs, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("landscape.pipeline.analyze", interrupted)
+    status, _, err = call(capsys, monkeypatch, "analyze", runs)
+    assert status == 130
+    assert err.strip() == "landscape: interrupted; what was measured is kept, and the same command goes on"
