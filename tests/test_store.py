@@ -96,7 +96,8 @@ def test_numpy_scalars_in_fields_become_python_numbers(tmp_path):
 
 def test_what_the_format_has_no_place_for_is_refused_and_leaves_no_file(tmp_path):
     class Foreign(Record):
-        pass
+        def _lines(self):
+            return [("foreign", "")]
 
     with ResultStore(tmp_path) as store:
         for bad in (Estimate(1.0, method=[1]), Estimate(1.0, samples=np.array(["a"])), Foreign(), "text"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,12 +16,12 @@ Array = np.ndarray
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Record:
+class Record(ABC):
     """Base of all results: prints as a person would write it, in a terminal and in a notebook."""
 
+    @abstractmethod
     def _lines(self) -> list[tuple[str, str]]:
         """(label, text) pairs; the first is the headline."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it prints")
 
     def __str__(self) -> str:
         lines = self._lines()
