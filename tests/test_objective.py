@@ -252,3 +252,23 @@ def test_a_loss_on_the_derivative_of_the_model_has_its_own_curvature():
     objective = ls.Objective.from_loss(Wave(), residual, points, chunk=5)
     assert objective.loss() == pytest.approx(0.5 * 0.7**2, rel=1e-12)
     assert float(objective.hvp(torch.ones(1))) == pytest.approx(1.0, rel=1e-12)
+
+
+def test_a_model_that_counts_its_calls_gives_the_same_value_each_time_and_keeps_its_count():
+    class Counting(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(3, 4)
+            self.register_buffer("calls", torch.ones(()))
+
+        def forward(self, x):
+            self.calls += 1
+            return self.fc(x) / self.calls
+
+    with torch.random.fork_rng():
+        model = Counting()
+    objective = ls.Objective(model, F.cross_entropy, regression_data(), chunk=3)
+    H = ls.HessianOperator(objective, route="fresh")
+    v = objective.theta
+    assert torch.equal(H @ v, H @ v)
+    assert float(model.calls) == 1
