@@ -10,7 +10,7 @@ from landscape.errors import UsageError, check_choice, check_seed
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
-        "last": 3, "eigs": 2, "trace_probes": 10, "density_probes": 2, "steps": 20, "points": 15, "plane_points": 11,
+        "last": 3, "eigs": 2, "trace_probes": 8, "density_probes": 2, "steps": 20, "points": 15, "plane_points": 11,
         "directions": 3, "samples": 6, "restarts": 1, "barriers": 4, "tol": 5e-2, "max_matvecs": 300,
     },
     "standard": {
@@ -38,7 +38,7 @@ class Plan:
         Checkpoints of each run, counted from its end; the last gets every quantity, the earlier ones λ_max, spectral
         gap and gradient norm.
     eigs : int
-        Eigenpairs from each end of the spectrum at the last checkpoint.
+        Eigenpairs from each end of the spectrum at the last checkpoint; from four on, slices go along two of them.
     tol : float
         Relative residual at which an eigenpair counts as converged.
     max_matvecs : int

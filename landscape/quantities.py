@@ -107,7 +107,7 @@ def _of_the_surface(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
     line = Cost(matvecs=2, losses=plan.points + 10)
     lines = [
         Quantity(f"line_eigenvector_{i + 1}", {**spectrum, "points": plan.points}, line, _line_along_eigenvector(i))
-        for i in range(min(2, plan.eigs))
+        for i in range(min(2, plan.eigs // 2))
     ]
     lines += [
         Quantity(f"line_random_{i}", _fields(plan, "points", "seed"), line, _line_along_random(i))

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["caption_lines", "final_rows", "latex_table", "rows", "text_table", "write_tables"]
 
 HEADINGS = ("test\nacc%", "train\nloss", "‖g‖", "λ_max", "λ₁/λ₂", "trace", "λ_min", "worst\nsharp.")
-DIGITS = 4  # of a number whose error is below them
+# Digits of a number whose error is below them: in a terminal of 80 columns, and elsewhere.
+NARROW, WIDE = 4, 5
 _LATEX_HEADINGS = (
     r"test acc.\,\%",
     r"train loss",
@@ -72,7 +73,7 @@ def text_table(results: Results) -> Table:
     table.add_column("run", overflow="fold", min_width=min(14, max((len(run.name) for run in results.runs), default=1)))
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, line in final_cells(results):
+    for name, line in final_cells(results, digits=NARROW):
         table.add_row(Text(name or "."), *(Text(c.narrow(), style="" if c.converged else "bold yellow") for c in line))
     table.caption = Text("\n".join(caption_lines(results)))
     return table
@@ -182,17 +183,17 @@ def latex_number(cell: Cell | str) -> str:
     return f"${text}{'' if cell.converged else '^{*}'}$"
 
 
-def final_cells(results: Results) -> list[tuple[str, list[Cell]]]:
-    """Per run, its name and one cell for each of ``HEADINGS``."""
+def final_cells(results: Results, *, digits: int = WIDE) -> list[tuple[str, list[Cell]]]:
+    """Per run, its name and one cell for each of ``HEADINGS``; errors below ``digits`` digits are left out."""
     final = [(run, c) for run in results.runs if (c := final_checkpoint(run)) is not None]
     lines = zip(final, final_rows(results), strict=True)
-    return [(run.name, _cells(checkpoint, row)) for (run, checkpoint), row in lines]
+    return [(run.name, _cells(checkpoint, row, digits)) for (run, checkpoint), row in lines]
 
 
-def _cells(checkpoint: CheckpointResults, row: dict[str, Any]) -> list[Cell]:
+def _cells(checkpoint: CheckpointResults, row: dict[str, Any], digits: int) -> list[Cell]:
     records = checkpoint.records
     gap, trace = records.get("gap"), records.get("trace")
-    top, bottom = _eigenvalue_cells(records.get("eigenpairs"))
+    top, bottom = _eigenvalue_cells(records.get("eigenpairs"), digits)
     failed = set(checkpoint.not_converged)
     accuracy = row["test_accuracy"]
     return [
@@ -200,15 +201,15 @@ def _cells(checkpoint: CheckpointResults, row: dict[str, Any]) -> list[Cell]:
         Cell(format_value(row["train_loss"], digits=2)),
         Cell(format_value(row["grad_norm"], digits=3)),
         top,
-        Cell(_brief(getattr(gap, "ratio", None)), "gap" not in failed),
-        Cell(_brief(trace), "trace" not in failed),
+        Cell(_brief(getattr(gap, "ratio", None), digits), "gap" not in failed),
+        Cell(_brief(trace, digits), "trace" not in failed),
         bottom,
         Cell(format_value(row["sharpness_worst"], digits=3), "sharpness_worst" not in failed),
     ]
 
 
-def _brief(estimate: Any) -> str:
-    return format_brief(estimate.value, estimate.error, digits=DIGITS) if isinstance(estimate, Estimate) else "—"
+def _brief(estimate: Any, digits: int) -> str:
+    return format_brief(estimate.value, estimate.error, digits=digits) if isinstance(estimate, Estimate) else "—"
 
 
 def _shortened(lines: list[str], most: int = 12) -> list[str]:
@@ -216,14 +217,14 @@ def _shortened(lines: list[str], most: int = 12) -> list[str]:
     return lines if more <= 0 else [*lines[:most], f"… and {more} more; landscape inspect results.h5 lists all"]
 
 
-def _eigenvalue_cells(eigs: Any) -> tuple[Cell, Cell]:
+def _eigenvalue_cells(eigs: Any, digits: int) -> tuple[Cell, Cell]:
     """λ_max and λ_min, each with the residual and the convergence of its own pair."""
     if not isinstance(eigs, Eigenpairs):
         return Cell("—"), Cell("—")
     top, bottom = (
         Cell("—")
         if i is None
-        else Cell(format_brief(eigs.values[i], eigs.residuals[i], digits=DIGITS), bool(eigs.converged[i]))
+        else Cell(format_brief(eigs.values[i], eigs.residuals[i], digits=digits), bool(eigs.converged[i]))
         for i in extreme_pairs(eigs)
     )
     return top, bottom

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import landscape as ls
-from landscape import measuring, pipeline, quantities
+from landscape import crew, measuring, pipeline, quantities
 from landscape.store import rows
 from tests.runs import CONFIG, SMALL, make_runs, save_run
 
@@ -108,9 +108,9 @@ def test_a_second_analysis_measures_nothing_and_says_the_same(copy_of_analyzed, 
     [
         ({"trace_probes": 6}, {"trace"}),
         ({"steps": 7}, {"density"}),
-        ({"points": 7}, {"line_eigenvector_1", "line_eigenvector_2", "line_random_0"}),
+        ({"points": 7}, {"line_eigenvector_1", "line_random_0"}),
         ({"restarts": 2}, {"sharpness_worst", "sharpness_adaptive_worst"}),
-        ({"tol": 1e-4}, {"eigenpairs", "gap", "line_eigenvector_1", "line_eigenvector_2"}),
+        ({"tol": 1e-4}, {"eigenpairs", "gap", "line_eigenvector_1"}),
         ({"plane_points": 7}, {"plane"}),
         ({"directions": 2}, {"line_random_1"}),
     ],
@@ -181,7 +181,8 @@ def test_one_run_alone_is_named_after_its_folder(copy_of_analyzed):
     assert [run.name for run in results.runs] == ["adam-s0"]
 
 
-def test_runs_measured_side_by_side_give_the_same_numbers(analyzed, copy_of_analyzed):
+def test_runs_measured_side_by_side_give_the_same_numbers(analyzed, copy_of_analyzed, monkeypatch):
+    monkeypatch.setattr(crew, "available_cores", lambda: 2)  # one thread each, as here: more would round differently
     (copy_of_analyzed / "results.h5").unlink()
     ls.analyze(copy_of_analyzed, ls.Plan(**{**SMALL.fields(), "workers": 2}))
     alone, together = (rows(ls.load_results(folder)) for folder in (analyzed, copy_of_analyzed))
