@@ -8,9 +8,13 @@ import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from landscape.report import write_report
+from landscape.report.interactive import surface_figure
+from landscape.report.words import headline
+from landscape.results import PlaneSlice
 from landscape.store import load_results
 from tests.synthetic_results import make_results
 
@@ -36,6 +40,17 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if not self._silent:
             self.text += data
+
+
+def read(path) -> str:
+    """The text of a page, in one line."""
+    return " ".join(Page(path.read_text()).text.split())
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """For what only words can tell: drawing takes most of the time."""
+    monkeypatch.setattr("landscape.plots.draw_all", lambda results, folder: [])
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +157,78 @@ def test_one_run_alone_and_missing_records_make_a_report(tmp_path):
     assert "λ_max =" in text
     assert "Over seeds" not in text
     assert "turnable" not in text
+
+
+def test_a_killed_analysis_still_makes_a_report(tmp_path):
+    """A run without any record, and a last checkpoint of which only the training's metrics are stored."""
+    results = load_results(make_results(tmp_path / "r", optimizers=("adam", "sgd"), seeds=(0,), steps=(5, 6)))
+    first, second = results.runs
+    unmeasured = replace(first.last, step=7, records={}, provenance={})
+    nothing_yet = replace(second, name="nothing-yet", checkpoints=())
+    runs = (replace(first, checkpoints=(*first.checkpoints, unmeasured)), nothing_yet)
+    text = read(write_report(replace(results, runs=runs, pairs=()), tmp_path / "out"))
+    assert f"{first.name} ended, at step 6, with λ_max = " in text
+    assert "nothing-yet nothing measured" in text
+    none = (replace(first, checkpoints=()), nothing_yet)
+    assert "Nothing was measured." in read(write_report(replace(results, runs=none, pairs=()), tmp_path / "none"))
+
+
+def test_one_optimizer_is_told_by_its_mean_and_no_run_is_dropped_in_silence(tmp_path):
+    results = load_results(make_results(tmp_path / "r", optimizers=("sgd",), seeds=(0, 1, 2, 3, 4), steps=(5,)))
+    sentences = headline(results)
+    mean = sum(float(run.last.records["eigenpairs"].values[0]) for run in results.runs) / 5
+    said = float(re.search(r"sgd, mean over 5 runs .*: largest eigenvalue ([\d.]+) ±", sentences[0]).group(1))
+    assert said == pytest.approx(mean, rel=0.1)
+    assert sentences[-1] == "The table has 2 more runs."
+
+
+@pytest.mark.parametrize(("spread", "said"), [(1e-3, "do not overlap"), (0.9, "overlap, so these seeds do not settle")])
+def test_the_headline_says_whether_the_intervals_settle_the_order(tmp_path, spread, said):
+    results = load_results(make_results(tmp_path / "r", optimizers=("adam", "sgd"), steps=(5,)))
+    factors = {"adam-s0": 10, "adam-s1": 10 * (1 + spread), "sgd-s0": 1, "sgd-s1": 1 + spread}
+    runs = []
+    for run in results.runs:
+        eigs = run.last.records["eigenpairs"]
+        eigs = replace(eigs, values=factors[run.name] * eigs.values / eigs.values[0])
+        runs.append(replace(run, checkpoints=(replace(run.last, records={"eigenpairs": eigs}),)))
+    assert f"Their intervals, of sgd and adam, {said}" in " ".join(headline(replace(results, runs=tuple(runs))))
+
+
+def test_a_slice_that_disagrees_with_its_derivatives_is_said_first(tmp_path, no_figures):
+    results = load_results(make_results(tmp_path / "r", optimizers=("sgd",), seeds=(0,), steps=(5,)))
+    run = results.runs[0]
+    line = run.last.records["line_random_1"]
+    line = replace(line, curvature_slice=1.25 * line.curvature)
+    records = {"eigenpairs": run.last.records["eigenpairs"], "line_random_1": line}
+    bad = replace(run, checkpoints=(replace(run.last, records=records),))
+    text = read(write_report(replace(results, runs=(bad,)), tmp_path / "out"))
+    assert f"sgd-s0: {line.direction} (by 25 %)" in text.split("Checks that disagree")[1].split("The minima")[0]
+    good = replace(
+        run, checkpoints=(replace(run.last, records={**records, "line_random_1": run.last.records["plane"]}),)
+    )
+    assert "Checks that disagree" not in read(write_report(replace(results, runs=(good,)), tmp_path / "good"))
+
+
+def test_an_analysis_from_python_tells_the_command_with_its_plan(folder, tmp_path, no_figures):
+    results = load_results(folder)
+    lone = replace(results.runs[0], checkpoints=())
+    info = {**results.info, "command": "", "plan": {"plan": "quick", "trace_probes": 7, "device": None}}
+    text = read(write_report(replace(results, runs=(lone,), pairs=(), info=info), tmp_path / "out"))
+    assert f"landscape analyze {folder} --plan quick --trace-probes 7" in text
+    assert "--device" not in text
+
+
+def test_the_surface_is_linear_where_the_loss_reaches_zero():
+    x = np.linspace(-1, 1, 5)
+    loss = np.add.outer(x**2, x**2)
+    flat = np.zeros((2, 2))
+    plane = PlaneSlice(x, x, loss, ("a", "b"), np.ones(2), flat, flat, flat)
+    above = replace(plane, loss=loss + 1e-3)
+    assert surface_figure({"above": above})[1] == "logarithmic"
+    element, scale = surface_figure({"above": above, "zero": plane})
+    assert scale == "linear"
+    assert "log" not in re.search(r'"zaxis":\{"title":\{"text":"(.*?)"', element).group(1)
+    assert surface_figure({"gone": replace(plane, loss=np.full((5, 5), np.nan)), "none": None}) == (None, "")
 
 
 def test_the_same_results_give_the_same_report(folder, tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from landscape import comparison, plots, tables
-from landscape.report.details import run_details
+from landscape.report.details import disagreements, run_details
 from landscape.report.interactive import plotly_library, surface_figure
 from landscape.report.words import headline, methods
-from landscape.results import PlaneSlice
 from landscape.rounding import format_value
 from landscape.store import Results, load_results
 
@@ -40,6 +41,7 @@ def write_report(results: Results | str | Path, folder: str | Path | None = None
     if not isinstance(results, Results):
         results = load_results(results, vectors=False)
     target = Path(folder) if folder is not None else results.path.parent
+    results = _measured(results)
     figures = plots.draw_all(results, target / "figures")
     tables.write_tables(results, target)
     environment = Environment(
@@ -50,11 +52,17 @@ def write_report(results: Results | str | Path, folder: str | Path | None = None
     return _write(target / FILE_NAME, page)
 
 
+def _measured(results: Results) -> Results:
+    """The same without checkpoints of which nothing was measured yet, as a killed analysis leaves them."""
+    runs = (replace(run, checkpoints=tuple(c for c in run.checkpoints if c.records)) for run in results.runs)
+    return replace(results, runs=tuple(runs))
+
+
 def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any]:
     """Everything the template shows; it computes nothing itself."""
     info = results.info
-    planes = {run.name: run.last.records["plane"] for run in results.runs if "plane" in run.last.records}
-    surface = surface_figure({name: plane for name, plane in planes.items() if isinstance(plane, PlaneSlice)})
+    surface, surface_scale = surface_figure({run.name: c.records.get("plane") for run in results.runs for c in
+                                             run.checkpoints[-1:]})  # fmt: skip
     failed = [
         (run.name, c.step, ", ".join(c.not_converged))
         for run in results.runs
@@ -71,15 +79,17 @@ def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any
         "table_notes": [line for line in tables.caption_lines(results) if not line.startswith(("*", "skipped"))],
         "figures": [_figure(figure) for figure in figures],
         "surface": Markup(surface) if surface else None,
+        "surface_scale": surface_scale,
         "plotly": Markup(plotly_library()) if surface else None,
         "comparison": _comparison(results),
         "runs": [run_details(run) for run in results.runs],
         "failed": failed,
+        "disagreeing": [(run.name, ", ".join(found)) for run in results.runs if (found := disagreements(run))],
         "skipped": info.get("skipped") or [],
         "methods": text,
         "references": references,
         "provenance": _provenance(results),
-        "command": info.get("command") or f"landscape analyze {results.path.parent}",
+        "command": info.get("command") or _command(results),
     }
 
 
@@ -101,7 +111,7 @@ def _figure(figure: plots.FigureFile) -> dict[str, Any]:
 
 def _comparison(results: Results) -> dict[str, Any] | None:
     """The table over seeds, where there is more than one optimizer."""
-    if len({run.optimizer for run in results.runs} - {None}) < 2:
+    if len({run.optimizer for run in results.runs if run.checkpoints} - {None}) < 2:
         return None
     frame = comparison.compare(results)
     headings, body = comparison.cells(frame)
@@ -123,6 +133,13 @@ def _provenance(results: Results) -> list[tuple[str, str]]:
         ("time of all records", f"{format_value(sum(float(p.get('seconds') or 0) for p in spent), digits=3)} s"),
     ]  # fmt: skip
     return [(label, str(text)) for label, text in lines if text]
+
+
+def _command(results: Results) -> str:
+    """What to type for the same plan, where the analysis was started from Python: each of its fields is a flag."""
+    plan = {name: value for name, value in (results.info.get("plan") or {}).items() if value is not None}
+    flags = [part for name, value in plan.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    return shlex.join(["landscape", "analyze", str(results.path.parent), *flags])
 
 
 def _write(path: Path, text: str) -> Path:

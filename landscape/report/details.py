@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from landscape.results import Eigenpairs, Estimate, LineSlice, PlaneSlice, Sharpness, SpectralMeasure
@@ -22,6 +23,22 @@ def run_details(run: RunResults) -> dict[str, Any]:
     seconds, matvecs = (sum(float(p.get(k) or 0) for p in spent) for k in ("seconds", "matvecs"))
     rows.append(("cost", f"{format_value(seconds, digits=3)} s, {int(matvecs)} matvecs at this checkpoint", False))
     return {"name": run.name or "run", "setting": ", ".join(setting), "rows": rows}
+
+
+def disagreements(run: RunResults) -> list[str]:
+    """The slices of the last checkpoint whose loss bends otherwise at the centre than its derivatives say."""
+    if not run.checkpoints:
+        return []
+    found = []
+    for name, record in run.last.records.items():
+        if isinstance(record, PlaneSlice) and not record.curvature_agrees:
+            found.append(name.replace("_", " "))
+        # An interpolation has no centre.
+        if isinstance(record, LineSlice) and record.kind != "interpolation" and not record.curvature_agrees:
+            by = 100 * abs(record.curvature_slice / record.curvature - 1) if record.curvature else float("inf")
+            size = f" (by {format_value(by, digits=2)} %)" if isfinite(by) else ""
+            found.append((record.direction or name.replace("_", " ")) + size)
+    return found
 
 
 def _setting(run: RunResults) -> list[tuple[str, Any]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from landscape.plots import surface_heights
 from landscape.results import PlaneSlice
 
 ELEMENT = "turnable-surface"
@@ -18,18 +20,25 @@ def plotly_library() -> str:
     return get_plotlyjs().replace("</script", "<\\/script")
 
 
-def surface_figure(planes: Mapping[str, PlaneSlice]) -> str | None:
-    """An HTML element with one surface per run and a menu to choose; None where there is no plane."""
+def surface_figure(records: Mapping[str, Any]) -> tuple[str | None, str]:
+    """An HTML element with one surface per run and a menu to choose, and the scale of its height.
+
+    The height is logarithmic under the same condition as in the figure: where that of every run is. None where no run
+    has a plane with a finite loss.
+    """
+    planes = {n: p for n, p in records.items() if isinstance(p, PlaneSlice) and np.isfinite(p.loss).any()}
     if not planes:
-        return None
+        return None, ""
     from plotly import graph_objects as go
 
     names = list(planes)
+    logarithmic = all(surface_heights(plane)[1] for plane in planes.values())
+    finite = {name: np.where(np.isfinite(plane.loss), plane.loss, np.nan) for name, plane in planes.items()}
+    heights = {name: np.log10(loss) if logarithmic else loss for name, loss in finite.items()}
     figure = go.Figure()
     for index, (name, plane) in enumerate(planes.items()):
-        loss = np.where(np.isfinite(plane.loss) & (plane.loss > 0), plane.loss, np.nan)
         figure.add_surface(
-            x=plane.x, y=plane.y, z=np.log10(loss), customdata=plane.loss, colorscale="Viridis", showscale=False,
+            x=plane.x, y=plane.y, z=heights[name], customdata=finite[name], colorscale="Viridis", showscale=False,
             visible=index == 0, name=name, hovertemplate="x %{x:.2f}<br>y %{y:.2f}<br>loss %{customdata:.4g}",
         )  # fmt: skip
     # Run names come from folders: plotly reads a little HTML in labels.
@@ -38,16 +47,17 @@ def surface_figure(planes: Mapping[str, PlaneSlice]) -> str | None:
          "args": [{"visible": [other == name for other in names]}]}
         for name in names
     ]  # fmt: skip
-    heights = np.concatenate([np.log10(p.loss[np.isfinite(p.loss) & (p.loss > 0)]) for p in planes.values()])
-    limits = [float(heights.min()), float(heights.max())] if heights.size else [0.0, 1.0]
-    axis = {"title": {"text": "log₁₀ loss"}, "range": limits}
+    limits = [float(min(map(np.nanmin, heights.values()))), float(max(map(np.nanmax, heights.values())))]
+    axis: dict[str, Any] = {"title": {"text": "log₁₀ loss" if logarithmic else "loss"}}
+    axis |= {"range": limits} if limits[0] < limits[1] else {}
     figure.update_layout(
         scene={"xaxis": {"title": {"text": "x"}}, "yaxis": {"title": {"text": "y"}}, "zaxis": axis,
-               "aspectmode": "cube", "camera": {"eye": {"x": 1.6, "y": 1.6, "z": 1.0}}},
+               "aspectmode": "cube", "camera": {"eye": {"x": 2.45, "y": 2.45, "z": 1.5}}},
         updatemenus=[{"buttons": buttons, "x": 0, "y": 1.0, "xanchor": "left", "yanchor": "bottom"}],
         margin={"l": 0, "r": 0, "t": 40, "b": 0}, height=540, paper_bgcolor="white", autosize=True,
     )  # fmt: skip
-    return figure.to_html(
+    element = figure.to_html(
         full_html=False, include_plotlyjs=False, div_id=ELEMENT,
         config={"responsive": True, "displaylogo": False, "showTips": False},
     )  # fmt: skip
+    return element, "logarithmic" if logarithmic else "linear"

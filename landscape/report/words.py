@@ -18,6 +18,7 @@ FLATNESS = {
     "sharpness_worst": "worst-case sharpness",
     "sharpness_adaptive_worst": "adaptive worst-case sharpness",
 }
+LISTED = 3  # runs that get a sentence of their own
 REFERENCES = {
     "pearlmutter": "Pearlmutter (1994). Fast exact multiplication by the Hessian. Neural Computation 6(1).",
     "wu": "Wu, Simon (2000). Thick-restart Lanczos method for large symmetric eigenvalue problems. SIAM J. Matrix "
@@ -45,8 +46,12 @@ def headline(results: Results) -> list[str]:
     measured = [run for run in results.runs if run.checkpoints]
     if not measured:
         return ["Nothing was measured."]
-    if len({run.optimizer for run in measured} - {None}) < 2:
-        return [_alone(run) for run in measured[:3]]
+    optimizers = {run.optimizer for run in measured}
+    if len(optimizers - {None}) < 2:
+        more = len(measured) - LISTED
+        rest = [f"The table has {more} more run{'s' if more > 1 else ''}."] if more > 0 else []
+        together = _of_one_optimizer(results) if len(measured) > 1 and None not in optimizers else []
+        return [*together, *map(_alone, measured[:LISTED]), *rest]
     frame = comparison.compare(results)
     table: dict[tuple[Any, str], Any] = {(row.group, str(row.measure)): row for row in frame.itertuples()}
     groups = list(dict.fromkeys(frame["group"]))
@@ -64,6 +69,12 @@ def headline(results: Results) -> list[str]:
             f"By the largest Hessian eigenvalue, {order[0]} ended in the flattest minima and {order[-1]} in the "
             f"sharpest (mean over seeds ± half the 95 % interval: {values})."
         )
+        sentences += _overlap(*(table[g, "lambda_max"] for g in (order[0], order[-1])))
+    for measure in ("trace", "sharpness_worst"):
+        if measure in orders:
+            values = ", ".join(f"{g} {_mean(table[g, measure])}" for g in orders[measure])
+            bound = " (lower bounds)" if measure == "sharpness_worst" else ""
+            sentences.append(f"{FLATNESS[measure].capitalize()}{bound}, flattest first: {values}.")
     sentences += _agreement(orders)
     accuracies = [f"{g} {100 * table[g, 'test_accuracy'].mean:.1f} %" for g in groups if (g, "test_accuracy") in table]
     if accuracies:
@@ -71,10 +82,28 @@ def headline(results: Results) -> list[str]:
     fewest = int(frame["n"].min())
     if fewest < 10:
         sentences.append(
-            f"{fewest} seed{'s' if fewest > 1 else ''} per optimizer say little about others: where intervals overlap, "
+            f"{fewest} seed{'s say' if fewest > 1 else ' says'} little about others: where intervals overlap, "
             "the order may be chance. That a minimum is flatter is not a generalization claim."
         )
     return sentences
+
+
+def _of_one_optimizer(results: Results) -> list[str]:
+    """The means over seeds, where there is nothing to compare them with."""
+    rows = {str(row.measure): row for row in comparison.compare(results).itertuples()}
+    parts = [f"{name} {_mean(rows[measure])}" for measure, name in FLATNESS.items() if measure in rows]
+    if not parts:
+        return []
+    group, count = next((row.group, row.n) for measure, row in rows.items() if measure in FLATNESS)
+    return [f"{group}, mean over {count} runs ± half the 95 % interval: {_listed(parts)}."]
+
+
+def _overlap(low: Any, high: Any) -> list[str]:
+    """Whether the intervals of the flattest and the sharpest optimizer settle their order."""
+    if not np.isfinite([low.high, high.low]).all():
+        return []
+    settled = "do not overlap" if low.high < high.low else "overlap, so these seeds do not settle even that order"
+    return [f"Their intervals, of {low.group} and {high.group}, {settled}."]
 
 
 def _agreement(orders: dict[str, list[Any]]) -> list[str]:
@@ -93,7 +122,7 @@ def _alone(run: RunResults) -> str:
     rows = {row: run.last.records.get(row) for row in ("eigenpairs", "trace", "sharpness_worst")}
     eigs, tr, worst = rows["eigenpairs"], rows["trace"], rows["sharpness_worst"]
     parts = []
-    if isinstance(eigs, Eigenpairs):
+    if isinstance(eigs, Eigenpairs) and len(eigs) and eigs.which != "smallest":
         parts.append(f"λ_max = {format_brief(float(eigs.values[0]), float(eigs.residuals[0]))}")
     if isinstance(tr, Estimate):
         parts.append(f"a trace of {format_brief(tr.value, tr.error)}")
