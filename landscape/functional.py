@@ -90,13 +90,21 @@ class Parts:
         """The state in which the model may be called."""
         return borrowed(self._module, mode=self._mode, device=self._device)
 
+    def chunk(self, index: int) -> Any:
+        """The batch that is chunk ``index``, on the device and in the dtype."""
+        return self._chunks[index]
+
     def part(self, index: int, tensors: Sequence[Tensor]) -> Tensor:
-        """Mean loss of chunk ``index``; buffers are copies, so that a model which updates them keeps its own."""
+        """Mean loss of chunk ``index``."""
+        return self.loss_on(self._chunks[index], tensors)
+
+    def loss_on(self, chunk: Any, tensors: Sequence[Tensor]) -> Tensor:
+        """Mean loss of a batch; buffers are copies, so that a model which updates them keeps its own."""
         theta = dict(zip(self.layout.names, tensors, strict=True))
         values = {slot: theta[name] for slot, name in self._slots.items() if name in theta}
         values |= self._constants
         values |= {name: tensor.clone() for name, tensor in self._buffers.items()}
-        loss = functional_call(self._module, values, (self._chunks[index],), tie_weights=False)
+        loss = functional_call(self._module, values, (chunk,), tie_weights=False)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             seen = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise ObjectiveError(
