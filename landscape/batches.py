@@ -17,7 +17,7 @@ Weight = Callable[[Any], float]
 
 AUTO_CHUNK = 512  # chunks of 128-512 examples beat the whole batch and small ones two- to threefold on a CPU
 DOUBLE_CHUNK = 32  # convolutions in float64 have no fast kernel, and run up to three times as fast in small ones
-AUTO_CHUNK_BYTES = 512 * 2**20  # what one chunk's forward pass may keep for the backward pass
+AUTO_CHUNK_BYTES = 64 * 2**20  # what one chunk keeps for the backward pass: beyond, a transformer slows down twofold
 
 
 class Batches:
@@ -102,7 +102,7 @@ def cut(batch: Any, size: int) -> list[Any]:
     return [take(batch, slice(start, start + size)) for start in range(0, total, size)]
 
 
-def take(batch: Any, rows: slice) -> Any:
+def take(batch: Any, rows: slice | Tensor) -> Any:
     """The examples of a batch that ``rows`` selects."""
     return pytree.tree_map(lambda leaf: leaf[rows] if isinstance(leaf, Tensor) else leaf, batch)
 

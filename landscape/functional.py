@@ -19,9 +19,28 @@ LossFn = Callable[[Any, Any], Tensor]
 
 
 class LossModule(nn.Module):
-    """A loss as a module around the model, so that one functional call swaps everything in and out."""
+    """A loss as a module around the model, so that one functional call swaps everything in and out.
+
+    Calling it with one of its own methods and that method's arguments runs the method while other tensors stand in the
+    model's places.
+    """
 
     model: nn.Module
+
+    def forward(self, method: Callable[..., Any], *args: Any) -> Any:
+        return method(*args)
+
+    def mean_loss(self, batch: Any) -> Tensor:
+        """Mean loss of a batch."""
+        raise NotImplementedError
+
+    def outputs(self, batch: Any) -> Any:
+        """What the model returns for a batch, and the loss reads."""
+        raise NotImplementedError
+
+    def loss_of(self, outputs: Any, batch: Any) -> Tensor:
+        """Mean loss of outputs against the targets of their batch."""
+        raise NotImplementedError
 
 
 class SupervisedLoss(LossModule):
@@ -29,17 +48,17 @@ class SupervisedLoss(LossModule):
         super().__init__()
         self.model, self.loss_fn = model, loss_fn
 
-    def forward(self, batch: Any) -> Tensor:
-        try:
-            inputs, targets = batch
-        except (TypeError, ValueError):
-            raise ObjectiveError(
-                f"a batch must be (inputs, targets) for loss_fn(output, target); this one is a {type(batch).__name__}. "
-                "For anything else use Objective.from_loss(model, loss(model, batch), data)"
-            ) from None
+    def mean_loss(self, batch: Any) -> Tensor:
+        return self.loss_of(self.outputs(batch), batch)
+
+    def outputs(self, batch: Any) -> Any:
+        inputs = _pair(batch)[0]
         if isinstance(inputs, dict):
-            return self.loss_fn(self.model(**inputs), targets)
-        return self.loss_fn(self.model(*inputs) if isinstance(inputs, (tuple, list)) else self.model(inputs), targets)
+            return self.model(**inputs)
+        return self.model(*inputs) if isinstance(inputs, (tuple, list)) else self.model(inputs)
+
+    def loss_of(self, outputs: Any, batch: Any) -> Tensor:
+        return self.loss_fn(outputs, _pair(batch)[1])
 
 
 class OwnLoss(LossModule):
@@ -47,8 +66,32 @@ class OwnLoss(LossModule):
         super().__init__()
         self.model, self.loss = model, loss
 
-    def forward(self, batch: Any) -> Tensor:
+    def mean_loss(self, batch: Any) -> Tensor:
         return self.loss(self.model, batch)
+
+    def outputs(self, batch: Any) -> Any:
+        raise ObjectiveError(_INSEPARABLE)
+
+    def loss_of(self, outputs: Any, batch: Any) -> Tensor:
+        raise ObjectiveError(_INSEPARABLE)
+
+
+_INSEPARABLE = (
+    "an objective made by Objective.from_loss does not say where the model ends and the loss begins, which a "
+    "Gauss-Newton or Fisher matrix needs. Use Objective(model, loss_fn, data) with loss_fn(output, target)"
+)
+
+
+def _pair(batch: Any) -> tuple[Any, Any]:
+    """Inputs and targets of a batch."""
+    try:
+        inputs, targets = batch
+    except (TypeError, ValueError):
+        raise ObjectiveError(
+            f"a batch must be (inputs, targets) for loss_fn(output, target); this one is a {type(batch).__name__}. "
+            "For anything else use Objective.from_loss(model, loss(model, batch), data)"
+        ) from None
+    return inputs, targets
 
 
 class Parts:
@@ -100,17 +143,43 @@ class Parts:
 
     def loss_on(self, chunk: Any, tensors: Sequence[Tensor]) -> Tensor:
         """Mean loss of a batch; buffers are copies, so that a model which updates them keeps its own."""
-        theta = dict(zip(self.layout.names, tensors, strict=True))
-        values = {slot: theta[name] for slot, name in self._slots.items() if name in theta}
-        values |= self._constants
+        return _one_number(self._with(tensors, self._module.mean_loss, chunk))
+
+    def outputs(self, chunk: Any, tensors: Sequence[Tensor]) -> Any:
+        """What the model returns for a batch: a tensor, or a nest of tensors.
+
+        Raises
+        ------
+        ObjectiveError
+            If the objective was made by ``Objective.from_loss``, which knows of no outputs.
+        """
+        return self._with(tensors, self._module.outputs, chunk)
+
+    def loss_of(self, outputs: Any, chunk: Any) -> Tensor:
+        """Mean loss of a batch whose outputs are these; ``loss_on(chunk, t) = loss_of(outputs(chunk, t), chunk)``.
+
+        Parameters that the loss itself has are held fixed. Raises as :meth:`outputs` does.
+        """
+        return _one_number(self._with(None, self._module.loss_of, outputs, chunk))
+
+    @property
+    def loss_fn(self) -> LossFn | None:
+        """``loss_fn(output, target)`` as it was given; None where the loss calls the model itself."""
+        return self._module.loss_fn if isinstance(self._module, SupervisedLoss) else None
+
+    @property
+    def model(self) -> nn.Module:
+        """The caller's model; its tensors are swapped only inside a call."""
+        return self._module.model
+
+    def _with(self, tensors: Sequence[Tensor] | None, method: Callable[..., Any], *args: Any) -> Any:
+        """Run a method of the loss module with the constants in place, and θ where the model is called."""
+        values = dict(self._constants)
+        if tensors is not None:
+            theta = dict(zip(self.layout.names, tensors, strict=True))
+            values |= {slot: theta[name] for slot, name in self._slots.items() if name in theta}
         values |= {name: tensor.clone() for name, tensor in self._buffers.items()}
-        loss = functional_call(self._module, values, (chunk,), tie_weights=False)
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
-            seen = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-            raise ObjectiveError(
-                f"the loss must be one number, a mean over examples; it gave {seen}. Likely reduction='none'"
-            )
-        return loss.reshape(())
+        return functional_call(self._module, values, (method, *args), tie_weights=False)
 
     def value(self, index: int, tensors: Sequence[Tensor]) -> float:
         """Mean loss of chunk ``index`` as a number, without a graph unless the loss itself differentiates."""
@@ -137,3 +206,13 @@ class Parts:
             named = {n: t.detach() for n, t in self._module.model.named_parameters()}
             point = [named[n].to(self._device, self._dtype).requires_grad_() for n in self.layout.names]
             return self.part(index, point)
+
+
+def _one_number(loss: Any) -> Tensor:
+    """The loss as a scalar, or a refusal that says what it was instead."""
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        seen = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise ObjectiveError(
+            f"the loss must be one number, a mean over examples; it gave {seen}. Likely reduction='none'"
+        )
+    return loss.reshape(())

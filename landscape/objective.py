@@ -24,6 +24,7 @@ from landscape.batches import (
     cast,
     check_chunk,
     count_examples,
+    take,
 )
 from landscape.errors import ObjectiveError, UsageError, check_choice
 from landscape.functional import LossFn, LossModule, OwnLoss, Parts, SupervisedLoss
@@ -246,6 +247,14 @@ class Objective:
             twin._held = {**self._held, **self.layout.unflatten(self._point(at))}
         return twin
 
+    def rechunked(self, chunk: int) -> Objective:
+        """The same question evaluated ``chunk`` examples at a time; the value changes by rounding alone."""
+        check_chunk(chunk)
+        twin = copy.copy(self)
+        twin.chunk = None if self._batches.joined is None else chunk
+        twin._prepare()
+        return twin
+
     def on_batches(self, batches: list[Any]) -> Objective:
         """The same loss on other data, unchecked."""
         twin = copy.copy(self)
@@ -253,6 +262,28 @@ class Objective:
         twin.chunk = None if twin._batches.joined is None else self.chunk
         twin._prepare()
         return twin
+
+    def subset(self, indices: Any) -> Objective:
+        """The same loss on the examples with these numbers (M,), in this order, unchecked.
+
+        Raises
+        ------
+        ObjectiveError
+            If the batches do not join to one tensor per input, so that single examples cannot be picked.
+        UsageError
+            If there is no index, or one is outside 0 … N − 1.
+        """
+        if self._batches.joined is None:
+            raise ObjectiveError(
+                "these batches cannot be cut into examples: their tensors do not join along the first dimension. Pass "
+                "data whose batches have tensors of equal shape but for the first dimension"
+            )
+        chosen = torch.as_tensor(np.asarray(indices, dtype=np.int64).reshape(-1))
+        if not len(chosen) or int(chosen.min()) < 0 or int(chosen.max()) >= self.num_examples:
+            raise UsageError(
+                f"{len(chosen)} indices do not fit: at least one is needed, each in 0 … {self.num_examples - 1}"
+            )
+        return self.on_batches([take(self._batches.joined, chosen)])
 
     def on_first(self, count: int) -> Objective:
         """The same loss on the first ``count`` examples, or on the first batch where it cannot be cut."""

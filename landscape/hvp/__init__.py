@@ -1,27 +1,20 @@
-"""The ways to compute ∇²L(θ)·v, and which of them fits the memory."""
+"""The ways to compute ∇²L(θ)·v, and the planner that picks one by measuring."""
 
-from landscape.hvp.routes import (
-    DEFAULT_MEMORY,
-    ROUTES,
-    Fresh,
-    Linearized,
-    LossParts,
-    Product,
-    Retained,
-    choose,
-    count_saved_bytes,
-    loss_and_gradient,
-)
+from landscape.hvp.planner import DEFAULT_MATVECS, DEFAULT_MEMORY, ROUTES, RoutePlan, again, consider_blocks, make
+from landscape.hvp.product import LossParts, Product
+from landscape.hvp.reverse import Fresh, count_saved_bytes, loss_and_gradient
 
 __all__ = [
+    "DEFAULT_MATVECS",
     "DEFAULT_MEMORY",
     "ROUTES",
     "Fresh",
-    "Linearized",
     "LossParts",
     "Product",
-    "Retained",
-    "choose",
+    "RoutePlan",
+    "again",
+    "consider_blocks",
     "count_saved_bytes",
     "loss_and_gradient",
+    "make",
 ]

@@ -1,6 +1,28 @@
 """Symmetric operators: what estimators know of an objective."""
 
-from landscape.operators.base import IdentityOperator, LinearOperator, MatrixOperator
+from landscape.operators.base import LinearOperator
+from landscape.operators.block_diagonal import BlockDiagonalOperator, block_diagonal
+from landscape.operators.fisher import FisherOperator
+from landscape.operators.foreign import as_operator
+from landscape.operators.gauss_newton import GaussNewtonOperator
 from landscape.operators.hessian import HessianOperator
+from landscape.operators.matrix import IdentityOperator, MatrixOperator
+from landscape.operators.preconditioned import PreconditionedOperator
+from landscape.operators.preconditioners import preconditioner
+from landscape.operators.subspaces import DeflatedOperator, ProjectedOperator
 
-__all__ = ["HessianOperator", "IdentityOperator", "LinearOperator", "MatrixOperator"]
+__all__ = [
+    "BlockDiagonalOperator",
+    "DeflatedOperator",
+    "FisherOperator",
+    "GaussNewtonOperator",
+    "HessianOperator",
+    "IdentityOperator",
+    "LinearOperator",
+    "MatrixOperator",
+    "PreconditionedOperator",
+    "ProjectedOperator",
+    "as_operator",
+    "block_diagonal",
+    "preconditioner",
+]

@@ -1,43 +1,21 @@
-"""The ways to compute ∇²L(θ)·v, and which of them fits the memory."""
+"""Double backward: ∇L(θ) with its graph, differentiated once more along v."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.func import grad, linearize
 
-from landscape.errors import ObjectiveError, check_choice
-from landscape.params import ParamLayout
-
-ROUTES = ("auto", "fresh", "retained", "linearized")
-AGREEMENT = {torch.float32: 1e-4, torch.float64: 1e-9}  # relative, of a route with double backward before it is taken
-DEFAULT_MEMORY = 2 * 2**30
-
-
-class LossParts(Protocol):
-    """L(θ) = Σ shares[i] · part(i, θ), with everything but θ held fixed."""
-
-    layout: ParamLayout
-    shares: Sequence[float]
-
-    def part(self, index: int, tensors: Sequence[Tensor]) -> Tensor:
-        """Mean loss of chunk ``index`` at the parameters ``tensors``."""
-
-    def borrowed(self) -> AbstractContextManager[None]:
-        """The state in which the model may be called."""
+from landscape.errors import ObjectiveError
+from landscape.hvp.product import LossParts, each_column
 
 
 def loss_and_gradient(parts: LossParts, theta: Tensor) -> tuple[float, Tensor]:
     """L(θ) and ∇L(θ), shape (P,). Costs one gradient."""
-    total, gradient = 0.0, torch.zeros_like(theta)
     with parts.borrowed(), torch.enable_grad():
-        tensors = leaves(parts, theta)
+        total, gradient, tensors = 0.0, torch.zeros_like(theta), leaves(parts, theta)
         for index, share in enumerate(parts.shares):
             loss = parts.part(index, tensors)
             total += share * float(loss.detach())
@@ -55,14 +33,18 @@ class Fresh:
         self.parts, self.theta = parts, theta
 
     def __call__(self, v: Tensor) -> Tensor:
-        out = torch.zeros_like(v)
         with self.parts.borrowed(), torch.enable_grad():
-            tensors = leaves(self.parts, self.theta)
+            v = v.clone()  # a plain tensor, whatever inference mode the caller is in
+            out, tensors = torch.zeros_like(v), leaves(self.parts, self.theta)
             directions = self.parts.layout.split(v)
             for index, share in enumerate(self.parts.shares):
                 gradients = _differentiable_gradient(self.parts, index, tensors)
                 out.add_(_second_backward(gradients, tensors, directions, retain=False), alpha=share)
         return out
+
+    def block(self, V: Tensor) -> Tensor:
+        """The products with the columns of V (P, K), one after another."""
+        return each_column(self, V)
 
 
 class Retained:
@@ -77,75 +59,16 @@ class Retained:
             self.gradients = [_differentiable_gradient(parts, i, self.tensors) for i in range(len(parts.shares))]
 
     def __call__(self, v: Tensor) -> Tensor:
-        out = torch.zeros_like(v)
-        directions = self.parts.layout.split(v)
         with self.parts.borrowed(), torch.enable_grad():
+            v = v.clone()
+            out, directions = torch.zeros_like(v), self.parts.layout.split(v)
             for gradients, share in zip(self.gradients, self.parts.shares, strict=True):
                 out.add_(_second_backward(gradients, self.tensors, directions, retain=True), alpha=share)
         return out
 
-
-class Linearized:
-    """The gradient traced once as a linear map, by forward mode over reverse; then about 0.5-1.4 gradients.
-
-    Convolutions gain most: their double backward runs on slow kernels, their tangents on the fast ones. Tracing costs
-    about half a second a chunk, and the memory is that of kept graphs. Not every operation has a forward mode.
-    """
-
-    name = "linearized"
-
-    def __init__(self, parts: LossParts, theta: Tensor) -> None:
-        self.parts = parts
-        with parts.borrowed(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Attempted to insert a get_attr Node")
-            tensors = tuple(tensor.clone() for tensor in parts.layout.split(theta))
-            self.maps = [self._linear_map(index, tensors) for index in range(len(parts.shares))]
-
-    def _linear_map(self, index: int, tensors: tuple[Tensor, ...]) -> Callable[..., tuple[Tensor, ...]]:
-        def loss(*at: Tensor) -> Tensor:
-            return self.parts.part(index, at)
-
-        return linearize(grad(loss, argnums=tuple(range(len(tensors)))), *tensors)[1]
-
-    def __call__(self, v: Tensor) -> Tensor:
-        out = torch.zeros_like(v)
-        directions = self.parts.layout.split(v)
-        with self.parts.borrowed(), torch.no_grad():
-            for apply, share in zip(self.maps, self.parts.shares, strict=True):
-                out.add_(torch.cat([piece.reshape(-1) for piece in apply(*directions)]), alpha=share)
-        return out
-
-
-Product = Fresh | Retained | Linearized
-
-
-def choose(parts: LossParts, theta: Tensor, *, route: str = "auto", memory: int = DEFAULT_MEMORY) -> Product:
-    """Pick a way: ``"retained"`` where the gradient graphs of all chunks fit into ``memory`` bytes, else ``"fresh"``.
-
-    The size is counted on the first chunk, so the choice depends on model and data alone and is the same on every run.
-    ``"linearized"`` is taken where asked for, if it fits, works and agrees with double backward; else as for "auto".
-    """
-    check_choice("route", route, ROUTES)
-    fits = route in ("fresh", "retained") or retained_bytes(parts, theta) <= memory
-    if route == "linearized" and fits:
-        product = _linearized_if_sound(parts, theta)
-        if product is not None:
-            return product
-    keeps = route == "retained" or (route != "fresh" and fits)
-    return Retained(parts, theta) if keeps else Fresh(parts, theta)
-
-
-def _linearized_if_sound(parts: LossParts, theta: Tensor) -> Linearized | None:
-    """Forward mode misses operations and looks through no_grad, so it is held against double backward."""
-    try:
-        product = Linearized(parts, theta)
-        generator = torch.Generator().manual_seed(0)
-        v = torch.randn(theta.shape, generator=generator, dtype=torch.float64).to(theta)
-        seen, reference = product(v), Fresh(parts, theta)(v)
-    except (RuntimeError, NotImplementedError, TypeError, AttributeError):
-        return None
-    agrees = float((seen - reference).norm()) <= AGREEMENT[theta.dtype] * float(reference.norm())
-    return product if agrees else None
+    def block(self, V: Tensor) -> Tensor:
+        """The products with the columns of V (P, K), one after another."""
+        return each_column(self, V)
 
 
 def retained_bytes(parts: LossParts, theta: Tensor) -> int:
@@ -206,7 +129,8 @@ def explain(error: RuntimeError) -> Exception:
     if any(mark in text for mark in missing):
         return ObjectiveError(
             f"a part of the model or loss has no second derivative in torch ({text}). "
-            "Replace that operation by one written in differentiable torch operations"
+            "Replace that operation by one written in differentiable torch operations, or take differences of "
+            "gradients: check=False and HessianOperator(objective, route='differences')"
         )
     return error
 

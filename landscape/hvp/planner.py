@@ -1,0 +1,279 @@
+"""Which way to compute ∇²L(θ)·v: candidates are tried on one chunk of this model and data, and the fastest is taken.
+
+None may be taken that does not agree with double backward, or does not fit the memory. Recording and compiling cost
+seconds and tens of seconds, so they are tried only where the products expected repay them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from landscape.errors import ObjectiveError, check_choice
+from landscape.hvp.differences import Differences
+from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, IN_BLOCKS, Kernels, Linearized
+from landscape.hvp.product import LossParts, OneChunk, Product, distinct_bytes
+from landscape.hvp.reverse import Fresh, Retained, retained_bytes
+
+_SIMPLE: dict[str, Callable[..., Product]] = {"fresh": Fresh, "retained": Retained, "differences": Differences}
+_RECORDED = ("linearized", "forward", "compiled", "compiled-forward")
+ROUTES = ("auto", *_SIMPLE, *_RECORDED)
+AGREEMENT = {torch.float32: 1e-4, torch.float64: 1e-9}  # relative, of a route with double backward before it is taken
+DEFAULT_MEMORY = 2 * 2**30
+DEFAULT_MATVECS = 100
+#: What recording and compiling took on two networks of 60,000 and 100,000 parameters; and what they save at least.
+RECORDING_SECONDS, RECORDING_SAVES = 2.0, 0.4
+COMPILING_SECONDS, COMPILING_SAVES = 40.0, 0.2
+LAYOUT_SAVES = 0.15
+TIMING_SHARE, TIMING_SECONDS = 0.02, 1.0  # of the work expected, and at most this long, to time a candidate
+#: torch's errors where a route is impossible for a model; anything else is a defect and is raised.
+_IMPOSSIBLE = (RuntimeError, NotImplementedError, TypeError, AttributeError, ObjectiveError)
+
+_log = logging.getLogger("landscape.hvp")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A route as it did on the first chunk.
+
+    Attributes
+    ----------
+    seconds : float
+        Of one product over the whole data, scaled from the chunk; infinite where it could not be made.
+    held : int
+        Bytes it keeps between products, for the whole data.
+    disagreement : float
+        Relative distance from double backward.
+    preparing : float
+        Seconds to record and compile.
+    refused : str
+        Why it may not be taken; empty where it may.
+    """
+
+    route: str
+    seconds: float
+    held: int = 0
+    disagreement: float = 0.0
+    preparing: float = 0.0
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class RoutePlan:
+    """What was tried, what was taken, and why. Prints as a table."""
+
+    route: str
+    reason: str
+    expected_matvecs: int
+    candidates: tuple[Candidate, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"route {self.route}: {self.reason}"]
+        for c in self.candidates:
+            cost = f"{1e3 * c.seconds:9.2f} ms" if c.seconds < float("inf") else "        –   "
+            facts = f"{cost}  {c.held / 2**20:8.1f} MiB  off by {c.disagreement:7.1e}  prepared in {c.preparing:5.1f} s"
+            lines.append(f"  {c.route:<28}{facts}{'  ' + c.refused if c.refused else ''}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def make(
+    parts: LossParts, theta: Tensor, *, route: str = "auto", memory: int = DEFAULT_MEMORY,
+    expected_matvecs: int = DEFAULT_MATVECS,
+) -> tuple[Product, RoutePlan]:  # fmt: skip
+    """The product by the route named, or by the fastest that is sound and fits ``memory`` bytes.
+
+    Raises
+    ------
+    ObjectiveError
+        If the model has no second derivative, or the route named is impossible for it.
+    """
+    _parse(route)
+    if route == "auto":
+        return _Trial(parts, theta, memory, expected_matvecs).best()
+    try:
+        product = _build(route, parts, theta, None)
+        if route not in _SIMPLE:
+            _check_agreement(product, parts, theta)
+    except _IMPOSSIBLE as error:
+        raise ObjectiveError(
+            f"route={route!r} is impossible for this model: {_first_line(error)}. Take route='auto', which tries others"
+        ) from error
+    return product, RoutePlan(product.name, "asked for by name", expected_matvecs)
+
+
+def again(product: Product, parts: LossParts, theta: Tensor) -> Product:
+    """The same route at another θ of the same objective; what was recorded and compiled is used again."""
+    if isinstance(product, Linearized):
+        twin = Linearized(parts, theta, kernels=product.kernels, keep=product.keep)
+        twin.block_size = product.block_size
+        return twin
+    return _build(product.name, parts, theta, None)
+
+
+def _parse(route: str) -> tuple[str, bool, int | None]:
+    """Base, channels last, columns at once: of ``"compiled/channels-last/blocks-8"``."""
+    base, *suffixes = str(route).split("/")
+    check_choice("route", base, ROUTES)
+    allowed = [CHANNELS_LAST, *(f"{IN_BLOCKS}{size}" for size in BLOCKS)] if base in _RECORDED else []
+    for suffix in suffixes:
+        check_choice(f"what follows {base!r} in route={route!r}", suffix, allowed)
+    sizes = [int(suffix.removeprefix(IN_BLOCKS)) for suffix in suffixes if suffix != CHANNELS_LAST]
+    return base, CHANNELS_LAST in suffixes, sizes[0] if sizes else None
+
+
+def _build(route: str, parts: LossParts, theta: Tensor, kernels: Kernels | None) -> Product:
+    base, channels_last, block = _parse(route)
+    if base in _SIMPLE:
+        return _SIMPLE[base](parts, theta)
+    kernels = kernels or Kernels(compiled=base.startswith("compiled"), channels_last=channels_last)
+    product = Linearized(parts, theta, kernels=kernels, keep=not base.endswith("forward"))
+    product.block_size = block
+    return product
+
+
+def _check_agreement(product: Product, parts: LossParts, theta: Tensor) -> None:
+    """Over all chunks: a model that decides by its data may have been recorded on another branch."""
+    v = _direction(theta)
+    apart = _distance(product(v), Fresh(parts, theta)(v))
+    if apart > AGREEMENT[theta.dtype]:
+        raise ObjectiveError(f"it differs from double backward by {apart:.1e}, more than {AGREEMENT[theta.dtype]:.0e}")
+
+
+class _Trial:
+    """Candidates on the first chunk, cheapest to prepare first; each is tried only if it can still repay itself."""
+
+    def __init__(self, parts: LossParts, theta: Tensor, memory: int, expected: int) -> None:
+        self.parts, self.theta, self.memory, self.expected = parts, theta, memory, expected
+        self.one, self.share = OneChunk(parts, 0), parts.shares[0]
+        self.v = _direction(theta)
+        self.reference: Tensor | None = None
+        self.seen: list[Candidate] = []
+        self.kernels: dict[str, Kernels] = {}
+
+    def best(self) -> tuple[Product, RoutePlan]:
+        self.try_route("fresh")
+        if not self.seen[0].seconds < float("inf"):
+            return Fresh(self.parts, self.theta), RoutePlan("fresh", self.seen[0].refused, self.expected)
+        held = retained_bytes(self.parts, self.theta)
+        if held <= self.memory:
+            self.try_route("retained", held=held)
+        if self.repays(RECORDING_SECONDS, RECORDING_SAVES):
+            keep = "linearized" if held <= self.memory else "forward"
+            self.try_route(keep)
+            has_filters = any(s[2] * s[3] > 1 for s in self.parts.layout.shapes if len(s) == 4)
+            if has_filters and self.repays(RECORDING_SECONDS, LAYOUT_SAVES):
+                self.try_route(f"{keep}/{CHANNELS_LAST}")
+        fastest = self.fastest()
+        if fastest.route in self.kernels and self.repays(COMPILING_SECONDS, COMPILING_SAVES):
+            base, *suffixes = fastest.route.split("/")
+            self.try_route("/".join([{"linearized": "compiled", "forward": "compiled-forward"}[base], *suffixes]))
+        return self.settle()
+
+    def settle(self) -> tuple[Product, RoutePlan]:
+        """Build the fastest over all chunks; where it then disagrees, the next."""
+        while True:
+            fastest = self.fastest()
+            try:
+                product = _build(fastest.route, self.parts, self.theta, self.kernels.get(fastest.route))
+                if fastest.route in self.kernels:
+                    _check_agreement(product, self.parts, self.theta)
+            except _IMPOSSIBLE as error:
+                if fastest.route == "fresh":
+                    raise
+                place = self.seen.index(fastest)
+                self.seen[place] = Candidate(fastest.route, float("inf"), refused=_first_line(error))
+                continue
+            reason = f"the fastest of {len(self.seen)} for about {self.expected} products"
+            plan = RoutePlan(product.name, reason, self.expected, tuple(self.seen))
+            _log.info("%s", plan)
+            return product, plan
+
+    def fastest(self) -> Candidate:
+        return min((c for c in self.seen if not c.refused), key=lambda c: c.seconds)
+
+    def repays(self, cost: float, saves: float) -> bool:
+        return self.expected * self.fastest().seconds * saves > cost
+
+    def try_route(self, route: str, *, held: int = 0) -> None:
+        started = time.perf_counter()
+        try:
+            product = _build(route, self.one, self.theta, None)
+            out = product(self.v)
+        except _IMPOSSIBLE as error:
+            self.seen.append(Candidate(route, float("inf"), refused=_first_line(error)))
+            return
+        preparing = time.perf_counter() - started
+        self.reference = out if self.reference is None else self.reference
+        apart = _distance(out, self.reference)
+        if isinstance(product, Linearized):
+            self.kernels[route], held = product.kernels, int(product.kept_bytes / self.share)
+        work = self.expected * (self.fastest().seconds if self.seen else preparing / self.share)
+        seconds = _seconds(lambda: product(self.v), self.theta.device, min(TIMING_SHARE * work, TIMING_SECONDS))
+        limit = AGREEMENT[self.theta.dtype]
+        refused = f"differs from double backward by {apart:.1e}" if apart > limit else ""
+        if held > self.memory:
+            refused = f"keeps {held / 2**30:.1f} GiB of {self.memory / 2**30:.1f} allowed"
+        preparing = max(preparing - seconds, 0.0)
+        self.seen.append(Candidate(route, seconds / self.share, held, apart, preparing, refused))
+
+
+def consider_blocks(product: Product, parts: LossParts, theta: Tensor, *, memory: int, expected: int) -> str:
+    """Let a recorded product multiply several columns at once, if that is faster; says what was measured."""
+    if not isinstance(product, Linearized):
+        return "one after another: this route knows nothing better"
+    one = Linearized(OneChunk(parts, 0), theta, kernels=product.kernels)
+    held = max(distinct_bytes(list(product.kernels.residuals(parts, 0, product.tensors))), 1)
+    size = next((b for b in BLOCKS if b * held <= memory), None)
+    cost, saves = (COMPILING_SECONDS, COMPILING_SAVES) if product.kernels.compiled else (1.0, COMPILING_SAVES)
+    alone = _seconds(lambda: one(_direction(theta)), theta.device)
+    if size is None or expected * alone / parts.shares[0] * saves < cost:
+        return "one after another: recording the block would not repay itself"
+    V = torch.stack([_direction(theta, seed) for seed in range(size)], dim=1)
+    try:
+        apart = _distance(one.together(V), torch.stack([one(V[:, i]) for i in range(size)], dim=1))
+    except _IMPOSSIBLE as error:
+        return f"one after another: {_first_line(error)}"
+    each = _seconds(lambda: one.together(V), theta.device) / size
+    text = f"{1e3 * each:.2f} ms a vector in blocks of {size}, {1e3 * alone:.2f} ms alone, on the first chunk"
+    if each < alone and apart <= AGREEMENT[theta.dtype]:
+        product.block_size = size
+        return f"in blocks: {text}"
+    return f"one after another: {text}"
+
+
+def _seconds(call: Callable[[], Any], device: torch.device, limit: float = TIMING_SECONDS) -> float:
+    """The shortest of up to five runs of what has run before, at least one, until the limit is spent."""
+    times: list[float] = []
+    while not times or (len(times) < 5 and sum(times) < limit):
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        started = time.perf_counter()
+        call()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _direction(theta: Tensor, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(theta.shape, generator=generator, dtype=torch.float64).to(theta)
+
+
+def _distance(a: Tensor, b: Tensor) -> float:
+    """Relative; 0 where both are zero."""
+    size = float(b.norm())
+    return float((a - b).norm()) / size if size > 0 else float((a - b).norm() > 0)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:160]

@@ -1,0 +1,85 @@
+"""What the ways to multiply by ∇²L(θ) are made from, and what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from landscape.params import ParamLayout
+
+
+class LossParts(Protocol):
+    """L(θ) = Σ shares[i] · part(i, θ), with everything but θ held fixed."""
+
+    @property
+    def layout(self) -> ParamLayout:
+        """How θ is made of tensors."""
+
+    @property
+    def shares(self) -> Sequence[float]:
+        """Weight of each chunk; they sum to 1."""
+
+    def chunk(self, index: int) -> Any:
+        """The batch that is chunk ``index``: a nest of tensors."""
+
+    def part(self, index: int, tensors: Sequence[Tensor]) -> Tensor:
+        """Mean loss of chunk ``index`` at the parameters ``tensors``."""
+
+    def loss_on(self, chunk: Any, tensors: Sequence[Tensor]) -> Tensor:
+        """Mean loss of a batch at the parameters ``tensors``."""
+
+    def borrowed(self) -> AbstractContextManager[None]:
+        """The state in which the model may be called."""
+
+
+class Product(Protocol):
+    """∇²L(θ)·v at one θ."""
+
+    @property
+    def name(self) -> str:
+        """The route, as it is written in results."""
+
+    def __call__(self, v: Tensor) -> Tensor:
+        """The product with one vector (P,)."""
+
+    def block(self, V: Tensor) -> Tensor:
+        """The products with the columns of V (P, K)."""
+
+
+class OneChunk:
+    """The loss of one chunk alone, to try a route on."""
+
+    def __init__(self, parts: LossParts, index: int) -> None:
+        self._parts, self._index = parts, index
+        self.layout, self.shares = parts.layout, [1.0]
+
+    def chunk(self, index: int) -> Any:
+        """The chunk."""
+        return self._parts.chunk(self._index)
+
+    def part(self, index: int, tensors: Sequence[Tensor]) -> Tensor:
+        """Its mean loss."""
+        return self._parts.part(self._index, tensors)
+
+    def loss_on(self, chunk: Any, tensors: Sequence[Tensor]) -> Tensor:
+        """Mean loss of a batch."""
+        return self._parts.loss_on(chunk, tensors)
+
+    def borrowed(self) -> AbstractContextManager[None]:
+        """The state in which the model may be called."""
+        return self._parts.borrowed()
+
+
+def each_column(product: Product, V: Tensor) -> Tensor:
+    """A block of products one after another, where a route knows nothing better."""
+    return torch.stack([product(V[:, i].contiguous()) for i in range(V.shape[1])], dim=1)
+
+
+def distinct_bytes(tensors: Sequence[Tensor]) -> int:
+    """Memory that tensors hold, each storage counted once."""
+    held = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+    return sum(held.values())
