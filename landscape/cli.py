@@ -35,7 +35,7 @@ def analyze(
     plan: Annotated[str, typer.Option(help="quick, standard or thorough; the flags below overrule it.")] = "standard",
     last: Annotated[int | None, typer.Option(help="Checkpoints of each run, counted from its end.")] = None,
     eigs: Annotated[int | None, typer.Option(help="Eigenpairs from each end of the spectrum.")] = None,
-    trace_probes: Annotated[int | None, typer.Option(help="Hutchinson probes.")] = None,
+    trace_probes: Annotated[int | None, typer.Option(help="Probes of the trace.")] = None,
     density_probes: Annotated[int | None, typer.Option(help="Probes of the spectral density.")] = None,
     steps: Annotated[int | None, typer.Option(help="Lanczos steps per density probe.")] = None,
     points: Annotated[int | None, typer.Option(help="Points along a line; odd.")] = None,

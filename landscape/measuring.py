@@ -19,7 +19,7 @@ from landscape.quantities import Bench, Cost, Quantity, quantities
 from landscape.results import Record
 from landscape.store import ResultStore
 
-RECORD_VERSION = 1  # raised where a quantity's meaning changes, so that older records are measured again
+RECORD_VERSION = 2  # raised where a quantity's meaning changes, so that older records are measured again
 
 
 class Reporter(Protocol):
@@ -89,12 +89,16 @@ def measure_run(store: ResultStore, job: Job, plan: Plan, reporter: Reporter | N
     clock, outcome = Clock(reporter), Outcome(job.run)
     clock.total = sum(clock.expected(cost) for cost in job.expected(plan))
     tail = [q.cost for _ in job.files[:-1] for q in quantities(plan, is_last=False)]
+    expected = max(1, int(sum(cost.matvecs for cost in job.expected(plan))))
     guess: np.ndarray | None = None
+    last: Bench | None = None
     for file in reversed(job.files):
         is_last = file == job.files[-1]
         try:
             checkpoint = load_checkpoint(file)
-            bench = _bench(checkpoint, plan, is_last, guess)
+            objective = checkpoint.objective(plan.problem, check=is_last, **objective_options(plan))
+            stored = store.provenance(job.run, checkpoint.step, "eigenpairs") or {}
+            bench = Bench(objective, plan, is_last, guess, stored.get("route", "auto"), expected, last)
             _measure_checkpoint(store, job.run, checkpoint, bench, clock, later=tail if is_last else [])
         except LandscapeError as error:
             outcome.skipped.append({"file": f"{job.run}/{Path(file).name}", "reason": str(error)})
@@ -103,6 +107,7 @@ def measure_run(store: ResultStore, job: Job, plan: Plan, reporter: Reporter | N
             continue
         if is_last:
             guess, outcome.measured = bench.eigenpairs.vectors[:, :2], True
+            last = bench
             store.describe_run(job.run, _describe_run(checkpoint, bench))
     return outcome
 
@@ -119,11 +124,6 @@ def objective_options(plan: Plan) -> dict[str, Any]:
 def now() -> str:
     """The time, for provenance."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _bench(checkpoint: Checkpoint, plan: Plan, is_last: bool, guess: np.ndarray | None) -> Bench:
-    objective = checkpoint.objective(plan.problem, check=is_last, **objective_options(plan))
-    return Bench(objective, plan, is_last, guess)
 
 
 def _measure_checkpoint(

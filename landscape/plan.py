@@ -44,7 +44,7 @@ class Plan:
     max_matvecs : int
         Where Lanczos gives up.
     trace_probes : int
-        Hutchinson probes: one matvec each; the error falls with their square root.
+        Probes of the trace besides the eigenpairs: one matvec each; the error falls with their square root.
     density_probes, steps : int
         Probes and Lanczos steps of the spectral density; their product is its matvecs.
     points, plane_points : int

@@ -40,6 +40,12 @@ class Bench:
     ----------
     guess : (P, K) array or None
         Eigenvectors of the run's last checkpoint, from which Lanczos starts at the earlier ones.
+    route : str
+        How to multiply by the Hessian: as records stored earlier were measured, else by trial.
+    expected_matvecs : int
+        Products at this and the run's earlier checkpoints, which share what is recorded and compiled.
+    last : Bench or None
+        Of the run's last checkpoint, whose recording serves here too if the questions are the same.
     found : dict of name to Record
         What has been measured here so far; slices go along the eigenvectors found.
     """
@@ -48,13 +54,17 @@ class Bench:
     plan: Plan
     is_last: bool
     guess: np.ndarray | None = None
+    route: str = "auto"
+    expected_matvecs: int = 100
+    last: Bench | None = None
     found: dict[str, Record] = field(default_factory=dict)
 
     @cached_property
     def hessian(self) -> HessianOperator:
         """Made when first needed, and kept for all quantities of this checkpoint."""
-        # Tracing pays for itself within some ten matvecs, which the earlier checkpoints do not need.
-        return HessianOperator(self.objective, route="linearized" if self.is_last else "auto")
+        if self.last is not None and _same_question(self.last.objective, self.objective):
+            return self.last.hessian.at(self.objective.theta)
+        return HessianOperator(self.objective, route=self.route, expected_matvecs=self.expected_matvecs)
 
     @property
     def eigenpairs(self) -> Eigenpairs:
@@ -83,6 +93,11 @@ class Quantity:
     measure: Callable[[Bench, Progress], Record]
 
 
+def _same_question(one: Objective, other: Objective) -> bool:
+    """Whether two objectives differ in the model's parameters alone."""
+    return one.digest() == other.digest() and one.constants_digest() == other.constants_digest()
+
+
 def quantities(plan: Plan, *, is_last: bool) -> list[Quantity]:
     """All that is measured at a checkpoint, in the order of measuring."""
     pairs = 2 * plan.eigs if is_last else TAIL_PAIRS
@@ -92,14 +107,16 @@ def quantities(plan: Plan, *, is_last: bool) -> list[Quantity]:
         Quantity("eigenpairs", spectrum, Cost(matvecs=(30 if is_last else 8) + 6 * pairs), _eigenpairs),
         Quantity("gap", spectrum, Cost(), lambda bench, _: estimators.spectral_gap(bench.eigenpairs)),
     ]
-    return [*first, *_of_the_spectrum(plan), *_of_the_surface(plan, spectrum)] if is_last else first
+    return [*first, *_of_the_spectrum(plan, spectrum), *_of_the_surface(plan, spectrum)] if is_last else first
 
 
-def _of_the_spectrum(plan: Plan) -> list[Quantity]:
+def _of_the_spectrum(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
+    """Both take the eigenpairs out exactly, so that chance is left with the rest alone."""
     probes, steps = plan.density_probes, plan.steps
+    of_trace, of_density = _fields(plan, "trace_probes"), _fields(plan, "density_probes", "steps")
     return [
-        Quantity("trace", _fields(plan, "trace_probes", "seed"), Cost(matvecs=plan.trace_probes), _trace),
-        Quantity("density", _fields(plan, "density_probes", "steps", "seed"), Cost(matvecs=probes * steps), _density),
+        Quantity("trace", {**spectrum, **of_trace}, Cost(matvecs=plan.trace_probes), _trace),
+        Quantity("density", {**spectrum, **of_density}, Cost(matvecs=probes * steps), _density),
     ]
 
 
@@ -151,14 +168,19 @@ def _eigenpairs(bench: Bench, progress: Progress) -> Eigenpairs:
 
 
 def _trace(bench: Bench, progress: Progress) -> Record:
-    return estimators.trace(bench.hessian, num_probes=bench.plan.trace_probes, seed=bench.plan.seed, progress=progress)
+    plan = bench.plan
+    return estimators.trace(
+        bench.hessian, method="deflated", eigs=bench.eigenpairs, num_probes=plan.trace_probes, seed=plan.seed,
+        progress=progress,
+    )  # fmt: skip
 
 
 def _density(bench: Bench, progress: Progress) -> Record:
     plan = bench.plan
     return estimators.spectral_density(
-        bench.hessian, num_probes=plan.density_probes, num_steps=plan.steps, seed=plan.seed, progress=progress
-    )
+        bench.hessian, bench.eigenpairs, num_probes=plan.density_probes, num_steps=plan.steps, seed=plan.seed,
+        progress=progress,
+    )  # fmt: skip
 
 
 def _line_along_eigenvector(index: int) -> Callable[[Bench, Progress], Record]:

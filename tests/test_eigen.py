@@ -153,7 +153,7 @@ def test_copies_of_an_eigenvalue_are_searched_outside_an_exhausted_space():
     H = MatrixOperator(np.diag(np.r_[5.0, 5.0, 5.0, np.ones(40)]))
     np.testing.assert_allclose(top_eigenpairs(H, 4).values, [5, 5, 5, 1], atol=1e-12)
     np.testing.assert_allclose(top_eigenpairs(H, 2).values, [5, 5], atol=1e-12)
-    spent = top_eigenpairs(H, 2, max_matvecs=4, strict=False)
+    spent = top_eigenpairs(H, 1, max_matvecs=2, strict=False)
     assert not spent.converged.any()
     assert "outside" in spent.reason
 
@@ -257,7 +257,8 @@ def test_convergence_is_measured_where_the_recurrence_is_wrong():
     H = Counting(with_spectrum(SPECTRA["outliers"]), noisy)
     eigs = top_eigenpairs(H, 3, tol=1e-4, max_matvecs=150, strict=False)
     assert not eigs.converged.any()
-    assert (eigs.residuals > 1e-3 * eigs.values).all()
+    # Noise of 1 % in each product, averaged over the products that a Ritz vector is made of.
+    assert (eigs.residuals > 5e-4 * eigs.values).all()
 
 
 def test_a_spent_space_with_noisy_matvecs_says_so():
@@ -331,7 +332,9 @@ def test_power_iteration_converges_at_the_rate_of_the_theory():
         ({"k": 0}, "k=0"),
         ({"k": 6}, "P=5"),
         ({"which": "top"}, "'largest', 'smallest', 'both', 'magnitude'"),
-        ({"method": "lobpcg"}, "'lanczos', 'power'"),
+        ({"method": "arnoldi"}, "'lanczos', 'lobpcg', 'power'"),
+        ({"block": 0}, "block=0"),
+        ({"block": 2, "method": "power"}, "block=2"),
         ({"tol": -1.0}, "tol=-1.0"),
         ({"tol": float("nan")}, "tol=nan"),
         ({"seed": None}, "seed=None"),
@@ -348,6 +351,6 @@ def test_arguments_out_of_range_are_refused_with_what_was_expected(options, mess
         top_eigenpairs(MatrixOperator(np.eye(5)), **{"k": 1, **options})
 
 
-def test_a_bare_matrix_is_refused_with_the_way_to_wrap_it():
-    with pytest.raises(UsageError, match="MatrixOperator"):
-        top_eigenpairs(np.eye(3), 1)
+def test_what_is_no_operator_is_refused():
+    with pytest.raises(UsageError):
+        top_eigenpairs([[1.0]], 1)

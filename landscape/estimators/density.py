@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy import linalg
 
-from landscape.errors import check_positive, check_seed
-from landscape.estimators.lanczos import Krylov
+from landscape.errors import UsageError, check_positive, check_seed
+from landscape.estimators.lockstep import Lockstep, runs_at_once
 from landscape.estimators.matvecs import Matvecs, Progress
 from landscape.estimators.probes import probe
-from landscape.operators.base import LinearOperator
-from landscape.results import SpectralMeasure
+from landscape.operators import LinearOperator, as_operator
+from landscape.results import Eigenpairs, SpectralMeasure
+from landscape.results.quadrature import gauss_rules, run_lengths
 
 
 def spectral_density(
     H: LinearOperator,
+    eigs: Eigenpairs | None = None,
     *,
     num_probes: int = 8,
     num_steps: int = 64,
@@ -31,31 +32,38 @@ def spectral_density(
 
     Parameters
     ----------
-    H : LinearOperator
+    H : LinearOperator, or what `as_operator` takes
+    eigs : Eigenpairs, optional
+        Pairs already known, with their vectors; those that have converged are taken out. Each then has mass 1/P
+        exactly, and the probes, Gaussian and orthogonal to the known vectors before and during their run, measure the
+        rest, which has mass 1 − K/P. In the spectra of networks most of the noise comes from the outliers.
     num_probes : int
         R. The error from the randomness of z falls like ``1/√(R·P)``.
     num_steps : int
-        T, cut to P. Resolution: the nodes lie about (range of the spectrum)/T apart, closer at the ends.
+        T, cut to P − K. Resolution: the nodes lie about (range of the spectrum)/T apart, closer at the ends.
     seed : int
     progress : callable, optional
-        Called as ``progress(matvecs done, R·T)``.
+        Called as ``progress(matvecs done, R·T)`` after each block of products.
 
     Returns
     -------
     SpectralMeasure
-        Nodes and weights ``(R, T)``, unsmoothed; each row of weights sums to 1. ``cdf`` brackets the distribution.
+        Nodes and weights ``(R, K + T)``, unsmoothed; each row of weights sums to 1. ``cdf`` brackets the distribution,
+        ``step_error`` says how much it still changes with T.
 
     Raises
     ------
     LandscapeError
         If a matvec gives NaN or Inf.
     UsageError
-        For fewer than one probe or step, or a seed that is not an integer.
+        For fewer than one probe or step, a seed that is not an integer, or eigenpairs without vectors or of another P.
 
     Notes
     -----
-    Costs R·T matvecs, fewer where a probe exhausts its Krylov space, and memory for T + 1 vectors of length P: the
-    basis is kept and reorthogonalised, since without it converged eigenvalues come back as ghosts.
+    Costs R·T matvecs, fewer where a probe exhausts its Krylov space, in blocks of up to 16 probes that step together.
+    Memory: T + 3 vectors of length P for each probe of a block; as many probes step together as fit into 1 GiB, and at
+    least one. The basis is kept and reorthogonalised, since without it converged eigenvalues come back as ghosts. The
+    block size changes results by rounding only.
 
     References
     ----------
@@ -72,32 +80,84 @@ def spectral_density(
     check_positive("num_probes", num_probes)
     check_positive("num_steps", num_steps)
     check_seed(seed)
-    steps = min(int(num_steps), H.dim) if isinstance(H, LinearOperator) else int(num_steps)
-    matvecs = Matvecs(H, int(num_probes) * steps, progress)
-    rules = []
-    for r in range(int(num_probes)):
-        rules.append(_gauss_rule(matvecs, probe(r, H.dim, seed=seed, dtype=H.dtype, device=H.device), steps))
-    longest = max(len(nodes) for nodes, _ in rules)
+    H = as_operator(H)
+    R = int(num_probes)
+    values, residuals, known = _known_pairs(H, eigs) if eigs is not None else _NOTHING_KNOWN
+    steps = min(int(num_steps), H.dim - len(values))
+    matvecs = Matvecs(H, R * steps, progress)
+    alphas, betas = np.zeros((R, steps)), np.zeros((R, steps))
+    if steps:
+        # Rounding is relative to all of H, of which the probes see only the rest.
+        matvecs.scale = float(np.abs(values).max(initial=0.0))
+        at_once = runs_at_once(H.dim, steps, torch.empty(0, dtype=H.dtype).element_size())
+        for first in range(0, R, at_once):
+            group = range(first, min(first + at_once, R))
+            runs = Lockstep(matvecs, _starts(H, group, known, seed), steps=steps, known=known)
+            runs.run()
+            alphas[group], betas[group] = runs.alphas, runs.betas
+    return as_measure(alphas, betas, values=values, residuals=residuals, dim=H.dim, num_matvecs=matvecs.done, seed=seed)
+
+
+def as_measure(
+    alphas: np.ndarray,
+    betas: np.ndarray,
+    *,
+    values: np.ndarray,
+    residuals: np.ndarray,
+    dim: int,
+    num_matvecs: int,
+    seed: int,
+) -> SpectralMeasure:
+    """The record of R runs with coefficients (R, T), orthogonal to the known vectors, and K known values."""
+    R, K = len(alphas), len(values)
+    nodes = weights = np.empty((R, 0))
+    if alphas.size:
+        longest = int(run_lengths(betas).max())
+        alphas, betas = alphas[:, :longest], betas[:, :longest]
+        nodes, weights, _ = gauss_rules(alphas, betas)
     return SpectralMeasure(
-        nodes=np.stack([np.pad(nodes, (0, longest - len(nodes)), mode="edge") for nodes, _ in rules]),
-        weights=np.stack([np.pad(weights, (0, longest - len(weights))) for _, weights in rules]),
-        dim=H.dim,
-        num_matvecs=matvecs.done,
+        nodes=np.hstack([np.tile(values, (R, 1)), nodes]),
+        weights=np.hstack([np.full((R, K), 1 / dim), weights * (1 - K / dim)]),
+        dim=dim,
+        num_matvecs=num_matvecs,
         seed=seed,
+        known_residuals=residuals,
+        alphas=alphas,
+        betas=betas,
     )
 
 
-def _gauss_rule(matvecs: Matvecs, start: torch.Tensor, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes, ascending, and weights of one probe; fewer than ``steps`` where its Krylov space is exhausted."""
-    krylov = Krylov(matvecs, start, capacity=steps)
-    for _ in range(steps):
-        krylov.step()
-        # A vector from outside the Krylov space belongs to another measure: stop, do not go on from a random one.
-        if krylov.beta == 0:
-            break
-    projected = krylov.projected
-    scale = float(np.abs(projected).max()) or 1.0
-    diagonal, beside = np.diag(projected) / scale, np.diag(projected, 1) / scale
-    nodes, vectors = linalg.eigh_tridiagonal(diagonal, beside)
-    weights = vectors[0] ** 2
-    return nodes * scale, weights / weights.sum()
+_FAR = 2**31
+_NOTHING_KNOWN: tuple[np.ndarray, np.ndarray, torch.Tensor | None] = (np.empty(0), np.empty(0), None)
+
+
+def _known_pairs(H: LinearOperator, eigs: Eigenpairs) -> tuple[np.ndarray, np.ndarray, torch.Tensor | None]:
+    """Values (K,), residuals (K,) and orthonormal vectors (P, K) of the pairs that have converged."""
+    if not isinstance(eigs, Eigenpairs):
+        raise UsageError(f"eigs is {type(eigs).__name__}; expected the Eigenpairs that top_eigenpairs returns")
+    if eigs.vectors.shape != (H.dim, len(eigs)):
+        raise UsageError(
+            f"eigs has vectors of shape {eigs.vectors.shape}; expected ({H.dim}, {len(eigs)}): pairs of this operator, "
+            "with their vectors"
+        )
+    keep = eigs.converged
+    if not keep.any():
+        return _NOTHING_KNOWN
+    vectors = torch.from_numpy(np.array(eigs.vectors[:, keep])).to(H.device, H.dtype)
+    return eigs.values[keep].astype(float), eigs.residuals[keep].astype(float), torch.linalg.qr(vectors).Q
+
+
+def _starts(H: LinearOperator, group: range, known: torch.Tensor | None, seed: int) -> torch.Tensor:
+    """Probes as rows: sign vectors, or Gaussian ones without their part in the known vectors.
+
+    A Gaussian vector keeps its law under the projection, so its direction is uniform in what is left and each mass
+    there is 1/(P − K) on average, exactly. A sign vector would not, and in few dimensions may have nothing left.
+    `top_eigenpairs` starts from the first of the Gaussian family; the probes come from far behind.
+    """
+    if known is None:
+        return torch.stack([probe(r, H.dim, seed=seed, dtype=H.dtype, device=H.device) for r in group])
+    rows = [probe(_FAR + r, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device) for r in group]
+    starts = torch.stack(rows)
+    for _ in range(2):
+        starts -= (starts @ known) @ known.T
+    return starts

@@ -6,7 +6,9 @@ Lanczos process and ``T`` tridiagonal. After a thick restart (Wu & Simon 2000, S
 
 Rounding makes the plain three-term recurrence lose orthogonality as soon as a Ritz value converges, and then find it
 again and again (Parlett 1998, ch. 13). Here every new vector is orthogonalised against the whole basis, twice and
-until its length stops falling.
+until its length stops falling. All overlaps that this takes out are kept: with them each product ``A q`` is known to
+rounding in the coordinates of the basis, and so are true residuals, also where the products are noisy and the
+recurrence does not hold.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ class Krylov:
         ``‖r‖``; 0 at a breakdown.
     block_start : int
         Where the current block of ``T`` begins: 0, or the basis size at the last breakdown since the last restart.
+    lost : float
+        What restarts have dropped from the products, a bound of its Frobenius norm: rounding, unless they are noisy.
     """
 
     def __init__(
@@ -62,8 +66,13 @@ class Krylov:
         self._rows = torch.empty(min(self.capacity + 1, dim), dim, dtype=start.dtype, device=start.device)
         self._rows[0] = start / norm(start)
         self._projected = np.zeros((self.capacity, self.capacity))
-        self.size, self.beta, self.block_start = 0, 0.0, 0
+        # A Q in the coordinates of the basis: column j is what orthogonalisation took out of A q_j.
+        self._products = np.zeros((self.capacity, self.capacity))
+        self.size, self.beta, self.block_start, self.lost = 0, 0.0, 0, 0.0
         self._has_next = True
+        self._alphas: list[float] = []
+        self._betas: list[float] = []
+        self._asymmetry, self._pristine = 0.0, True
 
     @property
     def basis(self) -> torch.Tensor:
@@ -103,16 +112,19 @@ class Krylov:
         before = norm(w)
         overlaps = self._orthogonalise(w, j + 1)
         self._projected[j, j] = overlaps[j]
+        self._products[: j + 1, j] = overlaps
         self.size = j + 1
         self.beta = norm(w)
         eps = torch.finfo(w.dtype).eps
         if self.spans_all or self.beta <= _BREAKDOWN * eps * max(self._matvecs.scale, before):
-            self.beta, self._has_next = 0.0, False
+            self._note_recurrence(overlaps, _BREAKDOWN * eps * max(self._matvecs.scale, before))
+            self.beta, self._has_next, self._pristine = 0.0, False, False
             return
+        self._note_recurrence(overlaps, self.beta)
         self._rows[j + 1] = w / self.beta
         self._has_next = True
         if j + 1 < self.capacity:
-            self._projected[j, j + 1] = self._projected[j + 1, j] = self.beta
+            self._projected[j, j + 1] = self._projected[j + 1, j] = self._products[j + 1, j] = self.beta
 
     def ritz(self) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues of T, ascending (m,), and its eigenvectors (m, m), on the CPU in float64."""
@@ -125,6 +137,49 @@ class Krylov:
         """``‖A Qs − θ Qs‖ = ‖r‖·|s_m|`` of each column s (m, k): as good as the orthogonality of the basis."""
         return self.beta * np.abs(ritz_vectors[-1])
 
+    def true_residuals(self, values: np.ndarray, ritz_vectors: np.ndarray) -> np.ndarray:
+        """``‖A Qs − θ Qs‖`` of each θ (k,) and column s (m, k) from the products themselves, for no further matvec.
+
+        With ``A Q = Q C + r eᵀ``, C all overlaps, the residual is ``Q(Cs − θs) + r s_m``. C equals T for a symmetric
+        matrix multiplied exactly; noise in the products shows as their difference.
+        """
+        scale = float(np.abs(self._products[: self.size, : self.size]).max()) or 1.0
+        products = self._products[: self.size, : self.size] / scale
+        inside = np.linalg.norm(products @ ritz_vectors - ritz_vectors * (values / scale), axis=0)
+        outside = self.beta / scale * np.abs(ritz_vectors[-1])
+        return scale * np.hypot(inside, outside) + self.lost
+
+    def quotients(self, ritz_vectors: np.ndarray) -> np.ndarray:
+        """Rayleigh quotients ``(Qs)ᵀA(Qs)`` of the columns s (m, k), from the products themselves: (k,)."""
+        return np.einsum("ij,ij->j", ritz_vectors, self._products[: self.size, : self.size] @ ritz_vectors)
+
+    def images(self) -> torch.Tensor:
+        """``A Q``, shape (P, m), from the overlaps, for no matvec; without what restarts have dropped."""
+        products = torch.as_tensor(
+            np.ascontiguousarray(self._products[: self.size, : self.size]), dtype=self._rows.dtype
+        ).to(self._rows.device)
+        out = self._rows[: self.size].T @ products
+        out[:, -1] += self.residual
+        return out
+
+    @property
+    def recurrence(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """``α`` (m,) and ``β`` (m,) of the run from the start vector up to its first restart or breakdown.
+
+        Third: how far the products were from symmetric, ``‖QᵀAQ − T‖_F`` of that run, which measures their noise.
+        """
+        return np.array(self._alphas), np.array(self._betas), self._asymmetry
+
+    def _note_recurrence(self, overlaps: np.ndarray, beta: float) -> None:
+        if not self._pristine:
+            return
+        expected = np.zeros(len(overlaps) - 1)
+        if len(expected):
+            expected[-1] = self._betas[-1]
+        self._asymmetry = float(np.hypot(self._asymmetry, np.linalg.norm(overlaps[:-1] - expected)))
+        self._alphas.append(float(overlaps[-1]))
+        self._betas.append(beta)
+
     def lift(self, ritz_vectors: np.ndarray) -> torch.Tensor:
         """Q s for the columns s (m, k): shape (P, k)."""
         s = torch.as_tensor(np.ascontiguousarray(ritz_vectors), dtype=self._rows.dtype, device=self._rows.device)
@@ -136,13 +191,17 @@ class Krylov:
         coupling = self.beta * ritz_vectors[-1]
         following = self._rows[self.size].clone() if self._has_next else None
         self._rows[:kept] = self.lift(ritz_vectors).T
-        self._projected[:] = 0.0
+        images = self._products[: self.size, : self.size] @ ritz_vectors
+        inside = ritz_vectors.T @ images
+        self.lost += float(np.linalg.norm(images - ritz_vectors @ inside))
+        self._projected[:], self._products[:] = 0.0, 0.0
         self._projected[np.arange(kept), np.arange(kept)] = values
-        self.size, self.block_start = kept, 0
+        self._products[:kept, :kept] = inside
+        self.size, self.block_start, self._pristine = kept, 0, False
         if following is not None:
             self._orthogonalise(following, kept)
             self._rows[kept] = following / norm(following)
-            self._projected[:kept, kept] = self._projected[kept, :kept] = coupling
+            self._projected[:kept, kept] = self._projected[kept, :kept] = self._products[kept, :kept] = coupling
 
     def _restart_from_random(self) -> None:
         """After a breakdown: a random direction outside the basis, where T falls apart into blocks."""

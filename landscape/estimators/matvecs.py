@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
-from landscape.errors import LandscapeError, UsageError
-from landscape.operators.base import LinearOperator
+from landscape.errors import LandscapeError
+from landscape.operators import as_operator
 
 Progress = Callable[[int, int], None]
+
+#: Columns multiplied at once: more repay little, and a product's working memory grows with them.
+BLOCK_COLUMNS = 16
 
 
 class Matvecs:
@@ -17,11 +21,11 @@ class Matvecs:
 
     Parameters
     ----------
-    H : LinearOperator
+    H : LinearOperator, or what `as_operator` takes
     maximum : int
         Matvecs that may be made.
     progress : callable, optional
-        Called as ``progress(done, maximum)`` after each matvec.
+        Called as ``progress(done, maximum)`` after each matvec, or after each block of them.
 
     Attributes
     ----------
@@ -31,13 +35,8 @@ class Matvecs:
         Largest ``‖Hv‖/‖v‖`` seen: a lower bound of ``‖H‖``.
     """
 
-    def __init__(self, H: LinearOperator, maximum: int, progress: Progress | None = None) -> None:
-        if not isinstance(H, LinearOperator):
-            raise UsageError(
-                f"expected an operator, not {type(H).__name__}; wrap a symmetric matrix in MatrixOperator, "
-                "an objective in HessianOperator"
-            )
-        self.operator, self.maximum, self._progress = H, maximum, progress
+    def __init__(self, H: Any, maximum: int, progress: Progress | None = None) -> None:
+        self.operator, self.maximum, self._progress = as_operator(H), maximum, progress
         self.done = 0
         self.scale = 0.0
 
@@ -54,20 +53,49 @@ class Matvecs:
         LandscapeError
             If the product holds NaN or Inf.
         """
-        w = self.operator @ v
-        self.done += 1
-        if not bool(torch.isfinite(w).all()):
-            bad = int((~torch.isfinite(w)).sum())
+        return self._checked(v[:, None], (self.operator @ v)[:, None])[:, 0]
+
+    def block(self, V: torch.Tensor) -> torch.Tensor:
+        """``H V`` for the K columns of V (P, K), ``BLOCK_COLUMNS`` (16) of them at a time; counts K matvecs.
+
+        Raises
+        ------
+        LandscapeError
+            If a product holds NaN or Inf.
+        """
+        if V.shape[1] <= BLOCK_COLUMNS:
+            return self._checked(V, self.operator @ V) if V.shape[1] else V.clone()
+        W = torch.empty_like(V)
+        for first in range(0, V.shape[1], BLOCK_COLUMNS):
+            columns = V[:, first : first + BLOCK_COLUMNS]
+            W[:, first : first + BLOCK_COLUMNS] = self._checked(columns, self.operator @ columns)
+        return W
+
+    def _checked(self, V: torch.Tensor, W: torch.Tensor) -> torch.Tensor:
+        """The products W = HV (P, K), after they are counted, looked through for NaN, measured and reported."""
+        finite = torch.isfinite(W).all(dim=0)
+        if not bool(finite.all()):
+            column = int((~finite).nonzero()[0, 0])
+            bad = int((~torch.isfinite(W[:, column])).sum())
+            self.done += column + 1
             raise LandscapeError(
-                f"matvec {self.done} gave NaN or Inf in {bad} of {w.numel()} entries. Check the loss and its gradient "
+                f"matvec {self.done} gave NaN or Inf in {bad} of {W.shape[0]} entries. Check the loss and its gradient "
                 "at this point; where they are finite, try float64"
             )
-        size = norm(v)
-        if size > 0:
-            self.scale = max(self.scale, norm(w) / size)
+        self.done += W.shape[1]
+        sizes, images = column_norms(V), column_norms(W)
+        if bool((sizes > 0).any()):
+            self.scale = max(self.scale, float((images[sizes > 0] / sizes[sizes > 0]).max()))
         if self._progress is not None:
             self._progress(self.done, self.maximum)
-        return w
+        return W
+
+
+def column_norms(V: torch.Tensor) -> torch.Tensor:
+    """``‖v‖`` of each column of V (P, K) as float64 (K,), also where squares would leave the range of the dtype."""
+    largest = torch.linalg.vector_norm(V, ord=torch.inf, dim=0)
+    divisor = torch.where(largest > 0, largest, torch.ones_like(largest))
+    return largest.to(torch.float64) * torch.linalg.vector_norm(V / divisor, dim=0).to(torch.float64)
 
 
 def norm(v: torch.Tensor) -> float:

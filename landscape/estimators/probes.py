@@ -54,3 +54,18 @@ def probe(
         return signs.to(device).to(dtype) * 2 - 1
     # In float64 whatever the dtype asked for: torch draws other numbers in other dtypes.
     return torch.randn(dim, generator=generator, dtype=torch.float64).to(dtype).to(device)
+
+
+def probes(
+    first: int,
+    count: int,
+    dim: int,
+    *,
+    seed: int,
+    kind: str = "rademacher",
+    dtype: torch.dtype = torch.float64,
+    device: torch.device | str = "cpu",
+) -> torch.Tensor:
+    """Probes number ``first`` to ``first + count − 1`` of a family as columns, shape ``(dim, count)``; see `probe`."""
+    columns = [probe(first + i, dim, seed=seed, kind=kind, dtype=dtype, device=device) for i in range(count)]
+    return torch.stack(columns, dim=1) if columns else torch.empty(dim, 0, dtype=dtype, device=device)

@@ -7,13 +7,16 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from landscape.estimators.convergence import ENDS, LEAST_RESIDUAL, Pairs, Request
+from landscape.estimators.convergence import ENDS, FLOOR, Pairs, Request, judged, measure
 from landscape.estimators.lanczos import Krylov
-from landscape.estimators.matvecs import Matvecs, dot, norm
+from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
+from landscape.estimators.upper_bound import CONFIDENCE, recurrence_rounding, upper_bound
 
 #: Memory for the basis, unless the wanted pairs need more.
 BASIS_BYTES = 2**30
+#: What restarts dropped may disturb residuals by this share of the smallest threshold.
+_SHARP = 0.1
 #: Up to this P the basis may span the whole space.
 _SMALL = 512
 
@@ -27,18 +30,35 @@ def default_basis(dim: int, count: int, itemsize: int) -> int:
     return min(dim, max(2 * count + 8, min(4 * count + 60, fits)))
 
 
-def thick_restart_lanczos(matvecs: Matvecs, request: Request, *, start: torch.Tensor, max_basis: int) -> Pairs:
+def thick_restart_lanczos(matvecs: Matvecs, request: Request, *, max_basis: int) -> Pairs:
+    """The wanted pairs, from a Gaussian vector; see :func:`run_lanczos`."""
+    return run_lanczos(matvecs, request, max_basis=max_basis)[0]
+
+
+def run_lanczos(matvecs: Matvecs, request: Request, *, max_basis: int) -> tuple[Pairs, Krylov]:
     """Iterate until the wanted Ritz pairs have true residuals below the thresholds, or the matvecs are spent.
 
-    The recurrence knows residuals for free, but only as well as rounding and a repeatable matvec allow. So once it
-    reports success, ``count`` matvecs measure the residuals themselves; where they disagree, the iteration goes on.
+    It begins from a Gaussian vector, and bounds λ_max from above by the law of that vector.
+
+    The recurrence estimates residuals, as well as rounding and a repeatable matvec allow. Once it reports success, the
+    products that made the basis give the residuals themselves; where they disagree, the iteration goes on. After
+    restarts that dropped more than rounding, ``count`` matvecs measure them anew.
     """
-    H, count = matvecs.operator, request.count
+    H = matvecs.operator
 
     def fresh(i: int) -> torch.Tensor:
-        return probe(i + 1, H.dim, seed=request.seed, kind="gaussian", dtype=H.dtype, device=H.device)
+        return probe(i, H.dim, seed=request.seed, kind="gaussian", dtype=H.dtype, device=H.device)
 
-    krylov = Krylov(matvecs, start, capacity=max_basis, fresh=fresh)
+    krylov = Krylov(matvecs, fresh(0), capacity=max_basis, fresh=lambda i: fresh(i + 1))
+    pairs = _iterate(matvecs, request, krylov)
+    alphas, betas, asymmetry = krylov.recurrence
+    rounding = recurrence_rounding(len(alphas), torch.finfo(H.dtype).eps, matvecs.scale, asymmetry)
+    bound = upper_bound(alphas, betas, dim=H.dim) + rounding
+    return replace(pairs, upper_bound=(bound, CONFIDENCE)), krylov
+
+
+def _iterate(matvecs: Matvecs, request: Request, krylov: Krylov) -> Pairs:
+    count, eps = request.count, torch.finfo(matvecs.operator.dtype).eps
     # A measurement that failed is repeated only after as many steps as it cost, at a stricter estimate.
     strictness, next_try = 1.0, 0
     candidate = None
@@ -46,7 +66,8 @@ def thick_restart_lanczos(matvecs: Matvecs, request: Request, *, start: torch.Te
         if krylov.is_full:
             _restart(krylov, request)
         krylov.step()
-        last_chance = krylov.spans_all or matvecs.left <= count
+        reserve = count if krylov.lost > _SHARP * FLOOR * eps * matvecs.scale else 0
+        last_chance = krylov.spans_all or matvecs.left <= reserve
         if krylov.size < count or not (last_chance or _is_time(krylov)):
             continue
         values, coefficients = krylov.ritz()
@@ -55,7 +76,7 @@ def thick_restart_lanczos(matvecs: Matvecs, request: Request, *, start: torch.Te
         scale = max(matvecs.scale, float(np.abs(values).max()))
         # Unlike true residuals, the estimates are not held up by the rounding of the matvecs: so none of the floor that
         # those are granted. Else small eigenvalues beside a huge one would be taken before they are found.
-        limits = np.maximum(request.tol * np.abs(values[wanted]), torch.finfo(H.dtype).eps * scale)
+        limits = np.maximum(request.tol * np.abs(values[wanted]), eps * scale)
         estimates = krylov.ritz_residuals(coefficients[:, wanted])
         searched = _outside_was_searched(krylov, request, values[wanted], float(limits.max()))
         looks_done = searched and bool(np.all(estimates <= strictness * limits))
@@ -65,18 +86,29 @@ def thick_restart_lanczos(matvecs: Matvecs, request: Request, *, start: torch.Te
             candidate, next_try = values[wanted], max(next_try, matvecs.done + _patience(krylov.size))
         if not last_chance and (not looks_done or matvecs.done < next_try):
             continue
-        pairs = _measure(matvecs, request, krylov.lift(coefficients[:, wanted]), scale)
+        if reserve:
+            pairs = measure(matvecs, request, krylov.lift(coefficients[:, wanted]), scale)
+        else:
+            pairs = _from_products(krylov, request, coefficients[:, wanted], scale)
         if pairs.converged.all() and searched:
             return replace(pairs, reason="all residuals are within the tolerance")
         if krylov.spans_all:
             return replace(pairs, reason="the basis spans the whole space; what is left is the noise of the matvecs")
-        if matvecs.left <= count:
+        if matvecs.left <= reserve:
             if not searched:
                 pairs = replace(pairs, converged=np.zeros(count, dtype=bool))
             return replace(
                 pairs, reason=f"max_matvecs={matvecs.maximum} was reached" + ("" if searched else _UNSEARCHED)
             )
         strictness, next_try, candidate = 0.1 * strictness, matvecs.done + count, None
+
+
+def _from_products(krylov: Krylov, request: Request, coefficients: np.ndarray, scale: float) -> Pairs:
+    """The pairs of the coefficients s (m, K) with the residuals that the products made so far give."""
+    values = krylov.quotients(coefficients)
+    residuals = krylov.true_residuals(values, coefficients)
+    vectors = torch.linalg.qr(krylov.lift(coefficients)).Q
+    return judged(request, values, vectors, residuals, scale)
 
 
 _UNSEARCHED = " before further copies of these eigenvalues were looked for outside an exhausted Krylov space"
@@ -125,19 +157,3 @@ def _outside_was_searched(krylov: Krylov, request: Request, wanted: np.ndarray, 
         if krylov.beta * abs(vectors[-1, best]) > limit:
             return False
     return True
-
-
-def _measure(matvecs: Matvecs, request: Request, vectors: torch.Tensor, scale: float) -> Pairs:
-    """Orthonormal vectors (P, K), their Rayleigh quotients and true residuals, for K matvecs."""
-    vectors = torch.linalg.qr(vectors).Q
-    values, residuals = np.empty(vectors.shape[1]), np.empty(vectors.shape[1])
-    for i in range(vectors.shape[1]):
-        u = vectors[:, i].contiguous()
-        w = matvecs(u)
-        # The quotient leaves the smallest residual that any value could.
-        values[i] = dot(u, w) / dot(u, u)
-        residuals[i] = norm(w - values[i] * u)
-    scale = max(scale, matvecs.scale)
-    residuals = np.maximum(residuals, LEAST_RESIDUAL * torch.finfo(vectors.dtype).eps * np.abs(values))
-    converged = residuals <= request.thresholds(values, scale, vectors.dtype)
-    return Pairs(values, vectors, residuals, converged, "")

@@ -1,14 +1,23 @@
-"""The trace, from random probes."""
+"""The trace, from random probes and from what is known of the operator's range."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from landscape.errors import check_choice, check_positive, check_seed
-from landscape.estimators.matvecs import Matvecs, Progress, dot
-from landscape.estimators.probes import probe
+from landscape.errors import UsageError, check_choice, check_positive, check_seed
+from landscape.estimators.choice import check_method, choose, draw, exact_dots, of_samples, until
+from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
+from landscape.estimators.xtrace import xtrace
 from landscape.operators.base import LinearOperator
 from landscape.results import Estimate
+
+METHODS = ("auto", "hutchinson", "hutch++", "xtrace", "deflated")
+#: With ``tol`` and no other limit.
+DEFAULT_MAX_MATVECS = 1000
+# Two samples are the fewest that have a spread.
+_FEWEST = {"hutch++": 4, "xtrace": 4}
 
 
 def trace(
@@ -16,7 +25,10 @@ def trace(
     *,
     method: str = "auto",
     num_probes: int = 32,
+    eigs: Any = None,
     seed: int = 0,
+    tol: float | None = None,
+    max_matvecs: int | None = None,
     progress: Progress | None = None,
 ) -> Estimate:
     r"""Estimate ``tr(H)``, the sum of the eigenvalues, from matrix-vector products.
@@ -25,37 +37,70 @@ def trace(
 
     .. math:: 2\,\bigl(\|H\|_F^2 - \textstyle\sum_i h_{ii}^2\bigr):
 
-    only mass off the diagonal causes error, and a diagonal H is exact up to rounding.
+    only mass off the diagonal causes error, and a diagonal H is exact up to rounding. The other methods take the large
+    eigenvalues out of H, so that H here is only what is left:
+
+    - ``"deflated"``: by ``eigs``. Eigenpairs cost no matvecs: from ``zᵀHz`` each probe takes ``Σ λᵢ(uᵢᵀz)²``, whose
+      mean ``Σ λᵢ`` is added back. That is unbiased however inexact the pairs are; their residuals add to the spread of
+      the samples, which the error shows. Vectors without eigenvalues cost one matvec each.
+    - ``"hutch++"``: a third of the matvecs finds the range of H from random vectors, a third measures its trace, a
+      third probes outside it. For eigenvalues ``∝ 1/i²`` and the like the error falls like 1/matvecs, or faster.
+    - ``"xtrace"``: half of the matvecs finds the range, half measures it; every random vector is also a probe, held
+      against the range found by all others. For spectra that fall fast, the most exact.
 
     Parameters
     ----------
     H : LinearOperator
-    method : {"auto", "hutchinson"}
-        ``"auto"`` takes the method that fits; today that is Hutchinson's.
+    method : {"auto", "hutchinson", "hutch++", "xtrace", "deflated"}
+        ``"auto"``: deflated where ``eigs`` is given; Hutchinson's below 12 matvecs; from there on the sketch of Hutch++
+        is made and used only if it shows, each of its products held against the span of the others, that a 95 %
+        interval will be shorter with it. Otherwise the matvecs left are plain probes. The choice is made before the
+        first probe is drawn, so it causes no bias. From 16 matvecs on the error was at most 1.3 times that of the
+        better of the two.
     num_probes : int
-        Costs exactly this many matvecs. Halving the error costs four times as many.
+        The matvecs, whatever the method: this many exactly for Hutchinson's, at most this many for the others, sketch
+        and bases included. Where it reaches P, the diagonal is multiplied out in P matvecs and the error is 0 (not for
+        ``"hutchinson"``, which stays what it is). At least 4 for Hutch++ and XTrace.
+    eigs : Eigenpairs or (P, K) array or tensor, optional
+        From ``top_eigenpairs``, converged or not; or any vectors that span where H is large. They must not depend on
+        the sign probes of this seed, as those of ``top_eigenpairs`` do not.
     seed : int
         Probe r depends on seed and r alone: more probes continue the same sequence.
+    tol : float, optional
+        Add probes until the 95 % interval reaches no further than ``1.96·tol·|value|``: for many probes, until the
+        standard error is ``tol·|value|``. ``num_probes`` is then what is spent before the first look; Hutch++ doubles
+        its sketch while more probes than four times its size seem to be needed.
+    max_matvecs : int, optional
+        Limit with ``tol``, 1,000 if left out. If it ends the work, ``converged`` is False and the error is as it is.
     progress : callable, optional
-        Called as ``progress(matvecs done, num_probes)``.
+        Called as ``progress(matvecs done, limit)`` after each block of at most 16 matvecs.
 
     Returns
     -------
     Estimate
-        ``value`` in loss per squared parameter, ``sem`` the standard error (None for one probe), ``samples`` one value
-        per probe. ``interval(0.95)`` covers the truth about 95 times in 100: measured over 1,000 seeds 94 to 97 from 16
-        probes on, 92 to 97 from 8, on flat and decaying spectra, with ten outliers, and with one eigenvalue above all.
+        ``value`` in loss per squared parameter, ``sem`` the standard error (None for one probe), ``samples`` one
+        unbiased value per probe. ``interval(0.95)`` covers the truth, over 400 seeds each on flat, decaying and
+        indefinite spectra, with ten outliers, with one eigenvalue above all, and on Hessians of small networks, 93 to
+        98 times in 100 from 16 matvecs on, and XTrace's up to 100 times where the spectrum falls fast.
 
     Raises
     ------
     LandscapeError
         If a matvec gives NaN or Inf.
     UsageError
-        For an unknown method, fewer than one probe, or a seed that is not an integer.
+        For an unknown method, too few probes, a seed that is not an integer, ``eigs`` of another P or without vectors.
+
+    Notes
+    -----
+    Memory in vectors of length P: 32 for Hutchinson's, and three per column of the sketch (``num_probes``, or 1 GiB if
+    ``tol`` makes it larger).
 
     References
     ----------
     Hutchinson (1990), Commun. Stat. Simul. Comput. 19(2). Avron & Toledo (2011), J. ACM 58(2) for the variance.
+    Meyer, Musco, Musco, Woodruff (2021), Hutch++, SOSA, algorithm 1. Epperly, Tropp, Webber (2024), XTrace, SIAM J.
+    Matrix Anal. Appl. 45(1), section 2. Gambhir, Stathopoulos, Orginos (2017), SIAM J. Sci. Comput. 39(2), for
+    deflation.
 
     Examples
     --------
@@ -63,20 +108,49 @@ def trace(
     >>> print(trace(MatrixOperator(np.diag([3.0, 1.0, 0.5]))))
     4.5
     """
-    check_choice("method", method, ("auto", "hutchinson"))
+    limit = _check(method, num_probes, eigs, seed, tol, max_matvecs)
+    matvecs = Matvecs(H, limit, progress)
+    if method != "hutchinson" and num_probes >= matvecs.operator.dim:
+        return _exact(matvecs)
+    if method == "xtrace":
+        return xtrace(matvecs, num_probes=num_probes, seed=seed, tol=tol)
+    split, count = choose(matvecs, (1,), method=method, num_probes=num_probes, eigs=eigs, seed=seed, tol=tol)
+
+    def as_estimate(samples: np.ndarray) -> Estimate:
+        said = f"{split.name}, {len(samples)} probes"
+        return of_samples(samples, rounding=float(split.rounding[0]), num_matvecs=matvecs.done, seed=seed, method=said)
+
+    def more(estimate: Estimate) -> Estimate | None:
+        if matvecs.left == 0:
+            return None
+        drawn = draw(split, estimate.samples.size, BLOCK_COLUMNS, seed=seed)[0]
+        return as_estimate(np.append(estimate.samples, drawn))
+
+    return until(tol, as_estimate(draw(split, 0, count, seed=seed)[0]), more)
+
+
+def _exact(matvecs: Matvecs) -> Estimate:
+    matvecs.maximum = matvecs.operator.dim
+    value = float(exact_dots(matvecs, (1,)).sum())
+    return Estimate(value, sem=0.0, num_matvecs=matvecs.done, method="exact, the whole diagonal")
+
+
+def _check(method: str, num_probes: int, eigs: Any, seed: int, tol: float | None, max_matvecs: int | None) -> int:
+    """The limit of matvecs."""
+    check_choice("method", method, METHODS)
     check_positive("num_probes", num_probes)
     check_seed(seed)
-    matvecs = Matvecs(H, int(num_probes), progress)
-    samples = np.empty(int(num_probes))
-    for r in range(len(samples)):
-        z = probe(r, H.dim, seed=seed, dtype=H.dtype, device=H.device)
-        samples[r] = dot(z, matvecs(z))
-    sem = float(samples.std(ddof=1) / np.sqrt(len(samples))) if len(samples) > 1 else None
-    return Estimate(
-        float(samples.mean()),
-        sem=sem,
-        samples=samples,
-        num_matvecs=matvecs.done,
-        seed=seed,
-        method=f"Hutchinson, {len(samples)} probes",
-    )
+    check_method(method, eigs)
+    if num_probes < _FEWEST.get(method, 1):
+        raise UsageError(f"num_probes={num_probes} is too few for {method!r}; it needs at least {_FEWEST[method]}")
+    if tol is None:
+        if max_matvecs is not None:
+            raise UsageError("max_matvecs= limits tol=; without tol the number of matvecs is num_probes")
+        return int(num_probes)
+    if not 0 < tol < 1:
+        raise UsageError(f"tol={tol!r} must lie in (0, 1): it is the standard error relative to the trace")
+    limit = DEFAULT_MAX_MATVECS if max_matvecs is None else max_matvecs
+    check_positive("max_matvecs", limit)
+    if limit < num_probes:
+        raise UsageError(f"max_matvecs={limit} is less than num_probes={num_probes}, which are spent first")
+    return int(limit)

@@ -199,7 +199,8 @@ def _largest_eigenvalue(objective: Objective, point: Tensor, seed: int, progress
 
 
 def _trace(objective: Objective, point: Tensor, probes: int, seed: int, progress: Progress | None) -> Sharpness:
-    estimate = trace(HessianOperator(objective, point), num_probes=probes, seed=seed, progress=progress)
+    H = HessianOperator(objective, point, expected_matvecs=probes)
+    estimate = trace(H, num_probes=probes, seed=seed, progress=progress)
     return Sharpness(
         measure="trace",
         value=estimate.value,
@@ -208,7 +209,7 @@ def _trace(objective: Objective, point: Tensor, probes: int, seed: int, progress
         rho=math.nan,
         p=math.nan,
         samples=estimate.samples,
-        converged=True,
+        converged=estimate.converged,
         num_evaluations=estimate.num_matvecs,
         seed=seed,
         reference=MEASURES["trace"].reference,

@@ -180,7 +180,7 @@ def _spectrum_caption(found: list, name: str) -> str:
     density = next((m for m in measures if m is not None), None)
     parts = [f"Hessian spectrum at the last checkpoint of {count_words(len(runs), 'run')} with {name}."]
     if density is not None:
-        probes, steps = density.nodes.shape
+        probes, steps = len(density.nodes), density.num_steps
         parts.append(
             f"The curve is the density of all {density.dim:,} eigenvalues by stochastic Lanczos quadrature ({probes} "
             f"probes × {steps} steps), smoothed by a Gaussian of the bandwidth given; it is cut where it falls below "

@@ -54,11 +54,10 @@ def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bo
         values = ";  ".join(format_brief(v, r, digits=7) + ("" if ok else " (not converged)") for v, r, ok in pairs)
         return [("eigenvalues", f"{values}. {record.num_matvecs} matvecs, {record.reason}", failed)]
     if isinstance(record, SpectralMeasure):
-        probes, steps = record.nodes.shape
-        negative = 100 * float((record.weights * (record.nodes < 0)).sum()) / probes
-        mean = record.moment(1)
-        return [("density", f"mean eigenvalue {mean}, {negative:.0f} % of the weight below zero; {probes} probes × "
-                 f"{steps} steps", failed)]  # fmt: skip
+        negative, rank = 100 * record.negative_mass().value, record.effective_rank()
+        known = f", {record.num_known} eigenvalues taken out exactly" if record.num_known else ""
+        return [("density", f"mean eigenvalue {record.moment(1)}, {negative:.0f} % of the weight below zero, effective "
+                 f"rank {rank}; {len(record.nodes)} probes × {record.num_steps} steps{known}", failed)]  # fmt: skip
     if isinstance(record, Estimate):
         interval = ""
         if record.sem is not None:

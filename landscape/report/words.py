@@ -177,15 +177,16 @@ def _about_spectrum(results: Results, records: dict[str, Record], cite: Any) -> 
             "own, bounds the distance to an eigenvalue."
         )
     if isinstance(tr, Estimate):
+        rest = "; the eigenpairs found are taken out exactly" if isinstance(eigs, Eigenpairs) else ""
         texts.append(
-            f"The trace is Hutchinson's estimate {cite('hutchinson')} from {tr.samples.size} sign vectors, with its "
-            "standard error."
+            f"The trace is Hutchinson's estimate {cite('hutchinson')} from {tr.samples.size} sign vectors{rest}. Its "
+            "error is one standard error."
         )
     if isinstance(density, SpectralMeasure):
-        probes, steps = density.nodes.shape
+        probes, steps = len(density.nodes), density.num_steps
         texts.append(
             f"Spectral densities are by stochastic Lanczos quadrature {cite('ubaru', 'ghorbani')} with {probes} probes "
-            f"and {steps} steps."
+            f"and {steps} steps{' beside the eigenpairs found' if density.num_known else ''}."
         )
     return [*texts, f"All random vectors derive from seed {plan.get('seed', 0)}."] if texts else []
 

@@ -2,17 +2,31 @@
 
 from landscape.results.base import Estimate, Record
 from landscape.results.measure import SpectralMeasure
+from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
+from landscape.results.outliers import OutlierCount
+from landscape.results.overview import Spectrum
+from landscape.results.sampling import SamplingSpread
 from landscape.results.spectrum import Eigenpairs, SpectralGap
+from landscape.results.subspace import Attribution, MissedSearch, PrincipalAngles
 from landscape.results.surface import LineSlice, PlaneSlice, PointValue, Sharpness
 
 __all__ = [
+    "Attribution",
+    "BlockTable",
+    "Diagonal",
     "Eigenpairs",
     "Estimate",
     "LineSlice",
+    "MissedSearch",
+    "OutlierCount",
     "PlaneSlice",
     "PointValue",
+    "PrincipalAngles",
     "Record",
+    "SamplingSpread",
     "Sharpness",
     "SpectralGap",
     "SpectralMeasure",
+    "SpectralMoments",
+    "Spectrum",
 ]

@@ -54,6 +54,8 @@ class Estimate(Record):
         One value per probe; empty where the estimate is not random.
     num_matvecs, seed, method
         Cost, seed (-1 where nothing is random) and how it was computed.
+    converged : bool
+        False where a tolerance was asked for and the matvecs ended before it was met.
     """
 
     value: float
@@ -63,6 +65,7 @@ class Estimate(Record):
     num_matvecs: int = 0
     seed: int = -1
     method: str = ""
+    converged: bool = True
 
     @property
     def error(self) -> float | None:
@@ -101,7 +104,8 @@ class Estimate(Record):
     __repr__ = __str__
 
     def _lines(self) -> list[tuple[str, str]]:
-        lines = [("value", str(self)), ("method", self.method), ("matvecs", str(self.num_matvecs))]
+        value = str(self) if self.converged else f"{self}   NOT CONVERGED"
+        lines = [("value", value), ("method", self.method), ("matvecs", str(self.num_matvecs))]
         if self.sem is not None and self.bound is None:
             lines.insert(1, ("95 % interval", " … ".join(format_value(x) for x in self.interval())))
         return lines

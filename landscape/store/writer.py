@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 
@@ -16,6 +16,8 @@ from landscape.store import files
 from landscape.store.files import DamagedResults
 from landscape.store.lock import WriterLock
 from landscape.store.records import PROVENANCE, dump, read_entry, read_json, read_record, write_entry
+
+T = TypeVar("T")
 
 
 class ResultStore:
@@ -125,6 +127,11 @@ class ResultStore:
         """
         return self._find(files.record_entry(run, _checked_step(step), name), key)
 
+    def provenance(self, run: str, step: int, name: str) -> dict[str, Any] | None:
+        """How the stored record was measured, whatever its key; None where there is none."""
+        entry = files.record_entry(run, _checked_step(step), name)
+        return self._first(entry, lambda file: dict(read_json(file[entry], PROVENANCE)) if entry in file else None)
+
     def find_pair(self, run_a: str, run_b: str, key: Mapping[str, Any]) -> Record | None:
         """As :meth:`find`, for the record of two runs."""
         return self._find(files.pair_entry(run_a, run_b), key)
@@ -186,12 +193,16 @@ class ResultStore:
         return self._journal / f"{hashlib.sha256(entry.encode()).hexdigest()[:32]}.h5"
 
     def _find(self, entry: str, key: Mapping[str, Any]) -> Record | None:
+        return self._first(entry, lambda file: _record_with_key(file, entry, key))
+
+    def _first(self, entry: str, read: Callable[[h5py.File], T | None]) -> T | None:
+        """What the entry's own file of the journal says, else ``results.h5``."""
         self._check_open()
         with contextlib.suppress(FileNotFoundError, DamagedResults), files.reading(self._part_path(entry)) as file:
-            return _record_with_key(file, entry, key)
+            return read(file)
         # Checked when the store was opened, and no one else writes.
         with contextlib.suppress(FileNotFoundError), files.reading(self.path, trusted=True) as file:
-            return _record_with_key(file, entry, key)
+            return read(file)
         return None
 
     def _remove_temporaries(self) -> None:

@@ -39,7 +39,7 @@ def test_trace_intervals_cover_on_every_spectrum(name, num_probes, record_proper
     H = with_spectrum(values)
     hits = student = 0
     for seed in range(SEEDS):
-        estimate = trace(H, num_probes=num_probes, seed=seed)
+        estimate = trace(H, method="hutchinson", num_probes=num_probes, seed=seed)
         low, high = estimate.interval()
         hits += low <= values.sum() <= high
         student += abs(estimate.value - values.sum()) <= stats.t.ppf(0.975, num_probes - 1) * estimate.sem

@@ -1,0 +1,200 @@
+"""Which layers curve: trace and largest eigenvalue of each diagonal block."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from landscape.errors import UsageError, check_positive, check_seed
+from landscape.estimators.choice import exact_dots
+from landscape.estimators.deflation import Plain
+from landscape.estimators.eigen import top_eigenpairs
+from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
+from landscape.estimators.probes import probes
+from landscape.operators import as_operator
+from landscape.operators.base import LinearOperator
+from landscape.operators.parametric import Groups, ParametricOperator, partition
+from landscape.results import BlockTable, Eigenpairs
+
+Array = np.ndarray
+
+
+def block_table(
+    H: ParametricOperator | Mapping[str, LinearOperator],
+    *,
+    groups: Groups = "module",
+    num_probes: int = 8,
+    eigs: Eigenpairs | None = None,
+    lambda_max: bool = True,
+    tol: float = 1e-2,
+    max_matvecs: int = 100,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> BlockTable:
+    r"""Trace, trace ÷ parameters, share of the trace and λ_max of each diagonal block, such as a network's layers.
+
+    For an operator on a model's parameters, the probes of the whole operator serve all blocks at once: for random signs
+    z, :math:`\sum_{i \in \text{block}} z_i (Hz)_i` has the block's trace as its mean. For a mapping of name to
+    operator, each has probes of its own, which costs as many times as much and has less noise: nothing then comes from
+    the coupling between blocks.
+
+    Parameters
+    ----------
+    H : ParametricOperator, or mapping of str to LinearOperator
+        Such as a HessianOperator; or blocks that are already there, as ``H.blocks()`` returns them.
+    groups : "module", "tensor", sequence or mapping
+        How θ is cut, as in ``H.blocks``; not read where blocks are given.
+    num_probes : int
+        Matvecs of the whole operator; where blocks are given, matvecs of each (P of a block at most, then exact).
+    eigs : Eigenpairs, optional
+        Of the whole operator, with vectors: their part is known in each block, and the probes measure the rest. Not
+        read where blocks are given.
+    lambda_max : bool
+        Whether λ_max is computed too, from products with each block: usually most of the cost.
+    tol, max_matvecs : float, int
+        Of λ_max, as in ``top_eigenpairs``; what does not converge is marked, not raised.
+    seed : int
+    progress : callable, optional
+        Called as ``progress(matvecs done, at most)``, those of single blocks included.
+
+    Returns
+    -------
+    BlockTable
+        ``table["fc1"]`` is the `Estimate` of that block's trace; the errors of different blocks are correlated.
+
+    Raises
+    ------
+    LandscapeError
+        If a matvec gives NaN or Inf.
+    UsageError
+        If the groups do not cut θ into parts, or H knows no names.
+    """
+    check_positive("num_probes", num_probes)
+    check_positive("max_matvecs", max_matvecs)
+    check_seed(seed)
+    whole = isinstance(H, ParametricOperator)
+    if not whole and not isinstance(H, Mapping):
+        raise UsageError(
+            f"a {type(H).__name__} knows no parameter names; pass a HessianOperator or another operator on a model's "
+            "parameters, or a mapping of name to operator"
+        )
+    cost = _Cost(progress)
+    if isinstance(H, ParametricOperator):
+        names = partition(H.objective, groups)
+        cost.most = num_probes + (len(names) * max_matvecs if lambda_max else 0)
+        members = [_indices(H, inside) for inside in names.values()]
+        titles, sizes = tuple(names), np.array([len(index) for index in members])
+        samples = _together(H, members, num_probes, eigs, seed, cost)
+        blocks = H.blocks(groups) if lambda_max else {}
+    else:
+        blocks = {name: as_operator(block) for name, block in H.items()}
+        if not blocks:
+            raise UsageError("no blocks: the mapping is empty")
+        cost.most = len(blocks) * (num_probes + (max_matvecs if lambda_max else 0))
+        titles, sizes = tuple(blocks), np.array([block.dim for block in blocks.values()])
+        samples = _one_by_one(list(blocks.values()), num_probes, seed, cost)
+    probed = cost.done
+    top = [_largest(blocks[name], tol, max_matvecs, seed, cost) for name in titles] if lambda_max else None
+    largest, residual, converged = (
+        np.array(x) for x in zip(*(top or [(np.nan, np.nan, True)] * len(titles)), strict=True)
+    )
+    whole_sem = _sem(samples.sum(axis=0, keepdims=True))
+    return BlockTable(
+        names=titles,
+        sizes=sizes,
+        trace=samples.mean(axis=1),
+        trace_sem=_sem(samples),
+        samples=samples,
+        lambda_max=largest,
+        residual=residual,
+        converged=converged,
+        total=float(samples.mean(axis=1).sum()),
+        total_sem=float(whole_sem[0]),
+        num_matvecs=probed if whole else 0,
+        block_matvecs=cost.done - (probed if whole else 0),
+        seed=seed,
+        method=f"{num_probes} probes " + ("of the whole operator" if whole else "of each block"),
+    )
+
+
+class _Cost:
+    """Matvecs of all operators together, and their report."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.done, self.most, self._progress = 0, 0, progress
+
+    def report(self, done: int, _: int) -> None:
+        if self._progress is not None:
+            self._progress(self.done + done, self.most)
+
+
+def _indices(H: ParametricOperator, names: list[str]) -> torch.Tensor:
+    """Where the parameters of a block stand in θ."""
+    slices = H.objective.layout.slices()
+    return torch.cat([torch.arange(slices[n].start, slices[n].stop) for n in names])
+
+
+def _together(
+    H: ParametricOperator, members: list[torch.Tensor], count: int, eigs: Eigenpairs | None, seed: int, cost: _Cost
+) -> Array:
+    """Samples (blocks, count) of all traces from the same probes."""
+    owner = torch.empty(H.dim, dtype=torch.int64)
+    for k, index in enumerate(members):
+        owner[index] = k
+    known = None if eigs is None else _known(H, eigs)
+    matvecs = Matvecs(H, count, cost.report)
+    pieces = []
+    for first in range(0, count, BLOCK_COLUMNS):
+        Z = probes(first, min(BLOCK_COLUMNS, count - first), H.dim, seed=seed, dtype=H.dtype, device=H.device)
+        W, Z = matvecs.block(Z).cpu().to(torch.float64), Z.cpu().to(torch.float64)
+        products = Z * W
+        if known is not None:
+            values, vectors = known
+            # The part of the pairs, with its mean added back: no bias, however good they are.
+            share = vectors @ (values[:, None] * (vectors.T @ Z))
+            products += (vectors**2 @ values)[:, None] - Z * share
+        pieces.append(torch.zeros(len(members), Z.shape[1], dtype=torch.float64).index_add_(0, owner, products))
+    cost.done += matvecs.done
+    return torch.cat(pieces, dim=1).numpy()
+
+
+def _known(H: LinearOperator, eigs: Eigenpairs) -> tuple[torch.Tensor, torch.Tensor]:
+    if eigs.vectors.shape[0] != H.dim or eigs.vectors.shape[1] != len(eigs.values):
+        raise UsageError(
+            f"eigs holds {len(eigs.values)} values and vectors of shape {eigs.vectors.shape}; expected ({H.dim}, "
+            f"{len(eigs.values)}). Load results with vectors=True"
+        )
+    return torch.from_numpy(np.array(eigs.values, dtype=float)), torch.from_numpy(np.array(eigs.vectors, dtype=float))
+
+
+def _one_by_one(blocks: list[LinearOperator], count: int, seed: int, cost: _Cost) -> Array:
+    """Samples (blocks, count), each block from probes of its own."""
+    samples = np.empty((len(blocks), count))
+    for k, block in enumerate(blocks):
+        matvecs = Matvecs(block, count, cost.report)
+        if block.dim <= count:
+            samples[k] = exact_dots(matvecs, (1,)).sum()
+        else:
+            # Other probes for each block: those of one index and different length begin alike.
+            samples[k] = Plain(matvecs, (1,)).draw(k * count, count, seed=seed)[0]
+        cost.done += matvecs.done
+    return samples
+
+
+def _largest(block: LinearOperator, tol: float, max_matvecs: int, seed: int, cost: _Cost) -> tuple[float, float, bool]:
+    eigs = top_eigenpairs(
+        block, 1, tol=tol, max_matvecs=max(max_matvecs, 2), seed=seed, strict=False, progress=cost.report
+    )
+    cost.done += eigs.num_matvecs
+    if not len(eigs):
+        return np.nan, np.nan, False
+    return float(eigs.values[0]), float(eigs.residuals[0]), bool(eigs.converged[0])
+
+
+def _sem(samples: Array) -> Array:
+    """Standard errors (K,) of the rows of samples (K, R); NaN for one probe."""
+    if samples.shape[1] < 2:
+        return np.full(len(samples), np.nan)
+    return samples.std(axis=1, ddof=1) / np.sqrt(samples.shape[1])

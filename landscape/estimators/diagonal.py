@@ -1,0 +1,191 @@
+"""The diagonal of an operator, entry by entry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from scipy import special
+
+from landscape.errors import UsageError, check_choice, check_positive, check_seed
+from landscape.estimators.choice import exact_dots
+from landscape.estimators.columns import column_dots
+from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
+from landscape.estimators.probes import probes
+from landscape.estimators.sketch import Sketch, lost_directions, row_space
+from landscape.estimators.xtrace import LEFT_OUT
+from landscape.operators.base import LinearOperator
+from landscape.results import Diagonal
+
+METHODS = ("auto", "hutchinson", "xdiag")
+#: Below this "auto" does not halve the vectors for a basis.
+_FEWEST_FOR_XDIAG = 8
+_ROWS = 1 << 16
+#: Entries, spread over the diagonal, from which the correlation of XDiag's samples is read.
+_JACKKNIFE_ROWS = 512
+
+
+def diagonal(
+    H: LinearOperator,
+    *,
+    num_probes: int = 32,
+    method: str = "auto",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Diagonal:
+    r"""Estimate all P diagonal entries of H from a few matvecs.
+
+    ``"hutchinson"`` averages ``z ⊙ Hz`` over random sign vectors: the error of entry i has variance
+    ``Σ_{j≠i} h_ij² / num_probes``. ``"xdiag"`` spends half of the matvecs on the range of H, measures the diagonal of
+    the part within it, and only the rest at random, each vector held against the range that all others found:
+
+    .. math:: d_i = \mathrm{diag}(Q_i Q_i^T H) + \omega_i \odot (I - Q_i Q_i^T) H \omega_i .
+
+    A matrix of rank below ``num_probes // 2`` is exact.
+
+    Parameters
+    ----------
+    H : LinearOperator
+    num_probes : int
+        The matvecs, whatever the method (XDiag uses an even number). Where it reaches P, unit vectors give the diagonal
+        itself in P matvecs, with errors of 0.
+    method : {"auto", "hutchinson", "xdiag"}
+        ``"auto"``: Hutchinson's below 8 matvecs. From there on half of them are spent on sign vectors, and XDiag goes
+        on if what each product leaves of the span of the others says that its intervals will be shorter; otherwise
+        they are the first of Hutchinson's probes, and nothing is lost.
+    seed : int
+    progress : callable, optional
+        Called as ``progress(matvecs done, limit)``.
+
+    Returns
+    -------
+    Diagonal
+        ``values`` and ``sem``, each (P,), in loss per squared parameter. Both methods are unbiased; ``"auto"`` chooses
+        by the size of products that enter the estimate too, which no bias was seen from in 400 seeds. 95 % intervals,
+        Student's t in each entry, cover 95 entries in 100 from 8 matvecs on, and up to 100 where XDiag is very exact.
+
+    Raises
+    ------
+    LandscapeError
+        If a matvec gives NaN or Inf.
+    UsageError
+        For an unknown method, fewer than one probe (4 for XDiag), or a seed that is not an integer.
+
+    Notes
+    -----
+    Memory in vectors of length P: 32, and for XDiag ``2·num_probes``.
+
+    References
+    ----------
+    Bekas, Kokiopoulou, Saad (2007), Appl. Numer. Math. 57. Epperly, Tropp, Webber (2024), XTrace, SIAM J. Matrix Anal.
+    Appl. 45(1), section 2 for XDiag.
+
+    Examples
+    --------
+    >>> from landscape.operators import MatrixOperator
+    >>> diagonal(MatrixOperator(np.diag([3.0, 1.0, 0.5]))).values
+    array([3. , 1. , 0.5])
+    """
+    check_choice("method", method, METHODS)
+    check_positive("num_probes", num_probes)
+    check_seed(seed)
+    if method == "xdiag" and num_probes < 4:
+        raise UsageError(f"num_probes={num_probes} is too few for 'xdiag'; it needs at least 4")
+    matvecs = Matvecs(H, int(num_probes), progress)
+    dim = matvecs.operator.dim
+    if method != "hutchinson" and num_probes >= dim:
+        matvecs.maximum = dim
+        values = exact_dots(matvecs, (1,))[0]
+        return Diagonal(values, np.zeros(dim), 0, matvecs.done, -1, "exact, one unit vector per entry")
+    count = int(num_probes) // 2
+    # Signs, not Gaussian vectors: ω ⊙ (I − QQᵀ)Hω is unbiased where every ωᵢ² is 1. They are also Hutchinson's first.
+    sketch = Sketch(matvecs, seed=seed, kind="rademacher")
+    if method == "xdiag" or (method == "auto" and num_probes >= _FEWEST_FOR_XDIAG):
+        sketch.extend(count)
+    if method == "xdiag" or (sketch.omega.shape[1] and _pays(sketch, int(num_probes))):
+        values, sem = _xdiag(matvecs, sketch)
+        return Diagonal(values, sem, count, matvecs.done, seed, f"XDiag, {count} vectors")
+    moments = _hutchinson(matvecs, int(num_probes), seed, sketch)
+    return Diagonal(*moments, int(num_probes), matvecs.done, seed, f"Hutchinson, {num_probes} probes")
+
+
+def _pays(sketch: Sketch, num_probes: int) -> bool:
+    """Whether the 95 % intervals of XDiag are expected to be shorter, in the mean square over the entries.
+
+    The variance of a sample of XDiag is at most ``‖(I − QQᵀ)H‖_F²`` over all entries; that of Hutchinson's is read from
+    the products.
+    """
+    count = sketch.omega.shape[1]
+    plain = sketch.omega * sketch.products
+    spread = float(column_dots(plain, plain).sum() - column_dots(*[plain.mean(dim=1, keepdim=True)] * 2)[0] * count)
+    unseen = sketch.share_unseen() * sketch.size_seen()
+    outside, all_of_them = (float(special.stdtrit(n - 1, 0.975)) ** 2 / n for n in (count, num_probes))
+    return unseen * outside < spread / (count - 1) * all_of_them
+
+
+def _hutchinson(matvecs: Matvecs, count: int, seed: int, sketch: Sketch) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error from ``count`` probes, of which the sketch holds the first with their products."""
+    H = matvecs.operator
+    mean, squares, seen = np.zeros(H.dim), np.zeros(H.dim), 0
+
+    def blocks() -> Iterator[torch.Tensor]:
+        yield sketch.omega * sketch.products
+        for first in range(sketch.omega.shape[1], count, BLOCK_COLUMNS):
+            width = min(BLOCK_COLUMNS, count - first)
+            Z = probes(first, width, H.dim, seed=seed, dtype=H.dtype, device=H.device)
+            yield Z * matvecs.block(Z)
+
+    for samples in blocks():
+        for column in samples.unbind(1):  # Welford's update: sums of squares would cancel.
+            x = column.cpu().to(torch.float64).numpy()
+            seen += 1
+            away = x - mean
+            mean += away / seen
+            squares += away * (x - mean)
+    return mean, np.sqrt(squares / (count - 1) / count) if count > 1 else np.full(H.dim, np.nan)
+
+
+def _xdiag(matvecs: Matvecs, sketch: Sketch) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard error from the vectors of a sketch, for one more matvec each."""
+    images = matvecs.block(sketch.basis)
+    dim, count = sketch.omega.shape
+
+    def part(rows: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        basis, image, omega = (x[rows].cpu().to(torch.float64).numpy() for x in (sketch.basis, images, sketch.omega))
+        return basis, image, omega
+
+    values, sem = np.empty(dim), np.empty(dim)
+    for first in range(0, dim, _ROWS):
+        rows = slice(first, first + _ROWS)
+        samples = _samples(*part(rows), sketch.coordinates)
+        values[rows] = samples.mean(axis=1)
+        sem[rows] = samples.std(axis=1, ddof=1) / np.sqrt(count)
+    sample_rows = slice(None, None, -(-dim // _JACKKNIFE_ROWS))
+    return values, sem * _widening(*part(sample_rows), sketch.coordinates)
+
+
+def _samples(basis: np.ndarray, image: np.ndarray, omega: np.ndarray, coordinates: np.ndarray) -> np.ndarray:
+    """Estimates (rows, s) of some entries, one per random vector, from those rows of Q, HQ, Ω and from QᵀHΩ (r, s)."""
+    lost = lost_directions(coordinates)
+    # (I − QᵢQᵢᵀ)Hωᵢ is Q sᵢ times this number, as Hωᵢ lies in the span of Q.
+    outside = (lost * coordinates).sum(axis=0)
+    return (basis * image).sum(axis=1, keepdims=True) + (basis @ lost) * (omega * outside - image @ lost)
+
+
+def _widening(basis: np.ndarray, image: np.ndarray, omega: np.ndarray, coordinates: np.ndarray) -> float:
+    """What the spread of the samples must be multiplied by, for they share their bases and are correlated.
+
+    The root of the jackknife over the spread, in the mean over some rows: see `landscape.estimators.xtrace.xtrace`.
+    """
+    count = coordinates.shape[1]
+    spread = np.mean(np.var(_samples(basis, image, omega, coordinates), axis=1, ddof=1)) / count
+    if count < 3 or spread == 0:
+        return 1.0
+    means = []
+    for i in np.unique(np.linspace(0, count - 1, min(count, LEFT_OUT)).astype(int)):
+        others = np.arange(count) != i
+        u = row_space(coordinates[:, others])
+        means.append(_samples(basis @ u, image @ u, omega[:, others], u.T @ coordinates[:, others]).mean(axis=1))
+    jackknife = np.mean(np.var(means, axis=0, ddof=1)) * (count - 1) ** 2 / count
+    return float(max((jackknife / spread) ** 0.25, 1.0))

@@ -1,0 +1,114 @@
+"""Lanczos from several starts at once: each step is one product with a block of vectors.
+
+Each run has a basis and a tridiagonal matrix of its own, ``A Q = Q T + r eᵀ``, exactly as if it were alone; only their
+products are made together, because several columns at once are cheaper than one after another. This is not block
+Lanczos: the runs do not see each other, so that each keeps its own Gauss rule.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, norm
+from landscape.estimators.thick_restart import BASIS_BYTES
+
+#: In units of eps·‖A‖: a residual vector below this is rounding, not a direction.
+_BREAKDOWN = 8.0
+
+
+def runs_at_once(dim: int, steps: int, itemsize: int) -> int:
+    """How many runs fit into ``BASIS_BYTES`` (1 GiB): T + 1 basis vectors each, and two for the product; 1 to 16."""
+    return int(max(1, min(BLOCK_COLUMNS, BASIS_BYTES // ((steps + 3) * dim * itemsize))))
+
+
+class Lockstep:
+    """R Lanczos runs with full reorthogonalisation, on the operator or on what a known subspace leaves of it.
+
+    Parameters
+    ----------
+    matvecs : Matvecs
+    starts : (R, P) tensor
+        Rows, each not zero, of the operator's dtype and device; orthogonal to ``known``.
+    steps : int
+        T: most steps of a run. Memory: ``R·(T + 1)`` vectors of length P.
+    known : (P, K) tensor, optional
+        Orthonormal columns U. The runs are then those of ``(I − UUᵀ) A (I − UUᵀ)``, and stay orthogonal to U.
+
+    Attributes
+    ----------
+    alphas, betas : (R, T) arrays
+        ``betas[:, j]`` is ``‖r‖`` after step j + 1, and 0 from where a run exhausted its Krylov space.
+    sizes : (R,) array
+        Steps that each run made.
+    """
+
+    def __init__(
+        self, matvecs: Matvecs, starts: torch.Tensor, *, steps: int, known: torch.Tensor | None = None
+    ) -> None:
+        count, dim = starts.shape
+        self._matvecs = matvecs
+        self._known = None if known is None or known.shape[1] == 0 else known.T.contiguous()
+        self._left_out = 0 if self._known is None else len(self._known)
+        self._rows = torch.empty(count, steps + 1, dim, dtype=starts.dtype, device=starts.device)
+        for r in range(count):
+            self._rows[r, 0] = starts[r] / norm(starts[r])
+        self.steps = steps
+        self.alphas, self.betas = np.zeros((count, steps)), np.zeros((count, steps))
+        self.sizes = np.zeros(count, dtype=int)
+        self._active = list(range(count))
+
+    def run(self) -> None:
+        """All steps of all runs. A run that exhausts its Krylov space stops: any further vector would belong to another
+        measure."""
+        for j in range(self.steps):
+            if not self._active:
+                return
+            self._step(j)
+
+    def basis(self, r: int) -> torch.Tensor:
+        """Q of run r, shape (P, m)."""
+        return self._rows[r, : self.sizes[r]].T
+
+    def projected(self, r: int) -> np.ndarray:
+        """T of run r, shape (m, m)."""
+        size = self.sizes[r]
+        beside = self.betas[r, : size - 1]
+        return np.diag(self.alphas[r, :size]) + np.diag(beside, 1) + np.diag(beside, -1)
+
+    def residual(self, r: int) -> torch.Tensor:
+        """r of run r, shape (P,)."""
+        beta = float(self.betas[r, self.sizes[r] - 1])
+        return beta * self._rows[r, self.sizes[r]] if beta else torch.zeros_like(self._rows[r, 0])
+
+    def _step(self, j: int) -> None:
+        block = self._rows[self._active, j] if len(self._active) < len(self._rows) else self._rows[:, j]
+        products = self._matvecs.block(block.T).T.contiguous()
+        eps, whole = torch.finfo(products.dtype).eps, self._rows.shape[2] - self._left_out
+        going_on = []
+        for w, r in zip(products, self._active, strict=True):
+            before = norm(w)
+            self.alphas[r, j] = self._orthogonalise(w, self._rows[r, : j + 1])
+            self.sizes[r] = j + 1
+            beta = norm(w)
+            if j + 1 == whole or beta <= _BREAKDOWN * eps * max(self._matvecs.scale, before):
+                continue
+            self.betas[r, j] = beta
+            self._rows[r, j + 1] = w / beta
+            going_on.append(r)
+        self._active = going_on
+
+    def _orthogonalise(self, w: torch.Tensor, rows: torch.Tensor) -> float:
+        """Take the rows (m, P) and the known vectors out of w, in place; the overlap found with the last row."""
+        overlap, length = 0.0, norm(w)
+        # Twice is enough (Parlett 1998, §6.9) unless w lay in the basis up to rounding: then go on while it shrinks.
+        for sweep in range(5):
+            if self._known is not None:
+                w -= (self._known @ w) @ self._known
+            c = rows @ w
+            w -= c @ rows
+            overlap += float(c[-1])
+            previous, length = length, norm(w)
+            if sweep >= 1 and (length > 0.5 * previous or length == 0.0):
+                break
+        return overlap

@@ -1,0 +1,131 @@
+"""Was an eigenvalue missed? A random vector outside the pairs found, and the bound its Krylov space gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from landscape.errors import UsageError, check_choice, check_positive, check_seed
+from landscape.estimators.lanczos import Krylov
+from landscape.estimators.matvecs import Matvecs, Progress
+from landscape.estimators.probes import probe
+from landscape.estimators.upper_bound import CONFIDENCE, recurrence_rounding, upper_bound
+from landscape.operators import as_operator
+from landscape.operators.base import LinearOperator
+from landscape.results import Eigenpairs, MissedSearch
+
+#: Its random vectors are no others': those of eigenpairs with the same seed must not come again.
+_FIRST_PROBE = 2**20
+
+
+def search_missed(
+    H: Any,
+    eigs: Eigenpairs,
+    *,
+    end: str = "largest",
+    max_matvecs: int = 200,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> MissedSearch:
+    r"""Look for eigenvalues that a list of eigenpairs leaves out: further copies, or one that the start did not see.
+
+    With Q the vectors found, Lanczos runs on :math:`A = (I - QQᵀ)H(I - QQᵀ)` from a Gaussian vector orthogonal to Q.
+    By Cauchy's interlacing theorem the (K+1)-th eigenvalue of H is at most :math:`λ_{\max}(A)`, whatever the quality of
+    Q, and that has an upper bound from the random start (:mod:`landscape.estimators.upper_bound`). So ``bound`` holds
+    for a warm start, a restart or a list read from a file as well.
+
+    Parameters
+    ----------
+    H : LinearOperator, or what :func:`as_operator` takes
+    eigs : Eigenpairs
+        With vectors, that include the ``end`` asked for: all vectors are taken out.
+    end : {"largest", "smallest"}
+    max_matvecs : int
+        The search ends earlier, once a missed value has shown or the bound lies within ``eigs.tol`` of λ_k.
+    confidence : float
+        In (0, 1).
+
+    Returns
+    -------
+    MissedSearch
+
+    Raises
+    ------
+    LandscapeError
+        If a matvec gives NaN or Inf.
+    UsageError
+        If ``eigs`` has no vectors, is of another size, or does not include ``end``.
+
+    Notes
+    -----
+    Costs one matvec per step: on spectra like those of networks about as many as the pairs cost. Where λ_{k+1} all but
+    ties with λ_k the bound comes down slowly and ``complete`` may stay False though nothing was missed.
+
+    References
+    ----------
+    Parlett (1998), The Symmetric Eigenvalue Problem, §10.1, for interlacing.
+    """
+    H = as_operator(H)
+    check_seed(seed)
+    check_positive("max_matvecs", max_matvecs)
+    Q, sign, edge, residual = _deflation(H, eigs, end)
+    if Q.shape[1] == H.dim:
+        return MissedSearch(edge, residual, -sign * np.inf, -sign * np.inf, confidence, False, True, end, 0, seed)
+    matvecs = Matvecs(_Deflated(H, Q, sign), int(max_matvecs), progress)
+    start = probe(_FIRST_PROBE, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device)
+    krylov = Krylov(matvecs, _outside(start, Q), capacity=min(int(max_matvecs), H.dim - Q.shape[1]))
+    eps = torch.finfo(H.dtype).eps
+    slack = max(eigs.tol * abs(edge), residual)
+    while True:
+        krylov.step()
+        alphas, betas, asymmetry = krylov.recurrence
+        scale = max(matvecs.scale, abs(edge))
+        rounding = recurrence_rounding(len(alphas), eps, scale, asymmetry)
+        bound = upper_bound(alphas, betas, dim=H.dim - Q.shape[1], confidence=confidence) + rounding
+        values, vectors = krylov.ritz()
+        settled = float(krylov.ritz_residuals(vectors[:, -1:])[0]) <= slack + rounding
+        missed = bool(values[-1] >= sign * edge - slack - rounding) and settled
+        complete = bound <= sign * edge + slack
+        if missed or complete or krylov.beta == 0 or krylov.is_full or matvecs.left == 0:
+            break
+    return MissedSearch(
+        edge, residual, sign * float(values[-1]), sign * bound, confidence, missed, complete and not missed, end,
+        matvecs.done, seed,
+    )  # fmt: skip
+
+
+def _deflation(H: LinearOperator, eigs: Eigenpairs, end: str) -> tuple[torch.Tensor, float, float, float]:
+    """Orthonormal vectors (P, K), the sign that turns the end upwards, λ_k and its residual."""
+    check_choice("end", end, ("largest", "smallest"))
+    if eigs.dim != H.dim or eigs.vectors.shape[1] != len(eigs) or not len(eigs):
+        raise UsageError(
+            f"eigs holds {eigs.vectors.shape[1]} vectors of length {eigs.dim} for {len(eigs)} values; the search needs "
+            f"one of length {H.dim} for each"
+        )
+    if eigs.which not in (end, "both"):
+        raise UsageError(f'which={eigs.which!r} does not hold the {end} eigenvalues; ask for which="{end}" or "both"')
+    per_end = len(eigs) if eigs.which == end else -(-len(eigs) // 2)
+    sign = 1.0 if end == "largest" else -1.0
+    last = int(np.argsort(-sign * eigs.values, kind="stable")[per_end - 1])
+    vectors = torch.from_numpy(np.array(eigs.vectors)).to(H.device, H.dtype)
+    return torch.linalg.qr(vectors).Q, sign, float(eigs.values[last]), float(eigs.residuals[last])
+
+
+def _outside(v: torch.Tensor, Q: torch.Tensor) -> torch.Tensor:
+    for _ in range(2):
+        v = v - Q @ (Q.T @ v)
+    return v
+
+
+class _Deflated(LinearOperator):
+    """``± (I − QQᵀ) H (I − QQᵀ)``."""
+
+    def __init__(self, H: LinearOperator, Q: torch.Tensor, sign: float) -> None:
+        super().__init__(H.dim, dtype=H.dtype, device=H.device)
+        self._base, self._Q, self._sign = H, Q, sign
+
+    def _matvec(self, v: torch.Tensor) -> torch.Tensor:
+        return self._sign * _outside(self._base @ _outside(v, self._Q), self._Q)

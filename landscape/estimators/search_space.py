@@ -1,0 +1,156 @@
+"""An orthonormal basis with its products: Rayleigh–Ritz on any directions, with true residuals for no further matvec.
+
+``Q`` (P, m) is the basis, ``W = HQ`` what the operator made of it and ``T = QᵀW``. For a Ritz pair ``(θ, Qs)`` the
+residual is ``Ws − θQs``: products that were made, not a recurrence that might not hold. Krylov spaces need one vector
+per direction; this needs two, and may be started from and widened by anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from landscape.estimators.matvecs import Matvecs, column_norms, norm
+
+#: In units of eps: a direction that loses all but this share to the basis is rounding.
+_NOTHING_LEFT = 1e3
+
+
+class SearchSpace:
+    """A growing space of search directions.
+
+    Parameters
+    ----------
+    matvecs : Matvecs
+    capacity : int
+        Most basis vectors; cut to P. Memory: twice as many vectors of length P.
+    fresh : callable
+        ``fresh(i)`` is the i-th spare random vector (P,), taken where a direction lies in the space already.
+
+    Attributes
+    ----------
+    size : int
+        m.
+    restarts : int
+        How often the basis was shrunk.
+    """
+
+    def __init__(self, matvecs: Matvecs, *, capacity: int, fresh: Callable[[int], torch.Tensor]) -> None:
+        H = matvecs.operator
+        self.capacity = min(capacity, H.dim)
+        self._matvecs, self._fresh, self._num_fresh = matvecs, fresh, 0
+        # Rows, not columns: each vector is contiguous.
+        self._rows = torch.empty(self.capacity, H.dim, dtype=H.dtype, device=H.device)
+        self._images = torch.empty_like(self._rows)
+        self._projected = np.zeros((self.capacity, self.capacity))
+        self.size = self.restarts = 0
+
+    @property
+    def basis(self) -> torch.Tensor:
+        """Q, shape (P, m)."""
+        return self._rows[: self.size].T
+
+    @property
+    def products(self) -> torch.Tensor:
+        """W = HQ, shape (P, m)."""
+        return self._images[: self.size].T
+
+    @property
+    def room(self) -> int:
+        """Directions that still fit."""
+        return self.capacity - self.size
+
+    @property
+    def spans_all(self) -> bool:
+        """Whether the basis spans the whole space."""
+        return self.size == self._rows.shape[1]
+
+    def add(self, directions: torch.Tensor) -> None:
+        """Widen the space by the columns (P, b), for b matvecs in one block; b at most ``room``.
+
+        A column that lies in the space already gives way to a random direction: after a block the space is larger by b.
+        """
+        first, last = self.size, self.size + directions.shape[1]
+        for i in range(directions.shape[1]):
+            self._rows[first + i] = self._outside(directions[:, i], first + i)
+        self._images[first:last] = self._matvecs.block(self._rows[first:last].T).T
+        T = (self._rows[:last] @ self._images[first:last].T).cpu().to(torch.float64).numpy()
+        self._projected[:last, first:last] = T
+        self._projected[first:last, :first] = T[:first].T
+        self._projected[first:last, first:last] = (T[first:] + T[first:].T) / 2
+        self.size = last
+
+    def ritz(self) -> tuple[np.ndarray, np.ndarray]:
+        """Eigenvalues of T, ascending (m,), and its eigenvectors (m, m)."""
+        T = self._projected[: self.size, : self.size]
+        # The eigensolver squares entries; dividing keeps 1e-200 and 1e200 in range.
+        scale = float(np.abs(T).max()) or 1.0
+        values, vectors = np.linalg.eigh(T / scale)
+        return values * scale, vectors
+
+    def lift(self, coefficients: np.ndarray) -> torch.Tensor:
+        """Q s for the columns s (m, k): shape (P, k)."""
+        return self._rows[: self.size].T @ self._as_tensor(coefficients)
+
+    def residuals(self, values: np.ndarray, coefficients: np.ndarray) -> torch.Tensor:
+        """``Ws − θQs`` of each θ (k,) and column s (m, k): shape (P, k)."""
+        s = self._as_tensor(coefficients)
+        return self._images[: self.size].T @ s - self._rows[: self.size].T @ (s * self._as_tensor(values))
+
+    def residual_norms(self, values: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+        """Their lengths (k,)."""
+        return column_norms(self.residuals(values, coefficients)).cpu().numpy()
+
+    def restart(self, coefficients: np.ndarray) -> None:
+        """Shrink the basis to Q s for orthonormal columns s (m, k); the products follow, for no matvec."""
+        kept = coefficients.shape[1]
+        s = self._as_tensor(coefficients)
+        self._rows[:kept], self._images[:kept] = s.T @ self._rows[: self.size], s.T @ self._images[: self.size]
+        T = coefficients.T @ self._projected[: self.size, : self.size] @ coefficients
+        self._projected[:kept, :kept] = (T + T.T) / 2
+        self.size, self.restarts = kept, self.restarts + 1
+
+    def image(self, index: int) -> torch.Tensor:
+        """H q of the basis vector at ``index``: shape (P,)."""
+        return self._images[index]
+
+    def entry(self, i: int, j: int) -> float:
+        """T at row i and column j."""
+        return float(self._projected[i, j])
+
+    def remainder(self, index: int) -> float:
+        """Length of the part of ``H q`` outside the space, q the basis vector at ``index``."""
+        w = self._images[index]
+        rows = self._rows[: self.size]
+        return norm(w - (rows @ w) @ rows)
+
+    @property
+    def dim(self) -> int:
+        """P."""
+        return int(self._rows.shape[1])
+
+    def _as_tensor(self, array: np.ndarray) -> torch.Tensor:
+        return torch.as_tensor(np.ascontiguousarray(array), dtype=self._rows.dtype, device=self._rows.device)
+
+    def _outside(self, direction: torch.Tensor, count: int) -> torch.Tensor:
+        """The part of a direction outside the first ``count`` basis vectors, at length 1."""
+        rows, w = self._rows[:count], direction
+        while True:
+            length = norm(w)
+            if length > 0:
+                w = w / length
+                # Three sweeps, each scaled back: also a direction that lies in the space but for 1e-10 comes out clean.
+                left = 1.0
+                for _ in range(3):
+                    w = w - (rows @ w) @ rows
+                    remains = norm(w)
+                    left *= remains
+                    if left <= _NOTHING_LEFT * torch.finfo(w.dtype).eps:
+                        break
+                    w = w / remains
+                else:
+                    return w
+            w = self._fresh(self._num_fresh)
+            self._num_fresh += 1
