@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-all lint env clean
+.PHONY: demo test test-all bench lint env clean
 
 demo: env
 	$(BIN)/python scripts/run.py
@@ -14,6 +14,11 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest -n 2 -m "campaign or not campaign"
+
+# Side by side with other tools, in one run each: hours. ONLY="hvp-mlp trace" and SIZE=small are shorter.
+bench: env
+	$(BIN)/python -m pip install --quiet --no-deps -c benchmarks/constraints.txt -r benchmarks/requirements.txt
+	$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(SIZE),--size $(SIZE))
 
 lint: env
 	$(BIN)/ruff check .

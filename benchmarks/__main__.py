@@ -1,0 +1,135 @@
+"""``python -m benchmarks``: every workload, one process per pair, then RESULTS.md and the raw numbers beside it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.cases import SIZES
+from benchmarks.harness import SAMPLE_SECONDS
+from benchmarks.machine import describe, load
+from benchmarks.report import render
+from benchmarks.workloads import SCALINGS, workloads
+
+HERE = Path(__file__).parent
+#: Where the result of a kind of job is kept.
+HOMES = {"pair": "pairs", "memory": "memory", "scaling": "scaling"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, and write after each measurement, so that what is done is kept."""
+    options = _parse(arguments)
+    names = [*workloads(options.size), *SCALINGS]
+    if unknown := [pattern for pattern in options.only or [] if not any(n.startswith(pattern) for n in names)]:
+        print(f"no workload begins with {', '.join(unknown)}; there are {', '.join(names)}", file=sys.stderr)
+        return 2
+    results: dict = {
+        "machine": describe(),
+        "settings": {"size": options.size, "repeats": options.repeats, "threads": options.threads or "default"},
+        "pairs": [],
+        "memory": [],
+        "scaling": [],
+    }
+    with tempfile.TemporaryDirectory(prefix="landscape-bench-") as folder:
+        todo = [job for job in jobs(options.size, options.memory) if _wanted(job["name"], options.only)]
+        for index, job in enumerate(todo, start=1):
+            print(f"[{index}/{len(todo)}] {job['kind']} {job['name']}: {job['contender']}", flush=True)
+            begin = time.perf_counter()
+            result = run_job(job, options, Path(folder))
+            if job["kind"] in HOMES:
+                results[HOMES[job["kind"]]].append(result | {"workload": job["name"], "contender": job["contender"]})
+            results["machine"]["load_at_end"] = load()
+            results["machine"]["ended"] = time.strftime("%Y-%m-%d %H:%M %Z")
+            write(results, options.out)
+            print(f"    {_outcome(result)}   {time.perf_counter() - begin:.0f} s", flush=True)
+    return 0
+
+
+def jobs(size: str, memory: bool) -> Iterator[dict]:
+    """All that is measured, as what a child process is told."""
+    for workload in workloads(size).values():
+        # Training and the judge's own work come first, and are kept for the others in a folder.
+        yield {"kind": "truth", "name": workload.name, "contender": "the judge"}
+        for other in workload.others:
+            yield {"kind": "pair", "name": workload.name, "contender": other.name}
+        if memory:
+            for contender in (workload.ours, *workload.others):
+                yield {"kind": "memory", "name": workload.name, "contender": contender.name}
+    for scaling in SCALINGS.values():
+        for name in scaling.contenders:
+            yield {"kind": "scaling", "name": scaling.name, "contender": name}
+
+
+def run_job(job: dict, options: argparse.Namespace, folder: Path) -> dict:
+    """Do a job in a process of its own; a process that dies or takes too long is a failure of the contender."""
+    result = folder / "result.json"
+    result.unlink(missing_ok=True)
+    settings = {
+        "size": options.size,
+        "repeats": options.repeats,
+        "threads": options.threads,
+        "sample_seconds": SAMPLE_SECONDS,
+        "cache": str(folder),
+        "result": str(result),
+    }
+    with tempfile.TemporaryDirectory(dir=folder) as compiled:
+        # An empty folder for compiled kernels: each process pays for its own, once, in the column "first".
+        environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": compiled}
+        command = [sys.executable, "-m", "benchmarks.child", json.dumps(job | settings)]
+        try:
+            run = subprocess.run(
+                command,
+                cwd=HERE.parent,
+                env=environment,
+                timeout=options.timeout,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return {"failure": f"not done within {options.timeout:g} s"}
+    if run.returncode == 0 and result.exists():
+        return json.loads(result.read_text())
+    last = (run.stderr.strip().splitlines() or ["no message"])[-1]
+    return {"failure": f"the process ended with {run.returncode}: {last[:120]}"}
+
+
+def write(results: dict, out: Path) -> None:
+    """RESULTS.md and RESULTS.json."""
+    out.with_suffix(".json").write_text(json.dumps(results, indent=1))
+    out.write_text(render(results))
+
+
+def _wanted(name: str, only: list[str] | None) -> bool:
+    return only is None or any(name.startswith(pattern) for pattern in only)
+
+
+def _outcome(result: dict) -> str:
+    return result.get("failure") or (result.get("other") or {}).get("failure") or "done"
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="workloads whose names begin like this")
+    parser.add_argument("--size", choices=SIZES, default="full")
+    parser.add_argument("--repeats", type=int, default=5, help="timed rounds of each pair (default 5)")
+    parser.add_argument("--threads", type=int, default=0, help="of torch; left out, its own default")
+    parser.add_argument("--timeout", type=float, default=3600, help="seconds a process may take (default 3600)")
+    parser.add_argument("--no-memory", dest="memory", action="store_false", help="leave out the peak memories")
+    parser.add_argument("--out", type=Path, default=HERE / "RESULTS.md")
+    options = parser.parse_args(arguments)
+    if options.repeats < 1:
+        parser.error(f"--repeats {options.repeats} must be at least 1")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

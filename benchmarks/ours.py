@@ -1,0 +1,132 @@
+"""Our side: how each piece of work is asked of landscape. All options stand in this file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import landscape as ls
+from benchmarks.cases import Case
+from benchmarks.harness import Answer, Contender, Run
+
+#: How ``HessianOperator`` is asked for, by the contender's name. The first one meets the peers.
+OPERATORS: dict[str, dict[str, Any]] = {
+    "ours": {"expected_matvecs": 500},
+    "ours, no hint": {},
+}
+#: Plain probes take thousands of matvecs to 1 %; the tolerance is to end the work, not the limit.
+TRACE_LIMIT = 20_000
+
+
+def objective(case: Case, **options: Any) -> ls.Objective:
+    """The case as an objective, on a model of its own, checked as by default."""
+    return ls.Objective(case.own_model(), case.loss, case.data, **options)
+
+
+def operator(case: Case, options: dict[str, Any], **objective_options: Any) -> ls.HessianOperator:
+    """The Hessian of the case; of a tiny one without a hint, or compiling would be the whole of a test."""
+    if case.size == "tiny":
+        options = {name: value for name, value in options.items() if name != "expected_matvecs"}
+    return ls.HessianOperator(objective(case, **objective_options), **options)
+
+
+def products(options: dict[str, Any], columns: int, **objective_options: Any) -> Any:
+    """``prepare`` of: multiply the case's test vectors, one (P,) or a block (P, K), by a Hessian that is ready."""
+
+    def prepare(case: Case) -> Run:
+        H = operator(case, options, **objective_options)
+        V = case.vectors(columns)
+        v = V[:, 0].contiguous() if columns == 1 else V
+        return lambda repeat: Answer((H @ v).view(len(V), -1), columns, H.route)
+
+    return prepare
+
+
+def product_contenders(columns: int) -> list[Contender]:
+    """Every way to ask for products, the one that meets the peers first."""
+    return [Contender(name, products(options, columns), role="ours") for name, options in OPERATORS.items()]
+
+
+def eigenpairs(count: int, *, tol: float = 1e-3) -> Any:
+    """``prepare`` of: from model and data to ``count`` eigenpairs; nothing is made ready beforehand."""
+
+    def prepare(case: Case) -> Run:
+        def run(repeat: int) -> Answer:
+            H = operator(case, {"expected_matvecs": 60})
+            eigs = ls.top_eigenpairs(H, count, tol=tol, seed=repeat, strict=False)
+            return Answer((eigs.values, eigs.vectors), eigs.num_matvecs, H.route)
+
+        return run
+
+    return prepare
+
+
+def trace(method: str, *, tol: float) -> Any:
+    """``prepare`` of: from model and data to the trace within a relative standard error."""
+
+    def prepare(case: Case) -> Run:
+        def run(repeat: int) -> Answer:
+            H = operator(case, {"expected_matvecs": 150})
+            estimate = ls.trace(H, method=method, tol=tol, max_matvecs=TRACE_LIMIT, seed=repeat)
+            return Answer(estimate.value, estimate.num_matvecs, H.route)
+
+        return run
+
+    return prepare
+
+
+def density(probes: int, steps: int) -> Any:
+    """``prepare`` of: from model and data to the spectral density."""
+
+    def prepare(case: Case) -> Run:
+        def run(repeat: int) -> Answer:
+            H = operator(case, {"expected_matvecs": probes * steps})
+            measure = ls.spectral_density(H, num_probes=probes, num_steps=steps, seed=repeat)
+            return Answer((measure.nodes.ravel(), measure.weights.ravel()), measure.num_matvecs, H.route)
+
+        return run
+
+    return prepare
+
+
+def two_largest_along(*, warm: bool, anew: bool = False) -> Any:
+    """``prepare`` of: the two largest eigenpairs of every snapshot.
+
+    Each Hessian is the first one's, moved, unless it is made ``anew``; each search is started from the vectors of the
+    snapshot before if ``warm``.
+    """
+
+    def prepare(case: Case) -> Run:
+        def run(repeat: int) -> Answer:
+            question = objective(case)
+            thetas = [question.layout.flatten(state) for state in case.snapshots]
+            hint = 10 if anew else 10 * len(thetas)
+            H = ls.HessianOperator(question, thetas[0], expected_matvecs=hint)
+            start: Any = None
+            found, matvecs = [], 0
+            for index, theta in enumerate(thetas):
+                if index:
+                    H = ls.HessianOperator(question, theta, expected_matvecs=hint) if anew else H.at(theta)
+                eigs = ls.top_eigenpairs(H, 2, seed=repeat, start=start, strict=False)
+                start = eigs.vectors if warm else None
+                found.append((eigs.values, eigs.vectors))
+                matvecs += eigs.num_matvecs
+            return Answer(found, matvecs, H.route)
+
+        return run
+
+    return prepare
+
+
+def line(points: int) -> Any:
+    """``prepare`` of: the loss at ``points`` places from the first snapshot to the last, the first left out."""
+
+    def prepare(case: Case) -> Run:
+        question = objective(case)
+        first, last = (question.layout.flatten(case.snapshots[i]) for i in (0, -1))
+
+        def run(repeat: int) -> Answer:
+            return Answer(ls.interpolate(question, first, last, points=points + 1).loss[1:])
+
+        return run
+
+    return prepare
