@@ -10,7 +10,7 @@ from benchmarks.harness import Answer, Contender, Run
 
 #: How ``HessianOperator`` is asked for, by the contender's name. The first one meets the peers.
 OPERATORS: dict[str, dict[str, Any]] = {
-    "ours": {"expected_matvecs": 500},
+    "ours": {"expected_matvecs": 50_000},  # what is timed is a product that is ready; set-up has a column of its own
     "ours, no hint": {},
 }
 #: Plain probes take thousands of matvecs to 1 %; the tolerance is to end the work, not the limit.
@@ -91,8 +91,8 @@ def density(probes: int, steps: int) -> Any:
 def two_largest_along(*, warm: bool, anew: bool = False) -> Any:
     """``prepare`` of: the two largest eigenpairs of every snapshot.
 
-    Each Hessian is the first one's, moved, unless it is made ``anew``; each search is started from the vectors of the
-    snapshot before if ``warm``.
+    Each Hessian is the first one's, moved, unless it is made ``anew``. ``warm``: by an ``EigenTracker``, which goes on
+    from what the snapshots before have shown.
     """
 
     def prepare(case: Case) -> Run:
@@ -101,13 +101,12 @@ def two_largest_along(*, warm: bool, anew: bool = False) -> Any:
             thetas = [question.layout.flatten(state) for state in case.snapshots]
             hint = 10 if anew else 10 * len(thetas)
             H = ls.HessianOperator(question, thetas[0], expected_matvecs=hint)
-            start: Any = None
+            tracker = ls.EigenTracker(k=2, seed=repeat, strict=False) if warm else None
             found, matvecs = [], 0
             for index, theta in enumerate(thetas):
                 if index:
                     H = ls.HessianOperator(question, theta, expected_matvecs=hint) if anew else H.at(theta)
-                eigs = ls.top_eigenpairs(H, 2, seed=repeat, start=start, strict=False)
-                start = eigs.vectors if warm else None
+                eigs = tracker.update(H) if tracker else ls.top_eigenpairs(H, 2, seed=repeat, strict=False)
                 found.append((eigs.values, eigs.vectors))
                 matvecs += eigs.num_matvecs
             return Answer(found, matvecs, H.route)

@@ -166,11 +166,17 @@ class Objective:
             return int(chunk) if chunk is not None else None
         if self._batches.joined is None:
             return None
-        few = min(4, self.num_examples)
-        probe = self.on_first(few)
-        per_example = hvp.count_saved_bytes(lambda: probe.parts().part_with_graph(0)) / few
+        few, more = (self._saved_bytes(count) for count in (2, 6))
+        per_example = (more - few) / 4  # the difference leaves out the parameters, which every chunk keeps
         most = max(1, min(AUTO_CHUNK, int(AUTO_CHUNK_BYTES // max(per_example, 1))))
         return math.ceil(self.num_examples / math.ceil(self.num_examples / most))  # no short last chunk
+
+    def _saved_bytes(self, count: int) -> int:
+        """What the forward pass on ``count`` examples keeps; the first ones, repeated where there are too few."""
+        few = self._batches.first(count)
+        batch = take(few, torch.arange(count) % count_examples(few))
+        parts = self.on_batches([batch]).parts()
+        return hvp.count_saved_bytes(lambda: parts.part_with_graph(0))
 
     def _prepare(self) -> None:
         """Cut and cast the data for this dtype and device."""

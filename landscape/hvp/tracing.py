@@ -127,7 +127,7 @@ def _drop_copies(graph: fx.Graph) -> None:
     for node in list(graph.nodes):
         if node.op != "call_function":
             continue
-        if node.target in _COPIES:
+        if node.target in _COPIES or (node.target is _aten._to_copy.default and _same_kind(node, node.args[0])):
             node.replace_all_uses_with(node.args[0])
             graph.erase_node(node)
         elif node.target is _aten.copy.default and _same_shape(node, node.args[1]):
@@ -152,11 +152,52 @@ def _drop_zeros(graph: fx.Graph) -> None:
             left, right = node.args
             if left in zero and right in zero:
                 zero.add(node)
-            elif right in zero and _same_shape(node, left):
-                node.replace_all_uses_with(left)
-            elif left in zero and node.target is _aten.add.Tensor and _same_shape(node, right):
-                node.replace_all_uses_with(right)
+            elif right in zero:
+                _stand_in(graph, node, left)
+            elif left in zero and node.target is _aten.add.Tensor:
+                _stand_in(graph, node, right)
     graph.eliminate_dead_code()
+
+
+def _stand_in(graph: fx.Graph, node: fx.Node, other: Any) -> None:
+    """Let ``other`` take the place of a node that equals it, but for an axis it is repeated along."""
+    if not isinstance(other, fx.Node) or "tensor_meta" not in node.meta or "tensor_meta" not in other.meta:
+        return
+    mine, its = node.meta["tensor_meta"], other.meta["tensor_meta"]
+    if mine.dtype != its.dtype:
+        return
+    if mine.shape != its.shape:
+        with graph.inserting_after(node):
+            other = graph.call_function(_aten.expand.default, (other, list(mine.shape)))
+        other.meta["tensor_meta"] = mine
+    node.replace_all_uses_with(other, delete_user_cb=lambda user: user is not other)
+
+
+def _join_products(graph: fx.Graph) -> None:
+    """``x + ab`` in one operation, where nothing else needs ``ab``: a pass through memory less."""
+    for node in list(graph.nodes):
+        if node.op != "call_function" or node.target is not _aten.add.Tensor or node.kwargs:
+            continue
+        for product, rest in (node.args, node.args[::-1]):
+            if (
+                isinstance(product, fx.Node) and isinstance(rest, fx.Node) and product is not rest
+                and product.target is _aten.mm.default and len(product.users) == 1 and _same_shape(node, product)
+                and "tensor_meta" in rest.meta and rest.meta["tensor_meta"].dtype == node.meta["tensor_meta"].dtype
+                and len(rest.meta["tensor_meta"].shape) <= 2
+            ):  # fmt: skip
+                with graph.inserting_before(node):
+                    joined = graph.call_function(_aten.addmm.default, (rest, *product.args))
+                joined.meta["tensor_meta"] = node.meta["tensor_meta"]
+                node.replace_all_uses_with(joined)
+                graph.erase_node(node)
+                graph.erase_node(product)
+                break
+
+
+def _same_kind(node: fx.Node, other: Any) -> bool:
+    """Whether a conversion leaves shape, dtype and layout in memory as they are."""
+    mine, its = node.meta.get("tensor_meta"), getattr(other, "meta", {}).get("tensor_meta")
+    return _same_shape(node, other) and (mine.stride, mine.memory_format) == (its.stride, its.memory_format)
 
 
 def _same_shape(node: fx.Node, other: Any) -> bool:
@@ -192,6 +233,7 @@ def _split(recorded: fx.GraphModule, count: int) -> TracedProduct:
     after.output(fx.map_arg(output.args[0], here.__getitem__))
     for graph in (before, after):
         graph.eliminate_dead_code()
+    _join_products(after)
     return TracedProduct(fx.GraphModule(recorded, before), fx.GraphModule(recorded, after))
 
 
