@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.cases import SIZES
@@ -33,12 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     results: dict = {
         "machine": describe(),
         "settings": {"size": options.size, "repeats": options.repeats, "threads": options.threads or "default"},
-        "pairs": [],
-        "memory": [],
-        "scaling": [],
     }
     with tempfile.TemporaryDirectory(prefix="landscape-bench-") as folder:
-        todo = [job for job in jobs(options.size, options.memory) if _wanted(job["name"], options.only)]
+        todo = [job for job in jobs(options.size, options.memory) if _wanted(job, options, names)]
+        results |= _kept(options.out, {job["name"] for job in todo} if options.only else set(names))
         for index, job in enumerate(todo, start=1):
             print(f"[{index}/{len(todo)}] {job['kind']} {job['name']}: {job['contender']}", flush=True)
             begin = time.perf_counter()
@@ -108,8 +106,19 @@ def write(results: dict, out: Path) -> None:
     out.write_text(render(results))
 
 
-def _wanted(name: str, only: list[str] | None) -> bool:
-    return only is None or any(name.startswith(pattern) for pattern in only)
+def _wanted(job: dict, options: argparse.Namespace, names: Sequence[str]) -> bool:
+    """A pattern that is a name means that workload alone; any other means all that begin like it."""
+    name, contender = job["name"], job["contender"]
+    named = options.only is None or any(name == p if p in names else name.startswith(p) for p in options.only)
+    met = options.against is None or any(contender.startswith(p) for p in options.against)
+    return named and (met or job["kind"] != "pair")
+
+
+def _kept(out: Path, measured: set[str]) -> dict[str, list]:
+    """What the file already holds about other workloads than those to be measured now."""
+    path = out.with_suffix(".json")
+    old = json.loads(path.read_text()) if path.exists() else {}
+    return {home: [r for r in old.get(home, []) if r["workload"] not in measured] for home in HOMES.values()}
 
 
 def _outcome(result: dict) -> str:
@@ -118,7 +127,8 @@ def _outcome(result: dict) -> str:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="workloads whose names begin like this")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="workloads of this name, or whose names begin so")
+    parser.add_argument("--against", nargs="+", metavar="NAME", help="only these contenders, or that begin so")
     parser.add_argument("--size", choices=SIZES, default="full")
     parser.add_argument("--repeats", type=int, default=5, help="timed rounds of each pair (default 5)")
     parser.add_argument("--threads", type=int, default=0, help="of torch; left out, its own default")

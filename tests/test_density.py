@@ -13,8 +13,8 @@ from scipy import stats
 
 from landscape.errors import UsageError
 from landscape.estimators import probe, spectral_density, top_eigenpairs
-from landscape.estimators.lanczos import Krylov
-from landscape.estimators.lockstep import Lockstep, runs_at_once
+from landscape.estimators.krylov.lanczos import Krylov
+from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
 from landscape.estimators.matvecs import Matvecs
 from landscape.operators import LinearOperator, MatrixOperator
 from landscape.results import SpectralMeasure
@@ -259,7 +259,7 @@ def test_the_measure_does_not_depend_on_how_many_probes_step_together(monkeypatc
     for known in (None, eigs):
         measures = []
         for count in (1, 3, 16):
-            monkeypatch.setattr("landscape.estimators.density.runs_at_once", lambda *_, count=count: count)
+            monkeypatch.setattr("landscape.estimators.density.slq.runs_at_once", lambda *_, count=count: count)
             measures.append(spectral_density(H, known, num_probes=8, num_steps=16))
         for other in measures[1:]:
             np.testing.assert_allclose(other.alphas, measures[0].alphas, atol=3e4 * torch.finfo(dtype).eps)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landscape.errors import LandscapeError, UsageError
-from landscape.estimators.lanczos import Krylov
+from landscape.estimators.krylov.lanczos import Krylov
 from landscape.estimators.matvecs import Matvecs, dot, norm
 from landscape.estimators.probes import probe
 from landscape.operators import LinearOperator, MatrixOperator

@@ -13,12 +13,12 @@ from scipy import stats
 
 import landscape as ls
 from landscape.errors import NotConverged, UsageError
-from landscape.estimators.convergence import Request
-from landscape.estimators.known_mass import with_known_mass
-from landscape.estimators.lockstep import Lockstep
+from landscape.estimators.density.known_mass import with_known_mass
+from landscape.estimators.eigen.convergence import Request
+from landscape.estimators.krylov.lockstep import Lockstep
+from landscape.estimators.krylov.union import join, ritz_of_run
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
-from landscape.estimators.union import join, ritz_of_run
 from landscape.operators import MatrixOperator
 from landscape.store.records import read_record, write_record
 from tests.networks import KINDS, dense_hessian, make
@@ -255,7 +255,7 @@ def test_groups_of_probes_give_what_all_together_give(monkeypatch):
     H = with_spectrum(VALUES)
     whole = ls.spectrum(H, num_steps=24)
     # The package's attribute of that name is the function.
-    monkeypatch.setattr(importlib.import_module("landscape.estimators.spectrum"), "runs_at_once", lambda *_: 3)
+    monkeypatch.setattr(importlib.import_module("landscape.estimators.density.spectrum"), "runs_at_once", lambda *_: 3)
     parts = ls.spectrum(H, num_steps=24)
     np.testing.assert_allclose(parts.eigs.values, whole.eigs.values, rtol=1e-9)
     assert parts.trace.value == pytest.approx(whole.trace.value, rel=1e-6)

@@ -11,7 +11,7 @@ from scipy import stats
 
 from landscape.errors import UsageError
 from landscape.estimators import search_missed, top_eigenpairs
-from landscape.estimators.upper_bound import upper_bound
+from landscape.estimators.eigen.upper_bound import upper_bound
 from landscape.operators import MatrixOperator
 
 P = 60

@@ -1,17 +1,17 @@
 """Estimators read operators through matvecs alone, and return results with their errors."""
 
-from landscape.estimators.blocktable import block_table
-from landscape.estimators.density import spectral_density
-from landscape.estimators.diagonal import diagonal
-from landscape.estimators.eigen import top_eigenpairs
-from landscape.estimators.gap import spectral_gap
-from landscape.estimators.missed import search_missed
-from landscape.estimators.moments import frobenius_norm, spectral_moments
+from landscape.estimators.density.slq import spectral_density
+from landscape.estimators.density.spectrum import spectrum
+from landscape.estimators.eigen.gap import spectral_gap
+from landscape.estimators.eigen.missed import search_missed
+from landscape.estimators.eigen.top import top_eigenpairs
+from landscape.estimators.eigen.tracking import EigenTracker
 from landscape.estimators.probes import probe
-from landscape.estimators.spectrum import spectrum
 from landscape.estimators.subspace import class_attribution, gradient_share, layer_attribution, principal_angles
-from landscape.estimators.trace import trace
-from landscape.estimators.tracking import EigenTracker
+from landscape.estimators.traces.blocktable import block_table
+from landscape.estimators.traces.diagonal import diagonal
+from landscape.estimators.traces.moments import frobenius_norm, spectral_moments
+from landscape.estimators.traces.trace import trace
 
 __all__ = [
     "EigenTracker",

@@ -52,6 +52,9 @@ def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bo
     if isinstance(record, Eigenpairs):
         pairs = zip(record.values, record.residuals, record.converged, strict=True)
         values = ";  ".join(format_brief(v, r, digits=7) + ("" if ok else " (not converged)") for v, r, ok in pairs)
+        if record.upper_bound is not None:
+            bound, confidence = record.upper_bound
+            values += f"; the largest is at most {format_value(bound, digits=7)} with probability {100 * confidence:g} %"
         return [("eigenvalues", f"{values}. {record.num_matvecs} matvecs, {record.reason}", failed)]
     if isinstance(record, SpectralMeasure):
         negative, rank = 100 * record.negative_mass().value, record.effective_rank()

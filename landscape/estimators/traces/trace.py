@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from landscape.errors import UsageError, check_choice, check_positive, check_seed
-from landscape.estimators.choice import check_method, choose, draw, exact_dots, of_samples, until
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
-from landscape.estimators.xtrace import xtrace
+from landscape.estimators.traces.choice import check_method, choose, draw, exact_dots, of_samples, until
+from landscape.estimators.traces.xtrace import xtrace
 from landscape.operators.base import LinearOperator
 from landscape.results import Estimate
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from landscape.estimators.columns import column_dots, gram, new_directions
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probes
+from landscape.estimators.traces.columns import column_dots, gram, new_directions
 
 
 class Sketch:

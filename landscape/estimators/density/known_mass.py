@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from landscape.estimators.density import as_measure
-from landscape.estimators.union import Ritz
+from landscape.estimators.density.slq import as_measure
+from landscape.estimators.krylov.union import Ritz
 from landscape.results import SpectralMeasure
 from landscape.results.quadrature import gauss_rules
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from landscape.errors import UsageError, check_positive, check_seed
-from landscape.estimators.choice import exact_dots
-from landscape.estimators.deflation import Plain
-from landscape.estimators.eigen import top_eigenpairs
+from landscape.estimators.eigen.top import top_eigenpairs
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
 from landscape.estimators.probes import probes
+from landscape.estimators.traces.choice import exact_dots
+from landscape.estimators.traces.deflation import Plain
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
 from landscape.operators.parametric import Groups, ParametricOperator, partition

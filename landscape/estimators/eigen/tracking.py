@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from landscape.errors import NotConverged, UsageError, check_positive
-from landscape.estimators.blocks import MOST_STEPS, UNSEEN, as_guess, random_vectors
-from landscape.estimators.convergence import ENDS, Pairs, Request
-from landscape.estimators.davidson import Schedule, davidson
-from landscape.estimators.eigen import as_record, check_basis, check_request, what_failed
+from landscape.estimators.eigen.blocks import MOST_STEPS, UNSEEN, as_guess, random_vectors
+from landscape.estimators.eigen.convergence import ENDS, Pairs, Request
+from landscape.estimators.eigen.davidson import Schedule, davidson
+from landscape.estimators.eigen.thick_restart import run_lanczos
+from landscape.estimators.eigen.top import as_record, check_basis, check_request, what_failed
+from landscape.estimators.eigen.watch import Watch
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
-from landscape.estimators.thick_restart import run_lanczos
-from landscape.estimators.watch import Watch
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
 from landscape.results import Eigenpairs

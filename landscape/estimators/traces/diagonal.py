@@ -9,12 +9,12 @@ import torch
 from scipy import special
 
 from landscape.errors import UsageError, check_choice, check_positive, check_seed
-from landscape.estimators.choice import exact_dots
-from landscape.estimators.columns import column_dots
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
 from landscape.estimators.probes import probes
-from landscape.estimators.sketch import Sketch, lost_directions, row_space
-from landscape.estimators.xtrace import LEFT_OUT
+from landscape.estimators.traces.choice import exact_dots
+from landscape.estimators.traces.columns import column_dots
+from landscape.estimators.traces.sketch import Sketch, lost_directions, row_space
+from landscape.estimators.traces.xtrace import LEFT_OUT
 from landscape.operators.base import LinearOperator
 from landscape.results import Diagonal
 
@@ -176,7 +176,7 @@ def _samples(basis: np.ndarray, image: np.ndarray, omega: np.ndarray, coordinate
 def _widening(basis: np.ndarray, image: np.ndarray, omega: np.ndarray, coordinates: np.ndarray) -> float:
     """What the spread of the samples must be multiplied by, for they share their bases and are correlated.
 
-    The root of the jackknife over the spread, in the mean over some rows: see `landscape.estimators.xtrace.xtrace`.
+    The root of the jackknife over the spread, in the mean over some rows; as for the trace in ``xtrace.py``.
     """
     count = coordinates.shape[1]
     spread = np.mean(np.var(_samples(basis, image, omega, coordinates), axis=1, ddof=1)) / count

@@ -4,8 +4,8 @@ Where the guess lies in an invariant subspace that is not the wanted one, its re
 once the guess has led to converged pairs, a Gaussian vector makes Lanczos steps with ``A = (I − QQᵀ)H(I − QQᵀ)``, Q the
 space that the guess has led to. By interlacing H has at most as many eigenvalues beyond an edge as Q has dimensions,
 unless A has one there too. For a unit eigenvector u of A the coefficients of the steps give polynomials with
-``uᵀv_{j+1} = p_j(λ) uᵀv_1``, as in :mod:`landscape.estimators.upper_bound`: an eigenvalue λ of A at the edge or beyond
-would have shown but for the chance that the component of the random vector along u is below ``1/√(Σ p_j(λ)²)``.
+``uᵀv_{j+1} = p_j(λ) uᵀv_1``, as in :mod:`landscape.estimators.eigen.upper_bound`: an eigenvalue λ of A at the edge or
+beyond would have shown but for the chance that the component of the random vector along u is below ``1/√(Σ p_j(λ)²)``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from scipy import special
 
-from landscape.estimators.convergence import Request
-from landscape.estimators.search_space import SearchSpace
-from landscape.estimators.upper_bound import log_christoffel
+from landscape.estimators.eigen.convergence import Request
+from landscape.estimators.eigen.upper_bound import log_christoffel
+from landscape.estimators.krylov.search_space import SearchSpace
 
 
 @dataclass

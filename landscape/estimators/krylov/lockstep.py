@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from landscape.estimators.eigen.thick_restart import BASIS_BYTES
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, norm
-from landscape.estimators.thick_restart import BASIS_BYTES
 
 #: In units of eps·‖A‖: a residual vector below this is rounding, not a direction.
 _BREAKDOWN = 8.0

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from landscape.errors import UsageError, check_positive, check_seed
-from landscape.estimators.lockstep import Lockstep, runs_at_once
+from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
 from landscape.estimators.matvecs import Matvecs, Progress
 from landscape.estimators.probes import probe
 from landscape.operators import LinearOperator, as_operator

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from landscape.estimators.convergence import Request
-from landscape.estimators.lockstep import Lockstep
+from landscape.estimators.eigen.convergence import Request
+from landscape.estimators.krylov.lockstep import Lockstep
 from landscape.estimators.matvecs import norm
 
 

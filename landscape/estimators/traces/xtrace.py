@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from landscape.estimators.choice import until
-from landscape.estimators.columns import column_dots, gram
-from landscape.estimators.deflation import rounding
 from landscape.estimators.matvecs import Matvecs
-from landscape.estimators.sketch import Sketch, lost_directions, row_space
+from landscape.estimators.traces.choice import until
+from landscape.estimators.traces.columns import column_dots, gram
+from landscape.estimators.traces.deflation import rounding
+from landscape.estimators.traces.sketch import Sketch, lost_directions, row_space
 from landscape.results import Estimate
 
 Array = np.ndarray

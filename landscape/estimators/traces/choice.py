@@ -11,9 +11,9 @@ import torch
 from scipy import special
 
 from landscape.errors import UsageError
-from landscape.estimators.deflation import KnownSpace, Plain, Split, from_eigs, half, power_dots
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
-from landscape.estimators.sketch import Sketch
+from landscape.estimators.traces.deflation import KnownSpace, Plain, Split, from_eigs, half, power_dots
+from landscape.estimators.traces.sketch import Sketch
 from landscape.results import Estimate
 
 Array = np.ndarray

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from landscape.estimators.convergence import ENDS, FLOOR, Pairs, Request, judged, measure
-from landscape.estimators.lanczos import Krylov
+from landscape.estimators.eigen.convergence import ENDS, FLOOR, Pairs, Request, judged, measure
+from landscape.estimators.eigen.upper_bound import CONFIDENCE, recurrence_rounding, upper_bound
+from landscape.estimators.krylov.lanczos import Krylov
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
-from landscape.estimators.upper_bound import CONFIDENCE, recurrence_rounding, upper_bound
 
 #: Memory for the basis, unless the wanted pairs need more.
 BASIS_BYTES = 2**30

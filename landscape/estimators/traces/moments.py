@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from landscape.errors import UsageError, check_choice, check_positive, check_seed
-from landscape.estimators.choice import check_method, choose, exact_dots
-from landscape.estimators.deflation import half
 from landscape.estimators.matvecs import Matvecs, Progress
+from landscape.estimators.traces.choice import check_method, choose, exact_dots
+from landscape.estimators.traces.deflation import half
 from landscape.operators.base import LinearOperator
 from landscape.results import Estimate, SpectralMoments
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from landscape.estimators.convergence import LEAST_RESIDUAL, Pairs, Request
+from landscape.estimators.eigen.convergence import LEAST_RESIDUAL, Pairs, Request
 from landscape.estimators.matvecs import Matvecs, dot, norm
 from landscape.estimators.probes import probe
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from landscape.errors import UsageError
-from landscape.estimators.columns import column_dots, gram, new_directions, without_span
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, column_norms
 from landscape.estimators.probes import probes
+from landscape.estimators.traces.columns import column_dots, gram, new_directions, without_span
 from landscape.results import Eigenpairs
 
 Array = np.ndarray

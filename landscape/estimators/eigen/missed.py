@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from landscape.errors import UsageError, check_choice, check_positive, check_seed
-from landscape.estimators.lanczos import Krylov
+from landscape.estimators.eigen.upper_bound import CONFIDENCE, recurrence_rounding, upper_bound
+from landscape.estimators.krylov.lanczos import Krylov
 from landscape.estimators.matvecs import Matvecs, Progress
 from landscape.estimators.probes import probe
-from landscape.estimators.upper_bound import CONFIDENCE, recurrence_rounding, upper_bound
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
 from landscape.results import Eigenpairs, MissedSearch
@@ -34,8 +34,8 @@ def search_missed(
 
     With Q the vectors found, Lanczos runs on :math:`A = (I - QQᵀ)H(I - QQᵀ)` from a Gaussian vector orthogonal to Q.
     By Cauchy's interlacing theorem the (K+1)-th eigenvalue of H is at most :math:`λ_{\max}(A)`, whatever the quality of
-    Q, and that has an upper bound from the random start (:mod:`landscape.estimators.upper_bound`). So ``bound`` holds
-    for a warm start, a restart or a list read from a file as well.
+    Q, and that has an upper bound from the random start (:mod:`landscape.estimators.eigen.upper_bound`). So ``bound``
+    holds for a warm start, a restart or a list read from a file as well.
 
     Parameters
     ----------

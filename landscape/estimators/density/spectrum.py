@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from landscape.errors import NotConverged, UsageError, check_choice, check_positive, check_seed
-from landscape.estimators.convergence import ENDS, LEAST_RESIDUAL, Request, measure, with_fixed_signs
-from landscape.estimators.eigen import top_eigenpairs
-from landscape.estimators.known_mass import found_in_full, with_known_mass
-from landscape.estimators.lockstep import Lockstep, runs_at_once
+from landscape.estimators.density.known_mass import found_in_full, with_known_mass
+from landscape.estimators.eigen.convergence import ENDS, LEAST_RESIDUAL, Request, measure, with_fixed_signs
+from landscape.estimators.eigen.top import top_eigenpairs
+from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
+from landscape.estimators.krylov.union import Ritz, join, ritz_of_run
 from landscape.estimators.matvecs import Matvecs, Progress
 from landscape.estimators.probes import probe
-from landscape.estimators.union import Ritz, join, ritz_of_run
 from landscape.operators import LinearOperator, as_operator
 from landscape.results import Eigenpairs, Estimate, Spectrum
 from landscape.results.quadrature import gauss_rules

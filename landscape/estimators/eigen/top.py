@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from landscape.errors import NotConverged, UsageError, check_choice, check_positive, check_seed
-from landscape.estimators.blocks import as_guess, block_lanczos, from_guess, lobpcg
-from landscape.estimators.convergence import ENDS, Pairs, Request, with_fixed_signs
+from landscape.estimators.eigen.blocks import as_guess, block_lanczos, from_guess, lobpcg
+from landscape.estimators.eigen.convergence import ENDS, Pairs, Request, with_fixed_signs
+from landscape.estimators.eigen.power import power_iteration
+from landscape.estimators.eigen.thick_restart import default_basis, thick_restart_lanczos
 from landscape.estimators.matvecs import Matvecs, Progress
-from landscape.estimators.power import power_iteration
-from landscape.estimators.thick_restart import default_basis, thick_restart_lanczos
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
 from landscape.results import Eigenpairs

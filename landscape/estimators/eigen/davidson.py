@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from landscape.estimators.convergence import FLOOR, Pairs, Request, judged, measure
+from landscape.estimators.eigen.convergence import FLOOR, Pairs, Request, judged, measure
+from landscape.estimators.eigen.watch import Watch
+from landscape.estimators.krylov.search_space import SearchSpace
 from landscape.estimators.matvecs import Matvecs
-from landscape.estimators.search_space import SearchSpace
-from landscape.estimators.watch import Watch
 
 #: (basis (P, m), θ (b,), residuals (P, b)) -> better directions (P, b).
 Improve = Callable[[torch.Tensor, np.ndarray, torch.Tensor], torch.Tensor]

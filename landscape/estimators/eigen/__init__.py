@@ -1,0 +1,1 @@
+"""Eigenpairs at the ends of the spectrum: iterations, when they are believed, and what they may have missed."""
