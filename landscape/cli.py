@@ -43,10 +43,14 @@ def analyze(
     directions: Annotated[int | None, typer.Option(help="Random filter-normalised directions.")] = None,
     samples: Annotated[int | None, typer.Option(help="Pairs of displacements for average sharpness.")] = None,
     restarts: Annotated[int | None, typer.Option(help="Starts of the ascent for worst-case sharpness.")] = None,
+    subsets: Annotated[int | None, typer.Option(help="Parts of the data to measure λ_max and trace on too.")] = None,
     barriers: Annotated[int | None, typer.Option(help="Pairs of minima to interpolate between, at most.")] = None,
     tol: Annotated[float | None, typer.Option(help="Relative residual of a converged eigenpair.")] = None,
     max_matvecs: Annotated[int | None, typer.Option(help="Where Lanczos gives up.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every probe and direction.")] = None,
+    examples: Annotated[
+        int | None, typer.Option(help="Measure on that many, drawn at random; on all if left out.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every probe, direction and choice of examples.")] = None,
     data: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the problem's data files.")] = None,
     problem: Annotated[str | None, typer.Option(help="pkg.mod:factory, where a checkpoint names no known one.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that measure runs side by side.")] = None,

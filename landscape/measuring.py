@@ -14,6 +14,7 @@ import torch
 
 from landscape.checkpoints import Checkpoint, load_checkpoint
 from landscape.errors import LandscapeError
+from landscape.objective import Objective
 from landscape.plan import Plan
 from landscape.quantities import Bench, Cost, Quantity, quantities
 from landscape.results import Record
@@ -96,7 +97,7 @@ def measure_run(store: ResultStore, job: Job, plan: Plan, reporter: Reporter | N
         is_last = file == job.files[-1]
         try:
             checkpoint = load_checkpoint(file)
-            objective = checkpoint.objective(plan.problem, check=is_last, **objective_options(plan))
+            objective = objective_of(checkpoint, plan, check=is_last)
             stored = store.provenance(job.run, checkpoint.step, "eigenpairs") or {}
             bench = Bench(objective, plan, is_last, guess, stored.get("route", "auto"), expected, last)
             _measure_checkpoint(store, job.run, checkpoint, bench, clock, later=tail if is_last else [])
@@ -112,13 +113,14 @@ def measure_run(store: ResultStore, job: Job, plan: Plan, reporter: Reporter | N
     return outcome
 
 
-def objective_options(plan: Plan) -> dict[str, Any]:
-    """How a checkpoint's objective is to be made."""
-    return {
-        "data_dir": plan.data,
-        "device": plan.device,
-        "dtype": getattr(torch, plan.dtype) if plan.dtype else None,
-    }
+def objective_of(checkpoint: Checkpoint, plan: Plan, *, check: bool) -> Objective:
+    """The question that is asked at a checkpoint: on all examples, or on as many as the plan draws from them."""
+    dtype = getattr(torch, plan.dtype) if plan.dtype else None
+    whole = checkpoint.objective(plan.problem, check=check, data_dir=plan.data, device=plan.device, dtype=dtype)
+    if plan.examples is None or plan.examples >= whole.num_examples:
+        return whole
+    drawn = np.random.default_rng(plan.seed).choice(whole.num_examples, plan.examples, replace=False)
+    return whole.subset(np.sort(drawn))
 
 
 def now() -> str:
@@ -184,7 +186,8 @@ def _describe_run(checkpoint: Checkpoint, bench: Bench) -> dict[str, Any]:
     return {
         "optimizer": checkpoint.optimizer, "seed": checkpoint.seed, "lr": checkpoint.lr, "config": checkpoint.config,
         "problem": checkpoint.problem or problem.name, "num_parameters": objective.layout.size,
-        "num_examples": objective.num_examples, "num_classes": problem.num_classes, "loss": problem.loss_name,
+        "num_examples": objective.num_examples, "of_examples": objective.drawn_from,
+        "num_classes": problem.num_classes, "loss": problem.loss_name,
         "fingerprint": objective.digest(), "mode": objective.mode, "frozen": list(objective.layout.frozen),
         "dtype": str(objective.dtype).removeprefix("torch."), "unused": list(objective.unused),
         "linear": list(objective.linear),

@@ -80,6 +80,8 @@ class Objective:
     ----------
     layout : ParamLayout
         How θ is made of tensors; ``layout.frozen`` lists what is outside.
+    drawn_from : int
+        Examples of the whole data, where this is a subset of them.
     unused, linear : tuple of str
         Tensors of θ the loss does not depend on, or depends on linearly by themselves: their rows of the Hessian are
         zero. Known after ``check=True``.
@@ -151,6 +153,7 @@ class Objective:
         self.dtype = dtype or (first.dtype if first.dtype in (torch.float32, torch.float64) else torch.float32)
         check_choice("dtype", self.dtype, (torch.float32, torch.float64))
         self._batches = data if isinstance(data, Batches) else Batches(data)
+        self.drawn_from = self._batches.num_examples
         self.chunk: int | None = None
         self.chunk = self._chunk_size(chunk)
         self.unused: tuple[str, ...] = ()
@@ -169,7 +172,7 @@ class Objective:
         few, more = (self._saved_bytes(count) for count in (2, 6))
         per_example = (more - few) / 4  # the difference leaves out the parameters, which every chunk keeps
         most = max(1, min(AUTO_CHUNK, int(AUTO_CHUNK_BYTES // max(per_example, 1))))
-        return math.ceil(self.num_examples / math.ceil(self.num_examples / most))  # no short last chunk
+        return _even(self.num_examples, most)
 
     def _saved_bytes(self, count: int) -> int:
         """What the forward pass on ``count`` examples keeps; the first ones, repeated where there are too few."""
@@ -265,6 +268,7 @@ class Objective:
         """The same loss on other data, unchecked."""
         twin = copy.copy(self)
         twin._batches = Batches(batches)
+        twin.drawn_from = twin._batches.num_examples
         twin.chunk = None if twin._batches.joined is None else self.chunk
         twin._prepare()
         return twin
@@ -289,7 +293,9 @@ class Objective:
             raise UsageError(
                 f"{len(chosen)} indices do not fit: at least one is needed, each in 0 … {self.num_examples - 1}"
             )
-        return self.on_batches([take(self._batches.joined, chosen)])
+        part = self.on_batches([take(self._batches.joined, chosen)])
+        part.drawn_from = self.drawn_from
+        return part.rechunked(_even(len(chosen), part.chunk)) if part.chunk else part
 
     def on_first(self, count: int) -> Objective:
         """The same loss on the first ``count`` examples, or on the first batch where it cannot be cut."""
@@ -317,6 +323,11 @@ class Objective:
             f"Objective(P={self.layout.size}, N={self.num_examples}, loss={self.loss_name}, mode={self.mode}, "
             f"{str(self.dtype).removeprefix('torch.')} on {self.device}, {self.num_chunks} chunks)"
         )
+
+
+def _even(count: int, most: int) -> int:
+    """The chunk size that cuts ``count`` examples into as many chunks as ``most`` would, without a short last one."""
+    return math.ceil(count / math.ceil(count / most))
 
 
 def _plain(model: Any) -> nn.Module:

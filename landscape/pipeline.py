@@ -17,7 +17,7 @@ from landscape import geometry
 from landscape.checkpoints import Checkpoint, CheckpointDir, find_runs, load_checkpoint
 from landscape.crew import available_cores, measure_runs
 from landscape.errors import CheckpointError
-from landscape.measuring import RECORD_VERSION, Job, Outcome, Reporter, now, objective_options
+from landscape.measuring import RECORD_VERSION, Job, Outcome, Reporter, now, objective_of
 from landscape.plan import Plan
 from landscape.report import write_report
 from landscape.store import ResultStore, load_results
@@ -125,7 +125,7 @@ def _steps(job: Job) -> list[int]:
 
 def _measure_barrier(store: ResultStore, a: Job, b: Job, plan: Plan, told: _Told) -> None:
     ends = [load_checkpoint(job.files[-1]) for job in (a, b)]
-    at_a, at_b = (end.objective(plan.problem, check=False, **objective_options(plan)) for end in ends)
+    at_a, at_b = (objective_of(end, plan, check=False) for end in ends)
     key = {
         "fields": {"points": plan.points}, "objective": at_a.digest(), "constants": at_a.constants_digest(),
         "params": [end.params_sha256 for end in ends], "version": RECORD_VERSION,

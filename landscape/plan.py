@@ -11,15 +11,15 @@ from landscape.errors import UsageError, check_choice, check_seed
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
         "last": 3, "eigs": 2, "trace_probes": 8, "density_probes": 2, "steps": 20, "points": 15, "plane_points": 11,
-        "directions": 3, "samples": 6, "restarts": 1, "barriers": 4, "tol": 5e-2, "max_matvecs": 300,
+        "directions": 3, "samples": 6, "restarts": 1, "subsets": 0, "barriers": 4, "tol": 5e-2, "max_matvecs": 300,
     },
     "standard": {
         "last": 5, "eigs": 5, "trace_probes": 32, "density_probes": 8, "steps": 64, "points": 41, "plane_points": 31,
-        "directions": 5, "samples": 16, "restarts": 3, "barriers": 10, "tol": 1e-3, "max_matvecs": 500,
+        "directions": 5, "samples": 16, "restarts": 3, "subsets": 4, "barriers": 10, "tol": 1e-3, "max_matvecs": 500,
     },
     "thorough": {
         "last": 20, "eigs": 20, "trace_probes": 128, "density_probes": 16, "steps": 100, "points": 101,
-        "plane_points": 51, "directions": 10, "samples": 64, "restarts": 5, "barriers": 50, "tol": 1e-4,
+        "plane_points": 51, "directions": 10, "samples": 64, "restarts": 5, "subsets": 8, "barriers": 50, "tol": 1e-4,
         "max_matvecs": 3000,
     },
 }  # fmt: skip
@@ -55,8 +55,13 @@ class Plan:
         Pairs of random displacements for average sharpness; starts of the ascent for worst-case sharpness.
     barriers : int
         Pairs of minima (same seed, other optimizer) to interpolate between, at most.
+    subsets : int
+        Disjoint parts of the data on which λ_max and trace are measured too, to show how far they depend on the
+        choice of examples; 0 leaves that out. All together cost about as much as λ_max and trace on the whole data.
+    examples : int or None
+        Measure on that many examples, drawn at random by the seed; None: on all.
     seed : int
-        Of every probe, direction and displacement.
+        Of every probe, direction, displacement and choice of examples.
     dtype : {"float32", "float64"} or None
         None: the model's own.
     device : str or None
@@ -85,9 +90,11 @@ class Plan:
     directions: int = AS_PLANNED
     samples: int = AS_PLANNED
     restarts: int = AS_PLANNED
+    subsets: int = AS_PLANNED
     barriers: int = AS_PLANNED
     tol: float = AS_PLANNED
     max_matvecs: int = AS_PLANNED
+    examples: int | None = None
     seed: int = 0
     dtype: str | None = None
     device: str | None = None
@@ -109,6 +116,10 @@ class Plan:
                 raise UsageError(f"{name}={getattr(self, name)} must be odd, so that the minimum itself is evaluated")
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"workers={self.workers!r} must be at least 1")
+        if self.subsets == 1:
+            raise UsageError("subsets=1 has no spread; pass 0 to leave it out, or at least 2")
+        if self.examples is not None and self.examples < 1:
+            raise UsageError(f"examples={self.examples!r} must be at least 1; left out, all are used")
         if not 0 < self.tol < 1:
             raise UsageError(f"tol={self.tol!r} must lie between 0 and 1: it is a relative residual")
         check_choice("dtype", self.dtype, (None, "float32", "float64"))
@@ -122,5 +133,5 @@ class Plan:
 # One probe has no standard error, so estimates that print one need two.
 LEAST = {
     "last": 1, "eigs": 2, "trace_probes": 2, "density_probes": 1, "steps": 2, "points": 3, "plane_points": 3,
-    "directions": 0, "samples": 2, "restarts": 1, "barriers": 0, "max_matvecs": 10,
+    "directions": 0, "subsets": 0, "samples": 2, "restarts": 1, "barriers": 0, "max_matvecs": 10,
 }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,8 @@ from landscape import estimators, geometry
 from landscape.objective import Objective
 from landscape.operators import HessianOperator
 from landscape.plan import Plan
-from landscape.results import Eigenpairs, PointValue, Record
+from landscape.results import Eigenpairs, Estimate, PointValue, Record
+from landscape.sampling import over_subsets
 
 Progress = Callable[[int, int], None]
 
@@ -107,7 +108,9 @@ def quantities(plan: Plan, *, is_last: bool) -> list[Quantity]:
         Quantity("eigenpairs", spectrum, Cost(matvecs=(30 if is_last else 8) + 6 * pairs), _eigenpairs),
         Quantity("gap", spectrum, Cost(), lambda bench, _: estimators.spectral_gap(bench.eigenpairs)),
     ]
-    return [*first, *_of_the_spectrum(plan, spectrum), *_of_the_surface(plan, spectrum)] if is_last else first
+    if not is_last:
+        return first
+    return [*first, *_of_the_spectrum(plan, spectrum), *_of_the_data(plan, spectrum), *_of_the_surface(plan, spectrum)]
 
 
 def _of_the_spectrum(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
@@ -118,6 +121,20 @@ def _of_the_spectrum(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
         Quantity("trace", {**spectrum, **of_trace}, Cost(matvecs=plan.trace_probes), _trace),
         Quantity("density", {**spectrum, **of_density}, Cost(matvecs=probes * steps), _density),
     ]
+
+
+def _of_the_data(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
+    """How far λ_max and trace depend on which examples there are."""
+    if not plan.subsets:
+        return []
+    fields = {**spectrum, **_fields(plan, "subsets")}
+    return [
+        Quantity("sampling_lambda_max", fields, Cost(matvecs=20), _sampling_of_lambda_max),
+        Quantity(
+            "sampling_trace", {**fields, **_fields(plan, "trace_probes")}, Cost(matvecs=plan.trace_probes),
+            _sampling_of_trace,
+        ),
+    ]  # fmt: skip
 
 
 def _of_the_surface(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
@@ -181,6 +198,35 @@ def _density(bench: Bench, progress: Progress) -> Record:
         bench.hessian, bench.eigenpairs, num_probes=plan.density_probes, num_steps=plan.steps, seed=plan.seed,
         progress=progress,
     )  # fmt: skip
+
+
+def _sampling_of_lambda_max(bench: Bench, progress: Progress) -> Record:
+    plan, pairs = bench.plan, bench.eigenpairs
+    settled = []
+
+    def largest(part: Objective) -> float:
+        H = HessianOperator(part, expected_matvecs=20)
+        eigs = estimators.top_eigenpairs(
+            H, 1, tol=plan.tol, max_matvecs=plan.max_matvecs, seed=plan.seed, start=pairs.vectors[:, :1], strict=False
+        )
+        settled.append(bool(eigs.converged.all()))
+        return float(eigs.values[0])
+
+    spread = over_subsets(
+        bench.objective, largest, num_subsets=plan.subsets, full=float(pairs.values[0]), seed=plan.seed
+    )
+    return replace(spread, converged=all(settled))
+
+
+def _sampling_of_trace(bench: Bench, progress: Progress) -> Record:
+    plan, whole = bench.plan, bench.found["trace"]
+    assert isinstance(whole, Estimate)
+
+    def total(part: Objective) -> Estimate:
+        H = HessianOperator(part, expected_matvecs=plan.trace_probes)
+        return estimators.trace(H, method="hutchinson", num_probes=plan.trace_probes, seed=plan.seed)
+
+    return over_subsets(bench.objective, total, num_subsets=plan.subsets, full=whole, seed=plan.seed)
 
 
 def _line_along_eigenvector(index: int) -> Callable[[Bench, Progress], Record]:

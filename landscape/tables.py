@@ -88,6 +88,8 @@ def caption_lines(results: Results) -> list[str]:
         "± of the trace: one standard error",
         "worst sharp.: the largest rise of the loss found in a ball, a lower bound",
     ]
+    drawn = {(run.info.get("num_examples") or 0, run.info.get("of_examples") or 0) for run in results.runs}
+    lines += [f"measured on {n:,} of {N:,} training examples, drawn at random" for n, N in sorted(drawn) if n < N]
     failed = [
         f"* not converged: {run.name} step {c.step}: {', '.join(c.not_converged)}"
         for run in results.runs

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 import landscape as ls
-from landscape import crew, measuring, pipeline, quantities
+from landscape import crew, measuring, pipeline, quantities, tables
+from landscape.report.words import methods
 from landscape.store import rows
 from tests.runs import CONFIG, SMALL, make_runs, save_run
 
@@ -118,6 +119,39 @@ def test_a_second_analysis_measures_nothing_and_says_the_same(copy_of_analyzed, 
 def test_a_changed_plan_measures_only_what_it_concerns(copy_of_analyzed, monkeypatch, change, concerned):
     plan = ls.Plan(**{**SMALL.fields(), **change})
     assert {name for _, _, name in measured_in(monkeypatch, copy_of_analyzed, plan)} == concerned
+
+
+def test_an_analysis_on_fewer_examples_says_so_and_is_that_of_those_examples(copy_of_analyzed):
+    plan = ls.Plan(**{**SMALL.fields(), "examples": 9, "last": 1})
+    ls.analyze(copy_of_analyzed, plan)
+    results = ls.load_results(copy_of_analyzed)
+    run = results.runs[0]
+    whole = ls.CheckpointDir(copy_of_analyzed / run.name)[-1].objective(dtype=torch.float64)
+    assert (run.info["num_examples"], run.info["of_examples"]) == (9, whole.num_examples)
+    drawn = np.sort(np.random.default_rng(SMALL.seed).choice(whole.num_examples, 9, replace=False))
+    spectrum = np.linalg.eigvalsh(ls.HessianOperator(whole.subset(drawn)).dense().numpy())
+    eigs = run.last.records["eigenpairs"]
+    assert abs(eigs.values[0] - spectrum[-1]) <= eigs.residuals[0] + 1e-5 * abs(spectrum).max()
+    note = f"measured on 9 of {whole.num_examples} training examples, drawn at random"
+    assert note in tables.caption_lines(results)
+    assert f"over 9 of {whole.num_examples} training examples" in methods(results)[0]
+
+
+def test_parts_of_the_data_show_how_far_the_numbers_depend_on_them(copy_of_analyzed, monkeypatch):
+    plan = ls.Plan(**{**SMALL.fields(), "subsets": 3})
+    measured = measured_in(monkeypatch, copy_of_analyzed, plan)
+    assert {name for _, _, name in measured} == {"sampling_lambda_max", "sampling_trace"}
+    run = ls.load_results(copy_of_analyzed).runs[0]
+    spread = run.last.records["sampling_lambda_max"]
+    assert spread.full == run.last.records["eigenpairs"].values[0]
+    objective = ls.CheckpointDir(copy_of_analyzed / run.name)[-1].objective(dtype=torch.float64)
+    order, size = np.random.default_rng(SMALL.seed).permutation(objective.num_examples), objective.num_examples // 3
+    for i, value in enumerate(spread.values):
+        part = objective.subset(np.sort(order[i * size : (i + 1) * size]))
+        exact = np.linalg.eigvalsh(ls.HessianOperator(part).dense().numpy())[-1]
+        assert value == pytest.approx(exact, rel=2 * SMALL.tol)
+    with pytest.raises(ls.UsageError, match="subsets=1"):
+        ls.Plan(subsets=1)
 
 
 def test_changed_parameters_are_measured_again(copy_of_analyzed, monkeypatch):
@@ -237,6 +271,19 @@ def test_progress_ends_where_it_said_it_would(copy_of_analyzed):
 
 def test_every_quantity_names_the_plan_fields_it_uses():
     """A field that changes a record's value must be in its key: walk all, change each, compare the keys."""
-    keyed = {f for is_last in (True, False) for q in quantities.quantities(SMALL, is_last=is_last) for f in q.fields}
-    elsewhere = {"plan", "last", "eigs", "directions", "barriers", "dtype", "device", "workers", "data", "problem"}
+    plan = ls.Plan(**{**SMALL.fields(), "subsets": 2})
+    keyed = {f for is_last in (True, False) for q in quantities.quantities(plan, is_last=is_last) for f in q.fields}
+    elsewhere = {
+        "examples",
+        "plan",
+        "last",
+        "eigs",
+        "directions",
+        "barriers",
+        "dtype",
+        "device",
+        "workers",
+        "data",
+        "problem",
+    }
     assert keyed - {"pairs", "both_ends"} | elsewhere == set(SMALL.fields())

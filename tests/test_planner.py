@@ -123,15 +123,37 @@ def test_auto_takes_the_fastest_that_is_sound(monkeypatch):
     model, loss_fn, batches = make("mlp")
     objective = ls.Objective(model, loss_fn, batches, check=False)
     monkeypatch.setattr(planner, "RECORDING_SECONDS", 0.0)
-    for order in (("fresh", "retained", "linearized"), ("linearized", "retained", "fresh"), ("retained",) * 3):
-        cost = {name: i + 1.0 for i, name in enumerate(dict.fromkeys(order))}
-        names = iter(("fresh", "retained", "linearized"))
-        monkeypatch.setattr(planner, "_seconds", lambda call, device, limit=0: cost.get(next(names), 9.0))  # noqa: B023
-        monkeypatch.setattr(planner, "COMPILING_SECONDS", float("inf"))
+    monkeypatch.setattr(planner, "COMPILING_SECONDS", float("inf"))
+    for cost in ({"fresh": 1, "linearized": 3, "retained": 2}, {"fresh": 3, "linearized": 2, "retained": 1},
+                 {"fresh": 3, "linearized": 1}):  # fmt: skip
+        laid = iter(cost.values())
+        monkeypatch.setattr(planner, "_seconds", lambda call, device, limit=0: next(laid))  # noqa: B023
         H = ls.HessianOperator(objective)
-        assert H.route == order[0]
-        assert order[0] in str(H.plan)
-        assert [c.route for c in H.plan.candidates] == ["fresh", "retained", "linearized"]
+        assert H.route == min(cost, key=cost.get)
+        assert H.route in str(H.plan)
+        assert [c.route for c in H.plan.candidates] == list(cost)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "suffix"), [((1.0, 2.0, 3.2, 8.0), "/blocks-8"), ((1.0, 4.4), ""), ((1.0, 3.0, 8.0), "/blocks-4")]
+)
+def test_blocks_grow_as_long_as_a_vector_gets_cheaper(monkeypatch, seconds, suffix):
+    """With timings laid down: of one vector, then of blocks of 4, 8 and 16."""
+    model, loss_fn, batches = make("mlp")
+    objective = ls.Objective(model, loss_fn, batches, chunk=20, check=False)
+    H = ls.HessianOperator(objective, route="linearized")
+    H._blocks = None  # as after route="auto"
+    laid = iter(seconds)
+    monkeypatch.setattr(planner, "BLOCKING_SECONDS", 0.0)
+    monkeypatch.setattr(planner, "_seconds", lambda call, device: next(laid))
+    V = block_of(H.dim, 11)
+    seen = H @ V
+    assert H.route == "linearized" + suffix
+    assert f"{1e3 * seconds[1] / 4:.2f} ms a vector in blocks of 4" in H.plan.reason
+    exact = dense_hessian(model, loss_fn, batches)
+    assert (seen - exact @ V).norm() <= 1e-12 * (exact @ V).norm()
+    assert next(laid, None) is None
+    H @ V  # considered once
 
 
 def test_few_expected_products_are_not_worth_a_recording():

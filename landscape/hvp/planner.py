@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 from landscape.errors import ObjectiveError, check_choice
 from landscape.hvp.differences import Differences
 from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, IN_BLOCKS, Kernels, Linearized
-from landscape.hvp.product import LossParts, OneChunk, Product, distinct_bytes
+from landscape.hvp.product import LossParts, OneChunk, Product
 from landscape.hvp.reverse import Fresh, Retained, retained_bytes
 
 _SIMPLE: dict[str, Callable[..., Product]] = {"fresh": Fresh, "retained": Retained, "differences": Differences}
@@ -31,6 +32,7 @@ DEFAULT_MATVECS = 100
 RECORDING_SECONDS, RECORDING_SAVES = 2.0, 0.4
 COMPILING_SECONDS, COMPILING_SAVES = 40.0, 0.2
 LAYOUT_SAVES = 0.15
+BLOCKING_SECONDS, BLOCKING_SAVES = 1.0, 0.2
 TIMING_SHARE, TIMING_SECONDS = 0.02, 1.0  # of the work expected, and at most this long, to time a candidate
 #: torch's errors where a route is impossible for a model; anything else is a defect and is raised.
 _IMPOSSIBLE = (RuntimeError, NotImplementedError, TypeError, AttributeError, ObjectiveError)
@@ -163,14 +165,14 @@ class _Trial:
         if not self.seen[0].seconds < float("inf"):
             return Fresh(self.parts, self.theta), RoutePlan("fresh", self.seen[0].refused, self.expected)
         held = retained_bytes(self.parts, self.theta)
-        if held <= self.memory:
-            self.try_route("retained", held=held)
         if self.repays(RECORDING_SECONDS, RECORDING_SAVES):
             keep = "linearized" if held <= self.memory else "forward"
             self.try_route(keep)
-            has_filters = any(s[2] * s[3] > 1 for s in self.parts.layout.shapes if len(s) == 4)
-            if has_filters and self.repays(RECORDING_SECONDS, LAYOUT_SAVES):
+            if _has_filters(self.parts) and self.repays(RECORDING_SECONDS, LAYOUT_SAVES):
                 self.try_route(f"{keep}/{CHANNELS_LAST}")
+        # Where the recording halves the time, kept graphs, which save less, are not worth the trial.
+        if held <= self.memory and self.fastest().seconds > 0.5 * self.seen[0].seconds:
+            self.try_route("retained", held=held)
         fastest = self.fastest()
         if fastest.route in self.kernels and self.repays(COMPILING_SECONDS, COMPILING_SAVES):
             base, *suffixes = fastest.route.split("/")
@@ -229,24 +231,32 @@ def consider_blocks(product: Product, parts: LossParts, theta: Tensor, *, memory
     """Let a recorded product multiply several columns at once, if that is faster; says what was measured."""
     if not isinstance(product, Linearized):
         return "one after another: this route knows nothing better"
+    if _has_filters(parts) and theta.device.type == "cpu":
+        return "one after another: on a CPU convolutions gain nothing from blocks"
     one = Linearized(OneChunk(parts, 0), theta, kernels=product.kernels)
-    held = max(distinct_bytes(list(product.kernels.residuals(parts, 0, product.tensors))), 1)
-    size = next((b for b in BLOCKS if b * held <= memory), None)
-    cost, saves = (COMPILING_SECONDS, COMPILING_SAVES) if product.kernels.compiled else (1.0, COMPILING_SAVES)
+    held = max(one.kept_bytes, 1)
     alone = _seconds(lambda: one(_direction(theta)), theta.device)
-    if size is None or expected * alone / parts.shares[0] * saves < cost:
-        return "one after another: recording the block would not repay itself"
-    V = torch.stack([_direction(theta, seed) for seed in range(size)], dim=1)
-    try:
-        apart = _distance(one.together(V), torch.stack([one(V[:, i]) for i in range(size)], dim=1))
-    except _IMPOSSIBLE as error:
-        return f"one after another: {_first_line(error)}"
-    each = _seconds(lambda: one.together(V), theta.device) / size
-    text = f"{1e3 * each:.2f} ms a vector in blocks of {size}, {1e3 * alone:.2f} ms alone, on the first chunk"
-    if each < alone and apart <= AGREEMENT[theta.dtype]:
-        product.block_size = size
-        return f"in blocks: {text}"
-    return f"one after another: {text}"
+    cost = COMPILING_SECONDS if product.kernels.compiled else BLOCKING_SECONDS
+    best, seen = alone, []
+    for size in sorted(BLOCKS):
+        if size * held > memory or expected * best / parts.shares[0] * BLOCKING_SAVES < cost:
+            break
+        V = torch.stack([_direction(theta, seed) for seed in range(size)], dim=1)
+        try:
+            apart = _distance(one.together(V), torch.stack([one(V[:, i]) for i in range(size)], dim=1))
+        except _IMPOSSIBLE as error:
+            return f"one after another: {_first_line(error)}"
+        each = _seconds(partial(one.together, V), theta.device) / size
+        seen.append(f"{1e3 * each:.2f} ms a vector in blocks of {size}")
+        if each >= best or apart > AGREEMENT[theta.dtype]:
+            break
+        best, product.block_size = each, size
+    figures = ", ".join([*seen, f"{1e3 * alone:.2f} ms alone"]) + ", on the first chunk"
+    return f"in blocks of {product.block_size}: {figures}" if product.block_size else f"one after another: {figures}"
+
+
+def _has_filters(parts: LossParts) -> bool:
+    return any(s[2] * s[3] > 1 for s in parts.layout.shapes if len(s) == 4)
 
 
 def _seconds(call: Callable[[], Any], device: torch.device, limit: float = TIMING_SECONDS) -> float:

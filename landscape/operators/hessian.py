@@ -144,7 +144,7 @@ class HessianOperator(ParametricOperator):
         chunk = self.objective.chunk
         try:
             return work()
-        except (torch.OutOfMemoryError, RuntimeError) as error:
+        except RuntimeError as error:  # torch's own error for a lack of memory is one
             if not _is_out_of_memory(error) or self._halved or not chunk or chunk < 2:
                 raise
         warnings.warn(
@@ -167,4 +167,4 @@ class HessianOperator(ParametricOperator):
 
 def _is_out_of_memory(error: BaseException) -> bool:
     """On a CPU torch raises a RuntimeError, known by its text alone."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from math import isfinite
 from typing import Any
 
-from landscape.results import Eigenpairs, Estimate, LineSlice, PlaneSlice, Sharpness, SpectralMeasure
+from landscape.results import (
+    Eigenpairs,
+    Estimate,
+    LineSlice,
+    PlaneSlice,
+    SamplingSpread,
+    Sharpness,
+    SpectralMeasure,
+)
 from landscape.rounding import format_brief, format_measured, format_value
 from landscape.store import RunResults
 
@@ -54,7 +62,9 @@ def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bo
         values = ";  ".join(format_brief(v, r, digits=7) + ("" if ok else " (not converged)") for v, r, ok in pairs)
         if record.upper_bound is not None:
             bound, confidence = record.upper_bound
-            values += f"; the largest is at most {format_value(bound, digits=7)} with probability {100 * confidence:g} %"
+            values += (
+                f"; the largest is at most {format_value(bound, digits=7)} with probability {100 * confidence:g} %"
+            )
         return [("eigenvalues", f"{values}. {record.num_matvecs} matvecs, {record.reason}", failed)]
     if isinstance(record, SpectralMeasure):
         negative, rank = 100 * record.negative_mass().value, record.effective_rank()
@@ -77,6 +87,14 @@ def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bo
         mark = "≥ " if record.kind == "lower bound" else ""
         text = f"{mark}{format_measured(record.value, record.error)} ({record.kind}, ρ = {format_value(record.rho)}; "
         return [(label, f"{text}{record.reference})", failed)]
+    if isinstance(record, SamplingSpread):
+        of = {"sampling_lambda_max": "λ_max", "sampling_trace": "trace"}.get(name, label)
+        shift = format_measured(record.shift, record.sem_of_subset)
+        text = (
+            f"{format_measured(record.full, record.error)} from the choice of examples, by {len(record.values)} "
+            f"disjoint parts of {record.subset_size}; on these it is larger by {shift}"
+        )
+        return [(f"{of}, other data", text, failed)]
     return [(label, "; ".join(f"{a} {b}".strip() for a, b in record._lines()), failed)]
 
 

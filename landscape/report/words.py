@@ -155,7 +155,7 @@ def _about_objective(runs: list[RunResults], cite: Any) -> list[str]:
     texts = []
     for info in {str(sorted(_question(run).items())): _question(run) for run in runs}.values():
         texts.append(
-            f"The objective is the mean {info['loss']} over {info['num_examples']} training examples, a function of "
+            f"The objective is the mean {info['loss']} over {_examples(info)}, a function of "
             f"{info['num_parameters']:,} parameters, in {info['mode']} mode and {info['dtype']} ({info['problem']})."
         )
     return [*texts, f"Hessian-vector products are exact up to rounding {cite('pearlmutter')}."]
@@ -164,7 +164,14 @@ def _about_objective(runs: list[RunResults], cite: Any) -> list[str]:
 def _question(run: RunResults) -> dict[str, Any]:
     found = {key: run.info.get(key) or "unknown" for key in ("loss", "num_examples", "mode", "dtype", "problem")}
     found["loss"] = str(found["loss"]).replace("_", " ")
-    return {**found, "num_parameters": int(run.info.get("num_parameters") or 0)}
+    return {**found, **{key: int(run.info.get(key) or 0) for key in ("num_parameters", "of_examples")}}
+
+
+def _examples(info: dict[str, Any]) -> str:
+    count, whole = info["num_examples"], info["of_examples"]
+    if isinstance(count, int) and count < whole:
+        return f"{count:,} of {whole:,} training examples, drawn at random"
+    return f"{count} training examples"
 
 
 def _about_spectrum(results: Results, records: dict[str, Record], cite: Any) -> list[str]:

@@ -34,6 +34,8 @@ class SamplingSpread(Record):
         common to all subsets shift all values together.
     seed : int
         Of the split.
+    converged : bool
+        Whether the quantity did, on every subset.
     """
 
     values: Array
@@ -44,6 +46,7 @@ class SamplingSpread(Record):
     full_sem: float
     fresh_probes: bool
     seed: int
+    converged: bool = True
 
     @property
     def mean(self) -> float:
@@ -112,4 +115,4 @@ class SamplingSpread(Record):
         if self.probe_noise > 0:
             lines.append(("probe noise", f"{format_value(self.probe_noise)} per subset, {probes}"))
         size = f"{len(self.values)} disjoint subsets of {self.subset_size} of {self.num_examples} examples"
-        return [*lines, ("", f"{size}, seed {self.seed}")]
+        return [*lines, ("", f"{size}, seed {self.seed}" + ("" if self.converged else "   NOT CONVERGED"))]
