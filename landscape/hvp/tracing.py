@@ -197,6 +197,8 @@ def _join_products(graph: fx.Graph) -> None:
 def _same_kind(node: fx.Node, other: Any) -> bool:
     """Whether a conversion leaves shape, dtype and layout in memory as they are."""
     mine, its = node.meta.get("tensor_meta"), getattr(other, "meta", {}).get("tensor_meta")
+    if mine is None or its is None:
+        return False
     return _same_shape(node, other) and (mine.stride, mine.memory_format) == (its.stride, its.memory_format)
 
 
