@@ -33,6 +33,8 @@ RECORDING_SECONDS, RECORDING_SAVES = 2.0, 0.4
 COMPILING_SECONDS, COMPILING_SAVES = 40.0, 0.2
 LAYOUT_SAVES = 0.15
 BLOCKING_SECONDS, BLOCKING_SAVES = 1.0, 0.2
+BLOCKING_TIMES = 4.0  # the cost of trying a block, in recordings of one vector
+BLOCKING_MEMORY = 0.25  # of what may be kept: a block's tangents come and go with each product
 TIMING_SHARE, TIMING_SECONDS = 0.02, 1.0  # of the work expected, and at most this long, to time a candidate
 #: torch's errors where a route is impossible for a model; anything else is a defect and is raised.
 _IMPOSSIBLE = (RuntimeError, NotImplementedError, TypeError, AttributeError, ObjectiveError)
@@ -227,8 +229,13 @@ class _Trial:
         self.seen.append(Candidate(route, seconds / self.share, held, apart, preparing, refused))
 
 
-def consider_blocks(product: Product, parts: LossParts, theta: Tensor, *, memory: int, expected: int) -> str:
-    """Let a recorded product multiply several columns at once, if that is faster; says what was measured."""
+def consider_blocks(
+    product: Product, parts: LossParts, theta: Tensor, *, memory: int, expected: int, recording: float = 0.0
+) -> str:
+    """Let a recorded product multiply several columns at once, if that is faster; says what was measured.
+
+    ``recording`` is the seconds that the product of one vector took to record; that of a block takes longer.
+    """
     if not isinstance(product, Linearized):
         return "one after another: this route knows nothing better"
     if _has_filters(parts) and theta.device.type == "cpu":
@@ -236,10 +243,10 @@ def consider_blocks(product: Product, parts: LossParts, theta: Tensor, *, memory
     one = Linearized(OneChunk(parts, 0), theta, kernels=product.kernels)
     held = max(one.kept_bytes, 1)
     alone = _seconds(lambda: one(_direction(theta)), theta.device)
-    cost = COMPILING_SECONDS if product.kernels.compiled else BLOCKING_SECONDS
+    cost = COMPILING_SECONDS if product.kernels.compiled else max(BLOCKING_SECONDS, BLOCKING_TIMES * recording)
     best, seen = alone, []
     for size in sorted(BLOCKS):
-        if size * held > memory or expected * best / parts.shares[0] * BLOCKING_SAVES < cost:
+        if size * held > BLOCKING_MEMORY * memory or expected * best / parts.shares[0] * BLOCKING_SAVES < cost:
             break
         V = torch.stack([_direction(theta, seed) for seed in range(size)], dim=1)
         try:

@@ -133,9 +133,11 @@ class HessianOperator(ParametricOperator):
 
     def _matmat(self, V: Tensor) -> Tensor:
         if self._blocks is None and V.shape[1] >= SMALLEST_BLOCK:
+            recording = max((c.preparing for c in self.plan.candidates if c.route == self.route), default=0.0)
             self._blocks = hvp.consider_blocks(
-                self._product, self.objective.parts(), self.theta, memory=self._memory, expected=self._expected
-            )
+                self._product, self.objective.parts(), self.theta, memory=self._memory, expected=self._expected,
+                recording=recording,
+            )  # fmt: skip
             self.plan = replace(self.plan, reason=f"{self.plan.reason}; several vectors {self._blocks}")
         return self._with_room(lambda: self._product.block(V))
 
