@@ -133,9 +133,8 @@ def _measure_checkpoint(
 ) -> None:
     store.describe_checkpoint(run, checkpoint.step, checkpoint.metrics)
     question = {
-        "objective": bench.objective.digest(), "constants": bench.objective.constants_digest(),
-        "params": checkpoint.params_sha256, "problem": [checkpoint.problem, checkpoint.problem_config],
-        "version": RECORD_VERSION,
+        **bench.question, "params": checkpoint.params_sha256,
+        "problem": [checkpoint.problem, checkpoint.problem_config], "version": RECORD_VERSION,
     }  # fmt: skip
     todo = quantities(bench.plan, is_last=bench.is_last)
     calibrated = not bench.is_last

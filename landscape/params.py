@@ -103,6 +103,11 @@ class ParamLayout:
         parts = theta.split(list(self.sizes))
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
+    def split_rows(self, rows: Tensor) -> list[Tensor]:
+        """Cut K vectors, the rows of (K, P), into the layout's tensors, each with K in front of its shape."""
+        pieces = rows.split(list(self.sizes), dim=1)
+        return [piece.reshape(len(rows), *shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+
     def unflatten(self, theta: Tensor) -> dict[str, Tensor]:
         """Cut ``(P,)`` into named views."""
         return dict(zip(self.names, self.split(theta), strict=True))

@@ -61,9 +61,14 @@ class Bench:
     found: dict[str, Record] = field(default_factory=dict)
 
     @cached_property
+    def question(self) -> dict[str, str]:
+        """What is asked at this checkpoint but for θ, as hashes; computed once, for they read all the data."""
+        return {"objective": self.objective.digest(), "constants": self.objective.constants_digest()}
+
+    @cached_property
     def hessian(self) -> HessianOperator:
         """Made when first needed, and kept for all quantities of this checkpoint."""
-        if self.last is not None and _same_question(self.last.objective, self.objective):
+        if self.last is not None and self.last.question == self.question:
             return self.last.hessian.at(self.objective.theta)
         return HessianOperator(self.objective, route=self.route, expected_matvecs=self.expected_matvecs)
 
@@ -92,11 +97,6 @@ class Quantity:
     fields: dict[str, Any]
     cost: Cost
     measure: Callable[[Bench, Progress], Record]
-
-
-def _same_question(one: Objective, other: Objective) -> bool:
-    """Whether two objectives differ in the model's parameters alone."""
-    return one.digest() == other.digest() and one.constants_digest() == other.constants_digest()
 
 
 def quantities(plan: Plan, *, is_last: bool) -> list[Quantity]:

@@ -80,12 +80,21 @@ class Linearized:
     keep : bool
         Whether the residuals of all chunks are kept. Else each product computes them anew, chunk by chunk, for one
         gradient more; a block of vectors computes them once.
+    block_size : int or None
+        Columns multiplied at once; None where one after another is faster.
     """
 
-    def __init__(self, parts: LossParts, theta: Tensor, *, kernels: Kernels | None = None, keep: bool = True) -> None:
-        self.parts, self.keep = parts, keep
+    def __init__(
+        self,
+        parts: LossParts,
+        theta: Tensor,
+        *,
+        kernels: Kernels | None = None,
+        keep: bool = True,
+        block_size: int | None = None,
+    ) -> None:
+        self.parts, self.keep, self.block_size = parts, keep, block_size
         self.kernels = kernels or Kernels()
-        self.block_size: int | None = None  # columns at once; None where one after another is faster
         with parts.borrowed():
             self.tensors = self.kernels.arranged([t.clone() for t in parts.layout.split(theta)])
             indices = range(len(parts.shares))
@@ -119,9 +128,7 @@ class Linearized:
     def together(self, V: Tensor) -> Tensor:
         """All columns at once, (P, K)."""
         rows = V.T.contiguous()
-        pieces = rows.split(list(self.parts.layout.sizes), dim=1)
-        directions = [p.reshape(len(rows), *s) for p, s in zip(pieces, self.parts.layout.shapes, strict=True)]
-        return self._sum(directions, rows.shape).T
+        return self._sum(self.parts.layout.split_rows(rows), rows.shape).T
 
     def _sum(self, directions: Sequence[Tensor], shape: torch.Size) -> Tensor:
         with self.parts.borrowed(), torch.no_grad():

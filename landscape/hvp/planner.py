@@ -103,7 +103,7 @@ def make(
     if route == "auto":
         return _Trial(parts, theta, memory, expected_matvecs).best()
     try:
-        product = _build(route, parts, theta, None)
+        product = _build(route, parts, theta)
         if route not in _SIMPLE:
             _check_agreement(product, parts, theta)
     except _IMPOSSIBLE as error:
@@ -116,10 +116,10 @@ def make(
 def again(product: Product, parts: LossParts, theta: Tensor) -> Product:
     """The same route at another θ of the same objective; what was recorded and compiled is used again."""
     if isinstance(product, Linearized):
-        twin = Linearized(parts, theta, kernels=product.kernels, keep=product.keep)
-        twin.block_size = product.block_size
-        return twin
-    return _build(product.name, parts, theta, None)
+        return Linearized(
+            parts, theta, kernels=product.kernels, keep=product.keep, block_size=product.block_size
+        )  # fmt: skip
+    return _build(product.name, parts, theta)
 
 
 def _parse(route: str) -> tuple[str, bool, int | None]:
@@ -133,14 +133,12 @@ def _parse(route: str) -> tuple[str, bool, int | None]:
     return base, CHANNELS_LAST in suffixes, sizes[0] if sizes else None
 
 
-def _build(route: str, parts: LossParts, theta: Tensor, kernels: Kernels | None) -> Product:
-    base, channels_last, block = _parse(route)
+def _build(route: str, parts: LossParts, theta: Tensor, kernels: Kernels | None = None) -> Product:
+    base, channels_last, block_size = _parse(route)
     if base in _SIMPLE:
         return _SIMPLE[base](parts, theta)
     kernels = kernels or Kernels(compiled=base.startswith("compiled"), channels_last=channels_last)
-    product = Linearized(parts, theta, kernels=kernels, keep=not base.endswith("forward"))
-    product.block_size = block
-    return product
+    return Linearized(parts, theta, kernels=kernels, keep=not base.endswith("forward"), block_size=block_size)
 
 
 def _check_agreement(product: Product, parts: LossParts, theta: Tensor) -> None:
@@ -187,7 +185,8 @@ class _Trial:
             fastest = self.fastest()
             try:
                 product = _build(fastest.route, self.parts, self.theta, self.kernels.get(fastest.route))
-                if fastest.route in self.kernels:
+                # A single chunk was checked when the route was tried.
+                if fastest.route in self.kernels and len(self.parts.shares) > 1:
                     _check_agreement(product, self.parts, self.theta)
             except _IMPOSSIBLE as error:
                 if fastest.route == "fresh":
@@ -209,7 +208,7 @@ class _Trial:
     def try_route(self, route: str, *, held: int = 0) -> None:
         started = time.perf_counter()
         try:
-            product = _build(route, self.one, self.theta, None)
+            product = _build(route, self.one, self.theta)
             out = product(self.v)
         except _IMPOSSIBLE as error:
             self.seen.append(Candidate(route, float("inf"), refused=_first_line(error)))

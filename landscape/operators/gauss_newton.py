@@ -94,8 +94,7 @@ class ThroughOutputsOperator(ParametricOperator):
         with self._parts.borrowed(), torch.enable_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="There is a performance drop")
             rows = V.T.clone(memory_format=torch.contiguous_format)  # a copy, for V may be an inference tensor
-            pieces = zip(rows.split(list(layout.sizes), dim=1), layout.shapes, strict=True)
-            directions = [piece.reshape(count, *shape) for piece, shape in pieces]
+            directions = layout.split_rows(rows)
             out = torch.zeros_like(rows)
             for index, share in enumerate(self._parts.shares):
                 jacobian, curvature = self._linearise(index) if self._kept is None else self._kept[index]

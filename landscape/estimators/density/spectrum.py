@@ -10,12 +10,13 @@ import torch
 
 from landscape.errors import NotConverged, UsageError, check_choice, check_positive, check_seed
 from landscape.estimators.density.known_mass import found_in_full, with_known_mass
-from landscape.estimators.eigen.convergence import ENDS, LEAST_RESIDUAL, Request, measure, with_fixed_signs
-from landscape.estimators.eigen.top import top_eigenpairs
+from landscape.estimators.eigen.convergence import ENDS, LEAST_RESIDUAL, Request, measure
+from landscape.estimators.eigen.top import as_record, top_eigenpairs
 from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
 from landscape.estimators.krylov.union import Ritz, join, ritz_of_run
 from landscape.estimators.matvecs import Matvecs, Progress
 from landscape.estimators.probes import probe
+from landscape.estimators.traces.choice import of_samples
 from landscape.operators import LinearOperator, as_operator
 from landscape.results import Eigenpairs, Estimate, Spectrum
 from landscape.results.quadrature import gauss_rules
@@ -129,7 +130,7 @@ def spectrum(
     }
     found = Spectrum(
         eigs=eigs,
-        trace=_mean(
+        trace=of_samples(
             _corrected(H.dim * runs.alphas[:, 0], values, overlaps), rounding=float(eps * np.abs(values).sum()), **about
         ),
         frobenius=_frobenius(runs, values, overlaps, H.dim, rounding=float(eps * np.linalg.norm(values)), **about),
@@ -198,21 +199,8 @@ def _eigenpairs(
     if len(runs.alphas) > 1 and len(ritz.values) == request.count and (ritz.residuals <= limits).all():
         pairs = measure(matvecs, request, ritz.vectors, _scale(ritz.values, matvecs))
         if pairs.converged.all():
-            order = request.order(pairs.values)
-            vectors = with_fixed_signs(pairs.vectors[:, torch.as_tensor(order.copy(), device=H.device)])
-            return Eigenpairs(
-                values=pairs.values[order],
-                vectors=vectors.cpu().numpy(),
-                residuals=pairs.residuals[order],
-                converged=pairs.converged[order],
-                reason="all residuals are within the tolerance",
-                num_matvecs=matvecs.done - before,
-                which=request.which,
-                method="lanczos",
-                tol=request.tol,
-                seed=request.seed,
-                dim=H.dim,
-            )
+            pairs = replace(pairs, reason="all residuals are within the tolerance")
+            return as_record(H, pairs, request, method="lanczos", num_matvecs=matvecs.done - before)
     spent = matvecs.done - before
     left = max(max_matvecs - spent, 2 * request.count)
     done = matvecs.done
@@ -276,13 +264,7 @@ def _frobenius(
     mean = max(float(squares.mean()), float(((values / scale) ** 2).sum()))
     root = np.sqrt(mean)
     tangent = scale * (root + (squares - mean) / (2 * root)) if root > 0 else np.zeros(len(squares))
-    return _mean(tangent, rounding=rounding, **about)
-
-
-def _mean(samples: np.ndarray, *, rounding: float, **about: Any) -> Estimate:
-    """Mean of the samples (R,); its standard error is at least the rounding of the eigenvalues taken out."""
-    sem = float(np.hypot(samples.std(ddof=1) / np.sqrt(len(samples)), rounding)) if len(samples) > 1 else None
-    return Estimate(float(samples.mean()), sem=sem, samples=samples, **about)
+    return of_samples(tangent, rounding=rounding, **about)
 
 
 def _method(num_probes: int, known: int) -> str:
