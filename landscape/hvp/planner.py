@@ -19,7 +19,7 @@ from torch import Tensor
 from landscape.errors import ObjectiveError, check_choice
 from landscape.hvp.differences import Differences
 from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, IN_BLOCKS, Kernels, Linearized
-from landscape.hvp.product import LossParts, OneChunk, Product
+from landscape.hvp.product import LossParts, Product, first_chunk, other_chunks
 from landscape.hvp.reverse import Fresh, Retained, retained_bytes
 
 _SIMPLE: dict[str, Callable[..., Product]] = {"fresh": Fresh, "retained": Retained, "differences": Differences}
@@ -35,7 +35,8 @@ LAYOUT_SAVES = 0.15
 BLOCKING_SECONDS, BLOCKING_SAVES = 1.0, 0.2
 BLOCKING_TIMES = 4.0  # the cost of trying a block, in recordings of one vector
 BLOCKING_MEMORY = 0.25  # of what may be kept: a block's tangents come and go with each product
-TIMING_SHARE, TIMING_SECONDS = 0.02, 1.0  # of the work expected, and at most this long, to time a candidate
+#: Of the work expected, at least and at most so many seconds, to time a candidate.
+TIMING_SHARE, TIMING_LEAST, TIMING_SECONDS = 0.005, 0.01, 1.0
 #: torch's errors where a route is impossible for a model; anything else is a defect and is raised.
 _IMPOSSIBLE = (RuntimeError, NotImplementedError, TypeError, AttributeError, ObjectiveError)
 
@@ -141,10 +142,17 @@ def _build(route: str, parts: LossParts, theta: Tensor, kernels: Kernels | None 
     return Linearized(parts, theta, kernels=kernels, keep=not base.endswith("forward"), block_size=block_size)
 
 
-def _check_agreement(product: Product, parts: LossParts, theta: Tensor) -> None:
-    """Over all chunks: a model that decides by its data may have been recorded on another branch."""
+def _check_agreement(product: Product, parts: LossParts, theta: Tensor, seen: Tensor | None = None) -> None:
+    """Over all chunks: a model that decides by its data may have been recorded on another branch.
+
+    ``seen`` is what double backward gave for the first chunk, where that is known.
+    """
     v = _direction(theta)
-    apart = _distance(product(v), Fresh(parts, theta)(v))
+    if seen is None:
+        reference = Fresh(parts, theta)(v)
+    else:
+        reference = parts.shares[0] * seen + Fresh(other_chunks(parts), theta)(v)
+    apart = _distance(product(v), reference)
     if apart > AGREEMENT[theta.dtype]:
         raise ObjectiveError(f"it differs from double backward by {apart:.1e}, more than {AGREEMENT[theta.dtype]:.0e}")
 
@@ -154,7 +162,7 @@ class _Trial:
 
     def __init__(self, parts: LossParts, theta: Tensor, memory: int, expected: int) -> None:
         self.parts, self.theta, self.memory, self.expected = parts, theta, memory, expected
-        self.one, self.share = OneChunk(parts, 0), parts.shares[0]
+        self.one, self.share = first_chunk(parts), parts.shares[0]
         self.v = _direction(theta)
         self.reference: Tensor | None = None
         self.seen: list[Candidate] = []
@@ -187,7 +195,7 @@ class _Trial:
                 product = _build(fastest.route, self.parts, self.theta, self.kernels.get(fastest.route))
                 # A single chunk was checked when the route was tried.
                 if fastest.route in self.kernels and len(self.parts.shares) > 1:
-                    _check_agreement(product, self.parts, self.theta)
+                    _check_agreement(product, self.parts, self.theta, self.reference)
             except _IMPOSSIBLE as error:
                 if fastest.route == "fresh":
                     raise
@@ -219,7 +227,8 @@ class _Trial:
         if isinstance(product, Linearized):
             self.kernels[route], held = product.kernels, int(product.kept_bytes / self.share)
         work = self.expected * (self.fastest().seconds if self.seen else preparing / self.share)
-        seconds = _seconds(lambda: product(self.v), self.theta.device, min(TIMING_SHARE * work, TIMING_SECONDS))
+        patience = min(max(TIMING_SHARE * work, TIMING_LEAST), TIMING_SECONDS)
+        seconds = _seconds(lambda: product(self.v), self.theta.device, patience)
         limit = AGREEMENT[self.theta.dtype]
         refused = f"differs from double backward by {apart:.1e}" if apart > limit else ""
         if held > self.memory:
@@ -239,7 +248,7 @@ def consider_blocks(
         return "one after another: this route knows nothing better"
     if _has_filters(parts) and theta.device.type == "cpu":
         return "one after another: on a CPU convolutions gain nothing from blocks"
-    one = Linearized(OneChunk(parts, 0), theta, kernels=product.kernels)
+    one = Linearized(first_chunk(parts), theta, kernels=product.kernels)
     held = max(one.kept_bytes, 1)
     alone = _seconds(lambda: one(_direction(theta)), theta.device)
     cost = COMPILING_SECONDS if product.kernels.compiled else max(BLOCKING_SECONDS, BLOCKING_TIMES * recording)

@@ -50,20 +50,20 @@ class Product(Protocol):
         """The products with the columns of V (P, K)."""
 
 
-class OneChunk:
-    """The loss of one chunk alone, to try a route on."""
+class SomeChunks:
+    """The part of a loss that some of its chunks make up."""
 
-    def __init__(self, parts: LossParts, index: int) -> None:
-        self._parts, self._index = parts, index
-        self.layout, self.shares = parts.layout, [1.0]
+    def __init__(self, parts: LossParts, indices: Sequence[int], shares: Sequence[float]) -> None:
+        self._parts, self._indices = parts, indices
+        self.layout, self.shares = parts.layout, list(shares)
 
     def chunk(self, index: int) -> Any:
-        """The chunk."""
-        return self._parts.chunk(self._index)
+        """One of the chunks."""
+        return self._parts.chunk(self._indices[index])
 
     def part(self, index: int, tensors: Sequence[Tensor]) -> Tensor:
         """Its mean loss."""
-        return self._parts.part(self._index, tensors)
+        return self._parts.part(self._indices[index], tensors)
 
     def loss_on(self, chunk: Any, tensors: Sequence[Tensor]) -> Tensor:
         """Mean loss of a batch."""
@@ -72,6 +72,16 @@ class OneChunk:
     def borrowed(self) -> AbstractContextManager[None]:
         """The state in which the model may be called."""
         return self._parts.borrowed()
+
+
+def first_chunk(parts: LossParts) -> SomeChunks:
+    """The loss of the first chunk alone, to try a route on."""
+    return SomeChunks(parts, [0], [1.0])
+
+
+def other_chunks(parts: LossParts) -> SomeChunks:
+    """What is left of the loss without the first chunk."""
+    return SomeChunks(parts, range(1, len(parts.shares)), parts.shares[1:])
 
 
 def each_column(product: Product, V: Tensor) -> Tensor:

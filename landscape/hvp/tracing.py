@@ -7,7 +7,6 @@ once as a list of elementary operations. Those that v does not reach are the fir
 
 from __future__ import annotations
 
-import operator
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,19 +20,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from landscape.hvp.product import LossParts
-
-_aten = torch.ops.aten
-_ZEROS = {_aten.zeros.default, _aten.zeros_like.default, _aten.new_zeros.default, _aten._efficientzerotensor.default}
-#: Zero as soon as one of their tensors is.
-_PRODUCTS = {_aten.mul.Tensor, _aten.mul.Scalar, _aten.mm.default, _aten.bmm.default}
-#: Zero where their first argument is.
-_LINEAR = {
-    _aten.alias.default, _aten.clone.default, _aten.detach.default, _aten.div.Scalar, _aten.div.Tensor,
-    _aten.expand.default, _aten.neg.default, _aten.permute.default, _aten.reshape.default, _aten.squeeze.dim,
-    _aten.sum.default, _aten.sum.dim_IntList, _aten.t.default, _aten.transpose.int, _aten.unsqueeze.default,
-    _aten.view.default, _aten._unsafe_view.default,
-}  # fmt: skip
-_COPIES = {_aten.alias.default, _aten.detach.default}
+from landscape.hvp.rewriting import drop_changes_in_place, drop_copies, drop_zeros, join_products, spell_out_pooling
 
 
 @dataclass(frozen=True)
@@ -110,103 +97,12 @@ def trace(parts: LossParts, index: int, tensors: Sequence[Tensor]) -> TracedProd
         warnings.filterwarnings("ignore", message="Attempted to insert a get_attr Node")
         recorded = make_fx(product)(*given)
         # A kept residual must not be changed in place by the map that reads it.
-        if any(_changes_in_place(node) for node in recorded.graph.nodes):
+        if not drop_changes_in_place(recorded.graph):
             recorded = make_fx(functionalize(recorded))(*given)
-    _drop_copies(recorded.graph)
-    _drop_zeros(recorded.graph)
+    drop_copies(recorded.graph)
+    drop_zeros(recorded.graph)
+    spell_out_pooling(recorded.graph)
     return _split(recorded, count)
-
-
-def _changes_in_place(node: fx.Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return node.op == "call_function" and schema is not None and bool(schema.is_mutable)
-
-
-def _drop_copies(graph: fx.Graph) -> None:
-    """Aliases of tensors that nobody changes are the tensors themselves."""
-    for node in list(graph.nodes):
-        if node.op != "call_function":
-            continue
-        if node.target in _COPIES or (node.target is _aten._to_copy.default and _same_kind(node, node.args[0])):
-            node.replace_all_uses_with(node.args[0])
-            graph.erase_node(node)
-        elif node.target is _aten.copy.default and _same_shape(node, node.args[1]):
-            node.replace_all_uses_with(node.args[1])  # what functionalization makes of copy_; slow under vmap
-            graph.erase_node(node)
-
-
-def _drop_zeros(graph: fx.Graph) -> None:
-    """Forward mode multiplies by the zero tangent of the data; follow the zeros, add none."""
-    zero: set[fx.Node] = set()
-    for node in list(graph.nodes):
-        if node.op != "call_function":
-            continue
-        first = node.args[0] if node.args else None
-        if (
-            node.target in _ZEROS
-            or (node.target in _PRODUCTS and any(part in zero for part in node.all_input_nodes))
-            or (node.target in _LINEAR and first in zero)
-        ):
-            zero.add(node)
-        elif node.target in (_aten.add.Tensor, _aten.sub.Tensor) and not node.kwargs:
-            left, right = node.args
-            if left in zero and right in zero:
-                zero.add(node)
-            elif right in zero:
-                _stand_in(graph, node, left)
-            elif left in zero and node.target is _aten.add.Tensor:
-                _stand_in(graph, node, right)
-    graph.eliminate_dead_code()
-
-
-def _stand_in(graph: fx.Graph, node: fx.Node, other: Any) -> None:
-    """Let ``other`` take the place of a node that equals it, but for an axis it is repeated along."""
-    if not isinstance(other, fx.Node) or "tensor_meta" not in node.meta or "tensor_meta" not in other.meta:
-        return
-    mine, its = node.meta["tensor_meta"], other.meta["tensor_meta"]
-    if mine.dtype != its.dtype:
-        return
-    if mine.shape != its.shape:
-        with graph.inserting_after(node):
-            other = graph.call_function(_aten.expand.default, (other, list(mine.shape)))
-        other.meta["tensor_meta"] = mine
-    node.replace_all_uses_with(other, delete_user_cb=lambda user: user is not other)
-
-
-def _join_products(graph: fx.Graph) -> None:
-    """``x + ab`` in one operation, where nothing else needs ``ab``: a pass through memory less."""
-    for node in list(graph.nodes):
-        if node.op != "call_function" or node.target is not _aten.add.Tensor or node.kwargs:
-            continue
-        for product, rest in (node.args, node.args[::-1]):
-            if (
-                isinstance(product, fx.Node) and isinstance(rest, fx.Node) and product is not rest
-                and product.target is _aten.mm.default and len(product.users) == 1 and _same_shape(node, product)
-                and "tensor_meta" in rest.meta and rest.meta["tensor_meta"].dtype == node.meta["tensor_meta"].dtype
-                and len(rest.meta["tensor_meta"].shape) <= 2
-            ):  # fmt: skip
-                with graph.inserting_before(node):
-                    joined = graph.call_function(_aten.addmm.default, (rest, *product.args))
-                joined.meta["tensor_meta"] = node.meta["tensor_meta"]
-                node.replace_all_uses_with(joined)
-                graph.erase_node(node)
-                graph.erase_node(product)
-                break
-
-
-def _same_kind(node: fx.Node, other: Any) -> bool:
-    """Whether a conversion leaves shape, dtype and layout in memory as they are."""
-    mine, its = node.meta.get("tensor_meta"), getattr(other, "meta", {}).get("tensor_meta")
-    if mine is None or its is None:
-        return False
-    return _same_shape(node, other) and (mine.stride, mine.memory_format) == (its.stride, its.memory_format)
-
-
-def _same_shape(node: fx.Node, other: Any) -> bool:
-    if not isinstance(other, fx.Node):
-        return False
-    mine, its = node.meta.get("tensor_meta"), other.meta.get("tensor_meta")
-    return mine is not None and its is not None and mine.shape == its.shape and mine.dtype == its.dtype
 
 
 def _split(recorded: fx.GraphModule, count: int) -> TracedProduct:
@@ -235,11 +131,5 @@ def _split(recorded: fx.GraphModule, count: int) -> TracedProduct:
     after.output(fx.map_arg(output.args[0], here.__getitem__))
     for graph in (before, after):
         graph.eliminate_dead_code()
-    _join_products(after)
+    join_products(after)
     return TracedProduct(fx.GraphModule(recorded, before), fx.GraphModule(recorded, after))
-
-
-def operations(graph: fx.GraphModule) -> int:
-    """How many operations one application takes, views and tuple items left out."""
-    calls = (n.target for n in graph.graph.nodes if n.op == "call_function")
-    return sum(target is not operator.getitem and target not in _LINEAR for target in calls)
