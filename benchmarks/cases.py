@@ -109,12 +109,12 @@ class Case:
         return twin
 
 
-def digits(size: int, count: int, channels: int = 1) -> Callable[[], tuple[Tensor, Tensor]]:
-    """The first ``count`` training digits as images of ``size`` × ``size`` pixels."""
+def digits(size: int, count: int, channels: int = 1, *, times: int = 1) -> Callable[[], tuple[Tensor, Tensor]]:
+    """The first ``count`` training digits as images of ``size`` × ``size`` pixels, ``times`` over."""
 
     def make() -> tuple[Tensor, Tensor]:
         images, labels = digits_split(size, 0.3, 0)[0]
-        return images[:count].repeat(1, channels, 1, 1), labels[:count]
+        return images[:count].repeat(times, channels, 1, 1), labels[:count].repeat(times)
 
     return make
 
@@ -152,6 +152,11 @@ SPECS: dict[str, dict[str, Spec]] = {
         "tiny": Spec(lambda: LeNet5(pooling="average"), digits(32, 12), batches=3, steps=5),
         "small": Spec(_LENET.build, digits(32, 420), batches=3, steps=150, snapshots=6, every=5),
         "full": _LENET,
+    },
+    "lenet-more": {  # whose memory is that of the data, not that of the tools
+        "tiny": Spec(_LENET.build, digits(32, 12), batches=3, steps=5),
+        "small": Spec(_LENET.build, digits(32, 420, times=4), batches=3, steps=10),
+        "full": Spec(_LENET.build, digits(32, 1257, times=4), batches=12, steps=10),
     },
     "transformer": {
         "tiny": Spec(_transformer(7, 5, 6, 1, 2), text(8, 5, 7), TokenLoss, 2, 5, **_ADAM),
