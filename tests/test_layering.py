@@ -30,11 +30,13 @@ MAY_IMPORT = {
     "estimators": "errors operators results rounding",
     "geometry": "errors objective params results",
     "sampling": "errors objective results",
-    "problems": "errors isolation objective optimizers",
+    "problems": "errors isolation objective",
     "optimizers": "errors",
+    "training": "checkpoints errors optimizers problems",
     "checkpoints": "errors problems rounding version",
     "store": "errors results rounding version",
-    "comparison": "errors rounding store tables",
+    "statistics": "",
+    "comparison": "errors rounding statistics store tables",
     "tables": "comparison errors results rounding store",
     "plots": "comparison errors results rounding store tables",
     "report": "comparison errors plots results rounding store tables version",
@@ -43,6 +45,7 @@ MAY_IMPORT = {
     "crew": "measuring plan store",
     "worker": "measuring plan store",
     "pipeline": "checkpoints crew errors geometry measuring plan report store version",
+    "study": "checkpoints comparison crew errors pipeline plan problems rounding store tables training version",
     "selfcheck": "checkpoints estimators geometry objective operators results store",
     "cli": "checkpoints comparison errors pipeline plan progress report selfcheck store tables",
     "__main__": "cli",
@@ -50,7 +53,7 @@ MAY_IMPORT = {
 }
 EXTRA = {"geometry/sharpness.py": {"operators", "estimators"}}
 ONLY_IN = {"h5py": {"checkpoints", "importers", "store"}, "matplotlib": {"plots"}, "typer": {"cli"}}
-WITHOUT_TORCH = ["results", "store", "tables", "plots", "report", "comparison", "plan", "cli"]
+WITHOUT_TORCH = ["results", "statistics", "store", "tables", "plots", "report", "comparison", "plan", "cli"]
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

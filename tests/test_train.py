@@ -1,4 +1,4 @@
-"""scripts/train.py: it learns, saves what it promises, stops at NaN, and goes on bit for bit."""
+"""Training, and scripts/train.py: it learns, saves what it promises, stops at NaN, and goes on bit for bit."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from landscape.checkpoints import CheckpointDir, checkpoint_files, load_checkpoint, save_checkpoint
 from landscape.errors import UsageError
+from landscape.optimizers import FULL_BATCH, OPTIMIZERS
 from landscape.problems import Problem, get_problem
-from landscape.problems.order import BatchOrder
-from landscape.problems.settings import training_settings
+from landscape.training import train, training_settings
+from landscape.training.order import BatchOrder, dealt, ranks
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "train.py"
 SPEC = importlib.util.spec_from_file_location("train_script", SCRIPT)
@@ -112,15 +114,15 @@ def test_random_layers_draw_the_same_numbers_after_a_resume(tmp_path):
         name="own",
     )
     settings = {"optimizer": "adam", "lr": 0.01, "epochs": 4, "batch_size": 16, "save_every": 3}
-    whole = script.train(problem, tmp_path / "whole", quiet=True, **settings)
+    whole = train(problem, tmp_path / "whole", **settings)
     shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
     for file in CheckpointDir(tmp_path / "stopped").files[2:]:
         file.unlink()
-    resumed = script.train(problem, tmp_path / "stopped", resume=True, quiet=True)
+    resumed = train(problem, tmp_path / "stopped", resume=True)
     assert resumed.params_sha256 == whole.params_sha256
     for name, buffer in whole.buffers().items():
         assert torch.equal(resumed.buffers()[name], buffer)
-    again = script.train(problem, tmp_path / "other", quiet=True, **settings | {"seed": 1})
+    again = train(problem, tmp_path / "other", **settings | {"seed": 1})
     assert again.params_sha256 != whole.params_sha256
 
 
@@ -204,7 +206,7 @@ def test_the_weights_begin_as_the_problem_makes_them(tmp_path):
 def test_gd_takes_the_exact_gradient_of_all_examples_in_cache_sized_pieces(tmp_path):
     problem = get_problem("mlp-digits", {"hidden": [6]})  # 1257 examples: pieces of 512, 512 and 233
     settings = {"optimizer": "gd", "lr": 0.5, "epochs": 1}
-    first, last = script.train(problem, tmp_path, quiet=True, **settings), CheckpointDir(tmp_path)
+    first, last = train(problem, tmp_path, **settings), CheckpointDir(tmp_path)
     start = last[0]
     gradient = start.objective(dtype=torch.float64).gradient()
     assert torch.allclose(first.theta().double(), start.theta().double() - 0.5 * gradient, atol=1e-7)
@@ -213,8 +215,9 @@ def test_gd_takes_the_exact_gradient_of_all_examples_in_cache_sized_pieces(tmp_p
 
 
 def test_every_example_is_seen_once_per_epoch_in_an_order_of_its_own():
-    order = BatchOrder(10, 4, seed=0)
-    epochs = [torch.cat([order.next() for _ in range(order.steps_per_epoch)]).tolist() for _ in range(3)]
+    order = BatchOrder(10, 4, epochs=3, seed=0)
+    epochs = [torch.cat([order.next()[0] for _ in range(3)]).tolist() for _ in range(3)]
+    assert order.total_steps == 9
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
 
@@ -227,22 +230,151 @@ def test_every_example_is_seen_once_per_epoch_in_an_order_of_its_own():
         ("logistic-digits", {"l2": 1e-3}, {"epochs": 3}),
         ("quadratic", {}, {"epochs": 50}),
         ("two-well", {}, {"epochs": 30}),
+        ("poly-regression", {}, {"epochs": 30}),
+        ("noisy-linear", {}, {"epochs": 20}),
+        ("noisy-linear", {"sigma": 0.0, "dim": 4}, {"epochs": 20}),
+        ("constrained", {"c": -2.0, "noise": 0.5}, {"optimizer": "sgd"}),
+        ("matrix-factorization", {}, {"epochs": 100}),
+        ("deep-linear", {}, {"epochs": 30}),
+        ("resnet-digits", {}, {"epochs": 4}),
+        ("resnet-digits", {"skip": False, "norm": "group", "loss": "mse"}, {"epochs": 6}),
+        ("char-transformer-small", {"characters": 30_000}, {"epochs": 12}),
+        (
+            "char-transformer",
+            {"characters": 4_000, "context": 16, "width": 24, "layers": 1, "heads": 2},
+            {"epochs": 20, "lr": 5e-3},
+        ),
     ],
 )
 def test_the_recipe_of_every_problem_learns(tmp_path, name, config, settings):
-    script.train(get_problem(name, config), tmp_path, quiet=True, save_every=10**6, **settings)
+    train(get_problem(name, config), tmp_path, save_every=10**6, **settings)
     first, last = CheckpointDir(tmp_path)[0].metrics, CheckpointDir(tmp_path)[-1].metrics
     assert last["train_loss"] < 0.4 * first["train_loss"]
     assert last["test_loss"] < 0.6 * first["test_loss"]
 
 
-@pytest.mark.parametrize("optimizer", ["gd", "sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad"])
-def test_every_optimizer_learns_with_its_default_learning_rate(tmp_path, optimizer):
-    batch_size = None if optimizer == "gd" else 10
-    settings = {"epochs": 100 if optimizer == "gd" else 20, "batch_size": batch_size, "save_every": 10**6}
-    script.train(small(), tmp_path, quiet=True, optimizer=optimizer, **settings)
+#: Steps that see the loss alone, or one parameter at a time, take more of them, or longer ones.
+ASKED = {
+    "spsa": {"epochs": 200, "lr": 3e-3},
+    "random-search": {"epochs": 400},
+    "coordinate-descent": {"epochs": 100, "lr": 2.0, "options": {"block": 20, "rule": "greedy"}},
+    "lion": {"lr": 3e-3},
+    "adahessian": {"lr": 0.1},
+    "frank-wolfe": {"epochs": 300, "options": {"radius": 30.0}},
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_learns(tmp_path, optimizer):
+    batch_size = None if optimizer in FULL_BATCH else 10
+    settings = {"epochs": 100 if optimizer in FULL_BATCH else 20, "batch_size": batch_size, "save_every": 10**6}
+    train(small(), tmp_path, optimizer=optimizer, **settings | ASKED.get(optimizer, {}))
     checkpoints = CheckpointDir(tmp_path)
     assert checkpoints[-1].metrics["train_loss"] < 0.8 * checkpoints[0].metrics["train_loss"]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_run_with_any_optimizer_goes_on_bit_for_bit(tmp_path, optimizer):
+    settings = {"optimizer": optimizer, "epochs": 12 if optimizer in FULL_BATCH else 3, "save_every": 3}
+    settings |= {} if optimizer in FULL_BATCH else {"batch_size": 16}
+    train(small(), tmp_path / "whole", **settings)
+    shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
+    for file in CheckpointDir(tmp_path / "stopped").files[2:]:
+        file.unlink()
+    train(small(), tmp_path / "stopped", resume=True)
+    assert everything(tmp_path / "stopped") == everything(tmp_path / "whole")
+    history, again = (CheckpointDir(tmp_path / name).history() for name in ("whole", "stopped"))
+    assert all(np.array_equal(history[name], again[name]) for name in ("step", "loss", "step_size"))
+
+
+# --- the order of the examples ----------------------------------------------------------------------------------------
+
+
+def epochs_of(order, count):
+    """Rows of each epoch, as lists."""
+    found = []
+    for _ in range(count):
+        rows = []
+        while len(rows) < order.num_examples:
+            rows += order.next()[0].tolist()
+        found.append(rows)
+    return found
+
+
+def test_a_fixed_order_is_one_permutation_and_a_sorted_one_goes_by_rank():
+    fixed = epochs_of(BatchOrder(20, 6, epochs=3, seed=1, kind="fixed"), 3)
+    assert fixed[0] == fixed[1] == fixed[2] != sorted(fixed[0])
+    labels = torch.tensor([2, 0, 1, 0, 2])
+    assert epochs_of(BatchOrder(5, 2, epochs=2, seed=0, kind="sorted", ranks=labels), 2) == [[1, 3, 2, 0, 4]] * 2
+
+
+def test_a_curriculum_begins_with_the_easy_and_ends_with_all():
+    ranks = torch.arange(40).flip(0).double()  # row 39 is the easiest
+    epochs = epochs_of(BatchOrder(40, 10, epochs=8, seed=0, kind="curriculum", ranks=ranks), 8)
+    shares = [len(set(rows)) / 40 for rows in epochs]
+    assert shares == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 1.0, 1.0])
+    assert set(epochs[0]) == set(range(32, 40))
+    assert all(sorted(rows) == list(range(40)) for rows in epochs[4:])
+
+
+def test_unusual_examples_are_those_far_from_their_class():
+    inputs = torch.tensor([[0.0], [0.1], [5.0], [10.0], [10.2], [14.0]])
+    difficulty = ranks((inputs, torch.tensor([0, 0, 0, 1, 1, 1])), "curriculum")
+    assert difficulty.topk(2).indices.sort().values.tolist() == [2, 5]
+    numbers = ranks((inputs, inputs), "curriculum")
+    assert int(numbers.argmax()) == 5
+
+
+def test_a_batch_that_grows_and_shrinks_has_the_sizes_asked_for_and_sees_every_example():
+    order = BatchOrder(64, 4, epochs=5, seed=0, schedule="grow-shrink", options={"factor": 4.0})
+    assert [order.batch_size_in(epoch) for epoch in range(5)] == [4, 8, 16, 8, 4]
+    assert order.total_steps == 16 + 8 + 4 + 8 + 16
+    sizes = [len(order.next()[0]) for _ in range(order.total_steps)]
+    assert sizes == [4] * 16 + [8] * 8 + [16] * 4 + [8] * 8 + [4] * 16
+    assert order.epochs_after(20) == 1.5
+    growing = BatchOrder(64, 4, epochs=3, seed=0, schedule="growing", options={"factor": 100.0})
+    assert [growing.batch_size_in(epoch) for epoch in range(3)] == [4, 40, 64]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"order": "curriculum"},
+        {"order": "fixed"},
+        {"order": "sorted"},
+        {"batch_schedule": "grow-shrink"},
+        {"optimizer": "local-sgd", "options": {"clients": 3, "skew": 0.5}},
+    ],
+)
+def test_any_order_goes_on_bit_for_bit(tmp_path, settings):
+    train(small(), tmp_path / "whole", epochs=5, batch_size=8, save_every=4, **settings)
+    shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
+    for file in CheckpointDir(tmp_path / "stopped").files[3:]:
+        file.unlink()
+    train(small(), tmp_path / "stopped", resume=True)
+    assert everything(tmp_path / "stopped") == everything(tmp_path / "whole")
+
+
+def test_clients_share_all_examples_evenly_and_skew_sets_their_classes_apart():
+    labels = torch.arange(10).repeat(20)
+    for skew, expected in ((0.0, 10), (1.0, 2)):
+        parts = dealt(labels, 5, skew, seed=0)
+        assert sorted(torch.cat(parts).tolist()) == list(range(200))
+        assert [len(part) for part in parts] == [40] * 5
+        classes = [len(labels[part].unique()) for part in parts]
+        assert max(classes) == expected if skew else min(classes) >= 7
+
+
+def test_the_history_tells_the_loss_and_the_step_size_of_every_step(tmp_path):
+    train(small(), tmp_path, optimizer="polyak-sgd-max", epochs=3, batch_size=16, save_every=5, lr=0.3)
+    history = CheckpointDir(tmp_path).history()
+    assert history["step"].tolist() == list(range(1, 13))
+    assert (history["step_size"] <= 0.3).all()
+    assert (history["step_size"] > 0).all()
+    assert history["loss"][0] > history["loss"][-1] > 0
+    train(small(), tmp_path / "cosine", optimizer="sgd", schedule="cosine", epochs=3, batch_size=16, lr=0.2)
+    rates = CheckpointDir(tmp_path / "cosine").history()["step_size"]
+    assert rates == pytest.approx(0.1 * (1 + np.cos(np.pi * np.arange(12) / 12)))
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------
@@ -267,8 +399,9 @@ def test_a_diverging_run_says_so_exits_1_and_leaves_good_checkpoints(tmp_path, c
     [
         ([], "name what to train on"),
         (["--problem", "lenet"], "unknown problem 'lenet'"),
-        (["--problem", "quadratic", "--optimizer", "lion"], "optimizer='lion'"),
-        (["--problem", "quadratic", "--optimizer", "adam", "--opt", "betas=high"], "JSON"),
+        (["--problem", "quadratic", "--optimizer", "lyon"], "optimizer='lyon'"),
+        (["--problem", "quadratic", "--optimizer", "adam", "--opt", "betas=high"], "betas='high' does not fit"),
+        (["--problem", "quadratic", "--optimizer", "adam", "--opt", "betas"], "betas: expected KEY=VALUE"),
         (["--problem", "quadratic", "--optimizer", "adam", "--opt", "beta=0.9"], "no option 'beta'"),
         (["--problem", "quadratic", "--schedule", "warm"], "schedule='warm'"),
         (["--problem", "quadratic", "--lr", "-1"], "lr=-1.0"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -100,6 +101,11 @@ class Checkpoint:
         """What the training script stored to go on exactly, or None."""
         return self._tree("resume")
 
+    def history(self) -> dict[str, np.ndarray]:
+        """Numbers for each step since the checkpoint before, (S,) each, the last one that of the step that led here."""
+        with open_file(self.path, verify=False) as file:
+            return {unescape(link): dataset[()] for link, dataset in file.get("history", {}).items()}
+
     def _tree(self, name: str) -> dict[str, Any] | None:
         with open_file(self.path, verify=False) as file:
             return read_tree(file[name]) if name in file else None
@@ -173,9 +179,7 @@ class Checkpoint:
             for name, i in zip(names, group["params"], strict=True)
         }
         groups = [
-            # JSON has no tuples; Adam's betas are one.
-            {k: tuple(v) if isinstance(mine.get(k), tuple) else v for k, v in group.items()}
-            | {"params": mine["params"]}
+            {k: _with_tuples(v, mine.get(k)) for k, v in group.items()} | {"params": mine["params"]}
             for group, mine in zip(saved["param_groups"], fresh, strict=True)
         ]
         return {"state": {number[name]: part for name, part in saved["state"].items()}, "param_groups": groups}
@@ -258,6 +262,14 @@ def _read(path: Path, file: h5py.File) -> Checkpoint:
         num_parameters=int(attrs["num_parameters"]),
         aliases=read_json(file["aliases"]),
     )
+
+
+def _with_tuples(saved: Any, mine: Any) -> Any:
+    """JSON has no tuples; Adam's betas are one. They are where the fresh optimizer has them."""
+    if not isinstance(saved, list) or not isinstance(mine, (list, tuple)):
+        return saved
+    parts = [_with_tuples(part, own) for part, own in zip(saved, [*mine, *[None] * len(saved)], strict=False)]
+    return tuple(parts) if isinstance(mine, tuple) else parts
 
 
 def _shape(tensor: Tensor) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
+import numpy as np
+
 from landscape.checkpoints.reader import Checkpoint, load_checkpoint
 from landscape.errors import CheckpointError, check_positive
 
@@ -83,6 +85,24 @@ class CheckpointDir(Sequence[Checkpoint]):
             except CheckpointError as error:
                 bad.append(Skipped(file, str(error)))
         return good[::-1], bad[::-1]
+
+    def history(self) -> dict[str, np.ndarray]:
+        """What training wrote down at every step, such as ``loss`` and ``step_size``, each (S,), with ``step`` (S,).
+
+        NaN where a checkpoint has no such number. Empty where none has any.
+        """
+        parts = [(checkpoint.step, checkpoint.history()) for checkpoint in self]
+        names = sorted({name for _, found in parts for name in found})
+        steps: list[np.ndarray] = []
+        columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
+        for step, found in parts:
+            count = max(map(len, found.values()), default=0)
+            steps.append(np.arange(step - count + 1, step + 1))
+            for name in names:
+                columns[name].append(found.get(name, np.full(count, np.nan)))
+        if not names:
+            return {}
+        return {"step": np.concatenate(steps)} | {name: np.concatenate(column) for name, column in columns.items()}
 
     def __repr__(self) -> str:
         return f"CheckpointDir({str(self.path)!r}, {len(self)} checkpoints, steps {self.steps[0]} … {self.steps[-1]})"

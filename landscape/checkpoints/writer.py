@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landscape.checkpoints.format import tensors_hash, write_file, write_json, write_tensor, write_tree
+from landscape.checkpoints.format import escape, tensors_hash, write_file, write_json, write_tensor, write_tree
 from landscape.errors import CheckpointError, UsageError
 from landscape.problems import Problem, resolve_config
 from landscape.version import __version__
@@ -31,6 +31,7 @@ def save_checkpoint(
     metrics: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
     resume: Mapping[str, Any] | None = None,
+    history: Mapping[str, Sequence[float]] | None = None,
 ) -> Path:
     """Write ``dir/step_<step>.h5``, as a whole or not at all.
 
@@ -54,6 +55,9 @@ def save_checkpoint(
         stored by themselves.
     resume : mapping, optional
         Dicts, lists, tensors and JSON values that a training script needs to go on exactly.
+    history : mapping, optional
+        Numbers for each step since the last checkpoint, e.g. ``{"loss": […], "step_size": […]}``, the last one that of
+        the step that led here.
 
     Returns
     -------
@@ -86,6 +90,10 @@ def save_checkpoint(
             write_tree(file, "scheduler", scheduler.state_dict())
         if resume is not None:
             write_tree(file, "resume", dict(resume))
+        if history is not None:
+            group = file.create_group("history")
+            for name, values in history.items():
+                group.create_dataset(escape(name), data=np.asarray(values, dtype=np.float64))
 
     path = Path(dir) / FILE_NAME.format(step)
     write_file(path, fill)

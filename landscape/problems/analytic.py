@@ -109,7 +109,7 @@ def two_well(
     wide: float = 1.0,
     separation: float = 4.0,
     noise: float = 0.2,
-    num_points: int = 64,
+    num_points: int = 25,
     temperature: float = 0.05,
     data_seed: int = 0,
 ) -> Problem:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -68,6 +68,8 @@ class Problem:
         ``regularizer(model) -> scalar``, added to the loss.
     hessian : (P, P) float64 tensor or None
         The Hessian of the training loss, where it is known in closed form and the same everywhere.
+    at_once : int
+        Examples whose activations are held at once in training and in its metrics.
     recipe : Recipe
     name, config : str, dict
         What a checkpoint stores; set by ``get_problem`` and ``load_problem``, with every default written out.
@@ -81,6 +83,7 @@ class Problem:
     num_classes: int | None = None
     regularizer: Callable[[nn.Module], Tensor] | None = None
     hessian: Tensor | None = None
+    at_once: int = 512
     recipe: Recipe = field(default_factory=Recipe)
     name: str = ""
     config: dict[str, Any] = field(default_factory=dict)
@@ -111,6 +114,15 @@ class Problem:
         """Mean loss of the model over these examples, plus the regularizer where there is one."""
         value = self.loss_fn(model(inputs), targets)
         return value if self.regularizer is None else value + self.regularizer(model)
+
+    def with_recipe(self, recipe: Recipe) -> Problem:
+        """The same problem, trained otherwise."""
+        return replace(self, recipe=recipe)
+
+    def pieces(self, inputs: Tensor, targets: Tensor) -> Iterator[tuple[float, Examples]]:
+        """``(share, (inputs, targets))``: pieces of ``at_once`` examples, and the share of each in the mean."""
+        for x, y in zip(inputs.split(self.at_once), targets.split(self.at_once), strict=True):
+            yield len(y) / len(targets), (x, y)
 
     def data(self, split: str) -> Examples:
         """``(inputs, targets)`` of ``"train"`` or ``"test"``."""

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.isolation import borrowed
-from landscape.problems.base import Examples, Problem
-
-CHUNK = 512
+from landscape.problems.base import Problem
 
 
 def evaluate(problem: Problem, model: nn.Module, *, start: Iterable[Tensor] | None = None) -> dict[str, Any]:
@@ -53,12 +51,6 @@ def norm(tensors: Iterable[Tensor]) -> float:
     return float(sum(float(t.detach().double().square().sum()) for t in tensors)) ** 0.5
 
 
-def chunks(inputs: Tensor, targets: Tensor, size: int = CHUNK) -> Iterable[tuple[float, Examples]]:
-    """``(share, (inputs, targets))``: pieces that fit the cache, with the weight of each in the mean over all."""
-    for x, y in zip(inputs.split(size), targets.split(size), strict=True):
-        yield len(y) / len(targets), (x, y)
-
-
 def _gradient(problem: Problem, model: nn.Module) -> tuple[float, Tensor, list[Tensor]]:
     """Training loss, (N,) hits and the gradient, from one pass."""
     trainable = [p for p in model.parameters() if p.requires_grad]
@@ -72,7 +64,7 @@ def _gradient(problem: Problem, model: nn.Module) -> tuple[float, Tensor, list[T
         return float(loss.detach())
 
     with torch.enable_grad():
-        for share, (x, y) in chunks(*problem.train):
+        for share, (x, y) in problem.pieces(*problem.train):
             output = model(x)
             total += add(share * problem.loss_fn(output, y))
             hits.append(_hits(problem, output, y))
@@ -84,7 +76,7 @@ def _gradient(problem: Problem, model: nn.Module) -> tuple[float, Tensor, list[T
 @torch.no_grad()
 def _without_gradient(problem: Problem, model: nn.Module) -> tuple[float, Tensor]:
     total, hits = 0.0, []
-    for share, (x, y) in chunks(*problem.test):
+    for share, (x, y) in problem.pieces(*problem.test):
         output = model(x)
         total += share * float(problem.loss_fn(output, y))
         hits.append(_hits(problem, output, y))

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from landscape.errors import UsageError, check_choice
 from landscape.problems.base import Examples, Problem, Recipe
-from landscape.problems.digits import LOSSES, NUM_CLASSES, first_examples, standardise
+from landscape.problems.digits import LOSSES, NUM_CLASSES, first_examples, softmax_regression, standardise
 from landscape.problems.networks import lenet5, mlp
 
 FILES = {
@@ -38,24 +38,42 @@ def lenet_mnist(
     *,
     activation: str = "relu",
     pooling: str = "average",
+    loss: str = "cross_entropy",
     num_train: int | None = None,
     num_test: int | None = None,
     data_dir: str | Path | None = None,
 ) -> Problem:
     """LeNet-5 on MNIST: 28 × 28 images with two pixels of background on each side, standardised."""
+    check_choice("loss", loss, LOSSES)
     train, test = mnist_split(None if data_dir is None else Path(data_dir))
     train, test = first_examples(train, num_train, "num_train"), first_examples(test, num_test, "num_test")
     background = float(train[0].min())
     padded = [(functional.pad(images, (2, 2, 2, 2), value=background), labels) for images, labels in (train, test)]
     return Problem(
         build=lenet5(activation, pooling),
-        loss_fn=functional.cross_entropy,
-        loss_name="cross_entropy",
+        loss_fn=LOSSES[loss],
+        loss_name=loss,
         train=padded[0],
         test=padded[1],
         num_classes=NUM_CLASSES,
         recipe=Recipe("sgd", batch_size=64, epochs=10),
     )
+
+
+def softmax_mnist(
+    *,
+    l2: float = 0.0,
+    loss: str = "cross_entropy",
+    num_train: int | None = None,
+    num_test: int | None = None,
+    data_dir: str | Path | None = None,
+) -> Problem:
+    """Softmax regression on the 784 pixels of MNIST; ``l2`` > 0 adds ½·l2·‖W‖²."""
+    train, test = mnist_split(None if data_dir is None else Path(data_dir))
+    return softmax_regression(
+        first_examples(train, num_train, "num_train"), first_examples(test, num_test, "num_test"), l2=l2, loss=loss,
+        recipe=Recipe("sgd", batch_size=64, epochs=10, learning_rates={"sgd": 0.05}),
+    )  # fmt: skip
 
 
 def mlp_mnist(

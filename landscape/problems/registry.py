@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape.errors import LandscapeError, UsageError
-from landscape.problems import analytic, digits, mnist
+from landscape.problems import analytic, constrained, digits, factored, mnist, regression, text
 from landscape.problems.base import Problem
 
 Factory = Callable[..., Problem]
@@ -26,6 +26,15 @@ PROBLEMS: dict[str, Factory] = {
     "mlp-mnist": mnist.mlp_mnist,
     "quadratic": analytic.quadratic,
     "two-well": analytic.two_well,
+    "resnet-digits": digits.resnet_digits,
+    "softmax-mnist": mnist.softmax_mnist,
+    "poly-regression": regression.poly_regression,
+    "noisy-linear": regression.noisy_linear,
+    "constrained": constrained.constrained,
+    "matrix-factorization": factored.matrix_factorization,
+    "deep-linear": factored.deep_linear,
+    "char-transformer": text.char_transformer,
+    "char-transformer-small": text.char_transformer_small,
 }
 
 

@@ -7,9 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from landscape.errors import UsageError, check_positive, check_seed
+from landscape.errors import UsageError, check_choice, check_positive, check_seed
 from landscape.optimizers import FULL_BATCH, LEARNING_RATES, optimizer_options, schedule_options
+from landscape.optimizers.options import with_defaults
 from landscape.problems.base import Problem
+from landscape.training.order import BATCH_SCHEDULES, ORDERS
 
 # They say which files are written, not where the parameters go.
 HARMLESS = {"save_every", "save_last", "threads"}
@@ -21,8 +23,10 @@ def training_settings(problem: Problem, asked: Mapping[str, Any]) -> dict[str, A
     Parameters
     ----------
     asked : mapping
-        Any of ``optimizer``, ``lr``, ``options``, ``schedule``, ``schedule_options``, ``batch_size``, ``epochs``,
-        ``seed``, ``save_every`` (steps), ``save_last`` (steps), ``threads``. None, or left out: as the recipe says.
+        Any of ``label`` (names the group of replicates; left out, the optimizer), ``optimizer``, ``lr``, ``options``,
+        ``schedule``, ``schedule_options``, ``batch_size``, ``order``,
+        ``order_options``, ``batch_schedule``, ``batch_schedule_options``, ``epochs``, ``seed``, ``save_every`` (steps),
+        ``save_last`` (steps), ``threads``. None, or left out: as the recipe says.
 
     Raises
     ------
@@ -31,27 +35,26 @@ def training_settings(problem: Problem, asked: Mapping[str, Any]) -> dict[str, A
     """
     asked = {key: value for key, value in asked.items() if value is not None}
     recipe, num_examples = problem.recipe, len(problem.train[1])
-    name, schedule = asked.pop("optimizer", recipe.optimizer), asked.pop("schedule", "constant")
+    name = asked.pop("optimizer", recipe.optimizer)
     options = optimizer_options(name, asked.pop("options", None))
-    full_batch = name in FULL_BATCH
-    batch_size = asked.pop("batch_size", num_examples if full_batch else recipe.batch_size)
-    check_positive("batch_size", batch_size)
-    if full_batch and batch_size != num_examples:
-        raise UsageError(f"{name} takes all {num_examples} examples as one batch; leave the batch size out, or use sgd")
-    batch_size = min(batch_size, num_examples)
+    batch_size = _batch_size(name, asked, num_examples, recipe.batch_size)
+    full_batch = name in FULL_BATCH and batch_size == num_examples
     epochs = asked.pop("epochs", recipe.full_batch_epochs if full_batch else recipe.epochs)
     check_positive("epochs", epochs)
     # An epoch of a full-batch optimizer is one step; saving each of them would cost more than the training.
     save_every = max(1, epochs // recipe.epochs) if full_batch else math.ceil(num_examples / batch_size)
+    schedule = asked.pop("schedule", "constant")
     settings = {
         "problem": problem.name,
         "problem_config": problem.config,
+        "label": asked.pop("label", name),
         "optimizer": name,
         "lr": asked.pop("lr", recipe.learning_rates.get(name, LEARNING_RATES[name])),
         "options": options,
         "schedule": schedule,
         "schedule_options": schedule_options(schedule, asked.pop("schedule_options", None)),
         "batch_size": batch_size,
+        **_order(asked),
         "epochs": epochs,
         "seed": asked.pop("seed", 0),
         "save_every": asked.pop("save_every", save_every),
@@ -60,11 +63,43 @@ def training_settings(problem: Problem, asked: Mapping[str, Any]) -> dict[str, A
     }
     if asked:
         raise UsageError(f"unknown setting {', '.join(map(repr, asked))}; there are {', '.join(settings)}")
+    _check(settings)
+    return json.loads(json.dumps(settings))
+
+
+def _batch_size(name: str, asked: dict[str, Any], num_examples: int, usual: int) -> int:
+    batch_size = asked.pop("batch_size", num_examples if name in FULL_BATCH else usual)
+    check_positive("batch_size", batch_size)
+    if name == "gd" and batch_size != num_examples:
+        raise UsageError(f"gd takes all {num_examples} examples as one batch; leave the batch size out, or use sgd")
+    return min(batch_size, num_examples)
+
+
+def _order(asked: dict[str, Any]) -> dict[str, Any]:
+    """How the examples are ordered, and how the size of the batch changes."""
+    settings: dict[str, Any] = {}
+    for key, choices, default in (("order", ORDERS, "shuffled"), ("batch_schedule", BATCH_SCHEDULES, "constant")):
+        name = asked.pop(key, default)
+        check_choice(key, name, choices)
+        settings[key] = name
+        settings[f"{key}_options"] = with_defaults(
+            f"{key.replace('_', ' ')} {name!r}", choices[name], asked.pop(f"{key}_options", None)
+        )
+    return settings
+
+
+def _check(settings: Mapping[str, Any]) -> None:
     check_seed(settings["seed"])
     check_positive("save_every", settings["save_every"])
     if settings["save_last"]:
         check_positive("save_last", settings["save_last"])
-    return json.loads(json.dumps(settings))
+    for key, value in {**settings["order_options"], **settings["batch_schedule_options"]}.items():
+        if not value > 0 or (key in ("start", "full_by") and value > 1):
+            raise UsageError(f"{key}={value!r} must be positive{'' if key == 'factor' else ' and at most 1'}")
+    if settings["optimizer"] == "local-sgd":
+        for key, plain in (("order", "shuffled"), ("batch_schedule", "constant")):
+            if settings[key] != plain:
+                raise UsageError(f"local-sgd deals the examples out to its clients itself; leave {key} out")
 
 
 def resumed_settings(problem: Problem, asked: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,8 +114,11 @@ def resumed_settings(problem: Problem, asked: Mapping[str, Any], stored: Mapping
         raise UsageError("the checkpoint does not say how it was trained; it was not saved by scripts/train.py")
     known = {key: value for key, value in stored.items() if key not in ("problem", "problem_config")}
     wanted = training_settings(problem, known | {key: value for key, value in asked.items() if value is not None})
-    # A constant schedule takes the same steps first, however long it goes on.
-    longer = {"epochs"} if wanted["schedule"] == "constant" and wanted["epochs"] >= stored["epochs"] else set()
+    # What does not change with the length of the run takes the same steps first, however long it goes on.
+    steady = (
+        wanted["schedule"] == "constant" and wanted["batch_schedule"] == "constant" and wanted["order"] != "curriculum"
+    )
+    longer = {"epochs"} if steady and wanted["epochs"] >= stored["epochs"] else set()
     changed = [key for key in wanted.keys() - HARMLESS - longer if wanted[key] != stored.get(key)]
     if changed:
         said = "; ".join(f"{key} was {stored.get(key)!r}, asked for is {wanted[key]!r}" for key in sorted(changed))

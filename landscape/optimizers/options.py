@@ -1,0 +1,63 @@
+"""Options by name: defaults written out, unknown ones refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from landscape.errors import UsageError, check_choice
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """An option that is one of a few words; the first is the default."""
+
+    words: tuple[str, ...]
+
+
+def with_defaults(owner: str, defaults: Mapping[str, Any], options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """All options of ``owner``, those left out as ``defaults`` has them.
+
+    Raises
+    ------
+    UsageError
+        If an option is unknown, or of another type than its default.
+    """
+    options = dict(options or {})
+    unknown = [key for key in options if key not in defaults]
+    if unknown:
+        raise UsageError(
+            f"{owner} has no option {', '.join(map(repr, unknown))}; it has {', '.join(defaults) or 'none'}"
+        )
+    for key, value in options.items():
+        default = defaults[key]
+        if isinstance(default, OneOf):
+            check_choice(f"{owner}: {key}", value, default.words)
+            continue
+        if isinstance(default, tuple):
+            fits = isinstance(value, (tuple, list)) and len(value) == len(default) and all(map(is_number, value))
+            options[key] = tuple(value) if fits else value
+        elif isinstance(default, bool):
+            fits = isinstance(value, bool)
+        elif isinstance(default, int):
+            fits = is_number(value) and value == int(value)
+            options[key] = int(value) if fits else value
+        else:
+            fits = is_number(value)
+        if not fits:
+            raise UsageError(f"{owner}: {key}={value!r} does not fit; an example is {default!r}")
+    plain = {key: value.words[0] if isinstance(value, OneOf) else value for key, value in defaults.items()}
+    return {**plain, **options}
+
+
+def is_number(value: Any) -> bool:
+    """A number of Python's, and no bool."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_positive_number(name: str, value: Any) -> None:
+    """Refuse what is no finite number above zero."""
+    if not is_number(value) or not (0 < value < math.inf):
+        raise UsageError(f"{name}={value!r} must be a positive number")

@@ -1,0 +1,143 @@
+"""Products of matrices: not convex, every minimum global, and minima of every sharpness."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from landscape.errors import UsageError, check_positive, check_seed
+from landscape.problems.base import Examples, Problem, Recipe, half_squared_error
+
+
+class Factorization(nn.Module):
+    """The entries of UVᵀ."""
+
+    def __init__(self, rows: int, columns: int, rank: int, scale: float) -> None:
+        super().__init__()
+        self.U = nn.Parameter(scale * torch.randn(rows, rank))
+        self.V = nn.Parameter(scale * torch.randn(columns, rank))
+
+    def forward(self, places: Tensor) -> Tensor:
+        """Places (N, 2), row and column → entries (N, 1)."""
+        return (self.U[places[:, 0]] * self.V[places[:, 1]]).sum(1, keepdim=True)
+
+
+def matrix_factorization(
+    *,
+    rows: int = 20,
+    columns: int = 20,
+    rank: int = 3,
+    model_rank: int | None = None,
+    observed: float = 0.7,
+    noise: float = 0.0,
+    scale: float = 0.3,
+    data_seed: int = 0,
+) -> Problem:
+    """Complete a matrix of low rank from a share of its entries; ½ squared error. The rest of the entries is the test.
+
+    ``(U, V)`` and ``(Uc, V/c)`` are the same matrix, so that a minimum is as sharp as one likes: curvature says nothing
+    about the matrix here unless it is made invariant.
+
+    Parameters
+    ----------
+    rank, model_rank : int
+        Of the true matrix, and of the factors; left out, the same.
+    observed : float
+        Share of the entries to train on.
+    scale : float
+        Standard deviation of the entries at the start; small ones give solutions of low rank.
+    """
+    for name, value in (("rows", rows), ("columns", columns), ("rank", rank)):
+        check_positive(name, value)
+    check_seed(data_seed)
+    if not 0 < observed < 1:
+        raise UsageError(f"observed={observed!r} must lie between 0 and 1")
+    if not noise >= 0 or not scale > 0:
+        raise UsageError(f"noise={noise!r} must not be negative and scale={scale!r} must be positive")
+    width = rank if model_rank is None else model_rank
+    check_positive("model_rank", width)
+    generator = torch.Generator().manual_seed(data_seed)
+    truth = torch.randn(rows, rank, generator=generator) @ torch.randn(rank, columns, generator=generator) / rank**0.5
+    seen = torch.rand(rows, columns, generator=generator) < observed
+    truth = truth + noise * torch.randn(rows, columns, generator=generator)
+
+    def entries(mask: Tensor) -> Examples:
+        places = mask.nonzero()
+        return places, truth[places[:, 0], places[:, 1]][:, None]
+
+    return Problem(
+        build=lambda: Factorization(rows, columns, width, scale),
+        loss_fn=half_squared_error,
+        loss_name="½ mse",
+        train=entries(seen),
+        test=entries(~seen),
+        recipe=Recipe(
+            "sgd",
+            batch_size=32,
+            epochs=200,
+            full_batch_epochs=1000,
+            learning_rates={"sgd": 0.3, "gd": 1.0, "adam": 0.01},
+        ),
+    )
+
+
+class DeepLinear(nn.Module):
+    """``x ↦ W_L … W_1 x``."""
+
+    def __init__(self, widths: list[int], scale: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(a, b, bias=False) for a, b in pairwise(widths))
+        for p in self.parameters():
+            nn.init.normal_(p, std=scale * p.shape[1] ** -0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Inputs (N, dim) → outputs (N, dim)."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def deep_linear(
+    *, dim: int = 10, depth: int = 3, width: int = 20, num_examples: int = 100, noise: float = 0.0, scale: float = 1.0,
+    data_seed: int = 0,
+) -> Problem:  # fmt: skip
+    """A linear map learned by ``depth`` matrices in a row; ½ squared error over whitened inputs.
+
+    The function is linear, the loss in the matrices is not: it has saddles and no local minima but global ones
+    (Kawaguchi 2016, NeurIPS, theorem 2.3), and learns the map's singular values one after the other (Saxe, McClelland &
+    Ganguli 2014, ICLR).
+
+    Parameters
+    ----------
+    depth : int
+        Matrices; 1 is linear regression.
+    scale : float
+        Of the weights at the start, in units of ``1/√fan-in``.
+    """
+    for name, value in (("dim", dim), ("depth", depth), ("width", width), ("num_examples", num_examples)):
+        check_positive(name, value)
+    check_seed(data_seed)
+    if num_examples < dim:
+        raise UsageError(f"num_examples={num_examples} must be at least dim={dim}, or the inputs cannot be whitened")
+    if not noise >= 0 or not scale > 0:
+        raise UsageError(f"noise={noise!r} must not be negative and scale={scale!r} must be positive")
+    generator = torch.Generator().manual_seed(data_seed)
+    left, right = (torch.linalg.qr(torch.randn(dim, dim, generator=generator))[0] for _ in range(2))
+    truth = left @ torch.diag(torch.linspace(2.0, 0.2, dim)) @ right
+
+    def draw() -> Examples:
+        x = torch.linalg.qr(torch.randn(num_examples, dim, generator=generator))[0] * num_examples**0.5
+        return x, x @ truth.T + noise * torch.randn(num_examples, dim, generator=generator)
+
+    return Problem(
+        build=lambda: DeepLinear([dim, *([width] * (depth - 1)), dim], scale),
+        loss_fn=half_squared_error,
+        loss_name="½ squared error",
+        train=draw(),
+        test=draw(),
+        recipe=Recipe(
+            "sgd", batch_size=20, epochs=100, full_batch_epochs=500, learning_rates={"sgd": 0.02, "gd": 0.05}
+        ),
+    )

@@ -1,0 +1,88 @@
+"""Regressions on a line: few parameters, closed-form Hessians, and noise that can be turned up."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from landscape.errors import UsageError, check_positive, check_seed
+from landscape.problems.base import Examples, Problem, Recipe
+
+
+class Regression(nn.Module):
+    """``x ↦ xᵀw + b`` on given features; starts away from the minimum."""
+
+    def __init__(self, features: int, *, bias: bool = True, spread: float = 1.0) -> None:
+        super().__init__()
+        self.fc = nn.Linear(features, 1, bias=bias)
+        nn.init.normal_(self.fc.weight, std=spread)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, F) → predictions (N, 1)."""
+        return self.fc(x)
+
+
+def poly_regression(*, num_examples: int = 100, noise: float = 0.0, data_seed: int = 0) -> Problem:
+    """``y = 2x² + 1`` by a linear layer with bias on the features (x, x²), x uniform in [−1, 1]; squared error.
+
+    Without noise the minimum is 0, at the weights (0, 2) and the bias 1. ``problem.hessian`` is ``2·mean(φφᵀ)`` with
+    φ = (x, x², 1).
+    """
+    _check(num_examples, noise, data_seed)
+    generator = torch.Generator().manual_seed(data_seed)
+
+    def draw() -> Examples:
+        x = 2 * torch.rand(num_examples, generator=generator) - 1
+        y = 2 * x**2 + 1 + noise * torch.randn(num_examples, generator=generator)
+        return torch.stack([x, x**2], dim=1), y[:, None]
+
+    train, test = draw(), draw()
+    return Problem(
+        build=lambda: Regression(2),
+        loss_fn=functional.mse_loss,
+        loss_name="mse",
+        train=train,
+        test=test,
+        hessian=_hessian(train[0]),
+        recipe=Recipe("sgd", batch_size=10, epochs=100, learning_rates={"gd": 0.5, "sgd": 0.1}),
+    )
+
+
+def noisy_linear(*, sigma: float = 1.0, dim: int = 1, num_examples: int = 200, data_seed: int = 0) -> Problem:
+    """``y = 3·Σx + 1 + N(0, σ²)`` with x uniform in [−1, 1]^dim; squared error.
+
+    ``dim=1`` is ``y = 3x + 1``; ``dim=4`` has five parameters. With σ > 0 no parameters fit all examples: the minimum
+    is about σ² and minibatches disagree about where it lies. ``problem.hessian`` is ``2·mean(φφᵀ)`` with φ = (x, 1).
+    """
+    _check(num_examples, sigma, data_seed)
+    check_positive("dim", dim)
+    generator = torch.Generator().manual_seed(data_seed)
+
+    def draw() -> Examples:
+        x = 2 * torch.rand(num_examples, dim, generator=generator) - 1
+        y = 3 * x.sum(1) + 1 + sigma * torch.randn(num_examples, generator=generator)
+        return x, y[:, None]
+
+    train, test = draw(), draw()
+    return Problem(
+        build=lambda: Regression(dim),
+        loss_fn=functional.mse_loss,
+        loss_name="mse",
+        train=train,
+        test=test,
+        hessian=_hessian(train[0]),
+        recipe=Recipe("sgd", batch_size=10, epochs=50, learning_rates={"gd": 0.3, "sgd": 0.05}),
+    )
+
+
+def _check(num_examples: int, noise: float, data_seed: int) -> None:
+    check_positive("num_examples", num_examples)
+    check_seed(data_seed)
+    if not noise >= 0:
+        raise UsageError(f"the noise {noise!r} must not be negative")
+
+
+def _hessian(features: Tensor) -> Tensor:
+    rows = torch.cat([features.double(), torch.ones(len(features), 1, dtype=torch.float64)], dim=1)
+    return 2 * rows.T @ rows / len(rows)

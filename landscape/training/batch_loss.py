@@ -1,0 +1,56 @@
+"""The loss of one step's batch, as an optimizer asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from landscape.problems.base import Problem
+
+
+class BatchLoss:
+    """A :class:`~landscape.optimizers.Closure` over rows of the training data.
+
+    Parameters
+    ----------
+    rows : sequence of tensors
+        Those of each client; without clients a single one.
+    """
+
+    def __init__(self, problem: Problem, model: nn.Module, rows: Sequence[Tensor]) -> None:
+        self.problem, self.model, self.rows = problem, model, rows
+
+    def __call__(self) -> Tensor:
+        """The loss, detached, with its gradient in ``.grad``."""
+        return self._backward(create_graph=False)
+
+    def with_graph(self) -> Tensor:
+        """The same with gradients that can be differentiated once more."""
+        return self._backward(create_graph=True)
+
+    @torch.no_grad()
+    def value(self) -> float:
+        """The loss alone."""
+        parts = self.problem.pieces(*self._examples())
+        return sum(share * float(self.problem.loss(self.model, x, y)) for share, (x, y) in parts)
+
+    def of_client(self, index: int) -> BatchLoss:
+        """The loss of one client's rows."""
+        return BatchLoss(self.problem, self.model, [self.rows[index]])
+
+    def _backward(self, *, create_graph: bool) -> Tensor:
+        for p in self.model.parameters():
+            p.grad = None
+        total = torch.zeros(())
+        for share, (x, y) in self.problem.pieces(*self._examples()):
+            part = share * self.problem.loss(self.model, x, y)
+            part.backward(create_graph=create_graph)
+            total = total + part.detach()
+        return total
+
+    def _examples(self) -> tuple[Tensor, Tensor]:
+        rows = self.rows[0] if len(self.rows) == 1 else torch.cat(list(self.rows))
+        inputs, targets = self.problem.train
+        return inputs[rows], targets[rows]

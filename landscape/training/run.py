@@ -1,0 +1,180 @@
+"""One training run: from a problem and settings to a folder of checkpoints, resumed bit for bit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from landscape.checkpoints import Checkpoint, CheckpointDir, checkpoint_files, remove_temporaries, save_checkpoint
+from landscape.errors import LandscapeError, UsageError
+from landscape.optimizers import make_optimizer, make_schedule
+from landscape.problems import Problem
+from landscape.problems.metrics import evaluate
+from landscape.training.batch_loss import BatchLoss
+from landscape.training.order import BatchOrder, ClientOrder, Order, ranks
+from landscape.training.settings import resumed_settings, training_settings
+
+#: ``watch(steps made, steps in all)``, after each step.
+Watch = Callable[[int, int], None]
+
+
+class Diverged(LandscapeError):
+    """The loss is no longer a finite number."""
+
+
+class Training:
+    """Model, optimizer, schedule and the order of the examples, ``step`` steps along."""
+
+    def __init__(self, problem: Problem, settings: dict[str, Any], out: Path) -> None:
+        self.problem, self.settings, self.out, self.step = problem, settings, out, 0
+        self.model = problem.make_model(settings["seed"])
+        self.start = [p.detach().clone() for p in self.model.parameters()]
+        self.order = make_order(problem, settings)
+        trainable = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = make_optimizer(settings["optimizer"], trainable, lr=settings["lr"], **settings["options"])
+        self.scheduler = make_schedule(
+            settings["schedule"], self.optimizer, total_steps=self.total_steps, **settings["schedule_options"]
+        )
+        #: Of each step since the last checkpoint.
+        self.history: dict[str, list[float]] = {"loss": [], "step_size": []}
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.order.total_steps
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Stand where the checkpoint was saved, to the last bit."""
+        checkpoint.load_into(self.model, optimizer=self.optimizer, scheduler=self.scheduler)
+        state = checkpoint.resume_state()
+        if state is None:
+            raise UsageError(f"{checkpoint.path} holds no data order or random state; it was not saved by a training")
+        self.order.restore(state["order"])
+        torch.set_rng_state(state["rng"])
+        self.step = checkpoint.step
+
+    def advance(self) -> None:
+        """One step of the optimizer on the next batch."""
+        self.model.train()
+        rate = self.scheduler.get_last_lr()[0]
+        closure: Any = BatchLoss(self.problem, self.model, self.order.next())
+        loss = float(self.optimizer.step(closure))
+        self._check_finite(loss)
+        taken: Any = getattr(self.optimizer, "step_size", None)
+        self.history["loss"].append(loss)
+        self.history["step_size"].append(float(rate if taken is None else taken))
+        self.scheduler.step()
+        self.step += 1
+
+    def save(self) -> None:
+        """Measure and write a checkpoint."""
+        metrics = evaluate(self.problem, self.model, start=self.start)
+        self._check_finite(metrics["train_loss"])
+        metrics |= {"epoch": self.order.epochs_after(self.step), "lr": self.scheduler.get_last_lr()[0]}
+        save_checkpoint(
+            self.out,
+            self.model,
+            step=self.step,
+            problem=self.problem,
+            optimizer=self.optimizer,
+            scheduler=self.scheduler,
+            metrics=metrics,
+            config=self.settings,
+            resume={"order": self.order.state(), "rng": torch.get_rng_state()},
+            history=self.history,
+        )
+        self.history = {name: [] for name in self.history}
+
+    def save_is_due(self) -> bool:
+        """Every ``save_every`` steps, each of the last ``save_last``, and at both ends."""
+        left = self.total_steps - self.step
+        return self.step % self.settings["save_every"] == 0 or left < max(1, self.settings["save_last"])
+
+    def _check_finite(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise Diverged(
+                f"diverged: the loss is {loss} after {self.step} steps with lr={self.settings['lr']:g}. Try a smaller "
+                f"one; the checkpoints in {self.out} were saved before and are good"
+            )
+
+
+def make_order(problem: Problem, settings: dict[str, Any]) -> Order:
+    """The order of the examples that the settings ask for."""
+    options, seed, epochs = settings["options"], settings["seed"], settings["epochs"]
+    if settings["optimizer"] == "local-sgd":
+        labels = ranks(problem.train, "sorted")
+        assert labels is not None
+        return ClientOrder(
+            labels, settings["batch_size"], clients=options["clients"], skew=options["skew"], epochs=epochs, seed=seed
+        )
+    return BatchOrder(
+        len(problem.train[1]),
+        settings["batch_size"],
+        epochs=epochs,
+        seed=seed,
+        kind=settings["order"],
+        ranks=ranks(problem.train, settings["order"]),
+        schedule=settings["batch_schedule"],
+        options={**settings["order_options"], **settings["batch_schedule_options"]},
+    )
+
+
+def train(
+    problem: Problem, out: str | Path, *, resume: bool = False, watch: Watch | None = None, **asked: Any
+) -> Checkpoint:
+    """Train into a folder and return the last checkpoint.
+
+    The global random state is borrowed (dropout draws from it) and put back.
+
+    Parameters
+    ----------
+    resume : bool
+        Go on from the newest usable checkpoint of the folder; its settings stand.
+    watch : callable, optional
+        ``watch(steps made, steps in all)``, at the start and after each step.
+    asked
+        See :func:`landscape.training.training_settings`.
+
+    Raises
+    ------
+    Diverged
+        If the loss is no longer finite.
+    UsageError
+        If the folder already holds a run and ``resume`` is not asked for, or a setting is unknown or unusable.
+    """
+    out = Path(out)
+    latest = latest_checkpoint(out, resume=resume)
+    settings = training_settings(problem, asked) if latest is None else resumed_settings(problem, asked, latest.config)
+    remove_temporaries(out)
+    run = Training(problem, settings, out)
+    tell = watch or (lambda step, total: None)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(settings["seed"])
+        if latest is None:
+            run.save()
+        else:
+            run.restore(latest)
+        tell(run.step, run.total_steps)
+        while run.step < run.total_steps:
+            run.advance()
+            if run.save_is_due():
+                run.save()
+            tell(run.step, run.total_steps)
+    return CheckpointDir(out)[-1]
+
+
+def latest_checkpoint(out: Path, *, resume: bool) -> Checkpoint | None:
+    """The newest checkpoint that can be used; None where there is no run yet."""
+    files = checkpoint_files(out)
+    if files and not resume:
+        raise UsageError(f"{out} already holds a run of {len(files)} checkpoints: resume it, or choose another folder")
+    if not files:
+        return None
+    usable, skipped = CheckpointDir(out).usable(last=1)
+    if not usable:
+        raise UsageError(f"nothing in {out} can be resumed: {skipped[-1].reason}")
+    return usable[0]
