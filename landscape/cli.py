@@ -105,15 +105,22 @@ def compare(
     by: Annotated[str, typer.Option(help="optimizer, or any key of the training config.")] = "optimizer",
     as_json: AsJson = False,
 ) -> None:
-    """Means over seeds with 95 % intervals, group against group."""
-    from landscape.comparison import compare as compare_groups
-    from landscape.comparison import comparison_table
+    """Means over seeds with 95 % intervals, differences between groups, and flatness against the gap."""
+    from landscape import comparison
+    from landscape.store import load_results
 
-    frame = compare_groups(ckpt_dir, by=by)
+    results = load_results(ckpt_dir, vectors=False)
+    frame = comparison.compare(results, by=by)
     if as_json:
         _print_json(json.loads(frame.to_json(orient="records")))
-    else:
-        Console().print(comparison_table(frame))
+        return
+    console = Console()
+    console.print(comparison.comparison_table(frame))
+    if frame["group"].nunique() > 1:
+        console.print(comparison.contrast_table(comparison.contrasts(results, by=by)))
+    ranks = comparison.ranks_with_gap(results)
+    if ranks["tau"].notna().any():
+        console.print(comparison.rank_table(ranks))
 
 
 @app.command()

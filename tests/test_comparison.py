@@ -11,7 +11,16 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from landscape.comparison import cells, compare, comparison_table, mean_interval, pivot
+from landscape.comparison import (
+    cells,
+    compare,
+    comparison_table,
+    contrast_table,
+    contrasts,
+    mean_interval,
+    pivot,
+    ranks_with_gap,
+)  # fmt: skip
 from landscape.errors import UsageError
 from landscape.results import Estimate, PointValue
 from landscape.store import ResultStore, final_rows, load_results
@@ -189,3 +198,81 @@ def test_the_comparison_fits_a_terminal_with_three_groups_and_with_eight(folder,
     assert max(map(len, lines)) <= 80
     assert sum(line.startswith(f" optimizer-{o}") for o in range(8) for line in lines) == 8
     assert not any("…" in line for line in lines)
+
+
+# --- differences ------------------------------------------------------------------------------------------------------
+
+
+def line_of(frame: pd.DataFrame, measure: str, a: str, b: str) -> pd.Series:
+    return frame[(frame["measure"] == measure) & (frame["a"] == a) & (frame["b"] == b)].iloc[0]
+
+
+def test_differences_of_paired_seeds_agree_with_scipy_and_holm_is_over_the_pairs_of_a_measure(folder):
+    frame = contrasts(folder)
+    rows = final_rows(load_results(folder))
+    values = {
+        group: np.array([row["trace"] for row in sorted(rows, key=lambda r: r["seed"]) if row["optimizer"] == group])
+        for group in ("adam", "momentum", "sgd")
+    }
+    line = line_of(frame, "trace", "adam", "sgd")
+    expected = stats.ttest_rel(values["adam"], values["sgd"]).confidence_interval(0.95)
+    assert (line["low"], line["high"]) == pytest.approx((expected.low, expected.high))
+    assert line["paired"]
+    assert (line["n"], line["smallest_p"]) == (3, 0.25)
+    of_trace = frame[frame["measure"] == "trace"]
+    assert len(of_trace) == 3
+    assert (of_trace["p_holm"] >= of_trace["p"]).all()
+    assert line["p_holm"] <= 3 * line["p"] + 1e-12
+
+
+def test_runs_with_other_seeds_are_not_paired(tmp_path):
+    shifts = (("a", 0), ("b", 10))
+    runs = [(f"{o}{s}", {"optimizer": o, "seed": s + shift}, float(s)) for o, shift in shifts for s in range(4)]
+    line = line_of(contrasts(store_runs(tmp_path, runs)), "trace", "a", "b")
+    assert not line["paired"]
+    assert (line["n"], line["m"], line["difference"]) == (4, 4, 0.0)
+
+
+def test_two_runs_of_one_seed_are_not_paired_with_anything(tmp_path):
+    runs = [(f"{o}{i}", {"optimizer": o, "seed": 0, "lr": i}, float(i)) for o in "ab" for i in range(3)]
+    assert not line_of(contrasts(store_runs(tmp_path, runs)), "trace", "a", "b")["paired"]
+
+
+def test_a_difference_needs_two_groups(tmp_path):
+    store_runs(tmp_path, [("a", {"optimizer": "gd", "seed": 0}, 3.0)])
+    with pytest.raises(UsageError, match="gives 1 group; a difference needs two"):
+        contrasts(tmp_path)
+
+
+def test_the_reader_is_told_where_raw_and_invariant_flatness_disagree(tmp_path):
+    with ResultStore(tmp_path) as store:
+        for group, trace, adaptive in (("flat", 1.0, 9.0), ("steep", 5.0, 2.0)):
+            for seed in (0, 1):
+                store.describe_run(f"{group}{seed}", {"optimizer": group, "seed": seed})
+                store.write(f"{group}{seed}", 1, "trace", Estimate(trace), {})
+                store.write(f"{group}{seed}", 1, "sharpness_adaptive_average", Estimate(adaptive), {})
+    told = " ".join(contrasts(tmp_path).attrs["notes"])
+    assert "trace: flat < steep; sharpness_adaptive_average: steep < flat" in told
+
+
+def test_the_table_of_differences_says_what_the_design_cannot_show(folder):
+    console = Console(file=io.StringIO(), width=80)
+    console.print(contrast_table(contrasts(folder)))
+    text = console.file.getvalue()
+    assert "p cannot fall below 0.25: nothing could reach the 5 % level here" in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_flatness_is_ranked_against_the_gap_over_all_runs(folder):
+    frame = ranks_with_gap(folder)
+    rows = final_rows(load_results(folder))
+    gap = [row["test_loss"] - row["train_loss"] for row in rows]
+    tau = stats.kendalltau([row["trace"] for row in rows], gap).statistic
+    line = frame.set_index("measure").loc["trace"]
+    assert (line["tau"], line["n"]) == (pytest.approx(tau), len(rows))
+    assert line["low"] < line["tau"] < line["high"]
+
+
+def test_without_losses_there_are_no_ranks(tmp_path):
+    store_runs(tmp_path, [(f"r{i}", {"optimizer": "gd", "seed": i}, float(i)) for i in range(8)])
+    assert ranks_with_gap(tmp_path)["tau"].isna().all()

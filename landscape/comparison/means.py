@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from landscape.comparison.groups import grouped, notes
 from landscape.errors import UsageError
 from landscape.rounding import format_brief
-from landscape.store import Results, RunResults, load_results
+from landscape.statistics import mean_interval
+from landscape.store import Results, load_results
 from landscape.store.rows import MEASURES, final_rows
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-FEW_SEEDS = 10
 _MAIN = ("train_loss", "test_accuracy", "grad_norm", "lambda_max", "spectral_ratio", "trace", "sharpness_worst")
 COLUMNS = ("group", "measure", "n", "mean", "low", "high", "std")
-NOT_A_CLAIM = (
-    "This compares the minima of these runs, on this problem and these settings. It is not a generalization claim: "
-    "that one group is flatter says neither that it generalizes better nor that it would on other data."
-)
 
 
 def compare(results: Results | str | Path, by: str = "optimizer", *, level: float = 0.95) -> pd.DataFrame:
@@ -64,7 +57,7 @@ def compare(results: Results | str | Path, by: str = "optimizer", *, level: floa
     if not isinstance(results, Results):
         results = load_results(results, vectors=False)
     rows = {row["run"]: row for row in final_rows(results)}
-    groups = _grouped([run for run in results.runs if run.name in rows], by)
+    groups = grouped([run for run in results.runs if run.name in rows], by)
     records = []
     for label, runs in groups.items():
         for measure in MEASURES:
@@ -75,19 +68,8 @@ def compare(results: Results | str | Path, by: str = "optimizer", *, level: floa
     left_out = [
         run.name for run in results.runs if run.name in rows and all(run not in runs for runs in groups.values())
     ]
-    frame.attrs = {"by": by, "level": level, "notes": _notes(groups, rows, by, left_out)}
+    frame.attrs = {"by": by, "level": level, "notes": notes(groups, rows, by, left_out)}
     return frame
-
-
-def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float, float]:
-    """``(mean, low, high, std)`` of independent replicates, by Student's t; all but the mean NaN for a single one."""
-    sample = np.asarray(values, dtype=float)
-    mean = float(sample.mean())
-    if sample.size < 2:
-        return mean, float("nan"), float("nan"), float("nan")
-    std = float(sample.std(ddof=1))
-    half = float(stats.t.ppf(0.5 + level / 2, sample.size - 1)) * std / np.sqrt(sample.size)
-    return mean, mean - half, mean + half, std
 
 
 def pivot(comparison: pd.DataFrame, value: str = "mean") -> pd.DataFrame:
@@ -142,80 +124,3 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
 def _cell(row: Any) -> str:
     half = None if np.isnan(row.low) else (row.high - row.low) / 2
     return format_brief(row.mean, half)
-
-
-def _grouped(runs: list[RunResults], by: str) -> dict[Any, list[RunResults]]:
-    """Runs by the value of a key, groups in order of that value; runs without the key are left out."""
-    groups: dict[Any, list[RunResults]] = {}
-    for run in runs:
-        value = _setting(run, by)
-        if value is not None:
-            groups.setdefault(value, []).append(run)
-    if not groups:
-        keys = sorted({key for run in runs for key in _settings(run)})
-        raise UsageError(
-            f"by={by!r}: {'none of the runs has it in its training config' if runs else 'no run was analysed yet'}; "
-            f"there is {', '.join(keys) or 'nothing to group by'}"
-        )
-    numeric = all(isinstance(label, int | float) for label in groups)
-    return {label: groups[label] for label in sorted(groups, key=None if numeric else str)}
-
-
-def _setting(run: RunResults, key: str) -> Any:
-    """A value fit to name a group: numbers and text as they are, anything else as JSON."""
-    value = _settings(run).get(key)
-    return value if value is None or isinstance(value, str | int | float) else json.dumps(value, sort_keys=True)
-
-
-def _settings(run: RunResults) -> dict[str, Any]:
-    found = run.config
-    for key in ("problem", "num_parameters", "num_examples", "loss", "mode", "dtype", "lr"):
-        if key not in found and key in run.info:
-            found[key] = run.info[key]
-    found |= {key: value for key in ("optimizer", "seed") if (value := getattr(run, key)) is not None}
-    return found
-
-
-def _notes(groups: dict[Any, list[RunResults]], rows: dict[str, Any], by: str, left_out: list[str]) -> list[str]:
-    notes = []
-    few = [f"{label} has {len(runs)}" for label, runs in groups.items() if len(runs) < FEW_SEEDS]
-    if few:
-        notes.append(f"Fewer than {FEW_SEEDS} runs per group ({_shortened(few)}): the intervals are wide and rough.")
-    seeds = {label: sorted(str(run.seed) for run in runs) for label, runs in groups.items()}
-    if len({tuple(s) for s in seeds.values()}) > 1:
-        told = [f"{label}: {_shortened(s)}" for label, s in seeds.items()]
-        notes.append(f"The groups have different seeds ({_shortened(told, '; ')}); part of a difference may be theirs.")
-    for label, runs in groups.items():
-        notes += _notes_on_replicates(label, runs, by)
-    for measure in MEASURES:
-        lacking = [run.name for runs in groups.values() for run in runs if rows[run.name][measure] is None]
-        if lacking and len(lacking) < sum(map(len, groups.values())):
-            notes.append(f"{measure} is missing for {_shortened(lacking)}; its n is smaller.")
-    failed = [run.name for runs in groups.values() for run in runs if not rows[run.name]["converged"]]
-    if failed:
-        notes.append(f"Not all of {_shortened(failed)} converged; the numbers are used as they are.")
-    if left_out:
-        notes.append(f"Left out, because their config has no {by!r}: {_shortened(left_out)}.")
-    return [*notes, NOT_A_CLAIM]
-
-
-def _notes_on_replicates(label: Any, runs: list[RunResults], by: str) -> list[str]:
-    """What makes the runs of one group something else than replicates by seed."""
-    notes = []
-    repeated = [str(seed) for seed, count in Counter(run.seed for run in runs).items() if count > 1]
-    varied = []
-    for key in sorted({key for run in runs for key in _settings(run)} - {"seed", by}):
-        values = list(dict.fromkeys(str(_setting(run, key)) for run in runs))
-        if len(values) > 1:
-            varied.append(f"{key} ({_shortened(values)})")
-    if varied:
-        notes.append(f"Runs of {label} differ in more than the seed, yet count as replicates: {_shortened(varied)}.")
-    elif repeated:
-        notes.append(f"{label} has several runs of seed {_shortened(repeated)}; they count as independent.")
-    return notes
-
-
-def _shortened(items: Iterable[str], separator: str = ", ", *, most: int = 6) -> str:
-    listed = list(items)
-    more = [f"and {len(listed) - most} more"] if len(listed) > most else []
-    return separator.join(listed[:most] + more)

@@ -1,0 +1,156 @@
+"""Every pair of groups, measure by measure: is the difference there, and how large is it?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import astuple, fields
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from landscape.comparison.groups import grouped
+from landscape.errors import UsageError
+from landscape.rounding import format_value
+from landscape.statistics import Contrast, contrast, holm
+from landscape.store import Results, RunResults, load_results
+from landscape.store.rows import MEASURES, final_rows
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+#: The errors of single measurements are not compared.
+COMPARED = tuple(m for m in MEASURES if m not in ("lambda_max_residual", "trace_sem"))
+COLUMNS = ("measure", "a", "b", *(field.name for field in fields(Contrast)), "p_holm")
+_SHOWN = ("test_accuracy", "lambda_max", "trace", "sharpness_adaptive_worst")
+#: A flatness measure that depends on the scale of the weights, and one that does not.
+_RAW_AND_INVARIANT = (("lambda_max", "sharpness_adaptive_worst"), ("trace", "sharpness_adaptive_average"))
+
+
+def contrasts(results: Results | str | Path, by: str = "optimizer", *, level: float = 0.95) -> pd.DataFrame:
+    """Differences between all pairs of groups, at the last analysed checkpoint of each run.
+
+    Seeds are paired where both groups have them: a pair shares its initial weights and the order of its data. p comes
+    from a permutation test, which needs no distribution and is exact for few seeds; ``smallest_p`` is the least that a
+    design of this size can give. ``p_holm`` is adjusted over the pairs of groups of one measure.
+
+    Parameters
+    ----------
+    results, by
+        As for :func:`landscape.compare`.
+    level : float
+        Confidence of the intervals of differences and effects.
+
+    Returns
+    -------
+    DataFrame
+        One row per measure and pair of groups: ``measure, a, b`` and the fields of
+        :class:`landscape.statistics.Contrast`, then ``p_holm``. ``.attrs["notes"]`` says where measures that depend on
+        the scale of the weights order the groups otherwise than those that do not.
+
+    Raises
+    ------
+    UsageError, ResultsError
+        As :func:`landscape.compare`; also if there are fewer than two groups.
+    """
+    if not 0 < level < 1:
+        raise UsageError(f"level={level!r} must lie between 0 and 1")
+    if not isinstance(results, Results):
+        results = load_results(results, vectors=False)
+    rows = {row["run"]: row for row in final_rows(results)}
+    groups = grouped([run for run in results.runs if run.name in rows], by)
+    if len(groups) < 2:
+        raise UsageError(f"by={by!r} gives {len(groups)} group; a difference needs two")
+    records: list[tuple[Any, ...]] = []
+    for measure in COMPARED:
+        values = {label: _by_seed(runs, rows, measure) for label, runs in groups.items()}
+        found = [
+            (measure, a, b, *astuple(contrast(values[a], values[b], level=level)))
+            for a, b in combinations(groups, 2)
+            if values[a] and values[b]
+        ]
+        adjusted = holm([row[COLUMNS.index("p")] for row in found])
+        records += [(*row, p) for row, p in zip(found, adjusted, strict=True)]
+    frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
+    frame.attrs = {"by": by, "level": level, "notes": _disagreements(groups, rows)}
+    return frame
+
+
+def contrast_table(frame: pd.DataFrame) -> Table:
+    """The main differences for a terminal of 80 columns; ``•`` marks a Holm-adjusted p below 0.05."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    level = frame.attrs.get("level", 0.95)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
+    for i, title in enumerate(("a − b", "difference", f"{100 * level:g} % interval", "g", "p", "Holm")):
+        table.add_column(title, justify="right" if i else "left", no_wrap=i > 0)
+    shown = frame[frame["measure"].isin(_SHOWN)]
+    for measure, lines in shown.groupby("measure", sort=False):
+        table.add_row(Text(str(measure), style="bold"))
+        row: Any
+        for row in lines.itertuples():
+            interval = "—" if np.isnan(row.low) else f"{_short(row.low)} … {_short(row.high)}"
+            holm_p = _short(row.p_holm) + ("•" if row.p_holm < 0.05 else "")
+            cells = (
+                f"  {row.a} − {row.b}",
+                _short(row.difference),
+                interval,
+                _short(row.effect),
+                _short(row.p),
+                holm_p,
+            )
+            table.add_row(*map(Text, cells))
+    table.caption = Text("\n".join(_caption(shown) + frame.attrs.get("notes", [])))
+    return table
+
+
+def _caption(shown: pd.DataFrame) -> list[str]:
+    paired = "seeds paired" if shown["paired"].all() else "seeds paired where both groups have them"
+    lines = [f"{paired}; g: Hedges; p: permutation test, then adjusted over the pairs of a measure (Holm)"]
+    floor, detectable = shown["smallest_p"].max(), shown["detectable"].max()
+    if floor > 0.05:
+        lines.append(f"With so few seeds p cannot fall below {floor:.2g}: nothing could reach the 5 % level here.")
+    if np.isfinite(detectable):
+        lines.append(f"A t test of this size finds a difference of {detectable:.2g} standard deviations 4 times in 5.")
+    return lines
+
+
+def _short(value: float) -> str:
+    return "—" if not np.isfinite(value) else format_value(float(value), digits=2)
+
+
+def _by_seed(runs: list[RunResults], rows: dict[str, Any], measure: str) -> dict[Any, float]:
+    """Values by seed; by name where seeds are missing or not unique, so that nothing is paired that does not belong."""
+    counts = Counter(run.seed for run in runs)
+    unique = all(run.seed is not None and counts[run.seed] == 1 for run in runs)
+    values = {(run.seed if unique else run.name): rows[run.name][measure] for run in runs}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _disagreements(groups: dict[Any, list[RunResults]], rows: dict[str, Any]) -> list[str]:
+    """Where raw and scale-invariant flatness put the groups in another order."""
+    found = []
+    for pair in _RAW_AND_INVARIANT:
+        orders = [_order(groups, rows, measure) for measure in pair]
+        if None not in orders and orders[0] != orders[1]:
+            told = [f"{m}: {' < '.join(map(str, order or ()))}" for m, order in zip(pair, orders, strict=True)]
+            found.append(
+                f"Flatness depends on the measure here ({'; '.join(told)}). {pair[0]} changes when weights are "
+                f"rescaled without changing the network, {pair[1]} does not."
+            )
+    return found
+
+
+def _order(groups: dict[Any, list[RunResults]], rows: dict[str, Any], measure: str) -> list[Any] | None:
+    """Groups by their mean, the flattest first; None where a group has no value."""
+    means = {}
+    for label, runs in groups.items():
+        values = [v for run in runs if (v := rows[run.name][measure]) is not None]
+        if not values:
+            return None
+        means[label] = float(np.mean(values))
+    return sorted(means, key=means.__getitem__)

@@ -1,0 +1,96 @@
+"""Runs as groups of replicates, and what a reader must know about them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from landscape.errors import UsageError
+from landscape.store import RunResults
+from landscape.store.rows import MEASURES
+
+FEW_SEEDS = 10
+NOT_A_CLAIM = (
+    "This compares the minima of these runs, on this problem and these settings. It is not a generalization claim: "
+    "that one group is flatter says neither that it generalizes better nor that it would on other data."
+)
+
+
+def grouped(runs: list[RunResults], by: str) -> dict[Any, list[RunResults]]:
+    """Runs by the value of a key, groups in order of that value; runs without the key are left out."""
+    groups: dict[Any, list[RunResults]] = {}
+    for run in runs:
+        value = _setting(run, by)
+        if value is not None:
+            groups.setdefault(value, []).append(run)
+    if not groups:
+        keys = sorted({key for run in runs for key in _settings(run)})
+        raise UsageError(
+            f"by={by!r}: {'none of the runs has it in its training config' if runs else 'no run was analysed yet'}; "
+            f"there is {', '.join(keys) or 'nothing to group by'}"
+        )
+    numeric = all(isinstance(label, int | float) for label in groups)
+    return {label: groups[label] for label in sorted(groups, key=None if numeric else str)}
+
+
+def _setting(run: RunResults, key: str) -> Any:
+    """A value fit to name a group: numbers and text as they are, anything else as JSON."""
+    value = _settings(run).get(key)
+    return value if value is None or isinstance(value, str | int | float) else json.dumps(value, sort_keys=True)
+
+
+def _settings(run: RunResults) -> dict[str, Any]:
+    found = run.config
+    for key in ("problem", "num_parameters", "num_examples", "loss", "mode", "dtype", "lr"):
+        if key not in found and key in run.info:
+            found[key] = run.info[key]
+    found |= {key: value for key in ("optimizer", "seed") if (value := getattr(run, key)) is not None}
+    return found
+
+
+def notes(groups: dict[Any, list[RunResults]], rows: dict[str, Any], by: str, left_out: list[str]) -> list[str]:
+    """What a reader of the comparison must be told, worst first; ``rows`` by the name of a run."""
+    found = []
+    few = [f"{label} has {len(runs)}" for label, runs in groups.items() if len(runs) < FEW_SEEDS]
+    if few:
+        found.append(f"Fewer than {FEW_SEEDS} runs per group ({_shortened(few)}): the intervals are wide and rough.")
+    seeds = {label: sorted(str(run.seed) for run in runs) for label, runs in groups.items()}
+    if len({tuple(s) for s in seeds.values()}) > 1:
+        told = [f"{label}: {_shortened(s)}" for label, s in seeds.items()]
+        found.append(f"The groups have different seeds ({_shortened(told, '; ')}); part of a difference may be theirs.")
+    for label, runs in groups.items():
+        found += _notes_on_replicates(label, runs, by)
+    for measure in MEASURES:
+        lacking = [run.name for runs in groups.values() for run in runs if rows[run.name][measure] is None]
+        if lacking and len(lacking) < sum(map(len, groups.values())):
+            found.append(f"{measure} is missing for {_shortened(lacking)}; its n is smaller.")
+    failed = [run.name for runs in groups.values() for run in runs if not rows[run.name]["converged"]]
+    if failed:
+        found.append(f"Not all of {_shortened(failed)} converged; the numbers are used as they are.")
+    if left_out:
+        found.append(f"Left out, because their config has no {by!r}: {_shortened(left_out)}.")
+    return [*found, NOT_A_CLAIM]
+
+
+def _notes_on_replicates(label: Any, runs: list[RunResults], by: str) -> list[str]:
+    """What makes the runs of one group something else than replicates by seed."""
+    notes = []
+    repeated = [str(seed) for seed, count in Counter(run.seed for run in runs).items() if count > 1]
+    varied = []
+    for key in sorted({key for run in runs for key in _settings(run)} - {"seed", by}):
+        values = list(dict.fromkeys(str(_setting(run, key)) for run in runs))
+        if len(values) > 1:
+            varied.append(f"{key} ({_shortened(values)})")
+    if varied:
+        notes.append(f"Runs of {label} differ in more than the seed, yet count as replicates: {_shortened(varied)}.")
+    elif repeated:
+        notes.append(f"{label} has several runs of seed {_shortened(repeated)}; they count as independent.")
+    return notes
+
+
+def _shortened(items: Iterable[str], separator: str = ", ", *, most: int = 6) -> str:
+    listed = list(items)
+    more = [f"and {len(listed) - most} more"] if len(listed) > most else []
+    return separator.join(listed[:most] + more)

@@ -1,0 +1,20 @@
+"""What a handful of seeds can say: intervals, tests and effect sizes that hold their level for few replicates."""
+
+from landscape.statistics.association import RankCorrelation, kendall
+from landscape.statistics.contrast import Contrast, contrast
+from landscape.statistics.effects import detectable_effect, effect_size
+from landscape.statistics.intervals import bootstrap_interval, mean_interval
+from landscape.statistics.permutation import holm, permutation_test
+
+__all__ = [
+    "Contrast",
+    "RankCorrelation",
+    "bootstrap_interval",
+    "contrast",
+    "detectable_effect",
+    "effect_size",
+    "holm",
+    "kendall",
+    "mean_interval",
+    "permutation_test",
+]
