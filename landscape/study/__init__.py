@@ -1,0 +1,7 @@
+"""Problem × optimizers × seeds: run, analyzed, compared, and written up."""
+
+from landscape.study.design import Arm, Study, Tuning
+from landscape.study.run import Outcome, run_study
+from landscape.study.tuning import Choice
+
+__all__ = ["Arm", "Choice", "Outcome", "Study", "Tuning", "run_study"]

@@ -1,0 +1,165 @@
+"""What a study compares, written down before anything is run."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from landscape.errors import UsageError, check_seed
+from landscape.plan import Plan
+from landscape.problems import get_problem
+from landscape.training import training_settings
+
+_LABEL = re.compile(r"[\w.+=-]+")
+CRITERIA = ("train_loss", "test_loss", "test_accuracy")
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train; its runs with different seeds are replicates.
+
+    Attributes
+    ----------
+    label : str
+        Letters, digits and ``. _ + = -``: it names folders and groups.
+    settings : dict
+        What :func:`landscape.training.training_settings` takes, and differs from the study's own. ``problem_config``
+        may be among them, for a factor of the problem.
+    """
+
+    label: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not _LABEL.fullmatch(self.label):
+            raise UsageError(f"the label {self.label!r} must be letters, digits and . _ + = - alone; it names a folder")
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How learning rates are chosen: the same number of trials for every arm, on seeds that are not evaluated.
+
+    Attributes
+    ----------
+    grid : tuple of float
+        Factors on the arm's own learning rate.
+    seeds : tuple of int
+    by : {"train_loss", "test_loss", "test_accuracy"}
+        The best mean over the seeds at the last checkpoint wins; a run that diverged loses against all others. By the
+        training loss the test data stay unseen.
+    """
+
+    grid: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
+    seeds: tuple[int, ...] = (1000, 1001)
+    by: str = "train_loss"
+
+    def __post_init__(self) -> None:
+        if not self.grid or not all(factor > 0 for factor in self.grid):
+            raise UsageError(f"grid={self.grid!r} must be at least one positive factor")
+        if not self.seeds or self.by not in CRITERIA:
+            raise UsageError(f"tuning needs seeds, and by={self.by!r} to be one of {', '.join(CRITERIA)}")
+
+
+@dataclass(frozen=True)
+class Study:
+    """Problem × arms × seeds.
+
+    Attributes
+    ----------
+    name, question : str
+        In a word, and in a sentence.
+    problem : str
+        A registered name.
+    arms : tuple of Arm
+    seeds : tuple of int
+        Replicates: the same for every arm, so that they are paired.
+    problem_config, settings : dict
+        Shared by all arms.
+    tuning : Tuning or None
+        None: learning rates as the arms, or the problem's recipe, have them.
+    plan : dict
+        Fields of :class:`landscape.Plan` for the analysis.
+
+    Raises
+    ------
+    UsageError
+        If two arms have one label, a seed is tuned and evaluated, or a setting is one no training takes.
+    """
+
+    name: str
+    question: str
+    problem: str
+    arms: tuple[Arm, ...]
+    seeds: tuple[int, ...]
+    problem_config: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    tuning: Tuning | None = None
+    plan: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        labels = [arm.label for arm in self.arms]
+        if not labels or len(set(labels)) < len(labels):
+            raise UsageError(f"a study needs arms with labels of their own; there are {', '.join(labels) or 'none'}")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise UsageError(f"seeds={self.seeds!r} must be at least one, each once")
+        for seed in self.seeds:
+            check_seed(seed)
+        if self.tuning is not None and (both := set(self.tuning.seeds) & set(self.seeds)):
+            raise UsageError(f"seeds {sorted(both)} are tuned on and evaluated; keep them apart")
+        Plan(**self.plan)
+        for arm in self.arms:
+            self.settings_of(arm)
+
+    def settings_of(self, arm: Arm, **more: Any) -> dict[str, Any]:
+        """What the training of an arm is asked for, with ``problem_config`` complete; checked."""
+        asked = {**self.settings, **arm.settings, **more}
+        config = {**self.problem_config, **asked.pop("problem_config", {})}
+        return training_settings(get_problem(self.problem, config), asked | {"label": arm.label})
+
+    def quick(self) -> Study:
+        """The same in small, to see that it runs: two seeds, two epochs, two learning rates, the quick plan."""
+        tuning = self.tuning and replace(self.tuning, grid=self.tuning.grid[:2], seeds=self.tuning.seeds[:1])
+        arms = tuple(replace(a, settings={k: v for k, v in a.settings.items() if k != "epochs"}) for a in self.arms)
+        return replace(
+            self,
+            seeds=self.seeds[:2],
+            settings={**self.settings, "epochs": 2, "save_last": 2},
+            arms=arms,
+            tuning=tuning,
+            plan={"plan": "quick", "last": 2},
+        )
+
+    def to_json(self) -> str:
+        """All of it, as text that :meth:`from_json` reads."""
+        return json.dumps(asdict(self), indent=1, sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str) -> Study:
+        """The study that ``to_json`` wrote."""
+        found = json.loads(text)
+        tuning = found.pop("tuning")
+        return Study(
+            arms=tuple(Arm(**arm) for arm in found.pop("arms")),
+            seeds=tuple(found.pop("seeds")),
+            tuning=None if tuning is None else Tuning(tuple(tuning["grid"]), tuple(tuning["seeds"]), tuning["by"]),
+            **found,
+        )
+
+    @staticmethod
+    def load(folder: str | Path) -> Study:
+        """The study a folder was made by.
+
+        Raises
+        ------
+        UsageError
+            If there is none.
+        """
+        path = Path(folder) / "reproduce.json"
+        try:
+            return Study.from_json(json.dumps(json.loads(path.read_text())["study"]))
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise UsageError(f"{path} holds no study: {error}") from error

@@ -1,0 +1,78 @@
+"""Many trainings side by side, each in a process of its own, none done twice."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training into a folder.
+
+    Attributes
+    ----------
+    settings : dict
+        As a training stores them: ``problem`` and ``problem_config`` among them.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    data: str | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a job: the metrics of its last checkpoint, or why there are none."""
+
+    folder: Path
+    metrics: dict[str, Any] | None
+    reason: str = ""
+
+
+def run_jobs(jobs: Sequence[Job], *, workers: int, watch: Callable[[Done], None] | None = None) -> list[Done]:
+    """Do all jobs, or the rest of them: a run that stopped goes on, one that is complete is left alone.
+
+    A run that diverges is an outcome, not an error. Processes begin afresh, with one thread each, so that a run does
+    not depend on which others there are.
+    """
+    found: dict[Path, Done] = {}
+    if workers == 1:
+        for job in jobs:
+            found[job.folder] = _tell(_train(job), watch)
+    else:
+        with ProcessPoolExecutor(min(workers, len(jobs)) or 1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            for future in as_completed([pool.submit(_train, job) for job in jobs]):
+                done = _tell(future.result(), watch)
+                found[done.folder] = done
+    return [found[job.folder] for job in jobs]
+
+
+def _tell(done: Done, watch: Callable[[Done], None] | None) -> Done:
+    if watch is not None:
+        watch(done)
+    return done
+
+
+def _train(job: Job) -> Done:
+    import torch
+
+    from landscape.checkpoints import checkpoint_files
+    from landscape.problems import get_problem
+    from landscape.training import Diverged, train
+
+    asked = {key: value for key, value in job.settings.items() if key not in ("problem", "problem_config")}
+    problem = get_problem(job.settings["problem"], job.settings["problem_config"], data_dir=job.data)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        last = train(problem, job.folder, resume=bool(checkpoint_files(job.folder)), **asked)
+    except Diverged as error:
+        return Done(job.folder, None, str(error))
+    finally:
+        torch.set_num_threads(before)
+    return Done(job.folder, last.metrics)

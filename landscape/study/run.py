@@ -1,0 +1,136 @@
+"""A study from its design to its report: tune, train, analyze, compare; resumed wherever it stopped."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from landscape.crew import available_cores
+from landscape.errors import LandscapeError, UsageError
+from landscape.pipeline import analyze
+from landscape.plan import Plan
+from landscape.study.design import Study
+from landscape.study.jobs import Done, Job, run_jobs
+from landscape.study.paper import write_paper
+from landscape.study.tuning import Choice, tune
+from landscape.version import __version__
+
+#: ``say(line)``: what happens, for a person who waits.
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a study's results are.
+
+    Attributes
+    ----------
+    folder : Path
+    results : Path
+        ``runs/results.h5``, beside the report.
+    paper : Path
+        ``paper/report.tex``.
+    choices : list of Choice
+    diverged : list of str
+        Runs without a result, and why.
+    """
+
+    folder: Path
+    results: Path
+    paper: Path
+    choices: list[Choice]
+    diverged: list[str]
+
+
+def run_study(
+    study: Study, out: str | Path, *, workers: int | None = None, data: str | None = None, say: Say | None = None
+) -> Outcome:
+    """Do a study, or what is left of it.
+
+    Writes ``out/tuning/…`` and ``out/runs/LABEL-sSEED/`` (checkpoints), ``out/runs/results.h5`` with figures, tables
+    and ``report.html``, ``out/paper/report.tex``, and ``out/reproduce.json``, from which :meth:`Study.load` makes the
+    study again.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Trainings and analyses side by side; left out, one for each core.
+    data : str, optional
+        Folder of the data files, for problems that need some.
+    say : callable, optional
+        Called with a line of text now and then.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds another study, or every run diverged.
+    """
+    out, tell, started = Path(out), say or (lambda line: None), time.perf_counter()
+    _claim(study, out)
+    count = workers or available_cores()
+    tell(f"{study.name}: {len(study.arms)} arms × {len(study.seeds)} seeds on {study.problem}")
+    choices = tune(study, out, workers=count, data=data, watch=_watching(tell))
+    for choice in choices:
+        tell(f"  {choice.label:<20} lr {choice.lr:g}{', at the edge of its grid' if choice.at_edge else ''}")
+    done = run_jobs(_evaluations(study, choices, out, data), workers=count, watch=_watching(tell))
+    diverged = [f"{job.folder.name}: {job.reason}" for job in done if job.metrics is None]
+    for line in diverged:
+        tell(f"  {line}")
+    if len(diverged) == len(done):
+        raise UsageError(f"every run of {study.name} diverged; lower the learning rates. First: {diverged[0]}")
+    tell(f"trained in {time.perf_counter() - started:.0f} s; measuring")
+    plan = Plan(**{"workers": workers, "data": data, **study.plan})
+    results = analyze(out / "runs", plan, command=f"study {study.name}")
+    _remember(study, out, choices, diverged)
+    paper = write_paper(study, choices, diverged, results, out / "paper")
+    tell(f"done in {time.perf_counter() - started:.0f} s: {out / 'runs' / 'report.html'}, {paper}")
+    return Outcome(out, results, paper, choices, diverged)
+
+
+def _evaluations(study: Study, choices: list[Choice], out: Path, data: str | None) -> list[Job]:
+    rate = {choice.label: choice.lr for choice in choices}
+    return [
+        Job(out / "runs" / f"{arm.label}-s{seed}", study.settings_of(arm, lr=rate[arm.label], seed=seed), data)
+        for seed in study.seeds  # the seeds outside, so that a study cut short has whole replicates
+        for arm in study.arms
+    ]
+
+
+def _watching(tell: Say) -> Callable[[Done], None]:
+    def watch(done: Done) -> None:
+        loss = "diverged" if done.metrics is None else f"train loss {done.metrics['train_loss']:.3g}"
+        tell(f"  {done.folder.parent.name}/{done.folder.name}: {loss}")
+
+    return watch
+
+
+def _claim(study: Study, out: Path) -> None:
+    """Refuse a folder of another study: its runs would be mixed with ours."""
+    path = out / "study.json"
+    if path.exists() and path.read_text() != study.to_json():
+        raise UsageError(f"{out} holds another study, or this one with other settings; choose another folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        path.write_text(study.to_json())
+    except OSError as error:
+        raise LandscapeError(f"cannot write into {out}: {error.strerror}") from error
+
+
+def _remember(study: Study, out: Path, choices: list[Choice], diverged: list[str]) -> None:
+    facts: dict[str, Any] = {
+        "study": json.loads(study.to_json()),
+        "learning_rates": [
+            asdict(choice) | {"scores": {f"{k:g}": v for k, v in choice.scores.items()}} for choice in choices
+        ],
+        "diverged": diverged,
+        "versions": {"landscape": __version__, "torch": str(torch.__version__), "python": platform.python_version()},
+        "again": "landscape.study.run_study(landscape.study.Study.load(FOLDER), NEW_FOLDER)",
+    }
+    (out / "reproduce.json").write_text(json.dumps(facts, indent=1))

@@ -1,0 +1,76 @@
+"""Learning rates by a declared grid, the same for every arm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from landscape.study.design import Arm, Study
+from landscape.study.jobs import Done, Job, run_jobs
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The learning rate of an arm, and what it was chosen from.
+
+    Attributes
+    ----------
+    label : str
+    lr : float
+    scores : dict
+        Learning rate → mean criterion over the tuning seeds; infinite where a run diverged. Empty without tuning.
+    at_edge : bool
+        Whether the best is the first or last of the grid: then a wider one might have found a better.
+    """
+
+    label: str
+    lr: float
+    scores: dict[float, float]
+    at_edge: bool = False
+
+
+def tune(
+    study: Study, out: Path, *, workers: int, data: str | None = None, watch: Callable[[Done], None] | None = None
+) -> list[Choice]:
+    """Train every arm at every rate of the grid on the tuning seeds, into ``out/tuning``; the best of each arm."""
+    tuning = study.tuning
+    if tuning is None:
+        return [Choice(arm.label, float(study.settings_of(arm)["lr"]), {}) for arm in study.arms]
+    trials = {
+        (arm.label, rate, seed): _trial(study, arm, rate, seed, out, data)
+        for arm in study.arms
+        for rate in rates(study, arm)
+        for seed in tuning.seeds
+    }
+    done = dict(zip(trials, run_jobs(list(trials.values()), workers=workers, watch=watch), strict=True))
+    choices = []
+    for arm in study.arms:
+        scores = {}
+        for rate in rates(study, arm):
+            trials_of = [done[arm.label, rate, seed].metrics for seed in tuning.seeds]
+            scores[rate] = sum(_score(metrics, tuning.by) for metrics in trials_of) / len(trials_of)
+        best = min(scores, key=scores.__getitem__)
+        choices.append(Choice(arm.label, best, scores, at_edge=len(scores) > 1 and best in (min(scores), max(scores))))
+    return choices
+
+
+def rates(study: Study, arm: Arm) -> list[float]:
+    """The learning rates tried for an arm, rounded to three digits so that they name folders."""
+    usual = float(study.settings_of(arm)["lr"])
+    grid = (1.0,) if study.tuning is None else study.tuning.grid
+    return [float(f"{usual * factor:.3g}") for factor in sorted(grid)]
+
+
+def _trial(study: Study, arm: Arm, rate: float, seed: int, out: Path, data: str | None) -> Job:
+    settings = study.settings_of(arm, lr=rate, seed=seed, save_every=10**9, save_last=0)
+    return Job(out / "tuning" / arm.label / f"lr-{rate:g}-s{seed}", settings, data)
+
+
+def _score(metrics: dict[str, Any] | None, by: str) -> float:
+    """Less is better."""
+    if metrics is None:
+        return math.inf
+    return -metrics[by] if by.endswith("accuracy") else metrics[by]

@@ -1,0 +1,21 @@
+#!/usr/bin/env python
+"""Shuffled, fixed, sorted, or easy examples first: does the order of the data choose the minimum?"""
+
+import sys
+
+from common import main
+
+from landscape.study import Arm, Study
+
+STUDY = Study(
+    name="data-order",
+    question="The minimum reached by SGD under four orders of the same examples.",
+    problem="mlp-digits",
+    arms=tuple(Arm(order, {"order": order}) for order in ("shuffled", "fixed", "sorted", "curriculum")),
+    seeds=tuple(range(10)),
+    settings={"optimizer": "sgd", "lr": 0.05, "epochs": 40, "batch_size": 32, "save_every": 10**6},
+    plan={"plan": "quick", "last": 1},
+)
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY))

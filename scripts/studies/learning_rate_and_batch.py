@@ -1,0 +1,25 @@
+#!/usr/bin/env python
+"""Does a larger learning rate, or a smaller batch, end in a flatter minimum?"""
+
+import sys
+
+from common import main
+
+from landscape.study import Arm, Study
+
+STUDY = Study(
+    name="learning-rate-and-batch",
+    question="Sharpness at the end of training against learning rate and batch size, with SGD on an MLP.",
+    problem="mlp-digits",
+    arms=tuple(
+        Arm(f"lr{lr:g}-b{batch}", {"optimizer": "sgd", "lr": lr, "batch_size": batch})
+        for lr in (0.02, 0.1, 0.5)
+        for batch in (16, 256)
+    ),
+    seeds=tuple(range(10)),
+    settings={"epochs": 60, "save_every": 10**6},
+    plan={"plan": "quick", "last": 1},
+)
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY))

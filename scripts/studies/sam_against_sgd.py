@@ -1,0 +1,27 @@
+#!/usr/bin/env python
+"""Are the minima of sharpness-aware minimisation flatter than those of SGD, by measures that rescaling cannot move?"""
+
+import sys
+
+from common import main
+
+from landscape.study import Arm, Study, Tuning
+
+STUDY = Study(
+    name="sam-against-sgd",
+    question="Flatness of minima of SAM and ASAM against momentum SGD with the same number of steps.",
+    problem="mlp-digits",
+    arms=(
+        Arm("sgd", {"optimizer": "momentum"}),
+        Arm("sam", {"optimizer": "sam", "options": {"rho": 0.05}}),
+        Arm("sam-wide", {"optimizer": "sam", "options": {"rho": 0.2}}),
+        Arm("asam", {"optimizer": "asam", "options": {"rho": 0.5}}),
+    ),
+    seeds=tuple(range(10)),
+    settings={"epochs": 40, "batch_size": 64, "save_every": 10**6},
+    tuning=Tuning(grid=(0.3, 1.0, 3.0), seeds=(1000, 1001)),
+    plan={"plan": "quick", "last": 1},
+)
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY))
