@@ -36,7 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     }
     with tempfile.TemporaryDirectory(prefix="landscape-bench-") as folder:
         todo = [job for job in jobs(options.size, options.memory) if _wanted(job, options, names)]
-        results |= _kept(options.out, {job["name"] for job in todo} if options.only else set(names))
+        kept, began = _kept(options.out, {job["name"] for job in todo} if options.only else set(names))
+        results |= kept
+        results["machine"]["began"] = began or results["machine"]["began"]
         for index, job in enumerate(todo, start=1):
             print(f"[{index}/{len(todo)}] {job['kind']} {job['name']}: {job['contender']}", flush=True)
             begin = time.perf_counter()
@@ -114,11 +116,12 @@ def _wanted(job: dict, options: argparse.Namespace, names: Sequence[str]) -> boo
     return named and (met or job["kind"] != "pair")
 
 
-def _kept(out: Path, measured: set[str]) -> dict[str, list]:
-    """What the file already holds about other workloads than those to be measured now."""
+def _kept(out: Path, measured: set[str]) -> tuple[dict[str, list], str]:
+    """What the file already holds about other workloads than those to be measured now, and since when."""
     path = out.with_suffix(".json")
     old = json.loads(path.read_text()) if path.exists() else {}
-    return {home: [r for r in old.get(home, []) if r["workload"] not in measured] for home in HOMES.values()}
+    kept = {home: [r for r in old.get(home, []) if r["workload"] not in measured] for home in HOMES.values()}
+    return kept, old["machine"]["began"] if any(kept.values()) else ""
 
 
 def _outcome(result: dict) -> str:

@@ -81,9 +81,18 @@ def _summary(results: dict, known: dict[str, Workload]) -> str:
         for goal in workload.goals if pairs else ():
             against, ratio = _goal_ratio(workload, goal, pairs, memory)
             seen = "–" if ratio is None else f"{ratio:.2f}"
-            reached = "not measured" if ratio is None else "yes" if ratio >= goal.at_least else "no"
+            reached = _absence(workload, goal, pairs) if ratio is None else "yes" if ratio >= goal.at_least else "no"
             lines.append(f"| {name} | {goal.text} | {against} | {seen} | {goal.at_least:.3g} | {reached} |")
     return "\n".join(lines)
+
+
+def _absence(workload: Workload, goal: Goal, pairs: list[dict]) -> str:
+    """Why there is nothing to divide by: no peer was measured, or none has the answer."""
+    peers = {c.name for c in workload.others if c.role == "peer"}
+    met = [pair for pair in pairs if pair["contender"] in peers and _ratios(pair)]
+    if goal.against != FASTEST_PEER or not met:
+        return "not measured"
+    return "no peer has the answer" if all(pair["ours"]["agrees"] for pair in met) else "no"
 
 
 def _goal_ratio(workload: Workload, goal: Goal, pairs: list[dict], memory: dict[str, dict]) -> tuple[str, float | None]:

@@ -15,7 +15,7 @@ from torch import nn
 from landscape import estimators, geometry
 from landscape.checkpoints import load_checkpoint, save_checkpoint
 from landscape.objective import Objective
-from landscape.operators import HessianOperator, MatrixOperator
+from landscape.operators import FisherOperator, GaussNewtonOperator, HessianOperator, MatrixOperator
 from landscape.results import Estimate
 from landscape.store import ResultStore, load_results
 
@@ -37,7 +37,7 @@ class Check:
 def run_checks() -> Iterator[Check]:
     """Yield each check as it is done."""
     checks: tuple[Callable[[], Iterator[Check]], ...] = (
-        _regression, _small_network, _known_spectrum, _slices, _files,
+        _regression, _small_network, _curvature_matrices, _known_spectrum, _two_sided, _slices, _files,
     )  # fmt: skip
     for check in checks:
         yield from check()
@@ -84,6 +84,32 @@ def _small_network() -> Iterator[Check]:
     error = np.abs(eigs.values - np.linalg.eigvalsh(dense)[::-1][:5])
     beyond = float((error - eigs.residuals).max() / abs(eigs.values[0]))
     yield Check("five eigenvalues lie within their residuals (excess)", max(beyond, 0.0), 1e-12)
+
+
+def _curvature_matrices() -> Iterator[Check]:
+    objective, exact = _least_squares()
+    dense = GaussNewtonOperator(objective).dense()
+    yield Check("Gauss-Newton = Hessian for a linear model", _relative(dense, exact), 1e-14)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3)).double()
+        data = torch.randn(9, 4, dtype=torch.float64), torch.randint(3, (9,))
+    objective = Objective(model, nn.functional.cross_entropy, data, chunk=4)
+    fisher, gauss_newton = FisherOperator(objective).dense(), GaussNewtonOperator(objective).dense()
+    yield Check("exact Fisher of class labels = Gauss-Newton", _relative(fisher, gauss_newton), 1e-13)
+
+
+def _two_sided() -> Iterator[Check]:
+    generator = np.random.default_rng(1)
+    spectrum = np.concatenate([[30.0, 29.0, 8.0], np.zeros(297)])
+    basis = np.linalg.qr(generator.normal(size=(300, 300)))[0]
+    A = MatrixOperator((basis * spectrum) @ basis.T)
+    eigs = estimators.top_eigenpairs(A, 3, tol=1e-8)
+    bound = eigs.upper_bound[0] if eigs.upper_bound else -np.inf
+    yield Check("λ_max lies below its upper bound (excess)", max(30.0 - bound, 0.0), 0.0)
+    for method in ("hutch++", "xtrace"):
+        estimate = estimators.trace(A, method=method, num_probes=18)
+        yield Check(f"trace of a matrix of rank 3 by {method} is exact", abs(estimate.value / 67.0 - 1), 1e-10)
 
 
 def _known_spectrum() -> Iterator[Check]:

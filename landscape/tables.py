@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["caption_lines", "final_rows", "latex_table", "rows", "text_table", "write_tables"]
 
 HEADINGS = ("test\nacc%", "train\nloss", "‖g‖", "λ_max", "λ₁/λ₂", "trace", "λ_min", "worst\nsharp.")
+# Characters of a number in a terminal of 80 columns; more decimals than fit are rounded away.
+WIDEST = 10
 # Digits of a number whose error is below them: in a terminal of 80 columns, and elsewhere.
 NARROW, WIDE = 4, 5
 _LATEX_HEADINGS = (
@@ -49,6 +51,9 @@ class Cell:
     def narrow(self) -> str:
         """For a narrow column: the error below the number."""
         value, sign, error = self.text.partition(" ± ")
+        decimals = value.partition(".")[2]
+        if len(value) > WIDEST and decimals.isdigit():
+            value = f"{float(value):.{max(len(decimals) - (len(value) - WIDEST), 0)}f}"
         value += "" if self.converged else " *"
         if not sign:
             return value

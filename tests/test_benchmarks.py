@@ -153,6 +153,8 @@ def test_a_wrong_answer_is_seen_and_its_time_does_not_count():
     row = next(line for line in page.splitlines() if line.startswith("| plain torch |"))
     assert "[" in row.split("|")[4]
     assert "| hvp-mlp | ≥ 3 × the fastest peer | fastest peer | – | 3 | not measured |" in page
+    page = render(results_with([pair | {"workload": "hvp-mlp", "contender": "PyHessian"}]))
+    assert "| hvp-mlp | ≥ 3 × the fastest peer | fastest peer | – | 3 | no peer has the answer |" in page
 
 
 @pytest.mark.parametrize(("factor", "reached"), [(2.0, "no"), (4.0, "yes")])

@@ -19,7 +19,7 @@ from rich.console import Console
 from landscape.errors import ResultsError
 from landscape.results import Estimate, PointValue, SpectralGap
 from landscape.store import Results, ResultStore, load_results
-from landscape.tables import caption_lines, final_rows, latex_number, latex_text, rows, text_table, write_tables
+from landscape.tables import Cell, caption_lines, final_rows, latex_number, latex_text, rows, text_table, write_tables
 from tests.synthetic_results import eigenpairs, make_results, provenance, run_info, sharpness, tail_records
 
 # As the design promises them to whoever reads --json.
@@ -358,3 +358,18 @@ def test_a_gap_without_eigenpairs_still_has_its_cell(tmp_path):
     read = one_run(tmp_path, {"gap": gap})
     ratio = str(gap.ratio).split(" ± ")[0]  # type: ignore[attr-defined]
     assert any(ratio in line and "—" in line for line in printed(read, 100))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("-0.00193024 ± 0.00000055", "-0.0019302"),
+        ("-0.0099631 ± 0.0000032", "-0.0099631"),
+        ("123456.789 ± 0.012", "123456.789"),
+        ("1234567.8912 ± 0.0012", "1234567.89"),
+        ("(1.2 ± 0.1)e-6", "(1.2"),
+        ("12345678901", "12345678901"),
+    ],
+)
+def test_a_number_wider_than_its_column_loses_decimals_and_not_its_column(text, value):
+    assert Cell(text).narrow().split("\n")[0].split(" ")[0] == value

@@ -72,6 +72,18 @@ def test_tracking_costs_hardly_more_than_a_cold_start_however_far_the_vectors_ha
     assert np.mean(tracked[1:]) <= 1.1 * np.mean(cold)
 
 
+def test_where_following_does_not_pay_the_tracker_starts_afresh_and_tries_again_ever_more_rarely():
+    tracker = EigenTracker(k=2)
+    methods = [tracker.update(operator(A)).method for A in checkpoints(1.5, count=16, seed=2)]
+    assert [i for i, method in enumerate(methods) if method == "tracked"] == [1, 3, 6, 11]
+
+
+def test_where_following_pays_it_goes_on():
+    tracker = EigenTracker(k=2)
+    methods = [tracker.update(operator(A)).method for A in checkpoints(0.01, count=12)]
+    assert methods == ["lanczos"] + ["tracked"] * 11
+
+
 def test_tracking_sees_an_eigenvalue_that_overtakes_without_mixing():
     """Eigenvectors fixed, so that the guess stays an exactly invariant subspace while the third value rises through."""
     tracker = EigenTracker(k=2)

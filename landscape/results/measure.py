@@ -145,7 +145,8 @@ class SpectralMeasure(Record):
         floor = self._resolution if floor is None else float(floor)
         K, at = self.num_known, np.array([np.nextafter(-floor, -np.inf)])
         rows = np.stack([weight_up_to(*self._rule(r), at, np.zeros(1))[:, 0] for r in range(len(self.nodes))])
-        samples = rows[:, 1] + float((self.nodes[0, :K] <= at[0]).sum()) / self.dim
+        # A share: the sum of weights may exceed 1 by rounding.
+        samples = np.minimum(rows[:, 1] + float((self.nodes[0, :K] <= at[0]).sum()) / self.dim, 1.0)
         if self.alphas.size:
             # A run that exhausted its Krylov space has the whole measure of its probe: nothing left to bracket.
             whole = self._exhausted

@@ -25,6 +25,8 @@ from landscape.results import Eigenpairs
 _STEEPNESS = 8
 #: Every so many calls a random vector looks for what no earlier call has seen.
 _WATCH_EVERY = 5
+#: Following pays if it takes less than this share of the matvecs that a fresh start took.
+_PAYS = 0.9
 #: In units of the model's largest value: no denominator of the correction is smaller.
 _LEAST_DISTANCE = 1e-2
 
@@ -32,8 +34,8 @@ _LEAST_DISTANCE = 1e-2
 class EigenTracker:
     r"""Eigenpairs of one operator after another, each a little different from the last: consecutive checkpoints.
 
-    The first call is :func:`top_eigenpairs` from a random start. Each later one begins with the vectors found before,
-    and improves them by the correction that a low-rank model of the operator suggests,
+    The first call is :func:`top_eigenpairs` from a random start. Later ones begin with the vectors found before, and
+    improve them by the correction that a low-rank model of the operator suggests,
 
     .. math:: t = -(M - θI)^{-1}\,(Hu - θu), \qquad M = V\,\mathrm{diag}(μ)\,Vᵀ,
 
@@ -57,6 +59,10 @@ class EigenTracker:
 
     Notes
     -----
+    Where following took as many matvecs as a fresh start, because too much changes from one operator to the next, the
+    next call is a fresh start again, then the next two, four and so on until following pays: on LeNet-5 while it still
+    learns, five steps of momentum SGD apart, it does not.
+
     At each call one vector per end of the spectrum is multiplied beside the guess, from the model's next eigenvectors
     beyond the wanted ones: it shows an eigenvalue that overtakes, and is improved while its residual leaves that open.
     At every fifth call a random vector makes Krylov steps too, until a direction of which nothing was known would have
@@ -98,6 +104,7 @@ class EigenTracker:
         self._calls = 0
         self._last: Eigenpairs | None = None
         self._model: _Model | None = None
+        self._fresh_cost, self._fresh_left, self._fresh_next = 0, 0, 1
 
     @property
     def eigenpairs(self) -> Eigenpairs | None:
@@ -121,13 +128,17 @@ class EigenTracker:
             raise UsageError(f"the operator has P={H.dim}, the one before it P={self._last.dim}; start a new tracker")
         request = check_request(H, self._k, method="lanczos", **self._arguments)
         matvecs = Matvecs(H, int(self._arguments["max_matvecs"]), progress)
-        if self._last is None or self._model is None:
+        if self._last is None or self._model is None or self._fresh_left:
             method = "lanczos"
             pairs, krylov = run_lanczos(matvecs, request, max_basis=check_basis(H, request, None))
             Q, W = krylov.basis, krylov.images()
+            self._fresh_cost, self._fresh_left = matvecs.done, max(self._fresh_left - 1, 0)
         else:
             method = "tracked"
             pairs, Q, W = self._follow(matvecs, request, self._last, self._model)
+            # A call that also watches for the unseen costs more, and says nothing about the others.
+            pays = self._calls % _WATCH_EVERY == 0 or matvecs.done < _PAYS * self._fresh_cost
+            self._fresh_left, self._fresh_next = (0, 1) if pays else (self._fresh_next, 2 * self._fresh_next)
         eigs = as_record(H, pairs, request, method=method, num_matvecs=matvecs.done)
         self._model = _Model.empty(H) if self._model is None else self._model
         self._model = self._model.updated(Q, W, self._rank)
