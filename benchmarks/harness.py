@@ -128,6 +128,11 @@ class Workload:
     goals: tuple[Goal, ...] = ()
     truth: Callable[[Case], object] | None = None
 
+    @property
+    def peers(self) -> set[str]:
+        """Names of the tools to be compared with."""
+        return {c.name for c in self.others if c.role == "peer"}
+
     def contender(self, name: str) -> Contender:
         """The contender of that name."""
         return next(c for c in (self.ours, *self.others) if c.name == name)

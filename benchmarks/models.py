@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from landscape.problems.residual import Block as Residual
+from landscape.problems.transformer import Block
+
 
 class CharTransformer(nn.Module):
     """Causal language model over characters: fused attention, LayerNorm, head tied to the embedding."""
@@ -14,7 +17,7 @@ class CharTransformer(nn.Module):
         super().__init__()
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(context, width)
-        self.blocks = nn.ModuleList([Block(width, heads) for _ in range(layers)])
+        self.blocks = nn.ModuleList([Block(width, heads, dropout=0.0) for _ in range(layers)])
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, vocabulary, bias=False)
         nn.init.normal_(self.tokens.weight, std=0.02)
@@ -29,26 +32,6 @@ class CharTransformer(nn.Module):
         return self.head(self.norm(x))
 
 
-class Block(nn.Module):
-    """Pre-norm attention and MLP, without dropout."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, width) → (B, T, width)."""
-        q, k, v = (
-            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.qkv(self.norm1(x)).chunk(3, -1)
-        )
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(mixed.transpose(1, 2).flatten(2))
-        return x + self.down(F.gelu(self.up(self.norm2(x))))
-
-
 class ResNet(nn.Module):
     """ResNet for 32 × 32 images (He et al. 2016, §4.2): 16-32-64 channels; 3 blocks a stage make ResNet-20."""
 
@@ -56,29 +39,14 @@ class ResNet(nn.Module):
         super().__init__()
         self.stem, self.norm = nn.Conv2d(3, base, 3, padding=1, bias=False), nn.BatchNorm2d(base)
         widths = [base] * blocks_per_stage + [2 * base] * blocks_per_stage + [4 * base] * blocks_per_stage
-        self.blocks = nn.Sequential(*[Residual(a, b) for a, b in zip([base, *widths[:-1]], widths, strict=True)])
+        pairs = zip([base, *widths[:-1]], widths, strict=True)
+        self.blocks = nn.Sequential(*[Residual(a, b, skip=True, norm="batch") for a, b in pairs])
         self.head = nn.Linear(4 * base, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, 32, 32) → logits (N, C)."""
         x = self.blocks(F.relu(self.norm(self.stem(images))))
         return self.head(x.mean((2, 3)))
-
-
-class Residual(nn.Module):
-    """Two convolutions; where the channels double, stride 2 and a shortcut padded with zeros (the paper's option A)."""
-
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__()
-        self.stride, self.extra = channels_out // channels_in, channels_out - channels_in
-        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride=self.stride, padding=1, bias=False)
-        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
-        self.norm1, self.norm2 = nn.BatchNorm2d(channels_out), nn.BatchNorm2d(channels_out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in, H, W) → (N, out, H / stride, W / stride)."""
-        kept = F.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
-        return F.relu(kept + self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x))))))
 
 
 class TokenLoss(nn.CrossEntropyLoss):

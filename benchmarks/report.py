@@ -88,8 +88,7 @@ def _summary(results: dict, known: dict[str, Workload]) -> str:
 
 def _absence(workload: Workload, goal: Goal, pairs: list[dict]) -> str:
     """Why there is nothing to divide by: no peer was measured, or none has the answer."""
-    peers = {c.name for c in workload.others if c.role == "peer"}
-    met = [pair for pair in pairs if pair["contender"] in peers and _ratios(pair)]
+    met = [pair for pair in pairs if pair["contender"] in workload.peers and _ratios(pair)]
     if goal.against != FASTEST_PEER or not met:
         return "not measured"
     return "no peer has the answer" if all(pair["ours"]["agrees"] for pair in met) else "no"
@@ -97,14 +96,13 @@ def _absence(workload: Workload, goal: Goal, pairs: list[dict]) -> str:
 
 def _goal_ratio(workload: Workload, goal: Goal, pairs: list[dict], memory: dict[str, dict]) -> tuple[str, float | None]:
     """Whom the goal is held against, and the median ratio; None where there is none with the same answer."""
-    peers = {c.name for c in workload.others if c.role == "peer"}
     fitting = [
         pair
         for pair in pairs
         if _ratios(pair)
         and pair["ours"]["agrees"]
         and (pair["other"]["agrees"] or not goal.same_answer)
-        and (pair["contender"] in peers if goal.against == FASTEST_PEER else pair["contender"].startswith(goal.against))
+        and _is_meant(goal, pair["contender"], workload)
     ]
     best = min(fitting, key=lambda pair: statistics.median(_ratios(pair)), default=None)
     if best is None:
@@ -115,6 +113,10 @@ def _goal_ratio(workload: Workload, goal: Goal, pairs: list[dict], memory: dict[
         return name, theirs / mine if mine and theirs else None
     ratios = _ratios(best, goal.quantity)
     return name, statistics.median(ratios) if ratios else None
+
+
+def _is_meant(goal: Goal, contender: str, workload: Workload) -> bool:
+    return contender in workload.peers if goal.against == FASTEST_PEER else contender.startswith(goal.against)
 
 
 def _section(workload: Workload, pairs: list[dict], memory: dict[str, dict]) -> str:

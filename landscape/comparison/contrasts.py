@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from landscape.comparison.groups import grouped
+from landscape.comparison.groups import Groups, gather
 from landscape.errors import UsageError
 from landscape.rounding import format_value
 from landscape.statistics import Contrast, contrast, holm
-from landscape.store import Results, RunResults, load_results
-from landscape.store.rows import MEASURES, final_rows
+from landscape.store import Results, RunResults
+from landscape.store.rows import MEASURES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -55,26 +55,21 @@ def contrasts(results: Results | str | Path, by: str = "optimizer", *, level: fl
     UsageError, ResultsError
         As :func:`landscape.compare`; also if there are fewer than two groups.
     """
-    if not 0 < level < 1:
-        raise UsageError(f"level={level!r} must lie between 0 and 1")
-    if not isinstance(results, Results):
-        results = load_results(results, vectors=False)
-    rows = {row["run"]: row for row in final_rows(results)}
-    groups = grouped([run for run in results.runs if run.name in rows], by)
-    if len(groups) < 2:
-        raise UsageError(f"by={by!r} gives {len(groups)} group; a difference needs two")
+    groups = gather(results, by, level)
+    if len(groups.by_label) < 2:
+        raise UsageError(f"by={by!r} gives {len(groups.by_label)} group; a difference needs two")
     records: list[tuple[Any, ...]] = []
     for measure in COMPARED:
-        values = {label: _by_seed(runs, rows, measure) for label, runs in groups.items()}
+        values = {label: _by_seed(runs, groups.rows, measure) for label, runs in groups.by_label.items()}
         found = [
             (measure, a, b, *astuple(contrast(values[a], values[b], level=level)))
-            for a, b in combinations(groups, 2)
+            for a, b in combinations(groups.by_label, 2)
             if values[a] and values[b]
         ]
         adjusted = holm([row[COLUMNS.index("p")] for row in found])
         records += [(*row, p) for row, p in zip(found, adjusted, strict=True)]
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
-    frame.attrs = {"by": by, "level": level, "notes": _disagreements(groups, rows)}
+    frame.attrs = {"by": by, "level": level, "notes": _disagreements(groups)}
     return frame
 
 
@@ -131,11 +126,11 @@ def _by_seed(runs: list[RunResults], rows: dict[str, Any], measure: str) -> dict
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _disagreements(groups: dict[Any, list[RunResults]], rows: dict[str, Any]) -> list[str]:
+def _disagreements(groups: Groups) -> list[str]:
     """Where raw and scale-invariant flatness put the groups in another order."""
     found = []
     for pair in _RAW_AND_INVARIANT:
-        orders = [_order(groups, rows, measure) for measure in pair]
+        orders = [_order(groups, measure) for measure in pair]
         if None not in orders and orders[0] != orders[1]:
             told = [f"{m}: {' < '.join(map(str, order or ()))}" for m, order in zip(pair, orders, strict=True)]
             found.append(
@@ -145,12 +140,9 @@ def _disagreements(groups: dict[Any, list[RunResults]], rows: dict[str, Any]) ->
     return found
 
 
-def _order(groups: dict[Any, list[RunResults]], rows: dict[str, Any], measure: str) -> list[Any] | None:
+def _order(groups: Groups, measure: str) -> list[Any] | None:
     """Groups by their mean, the flattest first; None where a group has no value."""
-    means = {}
-    for label, runs in groups.items():
-        values = [v for run in runs if (v := rows[run.name][measure]) is not None]
-        if not values:
-            return None
-        means[label] = float(np.mean(values))
-    return sorted(means, key=means.__getitem__)
+    values = {label: groups.values(label, measure) for label in groups.by_label}
+    if not all(values.values()):
+        return None
+    return sorted(values, key=lambda label: float(np.mean(values[label])))

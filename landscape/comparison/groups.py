@@ -5,17 +5,59 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from landscape.errors import UsageError
-from landscape.store import RunResults
-from landscape.store.rows import MEASURES
+from landscape.store import Results, RunResults, load_results
+from landscape.store.rows import MEASURES, final_rows
 
 FEW_SEEDS = 10
 NOT_A_CLAIM = (
     "This compares the minima of these runs, on this problem and these settings. It is not a generalization claim: "
     "that one group is flatter says neither that it generalizes better nor that it would on other data."
 )
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Runs with their last rows, by group.
+
+    Attributes
+    ----------
+    runs : list of RunResults
+        Those with an analysed checkpoint, in groups or not.
+    rows : dict
+        The last row of each, by name.
+    by_label : dict
+        Label → its runs, in the order of the labels.
+    """
+
+    runs: list[RunResults]
+    rows: dict[str, Any]
+    by_label: dict[Any, list[RunResults]]
+
+    def values(self, label: Any, measure: str) -> list[float]:
+        """The measure of every run of a group that has it."""
+        return [v for run in self.by_label[label] if (v := self.rows[run.name][measure]) is not None]
+
+
+def gather(results: Results | str | Path, by: str, level: float) -> Groups:
+    """The groups of a folder of results, at the last analysed checkpoint of each run.
+
+    Raises
+    ------
+    UsageError
+        If no run has the key ``by``, or ``level`` is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise UsageError(f"level={level!r} must lie between 0 and 1")
+    if not isinstance(results, Results):
+        results = load_results(results, vectors=False)
+    rows = {row["run"]: row for row in final_rows(results)}
+    runs = [run for run in results.runs if run.name in rows]
+    return Groups(runs, rows, grouped(runs, by))
 
 
 def grouped(runs: list[RunResults], by: str) -> dict[Any, list[RunResults]]:

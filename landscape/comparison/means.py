@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from landscape.comparison.groups import grouped, notes
-from landscape.errors import UsageError
+from landscape.comparison.groups import gather, notes
 from landscape.rounding import format_brief
 from landscape.statistics import mean_interval
-from landscape.store import Results, load_results
-from landscape.store.rows import MEASURES, final_rows
+from landscape.store import Results
+from landscape.store.rows import MEASURES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,23 +51,15 @@ def compare(results: Results | str | Path, by: str = "optimizer", *, level: floa
     ResultsError
         If the results cannot be read, or hold no analysed checkpoint.
     """
-    if not 0 < level < 1:
-        raise UsageError(f"level={level!r} must lie between 0 and 1")
-    if not isinstance(results, Results):
-        results = load_results(results, vectors=False)
-    rows = {row["run"]: row for row in final_rows(results)}
-    groups = grouped([run for run in results.runs if run.name in rows], by)
+    groups = gather(results, by, level)
     records = []
-    for label, runs in groups.items():
+    for label in groups.by_label:
         for measure in MEASURES:
-            values = [v for run in runs if (v := rows[run.name][measure]) is not None]
-            if values:
+            if values := groups.values(label, measure):
                 records.append((label, measure, len(values), *mean_interval(values, level)))
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
-    left_out = [
-        run.name for run in results.runs if run.name in rows and all(run not in runs for runs in groups.values())
-    ]
-    frame.attrs = {"by": by, "level": level, "notes": notes(groups, rows, by, left_out)}
+    left_out = [run.name for run in groups.runs if all(run not in runs for runs in groups.by_label.values())]
+    frame.attrs = {"by": by, "level": level, "notes": notes(groups.by_label, groups.rows, by, left_out)}
     return frame
 
 

@@ -13,10 +13,10 @@ from landscape.problems.base import Examples, Problem, Recipe
 class Regression(nn.Module):
     """``x ↦ xᵀw + b`` on given features; starts away from the minimum."""
 
-    def __init__(self, features: int, *, bias: bool = True, spread: float = 1.0) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
-        self.fc = nn.Linear(features, 1, bias=bias)
-        nn.init.normal_(self.fc.weight, std=spread)
+        self.fc = nn.Linear(features, 1)
+        nn.init.normal_(self.fc.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, F) → predictions (N, 1)."""
@@ -37,15 +37,8 @@ def poly_regression(*, num_examples: int = 100, noise: float = 0.0, data_seed: i
         y = 2 * x**2 + 1 + noise * torch.randn(num_examples, generator=generator)
         return torch.stack([x, x**2], dim=1), y[:, None]
 
-    train, test = draw(), draw()
-    return Problem(
-        build=lambda: Regression(2),
-        loss_fn=functional.mse_loss,
-        loss_name="mse",
-        train=train,
-        test=test,
-        hessian=_hessian(train[0]),
-        recipe=Recipe("sgd", batch_size=10, epochs=100, learning_rates={"gd": 0.5, "sgd": 0.1}),
+    return _least_squares(
+        draw(), draw(), Recipe("sgd", batch_size=10, epochs=100, learning_rates={"gd": 0.5, "sgd": 0.1})
     )
 
 
@@ -64,15 +57,8 @@ def noisy_linear(*, sigma: float = 1.0, dim: int = 1, num_examples: int = 200, d
         y = 3 * x.sum(1) + 1 + sigma * torch.randn(num_examples, generator=generator)
         return x, y[:, None]
 
-    train, test = draw(), draw()
-    return Problem(
-        build=lambda: Regression(dim),
-        loss_fn=functional.mse_loss,
-        loss_name="mse",
-        train=train,
-        test=test,
-        hessian=_hessian(train[0]),
-        recipe=Recipe("sgd", batch_size=10, epochs=50, learning_rates={"gd": 0.3, "sgd": 0.05}),
+    return _least_squares(
+        draw(), draw(), Recipe("sgd", batch_size=10, epochs=50, learning_rates={"gd": 0.3, "sgd": 0.05})
     )
 
 
@@ -81,6 +67,19 @@ def _check(num_examples: int, noise: float, data_seed: int) -> None:
     check_seed(data_seed)
     if not noise >= 0:
         raise UsageError(f"the noise {noise!r} must not be negative")
+
+
+def _least_squares(train: Examples, test: Examples, recipe: Recipe) -> Problem:
+    features = train[0].shape[1]
+    return Problem(
+        build=lambda: Regression(features),
+        loss_fn=functional.mse_loss,
+        loss_name="mse",
+        train=train,
+        test=test,
+        hessian=_hessian(train[0]),
+        recipe=recipe,
+    )
 
 
 def _hessian(features: Tensor) -> Tensor:

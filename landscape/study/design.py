@@ -6,16 +6,23 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from landscape.errors import UsageError, check_seed
 from landscape.plan import Plan
-from landscape.problems import get_problem
+from landscape.problems import Problem, get_problem, resolve_config
 from landscape.training import training_settings
 
 _LABEL = re.compile(r"[\w.+=-]+")
 CRITERIA = ("train_loss", "test_loss", "test_accuracy")
+
+
+@lru_cache(maxsize=32)
+def _problem(name: str, config: str) -> Problem:
+    """Built once for all runs of an arm: its data may take seconds."""
+    return get_problem(name, json.loads(config))
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,9 @@ class Study:
         """What the training of an arm is asked for, with ``problem_config`` complete; checked."""
         asked = {**self.settings, **arm.settings, **more}
         config = {**self.problem_config, **asked.pop("problem_config", {})}
-        return training_settings(get_problem(self.problem, config), asked | {"label": arm.label})
+        return training_settings(
+            _problem(self.problem, json.dumps(resolve_config(self.problem, config))), asked | {"label": arm.label}
+        )
 
     def quick(self) -> Study:
         """The same in small, to see that it runs: two seeds, two epochs, two learning rates, the quick plan."""
