@@ -158,6 +158,11 @@ SPECS: dict[str, dict[str, Spec]] = {
         "small": Spec(_LENET.build, digits(32, 420, times=4), batches=3, steps=10),
         "full": Spec(_LENET.build, digits(32, 1257, times=4), batches=12, steps=10),
     },
+    "lenet-fewer": {  # for work of thousands of products, so that every peer can end it
+        "tiny": Spec(_LENET.build, digits(32, 12), batches=3, steps=5),
+        "small": Spec(_LENET.build, digits(32, 120), batches=3, steps=50),
+        "full": Spec(_LENET.build, digits(32, 420), batches=3, steps=250),
+    },
     "transformer": {
         "tiny": Spec(_transformer(7, 5, 6, 1, 2), text(8, 5, 7), TokenLoss, 2, 5, **_ADAM),
         "small": Spec(_transformer(65, 64, 64, 2, 4), text(64, 64, 65), TokenLoss, 2, 100, **_ADAM),

@@ -175,10 +175,19 @@ def reference_trace(case: Case) -> tuple[float, float, float]:
 
 
 def relative_residuals(
-    case: Case, values: np.ndarray, vectors: np.ndarray, *, state: dict[str, Tensor] | None = None
+    case: Case,
+    values: np.ndarray,
+    vectors: np.ndarray,
+    *,
+    state: dict[str, Tensor] | None = None,
+    dtype: torch.dtype = torch.float64,
 ) -> np.ndarray:
-    """‖Hu − λu‖ / |λ| of each pair (K,), by float64 products, the vectors (P, K) brought to length 1 first."""
+    """‖Hu − λu‖ / |λ| of each pair (K,), the vectors (P, K) brought to length 1 first.
+
+    Float32 products are wrong in the sixth digit, which is little beside a residual of 1e-3 and a quarter of the work.
+    """
     U = torch.from_numpy(np.array(vectors, dtype=np.float64))
     U = U / U.norm(dim=0)
-    apart = Reference(case, state=state).products(U) - U * torch.from_numpy(np.asarray(values, dtype=np.float64).copy())
-    return (apart.norm(dim=0) / torch.from_numpy(np.abs(np.asarray(values, dtype=np.float64)))).numpy()
+    eigenvalues = torch.from_numpy(np.array(values, dtype=np.float64))
+    apart = Reference(case, state=state, dtype=dtype).products(U).double() - U * eigenvalues
+    return (apart.norm(dim=0) / eigenvalues.abs()).numpy()

@@ -39,7 +39,7 @@ def _heading(results: dict) -> str:
             f"{machine['threads'] if settings['threads'] == 'default' else settings['threads']} threads. "
             f"Python {machine['python']}; {versions}. {machine['began']} to {machine.get('ended', '…')}, load "
             f"{machine['load_at_start']} at the start, {machine.get('load_at_end', '…')} at the end. "
-            f"Size {settings['size']}, {settings['repeats']} timed rounds.",
+            f"Size {settings['size']}.",
             "",
             "One process per pair; in it ours and the other take turns. *Seconds* are medians; *first* is the first "
             "call, with what happens only once, such as compiling. *From scratch* means that a timed call starts from "
@@ -123,7 +123,7 @@ def _section(workload: Workload, pairs: list[dict], memory: dict[str, dict]) -> 
     lines = [
         f"## {workload.name}",
         "",
-        f"{workload.title}. Error: {workload.error_name}, tolerance {workload.tolerance:g}.",
+        f"{workload.title}. Error: {workload.error_name}, tolerance {workload.tolerance:g}.{_rounds(pairs)}",
         "",
         "| contender | seconds | ours beside it | ratio | matvecs | error | memory | set-up | first |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -144,6 +144,14 @@ def _section(workload: Workload, pairs: list[dict], memory: dict[str, dict]) -> 
         beside = _seconds(ours["seconds"]) if ours["failure"] is None else f"failed: {_cell(ours['failure'])}"
         lines.append(_row(name, other, beside, _ratio_text(pair), memory))
     return "\n".join(lines)
+
+
+def _rounds(pairs: list[dict]) -> str:
+    """How many timed rounds stand behind the medians of a section."""
+    counts = sorted({len(pair["ours"]["seconds"]) for pair in pairs if _ratios(pair)})
+    if not counts:
+        return ""
+    return f" Timed rounds: {counts[0]}" + (f" to {counts[-1]}." if len(counts) > 1 else ".")
 
 
 def _row(name: str, side: dict, beside: str, ratio: str, memory: dict[str, dict]) -> str:

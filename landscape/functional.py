@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from landscape.batches import cast
 from landscape.errors import ObjectiveError
 from landscape.isolation import borrowed
 from landscape.params import ParamLayout
@@ -192,6 +194,15 @@ class Parts:
         with torch.enable_grad():
             return float(self.part(index, tensors).detach())
 
+    def in_double(self) -> Parts:
+        """The same loss in float64, its chunks cast when they are asked for."""
+        twin = copy.copy(self)
+        twin._dtype = torch.float64
+        twin._constants = {n: t.double() if t.is_floating_point() else t for n, t in self._constants.items()}
+        twin._buffers = {n: t.double() if t.is_floating_point() else t for n, t in self._buffers.items()}
+        twin._chunks = _InDouble(self._chunks, self._device)
+        return twin
+
     def constants_digest(self) -> str:
         """SHA-256 of frozen parameters and buffers, by name."""
         seal = hashlib.sha256()
@@ -206,6 +217,19 @@ class Parts:
             named = {n: t.detach() for n, t in self._module.model.named_parameters()}
             point = [named[n].to(self._device, self._dtype).requires_grad_() for n in self.layout.names]
             return self.part(index, point)
+
+
+class _InDouble(Sequence[Any]):
+    """Chunks as float64, one at a time."""
+
+    def __init__(self, chunks: Sequence[Any], device: torch.device) -> None:
+        self._chunks, self._device = chunks, device
+
+    def __len__(self) -> int:
+        return len(self._chunks)
+
+    def __getitem__(self, index: Any) -> Any:
+        return cast(self._chunks[index], torch.float64, self._device)
 
 
 def _one_number(loss: Any) -> Tensor:

@@ -53,7 +53,7 @@ def worst_residual(case: Case, answer: Answer) -> float:
     for state, truth, (values, vectors) in zip(case.snapshots, truths, answer.value, strict=True):
         order = np.argsort(-np.asarray(values))
         values, vectors = np.asarray(values, dtype=float)[order], np.asarray(vectors)[:, order]
-        residuals = relative_residuals(case, values, vectors, state=state)
+        residuals = relative_residuals(case, values, vectors, state=state, dtype=torch.float32)
         if (np.abs(values - truth) > (2 * residuals + TRUTH) * np.abs(truth)).any():
             return float("inf")
         worst = max(worst, float(residuals.max()))

@@ -35,6 +35,9 @@ class LossParts(Protocol):
     def borrowed(self) -> AbstractContextManager[None]:
         """The state in which the model may be called."""
 
+    def in_double(self) -> LossParts:
+        """The same loss in float64."""
+
 
 class Product(Protocol):
     """∇²L(θ)·v at one θ."""
@@ -72,6 +75,10 @@ class SomeChunks:
     def borrowed(self) -> AbstractContextManager[None]:
         """The state in which the model may be called."""
         return self._parts.borrowed()
+
+    def in_double(self) -> SomeChunks:
+        """The same in float64."""
+        return SomeChunks(self._parts.in_double(), self._indices, self.shares)
 
 
 def first_chunk(parts: LossParts) -> SomeChunks:
