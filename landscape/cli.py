@@ -102,7 +102,7 @@ def report(ckpt_dir: Folder) -> None:
 @app.command()
 def compare(
     ckpt_dir: Folder,
-    by: Annotated[str, typer.Option(help="optimizer, or any key of the training config.")] = "optimizer",
+    by: Annotated[str, typer.Option(help="label (optimizer where there is none), or a key of the config.")] = "label",
     as_json: AsJson = False,
 ) -> None:
     """Means over seeds with 95 % intervals, differences between groups, and flatness against the gap."""
@@ -121,6 +121,26 @@ def compare(
     ranks = comparison.ranks_with_gap(results)
     if ranks["tau"].notna().any():
         console.print(comparison.rank_table(ranks))
+
+
+@app.command()
+def match(
+    ckpt_dir: Folder,
+    out: Annotated[Path, typer.Argument(help="A new folder beside it, to be analyzed and compared.")],
+    level: Annotated[
+        float | None, typer.Option(help="Training loss; left out, the lowest that all runs reach.")
+    ] = None,
+) -> None:
+    """Choose of each run its first checkpoint at equal training loss, so that minima can be compared there."""
+    from landscape.checkpoints import match_losses
+
+    found = match_losses(ckpt_dir, out, level=level)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for run, step in found.steps.items():
+        console.print(f"{run:<24} step {step:<7} training loss {found.losses[run]:.4g}")
+    for run, why in found.left_out.items():
+        console.print(f"{run:<24} left out: {why}")
+    console.print(f"{found}\nnow: landscape analyze {out}")
 
 
 @app.command()

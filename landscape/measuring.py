@@ -20,6 +20,7 @@ from landscape.quantities import Bench, Cost, Quantity, quantities
 from landscape.results import Record
 from landscape.store import ResultStore
 
+NEEDED = ("point", "eigenpairs")  # by the other quantities: without them a checkpoint is not measured
 RECORD_VERSION = 2  # raised where a quantity's meaning changes, so that older records are measured again
 
 
@@ -100,12 +101,13 @@ def measure_run(store: ResultStore, job: Job, plan: Plan, reporter: Reporter | N
             objective = objective_of(checkpoint, plan, check=is_last)
             stored = store.provenance(job.run, checkpoint.step, "eigenpairs") or {}
             bench = Bench(objective, plan, is_last, guess, stored.get("route", "auto"), expected, last)
-            _measure_checkpoint(store, job.run, checkpoint, bench, clock, later=tail if is_last else [])
+            failed = _measure_checkpoint(store, job.run, checkpoint, bench, clock, later=tail if is_last else [])
         except LandscapeError as error:
             outcome.skipped.append({"file": f"{job.run}/{Path(file).name}", "reason": str(error)})
             if is_last:  # the earlier ones have the same model, loss and data
                 return outcome
             continue
+        outcome.skipped += [{"file": f"{job.run}/{Path(file).name}: {name}", "reason": why} for name, why in failed]
         if is_last:
             guess, outcome.measured = bench.eigenpairs.vectors[:, :2], True
             last = bench
@@ -130,14 +132,15 @@ def now() -> str:
 
 def _measure_checkpoint(
     store: ResultStore, run: str, checkpoint: Checkpoint, bench: Bench, clock: Clock, *, later: list[Cost]
-) -> None:
+) -> list[tuple[str, str]]:
+    """Measure what is not stored yet; the quantities that could not be measured, and why, do not stop the others."""
     store.describe_checkpoint(run, checkpoint.step, checkpoint.metrics)
     question = {
         **bench.question, "params": checkpoint.params_sha256,
         "problem": [checkpoint.problem, checkpoint.problem_config], "version": RECORD_VERSION,
     }  # fmt: skip
     todo = quantities(bench.plan, is_last=bench.is_last)
-    calibrated = not bench.is_last
+    calibrated, failed = not bench.is_last, []
     for index, quantity in enumerate(todo):
         key = {"fields": quantity.fields, **question}
         stored = store.find(run, checkpoint.step, quantity.name, key)
@@ -146,9 +149,16 @@ def _measure_checkpoint(
                 clock.show(f"{run}  step {checkpoint.step}  timing a matvec")
                 clock.calibrate(bench, todo[index:], later)
                 calibrated = True
-            stored = measure(store, run, checkpoint.step, quantity, key, bench, clock)
-        bench.found[quantity.name] = stored
+            try:
+                stored = measure(store, run, checkpoint.step, quantity, key, bench, clock)
+            except LandscapeError as error:
+                if quantity.name in NEEDED:
+                    raise
+                failed.append((quantity.name, str(error)))
+        if stored is not None:
+            bench.found[quantity.name] = stored
         clock.done += clock.expected(quantity.cost)
+    return failed
 
 
 def measure(

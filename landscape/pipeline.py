@@ -104,12 +104,15 @@ def survey(root: Path, plan: Plan) -> tuple[list[Job], list[dict[str, str]]]:
 
 
 def comparable_pairs(jobs: list[Job]) -> list[tuple[Job, Job]]:
-    """Pairs of runs of the same problem and seed, but of another optimizer."""
+    """Pairs of runs of the same problem and seed, but of another label, or optimizer where there are none."""
     last = {job.run: load_checkpoint(job.files[-1]) for job in jobs}
+
+    def label(c: Checkpoint) -> Any:
+        return c.config.get("label", c.optimizer)
 
     def same_start(a: Checkpoint, b: Checkpoint) -> bool:
         question = [(c.problem, c.problem_config, c.num_parameters, c.seed) for c in (a, b)]
-        return question[0] == question[1] and a.optimizer != b.optimizer
+        return question[0] == question[1] and label(a) != label(b)
 
     return [(a, b) for i, a in enumerate(jobs) for b in jobs[i + 1 :] if same_start(last[a.run], last[b.run])]
 

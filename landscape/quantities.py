@@ -18,6 +18,7 @@ from landscape.sampling import over_subsets
 
 Progress = Callable[[int, int], None]
 
+NEWTON_STEPS = 20  # Lanczos steps from the gradient
 TAIL_PAIRS = 2  # λ_max and the gap need two
 RADIUS = 1.0  # of random directions, in filter norms
 EIGENVECTOR_RADIUS = 0.25  # in parameter distance; far beyond, the sharpest direction says little about the minimum
@@ -118,6 +119,7 @@ def _of_the_spectrum(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
     probes, steps = plan.density_probes, plan.steps
     of_trace, of_density = _fields(plan, "trace_probes"), _fields(plan, "density_probes", "steps")
     return [
+        Quantity("second_order_gain", dict(spectrum), Cost(matvecs=NEWTON_STEPS, gradients=1), _second_order_gain),
         Quantity("trace", {**spectrum, **of_trace}, Cost(matvecs=plan.trace_probes), _trace),
         Quantity("density", {**spectrum, **of_density}, Cost(matvecs=probes * steps), _density),
     ]
@@ -182,6 +184,13 @@ def _eigenpairs(bench: Bench, progress: Progress) -> Eigenpairs:
         seed=plan.seed, start=bench.guess, strict=False, progress=progress,
     )  # fmt: skip
     return eigs if bench.is_last else eigs.without_vectors()
+
+
+def _second_order_gain(bench: Bench, progress: Progress) -> Record:
+    gradient, eigs = bench.objective.gradient(), bench.eigenpairs
+    if not bool((gradient != 0).any()) or not eigs.values.max() > 0:
+        return Estimate(float("nan"), method="no gradient, or no positive curvature")
+    return estimators.second_order_gain(bench.hessian, gradient, eigs, num_steps=NEWTON_STEPS, progress=progress)
 
 
 def _trace(bench: Bench, progress: Progress) -> Record:
@@ -251,10 +260,13 @@ def _line_along_random(index: int) -> Callable[[Bench, Progress], Record]:
 
 
 def _plane(bench: Bench, progress: Progress) -> Record:
-    plane = geometry.random_plane(bench.objective, seed=bench.plan.seed)
+    objective, seed, kind = bench.objective, bench.plan.seed, "random, filter-normalised"
+    plane = geometry.random_plane(objective, seed=seed)
+    if np.linalg.matrix_rank(plane.cpu().double().numpy()) < 2:  # one weight, and a bias that is held fixed
+        plane, kind = geometry.random_plane(objective, normalize="model", ignore=None, seed=seed), "random"
     return geometry.evaluate_plane(
-        bench.objective, plane, radius=RADIUS, points=bench.plan.plane_points,
-        labels=("random, filter-normalised (0)", "random, filter-normalised (1)"), progress=progress,
+        objective, plane, radius=RADIUS, points=bench.plan.plane_points, labels=(f"{kind} (0)", f"{kind} (1)"),
+        progress=progress,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from landscape.errors import UsageError, check_positive, check_seed
-from landscape.objective import Objective
+from landscape.objective import Objective, Vector
 from landscape.results import Estimate, SamplingSpread
 
 Quantity = Callable[[Objective], "float | Estimate"]
@@ -61,7 +61,9 @@ def over_subsets(
     Costs S measurements on n examples each, so for n = N/S about as much as one on all of them, and that one.
 
     The scaling holds for smooth functions of means over examples. The bias of fewer examples, of order 1/n, is no part
-    of the error; ``shift`` shows it. The examples are taken as independent draws from one population.
+    of the error; ``shift`` shows it. The examples are taken as independent draws from one population, at parameters
+    that do not depend on them: at a minimum fitted to these examples the error is about them alone, and fresh data, on
+    which the loss is higher, can have another curvature altogether.
 
     References
     ----------
@@ -105,6 +107,60 @@ def over_subsets(
         full_sem=full_sem,
         fresh_probes=len(seeds) == S and len(set(seeds)) == S,
         seed=seed,
+    )
+
+
+def gradient_noise(objective: Objective, *, batch_size: int, theta: Vector | None = None, seed: int = 0) -> Estimate:
+    r"""Mean squared distance of a minibatch gradient from the gradient over all data, :math:`E‖g_B − g‖²`.
+
+    The data are dealt at random into disjoint batches of B; of a random batch the expectation is
+
+    .. math:: E‖g_B − g‖² = \frac{\operatorname{tr} Σ}{B}\left(1 − \frac BN\right),
+
+    with Σ the covariance (N − 1 in its denominator) of the gradients of single examples. Divided by ``‖g‖²`` it is the
+    noise-to-signal ratio of a step; times ``B/(1 − B/N)``, tr Σ.
+
+    Parameters
+    ----------
+    objective : Objective
+        A mean over examples.
+    batch_size : int
+        B, at most N/2.
+    theta : (P,) tensor or array, optional
+        Where; left out, the model's parameters now.
+    seed : int
+        Of the deal.
+
+    Returns
+    -------
+    Estimate
+        Unbiased. ``sem`` is over the ⌊N/B⌋ batches, ``samples`` their squared distances. Costs two gradients over all
+        data.
+
+    Raises
+    ------
+    UsageError
+        If there are not at least two batches.
+    ObjectiveError
+        If the data cannot be cut into examples.
+
+    References
+    ----------
+    McCandlish, Kaplan, Amodei et al. (2018), An empirical model of large-batch training, arXiv:1812.06162, appendix A.
+    """
+    check_positive("batch_size", batch_size)
+    check_seed(seed)
+    count = objective.num_examples // batch_size
+    if count < 2:
+        raise UsageError(f"batch_size={batch_size} gives {count} batch of {objective.num_examples} examples; need two")
+    order = np.random.default_rng(seed).permutation(objective.num_examples)
+    gradient = objective.gradient(theta)
+    batches = (np.sort(order[i * batch_size : (i + 1) * batch_size]) for i in range(count))
+    apart = (objective.subset(b).gradient(theta) - gradient for b in batches)
+    samples = np.array([float(difference.double().square().sum()) for difference in apart])
+    sem = float(samples.std(ddof=1)) / math.sqrt(count)
+    return Estimate(
+        float(samples.mean()), sem=sem, samples=samples, seed=seed, method=f"{count} batches of {batch_size}"
     )
 
 

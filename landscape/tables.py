@@ -169,10 +169,22 @@ def write_tables(results: Results, folder: str | Path) -> list[Path]:
     return written
 
 
+#: Signs of our captions that pdfTeX knows only as mathematics; others, such as letters with accents, it has.
+_SIGNS = {
+    "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "δ": r"\delta", "ε": r"\varepsilon", "η": r"\eta", "θ": r"\theta",
+    "κ": r"\kappa", "λ": r"\lambda", "μ": r"\mu", "π": r"\pi", "ρ": r"\rho", "σ": r"\sigma", "τ": r"\tau",
+    "Δ": r"\Delta", "Σ": r"\Sigma", "∇": r"\nabla", "×": r"\times", "·": r"\cdot", "±": r"\pm", "−": "-", "≤": r"\le",
+    "≥": r"\ge", "≈": r"\approx", "≠": r"\ne", "∞": r"\infty", "√": r"\surd", "‖": r"\|", "→": r"\to", "∈": r"\in",
+    "½": r"\tfrac12", "²": "^2", "³": "^3", "⁻": "^-", "¹": "^1", "ᵀ": r"^{\mathsf T}", "₀": "_0", "₁": "_1", "₂": "_2",
+}  # fmt: skip
+_MARKS = {"…": r"\dots{}", "’": "'", "–": "--", "—": "---", "⁄": "/"}
+
+
 def latex_text(text: str) -> str:
-    """Text with the characters escaped that LaTeX reads as commands."""
+    """Text with the characters escaped that LaTeX reads as commands, and mathematical signs as mathematics."""
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {c: f"\\{c}" for c in "&%$#_{}"}
+    special |= {sign: f"${command}$" for sign, command in _SIGNS.items()} | _MARKS
     return "".join(special.get(c, c) for c in text)
 
 
@@ -253,13 +265,13 @@ def _eigenvalue_rows(results: Results) -> list[dict[str, Any]]:
 
 
 def _comparison_texts(results: Results) -> dict[str, str]:
-    """The comparison by optimizer as CSV and LaTeX; nothing where there is nothing to compare."""
-    optimizers = {run.optimizer for run in results.runs if final_checkpoint(run) is not None} - {None}
-    if len(optimizers) < 2:
+    """The comparison of the groups as CSV and LaTeX; nothing where there is nothing to compare."""
+    labels = {run.label for run in results.runs if final_checkpoint(run) is not None} - {None}
+    if len(labels) < 2:
         return {}
     from landscape import comparison  # here, because only this needs pandas
 
-    frame = comparison.compare(results)
+    frame = comparison.compare(results, by="label")
     headings, body = comparison.cells(frame)
     table = latex_table(
         ["measure", *map(latex_text, headings)],

@@ -26,7 +26,8 @@ from landscape.problems import PROBLEMS, load_problem
 from landscape.training import BATCH_SCHEDULES, ORDERS, Diverged, latest_checkpoint, train
 
 SETTINGS = (
-    "optimizer", "lr", "batch_size", "epochs", "schedule", "order", "batch_schedule", "seed", "save_every", "save_last",
+    "optimizer", "lr", "batch_size", "epochs", "schedule", "order", "batch_schedule", "seed", "init_seed", "order_seed",
+    "save_every", "save_last",
 )  # fmt: skip
 OPTIONS = {"opt": "options", "schedule_opt": "schedule_options", "order_opt": "order_options",
            "batch_opt": "batch_schedule_options"}  # fmt: skip
@@ -50,6 +51,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch-schedule", help=f"of the batch size: {', '.join(BATCH_SCHEDULES)}")
     parser.add_argument("--batch-opt", **pair, help="repeatable")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--init-seed", type=int, help="of the initial weights; left out, the seed")
+    parser.add_argument("--order-seed", type=int, help="of the order of the data; left out, the seed")
     parser.add_argument("--out", type=Path, required=True, help="folder of this run")
     parser.add_argument(
         "--save-every", type=int, metavar="STEPS", help="left out: once per epoch; full batch, as often"

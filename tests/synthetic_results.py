@@ -124,6 +124,7 @@ def final_records(
     records: dict[str, Record] = {
         "eigenpairs": eigenpairs(rng, top, which="both", k=5, vectors=vectors, converged=converged),
         "trace": Estimate(float(samples.mean()), sem=sem, samples=samples, num_matvecs=32, seed=0, method="hutchinson"),
+        "second_order_gain": Estimate(float(rng.uniform(3, 12)), bound=0.02, num_matvecs=20, method="damped Newton"),
         "density": density(rng, top),
         "plane": plane(top, ("random 0, filter-normalised", "random 1, filter-normalised")),
         "plane_eigenvectors": plane(top, ("eigenvector 1", "eigenvector 2")),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 import typer
 
 import landscape as ls
@@ -119,6 +120,22 @@ def test_report_redraws_what_was_deleted(runs, capsys, monkeypatch, tmp_path):
     assert status == 0
     assert (folder / "report.html").stat().st_size > 10_000
     assert list((folder / "figures").glob("*.png"))
+
+
+def test_match_chooses_a_checkpoint_of_each_run_and_says_what_to_do_next(tmp_path, capsys, monkeypatch):
+    for name, losses in (("a", (1.0, 0.5)), ("b", (1.0, 0.8))):
+        for step, loss in enumerate(losses):
+            with torch.random.fork_rng():
+                model = torch.nn.Linear(2, 1)
+            ls.save_checkpoint(tmp_path / "runs" / name, model, step=step, metrics={"train_loss": loss})
+    status, out, _ = call(capsys, monkeypatch, "match", tmp_path / "runs", tmp_path / "matched")
+    assert status == 0
+    assert f"landscape analyze {tmp_path / 'matched'}" in out
+    assert "level 0.8" in out
+    assert {p.parent.name for p in (tmp_path / "matched").rglob("step_*.h5")} == {"a", "b"}
+    status, _, error = call(capsys, monkeypatch, "match", tmp_path / "runs", tmp_path / "runs" / "x")
+    assert status == 2
+    assert "lies within" in error
 
 
 def test_compare_prints_groups_with_intervals(runs, capsys, monkeypatch):

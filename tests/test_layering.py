@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "params": "errors",
     "batches": "errors",
     "results": "errors rounding",
-    "functional": "errors isolation params",
+    "functional": "batches errors isolation params",
     "hvp": "errors params",
     "preflight": "errors batches",
     "objective": "errors batches functional hvp params preflight",
@@ -45,7 +45,8 @@ MAY_IMPORT = {
     "crew": "measuring plan store",
     "worker": "measuring plan store",
     "pipeline": "checkpoints crew errors geometry measuring plan report store version",
-    "study": "checkpoints comparison crew errors pipeline plan problems rounding store tables training version",
+    "study": "checkpoints comparison crew errors estimators geometry operators pipeline plan plots problems results "
+    "rounding sampling statistics store tables training version",
     "selfcheck": "checkpoints estimators geometry objective operators results store",
     "cli": "checkpoints comparison errors pipeline plan progress report selfcheck store tables",
     "__main__": "cli",

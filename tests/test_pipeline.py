@@ -60,7 +60,7 @@ def test_the_table_has_one_row_per_analysed_checkpoint_in_the_documented_order(a
         "run", "optimizer", "seed", "step", "train_loss", "test_loss", "test_accuracy", "grad_norm", "lambda_max",
         "lambda_max_residual", "lambda_min", "spectral_gap", "spectral_ratio", "trace", "trace_sem", "sharpness_worst",
         "sharpness_average", "sharpness_adaptive_worst", "sharpness_adaptive_average", "converged", "seconds",
-        "matvecs",
+        "matvecs", "second_order_gain",
     ]  # fmt: skip
     json.dumps(found, allow_nan=False)
     final = [row for row in found if row["step"] == 3]
@@ -111,7 +111,7 @@ def test_a_second_analysis_measures_nothing_and_says_the_same(copy_of_analyzed, 
         ({"steps": 7}, {"density"}),
         ({"points": 7}, {"line_eigenvector_1", "line_random_0"}),
         ({"restarts": 2}, {"sharpness_worst", "sharpness_adaptive_worst"}),
-        ({"tol": 1e-4}, {"eigenpairs", "gap", "trace", "density", "line_eigenvector_1"}),
+        ({"tol": 1e-4}, {"eigenpairs", "gap", "second_order_gain", "trace", "density", "line_eigenvector_1"}),
         ({"plane_points": 7}, {"plane"}),
         ({"directions": 2}, {"line_random_1"}),
     ],

@@ -60,6 +60,11 @@ def rarer_records() -> dict[str, Record]:
         "blocks": ls.block_table({"a": A, "b": 2 * A}, num_probes=3), "angles": ls.principal_angles(vectors, vectors),
         "outliers": spectrum.density.num_outliers(), "missed": ls.search_missed(A, spectrum.eigs),
         "attribution": ls.class_attribution(vectors, np.eye(6)[:2]),
+        "paths": results.PathSlice(
+            np.arange(3.0), np.arange(2.0), np.eye(2, 3), ("w", "b"), ("sgd",), np.array([2]), np.eye(2), np.zeros(2),
+            0.9,
+        ),
+        "step": results.StepReport(1.0, 0.9, 1e-7, 0.5, 0.2, -0.1, 2.0, 1.9, 2.1),
         "spread": results.SamplingSpread(np.arange(3.0), np.ones(3), 5, 15, 1.0, 0.1, True, 0),
     }  # fmt: skip
 

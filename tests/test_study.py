@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,7 +21,8 @@ from landscape.study.jobs import Job, run_jobs
 from landscape.study.paper import methods
 from landscape.study.tuning import rates, tune
 
-STUDIES = sorted((Path(__file__).parents[1] / "scripts" / "studies").glob("*.py"))
+FOLDER = Path(__file__).parents[1] / "scripts" / "studies"
+STUDIES = sorted(path for path in FOLDER.glob("*.py") if "STUDY = Study(" in path.read_text())
 TINY = {"plan": "quick", "last": 1, "density_probes": 2, "steps": 8, "points": 5, "plane_points": 5,
         "directions": 1, "samples": 2, "barriers": 0}  # fmt: skip
 
@@ -32,7 +35,7 @@ def small(**changes):
         "problem_config": {"hidden": [5], "num_train": 60},
         "arms": (Arm("sgd"), Arm("adam", {"optimizer": "adam", "lr": 0.01})),
         "seeds": (0, 1, 2),
-        "settings": {"epochs": 3, "batch_size": 20, "save_every": 10**6},
+        "settings": {"epochs": 3, "batch_size": 20, "save_every": 1},
         "plan": TINY,
     }
     return Study(**settings | changes)
@@ -155,6 +158,104 @@ def test_the_paper_names_every_setting_and_leaves_no_mark_of_its_template(done):
     assert "adam: adam, learning rate" in methods(study, outcome.choices)
 
 
+def test_the_arms_are_compared_at_equal_loss_too(done):
+    _, outcome, said = done
+    facts = json.loads((outcome.folder / "matched" / "matching.json").read_text())
+    ends = {
+        folder.name: CheckpointDir(folder)[-1].metrics["train_loss"]
+        for folder in (outcome.folder / "runs").iterdir()
+        if folder.is_dir() and list(folder.glob("step_*.h5"))
+    }
+    lows = {name: min(c.metrics["train_loss"] for c in CheckpointDir(outcome.folder / "runs" / name)) for name in ends}
+    assert facts["level"] == pytest.approx(max(lows.values()))
+    assert all(loss <= facts["level"] for loss in facts["losses"].values())
+    rows = compare(load_results(outcome.matched), by="label").query("measure == 'train_loss'")
+    assert (rows["mean"] <= facts["level"]).all()
+    assert "matched.tex" in outcome.paper.read_text()
+    assert any("at equal loss" in line for line in said)
+
+
+def test_arms_of_different_problems_are_not_matched(tmp_path):
+    arms = (Arm("few", {"problem_config": {"num_train": 30}}), Arm("many"))
+    outcome = run_study(small(arms=arms, seeds=(0,)), tmp_path, workers=1)
+    assert outcome.matched is None
+    assert "matched.tex" not in outcome.paper.read_text()
+
+
+def test_paths_of_the_first_seed_are_drawn_over_the_loss(tmp_path):
+    study = small(
+        problem="poly-regression",
+        problem_config={"num_examples": 20},
+        arms=(Arm("sgd", {"lr": 0.1}), Arm("gd", {"optimizer": "gd", "lr": 0.3})),
+        seeds=(0, 1),
+        settings={"epochs": 4, "save_every": 1},
+        paths=True,
+    )
+    outcome = run_study(study, tmp_path, workers=1)
+    assert (outcome.paper.parent / "figures" / "paths.pdf").exists()
+    assert "figures/paths.pdf" in outcome.paper.read_text()
+
+
+def test_the_paper_s_figures_lie_beside_it_and_its_text_has_no_sign_that_pdftex_lacks(done):
+    _, outcome, _ = done
+    text = outcome.paper.read_text()
+    for part in outcome.paper.parent.glob("*.tex"):
+        odd = {c for c in part.read_text() if ord(c) > 0xFF}
+        assert not odd, f"{part.name}: {odd}"
+    figures = set(re.findall(r"includegraphics\[[^]]*\]\{([^}]*)\}", text))
+    assert "figures/differences.pdf" in figures
+    assert all((outcome.paper.parent / figure).exists() for figure in figures)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no LaTeX here")
+def test_the_paper_compiles_to_three_pages_at_most(done, tmp_path):
+    folder = shutil.copytree(done[1].paper.parent, tmp_path / "paper")
+    for _ in range(2):
+        made = subprocess.run(
+            ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
+            cwd=folder, capture_output=True, text=True, errors="replace",
+        )  # fmt: skip
+        assert made.returncode == 0, made.stdout[-2000:]
+    pages = int(re.search(r"Output written on report.pdf \((\d+) page", made.stdout)[1])
+    assert pages <= 3
+
+
+def test_a_study_on_data_files_finds_them_and_does_not_depend_on_where_they_lie(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "words.txt").write_text("the cat sat on the mat and the dog sat on the cat. " * 30)
+    config = {"file": "words.txt", "context": 8, "width": 8, "layers": 1, "heads": 2}
+    arms = (Arm("adam", {"optimizer": "adam"}),)
+
+    def on(folder):
+        return small(
+            problem="char-transformer-small", problem_config=config, arms=arms, data=str(tmp_path / folder),
+            settings={"epochs": 1}, seeds=(0,),
+        )  # fmt: skip
+
+    assert on("one").to_json() == on("two").to_json()
+    (done,) = run_jobs([Job(tmp_path / "run", on("two").settings_of(arms[0]), on("two").data)], workers=1)
+    assert done.metrics["train_loss"] > 0
+    again = Study.from_json(on("one").to_json(), data=str(tmp_path / "two"))
+    assert again.data == str(tmp_path / "two")
+
+
+def test_a_problem_of_one_s_own_can_be_studied(tmp_path, monkeypatch):
+    (tmp_path / "my_line.py").write_text(
+        "import landscape as ls\n\n\ndef line(sigma=1.0):\n"
+        "    return ls.get_problem('noisy-linear', {'sigma': sigma, 'num_examples': 40})\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    study = small(
+        problem="my_line:line", problem_config={"sigma": 0.5}, arms=(Arm("sgd", {"lr": 0.05}),), seeds=(0,),
+        settings={"epochs": 2},
+    )  # fmt: skip
+    outcome = run_study(study, tmp_path / "out", workers=1)
+    (run,) = load_results(outcome.results).runs
+    assert run.info["problem"] == "my_line:line"
+    assert "plane" in run.last.records  # one weight and one bias: filter normalisation alone spans no plane
+
+
 def test_a_study_that_stopped_goes_on_and_ends_the_same(done, tmp_path):
     study, outcome, _ = done
     folder = tmp_path / "stopped"
@@ -185,6 +286,8 @@ def test_a_run_that_diverges_is_told_and_the_others_are_measured(tmp_path):
     )  # fmt: skip
     outcome = run_study(study, tmp_path, workers=1)
     assert [line.split(":")[0] for line in outcome.diverged] == ["bad-s0", "bad-s1"]
+    assert {run.name for run in load_results(outcome.results).runs} == {"good-s0", "good-s1"}
+    assert {path.name for path in (tmp_path / "diverged").iterdir()} == {"bad-s0", "bad-s1"}
     assert "Diverged: bad-s0" in outcome.paper.read_text()
     with pytest.raises(UsageError, match="every run of small diverged"):
         run_study(small(problem_config=study.problem_config, arms=(Arm("bad", {"lr": 1e6}),)), tmp_path / "none")
@@ -200,8 +303,8 @@ def test_processes_side_by_side_give_what_one_after_the_other_gives(tmp_path):
     assert [d.metrics for d in one] == [d.metrics for d in two]
 
 
-@pytest.mark.parametrize("path", [p for p in STUDIES if p.stem != "common"], ids=lambda p: p.stem)
-def test_every_study_s_design_stands(path, monkeypatch):
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
+def test_every_study_s_design_stands_and_runs_in_small(path, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(path.parent))
     spec = importlib.util.spec_from_file_location(f"study_{path.stem}", path)
     script = importlib.util.module_from_spec(spec)
@@ -210,6 +313,10 @@ def test_every_study_s_design_stands(path, monkeypatch):
     study = script.STUDY
     assert study.name == path.stem.replace("_", "-")
     assert len(study.arms) >= 2
-    assert len(study.seeds) >= 5
+    assert len(study.seeds) >= (3 if path.stem == "trajectory" else 5)
     quick = study.quick()
     assert all(quick.settings_of(arm)["epochs"] == 2 for arm in quick.arms)
+    asked = ["--quick", "--workers", "1", "--out", str(tmp_path)]
+    assert (script.main(asked) if path.stem == "trajectory" else script.main(study, asked)) == 0
+    made = tmp_path / ("trajectory.pdf" if path.stem == "trajectory" else "paper/report.tex")
+    assert made.stat().st_size > 1000

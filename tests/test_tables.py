@@ -27,6 +27,7 @@ PROMISED = [
     "run", "optimizer", "seed", "step", "train_loss", "test_loss", "test_accuracy", "grad_norm", "lambda_max",
     "lambda_max_residual", "lambda_min", "spectral_gap", "spectral_ratio", "trace", "trace_sem", "sharpness_worst",
     "sharpness_average", "sharpness_adaptive_worst", "sharpness_adaptive_average", "converged", "seconds", "matvecs",
+    "second_order_gain",
 ]  # fmt: skip
 
 

@@ -203,6 +203,24 @@ def test_the_weights_begin_as_the_problem_makes_them(tmp_path):
     assert torch.equal(start.theta(), expected)
 
 
+def test_weights_and_order_have_seeds_of_their_own_where_asked_for(tmp_path):
+    """The first checkpoint is the initial weights; the loss of the first step tells the first batch."""
+
+    def first(name, *seeds):
+        assert run(tmp_path / name, "--epochs", "1", *seeds) == 0
+        checkpoints = CheckpointDir(tmp_path / name)
+        return checkpoints[0].params_sha256, checkpoints.history()["loss"][0], checkpoints[-1].params_sha256
+
+    plain, other = first("plain", "--seed", "1"), first("other", "--seed", "2")
+    weights = first("weights", "--seed", "2", "--order-seed", "1")
+    order = first("order", "--seed", "2", "--init-seed", "1")
+    both = first("both", "--seed", "7", "--order-seed", "1", "--init-seed", "1")
+    assert weights[0] == other[0] != plain[0] == order[0]
+    assert len({plain[1], other[1], weights[1], order[1]}) == 4
+    assert both == plain
+    assert load_checkpoint(CheckpointDir(tmp_path / "order").files[-1]).config["init_seed"] == 1
+
+
 def test_gd_takes_the_exact_gradient_of_all_examples_in_cache_sized_pieces(tmp_path):
     problem = get_problem("mlp-digits", {"hidden": [6]})  # 1257 examples: pieces of 512, 512 and 233
     settings = {"optimizer": "gd", "lr": 0.5, "epochs": 1}

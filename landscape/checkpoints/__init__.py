@@ -2,6 +2,7 @@
 
 from landscape.checkpoints.describe import describe_checkpoint
 from landscape.checkpoints.format import FORMAT, FORMAT_VERSION, remove_temporaries
+from landscape.checkpoints.matching import Matching, match_losses
 from landscape.checkpoints.reader import Checkpoint, load_checkpoint
 from landscape.checkpoints.runs import CheckpointDir, Skipped, checkpoint_files, find_runs
 from landscape.checkpoints.writer import save_checkpoint
@@ -11,11 +12,13 @@ __all__ = [
     "FORMAT_VERSION",
     "Checkpoint",
     "CheckpointDir",
+    "Matching",
     "Skipped",
     "checkpoint_files",
     "describe_checkpoint",
     "find_runs",
     "load_checkpoint",
+    "match_losses",
     "remove_temporaries",
     "save_checkpoint",
 ]

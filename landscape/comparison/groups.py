@@ -12,6 +12,7 @@ from typing import Any
 from landscape.errors import UsageError
 from landscape.store import Results, RunResults, load_results
 from landscape.store.rows import MEASURES, final_rows
+from landscape.store.view import natural_order
 
 FEW_SEEDS = 10
 NOT_A_CLAIM = (
@@ -74,7 +75,10 @@ def grouped(runs: list[RunResults], by: str) -> dict[Any, list[RunResults]]:
             f"there is {', '.join(keys) or 'nothing to group by'}"
         )
     numeric = all(isinstance(label, int | float) for label in groups)
-    return {label: groups[label] for label in sorted(groups, key=None if numeric else str)}
+    return {
+        label: groups[label]
+        for label in sorted(groups, key=None if numeric else lambda label: natural_order(str(label)))
+    }
 
 
 def _setting(run: RunResults, key: str) -> Any:
@@ -88,7 +92,7 @@ def _settings(run: RunResults) -> dict[str, Any]:
     for key in ("problem", "num_parameters", "num_examples", "loss", "mode", "dtype", "lr"):
         if key not in found and key in run.info:
             found[key] = run.info[key]
-    found |= {key: value for key in ("optimizer", "seed") if (value := getattr(run, key)) is not None}
+    found |= {key: value for key in ("optimizer", "label", "seed") if (value := getattr(run, key)) is not None}
     return found
 
 

@@ -7,6 +7,7 @@ from landscape.estimators.eigen.missed import search_missed
 from landscape.estimators.eigen.top import top_eigenpairs
 from landscape.estimators.eigen.tracking import EigenTracker
 from landscape.estimators.probes import probe
+from landscape.estimators.second_order import second_order_gain
 from landscape.estimators.subspace import class_attribution, gradient_share, layer_attribution, principal_angles
 from landscape.estimators.traces.blocktable import block_table
 from landscape.estimators.traces.diagonal import diagonal
@@ -24,6 +25,7 @@ __all__ = [
     "principal_angles",
     "probe",
     "search_missed",
+    "second_order_gain",
     "spectral_density",
     "spectral_gap",
     "spectral_moments",

@@ -2,7 +2,18 @@
 
 from landscape.geometry.connectivity import interpolate
 from landscape.geometry.directions import random_direction, random_plane
+from landscape.geometry.paths import evaluate_paths
 from landscape.geometry.sharpness import sharpness
 from landscape.geometry.slices import evaluate_line, evaluate_plane
+from landscape.geometry.steps import examine_step
 
-__all__ = ["evaluate_line", "evaluate_plane", "interpolate", "random_direction", "random_plane", "sharpness"]
+__all__ = [
+    "evaluate_line",
+    "evaluate_paths",
+    "evaluate_plane",
+    "examine_step",
+    "interpolate",
+    "random_direction",
+    "random_plane",
+    "sharpness",
+]

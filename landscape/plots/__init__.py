@@ -7,8 +7,9 @@ from landscape.plots.comparison import (
     summaries,
     summarize_seeds,
 )
-from landscape.plots.figures import draw_all
+from landscape.plots.figures import draw_all, drawings
 from landscape.plots.files import FigureFile, save
+from landscape.plots.forest import forest_figure, plot_forest
 from landscape.plots.lines import (
     band_over_lines,
     barrier_point,
@@ -18,8 +19,10 @@ from landscape.plots.lines import (
     quadratic_rise,
     rise,
 )
+from landscape.plots.paths import plot_paths
 from landscape.plots.spectrum import default_bandwidth, density_on_grid, one_eigenvalue_height, plot_spectrum
-from landscape.plots.style import DOUBLE, RC, SINGLE, legend_outside, new_figure, optimizer_styles
+from landscape.plots.steps import step_panels
+from landscape.plots.style import DOUBLE, RC, SINGLE, house_style, legend_outside, new_figure, optimizer_styles
 from landscape.plots.surface import add_colorbar, log_levels, plot_contour, plot_surface, surface_heights
 from landscape.plots.trajectory import plot_sharpness_path, plot_tail, tail_band, tail_of_run
 
@@ -35,6 +38,9 @@ __all__ = [
     "default_bandwidth",
     "density_on_grid",
     "draw_all",
+    "drawings",
+    "forest_figure",
+    "house_style",
     "legend_outside",
     "log_levels",
     "new_figure",
@@ -42,10 +48,12 @@ __all__ = [
     "optimizer_styles",
     "plot_class_accuracy",
     "plot_contour",
+    "plot_forest",
     "plot_interpolation",
     "plot_line_band",
     "plot_lines",
     "plot_measure",
+    "plot_paths",
     "plot_sharpness_path",
     "plot_spectrum",
     "plot_surface",
@@ -53,6 +61,7 @@ __all__ = [
     "quadratic_rise",
     "rise",
     "save",
+    "step_panels",
     "summaries",
     "summarize_seeds",
     "surface_heights",

@@ -1,4 +1,4 @@
-"""Optimizer against optimizer: seeds as dots, their mean with a t interval, accuracy class by class."""
+"""Group against group of runs: seeds as dots, their mean with a t interval, accuracy class by class."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from scipy import special
 
 from landscape.errors import UsageError, check_choice
-from landscape.plots.gather import QUANTITIES, Measured, RunLike, by_optimizer, measured
+from landscape.plots.gather import QUANTITIES, Measured, RunLike, by_label, measured
 from landscape.plots.style import DOUBLE, Style, axes_or_new, legend_outside, optimizer_styles
 from landscape.results.base import Array
 
 
 @dataclass(frozen=True)
 class SeedSummary:
-    """One quantity of one optimizer: a value per seed, their mean, and the half width of its interval.
+    """One quantity of one group: a value per seed, their mean, and the half width of its interval.
 
     ``half_width`` is NaN for a single seed: one value says nothing about the spread.
     """
@@ -54,19 +54,20 @@ def summarize_seeds(found: Sequence[Measured], *, level: float = 0.95) -> SeedSu
 
 
 def summaries(runs: Sequence[RunLike], quantity: str) -> dict[str, SeedSummary]:
-    """Summary per optimizer, at the last checkpoint of each run; optimizers without a value are left out."""
+    """Summary per group, at the last checkpoint of each run; groups without a finite value are left out."""
     check_choice("quantity", quantity, QUANTITIES)
     found = {
         name: [m for run in group if run.checkpoints and (m := measured(run.checkpoints[-1], quantity)) is not None]
-        for name, group in by_optimizer(runs).items()
+        for name, group in by_label(runs).items()
     }
-    return {name: summarize_seeds(values) for name, values in found.items() if values}
+    finite = {name: [m for m in values if np.isfinite(m.value)] for name, values in found.items()}
+    return {name: summarize_seeds(values) for name, values in finite.items() if values}
 
 
 def plot_measure(
     runs: Sequence[RunLike], quantity: str, *, styles: dict[str, Style] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """One quantity, an optimizer per row: a dot per seed, a diamond at the mean, its 95 % t interval.
+    """One quantity, a group per row: a dot per seed, a diamond at the mean, its 95 % t interval.
 
     Dots carry the error of the measurement itself. Open dots did not converge. With few seeds an interval can be far
     wider than the spread of the dots: the axis is set by the dots, and an interval that leaves it ends in an arrow.
@@ -80,7 +81,7 @@ def plot_measure(
     if not found:
         raise UsageError(f"no run has {quantity!r}; nothing to compare")
     own = ax is None
-    names = list(by_optimizer(runs))
+    names = list(by_label(runs))
     ax = axes_or_new(ax, height=0.9 + 0.25 * len(names))
     styles = styles or optimizer_styles(names)
     low, high = _limits(list(found.values()))
@@ -144,7 +145,7 @@ def _draw_row(ax: Axes, summary: SeedSummary, row: int, style: Style, limits: tu
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """Accuracy in per cent per class, over the seeds of one optimizer: mean, lowest, highest, all ``(C,)``."""
+    """Accuracy in per cent per class, over the seeds of one group: mean, lowest, highest, all ``(C,)``."""
 
     mean: Array
     low: Array
@@ -153,7 +154,7 @@ class ClassAccuracy:
 
 
 def class_accuracy(runs: Sequence[RunLike]) -> dict[str, ClassAccuracy]:
-    """Per optimizer, at the last checkpoint; runs without accuracy per class are left out.
+    """Per group, at the last checkpoint; runs without accuracy per class are left out.
 
     Raises
     ------
@@ -162,7 +163,7 @@ def class_accuracy(runs: Sequence[RunLike]) -> dict[str, ClassAccuracy]:
     """
     result: dict[str, ClassAccuracy] = {}
     lengths = set()
-    for name, group in by_optimizer(runs).items():
+    for name, group in by_label(runs).items():
         rows = [
             100 * np.asarray(found, dtype=float)
             for run in group
@@ -180,7 +181,7 @@ def class_accuracy(runs: Sequence[RunLike]) -> dict[str, ClassAccuracy]:
 def plot_class_accuracy(
     runs: Sequence[RunLike], *, styles: dict[str, Style] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Test accuracy class by class: the mean over seeds per optimizer, bars from the lowest seed to the highest.
+    """Test accuracy class by class: the mean over seeds per group, bars from the lowest seed to the highest.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from landscape.plots.gather import RunLike
+from landscape.plots.gather import RunLike, group_word
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,12 @@ def count_words(count: int, singular: str, plural: str | None = None) -> str:
 
 
 def seeds_words(groups: Iterable[Sequence[RunLike]]) -> str:
-    """How many seeds stand behind each optimizer: ``3 seeds per optimizer`` or ``2 to 3 seeds per optimizer``."""
-    counts = sorted({len(group) for group in groups})
+    """How many seeds stand behind each group: ``3 seeds per optimizer`` or ``2 to 3 seeds per arm``."""
+    listed = list(groups)
+    counts, word = sorted({len(group) for group in listed}), group_word(run for group in listed for run in group)
     if len(counts) == 1:
-        return f"{count_words(counts[0], 'seed')} per optimizer"
-    return f"{counts[0]} to {counts[-1]} seeds per optimizer"
+        return f"{count_words(counts[0], 'seed')} per {word}"
+    return f"{counts[0]} to {counts[-1]} seeds per {word}"
 
 
 def join_words(words: Sequence[str]) -> str:

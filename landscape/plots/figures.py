@@ -9,10 +9,12 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 
+from landscape.comparison import contrasts
 from landscape.plots.comparison import class_accuracy, plot_class_accuracy, plot_measure, summaries
 from landscape.plots.drawing import Drawing, count_words, join_words, seeds_words
 from landscape.plots.files import FigureFile, save
-from landscape.plots.gather import QUANTITIES, ResultsLike, RunLike, by_optimizer, last_record
+from landscape.plots.forest import MEASURES, drawn_pairs, forest_figure
+from landscape.plots.gather import QUANTITIES, ResultsLike, RunLike, by_label, group_word, last_record
 from landscape.plots.slice_figures import interpolation_figure, line_figures, plane_figures
 from landscape.plots.spectrum import plot_spectrum
 from landscape.plots.style import (
@@ -29,6 +31,7 @@ from landscape.plots.style import (
 )
 from landscape.plots.trajectory import TAIL_QUANTITIES, plot_tail, tail_of_run
 from landscape.results import Eigenpairs, SpectralMeasure
+from landscape.store import Results
 
 SUMMARY = (
     "lambda_max",
@@ -69,8 +72,9 @@ def draw_all(results: ResultsLike, folder: Path | str) -> list[FigureFile]:
 def drawings(results: ResultsLike) -> Iterator[Drawing]:
     """The figures one after the other, so that only one is in memory."""
     runs = [run for run in results.runs if run.checkpoints]
-    styles = optimizer_styles(by_optimizer(runs))
+    styles = optimizer_styles(by_label(runs))
     yield from _summary(runs, styles)
+    yield from _differences(results)
     yield from _tails(runs, styles)
     yield from _spectra(runs, styles)
     yield from line_figures(runs, styles)
@@ -83,7 +87,7 @@ def _summary(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]
     present = [key for key in SUMMARY if summaries(runs, key)]
     if not present:
         return
-    groups = by_optimizer(runs)
+    groups = by_label(runs)
     columns = 4 if len(present) > 3 else len(present)
     width = DOUBLE if len(present) > 1 else SINGLE
     figure, axes = panels(len(present), columns=columns, width=width, row_height=0.85 + 0.24 * len(groups))
@@ -101,10 +105,35 @@ def _summary(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]
     )
     yield Drawing(
         "summary",
-        "Flatness and accuracy by optimizer",
+        f"Flatness and accuracy by {group_word(runs)}",
         f"Each dot is one run at its last checkpoint ({seeds_words(groups.values())}), with the error of its own "
         f"measurement; the diamond is the mean over seeds. {interval}. Worst-case rises are lower bounds: ascent may "
         "miss the maximum. Open dots did not converge.",
+        figure,
+    )
+
+
+def _differences(results: ResultsLike) -> Iterator[Drawing]:
+    """Where groups have replicates: which differences stand out of the spread over seeds."""
+    groups = by_label([run for run in results.runs if run.checkpoints])
+    if not isinstance(results, Results) or len(groups) < 2 or max(map(len, groups.values())) < 2:
+        return
+    found = contrasts(results, by="label")
+    figure = forest_figure(found)
+    if figure is None or not np.isfinite(found["effect"]).any():
+        return
+    shown = found[found["measure"].isin(MEASURES)]
+    left_out = ""
+    if any(len(drawn_pairs(found, measure)) < (found["measure"] == measure).sum() for measure in MEASURES):
+        left_out = " Of the pairs, those with the first group are drawn; contrasts.csv of a study has all."
+    paired = "Seeds are paired where both groups have them" if shown["paired"].any() else "Seeds are not paired"
+    yield Drawing(
+        "differences",
+        "Differences against the spread over seeds",
+        "Hedges’ g, the difference of two means in standard deviations, with its 95 % interval; right of zero the "
+        f"first group has the larger value. {paired}. Filled: below 0.05 by a permutation test, adjusted (Holm) over "
+        f"the pairs of one measure; with these seeds the unadjusted p cannot fall below "
+        f"{float(shown['smallest_p'].max()):.2g}. Intervals that leave the panel end in an arrow.{left_out}",
         figure,
     )
 
@@ -120,7 +149,7 @@ def _tails(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
         ax.set_title(QUANTITIES[key].title)
         ax.set_xlabel("step, from the last")
     legend_outside(figure)
-    groups = by_optimizer(runs)
+    groups = by_label(runs)
     several = max(len(group) for group in groups.values()) > 1
     seeds = "thick lines are means over seeds, bands reach from the lowest seed to the highest, and " if several else ""
     sentence = f"{seeds}thin lines are single runs" if several else "each line is one run"
@@ -149,8 +178,8 @@ def _residual_sentence(runs: list[RunLike]) -> str:
 
 
 def _spectra(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
-    """One figure per optimizer, a panel per seed, so that seeds share their axes."""
-    for name, group in by_optimizer(runs).items():
+    """One figure per group, a panel per seed, so that seeds share their axes."""
+    for name, group in by_label(runs).items():
         found = [
             (run, last_record(run, "density", SpectralMeasure), last_record(run, "eigenpairs", Eigenpairs))
             for run in group
@@ -208,11 +237,11 @@ def _classes(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]
         "class_accuracy",
         "Test accuracy class by class",
         f"Accuracy on the test examples of each class at the last checkpoint: mean over {seeds} "
-        f"{'seed' if counts == [1] else 'seeds'} per optimizer{bars}.",
+        f"{'seed' if counts == [1] else 'seeds'} per {group_word(runs)}{bars}.",
         figure,
     )
 
 
 def _file_word(name: str) -> str:
-    """A file name from an optimizer's name."""
+    """A file name from the name of a group."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "unnamed"

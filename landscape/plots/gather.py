@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from landscape.results import Eigenpairs, Estimate, LineSlice, PointValue, Record, Sharpness, SpectralGap
+from landscape.store.view import natural_order
 
 R = TypeVar("R", bound=Record)
 
@@ -35,6 +36,8 @@ class RunLike(Protocol):
     def info(self) -> Mapping[str, Any]: ...
     @property
     def optimizer(self) -> str | None: ...
+    @property
+    def label(self) -> str | None: ...
     @property
     def seed(self) -> int | None: ...
     @property
@@ -93,12 +96,22 @@ QUANTITIES: dict[str, Quantity] = {
 }
 
 
-def by_optimizer(runs: Sequence[RunLike]) -> dict[str, list[RunLike]]:
-    """Runs grouped by optimizer, in alphabetical order, each group by seed and name."""
+def by_label(runs: Sequence[RunLike]) -> dict[str, list[RunLike]]:
+    """Runs grouped by label (where training gave none, by optimizer), in natural order, each group by seed and name."""
     groups: dict[str, list[RunLike]] = {}
-    for run in sorted(runs, key=lambda r: (r.optimizer or NO_OPTIMIZER, -1 if r.seed is None else r.seed, r.name)):
-        groups.setdefault(run.optimizer or NO_OPTIMIZER, []).append(run)
+    for run in sorted(runs, key=lambda r: (natural_order(group_of(r)), -1 if r.seed is None else r.seed, r.name)):
+        groups.setdefault(group_of(run), []).append(run)
     return groups
+
+
+def group_of(run: RunLike) -> str:
+    """The name of the group that a run belongs to."""
+    return run.label or NO_OPTIMIZER
+
+
+def group_word(runs: Iterable[RunLike]) -> str:
+    """What the groups are: ``"optimizer"``, or ``"arm"`` where a study labelled them otherwise."""
+    return "optimizer" if all(run.label == run.optimizer for run in runs) else "arm"
 
 
 def last_record(run: RunLike, name: str, kind: type[R]) -> R | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from landscape.plots.drawing import Drawing, count_words, gap_sentence, seeds_words
-from landscape.plots.gather import NO_OPTIMIZER, PairLike, RunLike, by_optimizer, last_lines, last_record
+from landscape.plots.gather import PairLike, RunLike, by_label, group_of, group_word, last_lines, last_record
 from landscape.plots.lines import barrier_point, plot_interpolation, plot_line_band, plot_lines, rise
 from landscape.plots.style import (
     DOUBLE,
@@ -26,8 +26,8 @@ from landscape.rounding import format_value
 
 
 def line_figures(runs: Sequence[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
-    """Slices along the top eigenvector, a panel per optimizer; medians and bands over random directions."""
-    groups = by_optimizer(runs)
+    """Slices along the top eigenvector, a panel per group; medians and bands over random directions."""
+    groups = by_label(runs)
     top = {n: [s for r in g if (s := last_record(r, "line_eigenvector_1", LineSlice))] for n, g in groups.items()}
     top = {name: lines for name, lines in top.items() if lines}
     if top:
@@ -85,14 +85,14 @@ def _random_figure(
 
 
 def plane_figures(runs: Sequence[RunLike]) -> Iterator[Drawing]:
-    """Contours and surfaces, each for random and for eigenvector planes: the first seed of every optimizer."""
+    """Contours and surfaces, each for random and for eigenvector planes: the first seed of every group."""
     kinds = (
         ("plane", "", "two random filter-normalised directions"),
         ("plane_eigenvectors", "_eigenvectors", "the eigenvectors of the two largest eigenvalues"),
     )
     for record, suffix, words in kinds:
         found: list[tuple[RunLike, PlaneSlice]] = []
-        for group in by_optimizer(runs).values():
+        for group in by_label(runs).values():
             having = [(run, plane) for run in group if (plane := last_record(run, record, PlaneSlice))]
             found += [(run, plane) for run, plane in having[:1] if np.unique(_finite(plane)).size > 1]
         if found:
@@ -116,8 +116,9 @@ def _contour_figure(found: Sequence[tuple[RunLike, PlaneSlice]], suffix: str, wo
     return Drawing(
         f"contour{suffix}",
         "The loss on a plane",
-        f"Loss on the plane spanned by {words}, for one run per optimizer at its last checkpoint (cross). Levels are "
-        f"log-spaced and the same in all panels; x and y count lengths of their direction.{grey}",
+        f"Loss on the plane spanned by {words}, for one run per {group_word(run for run, _ in found)} at its last "
+        "checkpoint (cross). Levels are log-spaced and the same in all panels; x and y count lengths of their "
+        f"direction.{grey}",
         figure,
     )
 
@@ -147,11 +148,11 @@ def _surface_figure(found: Sequence[tuple[RunLike, PlaneSlice]], suffix: str, wo
 def interpolation_figure(
     pairs: Sequence[PairLike], runs: Sequence[RunLike], styles: dict[str, Style]
 ) -> Iterator[Drawing]:
-    """Straight lines between minima, grouped by the two optimizers they join."""
-    optimizer = {run.name: run.optimizer or NO_OPTIMIZER for run in runs}
+    """Straight lines between minima, grouped by the two groups they join."""
+    group, word = {run.name: group_of(run) for run in runs}, group_word(runs)
     groups: dict[tuple[str, ...], list[LineSlice]] = {}
     for pair in pairs:
-        ends = tuple(sorted(optimizer.get(name, name) for name in (pair.run_a, pair.run_b)))
+        ends = tuple(sorted(group.get(name, name) for name in (pair.run_a, pair.run_b)))
         groups.setdefault(ends, []).append(pair.record)
     if not groups:
         return
@@ -170,8 +171,8 @@ def interpolation_figure(
         "interpolation",
         "Between the minima",
         f"Loss on straight lines between the ends of {count_words(len(pairs), 'pair')} of runs; colours join seeds of "
-        "one optimizer, greys different optimizers. A dot marks where a line is highest above the chord between its "
-        "ends; that height is the barrier, never overestimated because only the points drawn were evaluated. No "
+        f"one {word}, greys different {word}s. A dot marks where a line is highest above the chord between its ends; "
+        "that height is the barrier, never overestimated because only the points drawn were evaluated. No "
         "permutation of neurons was undone, so a barrier does not prove that the minima are apart."
         f"{gap_sentence(sum(int((~np.isfinite(p.record.loss)).sum()) for p in pairs))}",
         figure,

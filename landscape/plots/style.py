@@ -1,4 +1,4 @@
-"""How the figures look: paper widths, one colour and marker per optimizer, legends beside the data."""
+"""How the figures look: paper widths, one colour and marker per group, legends beside the data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -45,9 +46,14 @@ RC: Any = {
 """Settings of our own figures; used through ``matplotlib.rc_context`` only, never set."""
 
 
+def house_style() -> Any:
+    """A context in which figures look like ours; outside of it the caller's settings are as they were."""
+    return matplotlib.rc_context(RC)
+
+
 @dataclass(frozen=True)
 class Style:
-    """Colour, marker and dash of one optimizer: three marks, so that print in grey still tells them apart."""
+    """Colour, marker and dash of one group: three marks, so that print in grey still tells them apart."""
 
     color: str
     marker: str
@@ -69,10 +75,10 @@ PALETTE: dict[str, Style] = {
 
 
 def optimizer_styles(names: Iterable[str]) -> dict[str, Style]:
-    """Style of each optimizer, the same in every figure of one set of results.
+    """Style of each group of runs, mostly an optimizer, the same in every figure of one set of results.
 
     The optimizers of ``scripts/train.py`` keep their colour always. Others take, in alphabetical order, the colours
-    that no optimizer present owns; beyond eight, colours come back with another dash.
+    that none present owns; beyond eight, colours come back with another dash.
 
     >>> styles = optimizer_styles(["adam", "lion"])
     >>> styles["adam"].color, styles["lion"].color

@@ -59,7 +59,9 @@ def plot_contour(plane: PlaneSlice, *, levels: Any = None, ax: Axes | None = Non
     masked = np.ma.masked_invalid(np.asarray(plane.loss, dtype=float))
     shown = log_levels(plane.loss) if levels is None else np.asarray(levels, dtype=float)
     ax.set_facecolor(GAP_COLOR)
-    ax.contourf(plane.x, plane.y, masked, levels=shown, norm=_norm(shown), cmap=SURFACE_CMAP, extend="both", zorder=0.5)
+    ax.contourf(
+        plane.x, plane.y, masked, levels=shown, norm=loss_norm(shown), cmap=SURFACE_CMAP, extend="both", zorder=0.5
+    )
     ax.contour(plane.x, plane.y, masked, levels=shown, colors="white", linewidths=0.35, zorder=0.6)
     ax.plot(0, 0, "+", color="black", markersize=9, markeredgewidth=2.6)
     ax.plot(0, 0, "+", color="white", markersize=8, markeredgewidth=1.2)
@@ -80,7 +82,7 @@ def add_colorbar(ax: Axes, *, axes: Any = None, label: str = "loss L") -> None:
     bar.ax.minorticks_off()
 
 
-def _norm(levels: Array) -> Normalize:
+def loss_norm(levels: Array) -> Normalize:
     """Equal colour steps per level: logarithmic where the levels are."""
     if levels[0] > 0 and levels[-1] > 5 * levels[0]:
         return LogNorm(levels[0], levels[-1])

@@ -11,7 +11,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 
 from landscape.errors import UsageError, check_choice
-from landscape.plots.gather import QUANTITIES, RunLike, by_optimizer, measured
+from landscape.plots.gather import QUANTITIES, RunLike, by_label, measured
 from landscape.plots.style import (
     PALETTE,
     Style,
@@ -79,7 +79,7 @@ def tail_band(tails: Sequence[Tail]) -> Band | None:
 def plot_tail(
     runs: Sequence[RunLike], quantity: str, *, styles: dict[str, Style] | None = None, ax: Axes | None = None
 ) -> Axes:
-    """One quantity over the last iterations, per optimizer: mean over seeds, band from lowest to highest, thin seeds.
+    """One quantity over the last iterations, per group: mean over seeds, band from lowest to highest, thin seeds.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def plot_tail(
     check_choice("quantity", quantity, TAIL_QUANTITIES)
     own = ax is None
     ax = axes_or_new(ax)
-    groups = by_optimizer(runs)
+    groups = by_label(runs)
     styles = styles or optimizer_styles(groups)
     everything: list[float] = []
     for name, group in groups.items():
@@ -156,6 +156,7 @@ def plot_sharpness_path(
     sharpness: Any,
     threshold: float | None = None,
     *,
+    threshold_label: str = "2/η",
     error: Any = None,
     label: str | None = None,
     color: str | None = None,
@@ -170,7 +171,9 @@ def plot_sharpness_path(
     steps, sharpness : (M,) arrays
         λ₁ of the Hessian, in loss/parameter².
     threshold : float, optional
-        ``2/η`` for plain gradient descent; momentum has others.
+        ``2/η`` for plain gradient descent; momentum and Adam have others.
+    threshold_label : str
+        What stands beside it.
     error : (M,) array, optional
         Residual bound of each λ₁, drawn as a band.
 
@@ -203,7 +206,7 @@ def plot_sharpness_path(
     if threshold is not None:
         ax.axhline(threshold, color=color, linestyle=(0, (4, 2)), linewidth=1)
         ax.annotate(
-            f"2/η = {threshold:.3g}",
+            f"{threshold_label} = {threshold:.3g}",
             (1.01, threshold),
             xycoords=("axes fraction", "data"),
             fontsize=7,

@@ -18,6 +18,7 @@ from landscape.report.interactive import plotly_library, surface_figure
 from landscape.report.words import headline, methods
 from landscape.rounding import format_value
 from landscape.store import Results, load_results
+from landscape.store.view import natural_order
 
 FILE_NAME = "report.html"
 WIDE_PIXELS = 900  # a figure made for both columns of a paper gets the whole width of the page
@@ -95,9 +96,9 @@ def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any
 
 def _title(results: Results) -> str:
     problems = sorted({str(run.info["problem"]) for run in results.runs if run.info.get("problem")})
-    optimizers = sorted({run.optimizer for run in results.runs if run.optimizer})
+    labels = sorted({run.label for run in results.runs if run.label}, key=natural_order)
     what = ", ".join(problems) or results.path.parent.name
-    return f"Minima of {what}" + (f" by {', '.join(optimizers)}" if optimizers else "")
+    return f"Minima of {what}" + (f" by {', '.join(labels)}" if labels else "")
 
 
 def _figure(figure: plots.FigureFile) -> dict[str, Any]:
@@ -110,10 +111,10 @@ def _figure(figure: plots.FigureFile) -> dict[str, Any]:
 
 
 def _comparison(results: Results) -> dict[str, Any] | None:
-    """The table over seeds, where there is more than one optimizer."""
-    if len({run.optimizer for run in results.runs if run.checkpoints} - {None}) < 2:
+    """The table over seeds, where there is more than one group."""
+    if len({run.label for run in results.runs if run.checkpoints} - {None}) < 2:
         return None
-    frame = comparison.compare(results)
+    frame = comparison.compare(results, by="label")
     headings, body = comparison.cells(frame)
     return {"headings": headings, "body": body, "notes": list(frame.attrs.get("notes", []))}
 

@@ -29,6 +29,7 @@ REFERENCES = {
     "Anal. Appl. 38(4).",
     "ghorbani": "Ghorbani, Krishnan, Xiao (2019). An investigation into neural net optimization via Hessian eigenvalue "
     "density. ICML.",
+    "golub": "Golub, Meurant (2010). Matrices, Moments and Quadrature with Applications. Princeton.",
     "li": "Li, Xu, Taylor, Studer, Goldstein (2018). Visualizing the loss landscape of neural nets. NeurIPS.",
     "foret": "Foret, Kleiner, Mobahi, Neyshabur (2021). Sharpness-aware minimization for efficiently improving "
     "generalization. ICLR.",
@@ -46,13 +47,13 @@ def headline(results: Results) -> list[str]:
     measured = [run for run in results.runs if run.checkpoints]
     if not measured:
         return ["Nothing was measured."]
-    optimizers = {run.optimizer for run in measured}
-    if len(optimizers - {None}) < 2:
+    labels = {run.label for run in measured}
+    if len(labels - {None}) < 2:
         more = len(measured) - LISTED
         rest = [f"The table has {more} more run{'s' if more > 1 else ''}."] if more > 0 else []
-        together = _of_one_optimizer(results) if len(measured) > 1 and None not in optimizers else []
+        together = _of_one_group(results) if len(measured) > 1 and None not in labels else []
         return [*together, *map(_alone, measured[:LISTED]), *rest]
-    frame = comparison.compare(results)
+    frame = comparison.compare(results, by="label")
     table: dict[tuple[Any, str], Any] = {(row.group, str(row.measure)): row for row in frame.itertuples()}
     groups = list(dict.fromkeys(frame["group"]))
     orders: dict[str, list[Any]] = {}
@@ -76,6 +77,12 @@ def headline(results: Results) -> list[str]:
             bound = " (lower bounds)" if measure == "sharpness_worst" else ""
             sentences.append(f"{FLATNESS[measure].capitalize()}{bound}, flattest first: {values}.")
     sentences += _agreement(orders)
+    gains = [f"{g} {_mean(table[g, 'second_order_gain'])}" for g in groups if (g, "second_order_gain") in table]
+    if gains:
+        sentences.append(
+            f"A damped Newton step on the whole data promises so many times the decrease of a gradient step: "
+            f"{', '.join(gains)}."
+        )
     accuracies = [f"{g} {100 * table[g, 'test_accuracy'].mean:.1f} %" for g in groups if (g, "test_accuracy") in table]
     if accuracies:
         sentences.append(f"Test accuracy: {', '.join(accuracies)}.")
@@ -88,9 +95,9 @@ def headline(results: Results) -> list[str]:
     return sentences
 
 
-def _of_one_optimizer(results: Results) -> list[str]:
+def _of_one_group(results: Results) -> list[str]:
     """The means over seeds, where there is nothing to compare them with."""
-    rows = {str(row.measure): row for row in comparison.compare(results).itertuples()}
+    rows = {str(row.measure): row for row in comparison.compare(results, by="label").itertuples()}
     parts = [f"{name} {_mean(rows[measure])}" for measure, name in FLATNESS.items() if measure in rows]
     if not parts:
         return []
@@ -99,7 +106,7 @@ def _of_one_optimizer(results: Results) -> list[str]:
 
 
 def _overlap(low: Any, high: Any) -> list[str]:
-    """Whether the intervals of the flattest and the sharpest optimizer settle their order."""
+    """Whether the intervals of the flattest and the sharpest group settle their order."""
     if not np.isfinite([low.high, high.low]).all():
         return []
     settled = "do not overlap" if low.high < high.low else "overlap, so these seeds do not settle even that order"
@@ -194,6 +201,13 @@ def _about_spectrum(results: Results, records: dict[str, Record], cite: Any) -> 
         texts.append(
             f"Spectral densities are by stochastic Lanczos quadrature {cite('ubaru', 'ghorbani')} with {probes} probes "
             f"and {steps} steps{' beside the eigenpairs found' if density.num_known else ''}."
+        )
+    gain = records.get("second_order_gain")
+    if isinstance(gain, Estimate):
+        texts.append(
+            "The second-order gain is the decrease of the quadratic model by a damped Newton step −(H + δI)⁻¹g over "
+            "that by the gradient step −g/λ₁, δ = 0.01 λ₁ or −2λ_min where that is more, between bounds by Gauss and "
+            f"Gauss–Radau quadrature {cite('golub')}."
         )
     return [*texts, f"All random vectors derive from seed {plan.get('seed', 0)}."] if texts else []
 

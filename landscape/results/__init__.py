@@ -5,8 +5,10 @@ from landscape.results.measure import SpectralMeasure
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.outliers import OutlierCount
 from landscape.results.overview import Spectrum
+from landscape.results.paths import PathSlice
 from landscape.results.sampling import SamplingSpread
 from landscape.results.spectrum import Eigenpairs, SpectralGap
+from landscape.results.steps import StepReport
 from landscape.results.subspace import Attribution, MissedSearch, PrincipalAngles
 from landscape.results.surface import LineSlice, PlaneSlice, PointValue, Sharpness
 
@@ -19,6 +21,7 @@ __all__ = [
     "LineSlice",
     "MissedSearch",
     "OutlierCount",
+    "PathSlice",
     "PlaneSlice",
     "PointValue",
     "PrincipalAngles",
@@ -29,4 +32,5 @@ __all__ = [
     "SpectralMeasure",
     "SpectralMoments",
     "Spectrum",
+    "StepReport",
 ]

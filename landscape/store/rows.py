@@ -29,6 +29,7 @@ COLUMNS = (
     "converged",
     "seconds",
     "matvecs",
+    "second_order_gain",
 )
 # What differs between runs of one optimizer because it was measured, not chosen.
 MEASURES = tuple(c for c in COLUMNS if c not in ("run", "optimizer", "seed", "step", "converged", "seconds", "matvecs"))
@@ -76,7 +77,7 @@ def _row(run: RunResults, checkpoint: CheckpointResults) -> dict[str, Any]:
     if values["train_loss"] is None:
         values["train_loss"] = getattr(point, "loss", None)
     values |= _curvature(records)
-    values |= {name: getattr(records.get(name), "value", None) for name in SHARPNESS}
+    values |= {name: getattr(records.get(name), "value", None) for name in (*SHARPNESS, "second_order_gain")}
     spent = checkpoint.provenance.values()
     values["seconds"] = _total(p.get("seconds") for p in spent)
     values["matvecs"] = _total(p.get("matvecs") for p in spent)

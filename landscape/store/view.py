@@ -71,6 +71,12 @@ class RunResults:
         return None if found is None else str(found)
 
     @property
+    def label(self) -> str | None:
+        """The group of replicates that the run belongs to: what its training named it, or else its optimizer."""
+        found = self.config.get("label", self.optimizer)
+        return None if found is None else str(found)
+
+    @property
     def seed(self) -> int | None:
         """Seed of the training, where the run tells it."""
         found = self.info.get("seed", self.config.get("seed"))

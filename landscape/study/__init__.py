@@ -2,6 +2,7 @@
 
 from landscape.study.design import Arm, Study, Tuning
 from landscape.study.run import Outcome, run_study
+from landscape.study.trajectory import Trajectory, follow
 from landscape.study.tuning import Choice
 
-__all__ = ["Arm", "Choice", "Outcome", "Study", "Tuning", "run_study"]
+__all__ = ["Arm", "Choice", "Outcome", "Study", "Trajectory", "Tuning", "follow", "run_study"]

@@ -12,17 +12,22 @@ from typing import Any
 
 from landscape.errors import UsageError, check_seed
 from landscape.plan import Plan
-from landscape.problems import Problem, get_problem, resolve_config
+from landscape.problems import Problem, load_problem
 from landscape.training import training_settings
 
 _LABEL = re.compile(r"[\w.+=-]+")
+#: What a study in small measures, on a few examples: enough for every figure and table to be there.
+SKETCH = {
+    "plan": "quick", "last": 2, "trace_probes": 4, "density_probes": 2, "steps": 8, "points": 5, "plane_points": 5,
+    "directions": 1, "samples": 2, "barriers": 1, "tol": 0.1, "examples": 64,
+}  # fmt: skip
 CRITERIA = ("train_loss", "test_loss", "test_accuracy")
 
 
 @lru_cache(maxsize=32)
-def _problem(name: str, config: str) -> Problem:
+def _problem(name: str, config: str, data: str | None) -> Problem:
     """Built once for all runs of an arm: its data may take seconds."""
-    return get_problem(name, json.loads(config))
+    return load_problem(name, json.loads(config), data_dir=data)
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Study:
     name, question : str
         In a word, and in a sentence.
     problem : str
-        A registered name.
+        A registered name, or one of your own as ``pkg.mod:factory``.
     arms : tuple of Arm
     seeds : tuple of int
         Replicates: the same for every arm, so that they are paired.
@@ -90,6 +95,13 @@ class Study:
         None: learning rates as the arms, or the problem's recipe, have them.
     plan : dict
         Fields of :class:`landscape.Plan` for the analysis.
+    matched : bool
+        Also compare the arms at the lowest training loss that all runs reach, each run at its first checkpoint that
+        low; where the arms differ in the problem itself, or all ends are alike, there is nothing to match.
+    paths : bool
+        Draw the paths of the first seed over the contours of the loss: checkpoints must be many.
+    data : str or None
+        Folder of the data files, for problems that need some. Where it lies is no part of the study.
 
     Raises
     ------
@@ -106,6 +118,9 @@ class Study:
     settings: Mapping[str, Any] = field(default_factory=dict)
     tuning: Tuning | None = None
     plan: Mapping[str, Any] = field(default_factory=dict)
+    matched: bool = True
+    paths: bool = False
+    data: str | None = None
 
     def __post_init__(self) -> None:
         labels = [arm.label for arm in self.arms]
@@ -124,42 +139,57 @@ class Study:
     def settings_of(self, arm: Arm, **more: Any) -> dict[str, Any]:
         """What the training of an arm is asked for, with ``problem_config`` complete; checked."""
         asked = {**self.settings, **arm.settings, **more}
-        config = {**self.problem_config, **asked.pop("problem_config", {})}
-        return training_settings(
-            _problem(self.problem, json.dumps(resolve_config(self.problem, config))), asked | {"label": arm.label}
-        )
+        asked.pop("problem_config", None)
+        return training_settings(self.problem_of(arm), asked | {"label": arm.label})
+
+    def problem_of(self, arm: Arm) -> Problem:
+        """The problem that an arm is trained on."""
+        config = {**self.problem_config, **arm.settings.get("problem_config", {})}
+        return _problem(self.problem, json.dumps(config, sort_keys=True), self.data)
+
+    def same_problem(self) -> bool:
+        """Whether all arms are trained on one problem, so that their losses mean the same."""
+        return len({json.dumps(self.problem_of(arm).config, sort_keys=True) for arm in self.arms}) == 1
 
     def quick(self) -> Study:
-        """The same in small, to see that it runs: two seeds, two epochs, two learning rates, the quick plan."""
+        """The same in small, to see that it runs: two arms, two seeds, two epochs, two rates, a sketch of a plan."""
         tuning = self.tuning and replace(self.tuning, grid=self.tuning.grid[:2], seeds=self.tuning.seeds[:1])
-        arms = tuple(replace(a, settings={k: v for k, v in a.settings.items() if k != "epochs"}) for a in self.arms)
+        few = sorted({0, len(self.arms) - 1})
+        arms = tuple(
+            replace(self.arms[i], settings={k: v for k, v in self.arms[i].settings.items() if k != "epochs"})
+            for i in few
+        )
         return replace(
             self,
             seeds=self.seeds[:2],
             settings={**self.settings, "epochs": 2, "save_last": 2},
             arms=arms,
             tuning=tuning,
-            plan={"plan": "quick", "last": 2},
+            plan=SKETCH,
+            matched=False,
         )
 
     def to_json(self) -> str:
         """All of it, as text that :meth:`from_json` reads."""
-        return json.dumps(asdict(self), indent=1, sort_keys=True)
+        found = asdict(self)
+        del found["data"]
+        return json.dumps(found, indent=1, sort_keys=True)
 
     @staticmethod
-    def from_json(text: str) -> Study:
-        """The study that ``to_json`` wrote."""
+    def from_json(text: str, *, data: str | None = None) -> Study:
+        """The study that ``to_json`` wrote, with the data files of its problem in the folder ``data``."""
         found = json.loads(text)
         tuning = found.pop("tuning")
         return Study(
             arms=tuple(Arm(**arm) for arm in found.pop("arms")),
             seeds=tuple(found.pop("seeds")),
             tuning=None if tuning is None else Tuning(tuple(tuning["grid"]), tuple(tuning["seeds"]), tuning["by"]),
+            data=data,
             **found,
         )
 
     @staticmethod
-    def load(folder: str | Path) -> Study:
+    def load(folder: str | Path, *, data: str | None = None) -> Study:
         """The study a folder was made by.
 
         Raises
@@ -169,6 +199,6 @@ class Study:
         """
         path = Path(folder) / "reproduce.json"
         try:
-            return Study.from_json(json.dumps(json.loads(path.read_text())["study"]))
+            return Study.from_json(json.dumps(json.loads(path.read_text())["study"]), data=data)
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{path} holds no study: {error}") from error

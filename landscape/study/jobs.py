@@ -62,11 +62,11 @@ def _train(job: Job) -> Done:
     import torch
 
     from landscape.checkpoints import checkpoint_files
-    from landscape.problems import get_problem
+    from landscape.problems import load_problem
     from landscape.training import Diverged, train
 
     asked = {key: value for key, value in job.settings.items() if key not in ("problem", "problem_config")}
-    problem = get_problem(job.settings["problem"], job.settings["problem_config"], data_dir=job.data)
+    problem = load_problem(job.settings["problem"], job.settings["problem_config"], data_dir=job.data)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

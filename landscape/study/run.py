@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from landscape.checkpoints import CheckpointDir, find_runs, match_losses
 from landscape.crew import available_cores
 from landscape.errors import LandscapeError, UsageError
 from landscape.pipeline import analyze
 from landscape.plan import Plan
 from landscape.study.design import Study
 from landscape.study.jobs import Done, Job, run_jobs
-from landscape.study.paper import write_paper
+from landscape.study.paper import Material, write_paper
 from landscape.study.tuning import Choice, tune
 from landscape.version import __version__
 
@@ -35,6 +37,8 @@ class Outcome:
     folder : Path
     results : Path
         ``runs/results.h5``, beside the report.
+    matched : Path or None
+        ``matched/results.h5``: the runs at equal training loss, where they could be matched.
     paper : Path
         ``paper/report.tex``.
     choices : list of Choice
@@ -44,26 +48,24 @@ class Outcome:
 
     folder: Path
     results: Path
+    matched: Path | None
     paper: Path
     choices: list[Choice]
     diverged: list[str]
 
 
-def run_study(
-    study: Study, out: str | Path, *, workers: int | None = None, data: str | None = None, say: Say | None = None
-) -> Outcome:
+def run_study(study: Study, out: str | Path, *, workers: int | None = None, say: Say | None = None) -> Outcome:
     """Do a study, or what is left of it.
 
-    Writes ``out/tuning/…`` and ``out/runs/LABEL-sSEED/`` (checkpoints), ``out/runs/results.h5`` with figures, tables
-    and ``report.html``, ``out/paper/report.tex``, and ``out/reproduce.json``, from which :meth:`Study.load` makes the
-    study again.
+    Writes ``out/tuning/…`` and ``out/runs/LABEL-sSEED/`` (checkpoints; those of runs that diverged go to
+    ``out/diverged``), ``out/runs/results.h5`` with figures, tables
+    and ``report.html``, the same of the runs at equal training loss in ``out/matched``, ``out/paper/report.tex``, and
+    ``out/reproduce.json``, from which :meth:`Study.load` makes the study again.
 
     Parameters
     ----------
     workers : int, optional
         Trainings and analyses side by side; left out, one for each core.
-    data : str, optional
-        Folder of the data files, for problems that need some.
     say : callable, optional
         Called with a line of text now and then.
 
@@ -76,28 +78,53 @@ def run_study(
     _claim(study, out)
     count = workers or available_cores()
     tell(f"{study.name}: {len(study.arms)} arms × {len(study.seeds)} seeds on {study.problem}")
-    choices = tune(study, out, workers=count, data=data, watch=_watching(tell))
+    choices = tune(study, out, workers=count, watch=_watching(tell))
     for choice in choices:
         tell(f"  {choice.label:<20} lr {choice.lr:g}{', at the edge of its grid' if choice.at_edge else ''}")
-    done = run_jobs(_evaluations(study, choices, out, data), workers=count, watch=_watching(tell))
+    done = run_jobs(_evaluations(study, choices, out), workers=count, watch=_watching(tell))
     diverged = [f"{job.folder.name}: {job.reason}" for job in done if job.metrics is None]
+    for job in done:
+        if job.metrics is None:
+            _set_aside(job.folder, out / "diverged")
     for line in diverged:
         tell(f"  {line}")
     if len(diverged) == len(done):
         raise UsageError(f"every run of {study.name} diverged; lower the learning rates. First: {diverged[0]}")
     tell(f"trained in {time.perf_counter() - started:.0f} s; measuring")
-    plan = Plan(**{"workers": workers, "data": data, **study.plan})
+    own = study.problem if ":" in study.problem else None  # a checkpoint's own word for it is not trusted
+    plan = Plan(**{"workers": workers, "data": study.data, "problem": own, **study.plan})
     results = analyze(out / "runs", plan, command=f"study {study.name}")
+    matched = _at_equal_loss(study, out, plan, tell)
     _remember(study, out, choices, diverged)
-    paper = write_paper(study, choices, diverged, results, out / "paper")
+    paper = write_paper(Material(study, choices, diverged, results, matched), out / "paper")
     tell(f"done in {time.perf_counter() - started:.0f} s: {out / 'runs' / 'report.html'}, {paper}")
-    return Outcome(out, results, paper, choices, diverged)
+    return Outcome(out, results, matched, paper, choices, diverged)
 
 
-def _evaluations(study: Study, choices: list[Choice], out: Path, data: str | None) -> list[Job]:
+def _set_aside(folder: Path, home: Path) -> None:
+    """Out of the runs that are compared: what it saved before it diverged is no minimum."""
+    if folder.exists():
+        home.mkdir(exist_ok=True)
+        shutil.rmtree(home / folder.name, ignore_errors=True)
+        shutil.move(folder, home / folder.name)
+
+
+def _at_equal_loss(study: Study, out: Path, plan: Plan, tell: Say) -> Path | None:
+    """The analysis of the runs at equal training loss; None where there is nothing to match."""
+    if not study.matched or len(study.arms) < 2 or not study.same_problem():
+        return None
+    matching = match_losses(out / "runs", out / "matched")
+    ends = {folder.name: CheckpointDir(folder).steps[-1] for folder in find_runs(out / "runs")}
+    if all(step == ends[run] for run, step in matching.steps.items()):
+        return None
+    tell(f"measuring at equal loss: {matching}")
+    return analyze(out / "matched", replace(plan, last=1), command=f"study {study.name}, at equal training loss")
+
+
+def _evaluations(study: Study, choices: list[Choice], out: Path) -> list[Job]:
     rate = {choice.label: choice.lr for choice in choices}
     return [
-        Job(out / "runs" / f"{arm.label}-s{seed}", study.settings_of(arm, lr=rate[arm.label], seed=seed), data)
+        Job(out / "runs" / f"{arm.label}-s{seed}", study.settings_of(arm, lr=rate[arm.label], seed=seed), study.data)
         for seed in study.seeds  # the seeds outside, so that a study cut short has whole replicates
         for arm in study.arms
     ]

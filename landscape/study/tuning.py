@@ -32,15 +32,13 @@ class Choice:
     at_edge: bool = False
 
 
-def tune(
-    study: Study, out: Path, *, workers: int, data: str | None = None, watch: Callable[[Done], None] | None = None
-) -> list[Choice]:
+def tune(study: Study, out: Path, *, workers: int, watch: Callable[[Done], None] | None = None) -> list[Choice]:
     """Train every arm at every rate of the grid on the tuning seeds, into ``out/tuning``; the best of each arm."""
     tuning = study.tuning
     if tuning is None:
         return [Choice(arm.label, float(study.settings_of(arm)["lr"]), {}) for arm in study.arms]
     trials = {
-        (arm.label, rate, seed): _trial(study, arm, rate, seed, out, data)
+        (arm.label, rate, seed): _trial(study, arm, rate, seed, out)
         for arm in study.arms
         for rate in rates(study, arm)
         for seed in tuning.seeds
@@ -64,9 +62,9 @@ def rates(study: Study, arm: Arm) -> list[float]:
     return [float(f"{usual * factor:.3g}") for factor in sorted(grid)]
 
 
-def _trial(study: Study, arm: Arm, rate: float, seed: int, out: Path, data: str | None) -> Job:
+def _trial(study: Study, arm: Arm, rate: float, seed: int, out: Path) -> Job:
     settings = study.settings_of(arm, lr=rate, seed=seed, save_every=10**9, save_last=0)
-    return Job(out / "tuning" / arm.label / f"lr-{rate:g}-s{seed}", settings, data)
+    return Job(out / "tuning" / arm.label / f"lr-{rate:g}-s{seed}", settings, study.data)
 
 
 def _score(metrics: dict[str, Any] | None, by: str) -> float:

@@ -31,7 +31,7 @@ class Training:
 
     def __init__(self, problem: Problem, settings: dict[str, Any], out: Path) -> None:
         self.problem, self.settings, self.out, self.step = problem, settings, out, 0
-        self.model = problem.make_model(settings["seed"])
+        self.model = problem.make_model(part_seed(settings, "init_seed"))
         self.start = [p.detach().clone() for p in self.model.parameters()]
         self.order = make_order(problem, settings)
         trainable = [p for p in self.model.parameters() if p.requires_grad]
@@ -102,9 +102,15 @@ class Training:
             )
 
 
+def part_seed(settings: dict[str, Any], part: str) -> int:
+    """The seed of the initial weights or of the order of the data: its own, or that of the run."""
+    own = settings.get(part)
+    return int(settings["seed"] if own is None else own)
+
+
 def make_order(problem: Problem, settings: dict[str, Any]) -> Order:
     """The order of the examples that the settings ask for."""
-    options, seed, epochs = settings["options"], settings["seed"], settings["epochs"]
+    options, seed, epochs = settings["options"], part_seed(settings, "order_seed"), settings["epochs"]
     if settings["optimizer"] == "local-sgd":
         labels = ranks(problem.train, "sorted")
         assert labels is not None

@@ -25,8 +25,9 @@ def training_settings(problem: Problem, asked: Mapping[str, Any]) -> dict[str, A
     asked : mapping
         Any of ``label`` (names the group of replicates; left out, the optimizer), ``optimizer``, ``lr``, ``options``,
         ``schedule``, ``schedule_options``, ``batch_size``, ``order``,
-        ``order_options``, ``batch_schedule``, ``batch_schedule_options``, ``epochs``, ``seed``, ``save_every`` (steps),
-        ``save_last`` (steps), ``threads``. None, or left out: as the recipe says.
+        ``order_options``, ``batch_schedule``, ``batch_schedule_options``, ``epochs``, ``seed``, ``init_seed`` and
+        ``order_seed`` (of the initial weights and of the order of the data; left out, the seed), ``save_every``
+        (steps), ``save_last`` (steps), ``threads``. None, or left out: as the recipe says.
 
     Raises
     ------
@@ -57,6 +58,8 @@ def training_settings(problem: Problem, asked: Mapping[str, Any]) -> dict[str, A
         **_order(asked),
         "epochs": epochs,
         "seed": asked.pop("seed", 0),
+        "init_seed": asked.pop("init_seed", None),
+        "order_seed": asked.pop("order_seed", None),
         "save_every": asked.pop("save_every", save_every),
         "save_last": asked.pop("save_last", 0),
         "threads": asked.pop("threads", None),
@@ -90,6 +93,9 @@ def _order(asked: dict[str, Any]) -> dict[str, Any]:
 
 def _check(settings: Mapping[str, Any]) -> None:
     check_seed(settings["seed"])
+    for key in ("init_seed", "order_seed"):
+        if settings[key] is not None:
+            check_seed(settings[key])
     check_positive("save_every", settings["save_every"])
     if settings["save_last"]:
         check_positive("save_last", settings["save_last"])

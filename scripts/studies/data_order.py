@@ -3,7 +3,7 @@
 
 import sys
 
-from common import main
+from command_line import main
 
 from landscape.study import Arm, Study
 
@@ -13,7 +13,7 @@ STUDY = Study(
     problem="mlp-digits",
     arms=tuple(Arm(order, {"order": order}) for order in ("shuffled", "fixed", "sorted", "curriculum")),
     seeds=tuple(range(10)),
-    settings={"optimizer": "sgd", "lr": 0.05, "epochs": 40, "batch_size": 32, "save_every": 10**6},
+    settings={"optimizer": "sgd", "lr": 0.05, "epochs": 40, "batch_size": 32},
     plan={"plan": "quick", "last": 1},
 )
 

@@ -3,7 +3,7 @@
 
 import sys
 
-from common import main
+from command_line import main
 
 from landscape.study import Arm, Study
 
@@ -17,7 +17,7 @@ STUDY = Study(
         Arm("delayed", {"optimizer": "delayed-sgd", "options": {"delay": 4}}),
     ),
     seeds=tuple(range(5)),
-    settings={"lr": 0.1, "epochs": 40, "batch_size": 32, "save_every": 10**6},
+    settings={"lr": 0.1, "epochs": 40, "batch_size": 32},
     plan={"plan": "quick", "last": 1},
 )
 

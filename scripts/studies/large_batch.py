@@ -3,7 +3,7 @@
 
 import sys
 
-from common import main
+from command_line import main
 
 from landscape.study import Arm, Study
 
@@ -18,7 +18,7 @@ STUDY = Study(
         Arm("b512-warmup", {"batch_size": 512, "lr": 0.8, "schedule": "warmup"}),
     ),
     seeds=tuple(range(10)),
-    settings={"optimizer": "sgd", "epochs": 60, "save_every": 10**6},
+    settings={"optimizer": "sgd", "epochs": 60},
     plan={"plan": "quick", "last": 1},
 )
 

@@ -3,7 +3,7 @@
 
 import sys
 
-from common import main
+from command_line import main
 
 from landscape.study import Arm, Study
 
@@ -17,7 +17,7 @@ STUDY = Study(
         for batch in (16, 256)
     ),
     seeds=tuple(range(10)),
-    settings={"epochs": 60, "save_every": 10**6},
+    settings={"epochs": 60},
     plan={"plan": "quick", "last": 1},
 )
 

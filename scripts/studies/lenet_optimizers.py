@@ -7,7 +7,7 @@ python scripts/studies/lenet_optimizers.py --quick
 
 import sys
 
-from common import main
+from command_line import main
 
 from landscape.study import Arm, Study, Tuning
 
@@ -21,7 +21,7 @@ STUDY = Study(
     problem="lenet-digits",
     arms=tuple(Arm(name, {"optimizer": name}) for name in NAMES),
     seeds=(0, 1, 2, 3, 4),
-    settings={"epochs": 15, "save_every": 10**6, "save_last": 3},
+    settings={"epochs": 15, "save_last": 3},
     tuning=Tuning(grid=(0.3, 1.0, 3.0), seeds=(1000,)),
     plan={"plan": "quick", "last": 3, "eigs": 4, "points": 31, "trace_probes": 16, "density_probes": 4, "steps": 40},
 )

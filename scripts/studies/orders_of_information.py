@@ -3,7 +3,7 @@
 
 import sys
 
-from common import main
+from command_line import main
 
 from landscape.study import Arm, Study, Tuning
 
@@ -15,7 +15,7 @@ STUDY = Study(
     problem_config={"hidden": [32]},
     arms=tuple(Arm(name, {"optimizer": name}) for name in NAMES),
     seeds=tuple(range(5)),
-    settings={"epochs": 30, "save_every": 10**6},
+    settings={"epochs": 30},
     tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0), seeds=(1000,)),
     plan={"plan": "quick", "last": 1},
 )

@@ -3,7 +3,7 @@
 
 import sys
 
-from common import main
+from command_line import main
 
 from landscape.study import Arm, Study
 
@@ -14,7 +14,7 @@ STUDY = Study(
     problem="mlp-digits",
     arms=tuple(Arm(label, {"problem_config": {"hidden": list(hidden)}}) for label, hidden in SHAPES.items()),
     seeds=tuple(range(5)),
-    settings={"optimizer": "sgd", "lr": 0.1, "epochs": 60, "save_every": 10**6},
+    settings={"optimizer": "sgd", "lr": 0.1, "epochs": 60},
     plan={"plan": "quick", "last": 1},
 )
 

@@ -3,7 +3,7 @@
 
 import sys
 
-from common import main
+from command_line import main
 
 from landscape.study import Arm, Study
 
@@ -17,7 +17,8 @@ STUDY = Study(
         for name in ("sgd", "polyak-sgd", "polyak-sgd-max", "polyak-adam")
     ),
     seeds=tuple(range(5)),
-    settings={"epochs": 30, "batch_size": 10, "save_every": 10**6},
+    settings={"epochs": 30, "batch_size": 10, "save_every": 5},
+    paths=True,
     plan={"plan": "quick", "last": 1},
 )
 

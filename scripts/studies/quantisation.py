@@ -3,7 +3,7 @@
 
 import sys
 
-from common import main
+from command_line import main
 
 from landscape.study import Arm, Study
 
@@ -16,7 +16,7 @@ STUDY = Study(
         Arm("exact", {"optimizer": "sgd"}),
     ),
     seeds=tuple(range(5)),
-    settings={"lr": 0.1, "epochs": 40, "batch_size": 64, "save_every": 10**6},
+    settings={"lr": 0.1, "epochs": 40, "batch_size": 64},
     plan={"plan": "quick", "last": 1},
 )
 

@@ -3,7 +3,7 @@
 
 import sys
 
-from common import main
+from command_line import main
 
 from landscape.study import Arm, Study, Tuning
 
@@ -18,7 +18,7 @@ STUDY = Study(
         Arm("asam", {"optimizer": "asam", "options": {"rho": 0.5}}),
     ),
     seeds=tuple(range(10)),
-    settings={"epochs": 40, "batch_size": 64, "save_every": 10**6},
+    settings={"epochs": 40, "batch_size": 64},
     tuning=Tuning(grid=(0.3, 1.0, 3.0), seeds=(1000, 1001)),
     plan={"plan": "quick", "last": 1},
 )

@@ -3,7 +3,7 @@
 
 import sys
 
-from common import main
+from command_line import main
 
 from landscape.study import Arm, Study
 
@@ -17,7 +17,7 @@ STUDY = Study(
         Arm("grow-shrink-batch", {"batch_schedule": "grow-shrink"}),
     ),
     seeds=tuple(range(5)),
-    settings={"optimizer": "momentum", "lr": 0.05, "epochs": 40, "batch_size": 32, "save_every": 10**6},
+    settings={"optimizer": "momentum", "lr": 0.05, "epochs": 40, "batch_size": 32},
     plan={"plan": "quick", "last": 1},
 )
 

@@ -3,7 +3,7 @@
 
 import sys
 
-from common import main
+from command_line import main
 
 from landscape.study import Arm, Study
 
@@ -14,7 +14,9 @@ STUDY = Study(
     arms=tuple(Arm(f"b{batch}", {"batch_size": batch}) for batch in (1, 4, 25)),
     seeds=tuple(range(20)),
     problem_config={"noise": 0.3},
-    settings={"optimizer": "sgd", "lr": 0.08, "epochs": 60, "save_every": 10**6},
+    settings={"optimizer": "sgd", "lr": 0.08, "epochs": 60},
+    paths=True,
+    matched=False,
     plan={"plan": "quick", "last": 1},
 )
 

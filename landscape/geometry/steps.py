@@ -1,0 +1,73 @@
+"""A step of training held against the theory of smooth and of convex functions."""
+
+from __future__ import annotations
+
+import torch
+
+from landscape.errors import UsageError
+from landscape.objective import Objective, Vector
+from landscape.results.steps import StepReport
+
+#: Rounding of a mean over examples, in units of eps times the loss.
+_ROUNDING = 8.0
+
+
+def examine_step(objective: Objective, before: Vector, after: Vector) -> StepReport:
+    """What the step from ``before`` to ``after`` did to the loss over all data, and what was to be expected of it.
+
+    The step may be anyone's: of a minibatch, of momentum, of Adam. Convergence proofs rest on three inequalities, each
+    of which is looked at here as it stands in this place: the descent lemma with the smoothness met, the tangent below
+    a convex function, and the quadratic model.
+
+    Parameters
+    ----------
+    objective : Objective
+    before, after : (P,) tensors or arrays
+
+    Returns
+    -------
+    StepReport
+
+    Raises
+    ------
+    UsageError
+        If both are the same point, or of another length than P.
+
+    Notes
+    -----
+    Costs two gradients and one Hessian-vector product.
+
+    References
+    ----------
+    Nesterov (2004), Introductory lectures on convex optimization, section 1.2.2, for the descent lemma.
+
+    Examples
+    --------
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> objective = Objective(model, torch.nn.functional.mse_loss, (torch.ones(4, 1), torch.zeros(4, 1)))
+    >>> step = examine_step(objective, torch.ones(1), torch.full((1,), 0.5))
+    >>> step.change, step.predicted, step.smoothness, step.is_convex
+    (-0.75, -0.75, 2.0, True)
+    """
+    start, end = objective._point(before), objective._point(after)
+    step = end - start
+    length = float(torch.linalg.vector_norm(step.double()))
+    if length == 0:
+        raise UsageError("both points are the same: there is no step to look at")
+    loss, gradient = objective.loss_and_gradient(start)
+    loss_after, gradient_after = objective.loss_and_gradient(end)
+    bend = (gradient_after - gradient).double()
+    unit = step.double() / length
+    curvature = float(unit @ objective.hvp(unit.to(objective.dtype), start).double())
+    eps = torch.finfo(objective.dtype).eps
+    return StepReport(
+        loss=loss,
+        loss_after=loss_after,
+        rounding=_ROUNDING * eps * (abs(loss) + abs(loss_after)),
+        grad_norm=float(torch.linalg.vector_norm(gradient.double())),
+        step_norm=length,
+        slope=float(gradient.double() @ step.double()),
+        curvature=curvature,
+        mean_curvature=float(bend @ unit) / length,
+        smoothness=float(torch.linalg.vector_norm(bend)) / length,
+    )

@@ -1,0 +1,118 @@
+"""Differences between groups as a forest plot: one row per pair of groups, an effect with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from landscape.errors import UsageError
+from landscape.plots.gather import QUANTITIES
+from landscape.plots.style import REFERENCE_COLOR, SINGLE, axes_or_new, legend_outside, new_figure
+
+#: Measures of the figure, in this order, where they were compared.
+MEASURES = ("test_accuracy", "lambda_max", "trace", "sharpness_adaptive_worst")
+TITLES = {key: QUANTITIES[key].title for key in MEASURES}
+#: With more pairs than that, only those with the first group are drawn.
+MOST_ROWS = 15
+#: Beyond it, in standard deviations, an interval ends in an arrow: with few seeds it may be any length.
+FARTHEST = 12.0
+ALPHA = 0.05
+_LEFT, _SURE = "#9AA5B1", "#0072B2"
+
+
+def plot_forest(differences: pd.DataFrame, measure: str, *, ax: Axes | None = None) -> Axes:
+    """Hedges' g of every pair of groups in one measure, with its interval; filled where the adjusted p is below 0.05.
+
+    Parameters
+    ----------
+    differences : DataFrame
+        As :func:`landscape.comparison.contrasts` returns it.
+    measure : str
+        One of its measures. g > 0: the first group of the pair has the larger value.
+
+    Raises
+    ------
+    UsageError
+        If the measure was not compared.
+    """
+    rows = drawn_pairs(differences, measure)
+    if rows.empty:
+        raise UsageError(f"no pair of groups was compared in {measure!r}; there is {_there(differences)}")
+    own = ax is None
+    ax = axes_or_new(ax, height=0.9 + 0.19 * len(rows))
+    reach = _reach(rows)
+    row: Any
+    for y, row in enumerate(rows.itertuples()):
+        _draw_pair(ax, row, y, reach)
+    ax.axvline(0, color=REFERENCE_COLOR, linewidth=0.7, zorder=0)
+    ax.set_xlim(-1.05 * reach, 1.05 * reach)
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_yticks(range(len(rows)), [f"{row.a} − {row.b}" for row in rows.itertuples()])
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="y", color="#EEEEEE", linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.set_title(TITLES.get(measure, measure))
+    ax.set_xlabel("Hedges’ g (standard deviations)")
+    if own:
+        legend_outside(ax)
+    return ax
+
+
+def forest_figure(differences: pd.DataFrame) -> Figure | None:
+    """A panel for each of the main measures; None where nothing was compared."""
+    present = [m for m in MEASURES if not drawn_pairs(differences, m).empty]
+    if not present:
+        return None
+    rows = max(len(drawn_pairs(differences, m)) for m in present)
+    width = SINGLE * (0.55 + 0.55 * len(present))
+    figure = new_figure(width, 0.95 + 0.17 * rows)
+    for i, measure in enumerate(present):
+        ax = figure.add_subplot(1, len(present), i + 1)
+        plot_forest(differences, measure, ax=ax)
+        ax.set_xlabel("g")
+        if i:
+            ax.set_yticklabels([])
+    figure.supxlabel("Hedges’ g: difference of means in standard deviations", fontsize=8)
+    for ax in figure.axes:
+        ax.set_xlabel("")
+    legend_outside(figure)
+    return figure
+
+
+def drawn_pairs(differences: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """The pairs that are drawn: all, or those with the first group where there are many."""
+    rows = differences[differences["measure"] == measure]
+    return rows if len(rows) <= MOST_ROWS else rows[rows["a"] == rows["a"].iloc[0]]
+
+
+def _reach(rows: pd.DataFrame) -> float:
+    """Half the width of the axis: room for every effect, and for intervals up to a limit."""
+    effects = np.abs(rows["effect"].to_numpy(float))
+    ends = np.abs(rows[["effect_low", "effect_high"]].to_numpy(float))
+    finite_effects, finite_ends = effects[np.isfinite(effects)], ends[np.isfinite(ends)]
+    most = float(finite_effects.max(initial=1.0))
+    return max(1.15 * most, min(float(finite_ends.max(initial=1.0)), FARTHEST))
+
+
+def _draw_pair(ax: Axes, row: Any, y: int, reach: float) -> None:
+    if not np.isfinite(row.effect):
+        ax.plot(0, y, "x", color=_LEFT, markersize=4, label="no spread, or one seed: no effect size")
+        return
+    sure = bool(row.p_holm < ALPHA)
+    color, said = (_SURE, f"adjusted p < {ALPHA:g}") if sure else (_LEFT, f"adjusted p ≥ {ALPHA:g}")
+    low, high = max(row.effect_low, -reach), min(row.effect_high, reach)
+    ax.plot([low, high], [y, y], color=color, linewidth=1.2)
+    ax.plot(row.effect, y, "o", color=color, markerfacecolor=color if sure else "white", markersize=4, label=said)
+    for beyond, place, mark in ((row.effect_low < -reach, -reach, "<"), (row.effect_high > reach, reach, ">")):
+        if beyond:
+            ax.plot(place, y, mark, color=color, markersize=3.5, clip_on=False)
+
+
+def _there(differences: pd.DataFrame) -> str:
+    names: Sequence[str] = list(dict.fromkeys(differences["measure"]))
+    return ", ".join(names) or "nothing"

@@ -1,0 +1,54 @@
+"""Paths of trainings over the contours of the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from landscape.plots.style import GAP_COLOR, Style, axes_or_new, legend_outside, optimizer_styles, say_gaps
+from landscape.plots.surface import log_levels, loss_norm
+from landscape.results import PathSlice
+
+#: Contours in grey, so that the colours are left to the paths.
+GREYS = "Greys"
+
+
+def plot_paths(found: PathSlice, *, styles: Mapping[str, Style] | None = None, ax: Axes | None = None) -> Axes:
+    """Contours of the loss with every path: a ring where it begins, a dot where it ends.
+
+    Parameters
+    ----------
+    found : PathSlice
+    styles : mapping, optional
+        Name of a path → its style; left out, as :func:`optimizer_styles` gives them.
+
+    Returns
+    -------
+    Axes
+        Levels are log-spaced above the lowest loss on the plane. ``ax.collections[0]`` is the mappable for a colour
+        bar. On principal components the share of variance stands at the axes.
+    """
+    own = ax is None
+    ax = axes_or_new(ax, height=3.0)
+    chosen = dict(styles or optimizer_styles(found.names))
+    masked = np.ma.masked_invalid(np.asarray(found.loss, dtype=float))
+    levels = log_levels(found.loss, count=14)
+    ax.set_facecolor(GAP_COLOR)
+    norm = loss_norm(levels)
+    ax.contourf(found.x, found.y, masked, levels=levels, norm=norm, cmap=GREYS, extend="both", alpha=0.75, zorder=0.5)
+    ax.contour(found.x, found.y, masked, levels=levels, colors="white", linewidths=0.4, zorder=0.6)
+    for name in found.names:
+        path, style = found.path(name), chosen[name]
+        ax.plot(path[:, 0], path[:, 1], color=style.color, linewidth=1.0, label=name, zorder=2)
+        ax.plot(*path[0], "o", color=style.color, markerfacecolor="white", markersize=4, zorder=3)
+        ax.plot(*path[-1], "o", color=style.color, markeredgecolor="black", markeredgewidth=0.5, markersize=5, zorder=4)
+    ax.set_aspect("equal" if 0.2 < np.ptp(found.y) / np.ptp(found.x) < 5 else "auto")
+    ax.spines[["top", "right"]].set_visible(True)
+    ax.set_xlabel(found.directions[0])
+    ax.set_ylabel(found.directions[1])
+    say_gaps(ax, int(np.ma.count_masked(masked)))
+    if own:
+        legend_outside(ax)
+    return ax

@@ -1,0 +1,55 @@
+"""Single steps of training against their number: what theory asks of them, and what they did."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from landscape.plots.style import DOUBLE, REFERENCE_COLOR, legend_outside, new_figure, optimizer_styles
+
+#: column → (title, label of the axis), one panel each.
+STEP_PANELS = {
+    "loss": ("Training loss", "L"),
+    "lambda_max": ("Sharpness", "λ₁"),
+    "stretch": ("Change met ÷ predicted", "ΔL ÷ (gᵀd + ½dᵀHd)"),
+    "smoothness": ("Local smoothness ÷ sharpness", "‖Δg‖/‖d‖ ÷ λ₁"),
+    "top_share": ("Gradient in the top space", "‖Uᵀg‖²/‖g‖²"),
+    "noise_ratio": ("Noise of a batch", "E‖g_B − g‖²/‖g‖²"),
+}
+_LOGARITHMIC = ("loss", "lambda_max", "noise_ratio", "smoothness")
+_AROUND_ONE = ("stretch", "smoothness")
+
+
+def step_panels(frame: pd.DataFrame) -> Figure:
+    """A panel for each quantity against the step: median over seeds, and a band from the lowest to the highest.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With the columns ``arm``, ``seed``, ``step`` and those of ``STEP_PANELS``, as
+        :func:`landscape.study.follow` writes them.
+    """
+    figure = new_figure(DOUBLE, 4.0)
+    labels = list(dict.fromkeys(frame["arm"]))
+    styles = optimizer_styles(labels)
+    for index, (column, (title, symbol)) in enumerate(STEP_PANELS.items()):
+        ax = figure.add_subplot(2, 3, index + 1)
+        for label in labels:
+            over_seeds = frame[frame["arm"] == label].groupby("step")[column]
+            steps, style = over_seeds.median().index.to_numpy() + 1, styles[label]
+            ax.fill_between(steps, over_seeds.min(), over_seeds.max(), color=style.color, alpha=0.15, linewidth=0)
+            ax.plot(steps, over_seeds.median(), color=style.color, linestyle=style.dash, label=label)
+        ax.set_xscale("log")
+        if column in _LOGARITHMIC and (frame[column] > 0).all():
+            ax.set_yscale("log")
+        if column in _AROUND_ONE:
+            ax.axhline(1, color=REFERENCE_COLOR, linewidth=0.7, linestyle=":")
+        if column == "stretch":
+            low, high = np.nanquantile(frame[column], [0.05, 0.95])
+            ax.set_ylim(min(low, 0.0), max(high, 1.5))
+        ax.set_title(title)
+        ax.set_ylabel(symbol)
+        ax.set_xlabel("step + 1" if index >= 3 else "")
+    legend_outside(figure)
+    return figure

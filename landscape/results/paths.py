@@ -1,0 +1,72 @@
+"""The loss around the paths that training took, on a plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from landscape.errors import UsageError
+from landscape.results.base import Array, Record
+from landscape.rounding import format_value
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PathSlice(Record):
+    """The loss on a plane through parameter space, and where paths run on it or above it.
+
+    Attributes
+    ----------
+    x : (X,) array
+    y : (Y,) array
+    loss : (Y, X) array
+        ``loss[j, i]`` at ``origin + x[i]·d₁ + y[j]·d₂``, with d₁ and d₂ orthonormal.
+    directions : tuple of str
+        What they are: two parameters by name, or principal components.
+    names : tuple of str
+        One for each path.
+    lengths : (L,) array of int
+        Points of each path.
+    points : (S, 2) array
+        All paths one after the other, as (x, y); of points off the plane, their orthogonal projections.
+    outside : (S,) array
+        Distance of each point from the plane; 0 where the plane is the whole space.
+    explained : float
+        Share of the paths' variance about their mean that lies in the plane, 0 … 1.
+    """
+
+    x: Array
+    y: Array
+    loss: Array
+    directions: tuple[str, ...]
+    names: tuple[str, ...]
+    lengths: Array
+    points: Array
+    outside: Array
+    explained: float
+
+    def path(self, name: str) -> Array:
+        """One path, (T, 2).
+
+        Raises
+        ------
+        UsageError
+            If there is none of that name.
+        """
+        if name not in self.names:
+            raise UsageError(f"no path {name!r}; there are {', '.join(self.names)}")
+        index = self.names.index(name)
+        begin = int(self.lengths[:index].sum())
+        return self.points[begin : begin + int(self.lengths[index])]
+
+    def _lines(self) -> list[tuple[str, str]]:
+        known = self.loss[np.isfinite(self.loss)]
+        extent = (
+            f"{format_value(float(known.min()))} … {format_value(float(known.max()))}" if known.size else "not finite"
+        )
+        return [
+            ("paths", ", ".join(f"{n} ({c})" for n, c in zip(self.names, self.lengths.tolist(), strict=True))),
+            ("directions", ", ".join(self.directions)),
+            ("in the plane", f"{100 * self.explained:.1f} % of the variance of the positions"),
+            ("loss", extent),
+        ]

@@ -1,0 +1,57 @@
+"""The methods paragraph: every setting that determines a run, so that it can be done again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from landscape.study.design import Study
+from landscape.study.tuning import Choice
+from landscape.tables import latex_text
+
+#: Settings said once where all arms share them, with their options.
+COMMON = ("batch_size", "epochs", "schedule", "order", "batch_schedule")
+_DEFAULTS = {"schedule": "constant", "order": "shuffled", "batch_schedule": "constant"}
+
+
+def methods(study: Study, choices: list[Choice]) -> str:
+    """The paragraph in LaTeX."""
+    settings = [study.settings_of(arm) for arm in study.arms]
+    same = [key for key in COMMON if len({_told(full, key) for full in settings}) == 1]
+    configs = [s["problem_config"] for s in settings]
+    shared = {key: value for key, value in configs[0].items() if all(c.get(key) == value for c in configs)}
+    common = ", ".join(_told(settings[0], key) for key in same)
+    seeds = ", ".join(map(str, study.seeds))
+    lines = [f"Problem: {study.problem} ({_listed(shared)}). All arms: {common}. Seeds {seeds}, paired across arms."]
+    for arm, choice, full in zip(study.arms, choices, settings, strict=True):
+        own = [_told(full, key) for key in COMMON if key not in same]
+        own += [f"{key.replace('_', ' ')} {value}" for key, value in full["options"].items()]
+        own += [f"{key} = {value}" for key, value in full["problem_config"].items() if key not in shared]
+        lines.append(
+            f"{arm.label}: {full['optimizer']}, learning rate {choice.lr:g}{', ' + ', '.join(own) if own else ''}."
+        )
+    if study.tuning is not None:
+        grid = ", ".join(f"{factor:g}" for factor in study.tuning.grid)
+        lines.append(
+            f"Learning rates: the best of {grid} times each optimizer's usual one by mean "
+            f"{study.tuning.by.replace('_', ' ')} over seeds {', '.join(map(str, study.tuning.seeds))}, "
+            "which are not evaluated."
+        )
+    lines.append(
+        "Eigenpairs by thick-restart Lanczos accepted on true residuals, traces with known eigenpairs taken out, all "
+        "on the training loss. Intervals: Student's t over seeds, 95 %. p values: permutation tests, Holm-adjusted "
+        "over the pairs of arms of one measure. Second-order gain: how many times as much a damped Newton step "
+        "(damping 0.01 λ₁, or −2λ_min where that is more) lowers the quadratic model as the gradient step −g/λ₁ does."
+    )
+    return latex_text(" ".join(lines))
+
+
+def _told(settings: dict[str, Any], key: str) -> str:
+    """``batch size 64``, ``schedule cosine (warmup = 10)``."""
+    options = settings.get(f"{key}_options") or {}
+    name = f"{key.replace('_', ' ')} {settings[key]}"
+    plain = settings[key] == _DEFAULTS.get(key) or not options
+    return name if plain else f"{name} ({_listed(options)})"
+
+
+def _listed(options: dict[str, Any]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in options.items())

@@ -1,0 +1,191 @@
+"""What a study found, in sentences: each answer with its interval, and whether chance could have made it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from landscape.comparison import ranks_with_gap
+from landscape.plots.gather import group_of
+from landscape.results import LineSlice
+from landscape.rounding import format_measured, format_value
+from landscape.statistics import mean_interval
+from landscape.store import Results
+
+ALPHA = 0.05
+
+
+def findings(
+    found: Results, means: pd.DataFrame, pairs: pd.DataFrame | None, matched: pd.DataFrame | None
+) -> list[str]:
+    """Sentences on generalisation, classes, flatness, the gap, second-order steps, ranks; plain text."""
+    said = [
+        _best(means, pairs, "test_accuracy", "highest mean test accuracy", largest=True, percent=True),
+        _classes(found),
+        _best(means, pairs, "lambda_max", "smallest top eigenvalue λ₁", largest=False),
+        _rises(found),
+        _best(means, pairs, "sharpness_adaptive_worst", "smallest scale-invariant sharpness", largest=False),
+        _equal_loss(matched),
+        _gap(means),
+        _gain(means),
+        _differences(pairs),
+        *_ranks(found),
+    ]
+    return [sentence for sentence in said if sentence]
+
+
+def _best(
+    means: pd.DataFrame, pairs: pd.DataFrame | None, measure: str, wording: str, *, largest: bool, percent: bool = False
+) -> str:
+    """The first arm, how far it is from the second, and whether that stands out of the spread over seeds."""
+    rows = _of(means, measure)
+    if rows.empty:
+        return ""
+    order = rows.sort_values("mean", ascending=not largest)
+    first = order.iloc[0]
+    sentence = f"The {wording} has {first['group']}: {_interval(first, percent=percent)}"
+    if len(order) == 1 or pairs is None:
+        return sentence + "."
+    second = order.iloc[1]
+    pair = _pair(pairs, measure, first["group"], second["group"])
+    if pair is None:
+        return sentence + "."
+    sign = 1.0 if pair["a"] == first["group"] else -1.0
+    ends = sorted((sign * pair["low"], sign * pair["high"]))
+    scale = 100.0 if percent else 1.0
+    said = _number(scale * sign * pair["difference"])
+    interval = "" if np.isnan(ends[0]) else f" [{_number(scale * ends[0])}, {_number(scale * ends[1])}]"
+    unit = " points" if percent else ""
+    chance = "; chance could have made that" if not pair["p_holm"] < ALPHA else ""
+    return (
+        f"{sentence}; next is {second['group']}, from which it differs by {said}{interval}{unit} "
+        f"(adjusted p = {_number(pair['p_holm'])}{chance})."
+    )
+
+
+def _classes(found: Results) -> str:
+    """The class on which the arms differ most, with the intervals of its best and worst."""
+    accuracies: dict[str, list[np.ndarray]] = {}
+    for run in found.runs:
+        if run.checkpoints and (row := run.last.metrics.get("accuracy_per_class")) is not None:
+            accuracies.setdefault(group_of(run), []).append(100 * np.asarray(row, dtype=float))
+    if len(accuracies) < 2 or len({rows[0].size for rows in accuracies.values()}) > 1:
+        return ""
+    tables = {label: np.stack(rows) for label, rows in accuracies.items()}
+    centres = np.stack([table.mean(0) for table in tables.values()])
+    spread = np.ptp(centres, axis=0)
+    if not np.isfinite(spread).any():
+        return ""
+    worst, labels = int(np.nanargmax(spread)), list(tables)
+    ends = [labels[int(choose(centres[:, worst]))] for choose in (np.argmax, np.argmin)]
+    told = []
+    for label in ends:
+        mean, low, _, _ = mean_interval(tables[label][:, worst].tolist())
+        told.append(f"{label} {format_measured(mean, None if np.isnan(low) else mean - low)} %")
+    hardest = int(np.nanargmin(centres.mean(0)))
+    return (
+        f"Class by class the arms differ most on class {worst}: {told[0]} against {told[1]}. Hardest for all together "
+        f"is class {hardest}, with {centres[:, hardest].mean():.1f} %."
+    )
+
+
+def _rises(found: Results) -> str:
+    """How much the loss rises along the top eigenvector, by arm: flat where it rises least."""
+    rises: dict[str, list[float]] = {}
+    reach = 0.0
+    for run in found.runs:
+        line = run.last.records.get("line_eigenvector_1") if run.checkpoints else None
+        if isinstance(line, LineSlice):
+            rise = float(np.mean([line.loss[0], line.loss[-1]]) - line.loss[len(line.loss) // 2])
+            rises.setdefault(group_of(run), []).append(rise)
+            reach = float(line.t[-1]) * line.step_norm
+    rises = {label: values for label, values in rises.items() if np.isfinite(values).all()}
+    if not rises:
+        return ""
+    order = sorted(rises, key=lambda label: float(np.mean(rises[label])))
+    told = []
+    for label in order:
+        mean, low, _, _ = mean_interval(rises[label])
+        told.append(f"{label} {format_measured(mean, None if np.isnan(low) else mean - low)}")
+    return (
+        f"At a distance of {format_value(reach)} along the top eigenvector the loss is higher by, flattest first: "
+        f"{', '.join(told)}."
+    )
+
+
+def _equal_loss(matched: pd.DataFrame | None) -> str:
+    rows = pd.DataFrame() if matched is None else _of(matched, "lambda_max")
+    if rows.empty:
+        return ""
+    order = rows.sort_values("mean")
+    told = ", ".join(f"{row['group']} {_half(row)}" for _, row in order.iterrows())
+    return f"At equal training loss λ₁ is, flattest first: {told}."
+
+
+def _gap(means: pd.DataFrame) -> str:
+    rows = _of(means, "spectral_ratio")
+    if rows.empty:
+        return ""
+    order = rows.sort_values("mean", ascending=False)
+    told = ", ".join(f"{row['group']} {_half(row)}" for _, row in order.iterrows())
+    return f"The spectral gap λ₁/λ₂ at the end: {told}."
+
+
+def _gain(means: pd.DataFrame) -> str:
+    """Whether second-order information would pay at the end."""
+    rows = _of(means, "second_order_gain")
+    if rows.empty:
+        return ""
+    order = rows.sort_values("mean", ascending=False)
+    low, high = order.iloc[-1], order.iloc[0]
+    verdict = "would pay" if float(low["mean"]) > 3 else "would pay little" if float(high["mean"]) < 1.5 else "may pay"
+    return (
+        f"Second-order information {verdict} at the end: on the whole data a damped Newton step promises "
+        f"{_half(low)} ({low['group']}) to {_half(high)} ({high['group']}) times the decrease of a gradient step "
+        "−g/λ₁, by the quadratic model."
+    )
+
+
+def _differences(pairs: pd.DataFrame | None) -> str:
+    if pairs is None:
+        return ""
+    count = int((pairs["p_holm"] < ALPHA).sum())
+    return f"Of {len(pairs)} differences between arms, over all measures, {count} have an adjusted p below {ALPHA:g}."
+
+
+def _ranks(found: Results) -> list[str]:
+    ranks = ranks_with_gap(found).dropna(subset=["tau"])
+    return [
+        f"Over all runs Kendall's τ of {'λ₁' if row.measure == 'lambda_max' else 'adaptive sharpness'} with the "
+        f"generalisation gap is {row.tau:.2f} [{row.low:.2f}, {row.high:.2f}]; runs of one arm are not independent, "
+        "and this is not a generalization claim."
+        for _, row in ranks[ranks["measure"].isin(["lambda_max", "sharpness_adaptive_worst"])].iterrows()
+    ]
+
+
+def _of(means: pd.DataFrame, measure: str) -> pd.DataFrame:
+    return means[means["measure"] == measure].dropna(subset=["mean"])
+
+
+def _pair(pairs: pd.DataFrame, measure: str, first: Any, second: Any) -> Any:
+    """The row of two groups, whichever is named first; None where they were not compared."""
+    rows = pairs[pairs["measure"] == measure]
+    either = rows[((rows["a"] == first) & (rows["b"] == second)) | ((rows["a"] == second) & (rows["b"] == first))]
+    return None if either.empty else either.iloc[0]
+
+
+def _interval(row: Any, *, percent: bool) -> str:
+    scale, unit = (100.0, " %") if percent else (1.0, "")
+    if np.isnan(row["low"]):
+        return f"{_number(scale * row['mean'])}{unit}"
+    return f"{_number(scale * row['mean'])}{unit} [{_number(scale * row['low'])}, {_number(scale * row['high'])}]"
+
+
+def _half(row: Any) -> str:
+    return format_measured(float(row["mean"]), None if np.isnan(row["low"]) else float(row["high"] - row["low"]) / 2)
+
+
+def _number(value: float) -> str:
+    return format_value(float(value), digits=3)

@@ -1,0 +1,178 @@
+"""Along the trajectory: is each step of training as smooth and convex theory has it?"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from landscape import plots
+from landscape.crew import available_cores
+from landscape.errors import UsageError
+from landscape.estimators import gradient_share, top_eigenpairs
+from landscape.geometry import examine_step
+from landscape.operators import HessianOperator
+from landscape.results import StepReport
+from landscape.rounding import format_measured
+from landscape.sampling import gradient_noise
+from landscape.statistics import mean_interval
+from landscape.study.design import Study
+from landscape.training import Training
+
+RATES = {"descent": "the descent lemma holds with the smoothness met", "convex": "the loss lies above its tangent"}
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Which steps of which runs are looked at.
+
+    Attributes
+    ----------
+    study : Study
+        Problem, arms and seeds; its learning rates are taken as they are.
+    looks : int
+        Steps examined in each run, evenly spaced in the logarithm of their number.
+    top : int
+        Eigenvectors of the top space; the number of classes, mostly.
+    examples : int or None
+        Examples of the loss that is looked at; None: all.
+    """
+
+    study: Study
+    looks: int = 30
+    top: int = 10
+    examples: int | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        if self.looks < 2 or self.top < 1:
+            raise UsageError(f"looks={self.looks!r} must be at least 2, and top={self.top!r} at least 1")
+
+
+def follow(
+    design: Trajectory, out: str | Path, *, say: Callable[[str], None] | None = None, workers: int | None = None
+) -> Path:
+    """Train every arm and seed, look at steps on the way, and write ``trajectory.csv`` and a figure.
+
+    Each row is one step d at θ: the fields of :class:`landscape.results.StepReport`, ``change`` and ``predicted`` and
+    their ratio ``stretch``, whether the ``descent`` lemma was kept and the tangent below the loss (``convex``), the
+    largest eigenvalue ``lambda_max``, the share ``top_share`` of the gradient in the top space, the squared noise of a
+    batch over the squared gradient, ``noise_ratio``. A run that is there already is not made again.
+
+    Returns
+    -------
+    Path
+        ``out/trajectory.csv``.
+    """
+    out, tell = Path(out), say or (lambda line: None)
+    (out / "rows").mkdir(parents=True, exist_ok=True)
+    todo = [
+        (design, index, seed, out / "rows") for seed in design.study.seeds for index in range(len(design.study.arms))
+    ]
+    count = min(workers or available_cores(), len(todo))
+    if count == 1:
+        parts = [_tell(_run(*job), tell) for job in todo]
+    else:
+        with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
+            parts = [_tell(job.result(), tell) for job in [pool.submit(_run, *job) for job in todo]]
+    frame = pd.concat([pd.read_csv(part) for part in parts], ignore_index=True)
+    frame.to_csv(out / "trajectory.csv", index=False, lineterminator="\n")
+    with plots.house_style():
+        plots.save(plots.step_panels(frame), out, "trajectory")
+    for sentence in sentences(frame):
+        tell(sentence)
+    return out / "trajectory.csv"
+
+
+def sentences(frame: pd.DataFrame) -> list[str]:
+    """What held how often, by arm, with the interval over seeds."""
+    said = []
+    for column, words in RATES.items():
+        told = []
+        for label, group in frame.groupby("arm", sort=False):
+            rates = (100 * group.groupby("seed")[column].mean()).to_list()
+            mean, low, _, _ = mean_interval(rates)
+            told.append(f"{label} {format_measured(mean, None if np.isnan(low) else mean - low)} %")
+        said.append(f"Steps at which {words}: {', '.join(told)}.")
+    told = [f"{label} {group['stretch'].median():.2f}" for label, group in frame.groupby("arm", sort=False)]
+    return [*said, f"Median of the change met over the change predicted by the quadratic model: {', '.join(told)}."]
+
+
+def _tell(part: Path, tell: Callable[[str], None]) -> Path:
+    tell(f"  {part.stem}")
+    return part
+
+
+def _run(design: Trajectory, index: int, seed: int, folder: Path) -> Path:
+    """One training, looked at on the way; its rows as a CSV."""
+    study = design.study
+    arm = study.arms[index]
+    part = folder / f"{arm.label}-s{seed}.csv"
+    if part.exists():
+        return part
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        settings = study.settings_of(arm, seed=seed)
+        training = Training(study.problem_of(arm), settings, folder)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            rows = _looked_at(design, training, settings)
+    finally:
+        torch.set_num_threads(before)
+    unfinished = part.with_suffix(".tmp")
+    pd.DataFrame(rows).assign(arm=arm.label, seed=seed).to_csv(unfinished, index=False)
+    unfinished.replace(part)
+    return part
+
+
+def _looked_at(design: Trajectory, training: Training, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    model = training.model.eval()
+    objective = training.problem.objective(model, check=False)
+    if design.examples is not None and design.examples < objective.num_examples:
+        objective = objective.on_first(design.examples)
+    chosen, moving = set(looks(training.total_steps, design.looks)), any(True for _ in model.buffers())
+    H: HessianOperator | None = None
+    rows, guess = [], None
+    for step in range(training.total_steps):
+        theta = objective.theta
+        training.advance()
+        if step not in chosen:
+            continue
+        model.eval()
+        # A recording holds the buffers as they were: with running statistics each step has its own.
+        H = HessianOperator(objective, theta, expected_matvecs=50) if H is None or moving else H.at(theta)
+        eigs = top_eigenpairs(H, min(design.top, H.dim), tol=1e-2, start=guess, strict=False)
+        guess = eigs.vectors
+        batch = min(settings["batch_size"], objective.num_examples)
+        noise = 0.0  # of a batch that is all there is
+        if 2 * batch <= objective.num_examples:
+            noise = gradient_noise(objective, batch_size=batch, theta=theta, seed=step).value
+        share = gradient_share(objective.gradient(theta), eigs).value
+        rows.append(
+            {"step": step} | _row(examine_step(objective, theta, objective.theta), eigs.values[0], share, noise)
+        )
+    return rows
+
+
+def _row(report: StepReport, lambda_max: float, top_share: float, noise: float) -> dict[str, Any]:
+    return {
+        "loss": report.loss, "change": report.change, "predicted": report.predicted,
+        "stretch": report.change / report.predicted if report.predicted else float("nan"),
+        "slope": report.slope, "step_norm": report.step_norm, "grad_norm": report.grad_norm,
+        "alignment": report.alignment, "curvature": report.curvature, "mean_curvature": report.mean_curvature,
+        "lambda_max": lambda_max, "smoothness": report.smoothness / lambda_max if lambda_max > 0 else float("nan"),
+        "descent": report.within_descent_bound, "convex": report.is_convex, "top_share": top_share,
+        "noise_ratio": noise / report.grad_norm**2,
+    }  # fmt: skip
+
+
+def looks(total: int, count: int) -> Sequence[int]:
+    """Numbers of the steps to look at, from the first to the last, evenly spaced in the logarithm of number + 1."""
+    return sorted({min(total - 1, round(x) - 1) for x in np.geomspace(1, total, count).tolist()})

@@ -1,0 +1,94 @@
+"""What every fact's script does around its measurement: say the claim and whether it held, draw it, and keep it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import torch
+from matplotlib.figure import Figure
+
+import landscape as ls
+from landscape import plots
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A published claim and how it is put to the test.
+
+    Attributes
+    ----------
+    name : str
+        That of the script.
+    claim : str
+        One sentence that can be false.
+    source : str
+        Authors, year and where in the paper.
+    measure : callable
+        ``measure(quick) -> found``; ``quick`` is to see that it runs, in seconds, and decides nothing.
+    judge : callable
+        ``judge(found) -> (words, holds)``: what was measured, in a sentence with its numbers, and whether the claim
+        holds by them.
+    draw : callable
+        ``draw(found) -> Figure``.
+    caveat : str
+        What a reader of the verdict must know, such as that the set-up was changed after a first look at its results.
+    """
+
+    name: str
+    claim: str
+    source: str
+    measure: Callable[[bool], Any]
+    judge: Callable[[Any], tuple[str, bool]]
+    draw: Callable[[Any], Figure]
+    caveat: str = ""
+
+
+def main(fact: Fact, argv: list[str] | None = None) -> int:
+    """Measure, print claim · source · measured · holds, and write ``NAME.json``, ``NAME.pdf`` and ``NAME.png``.
+
+    The exit status is 0 whether the claim holds or not: both are findings.
+    """
+    parser = argparse.ArgumentParser(description=fact.claim)
+    parser.add_argument("--out", type=Path, default=ROOT / "checkpoints" / "reproduce", help="folder for the figure")
+    parser.add_argument("--quick", action="store_true", help="in small, to see that it runs; decides nothing")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    args = parser.parse_args(argv)
+    torch.set_num_threads(args.threads)
+    started = time.perf_counter()
+    found = fact.measure(args.quick)
+    measured, holds = fact.judge(found)
+    seconds = time.perf_counter() - started
+    with matplotlib.rc_context(plots.RC):
+        figure = fact.draw(found)
+    png = plots.save(figure, args.out, fact.name)[1]
+    finding = {
+        "name": fact.name,
+        "claim": fact.claim,
+        "source": fact.source,
+        "measured": measured,
+        "holds": bool(holds),
+        "caveat": fact.caveat,
+        "quick": args.quick,
+        "seconds": round(seconds, 1),
+        "versions": {"landscape": ls.__version__, "torch": str(torch.__version__), "python": platform.python_version()},
+    }
+    (args.out / f"{fact.name}.json").write_text(json.dumps(finding, indent=1, ensure_ascii=False))
+    verdict = ("holds" if holds else "does not hold") + (" (quick: decides nothing)" if args.quick else "")
+    rows: tuple[tuple[str, str], ...]
+    rows = ("claim", fact.claim), ("source", fact.source), ("measured", measured), ("verdict", verdict)
+    if fact.caveat:
+        rows += (("caveat", fact.caveat),)
+    for heading, text in (*rows, ("figure", str(png))):
+        print(textwrap.fill(text, 110, initial_indent=f"{heading:<10}", subsequent_indent=" " * 10))
+    return 0

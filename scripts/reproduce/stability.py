@@ -1,0 +1,90 @@
+"""Full-batch training with an eye on the eigenvalue that decides whether it is stable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from edge_of_stability import CONFIG, Curve
+from matplotlib.figure import Figure
+from palette import BLUE, RED
+
+import landscape as ls
+from landscape import plots
+from landscape.operators.base import LinearOperator
+from landscape.optimizers import make_optimizer
+
+MEAN_WITHIN, ALL_WITHIN = 0.05, 0.2  # of the threshold: the mean, and each single measurement
+
+
+@dataclass(frozen=True)
+class Case:
+    """One setting: how its paths are called, where they should end, and a path for each seed."""
+
+    label: str
+    threshold: float
+    paths: list[Curve]
+
+    @property
+    def late(self) -> np.ndarray:
+        """Eigenvalue ÷ threshold over the last third of each path: (seeds, measurements)."""
+        return np.stack([path["sharpness"][-len(path["step"]) // 3 :] for path in self.paths]) / self.threshold
+
+
+def stability_path(optimizer: str, lr: float, *, steps: int, every: int, seed: int, **options: Any) -> Curve:
+    """λ_max along full-batch training, for Adam of P⁻¹H: arrays ``step``, ``sharpness``, ``residual``, ``loss``."""
+    problem = ls.get_problem("mlp-digits", CONFIG)
+    model = problem.make_model(seed)
+    objective = problem.objective(model, chunk=None)
+    method = make_optimizer(optimizer, model.parameters(), lr=lr, **options)
+    names, start, path = [name for name, _ in model.named_parameters()], None, []
+    for step in range(1, steps + 1):
+        method.zero_grad()
+        loss = problem.loss(model, *problem.train)
+        loss.backward()
+        method.step()
+        if step % every == 0:
+            H: LinearOperator = ls.HessianOperator(objective)
+            if optimizer == "adam":
+                scale = ls.preconditioner(method.state_dict(), objective.layout, optimizer=optimizer, names=names)
+                H = ls.PreconditionedOperator(H, scale)
+            eigs = ls.top_eigenpairs(H, 1, tol=1e-2, start=start)
+            start = eigs.vectors  # the next one is near
+            path.append((step, eigs.values[0], eigs.residuals[0], loss.item()))
+    return dict(zip(("step", "sharpness", "residual", "loss"), np.array(path).T, strict=True))
+
+
+def judge_cases(cases: Sequence[Case]) -> tuple[str, bool]:
+    """Held if over the last third of every path the mean, and roughly each measurement, lies at the threshold."""
+    words = "; ".join(
+        f"{case.label}: {case.late.mean():.3f} × the threshold {case.threshold:,.0f} over the last third of "
+        f"{len(case.paths)} seeds ({case.late.min():.3f} … {case.late.max():.3f}), "
+        f"{np.mean([path['sharpness'][0] for path in case.paths]) / case.threshold:.2f} × at first"
+        for case in cases
+    )
+    holds = all(
+        np.all(abs(case.late.mean(1) - 1) < MEAN_WITHIN) and np.all(abs(case.late - 1) < ALL_WITHIN) for case in cases
+    )
+    return words, holds
+
+
+def draw_cases(cases: Sequence[Case], *, steps_of: str, ylabel: str) -> Figure:
+    """All paths in one figure, each setting with its threshold as a dashed line."""
+    figure = plots.new_figure(plots.DOUBLE, 2.8)
+    ax = figure.add_subplot()
+    for case, color in zip(cases, (BLUE, RED), strict=True):
+        for index, path in enumerate(case.paths):
+            label = f"{case.label}, {len(case.paths)} seeds" if index == 0 else None
+            ax.plot(path["step"], path["sharpness"], color=color, linewidth=1.0, alpha=0.8, label=label)
+        ax.axhline(case.threshold, color=color, linestyle=(0, (4, 2)), linewidth=1)
+        place = (1.01, case.threshold)
+        ax.annotate(
+            f"{case.threshold:,.0f}", place, xycoords=("axes fraction", "data"), color=color, fontsize=7, va="center"
+        )
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel(f"step of {steps_of}")
+    ax.set_ylabel(ylabel)
+    plots.legend_outside(figure)
+    return figure
