@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Skip connections make the loss surface smoother.
 
-A residual network of 38 layers on the digits, with its skips and without, trained for the same number of epochs; the
-loss on random planes through the end of training, each filter of the directions as long as the network's own. Batch
+A residual network of 20 layers on the digits, with its skips and without, trained to the same training loss; the loss
+on random planes through the end of training, each filter of the directions as long as the network's own. Batch
 normalisation stands as trained. Three seeds.
 """
 
@@ -22,7 +22,7 @@ import landscape as ls
 from landscape import plots
 from landscape.results import PlaneSlice
 
-SEEDS, BLOCKS, CHANNELS, EPOCHS = (0, 1, 2), 6, 4, 10
+SEEDS, BLOCKS, CHANNELS, EPOCHS, LOSS = (0, 1, 2), 3, 4, 60, 0.05
 EXAMPLES, POINTS, RADIUS = 200, 15, 1.0
 NAMES = {True: "with skips", False: "without skips"}
 
@@ -56,11 +56,11 @@ class Surface:
 Surfaces = dict[bool, dict[int, Surface]]
 
 
-def surface(*, skip: bool, seed: int, blocks: int, epochs: int, points: int) -> Surface:
+def surface(*, skip: bool, seed: int, blocks: int, until: float, points: int) -> Surface:
     """Train one network and look at the plane of its seed."""
     config = {"blocks": blocks, "channels": CHANNELS, "skip": skip, "norm": "batch"}
     problem = ls.get_problem("resnet-digits", config)
-    model = trained(problem, optimizer="momentum", epochs=epochs, seed=seed)
+    model = trained(problem, optimizer="momentum", epochs=EPOCHS, until=until, seed=seed)
     part = replace(problem, train=(problem.train[0][:EXAMPLES], problem.train[1][:EXAMPLES]))
     objective = part.objective(model)
     return Surface(ls.evaluate_plane(objective, ls.random_plane(objective, seed=seed), radius=RADIUS, points=points))
@@ -68,9 +68,12 @@ def surface(*, skip: bool, seed: int, blocks: int, epochs: int, points: int) -> 
 
 def measure(quick: bool) -> Surfaces:
     """The surface of both networks from each seed."""
-    seeds, size = (SEEDS[:1], (1, 2, 7)) if quick else (SEEDS, (BLOCKS, EPOCHS, POINTS))
-    asked = dict(zip(("blocks", "epochs", "points"), size, strict=True))
-    return {skip: {seed: surface(skip=skip, seed=seed, **asked) for seed in seeds} for skip in NAMES}
+    seeds, size = (SEEDS[:1], (1, 2.0, 7)) if quick else (SEEDS, (BLOCKS, LOSS, POINTS))
+    blocks, until, points = size
+    return {
+        skip: {seed: surface(skip=skip, seed=seed, blocks=blocks, until=until, points=points) for seed in seeds}
+        for skip in NAMES
+    }
 
 
 def judge(found: Surfaces) -> tuple[str, bool]:
@@ -114,6 +117,8 @@ FACT = Fact(
     measure=measure,
     judge=judge,
     draw=draw,
+    caveat="Set up again after a first look: with 38 layers the network without skips had not trained (loss 2); it was "
+    "bent downwards ten times as much, but not higher either.",
 )
 
 if __name__ == "__main__":
