@@ -74,12 +74,9 @@ def forest_figure(differences: pd.DataFrame) -> Figure | None:
     for i, measure in enumerate(present):
         ax = figure.add_subplot(1, len(present), i + 1)
         plot_forest(differences, measure, ax=ax)
-        ax.set_xlabel("g")
+        ax.set_xlabel("Hedges’ g")
         if i:
             ax.set_yticklabels([])
-    figure.supxlabel("Hedges’ g: difference of means in standard deviations", fontsize=8)
-    for ax in figure.axes:
-        ax.set_xlabel("")
     legend_outside(figure)
     return figure
 

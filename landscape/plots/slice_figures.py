@@ -14,6 +14,7 @@ from landscape.plots.style import (
     REFERENCE_COLOR,
     SINGLE,
     Style,
+    columns_for,
     label_outer,
     legend_outside,
     new_figure,
@@ -41,7 +42,7 @@ def line_figures(runs: Sequence[RunLike], styles: dict[str, Style]) -> Iterator[
 def _eigenvector_figure(
     top: dict[str, list[LineSlice]], groups: dict[str, list[RunLike]], styles: dict[str, Style]
 ) -> Drawing:
-    columns = 4 if len(top) > 3 else len(top)
+    columns = columns_for(len(top))
     figure, axes = panels(len(top), columns=columns, row_height=1.8)
     for ax, (name, lines) in zip(axes, top.items(), strict=True):
         plot_lines(lines, color=styles[name].color, label="loss", ax=ax)
@@ -101,7 +102,7 @@ def plane_figures(runs: Sequence[RunLike]) -> Iterator[Drawing]:
 
 
 def _contour_figure(found: Sequence[tuple[RunLike, PlaneSlice]], suffix: str, words: str) -> Drawing:
-    columns = 4 if len(found) > 3 else len(found)
+    columns = columns_for(len(found))
     width = DOUBLE if len(found) > 1 else SINGLE
     side = min(width / columns, 2.4)
     figure, axes = panels(len(found), columns=columns, width=width, row_height=side + 0.25)

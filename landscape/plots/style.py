@@ -115,6 +115,11 @@ def panels(
     return figure, [figure.add_subplot(rows, columns, i + 1, projection=projection) for i in range(count)]
 
 
+def columns_for(count: int) -> int:
+    """Columns of a grid of panels: at most four, and three where that leaves fewer places empty."""
+    return min(count, 3 if -count % 3 < -count % 4 else 4)
+
+
 def label_outer(axes: Sequence[Axes], *, columns: int, x: str | None = None, y: str | None = None) -> None:
     """Axis labels on the left and lowest panels only."""
     columns = min(columns, len(axes))

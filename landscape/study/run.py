@@ -24,6 +24,16 @@ from landscape.study.paper import Material, write_paper
 from landscape.study.tuning import Choice, tune
 from landscape.version import __version__
 
+#: At equal loss the measures count, not the pictures: at most so much is spent on density, lines and plane.
+BRIEF = {
+    "density_probes": 2,
+    "steps": 16,
+    "points": 15,
+    "plane_points": 7,
+    "directions": 1,
+    "barriers": 0,
+    "subsets": 0,
+}
 #: ``say(line)``: what happens, for a person who waits.
 Say = Callable[[str], None]
 
@@ -118,7 +128,8 @@ def _at_equal_loss(study: Study, out: Path, plan: Plan, tell: Say) -> Path | Non
     if all(step == ends[run] for run, step in matching.steps.items()):
         return None
     tell(f"measuring at equal loss: {matching}")
-    return analyze(out / "matched", replace(plan, last=1), command=f"study {study.name}, at equal training loss")
+    brief = replace(plan, last=1, **{name: min(getattr(plan, name), most) for name, most in BRIEF.items()})
+    return analyze(out / "matched", brief, command=f"study {study.name}, at equal training loss")
 
 
 def _evaluations(study: Study, choices: list[Choice], out: Path) -> list[Job]:
