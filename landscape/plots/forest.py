@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from landscape.errors import UsageError
 from landscape.plots.gather import QUANTITIES
-from landscape.plots.style import REFERENCE_COLOR, SINGLE, axes_or_new, legend_outside, new_figure
+from landscape.plots.style import DOUBLE, REFERENCE_COLOR, SINGLE, axes_or_new, legend_outside, new_figure
 
 #: Measures of the figure, in this order, where they were compared.
 MEASURES = ("test_accuracy", "lambda_max", "trace", "sharpness_adaptive_worst")
@@ -69,8 +69,7 @@ def forest_figure(differences: pd.DataFrame) -> Figure | None:
     if not present:
         return None
     rows = max(len(drawn_pairs(differences, m)) for m in present)
-    width = SINGLE * (0.55 + 0.55 * len(present))
-    figure = new_figure(width, 0.95 + 0.17 * rows)
+    figure = new_figure(SINGLE if len(present) == 1 else DOUBLE, 0.95 + 0.17 * rows)
     for i, measure in enumerate(present):
         ax = figure.add_subplot(1, len(present), i + 1)
         plot_forest(differences, measure, ax=ax)
