@@ -30,6 +30,7 @@ def paper_figures(study: Study, results: Results, folder: Path) -> list[dict[str
             plots.save(drawing.figure, folder / "figures", drawing.name)
             found.append(
                 {
+                    "name": drawing.name,
                     "path": f"figures/{drawing.name}.pdf",
                     "caption": latex_text(drawing.caption),
                     "wide": drawing.figure.get_figwidth() > _COLUMN,

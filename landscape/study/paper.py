@@ -37,7 +37,7 @@ SHOWN = {
 CONTRASTED = ("test_accuracy", "lambda_max", "sharpness_adaptive_worst")
 #: Arms side by side in a table; more are cut into two.
 WIDE = 7
-MOST_ROWS = 24
+MOST_ROWS = 12
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,9 @@ def write_paper(material: Material, folder: Path) -> Path:
     if pairs is not None:
         (folder / "contrasts.tex").write_text(_contrast_rows(pairs))
         pairs.to_csv(folder / "contrasts.csv", index=False, lineterminator="\n")
+    figures = paper_figures(study, material.found, folder)
+    # The forest plot shows what the table of differences says; contrasts.tex is there for whoever wants it.
+    tabulated = pairs is not None and not any(figure["name"] == "differences" for figure in figures)
     text = _environment().get_template("report.tex.j2").render(
         title=latex_text(study.name.replace("-", " ").capitalize()),
         version=__version__,
@@ -103,8 +106,8 @@ def write_paper(material: Material, folder: Path) -> Path:
             f"Means over {len(study.seeds)} seeds ± half the 95 % interval (Student's t), at the end of training."
         ),
         matched_caption=None if matched is None else latex_text(_matched_caption(matched)),
-        contrasts_caption=None if pairs is None else latex_text(_contrast_caption(pairs)),
-        figures=paper_figures(study, material.found, folder),
+        contrasts_caption=latex_text(_contrast_caption(pairs)) if pairs is not None and tabulated else None,
+        figures=figures,
         notes=[latex_text(note) for note in _notes(material)],
     )  # fmt: skip
     path = folder / "report.tex"
@@ -172,6 +175,10 @@ def _notes(material: Material) -> list[str]:
         floor = float(material.pairs["smallest_p"].max())
         if floor > 0.05:
             found.append(f"With {len(material.study.seeds)} seeds p cannot fall below {floor:.2g}.")
+        detectable = float(material.pairs["detectable"].max())
+        found.append(
+            f"A t test of this size finds a difference of {detectable:.2g} standard deviations in four cases of five."
+        )
     if material.study.tuning is not None and material.study.tuning.by.startswith("test"):
         found.append("Learning rates were chosen by the test data, so test figures are too good.")
     return found + material.means.attrs.get("notes", [])

@@ -83,7 +83,7 @@ def _classes(found: Results) -> str:
     told = []
     for label in ends:
         mean, low, _, _ = mean_interval(tables[label][:, worst].tolist())
-        told.append(f"{label} {format_measured(mean, None if np.isnan(low) else mean - low)} %")
+        told.append(f"{label} {_plus_minus(mean, mean - low)} %")
     hardest = int(np.nanargmin(centres.mean(0)))
     return (
         f"Class by class the arms differ most on class {worst}: {told[0]} against {told[1]}. Hardest for all together "
@@ -108,7 +108,7 @@ def _rises(found: Results) -> str:
     told = []
     for label in order:
         mean, low, _, _ = mean_interval(rises[label])
-        told.append(f"{label} {format_measured(mean, None if np.isnan(low) else mean - low)}")
+        told.append(f"{label} {_plus_minus(mean, mean - low)}")
     return (
         f"At a distance of {format_value(reach)} along the top eigenvector the loss is higher by, flattest first: "
         f"{', '.join(told)}."
@@ -184,7 +184,12 @@ def _interval(row: Any, *, percent: bool) -> str:
 
 
 def _half(row: Any) -> str:
-    return format_measured(float(row["mean"]), None if np.isnan(row["low"]) else float(row["high"] - row["low"]) / 2)
+    return _plus_minus(float(row["mean"]), float(row["high"] - row["low"]) / 2)
+
+
+def _plus_minus(mean: float, half: float) -> str:
+    """Without an interval, or where all seeds agree, four digits."""
+    return format_measured(mean, half) if half > 0 else format_value(mean)
 
 
 def _number(value: float) -> str:
