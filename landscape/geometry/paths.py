@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from landscape.errors import UsageError
-from landscape.geometry.slices import Progress
+from landscape.geometry.slices import Progress, losses_on_grid
 from landscape.objective import Objective
 from landscape.results.paths import PathSlice
 
@@ -76,12 +76,7 @@ def evaluate_paths(
     coordinates = offsets @ axes
     outside = np.linalg.norm(offsets - coordinates @ axes.T, axis=1)
     x, y = _grids(coordinates, points, margin)
-    loss = np.empty((len(y), len(x)))
-    for j, up in enumerate(y):
-        for i, right in enumerate(x):
-            loss[j, i] = objective.loss(origin + axes @ np.array([right, up]))
-            if progress is not None:
-                progress(j * len(x) + i + 1, loss.size)
+    loss = losses_on_grid(lambda *at: objective.loss(origin + axes @ np.array(at)), x, y, progress)
     return PathSlice(
         x=x,
         y=y,

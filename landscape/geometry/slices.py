@@ -145,12 +145,7 @@ def evaluate_plane(
         raise UsageError("the two columns of the plane are parallel, so they span a line; use evaluate_line")
     point = objective._point(theta)
     by_hvp, by_differences, error = centre_curvature(objective, point, d)
-    loss = np.empty((len(y), len(x)))
-    for j, up in enumerate(y):
-        for i, right in enumerate(x):
-            loss[j, i] = objective.loss(_moved(point, d, (float(right), float(up))))
-            if progress is not None:
-                progress(j * len(x) + i + 1, loss.size)
+    loss = losses_on_grid(lambda right, up: objective.loss(_moved(point, d, (right, up))), x, y, progress)
     return PlaneSlice(
         x=x,
         y=y,
@@ -161,6 +156,19 @@ def evaluate_plane(
         curvature_slice=by_differences,
         curvature_error=error,
     )
+
+
+def losses_on_grid(
+    loss_at: Callable[[float, float], float], x: np.ndarray, y: np.ndarray, progress: Progress | None
+) -> np.ndarray:
+    """``loss[j, i] = loss_at(x[i], y[j])``, (Y, X), row by row, told to ``progress`` after each point."""
+    loss = np.empty((len(y), len(x)))
+    for j, up in enumerate(y):
+        for i, right in enumerate(x):
+            loss[j, i] = loss_at(float(right), float(up))
+            if progress is not None:
+                progress(j * len(x) + i + 1, loss.size)
+    return loss
 
 
 def _grid(radius: float, points: int, *, name: str) -> np.ndarray:

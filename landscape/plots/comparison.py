@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from scipy import special
 
+from landscape.comparison import mean_interval
 from landscape.errors import UsageError, check_choice
 from landscape.plots.gather import QUANTITIES, Measured, RunLike, by_label, measured
 from landscape.plots.style import DOUBLE, Style, axes_or_new, legend_outside, optimizer_styles
@@ -40,16 +40,13 @@ def summarize_seeds(found: Sequence[Measured], *, level: float = 0.95) -> SeedSu
     if not found:
         raise UsageError("a summary needs at least one seed; got none")
     values = np.array([m.value for m in found], dtype=float)
-    count = len(values)
-    half = float("nan")
-    if count > 1:
-        half = float(special.stdtrit(count - 1, 0.5 + level / 2)) * float(values.std(ddof=1)) / float(np.sqrt(count))
+    mean, low, _, _ = mean_interval(values.tolist(), level)
     return SeedSummary(
         values,
         np.array([m.error for m in found], dtype=float),
         np.array([m.converged for m in found], dtype=bool),
-        float(values.mean()),
-        half,
+        mean,
+        mean - low,
     )
 
 

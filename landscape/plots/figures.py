@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 
 from landscape.comparison import contrasts
@@ -19,9 +18,9 @@ from landscape.plots.slice_figures import interpolation_figure, line_figures, pl
 from landscape.plots.spectrum import plot_spectrum
 from landscape.plots.style import (
     DOUBLE,
-    RC,
     SINGLE,
     Style,
+    house_style,
     label_outer,
     legend_outside,
     new_figure,
@@ -62,25 +61,38 @@ def draw_all(results: ResultsLike, folder: Path | str) -> list[FigureFile]:
     """
     folder = Path(folder)
     files = []
-    with matplotlib.rc_context(RC):
+    with house_style():
         for drawing in drawings(results):
             pdf, png = save(drawing.figure, folder, drawing.name)
             files.append(FigureFile(drawing.name, drawing.title, drawing.caption, pdf, png))
     return files
 
 
-def drawings(results: ResultsLike) -> Iterator[Drawing]:
-    """The figures one after the other, so that only one is in memory."""
+def drawings(results: ResultsLike, rooms: Collection[str] | None = None) -> Iterator[Drawing]:
+    """The figures one after the other, so that only one is in memory.
+
+    Parameters
+    ----------
+    rooms : collection of str, optional
+        Of ``summary``, ``differences``, ``tails``, ``spectra``, ``lines``, ``planes``, ``interpolation``, ``classes``:
+        only figures of these are drawn. Left out: all.
+    """
     runs = [run for run in results.runs if run.checkpoints]
     styles = optimizer_styles(by_label(runs))
-    yield from _summary(runs, styles)
-    yield from _differences(results)
-    yield from _tails(runs, styles)
-    yield from _spectra(runs, styles)
-    yield from line_figures(runs, styles)
-    yield from plane_figures(runs)
-    yield from interpolation_figure(results.pairs, runs, styles)
-    yield from _classes(runs, styles)
+    # Generators: nothing is drawn before it is asked for.
+    drawn = {
+        "summary": _summary(runs, styles),
+        "differences": _differences(results),
+        "tails": _tails(runs, styles),
+        "spectra": _spectra(runs, styles),
+        "lines": line_figures(runs, styles),
+        "planes": plane_figures(runs),
+        "interpolation": interpolation_figure(results.pairs, runs, styles),
+        "classes": _classes(runs, styles),
+    }
+    for room, figures in drawn.items():
+        if rooms is None or room in rooms:
+            yield from figures
 
 
 def _summary(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:

@@ -7,11 +7,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 from matplotlib.figure import Figure
 
 from landscape.errors import UsageError
-from landscape.plots.style import RC
+from landscape.plots.style import house_style
 
 PNG_DPI = 200
 
@@ -63,7 +62,7 @@ def save(figure: Figure, folder: Path | str, name: str) -> tuple[Path, Path]:
         "png": {"Software": None},
     }
     paths = []
-    with matplotlib.rc_context(RC):
+    with house_style():
         for kind in ("pdf", "png"):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, dpi=PNG_DPI, metadata=metadata[kind])

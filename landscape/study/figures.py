@@ -14,7 +14,8 @@ from landscape.store import Results
 from landscape.study.design import Arm, Study
 from landscape.tables import latex_text
 
-#: Of the analysis, in this order, where they were drawn.
+#: Of the analysis, in this order, where their records are; and the rooms they stand in.
+ROOMS = ("differences", "lines", "tails", "classes")
 CHOSEN = ("differences", "slice_eigenvector", "last_iterations", "class_accuracy")
 #: Wider than that, a figure goes over both columns.
 _COLUMN = plots.SINGLE + 0.1
@@ -40,7 +41,7 @@ def paper_figures(study: Study, results: Results, folder: Path) -> list[dict[str
 
 
 def _chosen(results: Results) -> list[Drawing]:
-    there = {drawing.name: drawing for drawing in plots.drawings(results) if drawing.name in CHOSEN}
+    there = {drawing.name: drawing for drawing in plots.drawings(results, ROOMS) if drawing.name in CHOSEN}
     return [there[name] for name in CHOSEN if name in there]
 
 

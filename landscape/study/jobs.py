@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,19 @@ def run_jobs(jobs: Sequence[Job], *, workers: int, watch: Callable[[Done], None]
     return [found[job.folder] for job in jobs]
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread of torch, so that a run does not depend on how many run beside it."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _tell(done: Done, watch: Callable[[Done], None] | None) -> Done:
     if watch is not None:
         watch(done)
@@ -59,20 +73,15 @@ def _tell(done: Done, watch: Callable[[Done], None] | None) -> Done:
 
 
 def _train(job: Job) -> Done:
-    import torch
-
     from landscape.checkpoints import checkpoint_files
     from landscape.problems import load_problem
     from landscape.training import Diverged, train
 
     asked = {key: value for key, value in job.settings.items() if key not in ("problem", "problem_config")}
     problem = load_problem(job.settings["problem"], job.settings["problem_config"], data_dir=job.data)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
-        last = train(problem, job.folder, resume=bool(checkpoint_files(job.folder)), **asked)
+        with one_thread():
+            last = train(problem, job.folder, resume=bool(checkpoint_files(job.folder)), **asked)
     except Diverged as error:
         return Done(job.folder, None, str(error))
-    finally:
-        torch.set_num_threads(before)
     return Done(job.folder, last.metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ def findings(
         _best(means, pairs, "lambda_max", "smallest top eigenvalue λ₁", largest=False),
         _rises(found),
         _best(means, pairs, "sharpness_adaptive_worst", "smallest scale-invariant sharpness", largest=False),
-        _equal_loss(matched),
-        _gap(means),
+        _in_order(matched, "lambda_max", "At equal training loss λ₁ is, flattest first", largest=False),
+        _in_order(means, "spectral_ratio", "The spectral gap λ₁/λ₂ at the end", largest=True),
         _gain(means),
         _differences(pairs),
         *_ranks(found),
@@ -82,8 +83,7 @@ def _classes(found: Results) -> str:
     ends = [labels[int(choose(centres[:, worst]))] for choose in (np.argmax, np.argmin)]
     told = []
     for label in ends:
-        mean, low, _, _ = mean_interval(tables[label][:, worst].tolist())
-        told.append(f"{label} {_plus_minus(mean, mean - low)} %")
+        told.append(f"{label} {over_seeds(tables[label][:, worst].tolist())} %")
     hardest = int(np.nanargmin(centres.mean(0)))
     return (
         f"Class by class the arms differ most on class {worst}: {told[0]} against {told[1]}. Hardest for all together "
@@ -105,32 +105,19 @@ def _rises(found: Results) -> str:
     if not rises:
         return ""
     order = sorted(rises, key=lambda label: float(np.mean(rises[label])))
-    told = []
-    for label in order:
-        mean, low, _, _ = mean_interval(rises[label])
-        told.append(f"{label} {_plus_minus(mean, mean - low)}")
-    return (
-        f"At a distance of {format_value(reach)} along the top eigenvector the loss is higher by, flattest first: "
-        f"{', '.join(told)}."
-    )
+    told = ", ".join(f"{label} {over_seeds(rises[label])}" for label in order)
+    where = f"At a distance of {format_value(reach)} along the top eigenvector"
+    return f"{where} the loss is higher by, flattest first: {told}."
 
 
-def _equal_loss(matched: pd.DataFrame | None) -> str:
-    rows = pd.DataFrame() if matched is None else _of(matched, "lambda_max")
+def _in_order(means: pd.DataFrame | None, measure: str, opening: str, *, largest: bool) -> str:
+    """All arms in the order of their means."""
+    rows = pd.DataFrame() if means is None else _of(means, measure)
     if rows.empty:
         return ""
-    order = rows.sort_values("mean")
+    order = rows.sort_values("mean", ascending=not largest)
     told = ", ".join(f"{row['group']} {_half(row)}" for _, row in order.iterrows())
-    return f"At equal training loss λ₁ is, flattest first: {told}."
-
-
-def _gap(means: pd.DataFrame) -> str:
-    rows = _of(means, "spectral_ratio")
-    if rows.empty:
-        return ""
-    order = rows.sort_values("mean", ascending=False)
-    told = ", ".join(f"{row['group']} {_half(row)}" for _, row in order.iterrows())
-    return f"The spectral gap λ₁/λ₂ at the end: {told}."
+    return f"{opening}: {told}."
 
 
 def _gain(means: pd.DataFrame) -> str:
@@ -185,6 +172,12 @@ def _interval(row: Any, *, percent: bool) -> str:
 
 def _half(row: Any) -> str:
     return _plus_minus(float(row["mean"]), float(row["high"] - row["low"]) / 2)
+
+
+def over_seeds(values: Sequence[float]) -> str:
+    """Mean ± half its 95 % interval."""
+    mean, low, _, _ = mean_interval(values)
+    return _plus_minus(mean, mean - low)
 
 
 def _plus_minus(mean: float, half: float) -> str:

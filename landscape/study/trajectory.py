@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from landscape import plots
 from landscape.crew import available_cores
@@ -20,10 +19,10 @@ from landscape.estimators import gradient_share, top_eigenpairs
 from landscape.geometry import examine_step
 from landscape.operators import HessianOperator
 from landscape.results import StepReport
-from landscape.rounding import format_measured
 from landscape.sampling import gradient_noise
-from landscape.statistics import mean_interval
 from landscape.study.design import Study
+from landscape.study.jobs import one_thread
+from landscape.study.sentences import over_seeds
 from landscape.training import Training
 
 RATES = {"descent": "the descent lemma holds with the smoothness met", "convex": "the loss lies above its tangent"}
@@ -97,8 +96,7 @@ def sentences(frame: pd.DataFrame) -> list[str]:
         told = []
         for label, group in frame.groupby("arm", sort=False):
             rates = (100 * group.groupby("seed")[column].mean()).to_list()
-            mean, low, _, _ = mean_interval(rates)
-            told.append(f"{label} {format_measured(mean, None if np.isnan(low) else mean - low)} %")
+            told.append(f"{label} {over_seeds(rates)} %")
         said.append(f"Steps at which {words}: {', '.join(told)}.")
     told = [f"{label} {group['stretch'].median():.2f}" for label, group in frame.groupby("arm", sort=False)]
     return [*said, f"Median of the change met over the change predicted by the quadratic model: {', '.join(told)}."]
@@ -116,16 +114,11 @@ def _run(design: Trajectory, index: int, seed: int, folder: Path) -> Path:
     part = folder / f"{arm.label}-s{seed}.csv"
     if part.exists():
         return part
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         settings = study.settings_of(arm, seed=seed)
         training = Training(study.problem_of(arm), settings, folder)
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with training.seeded():
             rows = _looked_at(design, training, settings)
-    finally:
-        torch.set_num_threads(before)
     unfinished = part.with_suffix(".tmp")
     pd.DataFrame(rows).assign(arm=arm.label, seed=seed).to_csv(unfinished, index=False)
     unfinished.replace(part)

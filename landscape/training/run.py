@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,13 @@ class Training:
     def total_steps(self) -> int:
         """Steps of the whole run."""
         return self.order.total_steps
+
+    @contextmanager
+    def seeded(self) -> Iterator[None]:
+        """The global random state, from which dropout draws, seeded for this run, and put back afterwards."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.settings["seed"])
+            yield
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Stand where the checkpoint was saved, to the last bit."""
@@ -158,8 +166,7 @@ def train(
     remove_temporaries(out)
     run = Training(problem, settings, out)
     tell = watch or (lambda step, total: None)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(settings["seed"])
+    with run.seeded():
         if latest is None:
             run.save()
         else:

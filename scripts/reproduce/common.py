@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import torch
 from matplotlib.figure import Figure
 
@@ -69,7 +68,7 @@ def main(fact: Fact, argv: list[str] | None = None) -> int:
     found = fact.measure(args.quick)
     measured, holds = fact.judge(found)
     seconds = time.perf_counter() - started
-    with matplotlib.rc_context(plots.RC):
+    with plots.house_style():
         figure = fact.draw(found)
     png = plots.save(figure, args.out, fact.name)[1]
     finding = {

@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
 from torch import nn
 
 from landscape.problems import Problem
@@ -62,8 +61,7 @@ def trained(
     run = Training(problem, settings, Path())
     per_epoch = -(-len(problem.train[1]) // settings["batch_size"])
     loss = float("inf")
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(settings["seed"])
+    with run.seeded():
         if watch is not None:
             watch(0, run.model)
         while run.step < run.total_steps:
