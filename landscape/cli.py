@@ -103,6 +103,9 @@ def report(ckpt_dir: Folder) -> None:
 def compare(
     ckpt_dir: Folder,
     by: Annotated[str, typer.Option(help="label (optimizer where there is none), or a key of the config.")] = "label",
+    spread: Annotated[
+        bool, typer.Option(help="Standard deviations over seeds too, and whether groups differ.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Means over seeds with 95 % intervals, differences between groups, and flatness against the gap."""
@@ -118,6 +121,8 @@ def compare(
     console.print(comparison.comparison_table(frame))
     if frame["group"].nunique() > 1:
         console.print(comparison.contrast_table(comparison.contrasts(results, by=by)))
+    if spread:
+        console.print(comparison.spread_table(comparison.spreads(results, by=by)))
     ranks = comparison.ranks_with_gap(results)
     if ranks["tau"].notna().any():
         console.print(comparison.rank_table(ranks))

@@ -20,6 +20,8 @@ from landscape.comparison import (
     mean_interval,
     pivot,
     ranks_with_gap,
+    spread_table,
+    spreads,
 )  # fmt: skip
 from landscape.errors import UsageError
 from landscape.results import Estimate, PointValue
@@ -276,3 +278,31 @@ def test_flatness_is_ranked_against_the_gap_over_all_runs(folder):
 def test_without_losses_there_are_no_ranks(tmp_path):
     store_runs(tmp_path, [(f"r{i}", {"optimizer": "gd", "seed": i}, float(i)) for i in range(8)])
     assert ranks_with_gap(tmp_path)["tau"].isna().all()
+
+
+# --- spreads ----------------------------------------------------------------------------------------------------------
+
+
+def test_standard_deviations_over_runs_are_those_of_the_rows_and_unlike_ones_are_told(tmp_path):
+    rng = np.random.default_rng(0)
+    values = {"calm": rng.normal(5, 0.1, 12), "wild": rng.normal(5, 2.0, 12)}
+    folder = store_runs(
+        tmp_path,
+        [
+            (f"{group}-{seed}", {"optimizer": group, "seed": seed}, float(value))
+            for group, drawn in values.items()
+            for seed, value in enumerate(drawn)
+        ],
+    )
+    frame = spreads(folder)
+    for group, row in by_group(frame).iterrows():
+        assert row["std"] == pytest.approx(np.std(values[group], ddof=1))
+        assert row["low"] < {"calm": 0.1, "wild": 2.0}[group] < row["high"]
+    assert (frame[frame["measure"] == "trace"]["p_holm"] < 0.01).all()
+    assert np.isnan(frame[frame["measure"] == "train_loss"]["p"]).all()  # all runs have one loss here
+    console = Console(file=io.StringIO(), width=80)
+    console.print(spread_table(frame))
+    text = console.file.getvalue()
+    assert "calm" in text
+    assert "Brown–Forsythe" in text
+    assert max(map(len, text.splitlines())) <= 80

@@ -104,6 +104,21 @@ def test_a_band_reaches_from_the_lowest_seed_to_the_highest(results):
     np.testing.assert_allclose(band.mean, by_hand.mean(0))
 
 
+def test_bands_of_more_than_three_groups_stand_side_by_side_at_their_steps(results):
+    runs = [
+        replace(run, info={**run.info, "config": {**run.config, "label": f"{run.optimizer}-{copy}"}})
+        for run in results.runs
+        for copy in range(2)
+    ]
+    for listed, apart in ((results.runs, False), (runs, True)):
+        ax = plots.plot_tail(listed, "lambda_max")
+        means = [line for line in ax.lines if not line.get_label().startswith("_")]
+        assert len(means) == (6 if apart else 3)
+        last = [line.get_xdata()[-1] for line in means]
+        assert (len(set(last)) == len(means)) is apart
+        assert max(map(abs, last)) <= 0.3 * 10  # steps are 10 apart here
+
+
 def test_an_optimizer_has_one_colour_whichever_others_are_there():
     alone = plots.optimizer_styles(["adam"])["adam"].color
     for others in (["sgd", "adam"], ["adam", "momentum", "sgd"], ["rmsprop", "adam", "gd"]):

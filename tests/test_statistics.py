@@ -13,10 +13,12 @@ from landscape.statistics import (
     contrast,
     detectable_effect,
     effect_size,
+    equal_spread,
     holm,
     kendall,
     mean_interval,
     permutation_test,
+    std_interval,
 )
 
 
@@ -55,6 +57,56 @@ def test_the_studentised_bootstrap_covers_the_mean_of_skewed_seeds_where_the_per
 def test_there_is_no_bootstrap_interval_without_spread():
     assert np.isnan(bootstrap_interval([1.0, 1.0, 1.0, 1.0])[1])
     assert np.isnan(bootstrap_interval([1.0, 2.0])[1])
+
+
+DRAWS = {
+    "normal": (lambda rng, size: rng.normal(3.0, 2.0, size), 2.0),
+    "long tails": (lambda rng, size: rng.standard_t(6, size), 1.5**0.5),
+    "skewed": (lambda rng, size: rng.exponential(1.0, size), 1.0),
+}
+
+
+@pytest.mark.parametrize("n", [5, 10, 20])
+@pytest.mark.parametrize(("kind", "least"), [("normal", 0.95), ("long tails", 0.93), ("skewed", 0.88)])
+def test_the_interval_of_a_standard_deviation_covers_where_tails_are_long_too(kind, least, n):
+    draw, truth = DRAWS[kind]
+    found = [std_interval(x) for x in draw(np.random.default_rng(n), (2000, n))]
+    hits = np.mean([low <= truth <= high for _, low, high in found])
+    assert hits >= least - 4 * (least * (1 - least) / 2000) ** 0.5
+    assert all(low < std < high for std, low, high in found)
+
+
+@pytest.mark.parametrize(("kind", "kurtosis"), [("normal", 3.0), ("skewed", 9.0)])
+def test_of_many_values_the_interval_of_a_standard_deviation_is_that_of_the_limit_theorem(kind, kurtosis):
+    draw, truth = DRAWS[kind]
+    n = 400_000
+    std, low, high = std_interval(draw(np.random.default_rng(1), n))
+    half = 1.959964 * ((kurtosis - 1) / (4 * n)) ** 0.5  # the delta method, relative
+    assert std == pytest.approx(truth, rel=4 * half)
+    assert np.log(high / std) == pytest.approx(half, rel=0.03) == pytest.approx(np.log(std / low), rel=0.03)
+
+
+def test_four_values_or_equal_ones_have_a_standard_deviation_without_an_interval():
+    assert std_interval([1.0, 2.0, 3.0, 4.0])[0] == pytest.approx((5 / 3) ** 0.5)
+    assert np.isnan(std_interval([1.0, 2.0, 3.0, 4.0])[1:]).all()
+    assert np.isnan(std_interval([2.0] * 6)[1:]).all()
+    assert np.isnan(std_interval([2.0])[0])
+
+
+@pytest.mark.parametrize("kind", DRAWS)
+def test_groups_of_one_spread_are_called_unlike_no_more_often_than_the_level_says(kind):
+    draw, _ = DRAWS[kind]
+    rng = np.random.default_rng(3)
+    found = [equal_spread(draw(rng, (3, 10)) + rng.normal(0, 100, (3, 1))) for _ in range(1000)]
+    assert np.mean([p <= 0.05 for p in found]) <= 0.05 + 4 * (0.05 * 0.95 / 1000) ** 0.5
+
+
+def test_a_spread_five_times_as_large_is_seen_in_ten_values():
+    rng = np.random.default_rng(4)
+    found = [equal_spread([rng.normal(0, 1, 10), rng.normal(9, 5, 10)]) for _ in range(300)]
+    assert np.mean([p <= 0.05 for p in found]) > 0.8
+    assert np.isnan(equal_spread([[1.0, 2.0, 3.0]]))
+    assert np.isnan(equal_spread([[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]))
 
 
 # --- permutations -----------------------------------------------------------------------------------------------------

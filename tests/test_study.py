@@ -44,7 +44,7 @@ def small(**changes):
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A study run once, with what it said."""
-    study, folder, said = small(tuning=Tuning((0.3, 1.0), (100,))), tmp_path_factory.mktemp("study"), []
+    study, folder, said = small(tuning=Tuning((0.3, 1.0), (100,)), spread=True), tmp_path_factory.mktemp("study"), []
     return study, run_study(study, folder, workers=1, say=said.append), said
 
 
@@ -155,6 +155,8 @@ def test_the_paper_names_every_setting_and_leaves_no_mark_of_its_template(done):
     assert not any(mark in text for mark in ("<<", ">>", "[%", "%]", "nan"))
     assert (outcome.paper.parent / "means.tex").exists()
     assert "p cannot fall below 0.25" in text
+    assert "spreads.tex" in text
+    assert "over seed 100, which is not evaluated" in text
     assert "adam: adam, learning rate" in methods(study, outcome.choices)
 
 

@@ -4,6 +4,7 @@ from landscape.comparison.contrasts import contrast_table, contrasts
 from landscape.comparison.groups import FEW_SEEDS, NOT_A_CLAIM
 from landscape.comparison.means import cells, compare, comparison_table, pivot
 from landscape.comparison.ranks import rank_table, ranks_with_gap
+from landscape.comparison.spreads import spread_cells, spread_table, spreads
 from landscape.statistics import mean_interval
 
 __all__ = [
@@ -18,4 +19,7 @@ __all__ = [
     "pivot",
     "rank_table",
     "ranks_with_gap",
+    "spread_cells",
+    "spread_table",
+    "spreads",
 ]

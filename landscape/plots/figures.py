@@ -28,7 +28,7 @@ from landscape.plots.style import (
     panels,
     share_limits,
 )
-from landscape.plots.trajectory import TAIL_QUANTITIES, plot_tail, tail_of_run
+from landscape.plots.trajectory import TAIL_QUANTITIES, plot_tail, side_by_side, tail_of_run, tails_of_groups
 from landscape.results import Eigenpairs, SpectralMeasure
 from landscape.store import Results
 
@@ -151,8 +151,8 @@ def _differences(results: ResultsLike) -> Iterator[Drawing]:
 
 
 def _tails(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
-    tails = {key: [t for run in runs if (t := tail_of_run(run, key)).steps.size] for key in TAIL_QUANTITIES}
-    present = [key for key in TAIL_QUANTITIES if any(t.steps.size > 1 for t in tails[key])]
+    tails = {key: tails_of_groups(runs, key) for key in TAIL_QUANTITIES}
+    present = [key for key, found in tails.items() if any(t.steps.size > 1 for group in found.values() for t in group)]
     if not present:
         return
     figure, axes = panels(len(present), columns=3, row_height=2.1)
@@ -162,9 +162,14 @@ def _tails(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
         ax.set_xlabel("step, from the last")
     legend_outside(figure)
     groups = by_label(runs)
-    several = max(len(group) for group in groups.values()) > 1
-    seeds = "thick lines are means over seeds, bands reach from the lowest seed to the highest, and " if several else ""
-    sentence = f"{seeds}thin lines are single runs" if several else "each line is one run"
+    if any(side_by_side(found) is not None for found in tails.values()):
+        sentence = "lines are means over seeds, dots single runs, upright lines reach from the lowest seed to the "
+        sentence += "highest; at each step the groups stand side by side"
+    elif max(len(group) for group in groups.values()) > 1:
+        sentence = "thick lines are means over seeds, bands reach from the lowest seed to the highest, and thin lines "
+        sentence += "are single runs"
+    else:
+        sentence = "each line is one run"
     yield Drawing(
         "last_iterations",
         "The last iterations",

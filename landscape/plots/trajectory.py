@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from landscape.results.base import Array
 
 TAIL_QUANTITIES = ("lambda_max", "gap", "grad_norm")
 MARKED = 8  # up to so many points, each gets a marker
+BANDS = 3  # so many bands can lie over each other and still be told apart
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,14 @@ def tail_of_run(run: RunLike, quantity: str) -> Tail:
     )
 
 
+def tails_of_groups(runs: Sequence[RunLike], quantity: str) -> dict[str, list[Tail]]:
+    """The tails of each group's runs that have the quantity."""
+    return {
+        name: [tail for run in group if (tail := tail_of_run(run, quantity)).steps.size]
+        for name, group in by_label(runs).items()
+    }
+
+
 def tail_band(tails: Sequence[Tail]) -> Band | None:
     """Mean and extremes over seeds; None without two seeds that share a step, where lines alone must do."""
     tails = [t for t in tails if t.steps.size]
@@ -81,6 +90,8 @@ def plot_tail(
 ) -> Axes:
     """One quantity over the last iterations, per group: mean over seeds, band from lowest to highest, thin seeds.
 
+    Where more than three groups have bands, at few steps, they stand side by side as ranges instead.
+
     Parameters
     ----------
     runs : sequence of runs
@@ -97,14 +108,12 @@ def plot_tail(
     check_choice("quantity", quantity, TAIL_QUANTITIES)
     own = ax is None
     ax = axes_or_new(ax)
-    groups = by_label(runs)
-    styles = styles or optimizer_styles(groups)
-    everything: list[float] = []
-    for name, group in groups.items():
-        tails = [t for run in group if (t := tail_of_run(run, quantity)).steps.size]
-        if tails:
-            _draw_tails(ax, tails, name, styles[name])
-            everything += [v for t in tails for v in t.values]
+    found = tails_of_groups(runs, quantity)
+    styles = styles or optimizer_styles(found)
+    shifts = side_by_side(found)
+    for i, (name, tails) in enumerate(found.items()):
+        _draw_tails(ax, tails, name, styles[name], None if shifts is None else shifts[i])
+    everything = [v for tails in found.values() for t in tails for v in t.values]
     log_if_wide(ax, everything)
     ax.set_ylabel(QUANTITIES[quantity].label)
     ax.set_xlabel("step, counted from the last")
@@ -115,40 +124,54 @@ def plot_tail(
     return ax
 
 
-def _draw_tails(ax: Axes, tails: Sequence[Tail], name: str, style: Style) -> None:
+def _draw_tails(ax: Axes, tails: Sequence[Tail], name: str, style: Style, shift: float | None) -> None:
+    """A group; ``shift`` sets it beside the others where bands would cover each other, None where they would not."""
     band = tail_band(tails)
+    if band is not None and shift is not None:
+        _draw_ranges(ax, tails, band, name, style, shift)
+        return
     for i, tail in enumerate(tails):
-        alone = band is None
-        marker = style.marker if alone and tail.steps.size <= MARKED else ""
-        label = name if alone and i == 0 else None
-        width, alpha = (1.3, 1.0) if alone else (0.5, 0.7)
-        dash = style.dash if alone else "-"
-        ax.plot(
-            tail.steps,
-            tail.values,
-            color=style.color,
-            linestyle=dash,
-            linewidth=width,
-            alpha=alpha,
-            marker=marker,
-            markersize=4,
-            label=label,
-        )
-        bad = ~tail.converged
-        if bad.any():
-            ax.plot(
-                tail.steps[bad],
-                tail.values[bad],
-                "o",
-                markersize=4,
-                markerfacecolor="white",
-                color=style.color,
-                label="not converged",
-            )
+        if band is None:
+            marker = style.marker if tail.steps.size <= MARKED else ""
+            look: dict[str, Any] = {"linestyle": style.dash, "linewidth": 1.3, "marker": marker, "markersize": 4}
+            ax.plot(tail.steps, tail.values, color=style.color, label=name if i == 0 else None, **look)
+        else:
+            ax.plot(tail.steps, tail.values, color=style.color, linewidth=0.5, alpha=0.7)
+        _open_circles(ax, tail, 0.0, style)
     if band is not None:
         marker = style.marker if band.steps.size <= MARKED else ""
         ax.fill_between(band.steps, band.low, band.high, color=style.color, alpha=0.15, linewidth=0)
         ax.plot(band.steps, band.mean, color=style.color, linestyle=style.dash, marker=marker, markersize=4, label=name)
+
+
+def _draw_ranges(ax: Axes, tails: Sequence[Tail], band: Band, name: str, style: Style, shift: float) -> None:
+    """The mean as a line with markers, each run as a small dot, the range as an upright line, all a little aside."""
+    ax.vlines(band.steps + shift, band.low, band.high, color=style.color, linewidth=0.8, alpha=0.7)
+    for tail in tails:
+        ax.plot(tail.steps + shift, tail.values, ".", color=style.color, markersize=2.5)
+        _open_circles(ax, tail, shift, style)
+    look: dict[str, Any] = {"linestyle": style.dash, "linewidth": 0.9, "marker": style.marker, "markersize": 4.5}
+    ax.plot(band.steps + shift, band.mean, color=style.color, label=name, **look)
+
+
+def _open_circles(ax: Axes, tail: Tail, shift: float, style: Style) -> None:
+    bad = ~tail.converged
+    if bad.any():
+        look: dict[str, Any] = {"markersize": 4, "markerfacecolor": "white", "label": "not converged"}
+        ax.plot(tail.steps[bad] + shift, tail.values[bad], "o", color=style.color, **look)
+
+
+def side_by_side(groups: Mapping[str, Sequence[Tail]]) -> Array | None:
+    """How far aside each group is drawn, in steps; None where bands over each other can still be told apart.
+
+    Groups stand aside where more than three have bands, and the steps are few.
+    """
+    steps = np.unique(np.concatenate([t.steps for tails in groups.values() for t in tails] or [np.empty(0)]))
+    bands = [name for name, tails in groups.items() if tail_band(tails) is not None]
+    if len(bands) <= BANDS or steps.size > MARKED:
+        return None
+    width = 0.6 * float(np.diff(steps).min()) if steps.size > 1 else 0.6
+    return np.linspace(-0.5 * width, 0.5 * width, len(groups))
 
 
 def plot_sharpness_path(

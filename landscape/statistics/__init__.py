@@ -5,6 +5,7 @@ from landscape.statistics.contrast import Contrast, contrast
 from landscape.statistics.effects import detectable_effect, effect_size
 from landscape.statistics.intervals import bootstrap_interval, mean_interval
 from landscape.statistics.permutation import holm, permutation_test
+from landscape.statistics.spread import equal_spread, std_interval
 
 __all__ = [
     "Contrast",
@@ -13,8 +14,10 @@ __all__ = [
     "contrast",
     "detectable_effect",
     "effect_size",
+    "equal_spread",
     "holm",
     "kendall",
     "mean_interval",
     "permutation_test",
+    "std_interval",
 ]

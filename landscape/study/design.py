@@ -100,6 +100,11 @@ class Study:
         low; where the arms differ in the problem itself, or all ends are alike, there is nothing to match.
     paths : bool
         Draw the paths of the first seed over the contours of the loss: checkpoints must be many.
+    spread : bool
+        The question is how far runs of one arm lie apart: the paper has standard deviations with intervals too, and a
+        test that they are equal.
+    title : str
+        Of the paper; left out, the name.
     data : str or None
         Folder of the data files, for problems that need some. Where it lies is no part of the study.
 
@@ -120,6 +125,8 @@ class Study:
     plan: Mapping[str, Any] = field(default_factory=dict)
     matched: bool = True
     paths: bool = False
+    spread: bool = False
+    title: str = ""
     data: str | None = None
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from landscape.study.design import Study
@@ -33,8 +34,7 @@ def methods(study: Study, choices: list[Choice]) -> str:
         grid = ", ".join(f"{factor:g}" for factor in study.tuning.grid)
         lines.append(
             f"Learning rates: the best of {grid} times each optimizer's usual one by mean "
-            f"{study.tuning.by.replace('_', ' ')} over seeds {', '.join(map(str, study.tuning.seeds))}, "
-            "which are not evaluated."
+            f"{study.tuning.by.replace('_', ' ')} over {_seeds(study.tuning.seeds)} not evaluated."
         )
     lines.append(
         "Eigenpairs by thick-restart Lanczos accepted on true residuals, traces with known eigenpairs taken out, all "
@@ -43,6 +43,10 @@ def methods(study: Study, choices: list[Choice]) -> str:
         "(damping 0.01 λ₁, or −2λ_min where that is more) lowers the quadratic model as the gradient step −g/λ₁ does."
     )
     return latex_text(" ".join(lines))
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f"seed {seeds[0]}, which is" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}, which are"
 
 
 def _told(settings: dict[str, Any], key: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +9,12 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from landscape.comparison import cells, compare, contrasts
+from landscape.comparison import cells, spread_cells
 from landscape.rounding import format_value
-from landscape.store import Results, load_results
-from landscape.study.design import Study
 from landscape.study.figures import paper_figures
+from landscape.study.material import Material
 from landscape.study.methods import methods
 from landscape.study.sentences import findings
-from landscape.study.tuning import Choice
 from landscape.tables import latex_number, latex_table, latex_text
 from landscape.version import __version__
 
@@ -38,43 +34,10 @@ CONTRASTED = ("test_accuracy", "lambda_max", "sharpness_adaptive_worst")
 #: Arms side by side in a table; more are cut into two.
 WIDE = 7
 MOST_ROWS = 12
-
-
-@dataclass(frozen=True)
-class Material:
-    """All that a study has found.
-
-    Attributes
-    ----------
-    results, matched : Path
-        Of the runs at their end, and at equal training loss where they could be matched.
-    """
-
-    study: Study
-    choices: list[Choice]
-    diverged: list[str]
-    results: Path
-    matched: Path | None = None
-
-    @cached_property
-    def found(self) -> Results:
-        """The results at the end, without eigenvectors."""
-        return load_results(self.results, vectors=False)
-
-    @cached_property
-    def means(self) -> pd.DataFrame:
-        """Means over seeds at the end."""
-        return compare(self.found, by="label")
-
-    @cached_property
-    def pairs(self) -> pd.DataFrame | None:
-        """Differences between arms at the end; None with one arm."""
-        return contrasts(self.found, by="label") if self.means["group"].nunique() > 1 else None
-
-    @cached_property
-    def at_equal_loss(self) -> pd.DataFrame | None:
-        """Means over seeds at equal training loss."""
-        return None if self.matched is None else compare(load_results(self.matched, vectors=False), by="label")
+SPREADS = (
+    "Standard deviations over seeds with their 95 % intervals (Bonett), at the end of training; p that the arms have "
+    "one (Levene's test about medians), Holm-adjusted over all measures."
+)
 
 
 def write_paper(material: Material, folder: Path) -> Path:
@@ -90,6 +53,8 @@ def write_paper(material: Material, folder: Path) -> Path:
     _write_means(material.means, folder, "means")
     if matched is not None:
         _write_means(matched, folder, "matched")
+    if material.spreads is not None:
+        _write_spreads(material.spreads, folder)
     if pairs is not None:
         (folder / "contrasts.tex").write_text(_contrast_rows(pairs))
         pairs.to_csv(folder / "contrasts.csv", index=False, lineterminator="\n")
@@ -97,15 +62,16 @@ def write_paper(material: Material, folder: Path) -> Path:
     # The forest plot shows what the table of differences says; contrasts.tex is there for whoever wants it.
     tabulated = pairs is not None and not any(figure["name"] == "differences" for figure in figures)
     text = _environment().get_template("report.tex.j2").render(
-        title=latex_text(study.name.replace("-", " ").capitalize()),
+        title=latex_text(study.title or study.name.replace("-", " ").capitalize()),
         version=__version__,
         question=latex_text(study.question),
         methods=methods(study, material.choices),
-        findings=[latex_text(sentence) for sentence in findings(material.found, material.means, pairs, matched)],
+        findings=[latex_text(sentence) for sentence in findings(material)],
         means_caption=latex_text(
             f"Means over {len(study.seeds)} seeds ± half the 95 % interval (Student's t), at the end of training."
         ),
         matched_caption=None if matched is None else latex_text(_matched_caption(matched)),
+        spreads_caption=None if material.spreads is None else latex_text(SPREADS),
         contrasts_caption=latex_text(_contrast_caption(pairs)) if pairs is not None and tabulated else None,
         figures=figures,
         notes=[latex_text(note) for note in _notes(material)],
@@ -127,6 +93,21 @@ def _write_means(means: pd.DataFrame, folder: Path, name: str) -> None:
         tables.append(latex_table(["", *map(latex_text, part)], body_of))
     (folder / f"{name}.tex").write_text("\n\n\\smallskip\n".join(tables))
     means.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+
+
+def _write_spreads(found: pd.DataFrame, folder: Path) -> None:
+    headings, body = spread_cells(found)
+    rows = dict(body)
+    shown = ([label, *map(_interval, rows[measure])] for measure, label in SHOWN.items() if measure in rows)
+    (folder / "spreads.tex").write_text(latex_table(["", *map(latex_text, headings[:-2]), "$p$", "Holm"], shown))
+    found.to_csv(folder / "spreads.csv", index=False, lineterminator="\n")
+
+
+def _interval(text: str) -> str:
+    """``0.12 [0.08, 0.3]`` with its numbers in math mode."""
+    value, bracket, ends = text.partition(" [")
+    low, _, high = ends.rstrip("]").partition(", ")
+    return latex_number(value) + (f" [{latex_number(low)}, {latex_number(high)}]" if bracket else "")
 
 
 def _contrast_rows(pairs: pd.DataFrame) -> str:

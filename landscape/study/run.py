@@ -20,7 +20,8 @@ from landscape.pipeline import analyze
 from landscape.plan import Plan
 from landscape.study.design import Study
 from landscape.study.jobs import Done, Job, run_jobs
-from landscape.study.paper import Material, write_paper
+from landscape.study.material import Material
+from landscape.study.paper import write_paper
 from landscape.study.tuning import Choice, tune
 from landscape.version import __version__
 

@@ -14,21 +14,22 @@ from landscape.results import LineSlice
 from landscape.rounding import format_measured, format_value
 from landscape.statistics import mean_interval
 from landscape.store import Results
+from landscape.study.material import Material
 
 ALPHA = 0.05
 
 
-def findings(
-    found: Results, means: pd.DataFrame, pairs: pd.DataFrame | None, matched: pd.DataFrame | None
-) -> list[str]:
-    """Sentences on generalisation, classes, flatness, the gap, second-order steps, ranks; plain text."""
+def findings(material: Material) -> list[str]:
+    """Sentences on spread, generalisation, classes, flatness, the gap, second-order steps, ranks; plain text."""
+    found, means, pairs = material.found, material.means, material.pairs
     said = [
+        *_spreads(material.spreads),
         _best(means, pairs, "test_accuracy", "highest mean test accuracy", largest=True, percent=True),
         _classes(found),
         _best(means, pairs, "lambda_max", "smallest top eigenvalue λ₁", largest=False),
         _rises(found),
         _best(means, pairs, "sharpness_adaptive_worst", "smallest scale-invariant sharpness", largest=False),
-        _in_order(matched, "lambda_max", "At equal training loss λ₁ is, flattest first", largest=False),
+        _in_order(material.at_equal_loss, "lambda_max", "At equal training loss λ₁ is, flattest first", largest=False),
         _in_order(means, "spectral_ratio", "The spectral gap λ₁/λ₂ at the end", largest=True),
         _gain(means),
         _differences(pairs),
@@ -135,6 +136,26 @@ def _gain(means: pd.DataFrame) -> str:
     )
 
 
+def _spreads(spreads: pd.DataFrame | None) -> list[str]:
+    """How far the runs of each arm lie apart, and whether the arms differ in it."""
+    if spreads is None:
+        return []
+    said = []
+    for measure, name in (("test_accuracy", "the test accuracy"), ("lambda_max", "λ₁"), ("trace", "the trace")):
+        rows = spreads[spreads["measure"] == measure].dropna(subset=["low"])
+        if rows.empty:
+            continue
+        scale, unit = (100.0, " points") if measure == "test_accuracy" else (1.0, "")
+        told = []
+        for _, row in rows.sort_values("std", ascending=False).iterrows():
+            std, low, high = (_number(scale * row[key], digits=2) for key in ("std", "low", "high"))
+            told.append(f"{row['group']} {std} [{low}, {high}]{unit}")
+        p = float(rows.iloc[0]["p_holm"])
+        verdict = f"; adjusted p that they are one: {_number(p, digits=2)}" if np.isfinite(p) else ""
+        said.append(f"The standard deviation over seeds of {name}: {', '.join(told)}{verdict}.")
+    return said
+
+
 def _differences(pairs: pd.DataFrame | None) -> str:
     if pairs is None:
         return ""
@@ -185,5 +206,5 @@ def _plus_minus(mean: float, half: float) -> str:
     return format_measured(mean, half) if half > 0 else format_value(mean)
 
 
-def _number(value: float) -> str:
-    return format_value(float(value), digits=3)
+def _number(value: float, digits: int = 3) -> str:
+    return format_value(float(value), digits=digits)

@@ -10,13 +10,13 @@ from landscape.study import Arm, Study
 STUDY = Study(
     name="initialisation-and-order",
     question=(
-        "The spread of minima over seeds, where the seed moves the initial weights, the order of the data, or both: "
-        "the standard deviations of the table of means (means.csv) are the answer, and the barriers between runs."
+        "How far minima lie apart over seeds, where the seed moves the initial weights, the order of the data, or both."
     ),
     problem="mlp-digits",
     arms=(Arm("both"), Arm("weights", {"order_seed": 0}), Arm("order", {"init_seed": 0})),
     seeds=tuple(range(1, 11)),
     settings={"optimizer": "sgd", "lr": 0.05, "epochs": 40, "batch_size": 32},
+    spread=True,
     plan={"plan": "quick", "last": 1, "barriers": 10},
 )
 

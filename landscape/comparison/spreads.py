@@ -1,0 +1,97 @@
+"""How far the runs of a group lie apart: what chance makes of one recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from landscape.comparison.contrasts import COMPARED
+from landscape.comparison.groups import gather
+from landscape.rounding import format_value
+from landscape.statistics import equal_spread, holm, std_interval
+from landscape.store import Results
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLUMNS = ("measure", "group", "n", "std", "low", "high", "p", "p_holm")
+
+
+def spreads(results: Results | str | Path, by: str = "optimizer", *, level: float = 0.95) -> pd.DataFrame:
+    """Standard deviations over the runs of each group, at the last analysed checkpoint of each run.
+
+    Parameters
+    ----------
+    results, by
+        As for :func:`landscape.compare`.
+    level : float
+        Confidence of the intervals.
+
+    Returns
+    -------
+    DataFrame
+        One row per measure and group: ``measure, group, n, std, low, high``, by
+        :func:`landscape.statistics.std_interval`; then ``p`` that the groups have one spread in this measure
+        (:func:`landscape.statistics.equal_spread`), the same for all rows of a measure, and ``p_holm``, adjusted over
+        the measures.
+
+    Raises
+    ------
+    UsageError, ResultsError
+        As :func:`landscape.compare`.
+    """
+    groups = gather(results, by, level)
+    records: list[tuple[Any, ...]] = []
+    tests: dict[str, float] = {}
+    for measure in COMPARED:
+        values = {label: found for label in groups.by_label if (found := groups.values(label, measure))}
+        tests[measure] = equal_spread(list(values.values()))
+        for label, found in values.items():
+            records.append((measure, label, len(found), *std_interval(found, level), tests[measure]))
+    adjusted = dict(zip(tests, holm(list(tests.values())), strict=True))
+    frame = pd.DataFrame.from_records([(*row, adjusted[row[0]]) for row in records], columns=list(COLUMNS))
+    frame.attrs = {"by": by, "level": level}
+    return frame
+
+
+def spread_cells(frame: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Headings of the groups and of p, and per measure the texts ``std [low, high]``, ``—`` where missing."""
+    groups = list(dict.fromkeys(frame["group"]))
+    body = []
+    for measure, rows in frame.groupby("measure", sort=False):
+        by_group = {row["group"]: _cell(row) for _, row in rows.iterrows()}
+        first = rows.iloc[0]
+        texts = [by_group.get(group, "—") for group in groups]
+        body.append((str(measure), [*texts, _number(first["p"]), _number(first["p_holm"])]))
+    return [*map(str, groups), "p", "Holm"], body
+
+
+def spread_table(frame: pd.DataFrame) -> Table:
+    """The standard deviations for a terminal."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    headings, body = spread_cells(frame)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
+    for i, title in enumerate(("standard deviation", *headings)):
+        table.add_column(Text(title), justify="right" if i else "left", overflow="fold")
+    for measure, texts in body:
+        table.add_row(*map(Text, (measure, *(text.replace(" [", "\n[") for text in texts))))
+    table.caption = Text(
+        f"standard deviation over runs with its {100 * frame.attrs.get('level', 0.95):g} % interval (Bonett); p that "
+        "all groups have one (Brown–Forsythe), then adjusted over the measures (Holm)"
+    )
+    return table
+
+
+def _cell(row: Any) -> str:
+    interval = "" if np.isnan(row["low"]) else f" [{_number(row['low'])}, {_number(row['high'])}]"
+    return _number(row["std"]) + interval
+
+
+def _number(value: float) -> str:
+    return "—" if not np.isfinite(value) else format_value(float(value), digits=2)
