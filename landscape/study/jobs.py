@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -46,11 +48,32 @@ def run_jobs(jobs: Sequence[Job], *, workers: int, watch: Callable[[Done], None]
         for job in jobs:
             found[job.folder] = _tell(_train(job), watch)
     else:
-        with ProcessPoolExecutor(min(workers, len(jobs)) or 1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with processes(min(workers, len(jobs)) or 1) as pool:
             for future in as_completed([pool.submit(_train, job) for job in jobs]):
                 done = _tell(future.result(), watch)
                 found[done.folder] = done
     return [found[job.folder] for job in jobs]
+
+
+def processes(count: int) -> ProcessPoolExecutor:
+    """So many processes that begin afresh, and end with this one."""
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that began it is gone, however that was ended.
+
+    Without it a study that was killed trains on unseen, into folders that the next start of it writes too.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @contextmanager

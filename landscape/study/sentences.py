@@ -47,7 +47,7 @@ def _best(
         return ""
     order = rows.sort_values("mean", ascending=not largest)
     first = order.iloc[0]
-    sentence = f"The {wording} has {first['group']}: {_interval(first, percent=percent)}"
+    sentence = f"Arm {first['group']} has the {wording}: {_interval(first, percent=percent)}"
     if len(order) == 1 or pairs is None:
         return sentence + "."
     second = order.iloc[1]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from landscape.operators import HessianOperator
 from landscape.results import StepReport
 from landscape.sampling import gradient_noise
 from landscape.study.design import Study
-from landscape.study.jobs import one_thread
+from landscape.study.jobs import one_thread, processes
 from landscape.study.sentences import over_seeds
 from landscape.training import Training
 
@@ -78,7 +76,7 @@ def follow(
     if count == 1:
         parts = [_tell(_run(*job), tell) for job in todo]
     else:
-        with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with processes(count) as pool:
             parts = [_tell(job.result(), tell) for job in [pool.submit(_run, *job) for job in todo]]
     frame = pd.concat([pd.read_csv(part) for part in parts], ignore_index=True)
     frame.to_csv(out / "trajectory.csv", index=False, lineterminator="\n")

@@ -22,8 +22,8 @@ STUDY = Study(
     problem="lenet-digits",
     arms=tuple(Arm(name, {"optimizer": name}) for name in NAMES),
     seeds=(0, 1, 2, 3, 4),
-    settings={"epochs": 15, "save_last": 3},
-    tuning=Tuning(seeds=(1000,)),
+    settings={"epochs": 30, "save_last": 3},
+    tuning=Tuning(seeds=(1000, 1001, 1002)),
     plan={"plan": "quick", "last": 3, "eigs": 4, "points": 31, "trace_probes": 16, "density_probes": 4, "steps": 40},
 )
 
