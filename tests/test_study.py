@@ -48,6 +48,13 @@ def done(tmp_path_factory):
     return study, run_study(study, folder, workers=1, say=said.append), said
 
 
+@pytest.fixture(autouse=True)
+def brief(request, monkeypatch):
+    """Figures and report take most of a small study's time; ``done`` has them, and the studies of the scripts."""
+    if "path" not in request.fixturenames:
+        monkeypatch.setattr("landscape.pipeline.write_report", lambda results: None)
+
+
 # --- the design -------------------------------------------------------------------------------------------------------
 
 

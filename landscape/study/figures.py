@@ -18,7 +18,12 @@ from landscape.tables import latex_text
 ROOMS = ("differences", "lines", "tails", "classes")
 CHOSEN = ("differences", "slice_eigenvector", "last_iterations", "class_accuracy")
 #: Wider than that, a figure goes over both columns.
+#: Share of the page's height a figure over both columns may take: three of them fill a page with their captions.
+HEIGHTS = {"differences": 0.31}
+HEIGHT = 0.24
 _COLUMN = plots.SINGLE + 0.1
+#: With more arms than these a class has more marks than can be told apart, and the paper no room for them.
+MOST_BY_CLASS = 7
 GRID = 41
 MOST_POSITIONS = 200
 
@@ -27,22 +32,24 @@ def paper_figures(study: Study, results: Results, folder: Path) -> list[dict[str
     """Draw and save the figures into the paper's folder; path, caption and whether both columns are needed of each."""
     found = []
     with plots.house_style():
-        for drawing in [*_paths(study, folder.parent / "runs"), *_chosen(results)]:
+        for drawing in [*_paths(study, folder.parent / "runs"), *_chosen(study, results)]:
             plots.save(drawing.figure, folder / "figures", drawing.name)
             found.append(
                 {
                     "name": drawing.name,
                     "path": f"figures/{drawing.name}.pdf",
                     "caption": latex_text(drawing.caption),
+                    "height": HEIGHTS.get(drawing.name, HEIGHT),
                     "wide": drawing.figure.get_figwidth() > _COLUMN,
                 }
             )
     return found
 
 
-def _chosen(results: Results) -> list[Drawing]:
-    there = {drawing.name: drawing for drawing in plots.drawings(results, ROOMS) if drawing.name in CHOSEN}
-    return [there[name] for name in CHOSEN if name in there]
+def _chosen(study: Study, results: Results) -> list[Drawing]:
+    chosen = CHOSEN if len(study.arms) <= MOST_BY_CLASS else [name for name in CHOSEN if name != "class_accuracy"]
+    there = {drawing.name: drawing for drawing in plots.drawings(results, ROOMS) if drawing.name in chosen}
+    return [there[name] for name in chosen if name in there]
 
 
 def _paths(study: Study, runs: Path) -> Iterator[Drawing]:

@@ -56,7 +56,7 @@ def write_paper(material: Material, folder: Path) -> Path:
     if material.spreads is not None:
         _write_spreads(material.spreads, folder)
     if pairs is not None:
-        (folder / "contrasts.tex").write_text(_contrast_rows(pairs))
+        (folder / "contrasts.tex").write_text(_fitted(_contrast_rows(pairs)))
         pairs.to_csv(folder / "contrasts.csv", index=False, lineterminator="\n")
     figures = paper_figures(study, material.found, folder)
     # The forest plot shows what the table of differences says; contrasts.tex is there for whoever wants it.
@@ -84,13 +84,16 @@ def write_paper(material: Material, folder: Path) -> Path:
 def _write_means(means: pd.DataFrame, folder: Path, name: str) -> None:
     """One tabular, or two below each other where there are many arms."""
     headings, body = cells(means)
+    if means.groupby("group")["n"].max().nunique() == 1:
+        headings = [str(group) for group in dict.fromkeys(means["group"])]  # the caption says how many seeds
     rows = dict(body)
-    parts = [headings[i : i + WIDE] for i in range(0, len(headings), WIDE)]
+    width = -(-len(headings) // -(-len(headings) // WIDE))  # two tables of six rather than of seven and five
+    parts = [headings[i : i + width] for i in range(0, len(headings), width)]
     shown = {label: rows[measure] for measure, label in SHOWN.items() if measure in rows}
     tables = []
     for i, part in enumerate(parts):
-        body_of = ([label, *map(latex_number, row[i * WIDE : (i + 1) * WIDE])] for label, row in shown.items())
-        tables.append(latex_table(["", *map(latex_text, part)], body_of))
+        body_of = ([label, *map(latex_number, row[i * width : (i + 1) * width])] for label, row in shown.items())
+        tables.append(_fitted(latex_table(["", *map(latex_text, part)], body_of)))
     (folder / f"{name}.tex").write_text("\n\n\\smallskip\n".join(tables))
     means.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
 
@@ -99,8 +102,14 @@ def _write_spreads(found: pd.DataFrame, folder: Path) -> None:
     headings, body = spread_cells(found)
     rows = dict(body)
     shown = ([label, *map(_interval, rows[measure])] for measure, label in SHOWN.items() if measure in rows)
-    (folder / "spreads.tex").write_text(latex_table(["", *map(latex_text, headings[:-2]), "$p$", "Holm"], shown))
+    table = latex_table(["", *map(latex_text, headings[:-2]), "$p$", "Holm"], shown)
+    (folder / "spreads.tex").write_text(_fitted(table))
     found.to_csv(folder / "spreads.csv", index=False, lineterminator="\n")
+
+
+def _fitted(table: str) -> str:
+    """Made narrower where the page is; in another paper, which has no ``fit``, as wide as it is."""
+    return "\\providecommand{\\fit}[1]{#1}\n\\fit{%\n" + table + "}\n"
 
 
 def _interval(text: str) -> str:

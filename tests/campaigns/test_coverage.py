@@ -43,8 +43,8 @@ def test_trace_intervals_cover_on_every_spectrum(name, num_probes, record_proper
         low, high = estimate.interval()
         hits += low <= values.sum() <= high
         student += abs(estimate.value - values.sum()) <= stats.t.ppf(0.975, num_probes - 1) * estimate.sem
-    record_property("coverage", hits / SEEDS)
-    record_property("coverage of Student's t", student / SEEDS)
+    record_property("coverage", str(hits / SEEDS))
+    record_property("coverage of Student's t", str(student / SEEDS))
     print(f"{name}, {num_probes} probes: {hits / SEEDS:.3f} (Student's t alone {student / SEEDS:.3f})")
     assert hits >= stats.binom.ppf(0.001, SEEDS, 0.93)
     assert hits <= stats.binom.ppf(0.999, SEEDS, 0.975)

@@ -36,7 +36,7 @@ def test_intervals_of_means_and_of_paired_differences_cover(n, record_property):
         assert found.paired
         differences += found.low <= 0.7 <= found.high
         effects += found.effect_low <= 0.7 / 2**0.5 <= found.effect_high  # differences have standard deviation √2
-    record_property("coverage", (means / STUDIES, differences / STUDIES, effects / STUDIES))
+    record_property("coverage", str((means / STUDIES, differences / STUDIES, effects / STUDIES)))
     for hits in (means, differences, effects):
         assert abs(hits / STUDIES - 0.95) <= tolerated(0.95)
 
@@ -51,7 +51,7 @@ def test_differences_of_unpaired_arms_with_unlike_spreads_cover(n, record_proper
         found = contrast(a, b)
         assert not found.paired
         hits += found.low <= 1.0 <= found.high
-    record_property("coverage", hits / STUDIES)
+    record_property("coverage", str(hits / STUDIES))
     assert abs(hits / STUDIES - 0.95) <= tolerated(0.95) + 0.005  # Welch's t is an approximation, good to half a point
 
 
@@ -65,7 +65,7 @@ def test_no_more_studies_without_a_difference_find_one_than_the_level_says(n, re
         p = [contrast(arms[i], arms[j]).p for i in range(ARMS) for j in range(i)]
         alarms += min(holm(p)) < 0.05
         single += p[0] < 0.05
-    record_property("false positives", (alarms / STUDIES, single / STUDIES))
+    record_property("false positives", str((alarms / STUDIES, single / STUDIES)))
     assert alarms / STUDIES <= 0.05 + tolerated(0.05)
     assert single / STUDIES <= 0.05 + tolerated(0.05)
     if n == 5:
@@ -78,7 +78,7 @@ def test_the_studentised_bootstrap_covers_normal_seeds(n, record_property):
     draws = rng.normal(2.0, 1.0, (STUDIES, n))
     found = [bootstrap_interval(x, resamples=999, seed=i) for i, x in enumerate(draws)]
     hits = sum(low <= 2.0 <= high for _, low, high in found)
-    record_property("coverage", hits / STUDIES)
+    record_property("coverage", str(hits / STUDIES))
     assert hits / STUDIES >= 0.95 - tolerated(0.95) - (0.02 if n == 5 else 0.01)
 
 
@@ -96,7 +96,7 @@ def test_the_interval_of_kendalls_tau_covers(n, record_property):
         y = rho * x + (1 - rho**2) ** 0.5 * rng.standard_normal(n)
         found = kendall(x, y)
         hits += found.low <= truth <= found.high
-    record_property("coverage", hits / STUDIES)
+    record_property("coverage", str(hits / STUDIES))
     assert hits / STUDIES >= 0.95 - tolerated(0.95)
 
 
@@ -104,5 +104,5 @@ def test_the_interval_of_kendalls_tau_covers(n, record_property):
 def test_hedges_g_is_unbiased(n, record_property):
     rng = np.random.default_rng(500 + n)
     found = np.array([effect_size(rng.normal(0.8, 1, n), rng.normal(0, 1, n), paired=False)[0] for _ in range(STUDIES)])
-    record_property("mean", found.mean())
+    record_property("mean", str(found.mean()))
     assert abs(found.mean() - 0.8) <= 4 * found.std() / STUDIES**0.5
