@@ -19,7 +19,7 @@ from landscape.store import load_results
 from landscape.study import Arm, Study, Tuning, run_study
 from landscape.study.jobs import Job, run_jobs
 from landscape.study.paper import methods
-from landscape.study.tuning import rates, tune
+from landscape.study.tuning import Choice, rates, tune
 
 FOLDER = Path(__file__).parents[1] / "scripts" / "studies"
 STUDIES = sorted(path for path in FOLDER.glob("*.py") if "STUDY = Study(" in path.read_text())
@@ -165,6 +165,14 @@ def test_the_paper_names_every_setting_and_leaves_no_mark_of_its_template(done):
     assert "spreads.tex" in text
     assert "over seed 100, which is not evaluated" in text
     assert "adam: adam, learning rate" in methods(study, outcome.choices)
+
+
+def test_the_methods_name_the_seeds_that_an_arm_holds_fast():
+    study = small(arms=(Arm("both"), Arm("weights", {"order_seed": 0}), Arm("order", {"init_seed": 7})))
+    text = methods(study, [Choice(arm.label, 0.1, {}) for arm in study.arms])
+    assert "weights: sgd, learning rate 0.1, weight decay 0.0, seed of the order 0 in all runs." in text
+    assert "seed of the weights 7 in all runs." in text
+    assert text.count("in all runs") == 2
 
 
 def test_the_arms_are_compared_at_equal_loss_too(done):

@@ -11,6 +11,8 @@ from landscape.tables import latex_text
 
 #: Settings said once where all arms share them, with their options.
 COMMON = ("batch_size", "epochs", "schedule", "order", "batch_schedule")
+#: Seeds an arm may hold fast, which then do not follow the seed of the run.
+SEEDS = {"init_seed": "seed of the weights", "order_seed": "seed of the order"}
 _DEFAULTS = {"schedule": "constant", "order": "shuffled", "batch_schedule": "constant"}
 
 
@@ -27,6 +29,7 @@ def methods(study: Study, choices: list[Choice]) -> str:
         own = [_told(full, key) for key in COMMON if key not in same]
         own += [f"{key.replace('_', ' ')} {value}" for key, value in full["options"].items()]
         own += [f"{key} = {value}" for key, value in full["problem_config"].items() if key not in shared]
+        own += [f"{words} {full[key]} in all runs" for key, words in SEEDS.items() if full.get(key) is not None]
         lines.append(
             f"{arm.label}: {full['optimizer']}, learning rate {choice.lr:g}{', ' + ', '.join(own) if own else ''}."
         )

@@ -13,7 +13,7 @@ from landscape.comparison import cells, spread_cells
 from landscape.rounding import format_value
 from landscape.study.figures import paper_figures
 from landscape.study.material import Material
-from landscape.study.methods import methods
+from landscape.study.methods import SEEDS, methods
 from landscape.study.sentences import findings
 from landscape.tables import latex_number, latex_table, latex_text
 from landscape.version import __version__
@@ -160,6 +160,9 @@ def _notes(material: Material) -> list[str]:
         if c.at_edge
     ]
     found += [f"Diverged: {line}" for line in material.diverged]
+    fixed = [arm.label for arm in material.study.arms if any(arm.settings.get(key) is not None for key in SEEDS)]
+    if fixed:
+        found.append(f"{', '.join(fixed)}: held at one seed of weights or order; these means are not means over it.")
     if material.pairs is not None:
         found += material.pairs.attrs.get("notes", [])
         floor = float(material.pairs["smallest_p"].max())
