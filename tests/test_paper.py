@@ -12,6 +12,7 @@ import pytest
 from landscape.study import Arm, Study, Tuning
 from landscape.study.material import Material
 from landscape.study.paper import write_paper
+from landscape.study.sentences import over_seeds
 from landscape.study.tuning import Choice
 from tests.synthetic_results import make_results
 
@@ -55,3 +56,8 @@ def test_the_table_of_means_says_n_only_where_groups_differ_in_it(tmp_path):
     folder = paper(tmp_path, 2).parent
     assert "n=5" not in (folder / "means.tex").read_text()
     assert "Means over 5 seeds" in (folder / "report.tex").read_text()
+
+
+def test_sentences_leave_out_an_interval_below_their_digits():
+    assert over_seeds([0.25 + 1e-12 * i for i in range(5)]) == "0.25"
+    assert over_seeds([1.0, 2.0, 3.0, 4.0, 5.0]) == "3.0 ± 2.0"

@@ -11,7 +11,7 @@ import pandas as pd
 from landscape.comparison import ranks_with_gap
 from landscape.plots.gather import group_of
 from landscape.results import LineSlice
-from landscape.rounding import format_measured, format_value
+from landscape.rounding import format_brief, format_value
 from landscape.statistics import mean_interval
 from landscape.store import Results
 from landscape.study.material import Material
@@ -202,8 +202,8 @@ def over_seeds(values: Sequence[float]) -> str:
 
 
 def _plus_minus(mean: float, half: float) -> str:
-    """Without an interval, or where all seeds agree, four digits."""
-    return format_measured(mean, half) if half > 0 else format_value(mean)
+    """Without an interval where there is none, or it is below the digits shown."""
+    return format_brief(mean, half) if half > 0 else format_value(mean)
 
 
 def _number(value: float, digits: int = 3) -> str:
