@@ -9,6 +9,7 @@ from landscape.study import Arm, Study
 
 STUDY = Study(
     name="heterogeneity",
+    title="Clients with unlike data, and late gradients",
     question="Local SGD with equal and skewed clients, and delayed gradients, against SGD on all the data.",
     problem="mlp-digits",
     arms=(

@@ -9,6 +9,7 @@ from landscape.study import Arm, Study
 
 STUDY = Study(
     name="initialisation-and-order",
+    title="What the initial weights decide, and what the order of the data",
     question=(
         "How far minima lie apart over seeds, where the seed moves the initial weights, the order of the data, or both."
     ),

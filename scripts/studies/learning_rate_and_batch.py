@@ -9,6 +9,7 @@ from landscape.study import Arm, Study
 
 STUDY = Study(
     name="learning-rate-and-batch",
+    title="Learning rate and batch size",
     question="Sharpness at the end of training against learning rate and batch size, with SGD on an MLP.",
     problem="mlp-digits",
     arms=tuple(

@@ -9,6 +9,7 @@ from landscape.study import Arm, Study
 
 STUDY = Study(
     name="polyak-noise",
+    title="Polyak steps under noise",
     question="Polyak steps with and without a bound against SGD, on a line with noise σ = 0, 1 and 5.",
     problem="noisy-linear",
     arms=tuple(

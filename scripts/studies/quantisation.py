@@ -9,6 +9,7 @@ from landscape.study import Arm, Study
 
 STUDY = Study(
     name="quantisation",
+    title="Quantised gradients",
     question="SGD with gradients of 2, 3, 4 and 8 bits against exact ones.",
     problem="mlp-digits",
     arms=(

@@ -9,6 +9,7 @@ from landscape.study import Arm, Study, Tuning
 
 STUDY = Study(
     name="sam-against-sgd",
+    title="SAM against SGD",
     question="Flatness of minima of SAM and ASAM against momentum SGD with the same number of steps.",
     problem="mlp-digits",
     arms=(
@@ -19,7 +20,7 @@ STUDY = Study(
     ),
     seeds=tuple(range(10)),
     settings={"epochs": 40, "batch_size": 64},
-    tuning=Tuning(grid=(0.3, 1.0, 3.0), seeds=(1000, 1001)),
+    tuning=Tuning(grid=(0.3, 1.0, 3.0, 10.0), seeds=(1000, 1001)),
     plan={"plan": "quick", "last": 1},
 )
 

@@ -10,6 +10,7 @@ from landscape.study import Arm, Study
 RATES = ("constant", "step", "exponential", "polynomial", "cosine", "cyclic", "warmup")
 STUDY = Study(
     name="schedules",
+    title="Schedules of learning rate and batch size",
     question="The minimum reached by momentum SGD under schedules of learning rate and batch size.",
     problem="mlp-digits",
     arms=(
