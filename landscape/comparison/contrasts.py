@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 COMPARED = tuple(m for m in MEASURES if m not in ("lambda_max_residual", "trace_sem"))
 COLUMNS = ("measure", "a", "b", *(field.name for field in fields(Contrast)), "p_holm")
 _SHOWN = ("test_accuracy", "lambda_max", "trace", "sharpness_adaptive_worst")
+#: Means that differ by less, relative to the larger, have no order worth a warning.
+HAIR = 0.01
 #: A flatness measure that depends on the scale of the weights, and one that does not.
 _RAW_AND_INVARIANT = (("lambda_max", "sharpness_adaptive_worst"), ("trace", "sharpness_adaptive_average"))
 
@@ -127,22 +129,30 @@ def _by_seed(runs: list[RunResults], rows: dict[str, Any], measure: str) -> dict
 
 
 def _disagreements(groups: Groups) -> list[str]:
-    """Where raw and scale-invariant flatness put the groups in another order."""
+    """Where raw and scale-invariant flatness put two groups in another order, each by more than a hair."""
     found = []
     for pair in _RAW_AND_INVARIANT:
-        orders = [_order(groups, measure) for measure in pair]
-        if None not in orders and orders[0] != orders[1]:
-            told = [f"{m}: {' < '.join(map(str, order or ()))}" for m, order in zip(pair, orders, strict=True)]
-            found.append(
-                f"Flatness depends on the measure here ({'; '.join(told)}). {pair[0]} changes when weights are "
-                f"rescaled without changing the network, {pair[1]} does not."
-            )
+        raw, invariant = (_means(groups, measure) for measure in pair)
+        if not (raw and invariant) or not any(_swapped(raw, invariant, a, b) for a, b in combinations(raw, 2)):
+            continue
+        told = [
+            f"{measure}: {' < '.join(map(str, sorted(means, key=means.__getitem__)))}"
+            for measure, means in zip(pair, (raw, invariant), strict=True)
+        ]
+        found.append(
+            f"Flatness depends on the measure here ({'; '.join(told)}). {pair[0]} changes when weights are "
+            f"rescaled without changing the network, {pair[1]} does not."
+        )
     return found
 
 
-def _order(groups: Groups, measure: str) -> list[Any] | None:
-    """Groups by their mean, the flattest first; None where a group has no value."""
+def _swapped(raw: dict[Any, float], invariant: dict[Any, float], a: Any, b: Any) -> bool:
+    """Whether a is flatter by one measure and b by the other, both by more than ``HAIR`` of the larger mean."""
+    steps = [(of[a] - of[b]) / max(abs(of[a]), abs(of[b]), 1e-300) for of in (raw, invariant)]
+    return steps[0] * steps[1] < 0 and min(map(abs, steps)) > HAIR
+
+
+def _means(groups: Groups, measure: str) -> dict[Any, float]:
+    """Of each group; empty where one has no value."""
     values = {label: groups.values(label, measure) for label in groups.by_label}
-    if not all(values.values()):
-        return None
-    return sorted(values, key=lambda label: float(np.mean(values[label])))
+    return {label: float(np.mean(v)) for label, v in values.items()} if all(values.values()) else {}
