@@ -6,13 +6,16 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
+from landscape.store import load_results
 from landscape.study import Arm, Study, Tuning
 from landscape.study.material import Material
 from landscape.study.paper import write_paper
-from landscape.study.sentences import over_seeds
+from landscape.study.sentences import findings, over_seeds
 from landscape.study.tuning import Choice
 from tests.synthetic_results import make_results
 
@@ -61,3 +64,19 @@ def test_the_table_of_means_says_n_only_where_groups_differ_in_it(tmp_path):
 def test_sentences_leave_out_an_interval_below_their_digits():
     assert over_seeds([0.25 + 1e-12 * i for i in range(5)]) == "0.25"
     assert over_seeds([1.0, 2.0, 3.0, 4.0, 5.0]) == "3.0 ± 2.0"
+
+
+def test_a_number_that_all_arms_share_is_said_once(tmp_path):
+    found = [
+        ("train_loss", "a", 1.0),
+        ("train_loss", "b", 2.0),
+        ("lambda_max", "a", 2.0082),
+        ("lambda_max", "b", 2.00821),
+    ]
+    rows = [(group, measure, 5, mean, mean - 0.1, mean + 0.1, 0.1) for measure, group, mean in found]
+    means = pd.DataFrame(rows, columns=["group", "measure", "n", "mean", "low", "high", "std"])
+    results = load_results(make_results(tmp_path, optimizers=("a", "b"), vectors=False, steps=(1,)))
+    material = SimpleNamespace(found=results, means=means, pairs=None, at_equal_loss=None, spreads=None)
+    told = findings(material)
+    assert "The training loss at the end: a 1.00 ± 0.10, b 2.00 ± 0.10." in told
+    assert "The smallest top eigenvalue λ₁ is the same in all arms: 2.01." in told

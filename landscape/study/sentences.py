@@ -24,12 +24,13 @@ def findings(material: Material) -> list[str]:
     found, means, pairs = material.found, material.means, material.pairs
     said = [
         *_spreads(material.spreads),
+        _in_order(means, "train_loss", "The training loss at the end", largest=False),
         _best(means, pairs, "test_accuracy", "highest mean test accuracy", largest=True, percent=True),
         _classes(found),
         _best(means, pairs, "lambda_max", "smallest top eigenvalue λ₁", largest=False),
         _rises(found),
         _best(means, pairs, "sharpness_adaptive_worst", "smallest scale-invariant sharpness", largest=False),
-        _in_order(material.at_equal_loss, "lambda_max", "At equal training loss λ₁ is, flattest first", largest=False),
+        _in_order(material.at_equal_loss, "lambda_max", "At equal training loss λ₁", largest=False),
         _in_order(means, "spectral_ratio", "The spectral gap λ₁/λ₂ at the end", largest=True),
         _gain(means),
         _differences(pairs),
@@ -45,6 +46,9 @@ def _best(
     rows = _of(means, measure)
     if rows.empty:
         return ""
+    if _agree(rows):
+        shared = rows["mean"].mean()
+        return f"The {wording} is the same in all arms: {f'{_number(100 * shared)} %' if percent else _number(shared)}."
     order = rows.sort_values("mean", ascending=not largest)
     first = order.iloc[0]
     sentence = f"Arm {first['group']} has the {wording}: {_interval(first, percent=percent)}"
@@ -116,6 +120,8 @@ def _in_order(means: pd.DataFrame | None, measure: str, opening: str, *, largest
     rows = pd.DataFrame() if means is None else _of(means, measure)
     if rows.empty:
         return ""
+    if _agree(rows):
+        return f"{opening} is the same in all arms: {_number(rows['mean'].mean())}."
     order = rows.sort_values("mean", ascending=not largest)
     told = ", ".join(f"{row['group']} {_half(row)}" for _, row in order.iterrows())
     return f"{opening}: {told}."
@@ -171,6 +177,12 @@ def _ranks(found: Results) -> list[str]:
         "and this is not a generalization claim."
         for _, row in ranks[ranks["measure"].isin(["lambda_max", "sharpness_adaptive_worst"])].iterrows()
     ]
+
+
+def _agree(rows: pd.DataFrame) -> bool:
+    """Whether the means of all of several arms are one number to four digits, as where the problem is quadratic."""
+    means = rows["mean"].to_numpy(dtype=float)
+    return means.size > 1 and float(np.ptp(means)) <= 1e-4 * float(np.abs(means).max())
 
 
 def _of(means: pd.DataFrame, measure: str) -> pd.DataFrame:
