@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +15,7 @@ from landscape.study.material import Material
 from landscape.study.paper import write_paper
 from landscape.study.sentences import findings, over_seeds
 from landscape.study.tuning import Choice
+from tests.latex import compiled, needs_latex, pages
 from tests.synthetic_results import make_results
 
 NAMES = ("adagrad", "adam", "momentum", "nesterov", "rmsprop", "sgd", "adamw", "lion", "sam", "asam", "gd", "signsgd")
@@ -36,21 +35,11 @@ def paper(folder: Path, arms: int, **changes) -> Path:
     return write_paper(Material(study, choices, ["sgd-s9: it diverged"], results, results), folder / "paper")
 
 
-def compiled(tex: Path) -> str:
-    for _ in range(2):
-        made = subprocess.run(
-            ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", tex.name],
-            cwd=tex.parent, capture_output=True, text=True, errors="replace",
-        )  # fmt: skip
-        assert made.returncode == 0, made.stdout[-2000:]
-    return made.stdout
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no LaTeX here")
+@needs_latex
 @pytest.mark.parametrize("arms", [2, 7, 8, 12])
 def test_a_paper_has_three_pages_at_most_and_nothing_over_the_edge(arms, tmp_path):
     said = compiled(paper(tmp_path, arms, spread=arms == 2))
-    assert int(re.search(r"Output written on report.pdf \((\d+) page", said)[1]) <= 3
+    assert pages(said) <= 3
     over = [float(points) for points in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide\)", said)]
     assert max(over, default=0.0) < 5, "something stands over the edge of its column by more than a hair"
 

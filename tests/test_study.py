@@ -6,7 +6,6 @@ import importlib.util
 import json
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from landscape.study import Arm, Study, Tuning, run_study
 from landscape.study.jobs import Job, run_jobs
 from landscape.study.paper import methods
 from landscape.study.tuning import Choice, rates, tune
+from tests.latex import compiled, needs_latex, pages
 
 FOLDER = Path(__file__).parents[1] / "scripts" / "studies"
 STUDIES = sorted(path for path in FOLDER.glob("*.py") if "STUDY = Study(" in path.read_text())
@@ -224,17 +224,10 @@ def test_the_paper_s_figures_lie_beside_it_and_its_text_has_no_sign_that_pdftex_
     assert all((outcome.paper.parent / figure).exists() for figure in figures)
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no LaTeX here")
+@needs_latex
 def test_the_paper_compiles_to_three_pages_at_most(done, tmp_path):
     folder = shutil.copytree(done[1].paper.parent, tmp_path / "paper")
-    for _ in range(2):
-        made = subprocess.run(
-            ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
-            cwd=folder, capture_output=True, text=True, errors="replace",
-        )  # fmt: skip
-        assert made.returncode == 0, made.stdout[-2000:]
-    pages = int(re.search(r"Output written on report.pdf \((\d+) page", made.stdout)[1])
-    assert pages <= 3
+    assert pages(compiled(folder / "report.tex")) <= 3
 
 
 def test_a_study_on_data_files_finds_them_and_does_not_depend_on_where_they_lie(tmp_path):

@@ -57,15 +57,15 @@ def spreads(results: Results | str | Path, by: str = "optimizer", *, level: floa
     return frame
 
 
-def spread_cells(frame: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """Headings of the groups and of p, and per measure the texts ``std [low, high]``, ``—`` where missing."""
+def spread_cells(frame: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[tuple[str, ...]]]]]:
+    """Headings of the groups and of p, and per measure the texts ``(std, low, high)``, or of one number alone."""
     groups = list(dict.fromkeys(frame["group"]))
     body = []
     for measure, rows in frame.groupby("measure", sort=False):
         by_group = {row["group"]: _cell(row) for _, row in rows.iterrows()}
         first = rows.iloc[0]
-        texts = [by_group.get(group, "—") for group in groups]
-        body.append((str(measure), [*texts, _number(first["p"]), _number(first["p_holm"])]))
+        cells = [by_group.get(group, ("—",)) for group in groups]
+        body.append((str(measure), [*cells, (_number(first["p"]),), (_number(first["p_holm"]),)]))
     return [*map(str, groups), "p", "Holm"], body
 
 
@@ -79,8 +79,9 @@ def spread_table(frame: pd.DataFrame) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
     for i, title in enumerate(("standard deviation", *headings)):
         table.add_column(Text(title), justify="right" if i else "left", overflow="fold")
-    for measure, texts in body:
-        table.add_row(*map(Text, (measure, *(text.replace(" [", "\n[") for text in texts))))
+    for measure, cells in body:
+        texts = (value + ("\n[{}, {}]".format(*ends) if ends else "") for value, *ends in cells)
+        table.add_row(*map(Text, (measure, *texts)))
     table.caption = Text(
         f"standard deviation over runs with its {100 * frame.attrs.get('level', 0.95):g} % interval (Bonett); p that "
         "all groups have one (Brown–Forsythe), then adjusted over the measures (Holm)"
@@ -88,9 +89,8 @@ def spread_table(frame: pd.DataFrame) -> Table:
     return table
 
 
-def _cell(row: Any) -> str:
-    interval = "" if np.isnan(row["low"]) else f" [{_number(row['low'])}, {_number(row['high'])}]"
-    return _number(row["std"]) + interval
+def _cell(row: Any) -> tuple[str, ...]:
+    return tuple(_number(row[key]) for key in (("std",) if np.isnan(row["low"]) else ("std", "low", "high")))
 
 
 def _number(value: float) -> str:

@@ -112,11 +112,9 @@ def _fitted(table: str) -> str:
     return "\\providecommand{\\fit}[1]{#1}\n\\fit{%\n" + table + "}\n"
 
 
-def _interval(text: str) -> str:
-    """``0.12 [0.08, 0.3]`` with its numbers in math mode."""
-    value, bracket, ends = text.partition(" [")
-    low, _, high = ends.rstrip("]").partition(", ")
-    return latex_number(value) + (f" [{latex_number(low)}, {latex_number(high)}]" if bracket else "")
+def _interval(cell: tuple[str, ...]) -> str:
+    value, *ends = map(latex_number, cell)
+    return value + (" [{}, {}]".format(*ends) if ends else "")
 
 
 def _contrast_rows(pairs: pd.DataFrame) -> str:
