@@ -1,5 +1,6 @@
 """Walks over the objective: directions, slices, the way between two minima, and sharpness."""
 
+from landscape.geometry.basins import basins
 from landscape.geometry.connectivity import interpolate
 from landscape.geometry.directions import random_direction, random_plane
 from landscape.geometry.paths import evaluate_paths
@@ -8,6 +9,7 @@ from landscape.geometry.slices import evaluate_line, evaluate_plane
 from landscape.geometry.steps import examine_step
 
 __all__ = [
+    "basins",
     "evaluate_line",
     "evaluate_paths",
     "evaluate_plane",

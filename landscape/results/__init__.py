@@ -1,6 +1,7 @@
 """Frozen NumPy records: every measured quantity with its own error, cost and seed. Nothing here loads torch."""
 
 from landscape.results.base import Estimate, Record
+from landscape.results.basins import Basins
 from landscape.results.measure import SpectralMeasure
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.outliers import OutlierCount
@@ -14,6 +15,7 @@ from landscape.results.surface import LineSlice, PlaneSlice, PointValue, Sharpne
 
 __all__ = [
     "Attribution",
+    "Basins",
     "BlockTable",
     "Diagonal",
     "Eigenpairs",
