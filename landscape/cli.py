@@ -103,6 +103,9 @@ def report(ckpt_dir: Folder) -> None:
 def compare(
     ckpt_dir: Folder,
     by: Annotated[str, typer.Option(help="label (optimizer where there is none), or a key of the config.")] = "label",
+    within: Annotated[
+        str | None, typer.Option(help="A key of the config: only groups that agree in it are compared.")
+    ] = None,
     spread: Annotated[
         bool, typer.Option(help="Standard deviations over seeds too, and whether groups differ.")
     ] = False,
@@ -120,7 +123,7 @@ def compare(
     console = Console()
     console.print(comparison.comparison_table(frame))
     if frame["group"].nunique() > 1:
-        console.print(comparison.contrast_table(comparison.contrasts(results, by=by)))
+        console.print(comparison.contrast_table(comparison.contrasts(results, by=by, within=within)))
     if spread:
         console.print(comparison.spread_table(comparison.spreads(results, by=by)))
     ranks = comparison.ranks_with_gap(results)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -36,11 +37,13 @@ def make_results(
     all_converged: bool = False,
     skipped: bool = True,
     consolidate: bool = True,
+    configs: Mapping[str, dict[str, Any]] | None = None,
 ) -> Path:
     """Write ``results.h5`` into a folder and return its path.
 
     ``all_converged=False`` leaves one eigenvalue of the last run, and its worst-case sharpness, not converged;
     ``consolidate=False`` leaves everything in the journal; ``vectors=False`` stores eigenvectors as (P, 0).
+    ``configs`` adds to the training config of an optimizer.
     """
     folder.mkdir(parents=True, exist_ok=True)
     runs = [(o, s) for o in optimizers for s in seeds]
@@ -51,7 +54,7 @@ def make_results(
             run = f"{optimizer}-s{seed}"
             rng = np.random.default_rng(1000 + index)
             converged = all_converged or index + 1 < len(runs)
-            store.describe_run(run, run_info(optimizer, seed))
+            store.describe_run(run, run_info(optimizer, seed, (configs or {}).get(optimizer, {})))
             for position, step in enumerate(steps):
                 final = position + 1 == len(steps)
                 store.describe_checkpoint(run, step, _metrics(rng, optimizer, step))
@@ -69,10 +72,11 @@ def make_results(
     return folder / "results.h5"
 
 
-def run_info(optimizer: str, seed: int) -> dict[str, Any]:
+def run_info(optimizer: str, seed: int, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What the pipeline tells of a run."""
     lr = {"adam": 1e-3, "rmsprop": 1e-3}.get(optimizer, 0.05)
     config = {"optimizer": optimizer, "lr": lr, "seed": seed, "batch_size": 32, "epochs": 30, "momentum": 0.9}
+    config |= more or {}
     return {
         "optimizer": optimizer,
         "seed": seed,

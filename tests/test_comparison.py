@@ -307,3 +307,34 @@ def test_standard_deviations_over_runs_are_those_of_the_rows_and_unlike_ones_are
     assert "calm" in text
     assert "Brown–Forsythe" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_within_a_setting_only_groups_that_agree_in_it_are_compared(tmp_path):
+    """Two optimizers at two batch sizes: two pairs, not six, and Holm's adjustment is over those two."""
+    rng = np.random.default_rng(3)
+    runs = [
+        (f"{name}-b{batch}-s{seed}", {"label": f"{name}-b{batch}", "batch_size": batch, "seed": seed}, value)
+        for name in ("adam", "sgd")
+        for batch in (8, 64)
+        for seed, value in enumerate(rng.standard_normal(6) + (name == "adam") * 5)
+    ]
+    store_runs(tmp_path, runs)
+    every, inside = (contrasts(tmp_path, by="label", within=key) for key in (None, "batch_size"))
+    rows = inside[inside["measure"] == "trace"]
+    assert [(row.a, row.b) for row in rows.itertuples()] == [("adam-b8", "sgd-b8"), ("adam-b64", "sgd-b64")]
+    assert len(every[every["measure"] == "trace"]) == 6
+    worst = rows["p"].max()
+    assert rows["p_holm"].to_list() == pytest.approx([min(1.0, max(2 * rows["p"].min(), p)) for p in rows["p"]])
+    assert worst == pytest.approx(2 / 2**6)
+    same = every.merge(rows, on=["measure", "a", "b"])
+    assert same["p_x"].to_list() == same["p_y"].to_list()
+
+
+def test_within_a_setting_that_groups_do_not_share_nothing_is_compared(tmp_path):
+    runs = [(f"{name}{lr}", {"label": name, "lr": lr, "seed": 0}, 1.0) for name in "ab" for lr in (1, 2)]
+    store_runs(tmp_path / "mixed", runs)
+    with pytest.raises(UsageError, match=r"the runs of a do not agree in it \(1, 2\)"):
+        contrasts(tmp_path / "mixed", by="label", within="lr")
+    store_runs(tmp_path / "apart", [("a", {"label": "a", "lr": 1}, 1.0), ("b", {"label": "b", "lr": 2}, 1.0)])
+    with pytest.raises(UsageError, match="no two groups agree"):
+        contrasts(tmp_path / "apart", by="label", within="lr")

@@ -45,14 +45,14 @@ MAY_IMPORT = {
     "crew": "measuring plan store",
     "worker": "measuring plan store",
     "pipeline": "checkpoints crew errors geometry measuring plan report store version",
-    "study": "checkpoints comparison crew errors estimators geometry operators pipeline plan plots problems results "
-    "rounding sampling statistics store tables training version",
+    "study": "checkpoints comparison crew errors estimators geometry objective operators pipeline plan plots problems "
+    "results rounding sampling statistics store tables training version",
     "selfcheck": "checkpoints estimators geometry objective operators results store",
     "cli": "checkpoints comparison errors pipeline plan progress report selfcheck store tables",
     "__main__": "cli",
     "__init__": "version",
 }
-EXTRA = {"geometry/sharpness.py": {"operators", "estimators"}}
+EXTRA = {"geometry/sharpness.py": {"operators", "estimators"}, "geometry/basins.py": {"operators"}}
 ONLY_IN = {"h5py": {"checkpoints", "importers", "store"}, "matplotlib": {"plots"}, "typer": {"cli"}}
 WITHOUT_TORCH = ["results", "statistics", "store", "tables", "plots", "report", "comparison", "plan", "cli"]
 

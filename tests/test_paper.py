@@ -11,6 +11,7 @@ import pytest
 
 from landscape.store import load_results
 from landscape.study import Arm, Study, Tuning
+from landscape.study.jobs import Job, run_jobs
 from landscape.study.material import Material
 from landscape.study.paper import write_paper
 from landscape.study.sentences import findings, over_seeds
@@ -65,7 +66,53 @@ def test_a_number_that_all_arms_share_is_said_once(tmp_path):
     rows = [(group, measure, 5, mean, mean - 0.1, mean + 0.1, 0.1) for measure, group, mean in found]
     means = pd.DataFrame(rows, columns=["group", "measure", "n", "mean", "low", "high", "std"])
     results = load_results(make_results(tmp_path, optimizers=("a", "b"), vectors=False, steps=(1,)))
-    material = SimpleNamespace(found=results, means=means, pairs=None, at_equal_loss=None, spreads=None)
+    study = SimpleNamespace(within="", same_problem=lambda: True)
+    material = SimpleNamespace(
+        study=study, found=results, means=means, pairs=None, at_equal_loss=None, spreads=None, wells=None
+    )
     told = findings(material)
     assert "The training loss at the end: a 1.00 ± 0.10, b 2.00 ± 0.10." in told
     assert "The smallest top eigenvalue λ₁ is the same in all arms: 2.01." in told
+
+
+@needs_latex
+def test_twelve_arms_of_two_factors_fit_with_paths_histories_and_differences(tmp_path):
+    """Four optimizers at three noises, trained for a few steps: no pair of different noises is compared."""
+    study = Study(
+        name="two-factors",
+        question="Which of them, at which noise?",
+        problem="noisy-linear",
+        problem_config={"num_examples": 20},
+        arms=tuple(
+            Arm(f"{name}-s{sigma}", {"optimizer": name, "problem_config": {"sigma": sigma}})
+            for sigma in (0, 1, 5)
+            for name in ("sgd", "polyak-sgd", "polyak-sgd-max", "polyak-adam")
+        ),
+        seeds=(0, 1, 2),
+        settings={"epochs": 3, "batch_size": 5, "save_every": 2},
+        within="problem_config",
+        paths=True,
+        histories=True,
+    )
+    jobs = [
+        Job(tmp_path / "runs" / arm.run(seed), study.settings_of(arm, seed=seed))
+        for arm in study.arms
+        for seed in study.seeds
+    ]
+    run_jobs(jobs, workers=1)
+    labels = [arm.label for arm in study.arms]
+    configs = {label: {"problem_config": {"sigma": int(label.split("-s")[-1])}} for label in labels}
+    results = make_results(
+        tmp_path / "runs", optimizers=labels, seeds=(0, 1, 2), vectors=False, steps=(12,), configs=configs
+    )
+    choices = [Choice(label, 0.1, {}) for label in labels]
+    path = write_paper(Material(study, choices, [], results), tmp_path / "paper")
+    assert pages(compiled(path)) <= 3
+    text = path.read_text()
+    assert [f"figures/{name}.pdf" in text for name in ("paths", "histories", "differences")] == [True] * 3
+    pairs = pd.read_csv(path.parent / "contrasts.csv")
+    assert {(a.split("-s")[-1], b.split("-s")[-1]) for a, b in zip(pairs["a"], pairs["b"], strict=True)} == {
+        ("0", "0"), ("1", "1"), ("5", "5"),
+    }  # fmt: skip
+    assert "With sigma = 1, the training loss" in text
+    assert len((path.parent / "means.tex").read_text().split("midrule")[1].split(r"\\")) == 12 + 1

@@ -4,7 +4,7 @@ from landscape.checkpoints.describe import describe_checkpoint
 from landscape.checkpoints.format import FORMAT, FORMAT_VERSION, remove_temporaries
 from landscape.checkpoints.matching import Matching, match_losses
 from landscape.checkpoints.reader import Checkpoint, load_checkpoint
-from landscape.checkpoints.runs import CheckpointDir, Skipped, checkpoint_files, find_runs
+from landscape.checkpoints.runs import CheckpointDir, Skipped, checkpoint_files, find_runs, history_of
 from landscape.checkpoints.writer import save_checkpoint
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "checkpoint_files",
     "describe_checkpoint",
     "find_runs",
+    "history_of",
     "load_checkpoint",
     "match_losses",
     "remove_temporaries",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -91,21 +91,26 @@ class CheckpointDir(Sequence[Checkpoint]):
 
         NaN where a checkpoint has no such number. Empty where none has any.
         """
-        parts = [(checkpoint.step, checkpoint.history()) for checkpoint in self]
-        names = sorted({name for _, found in parts for name in found})
-        steps: list[np.ndarray] = []
-        columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
-        for step, found in parts:
-            count = max(map(len, found.values()), default=0)
-            steps.append(np.arange(step - count + 1, step + 1))
-            for name in names:
-                columns[name].append(found.get(name, np.full(count, np.nan)))
-        if not names:
-            return {}
-        return {"step": np.concatenate(steps)} | {name: np.concatenate(column) for name, column in columns.items()}
+        return history_of(self)
 
     def __repr__(self) -> str:
         return f"CheckpointDir({str(self.path)!r}, {len(self)} checkpoints, steps {self.steps[0]} … {self.steps[-1]})"
+
+
+def history_of(checkpoints: Iterable[Checkpoint]) -> dict[str, np.ndarray]:
+    """What :meth:`CheckpointDir.history` says, of checkpoints that are read already, oldest first."""
+    parts = [(checkpoint.step, checkpoint.history()) for checkpoint in checkpoints]
+    names = sorted({name for _, found in parts for name in found})
+    steps: list[np.ndarray] = []
+    columns: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for step, found in parts:
+        count = max(map(len, found.values()), default=0)
+        steps.append(np.arange(step - count + 1, step + 1))
+        for name in names:
+            columns[name].append(found.get(name, np.full(count, np.nan)))
+    if not names:
+        return {}
+    return {"step": np.concatenate(steps)} | {name: np.concatenate(column) for name, column in columns.items()}
 
 
 def checkpoint_files(folder: str | Path) -> dict[int, Path]:

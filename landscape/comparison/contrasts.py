@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from landscape.comparison.groups import Groups, gather
+from landscape.comparison.groups import Groups, gather, setting
 from landscape.errors import UsageError
 from landscape.rounding import format_value
 from landscape.statistics import Contrast, contrast, holm
@@ -31,7 +31,9 @@ HAIR = 0.01
 _RAW_AND_INVARIANT = (("lambda_max", "sharpness_adaptive_worst"), ("trace", "sharpness_adaptive_average"))
 
 
-def contrasts(results: Results | str | Path, by: str = "optimizer", *, level: float = 0.95) -> pd.DataFrame:
+def contrasts(
+    results: Results | str | Path, by: str = "optimizer", *, within: str | None = None, level: float = 0.95
+) -> pd.DataFrame:
     """Differences between all pairs of groups, at the last analysed checkpoint of each run.
 
     Seeds are paired where both groups have them: a pair shares its initial weights and the order of its data. p comes
@@ -42,6 +44,8 @@ def contrasts(results: Results | str | Path, by: str = "optimizer", *, level: fl
     ----------
     results, by
         As for :func:`landscape.compare`.
+    within : str, optional
+        A setting, such as ``"batch_size"`` or ``"problem_config"``: only groups that agree in it are compared.
     level : float
         Confidence of the intervals of differences and effects.
 
@@ -55,24 +59,44 @@ def contrasts(results: Results | str | Path, by: str = "optimizer", *, level: fl
     Raises
     ------
     UsageError, ResultsError
-        As :func:`landscape.compare`; also if there are fewer than two groups.
+        As :func:`landscape.compare`; also if there are fewer than two groups, no two agree in ``within``, or the runs
+        of one group do not.
     """
     groups = gather(results, by, level)
     if len(groups.by_label) < 2:
         raise UsageError(f"by={by!r} gives {len(groups.by_label)} group; a difference needs two")
+    pairs = _pairs(groups, within)
     records: list[tuple[Any, ...]] = []
     for measure in COMPARED:
         values = {label: _by_seed(runs, groups.rows, measure) for label, runs in groups.by_label.items()}
         found = [
             (measure, a, b, *astuple(contrast(values[a], values[b], level=level)))
-            for a, b in combinations(groups.by_label, 2)
+            for a, b in pairs
             if values[a] and values[b]
         ]
         adjusted = holm([row[COLUMNS.index("p")] for row in found])
         records += [(*row, p) for row, p in zip(found, adjusted, strict=True)]
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
-    frame.attrs = {"by": by, "level": level, "notes": _disagreements(groups)}
+    frame.attrs = {"by": by, "level": level, "notes": _disagreements(groups, pairs)}
     return frame
+
+
+def _pairs(groups: Groups, within: str | None) -> list[tuple[Any, Any]]:
+    """Those that are compared: all, or the ones that agree in a setting."""
+    every = list(combinations(groups.by_label, 2))
+    if within is None:
+        return every
+    shared: dict[Any, Any] = {}
+    for label, runs in groups.by_label.items():
+        values = {setting(run, within) for run in runs}
+        if len(values) > 1:
+            told = ", ".join(sorted(map(str, values)))
+            raise UsageError(f"within={within!r}: the runs of {label} do not agree in it ({told})")
+        shared[label] = values.pop()
+    chosen = [(a, b) for a, b in every if shared[a] == shared[b]]
+    if not chosen:
+        raise UsageError(f"within={within!r}: no two groups agree in it, so nothing is left to compare")
+    return chosen
 
 
 def contrast_table(frame: pd.DataFrame) -> Table:
@@ -128,12 +152,12 @@ def _by_seed(runs: list[RunResults], rows: dict[str, Any], measure: str) -> dict
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _disagreements(groups: Groups) -> list[str]:
+def _disagreements(groups: Groups, pairs: list[tuple[Any, Any]]) -> list[str]:
     """Where raw and scale-invariant flatness put two groups in another order, each by more than a hair."""
     found = []
     for pair in _RAW_AND_INVARIANT:
         raw, invariant = (_means(groups, measure) for measure in pair)
-        if not (raw and invariant) or not any(_swapped(raw, invariant, a, b) for a, b in combinations(raw, 2)):
+        if not (raw and invariant) or not any(_swapped(raw, invariant, a, b) for a, b in pairs):
             continue
         told = [
             f"{measure}: {' < '.join(map(str, sorted(means, key=means.__getitem__)))}"

@@ -65,7 +65,7 @@ def grouped(runs: list[RunResults], by: str) -> dict[Any, list[RunResults]]:
     """Runs by the value of a key, groups in order of that value; runs without the key are left out."""
     groups: dict[Any, list[RunResults]] = {}
     for run in runs:
-        value = _setting(run, by)
+        value = setting(run, by)
         if value is not None:
             groups.setdefault(value, []).append(run)
     if not groups:
@@ -81,7 +81,7 @@ def grouped(runs: list[RunResults], by: str) -> dict[Any, list[RunResults]]:
     }
 
 
-def _setting(run: RunResults, key: str) -> Any:
+def setting(run: RunResults, key: str) -> Any:
     """A value fit to name a group: numbers and text as they are, anything else as JSON."""
     value = _settings(run).get(key)
     return value if value is None or isinstance(value, str | int | float) else json.dumps(value, sort_keys=True)
@@ -126,7 +126,7 @@ def _notes_on_replicates(label: Any, runs: list[RunResults], by: str) -> list[st
     repeated = [str(seed) for seed, count in Counter(run.seed for run in runs).items() if count > 1]
     varied = []
     for key in sorted({key for run in runs for key in _settings(run)} - {"seed", by}):
-        values = list(dict.fromkeys(str(_setting(run, key)) for run in runs))
+        values = list(dict.fromkeys(str(setting(run, key)) for run in runs))
         if len(values) > 1:
             varied.append(f"{key} ({_shortened(values)})")
     if varied:

@@ -7,9 +7,10 @@ from landscape.plots.comparison import (
     summaries,
     summarize_seeds,
 )
-from landscape.plots.figures import draw_all, drawings
+from landscape.plots.figures import draw_all, draw_differences, drawings
 from landscape.plots.files import FigureFile, save
 from landscape.plots.forest import forest_figure, plot_forest
+from landscape.plots.histories import WINDOWS, history_panels
 from landscape.plots.lines import (
     band_over_lines,
     barrier_point,
@@ -22,7 +23,16 @@ from landscape.plots.lines import (
 from landscape.plots.paths import plot_paths
 from landscape.plots.spectrum import default_bandwidth, density_on_grid, one_eigenvalue_height, plot_spectrum
 from landscape.plots.steps import step_panels
-from landscape.plots.style import DOUBLE, RC, SINGLE, house_style, legend_outside, new_figure, optimizer_styles
+from landscape.plots.style import (
+    DOUBLE,
+    RC,
+    SINGLE,
+    house_style,
+    legend_outside,
+    new_figure,
+    optimizer_styles,
+    short_names,
+)
 from landscape.plots.surface import add_colorbar, log_levels, plot_contour, plot_surface, surface_heights
 from landscape.plots.trajectory import plot_sharpness_path, plot_tail, tail_band, tail_of_run
 
@@ -30,6 +40,7 @@ __all__ = [
     "DOUBLE",
     "RC",
     "SINGLE",
+    "WINDOWS",
     "FigureFile",
     "add_colorbar",
     "band_over_lines",
@@ -38,8 +49,10 @@ __all__ = [
     "default_bandwidth",
     "density_on_grid",
     "draw_all",
+    "draw_differences",
     "drawings",
     "forest_figure",
+    "history_panels",
     "house_style",
     "legend_outside",
     "log_levels",
@@ -61,6 +74,7 @@ __all__ = [
     "quadratic_rise",
     "rise",
     "save",
+    "short_names",
     "step_panels",
     "summaries",
     "summarize_seeds",

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from landscape.comparison import contrasts
 from landscape.plots.comparison import class_accuracy, plot_class_accuracy, plot_measure, summaries
@@ -130,9 +131,13 @@ def _differences(results: ResultsLike) -> Iterator[Drawing]:
     groups = by_label([run for run in results.runs if run.checkpoints])
     if not isinstance(results, Results) or len(groups) < 2 or max(map(len, groups.values())) < 2:
         return
-    found = contrasts(results, by="label")
+    yield from draw_differences(contrasts(results, by="label"))
+
+
+def draw_differences(found: pd.DataFrame) -> Iterator[Drawing]:
+    """The forest of differences that :func:`landscape.comparison.contrasts` found; nothing where none has an effect."""
     figure = forest_figure(found)
-    if figure is None or not np.isfinite(found["effect"]).any():
+    if figure is None:
         return
     shown = found[found["measure"].isin(MEASURES)]
     left_out = ""

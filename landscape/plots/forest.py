@@ -14,11 +14,11 @@ from landscape.errors import UsageError
 from landscape.plots.gather import QUANTITIES
 from landscape.plots.style import DOUBLE, REFERENCE_COLOR, SINGLE, axes_or_new, legend_outside, new_figure
 
-#: Measures of the figure, in this order, where they were compared.
-MEASURES = ("test_accuracy", "lambda_max", "trace", "sharpness_adaptive_worst")
+#: Measures of the figure, in this order, where they were compared; the test loss stands in for the accuracy.
+MEASURES = ("test_accuracy", "test_loss", "lambda_max", "trace", "sharpness_adaptive_worst")
 TITLES = {key: QUANTITIES[key].title for key in MEASURES}
 #: With more pairs than that, only those with the first group are drawn.
-MOST_ROWS = 15
+MOST_ROWS = 18
 #: Beyond it, in standard deviations, an interval ends in an arrow: with few seeds it may be any length.
 FARTHEST = 12.0
 ALPHA = 0.05
@@ -64,8 +64,9 @@ def plot_forest(differences: pd.DataFrame, measure: str, *, ax: Axes | None = No
 
 
 def forest_figure(differences: pd.DataFrame) -> Figure | None:
-    """A panel for each of the main measures; None where nothing was compared."""
-    present = [m for m in MEASURES if not drawn_pairs(differences, m).empty]
+    """A panel for each of the main measures in which a pair has an effect size; None where none has."""
+    present = [m for m in MEASURES if np.isfinite(drawn_pairs(differences, m)["effect"].to_numpy(float)).any()]
+    present = [m for m in present if m != "test_loss" or "test_accuracy" not in present]
     if not present:
         return None
     rows = max(len(drawn_pairs(differences, m)) for m in present)

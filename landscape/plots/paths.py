@@ -15,7 +15,9 @@ from landscape.results import PathSlice
 GREYS = "Greys"
 
 
-def plot_paths(found: PathSlice, *, styles: Mapping[str, Style] | None = None, ax: Axes | None = None) -> Axes:
+def plot_paths(
+    found: PathSlice, *, styles: Mapping[str, Style] | None = None, width: float = 1.0, ax: Axes | None = None
+) -> Axes:
     """Contours of the loss with every path: a ring where it begins, a dot where it ends.
 
     Parameters
@@ -23,6 +25,8 @@ def plot_paths(found: PathSlice, *, styles: Mapping[str, Style] | None = None, a
     found : PathSlice
     styles : mapping, optional
         Name of a path → its style; left out, as :func:`optimizer_styles` gives them.
+    width : float
+        Of the lines, in points; rings and dots shrink with them.
 
     Returns
     -------
@@ -39,11 +43,14 @@ def plot_paths(found: PathSlice, *, styles: Mapping[str, Style] | None = None, a
     norm = loss_norm(levels)
     ax.contourf(found.x, found.y, masked, levels=levels, norm=norm, cmap=GREYS, extend="both", alpha=0.75, zorder=0.5)
     ax.contour(found.x, found.y, masked, levels=levels, colors="white", linewidths=0.4, zorder=0.6)
+    size = 3.0 + 2.0 * min(width, 1.0)
     for name in found.names:
         path, style = found.path(name), chosen[name]
-        ax.plot(path[:, 0], path[:, 1], color=style.color, linewidth=1.0, label=name, zorder=2)
-        ax.plot(*path[0], "o", color=style.color, markerfacecolor="white", markersize=4, zorder=3)
-        ax.plot(*path[-1], "o", color=style.color, markeredgecolor="black", markeredgewidth=0.5, markersize=5, zorder=4)
+        ax.plot(path[:, 0], path[:, 1], color=style.color, linewidth=width, label=name, zorder=2)
+        ax.plot(*path[0], "o", color=style.color, markerfacecolor="white", markersize=size - 1, zorder=3)
+        ax.plot(
+            *path[-1], "o", color=style.color, markeredgecolor="black", markeredgewidth=0.5, markersize=size, zorder=4
+        )
     ax.set_aspect("equal" if 0.2 < np.ptp(found.y) / np.ptp(found.x) < 5 else "auto")
     ax.spines[["top", "right"]].set_visible(True)
     ax.set_xlabel(found.directions[0])

@@ -74,23 +74,67 @@ PALETTE: dict[str, Style] = {
 }
 
 
+#: Names without a colour of their own take those of absent ones in this order: neighbours are far apart.
+FREE = ("gd", "adam", "nesterov", "rmsprop", "adamw", "momentum", "adagrad", "sgd")
+#: Of the second of two factors.
+DASHES: tuple[Any, ...] = ("-", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
+
+
 def optimizer_styles(names: Iterable[str]) -> dict[str, Style]:
     """Style of each group of runs, mostly an optimizer, the same in every figure of one set of results.
 
     The optimizers of ``scripts/train.py`` keep their colour always. Others take, in alphabetical order, the colours
-    that none present owns; beyond eight, colours come back with another dash.
+    that none present owns; beyond eight, colours come back with another dash. Where names are the combinations of two
+    factors, as ``sgd-s0, sgd-s5, adam-s0, adam-s5``, the first gives the colour and the second the dash.
 
     >>> styles = optimizer_styles(["adam", "lion"])
     >>> styles["adam"].color, styles["lion"].color
     ('#D55E00', '#000000')
     """
     unique = sorted(set(names))
-    free = [style for name, style in PALETTE.items() if name not in unique] or list(PALETTE.values())
+    if (crossed := two_factors(unique)) is not None:
+        firsts = optimizer_styles(first for first, _ in crossed.values())
+        seconds = list(dict.fromkeys(second for _, second in crossed.values()))
+        return {
+            name: Style(firsts[first].color, firsts[first].marker, DASHES[seconds.index(second) % len(DASHES)])
+            for name, (first, second) in crossed.items()
+        }
+    free = [PALETTE[name] for name in FREE if name not in unique] or list(PALETTE.values())
     styles = {name: PALETTE[name] for name in unique if name in PALETTE}
     for i, name in enumerate(n for n in unique if n not in PALETTE):
         base, again = free[i % len(free)], i // len(free)
         styles[name] = base if again == 0 else Style(base.color, base.marker, (0, (1 + again, 2)))
     return {name: styles[name] for name in unique}
+
+
+def two_factors(names: Iterable[str]) -> dict[str, tuple[str, str]] | None:
+    """Both factors of each name, cut at its last ``-``; None where the names are not all combinations of at least two.
+
+    >>> two_factors(["sgd-b1", "sgd-b8", "adam-b1", "adam-b8"])["adam-b8"]
+    ('adam', 'b8')
+    >>> two_factors(["sgd-b1", "sgd-b8", "adam-b1"]) is None
+    True
+    """
+    unique = list(dict.fromkeys(names))
+    if not all("-" in name for name in unique):
+        return None
+    found = {name: (name.rpartition("-")[0], name.rpartition("-")[2]) for name in unique}
+    first, second = ({pair[i] for pair in found.values()} for i in (0, 1))
+    return found if min(len(first), len(second)) > 1 and len(found) == len(first) * len(second) else None
+
+
+def short_names(columns: Iterable[Sequence[str]]) -> dict[str, str]:
+    """What a legend calls the groups of several panels: the first of two factors where a panel has one second.
+
+    >>> short_names([["sgd-s0", "adam-s0"], ["sgd-s5", "adam-s5"]])["adam-s5"]
+    'adam'
+    """
+    listed = [list(names) for names in columns]
+    every = [name for names in listed for name in names]
+    crossed = two_factors(every)
+    if crossed is None or any(len({crossed[name][1] for name in names}) > 1 for names in listed):
+        return {name: name for name in every}
+    return {name: crossed[name][0] for name in every}
 
 
 def new_figure(width: float = SINGLE, height: float = 2.4) -> Figure:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,9 +56,30 @@ class PathSlice(Record):
         """
         if name not in self.names:
             raise UsageError(f"no path {name!r}; there are {', '.join(self.names)}")
+        return self.points[self._rows(name)]
+
+    def only(self, names: Sequence[str]) -> PathSlice:
+        """The same plane with some of the paths.
+
+        Raises
+        ------
+        UsageError
+            If there is none of a name.
+        """
+        chosen = [self.path(name) for name in names]
+        rows = [np.arange(len(self.points))[self._rows(name)] for name in names]
+        return replace(
+            self,
+            names=tuple(names),
+            lengths=np.array([len(path) for path in chosen]),
+            points=np.concatenate(chosen),
+            outside=self.outside[np.concatenate(rows)],
+        )
+
+    def _rows(self, name: str) -> slice:
         index = self.names.index(name)
         begin = int(self.lengths[:index].sum())
-        return self.points[begin : begin + int(self.lengths[index])]
+        return slice(begin, begin + int(self.lengths[index]))
 
     def _lines(self) -> list[tuple[str, str]]:
         known = self.loss[np.isfinite(self.loss)]

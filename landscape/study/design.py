@@ -50,6 +50,10 @@ class Arm:
         if not _LABEL.fullmatch(self.label):
             raise UsageError(f"the label {self.label!r} must be letters, digits and . _ + = - alone; it names a folder")
 
+    def run(self, seed: int) -> str:
+        """The name of its run with this seed, which is that of its folder."""
+        return f"{self.label}-s{seed}"
+
 
 @dataclass(frozen=True)
 class Tuning:
@@ -99,10 +103,16 @@ class Study:
         Also compare the arms at the lowest training loss that all runs reach, each run at its first checkpoint that
         low; where the arms differ in the problem itself, or all ends are alike, there is nothing to match.
     paths : bool
-        Draw the paths of the first seed over the contours of the loss: checkpoints must be many.
+        Draw the paths over the contours of the loss: checkpoints must be many. Where all arms have one loss of few
+        parameters, the paper also counts which minima the runs end in.
+    histories : bool
+        Draw the training loss and the step size against the steps.
     spread : bool
         The question is how far runs of one arm lie apart: the paper has standard deviations with intervals too, and a
         test that they are equal.
+    within : str
+        A setting, such as ``"batch_size"`` or ``"problem_config"``: only arms that agree in it are compared with each
+        other, and paths and histories have a panel for each of its values. Left out, all are compared.
     title : str
         Of the paper; left out, the name.
     data : str or None
@@ -125,7 +135,9 @@ class Study:
     plan: Mapping[str, Any] = field(default_factory=dict)
     matched: bool = True
     paths: bool = False
+    histories: bool = False
     spread: bool = False
+    within: str = ""
     title: str = ""
     data: str | None = None
 
@@ -141,7 +153,8 @@ class Study:
             raise UsageError(f"seeds {sorted(both)} are tuned on and evaluated; keep them apart")
         Plan(**self.plan)
         for arm in self.arms:
-            self.settings_of(arm)
+            if self.within not in {"", *self.settings_of(arm)}:
+                raise UsageError(f"within={self.within!r} is no setting of a training; there is no such key")
 
     def settings_of(self, arm: Arm, **more: Any) -> dict[str, Any]:
         """What the training of an arm is asked for, with ``problem_config`` complete; checked."""
@@ -154,14 +167,28 @@ class Study:
         config = {**self.problem_config, **arm.settings.get("problem_config", {})}
         return _problem(self.problem, json.dumps(config, sort_keys=True), self.data)
 
+    def strata(self) -> dict[str, list[Arm]]:
+        """What tells some arms from the others, by ``within`` and by problem → those arms, in the study's order."""
+        found: dict[str, list[Arm]] = {}
+        for arm in self.arms:
+            own = arm.settings.get("problem_config", {})
+            told = [f"{key} = {value}" for key, value in own.items()]
+            if self.within and self.within != "problem_config":
+                told.append(f"{self.within.replace('_', ' ')} {self.settings_of(arm)[self.within]}")
+            found.setdefault(", ".join(told) or self.problem, []).append(arm)
+        return found
+
     def same_problem(self) -> bool:
         """Whether all arms are trained on one problem, so that their losses mean the same."""
         return len({json.dumps(self.problem_of(arm).config, sort_keys=True) for arm in self.arms}) == 1
 
     def quick(self) -> Study:
-        """The same in small, to see that it runs: two arms, two seeds, two epochs, two rates, a sketch of a plan."""
+        """The same in small, to see that it runs: two or three arms, two seeds, epochs, rates, a sketch of a plan."""
         tuning = self.tuning and replace(self.tuning, grid=self.tuning.grid[:2], seeds=self.tuning.seeds[:1])
         few = sorted({0, len(self.arms) - 1})
+        if self.within:  # two that are compared with each other
+            first = next(iter(self.strata().values()))
+            few = sorted({*few, *(self.arms.index(arm) for arm in first[:2])})
         arms = tuple(
             replace(self.arms[i], settings={k: v for k, v in self.arms[i].settings.items() if k != "epochs"})
             for i in few

@@ -12,6 +12,7 @@ from landscape.comparison import compare, contrasts, spreads
 from landscape.store import Results, load_results
 from landscape.study.design import Study
 from landscape.study.tuning import Choice
+from landscape.study.wells import Wells, wells
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,23 @@ class Material:
 
     @cached_property
     def means(self) -> pd.DataFrame:
-        """Means over seeds at the end."""
-        return compare(self.found, by="label")
+        """Means over seeds at the end, arms in the order of the study."""
+        return self._ordered(compare(self.found, by="label"))
+
+    def _ordered(self, means: pd.DataFrame) -> pd.DataFrame:
+        rank = {arm.label: i for i, arm in enumerate(self.study.arms)}
+        ordered = means.sort_values("group", key=lambda labels: labels.map(rank), kind="stable", ignore_index=True)
+        ordered.attrs = means.attrs
+        return ordered
 
     @cached_property
     def pairs(self) -> pd.DataFrame | None:
-        """Differences between arms at the end; None with one arm."""
-        return contrasts(self.found, by="label") if self.means["group"].nunique() > 1 else None
+        """Differences between arms at the end; None where no two are compared."""
+        there = set(self.means["group"])
+        sets = self.study.strata().values() if self.study.within else [self.study.arms]
+        if not any(sum(arm.label in there for arm in arms) > 1 for arms in sets):
+            return None
+        return contrasts(self.found, by="label", within=self.study.within or None)
 
     @cached_property
     def spreads(self) -> pd.DataFrame | None:
@@ -53,4 +64,11 @@ class Material:
     @cached_property
     def at_equal_loss(self) -> pd.DataFrame | None:
         """Means over seeds at equal training loss."""
-        return None if self.matched is None else compare(load_results(self.matched, vectors=False), by="label")
+        if self.matched is None:
+            return None
+        return self._ordered(compare(load_results(self.matched, vectors=False), by="label"))
+
+    @cached_property
+    def wells(self) -> Wells | None:
+        """The minima that runs begin and end near; None where that is not the question or cannot be told."""
+        return wells(self.study, self.results.parent)

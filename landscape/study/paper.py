@@ -14,7 +14,7 @@ from landscape.rounding import format_value
 from landscape.study.figures import paper_figures
 from landscape.study.material import Material
 from landscape.study.methods import SEEDS, methods
-from landscape.study.sentences import findings
+from landscape.study.sentences import ALPHA, findings
 from landscape.tables import latex_number, latex_table, latex_text
 from landscape.version import __version__
 
@@ -50,15 +50,16 @@ def write_paper(material: Material, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     study, pairs, matched = material.study, material.pairs, material.at_equal_loss
-    _write_means(material.means, folder, "means")
+    below = bool(study.within) and len(study.arms) > WIDE
+    _write_means(material.means, folder, "means", below=below)
     if matched is not None:
-        _write_means(matched, folder, "matched")
+        _write_means(matched, folder, "matched", below=below)
     if material.spreads is not None:
         _write_spreads(material.spreads, folder)
     if pairs is not None:
         (folder / "contrasts.tex").write_text(_fitted(_contrast_rows(pairs)))
         pairs.to_csv(folder / "contrasts.csv", index=False, lineterminator="\n")
-    figures = paper_figures(study, material.found, folder)
+    figures = paper_figures(material, folder)
     # The forest plot shows what the table of differences says; contrasts.tex is there for whoever wants it.
     tabulated = pairs is not None and not any(figure["name"] == "differences" for figure in figures)
     text = _environment().get_template("report.tex.j2").render(
@@ -81,20 +82,23 @@ def write_paper(material: Material, folder: Path) -> Path:
     return path
 
 
-def _write_means(means: pd.DataFrame, folder: Path, name: str) -> None:
-    """One tabular, or two below each other where there are many arms."""
+def _write_means(means: pd.DataFrame, folder: Path, name: str, *, below: bool) -> None:
+    """Arms side by side, cut into several tables where there are many, or all of them one below the other."""
     headings, body = cells(means)
     if means.groupby("group")["n"].max().nunique() == 1:
         headings = [str(group) for group in dict.fromkeys(means["group"])]  # the caption says how many seeds
     rows = dict(body)
-    width = -(-len(headings) // -(-len(headings) // WIDE))  # two tables of six rather than of seven and five
-    parts = [headings[i : i + width] for i in range(0, len(headings), width)]
-    shown = {label: rows[measure] for measure, label in SHOWN.items() if measure in rows}
-    tables = []
-    for i, part in enumerate(parts):
-        body_of = ([label, *map(latex_number, row[i * width : (i + 1) * width])] for label, row in shown.items())
-        tables.append(_fitted(latex_table(["", *map(latex_text, part)], body_of)))
-    (folder / f"{name}.tex").write_text("\n\n\\smallskip\n".join(tables))
+    shown = {label: list(map(latex_number, rows[measure])) for measure, label in SHOWN.items() if measure in rows}
+    arms, tables = list(map(latex_text, headings)), []
+    if below:
+        columns = zip(*shown.values(), strict=True)
+        tables.append(latex_table(["", *shown], ([arm, *cell] for arm, cell in zip(arms, columns, strict=True))))
+    else:
+        width = -(-len(arms) // -(-len(arms) // WIDE))  # two tables of six rather than of seven and five
+        for i in range(0, len(arms), width):
+            lines = ([label, *row[i : i + width]] for label, row in shown.items())
+            tables.append(latex_table(["", *arms[i : i + width]], lines))
+    (folder / f"{name}.tex").write_text("\n\n\\smallskip\n".join(map(_fitted, tables)))
     means.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
 
 
@@ -138,8 +142,9 @@ def _contrast_caption(pairs: pd.DataFrame) -> str:
     total = len(pairs[pairs["measure"] == CONTRASTED[0]])
     cut = f" Of {total} pairs those of the smallest adjusted p are shown." if 3 * total > MOST_ROWS else ""
     return (
-        f"Differences between arms, seeds paired; g: Hedges; p: permutation test, Holm-adjusted over all pairs.{cut} A "
-        f"t test of this size finds a difference of {detectable:.2g} standard deviations in four cases of five."
+        "Differences between arms, seeds paired; g: Hedges; p: permutation test, Holm-adjusted over the pairs "
+        f"compared.{cut} A t test of this size finds a difference of {detectable:.2g} standard deviations in four "
+        "cases of five."
     )
 
 
@@ -152,11 +157,9 @@ def _matched_caption(matched: pd.DataFrame) -> str:
 
 
 def _notes(material: Material) -> list[str]:
-    found = [
-        f"{c.label}: its learning rate is at the edge of the grid; a wider one may hold a better."
-        for c in material.choices
-        if c.at_edge
-    ]
+    found = []
+    if edge := [choice.label for choice in material.choices if choice.at_edge]:
+        found.append(f"Learning rates at the edge of their grid, beyond which a better may lie: {', '.join(edge)}.")
     found += [f"Diverged: {line}" for line in material.diverged]
     fixed = [arm.label for arm in material.study.arms if any(arm.settings.get(key) is not None for key in SEEDS)]
     if fixed:
@@ -164,8 +167,12 @@ def _notes(material: Material) -> list[str]:
     if material.pairs is not None:
         found += material.pairs.attrs.get("notes", [])
         floor = float(material.pairs["smallest_p"].max())
-        if floor > 0.05:
-            found.append(f"With {len(material.study.seeds)} seeds p cannot fall below {floor:.2g}.")
+        pairs = int(material.pairs["measure"].value_counts().max())
+        if floor * pairs > ALPHA:
+            found.append(
+                f"With {len(material.study.seeds)} seeds p cannot fall below {floor:.2g}, and adjusted over {pairs} "
+                f"{'pair' if pairs == 1 else 'pairs'} not below {min(1.0, floor * pairs):.2g}."
+            )
         detectable = float(material.pairs["detectable"].max())
         found.append(
             f"A t test of this size finds a difference of {detectable:.2g} standard deviations in four cases of five."

@@ -136,7 +136,7 @@ def _at_equal_loss(study: Study, out: Path, plan: Plan, tell: Say) -> Path | Non
 def _evaluations(study: Study, choices: list[Choice], out: Path) -> list[Job]:
     rate = {choice.label: choice.lr for choice in choices}
     return [
-        Job(out / "runs" / f"{arm.label}-s{seed}", study.settings_of(arm, lr=rate[arm.label], seed=seed), study.data)
+        Job(out / "runs" / arm.run(seed), study.settings_of(arm, lr=rate[arm.label], seed=seed), study.data)
         for seed in study.seeds  # the seeds outside, so that a study cut short has whole replicates
         for arm in study.arms
     ]
@@ -153,13 +153,21 @@ def _watching(tell: Say) -> Callable[[Done], None]:
 def _claim(study: Study, out: Path) -> None:
     """Refuse a folder of another study: its runs would be mixed with ours."""
     path = out / "study.json"
-    if path.exists() and path.read_text() != study.to_json():
+    if path.exists() and not _same(path.read_text(), study):
         raise UsageError(f"{out} holds another study, or this one with other settings; choose another folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
         path.write_text(study.to_json())
     except OSError as error:
         raise LandscapeError(f"cannot write into {out}: {error.strerror}") from error
+
+
+def _same(written: str, study: Study) -> bool:
+    """Whether that is this study; what a study has learned to say since, and was left out, is as it was."""
+    try:
+        return Study.from_json(written).to_json() == study.to_json()
+    except (UsageError, KeyError, TypeError, ValueError):
+        return False
 
 
 def _remember(study: Study, out: Path, choices: list[Choice], diverged: list[str]) -> None:

@@ -2,41 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from landscape.comparison import ranks_with_gap
+from landscape.plots.drawing import join_words
 from landscape.plots.gather import group_of
 from landscape.results import LineSlice
 from landscape.rounding import format_brief, format_value
 from landscape.statistics import mean_interval
 from landscape.store import Results
 from landscape.study.material import Material
+from landscape.study.wells import wells_sentences
 
 ALPHA = 0.05
+#: Numbers that differ by less, relative to the larger, are one to the digits shown.
+SAME = 1e-4
 
 
 def findings(material: Material) -> list[str]:
     """Sentences on spread, generalisation, classes, flatness, the gap, second-order steps, ranks; plain text."""
     found, means, pairs = material.found, material.means, material.pairs
+
+    def order(measure: str, opening: str, *, largest: bool = False) -> list[str]:
+        return _each(material, measure, lambda rows: _in_order(rows, measure, opening, largest=largest))
+
+    def best(measure: str, wording: str, *, largest: bool = False, percent: bool = False) -> list[str]:
+        return _each(
+            material, measure, lambda rows: _best(rows, pairs, measure, wording, largest=largest, percent=percent)
+        )
+
     said = [
+        *wells_sentences(material.wells),
         *_spreads(material.spreads),
-        _in_order(means, "train_loss", "The training loss at the end", largest=False),
-        _best(means, pairs, "test_accuracy", "highest mean test accuracy", largest=True, percent=True),
+        *order("train_loss", "the training loss at the end"),
+        *best("test_accuracy", "highest mean test accuracy", largest=True, percent=True),
         _classes(found),
-        _best(means, pairs, "lambda_max", "smallest top eigenvalue λ₁", largest=False),
+        *best("lambda_max", "smallest top eigenvalue λ₁"),
         _rises(found),
-        _best(means, pairs, "sharpness_adaptive_worst", "smallest scale-invariant sharpness", largest=False),
-        _in_order(material.at_equal_loss, "lambda_max", "At equal training loss λ₁", largest=False),
-        _in_order(means, "spectral_ratio", "The spectral gap λ₁/λ₂ at the end", largest=True),
+        *best("sharpness_adaptive_worst", "smallest scale-invariant sharpness"),
+        _in_order(material.at_equal_loss, "lambda_max", "at equal training loss λ₁", largest=False),
+        *order("spectral_ratio", "the spectral gap λ₁/λ₂ at the end", largest=True),
         _gain(means),
         _differences(pairs),
-        *_ranks(found),
+        *(_ranks(found) if material.study.same_problem() else []),
     ]
-    return [sentence for sentence in said if sentence]
+    return [sentence[0].upper() + sentence[1:] for sentence in said if sentence]
+
+
+def _each(material: Material, measure: str, tell: Callable[[pd.DataFrame], str]) -> list[str]:
+    """A sentence on all arms; where only some are compared with each other, and differ, one for each set of those."""
+    means = material.means
+    if not material.study.within or _agree(_of(means, measure)):
+        return [tell(means)]
+    told = []
+    for said, arms in material.study.strata().items():
+        sentence = tell(means[means["group"].isin([arm.label for arm in arms])])
+        told.append(f"with {said}, {sentence}" if sentence else "")
+    return told
 
 
 def _best(
@@ -48,13 +74,15 @@ def _best(
         return ""
     if _agree(rows):
         shared = rows["mean"].mean()
-        return f"The {wording} is the same in all arms: {f'{_number(100 * shared)} %' if percent else _number(shared)}."
-    order = rows.sort_values("mean", ascending=not largest)
+        return f"the {wording} is the same in all arms: {f'{100 * shared:.1f} %' if percent else _number(shared)}."
+    order = rows.sort_values("mean", ascending=not largest, kind="stable")
     first = order.iloc[0]
-    sentence = f"Arm {first['group']} has the {wording}: {_interval(first, percent=percent)}"
-    if len(order) == 1 or pairs is None:
+    level = int(((order["mean"] - first["mean"]).abs() <= SAME * abs(first["mean"])).sum())
+    who = f"arm {first['group']} has" if level == 1 else f"arms {join_words(order['group'][:level].to_list())} share"
+    sentence = f"{who} the {wording}: {_interval(first, percent=percent)}"
+    if len(order) == level or pairs is None:
         return sentence + "."
-    second = order.iloc[1]
+    second = order.iloc[level]
     pair = _pair(pairs, measure, first["group"], second["group"])
     if pair is None:
         return sentence + "."
@@ -112,6 +140,9 @@ def _rises(found: Results) -> str:
     order = sorted(rises, key=lambda label: float(np.mean(rises[label])))
     told = ", ".join(f"{label} {over_seeds(rises[label])}" for label in order)
     where = f"At a distance of {format_value(reach)} along the top eigenvector"
+    means = [float(np.mean(values)) for values in rises.values()]
+    if len(means) > 1 and np.ptp(means) <= SAME * max(map(abs, means)):
+        return f"{where} the loss is higher by {_number(float(np.mean(means)))} in all arms."
     return f"{where} the loss is higher by, flattest first: {told}."
 
 
@@ -134,11 +165,13 @@ def _gain(means: pd.DataFrame) -> str:
         return ""
     order = rows.sort_values("mean", ascending=False)
     low, high = order.iloc[-1], order.iloc[0]
+    ends = f"{_half(low)} ({low['group']}) to {_half(high)} ({high['group']})"
+    if _agree(rows):
+        ends = _number(float(rows["mean"].mean()))
     verdict = "would pay" if float(low["mean"]) > 3 else "would pay little" if float(high["mean"]) < 1.5 else "may pay"
     return (
         f"Second-order information {verdict} at the end: on the whole data a damped Newton step promises "
-        f"{_half(low)} ({low['group']}) to {_half(high)} ({high['group']}) times the decrease of a gradient step "
-        "−g/λ₁, by the quadratic model."
+        f"{ends} times the decrease of a gradient step −g/λ₁, by the quadratic model."
     )
 
 
@@ -182,7 +215,7 @@ def _ranks(found: Results) -> list[str]:
 def _agree(rows: pd.DataFrame) -> bool:
     """Whether the means of all of several arms are one number to four digits, as where the problem is quadratic."""
     means = rows["mean"].to_numpy(dtype=float)
-    return means.size > 1 and float(np.ptp(means)) <= 1e-4 * float(np.abs(means).max())
+    return means.size > 1 and float(np.ptp(means)) <= SAME * float(np.abs(means).max())
 
 
 def _of(means: pd.DataFrame, measure: str) -> pd.DataFrame:
@@ -197,10 +230,11 @@ def _pair(pairs: pd.DataFrame, measure: str, first: Any, second: Any) -> Any:
 
 
 def _interval(row: Any, *, percent: bool) -> str:
-    scale, unit = (100.0, " %") if percent else (1.0, "")
-    if np.isnan(row["low"]):
-        return f"{_number(scale * row['mean'])}{unit}"
-    return f"{_number(scale * row['mean'])}{unit} [{_number(scale * row['low'])}, {_number(scale * row['high'])}]"
+    mean, low, high = (f"{100 * row[key]:.1f}" if percent else _number(row[key]) for key in ("mean", "low", "high"))
+    unit = " %" if percent else ""
+    if not row["high"] - row["low"] > SAME * abs(row["mean"]):
+        return mean + unit
+    return f"{mean}{unit} [{low}, {high}]"
 
 
 def _half(row: Any) -> str:
@@ -215,7 +249,7 @@ def over_seeds(values: Sequence[float]) -> str:
 
 def _plus_minus(mean: float, half: float) -> str:
     """Without an interval where there is none, or it is below the digits shown."""
-    return format_brief(mean, half) if half > 0 else format_value(mean)
+    return format_brief(mean, half) if half > SAME * abs(mean) else format_value(mean)
 
 
 def _number(value: float, digits: int = 3) -> str:

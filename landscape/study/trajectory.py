@@ -109,7 +109,7 @@ def _run(design: Trajectory, index: int, seed: int, folder: Path) -> Path:
     """One training, looked at on the way; its rows as a CSV."""
     study = design.study
     arm = study.arms[index]
-    part = folder / f"{arm.label}-s{seed}.csv"
+    part = folder / f"{arm.run(seed)}.csv"
     if part.exists():
         return part
     with one_thread():

@@ -17,7 +17,7 @@ STUDY = Study(
         *(Arm(f"local-{skew:g}", {"optimizer": "local-sgd", "options": {"skew": skew}}) for skew in (0.0, 0.5, 1.0)),
         Arm("delayed", {"optimizer": "delayed-sgd", "options": {"delay": 4}}),
     ),
-    seeds=tuple(range(5)),
+    seeds=tuple(range(10)),
     settings={"lr": 0.1, "epochs": 40, "batch_size": 32},
     plan={"plan": "quick", "last": 1},
 )

@@ -14,9 +14,9 @@ STUDY = Study(
     problem="mlp-digits",
     problem_config={"hidden": [32]},
     arms=tuple(Arm(name, {"optimizer": name}) for name in NAMES),
-    seeds=tuple(range(5)),
+    seeds=tuple(range(12)),
     settings={"epochs": 30},
-    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0), seeds=(1000,)),
+    tuning=Tuning(grid=(0.03, 0.1, 0.3, 1.0, 3.0, 10.0), seeds=(1000,)),
     plan={"plan": "quick", "last": 1},
 )
 

@@ -13,7 +13,7 @@ STUDY = Study(
     question="Curvature of the minimum and test loss against the width and depth of an MLP.",
     problem="mlp-digits",
     arms=tuple(Arm(label, {"problem_config": {"hidden": list(hidden)}}) for label, hidden in SHAPES.items()),
-    seeds=tuple(range(5)),
+    seeds=tuple(range(10)),
     settings={"optimizer": "sgd", "lr": 0.1, "epochs": 60},
     plan={"plan": "quick", "last": 1},
 )

@@ -18,8 +18,10 @@ STUDY = Study(
         for name in ("sgd", "polyak-sgd", "polyak-sgd-max", "polyak-adam")
     ),
     seeds=tuple(range(5)),
-    settings={"epochs": 30, "batch_size": 10, "save_every": 5},
+    settings={"epochs": 30, "batch_size": 10, "save_every": 10},
+    within="problem_config",
     paths=True,
+    histories=True,
     plan={"plan": "quick", "last": 1},
 )
 

@@ -16,7 +16,7 @@ STUDY = Study(
         *(Arm(f"{bits}-bits", {"optimizer": "quantized-sgd", "options": {"bits": bits}}) for bits in (2, 3, 4, 8)),
         Arm("exact", {"optimizer": "sgd"}),
     ),
-    seeds=tuple(range(5)),
+    seeds=tuple(range(10)),
     settings={"lr": 0.1, "epochs": 40, "batch_size": 64},
     plan={"plan": "quick", "last": 1},
 )

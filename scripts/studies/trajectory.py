@@ -16,8 +16,11 @@ STUDY = Study(
     name="trajectory",
     question="Local smoothness, gradient noise, the descent lemma and the tangent of every step, for four optimizers.",
     problem="mlp-digits",
-    arms=tuple(Arm(name, {"optimizer": name}) for name in ("gd", "sgd", "momentum", "adam")),
-    seeds=(0, 1, 2),
+    arms=(
+        Arm("gd", {"optimizer": "gd", "epochs": 800}),  # one step an epoch: as many steps as the others
+        *(Arm(name, {"optimizer": name}) for name in ("sgd", "momentum", "adam")),
+    ),
+    seeds=(0, 1, 2, 3, 4),
     settings={"epochs": 40},
 )
 DESIGN = Trajectory(STUDY, looks=40)
@@ -28,7 +31,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser(STUDY.name, STUDY.question).parse_args(argv)
     design = DESIGN
     if args.quick:
-        small = replace(STUDY, seeds=(0,), settings={"epochs": 1}, problem_config={"hidden": [8], "num_train": 100})
+        arms = tuple(Arm(arm.label, {"optimizer": arm.label}) for arm in STUDY.arms)
+        few = {"hidden": [8], "num_train": 100}
+        small = replace(STUDY, arms=arms, seeds=(0,), settings={"epochs": 1}, problem_config=few)
         design = replace(DESIGN, study=small, looks=3)
     out = args.out or ROOT / "checkpoints" / "studies" / (STUDY.name + ("-quick" if args.quick else ""))
     return exit_status(STUDY.name, out, lambda say: follow(design, out, say=say, workers=args.workers))

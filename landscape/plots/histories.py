@@ -1,0 +1,82 @@
+"""Training loss and step size against the step, arm by arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from landscape.plots.style import (
+    DOUBLE,
+    SINGLE,
+    Style,
+    legend_outside,
+    log_if_wide,
+    new_figure,
+    optimizer_styles,
+    short_names,
+)
+
+#: Steps are gathered into at most so many windows: the step sizes of single batches jump.
+WINDOWS = 60
+_INNER = (0.1, 0.9)
+
+
+def history_panels(losses: pd.DataFrame, sizes: pd.DataFrame, columns: Mapping[str, Sequence[str]]) -> Figure:
+    """Losses above, step sizes below; a column for each group of arms that share a problem.
+
+    Parameters
+    ----------
+    losses : DataFrame
+        ``arm``, ``seed``, ``step``, ``value``: the loss over all training data at the checkpoints. Drawn: the median
+        over seeds and a band from the lowest to the highest.
+    sizes : DataFrame
+        The same of the step size of every step. Drawn: the median of a window of steps over all seeds, and a band
+        that holds the middle 80 %. A window whose quantile is not positive has no place on a logarithmic axis: a gap.
+    columns : mapping
+        Title of a column → its arms.
+    """
+    width = SINGLE if len(columns) == 1 else DOUBLE
+    figure = new_figure(width, 3.6)
+    names = short_names(columns.values())
+    styles = optimizer_styles(names.values())
+    for place, (title, arms) in enumerate(columns.items()):
+        above = figure.add_subplot(2, len(columns), place + 1)
+        below = figure.add_subplot(2, len(columns), len(columns) + place + 1, sharex=above)
+        for arm in arms:
+            style = styles[names[arm]]
+            _band(above, losses[losses["arm"] == arm], style, names[arm], inner=(0.0, 1.0))
+            _band(below, _windowed(sizes[sizes["arm"] == arm]), style, None, inner=_INNER)
+        for ax, frame in ((above, losses), (below, sizes)):
+            log_if_wide(ax, frame.loc[frame["arm"].isin(arms) & (frame["value"] > 0), "value"])
+        above.set_title(title)
+        above.tick_params(labelbottom=False)
+        below.set_xlabel("step")
+        if place == 0:
+            above.set_ylabel("training loss")
+            below.set_ylabel("step size")
+    legend_outside(figure)
+    return figure
+
+
+def _windowed(frame: pd.DataFrame) -> pd.DataFrame:
+    """With ``step`` the middle of a window of steps."""
+    if frame.empty:
+        return frame
+    last = int(frame["step"].max())
+    width = max(1, -(-last // WINDOWS))
+    window = (frame["step"] - 1) // width
+    return frame.assign(step=(window + 0.5) * width)
+
+
+def _band(ax: Axes, frame: pd.DataFrame, style: Style, label: str | None, *, inner: tuple[float, float]) -> None:
+    over_seeds = frame.groupby("step")["value"]
+    middle = over_seeds.median()
+    low, high = (over_seeds.quantile(share) for share in inner)
+    steps = middle.index.to_numpy(dtype=float)
+    ax.fill_between(steps, low, high, color=style.color, alpha=0.15, linewidth=0)
+    shown = middle.where(np.isfinite(middle))
+    ax.plot(steps, shown, color=style.color, linestyle=style.dash, linewidth=1.1, label=label)
