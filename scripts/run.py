@@ -2,7 +2,7 @@
 """Every result and figure of the demo: train LeNet-5 on digits with several optimizers and seeds, analyze, report.
 
     python scripts/run.py                 # what `make demo` calls
-    python scripts/run.py --docs          # and every figure and table of README and docs: the facts take half an hour
+    python scripts/run.py --docs          # and every figure and table of README and docs: two hours, facts and studies
 
 Started again, it trains and measures only what is missing.
 """
@@ -60,7 +60,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "checkpoints" / "demo")
     parser.add_argument("--plan", default="quick", help="quick, standard or thorough")
-    parser.add_argument("--docs", action="store_true", help="put the facts to the test too, and write docs/")
+    parser.add_argument("--docs", action="store_true", help="facts and studies too, and write docs/")
     args = parser.parse_args()
     out = args.out.resolve()
     started = time.perf_counter()
@@ -86,11 +86,12 @@ def main() -> int:
 
 
 def refresh_docs(out: Path) -> None:
-    """The README shows a figure of the demo; the table of facts stands in docs/facts.md. Benchmarks: ``make bench``."""
+    """The README's figure is one of the demo; facts and studies have pages with theirs. Benchmarks: ``make bench``."""
     target = ROOT / "docs" / "figures"
     target.mkdir(parents=True, exist_ok=True)
     shutil.copy(out / "edge" / "edge_of_stability.png", target)
-    subprocess.run([sys.executable, "scripts/facts.py", "--docs"], cwd=ROOT, check=True)
+    for script in ("scripts/facts.py", "scripts/papers.py"):
+        subprocess.run([sys.executable, script, "--docs"], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ SPREADS = (
 
 
 def write_paper(material: Material, folder: Path) -> Path:
-    """``report.tex`` with its tables and figures beside it; the same rows as CSV.
+    """``report.tex`` with its tables and figures beside it; the same rows as CSV, the sentences as ``findings.txt``.
 
     Returns
     -------
@@ -60,6 +60,8 @@ def write_paper(material: Material, folder: Path) -> Path:
         (folder / "contrasts.tex").write_text(_fitted(_contrast_rows(pairs)))
         pairs.to_csv(folder / "contrasts.csv", index=False, lineterminator="\n")
     figures = paper_figures(material, folder)
+    found = findings(material)
+    (folder / "findings.txt").write_text("\n".join(found) + "\n")
     # The forest plot shows what the table of differences says; contrasts.tex is there for whoever wants it.
     tabulated = pairs is not None and not any(figure["name"] == "differences" for figure in figures)
     text = _environment().get_template("report.tex.j2").render(
@@ -67,7 +69,7 @@ def write_paper(material: Material, folder: Path) -> Path:
         version=__version__,
         question=latex_text(study.question),
         methods=methods(study, material.choices),
-        findings=[latex_text(sentence) for sentence in findings(material)],
+        findings=[latex_text(sentence) for sentence in found],
         means_caption=latex_text(
             f"Means over {len(study.seeds)} seeds ± half the 95 % interval (Student's t), at the end of training."
         ),

@@ -1,0 +1,135 @@
+#!/usr/bin/env python
+"""Do all studies of ``scripts/studies``, or what is left of them, and write the page of what they found.
+
+    python scripts/papers.py                            # an hour and a half on two cores, LeNet-5 a third of it
+    python scripts/papers.py --only two_wells schedules
+    python scripts/papers.py --docs                     # and write docs/studies.md with its figures
+
+Each is a script of its own, which says more: ``python scripts/studies/two_wells.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from landscape.study import Study
+from landscape.study.trajectory import sentences
+
+ROOT = Path(__file__).resolve().parents[1]
+STUDIES = ROOT / "scripts" / "studies"
+DOCS = ROOT / "docs"
+#: The first of these that a study has is its figure on the page.
+FIGURES = ("trajectory", "histories", "paths", "differences")
+#: Openings of the sentences that the page shows; the paper has all.
+SHOWN = ("By gradient flow", "The basin", "The standard deviation over seeds of the test accuracy", "The training loss",
+         "With ", "Arm", "At equal training loss", "Second-order", "Steps at which", "Of ")  # fmt: skip
+MOST_SHOWN = 6
+HEAD = """# What the studies found
+
+Each of these is a page of design over `landscape.study`, run to the end here: seeds are paired, p values come from
+permutation tests and are adjusted (Holm) over the pairs of one measure, ± and brackets are 95 % intervals over seeds.
+The whole of it, with methods and limits, is in the three pages of `paper/report.tex` that a study leaves. None of it is
+a claim about generalisation. `python scripts/papers.py --docs` writes this page.
+"""
+
+
+def scripts() -> list[Path]:
+    """Those of the folder that hold a study, in alphabetical order."""
+    return sorted(path for path in STUDIES.glob("*.py") if "STUDY = Study(" in path.read_text())
+
+
+def study_of(script: Path) -> Study:
+    """The design that a script holds."""
+    sys.path.insert(0, str(STUDIES))
+    try:
+        spec = importlib.util.spec_from_file_location(f"study_{script.stem}", script)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(STUDIES))
+    return module.STUDY
+
+
+def do(script: Path, out: Path) -> None:
+    """Run a study, or the rest of it; its errors end the whole."""
+    done = subprocess.run([sys.executable, str(script), "--out", str(out)], cwd=ROOT, check=False)
+    if done.returncode:
+        raise SystemExit(f"{script.name} failed; started again, this goes on there")
+
+
+def said_by(out: Path) -> list[str]:
+    """The findings of a study that is done, as sentences."""
+    if (table := out / "trajectory.csv").exists():
+        return sentences(pd.read_csv(table))
+    return (out / "paper" / "findings.txt").read_text().splitlines()
+
+
+def figure_of(out: Path) -> Path | None:
+    """The figure that the page shows of a study."""
+    places = [folder / f"{name}.png" for name in FIGURES for folder in (out, out / "paper" / "figures")]
+    return next((place for place in places if place.exists()), None)
+
+
+def section(script: Path, out: Path, figures: Path) -> str:
+    """One study on the page: question, design, what it found, a figure."""
+    study, found = study_of(script), said_by(out)
+    title = study.title or study.name.replace("-", " ").capitalize()
+    arms = ", ".join(arm.label for arm in study.arms)
+    shown = [sentence for opening in SHOWN for sentence in found if sentence.startswith(opening)][:MOST_SHOWN]
+    lines = [
+        f"## {title}",
+        "",
+        study.question,
+        "",
+        f"`{study.problem}`, {len(study.arms)} arms ({arms}) × {len(study.seeds)} seeds: "
+        f"[`{script.relative_to(ROOT)}`](../{script.relative_to(ROOT)}).",
+        "",
+        *(f"- {sentence}" for sentence in shown),
+        "",
+    ]
+    if (figure := figure_of(out)) is not None:
+        figures.mkdir(parents=True, exist_ok=True)
+        shutil.copy(figure, figures / f"{script.stem}.png")
+        lines += [f"![{title}](figures/studies/{script.stem}.png)", ""]
+    return "\n".join(lines)
+
+
+def page(done: dict[Path, Path]) -> str:
+    """``docs/studies.md``; the figures go beside it."""
+    sections = [section(script, out, DOCS / "figures" / "studies") for script, out in done.items()]
+    return "\n".join([HEAD, *sections]).rstrip() + "\n"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Do what is left of the studies; the exit status is 0, or that of the first that fails."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="of these scripts, such as two_wells")
+    parser.add_argument("--docs", action="store_true", help="write docs/studies.md and docs/figures/studies")
+    parser.add_argument("--out", type=Path, default=ROOT / "checkpoints" / "studies")
+    args = parser.parse_args(argv)
+    chosen = [script for script in scripts() if args.only is None or script.stem in args.only]
+    unknown = set(args.only or ()) - {script.stem for script in chosen}
+    if unknown or (args.docs and args.only):
+        names = ", ".join(script.stem for script in scripts())
+        parser.error(
+            f"no study {', '.join(sorted(unknown))}; there are {names}" if unknown else "--docs needs them all"
+        )
+    done = {script: args.out / script.stem.replace("_", "-") for script in chosen}
+    for script, out in done.items():
+        do(script, out)
+    if args.docs:
+        (DOCS / "studies.md").write_text(page(done))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
