@@ -67,7 +67,9 @@ def test_with_one_loss_of_two_parameters_every_arm_has_a_panel_with_all_seeds(in
     drawing = draw_paths(study, folder)
     panels = drawing.figure.axes
     assert [ax.get_title(loc="left") or ax.get_title() for ax in panels] == ["gd", "frozen"]
+    styles = plots.optimizer_styles([arm.label for arm in study.arms])
     for ax, arm in zip(panels, study.arms, strict=True):
+        assert {line.get_color() for line in ax.lines} == {styles[arm.label].color}
         ends = {tuple(line.get_xydata()[-1].round(4)) for line in ax.lines}
         for seed in study.seeds:
             assert tuple(CheckpointDir(folder / arm.run(seed))[-1].theta().double().numpy().round(4)) in ends

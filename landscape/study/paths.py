@@ -55,7 +55,7 @@ def _of_all_seeds(study: Study, runs: Path, objective: Objective) -> Drawing | N
     styles = plots.optimizer_styles([arm.label for arm in study.arms])
     for index, (label, named) in enumerate(there.items()):
         ax = figure.add_subplot(rows, columns, index + 1)
-        own = dict.fromkeys(named, styles[arm.label])
+        own = dict.fromkeys(named, styles[label])
         plots.plot_paths(plane.only(list(named)), styles=own, width=0.5, ax=ax)
         ax.set_title(label)
         if index % columns:
