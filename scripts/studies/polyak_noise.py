@@ -17,7 +17,7 @@ STUDY = Study(
         for sigma in (0, 1, 5)
         for name in ("sgd", "polyak-sgd", "polyak-sgd-max", "polyak-adam")
     ),
-    seeds=tuple(range(5)),
+    seeds=tuple(range(10)),
     settings={"epochs": 30, "batch_size": 10, "save_every": 10},
     within="problem_config",
     paths=True,
