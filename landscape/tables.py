@@ -188,6 +188,23 @@ def latex_text(text: str) -> str:
     return "".join(special.get(c, c) for c in text)
 
 
+#: Numbers of running text that need mathematics, below zero or with a power of ten; not the digits of names (lr1e-3).
+_PLAIN = r"\d+(?:\.\d+)?"
+_NUMBER = re.compile(
+    rf"(?<![\w.-])(\({_PLAIN} ± {_PLAIN}\)e-?\d+|[-−]{_PLAIN}(?:e-?\d+)?|{_PLAIN}e-?\d+)(?![\w-]|\.\d)"
+)
+
+
+def latex_sentence(text: str) -> str:
+    r"""A sentence as :func:`latex_text` gives it, with its numbers as :func:`latex_number` does.
+
+    >>> print(latex_sentence("adam-b1 differs by -0.5 from sgd (1.2e-5)"))
+    adam-b1 differs by $-0.5$ from sgd ($1.2\times 10^{-5}$)
+    """
+    parts = _NUMBER.split(text)  # what matched stands at the odd places
+    return "".join(latex_number(part) if i % 2 else latex_text(part) for i, part in enumerate(parts))
+
+
 def latex_number(cell: Cell | str) -> str:
     r"""A printed number in math mode: ``(1.2 ± 0.1)e-6`` becomes ``$(1.2 \pm 0.1)\times 10^{-6}$``."""
     if isinstance(cell, str):

@@ -19,7 +19,17 @@ from rich.console import Console
 from landscape.errors import ResultsError
 from landscape.results import Estimate, PointValue, SpectralGap
 from landscape.store import Results, ResultStore, load_results
-from landscape.tables import Cell, caption_lines, final_rows, latex_number, latex_text, rows, text_table, write_tables
+from landscape.tables import (
+    Cell,
+    caption_lines,
+    final_rows,
+    latex_number,
+    latex_sentence,
+    latex_text,
+    rows,
+    text_table,
+    write_tables,
+)
 from tests.synthetic_results import eigenpairs, make_results, provenance, run_info, sharpness, tail_records
 
 # As the design promises them to whoever reads --json.
@@ -281,6 +291,14 @@ def test_notes_in_latex_cannot_end_their_comment(tmp_path):
         store.describe({"skipped": [{"file": "a.h5", "reason": "two\nlines"}]})
     text = write_tables(load_results(tmp_path), tmp_path)[1].read_text()
     assert "% skipped: a.h5: two lines\n" in text
+
+
+def test_numbers_within_a_sentence_become_math_and_digits_of_names_do_not():
+    said = "lr1e-3 ends at (7.2 ± 1.3)e-7, local-0.5 at 2e-5, b-1 at 3.5; they differ by -0.04 [-0.1, 0.2] (4 %)."
+    assert latex_sentence(said) == (
+        r"lr1e-3 ends at $(7.2 \pm 1.3)\times 10^{-7}$, local-0.5 at $2\times 10^{-5}$, b-1 at 3.5; they differ by "
+        r"$-0.04$ [$-0.1$, 0.2] (4 \%)."
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from landscape.plots.drawing import Drawing
 from landscape.store import Results
 from landscape.study.design import Study
 from landscape.study.histories import draw_histories
-from landscape.study.material import Material
+from landscape.study.material import MANY, Material
 from landscape.study.paths import draw_paths
 from landscape.tables import latex_text
 
@@ -22,9 +22,7 @@ HEIGHTS = {"differences": 0.31, "histories": 0.36, "paths": 0.27}
 HEIGHT = 0.24
 #: Wider than that, a figure goes over both columns.
 _COLUMN = plots.SINGLE + 0.1
-#: With more arms than these a class has more marks than can be told apart, panels are too small to read, and the paper
-#: has no room for them.
-MOST_ARMS = 7
+#: Left out where there are many arms.
 CROWDED = ("class_accuracy", "slice_eigenvector")
 
 
@@ -49,6 +47,6 @@ def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
 
 
 def _chosen(study: Study, results: Results) -> list[Drawing]:
-    chosen = CHOSEN if len(study.arms) <= MOST_ARMS else [name for name in CHOSEN if name not in CROWDED]
+    chosen = CHOSEN if len(study.arms) <= MANY else [name for name in CHOSEN if name not in CROWDED]
     there = {drawing.name: drawing for drawing in plots.drawings(results, ROOMS) if drawing.name in chosen}
     return [there[name] for name in chosen if name in there]

@@ -14,6 +14,10 @@ from landscape.study.design import Study
 from landscape.study.tuning import Choice
 from landscape.study.wells import Wells, wells
 
+#: More arms than these do not stand side by side: tables are cut, panels are too small to read, a list of them is no
+#: sentence.
+MANY = 7
+
 
 @dataclass(frozen=True)
 class Material:

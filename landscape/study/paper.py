@@ -12,10 +12,10 @@ from jinja2 import Environment, PackageLoader
 from landscape.comparison import cells, spread_cells
 from landscape.rounding import format_value
 from landscape.study.figures import paper_figures
-from landscape.study.material import Material
+from landscape.study.material import MANY, Material
 from landscape.study.methods import SEEDS, methods
 from landscape.study.sentences import ALPHA, findings
-from landscape.tables import latex_number, latex_table, latex_text
+from landscape.tables import latex_number, latex_sentence, latex_table, latex_text
 from landscape.version import __version__
 
 #: Rows of the table of means, and what they are called there.
@@ -31,8 +31,6 @@ SHOWN = {
     "second_order_gain": "second-order gain",
 }
 CONTRASTED = ("test_accuracy", "lambda_max", "sharpness_adaptive_worst")
-#: Arms side by side in a table; more are cut into two.
-WIDE = 7
 MOST_ROWS = 12
 SPREADS = (
     "Standard deviations over seeds with their 95 % intervals (Bonett), at the end of training; p that the arms have "
@@ -50,7 +48,7 @@ def write_paper(material: Material, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     study, pairs, matched = material.study, material.pairs, material.at_equal_loss
-    below = bool(study.within) and len(study.arms) > WIDE
+    below = bool(study.within) and len(study.arms) > MANY
     _write_means(material.means, folder, "means", below=below)
     if matched is not None:
         _write_means(matched, folder, "matched", below=below)
@@ -69,7 +67,7 @@ def write_paper(material: Material, folder: Path) -> Path:
         version=__version__,
         question=latex_text(study.question),
         methods=methods(study, material.choices),
-        findings=[latex_text(sentence) for sentence in found],
+        findings=[latex_sentence(sentence) for sentence in found],
         means_caption=latex_text(
             f"Means over {len(study.seeds)} seeds ± half the 95 % interval (Student's t), at the end of training."
         ),
@@ -77,7 +75,7 @@ def write_paper(material: Material, folder: Path) -> Path:
         spreads_caption=None if material.spreads is None else latex_text(SPREADS),
         contrasts_caption=latex_text(_contrast_caption(pairs)) if pairs is not None and tabulated else None,
         figures=figures,
-        notes=[latex_text(note) for note in _notes(material)],
+        notes=[latex_sentence(note) for note in _notes(material)],
     )  # fmt: skip
     path = folder / "report.tex"
     path.write_text(text)
@@ -96,7 +94,7 @@ def _write_means(means: pd.DataFrame, folder: Path, name: str, *, below: bool) -
         columns = zip(*shown.values(), strict=True)
         tables.append(latex_table(["", *shown], ([arm, *cell] for arm, cell in zip(arms, columns, strict=True))))
     else:
-        width = -(-len(arms) // -(-len(arms) // WIDE))  # two tables of six rather than of seven and five
+        width = -(-len(arms) // -(-len(arms) // MANY))  # two tables of six rather than of seven and five
         for i in range(0, len(arms), width):
             lines = ([label, *row[i : i + width]] for label, row in shown.items())
             tables.append(latex_table(["", *arms[i : i + width]], lines))

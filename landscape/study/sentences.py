@@ -15,7 +15,7 @@ from landscape.results import LineSlice
 from landscape.rounding import format_brief, format_value
 from landscape.statistics import mean_interval
 from landscape.store import Results
-from landscape.study.material import Material
+from landscape.study.material import MANY, Material
 from landscape.study.wells import wells_sentences
 
 ALPHA = 0.05
@@ -42,7 +42,7 @@ def findings(material: Material) -> list[str]:
         *best("test_accuracy", "highest mean test accuracy", largest=True, percent=True),
         _classes(found),
         *best("lambda_max", "smallest top eigenvalue λ₁"),
-        _rises(found),
+        _rises(found) if means["group"].nunique() <= MANY else "",
         *best("sharpness_adaptive_worst", "smallest scale-invariant sharpness"),
         _in_order(material.at_equal_loss, "lambda_max", "at equal training loss λ₁", largest=False),
         *order("spectral_ratio", "the spectral gap λ₁/λ₂ at the end", largest=True),
