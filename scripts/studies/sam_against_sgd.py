@@ -20,7 +20,7 @@ STUDY = Study(
     ),
     seeds=tuple(range(10)),
     settings={"epochs": 40, "batch_size": 64},
-    tuning=Tuning(grid=(0.3, 1.0, 3.0, 10.0), seeds=(1000, 1001)),
+    tuning=Tuning(grid=(1.0, 3.0, 10.0, 30.0, 100.0), seeds=(1000, 1001)),
     plan={"plan": "quick", "last": 1},
 )
 
