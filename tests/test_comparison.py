@@ -338,3 +338,23 @@ def test_within_a_setting_that_groups_do_not_share_nothing_is_compared(tmp_path)
     store_runs(tmp_path / "apart", [("a", {"label": "a", "lr": 1}, 1.0), ("b", {"label": "b", "lr": 2}, 1.0)])
     with pytest.raises(UsageError, match="no two groups agree"):
         contrasts(tmp_path / "apart", by="label", within="lr")
+
+
+def test_the_table_of_differences_breaks_long_pairs_and_says_once_what_all_share(tmp_path):
+    labels = ("polyak-sgd-max-b200", "polyak-adam-b200", "sgd-b200")
+    runs = [(f"{label}-{seed}", {"label": label, "seed": seed}, 2.5) for label in labels for seed in range(3)]
+    with ResultStore(tmp_path) as store:
+        for i, (name, config, trace) in enumerate(runs):
+            store.describe_run(name, {"config": config})
+            store.describe_checkpoint(name, 1, {"test_loss": float(i % 7)})
+            store.write(name, 1, "trace", Estimate(trace), {})
+    console = Console(file=io.StringIO(), width=80)
+    console.print(contrast_table(contrasts(tmp_path, by="label")))
+    lines = console.file.getvalue().splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith(" trace"))
+    assert lines[at + 1].split() == ["the", "same", "in", "all", "0"]
+    assert not lines[at + 2].strip().startswith("polyak")
+    first = next(i for i, line in enumerate(lines) if "polyak-adam-b200 " in line)
+    assert lines[first + 1].startswith("     − polyak-sgd-max-b200")
+    assert any(line.startswith(" test_loss") for line in lines)
+    assert max(map(len, lines)) <= 80

@@ -263,3 +263,12 @@ def test_a_single_run_has_a_difference_and_nothing_else():
     assert found.difference == pytest.approx(-2.5)
     assert np.isnan([found.low, found.effect, found.p]).all()
     assert found.detectable == float("inf")
+
+
+def test_means_that_differ_by_their_rounding_do_not_differ():
+    """Accuracies of 540 examples in another order: sums of the same numbers."""
+    hits = [526, 529, 523, 531, 527]
+    a, b = ({seed: n / 540 for seed, n in enumerate(order)} for order in (hits, sorted(hits)))
+    assert contrast(a, b).difference == 0.0
+    assert contrast(a, {seed + 9: value for seed, value in b.items()}).difference == 0.0
+    assert contrast(a, {seed: value + 1e-9 for seed, value in b.items()}).difference == pytest.approx(-1e-9)

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 #: The errors of single measurements are not compared.
 COMPARED = tuple(m for m in MEASURES if m not in ("lambda_max_residual", "trace_sem"))
 COLUMNS = ("measure", "a", "b", *(field.name for field in fields(Contrast)), "p_holm")
-_SHOWN = ("test_accuracy", "lambda_max", "trace", "sharpness_adaptive_worst")
+#: For a terminal; the test loss where there is no accuracy.
+_SHOWN = ("test_accuracy", "test_loss", "lambda_max", "trace", "sharpness_adaptive_worst")
+_LONG = 25
 #: Means that differ by less, relative to the larger, have no order worth a warning.
 HAIR = 0.01
 #: A flatness measure that depends on the scale of the weights, and one that does not.
@@ -109,15 +111,19 @@ def contrast_table(frame: pd.DataFrame) -> Table:
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
     for i, title in enumerate(("a − b", "difference", f"{100 * level:g} % interval", "g", "p", "Holm")):
         table.add_column(title, justify="right" if i else "left", no_wrap=i > 0)
-    shown = frame[frame["measure"].isin(_SHOWN)]
+    there = set(frame["measure"])
+    shown = frame[frame["measure"].isin(set(_SHOWN) - ({"test_loss"} if "test_accuracy" in there else set()))]
     for measure, lines in shown.groupby("measure", sort=False):
         table.add_row(Text(str(measure), style="bold"))
+        if (lines["difference"] == 0).all() and len(lines) > 1:
+            table.add_row(Text("  the same in all"), "0")
+            continue
         row: Any
         for row in lines.itertuples():
             interval = "—" if np.isnan(row.low) else f"{_short(row.low)} … {_short(row.high)}"
             holm_p = _short(row.p_holm) + ("•" if row.p_holm < 0.05 else "")
             cells = (
-                f"  {row.a} − {row.b}",
+                _pair_name(row.a, row.b),
                 _short(row.difference),
                 interval,
                 _short(row.effect),
@@ -127,6 +133,12 @@ def contrast_table(frame: pd.DataFrame) -> Table:
             table.add_row(*map(Text, cells))
     table.caption = Text("\n".join(_caption(shown) + frame.attrs.get("notes", [])))
     return table
+
+
+def _pair_name(a: Any, b: Any) -> str:
+    """On two lines where one would be wider than its column."""
+    line = f"  {a} − {b}"
+    return line if len(line) <= _LONG else f"  {a}\n    − {b}"
 
 
 def _caption(shown: pd.DataFrame) -> list[str]:

@@ -47,6 +47,10 @@ class Contrast:
     detectable: float
 
 
+#: A difference of means that is smaller than this share of the values is their rounding.
+_ROUNDING = 4 * float(np.finfo(float).eps)
+
+
 def contrast(a: Mapping[int, float], b: Mapping[int, float], *, level: float = 0.95) -> Contrast:
     """Compare two groups of ``{seed: value}``; paired where the smaller group's seeds all occur in the other.
 
@@ -60,6 +64,8 @@ def contrast(a: Mapping[int, float], b: Mapping[int, float], *, level: float = 0
         difference, low, high, _ = mean_interval(x - y, level)
     else:
         difference, low, high = _welch(x, y, level)
+    if abs(difference) <= _ROUNDING * max(np.abs(x).max(), np.abs(y).max()):
+        difference = 0.0
     p, smallest = permutation_test(x, y, paired=paired)
     return Contrast(
         paired,
