@@ -13,7 +13,7 @@ from landscape.store import load_results
 from landscape.study import Arm, Study, Tuning
 from landscape.study.jobs import Job, run_jobs
 from landscape.study.material import Material
-from landscape.study.paper import write_paper
+from landscape.study.paper import limits, write_paper
 from landscape.study.sentences import findings, over_seeds
 from landscape.study.tuning import Choice
 from tests.latex import compiled, needs_latex, pages
@@ -66,7 +66,7 @@ def test_a_number_that_all_arms_share_is_said_once(tmp_path):
     rows = [(group, measure, 5, mean, mean - 0.1, mean + 0.1, 0.1) for measure, group, mean in found]
     means = pd.DataFrame(rows, columns=["group", "measure", "n", "mean", "low", "high", "std"])
     results = load_results(make_results(tmp_path, optimizers=("a", "b"), vectors=False, steps=(1,)))
-    study = SimpleNamespace(within="", same_problem=lambda: True)
+    study = SimpleNamespace(within="")
     material = SimpleNamespace(
         study=study, found=results, means=means, pairs=None, at_equal_loss=None, spreads=None, wells=None
     )
@@ -116,3 +116,17 @@ def test_twelve_arms_of_two_factors_fit_with_paths_histories_and_differences(tmp
     }  # fmt: skip
     assert "With sigma = 1, the training loss" in text
     assert len((path.parent / "means.tex").read_text().split("midrule")[1].split(r"\\")) == 12 + 1
+
+
+def test_arms_that_could_not_be_matched_closely_are_pointed_out(tmp_path):
+    """The synthetic results lie at nearly one loss; one arm's are doubled."""
+    results = load_results(make_results(tmp_path / "runs", optimizers=("adam", "sgd"), vectors=False, steps=(1,)))
+    study = Study("close", "?", "lenet-digits", (Arm("adam"), Arm("sgd")), (0, 1))
+    material = Material(study, [], [], tmp_path / "runs" / "results.h5", tmp_path / "runs" / "results.h5")
+    assert len(results.runs) == 4
+    means = material.at_equal_loss
+    rows = means["measure"] == "train_loss"
+    means.loc[rows, "mean"] = [0.10, 0.11]
+    assert not any("At equal training loss" in note for note in limits(material))
+    means.loc[rows, "mean"] = [0.10, 0.14]
+    assert any("still differ in it (0.1 to 0.14)" in note for note in limits(material))

@@ -32,6 +32,8 @@ SHOWN = {
 }
 CONTRASTED = ("test_accuracy", "lambda_max", "sharpness_adaptive_worst")
 MOST_ROWS = 12
+#: Mean losses that differ by more than this share are not equal enough to go without a word.
+UNEQUAL = 0.25
 SPREADS = (
     "Standard deviations over seeds with their 95 % intervals (Bonett), at the end of training; p that the arms have "
     "one (Levene's test about medians), Holm-adjusted over all measures."
@@ -75,7 +77,7 @@ def write_paper(material: Material, folder: Path) -> Path:
         spreads_caption=None if material.spreads is None else latex_text(SPREADS),
         contrasts_caption=latex_text(_contrast_caption(pairs)) if pairs is not None and tabulated else None,
         figures=figures,
-        notes=[latex_sentence(note) for note in _notes(material)],
+        notes=[latex_sentence(note) for note in limits(material)],
     )  # fmt: skip
     path = folder / "report.tex"
     path.write_text(text)
@@ -149,17 +151,31 @@ def _contrast_caption(pairs: pd.DataFrame) -> str:
 
 
 def _matched_caption(matched: pd.DataFrame) -> str:
-    losses = matched[matched["measure"] == "train_loss"]["mean"]
+    low, high = _range(matched)
     return (
         "The same where each run is at its first checkpoint as low in training loss as all runs reach: mean losses of "
-        f"{format_value(float(losses.min()), digits=2)} to {format_value(float(losses.max()), digits=2)}."
+        f"{format_value(low, digits=2)} to {format_value(high, digits=2)}."
     )
 
 
-def _notes(material: Material) -> list[str]:
+def _range(means: pd.DataFrame) -> tuple[float, float]:
+    """The lowest and the highest mean training loss of an arm."""
+    losses = means[means["measure"] == "train_loss"]["mean"]
+    return float(losses.min()), float(losses.max())
+
+
+def limits(material: Material) -> list[str]:
+    """What a reader must know before believing the findings; plain text."""
     found = []
     if edge := [choice.label for choice in material.choices if choice.at_edge]:
         found.append(f"Learning rates at the edge of their grid, beyond which a better may lie: {', '.join(edge)}.")
+    if material.at_equal_loss is not None:
+        low, high = _range(material.at_equal_loss)
+        if high > (1 + UNEQUAL) * low:
+            found.append(
+                f"At equal training loss the arms still differ in it ({format_value(low, digits=2)} to "
+                f"{format_value(high, digits=2)}): checkpoints lie far apart, and a smaller save_every matches better."
+            )
     found += [f"Diverged: {line}" for line in material.diverged]
     fixed = [arm.label for arm in material.study.arms if any(arm.settings.get(key) is not None for key in SEEDS)]
     if fixed:

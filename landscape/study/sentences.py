@@ -48,7 +48,7 @@ def findings(material: Material) -> list[str]:
         *order("spectral_ratio", "the spectral gap λ₁/λ₂ at the end", largest=True),
         _gain(means),
         _differences(pairs),
-        *(_ranks(found) if material.study.same_problem() else []),
+        *(_ranks(found) if material.study.within != "problem_config" else []),
     ]
     return [sentence[0].upper() + sentence[1:] for sentence in said if sentence]
 

@@ -15,8 +15,8 @@ STUDY = Study(
     problem_config={"hidden": [32]},
     arms=tuple(Arm(name, {"optimizer": name}) for name in NAMES),
     seeds=tuple(range(12)),
-    settings={"epochs": 30},
-    tuning=Tuning(grid=(0.03, 0.1, 0.3, 1.0, 3.0, 10.0), seeds=(1000,)),
+    settings={"epochs": 30, "save_every": 5},
+    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), seeds=(1000,)),
     plan={"plan": "quick", "last": 1},
 )
 
