@@ -199,14 +199,15 @@ def _differences(pairs: pd.DataFrame | None) -> str:
     if pairs is None:
         return ""
     count = int((pairs["p_holm"] < ALPHA).sum())
-    return f"Of {len(pairs)} differences between arms, over all measures, {count} have an adjusted p below {ALPHA:g}."
+    have = "has" if count == 1 else "have"
+    return f"Of {len(pairs)} differences between arms, over all measures, {count} {have} an adjusted p below {ALPHA:g}."
 
 
 def _ranks(found: Results) -> list[str]:
     ranks = ranks_with_gap(found).dropna(subset=["tau"])
     return [
         f"Over all runs Kendall's τ of {'λ₁' if row.measure == 'lambda_max' else 'adaptive sharpness'} with the "
-        f"generalisation gap is {row.tau:.2f} [{row.low:.2f}, {row.high:.2f}]; runs of one arm are not independent, "
+        f"generalisation gap is {_two(row.tau)} [{_two(row.low)}, {_two(row.high)}]; runs of one arm are not independent, "
         "and this is not a generalization claim."
         for _, row in ranks[ranks["measure"].isin(["lambda_max", "sharpness_adaptive_worst"])].iterrows()
     ]
@@ -250,6 +251,11 @@ def over_seeds(values: Sequence[float]) -> str:
 def _plus_minus(mean: float, half: float) -> str:
     """Without an interval where there is none, or it is below the digits shown."""
     return format_brief(mean, half) if half > SAME * abs(mean) else format_value(mean)
+
+
+def _two(value: float) -> str:
+    """Two decimals, zero without a sign."""
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 def _number(value: float, digits: int = 3) -> str:

@@ -17,7 +17,7 @@ STUDY = Study(
         *(Arm(name, {"schedule": name}) for name in RATES),
         Arm("grow-shrink-batch", {"batch_schedule": "grow-shrink"}),
     ),
-    seeds=tuple(range(10)),
+    seeds=tuple(range(12)),
     settings={"optimizer": "momentum", "lr": 0.05, "epochs": 40, "batch_size": 32},
     plan={"plan": "quick", "last": 1},
 )
