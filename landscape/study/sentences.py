@@ -207,8 +207,8 @@ def _ranks(found: Results) -> list[str]:
     ranks = ranks_with_gap(found).dropna(subset=["tau"])
     return [
         f"Over all runs Kendall's τ of {'λ₁' if row.measure == 'lambda_max' else 'adaptive sharpness'} with the "
-        f"generalisation gap is {_two(row.tau)} [{_two(row.low)}, {_two(row.high)}]; runs of one arm are not independent, "
-        "and this is not a generalization claim."
+        f"generalisation gap is {_two(row.tau)} [{_two(row.low)}, {_two(row.high)}]; runs of one arm are not "
+        "independent, and this is not a generalization claim."
         for _, row in ranks[ranks["measure"].isin(["lambda_max", "sharpness_adaptive_worst"])].iterrows()
     ]
 
