@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -281,6 +282,19 @@ def test_a_study_that_stopped_goes_on_and_ends_the_same(done, tmp_path):
     assert (folder / "runs" / "sgd-s2" / "step_00000009.h5").stat().st_mtime_ns == before
     first, second = (compare(o.results, by="label") for o in (outcome, again))
     assert first["mean"].to_list() == pytest.approx(second["mean"].to_list(), rel=1e-6)
+
+
+def test_a_study_whose_words_and_figures_changed_goes_on(done, tmp_path):
+    study, outcome, _ = done
+    folder = shutil.copytree(outcome.folder, tmp_path / "again")
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/step_*.h5")}
+    run_study(replace(study, title="Another title", histories=True), folder, workers=1)
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("runs/*/step_*.h5")} == before
+    text = (folder / "paper" / "report.tex").read_text()
+    assert "Another title" in text
+    assert "figures/histories.pdf" in text
+    with pytest.raises(UsageError, match="holds another study"):
+        run_study(replace(study, settings={**study.settings, "epochs": 4}), folder)
 
 
 def test_a_folder_of_another_study_is_refused(done):
