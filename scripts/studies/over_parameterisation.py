@@ -10,6 +10,7 @@ from landscape.study import Arm, Study
 SHAPES = {"w8": (8,), "w32": (32,), "w128": (128,), "w32x2": (32, 32), "w32x4": (32, 32, 32, 32)}
 STUDY = Study(
     name="over-parameterisation",
+    title="Width, depth and over-parameterisation",
     question="Curvature of the minimum and test loss against the width and depth of an MLP.",
     problem="mlp-digits",
     arms=tuple(Arm(label, {"problem_config": {"hidden": list(hidden)}}) for label, hidden in SHAPES.items()),
