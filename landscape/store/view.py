@@ -186,10 +186,14 @@ def load_results(path: str | Path, *, vectors: bool = True) -> Results:
     return _assembled(path, newest)
 
 
-def natural_order(name: str) -> list[tuple[int, int, str]]:
-    """A sorting key under which ``s2`` comes before ``s10``."""
-    pieces = re.split(r"(\d+)", name)
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in pieces if p]
+def natural_order(name: str) -> list[tuple[int, float, str]]:
+    """A sorting key under which numbers count as numbers.
+
+    >>> sorted(["lr0.1-s10", "lr0.02-s2", "lr0.1-s2"], key=natural_order)
+    ['lr0.02-s2', 'lr0.1-s2', 'lr0.1-s10']
+    """
+    pieces = re.split(r"(\d+(?:\.\d+)?)", name)  # numbers stand at the odd places
+    return [(0, float(p), "") if i % 2 else (1, 0.0, p) for i, p in enumerate(pieces) if p]
 
 
 def _journal_values(path: Path, *, vectors: bool) -> Iterator[tuple[str, Any]]:
