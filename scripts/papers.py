@@ -82,11 +82,10 @@ def figure_of(out: Path) -> Path | None:
 def section(script: Path, out: Path, figures: Path) -> str:
     """One study on the page: question, design, what it found, a figure."""
     study, found = study_of(script), said_by(out)
-    title = study.title or study.name.replace("-", " ").capitalize()
     arms = ", ".join(arm.label for arm in study.arms)
     shown = [sentence for opening in SHOWN for sentence in found if sentence.startswith(opening)][:MOST_SHOWN]
     lines = [
-        f"## {title}",
+        f"## {study.heading}",
         "",
         study.question,
         "",
@@ -99,7 +98,7 @@ def section(script: Path, out: Path, figures: Path) -> str:
     if (figure := figure_of(out)) is not None:
         figures.mkdir(parents=True, exist_ok=True)
         shutil.copy(figure, figures / f"{script.stem}.png")
-        lines += [f"![{title}](figures/studies/{script.stem}.png)", ""]
+        lines += [f"![{study.heading}](figures/studies/{script.stem}.png)", ""]
     return "\n".join(lines)
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 #: The errors of single measurements are not compared.
 COMPARED = tuple(m for m in MEASURES if m not in ("lambda_max_residual", "trace_sem"))
 COLUMNS = ("measure", "a", "b", *(field.name for field in fields(Contrast)), "p_holm")
-#: For a terminal; the test loss where there is no accuracy.
-_SHOWN = ("test_accuracy", "test_loss", "lambda_max", "trace", "sharpness_adaptive_worst")
+#: For a terminal and the forest plot; the test loss stands in for the accuracy.
+MAIN = ("test_accuracy", "test_loss", "lambda_max", "trace", "sharpness_adaptive_worst")
 _LONG = 25
 #: Means that differ by less, relative to the larger, have no order worth a warning.
 HAIR = 0.01
@@ -112,7 +112,7 @@ def contrast_table(frame: pd.DataFrame) -> Table:
     for i, title in enumerate(("a − b", "difference", f"{100 * level:g} % interval", "g", "p", "Holm")):
         table.add_column(title, justify="right" if i else "left", no_wrap=i > 0)
     there = set(frame["measure"])
-    shown = frame[frame["measure"].isin(set(_SHOWN) - ({"test_loss"} if "test_accuracy" in there else set()))]
+    shown = frame[frame["measure"].isin(set(MAIN) - ({"test_loss"} if "test_accuracy" in there else set()))]
     for measure, lines in shown.groupby("measure", sort=False):
         table.add_row(Text(str(measure), style="bold"))
         if (lines["difference"] == 0).all() and len(lines) > 1:

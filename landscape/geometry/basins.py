@@ -10,6 +10,7 @@ from scipy import linalg
 from scipy.integrate import solve_ivp
 
 from landscape.errors import UsageError
+from landscape.geometry.paths import stacked
 from landscape.geometry.slices import Progress
 from landscape.objective import Objective
 from landscape.operators import HessianOperator
@@ -99,8 +100,8 @@ def basins(objective: Objective, points: Any, *, radius: float = 1e-3, progress:
 
 def _points(points: Any, size: int) -> np.ndarray:
     """(S, P) in float64."""
-    rows = [np.asarray(row.detach().cpu() if hasattr(row, "detach") else row, dtype=float) for row in points]
-    theta = np.stack(rows) if rows else np.empty((0, size))
+    rows = list(points)
+    theta = stacked(rows) if rows else np.empty((0, size))
     if not rows or theta.ndim != 2 or theta.shape[1] != size:
         raise UsageError(f"points of shape {theta.shape} do not fit; this objective needs (S, {size}), S at least 1")
     if not np.isfinite(theta).all():

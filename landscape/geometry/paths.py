@@ -95,12 +95,17 @@ def _positions(name: str, path: Any, size: int) -> np.ndarray:
     rows: Sequence[Any] = list(path)
     if not rows:
         raise UsageError(f"path {name!r} has no position")
-    theta = np.stack([np.asarray(row.detach().cpu() if hasattr(row, "detach") else row, dtype=float) for row in rows])
+    theta = stacked(rows)
     if theta.ndim != 2 or theta.shape[1] != size:
         raise UsageError(f"path {name!r} has positions of shape {theta.shape[1:]}; this objective needs ({size},)")
     if not np.isfinite(theta).all():
         raise UsageError(f"path {name!r} holds NaN or infinity at {int((~np.isfinite(theta)).any(1).sum())} positions")
     return theta
+
+
+def stacked(rows: Sequence[Any]) -> np.ndarray:
+    """Vectors, be they tensors or arrays, as the rows of one float64 array."""
+    return np.stack([np.asarray(row.detach().cpu() if hasattr(row, "detach") else row, dtype=float) for row in rows])
 
 
 def _plane(objective: Objective, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], float]:

@@ -10,12 +10,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from landscape.comparison.contrasts import MAIN
 from landscape.errors import UsageError
 from landscape.plots.gather import QUANTITIES
 from landscape.plots.style import DOUBLE, REFERENCE_COLOR, SINGLE, axes_or_new, legend_outside, new_figure
 
 #: Measures of the figure, in this order, where they were compared; the test loss stands in for the accuracy.
-MEASURES = ("test_accuracy", "test_loss", "lambda_max", "trace", "sharpness_adaptive_worst")
+MEASURES = MAIN
 TITLES = {key: QUANTITIES[key].title for key in MEASURES}
 #: With more pairs than that, only those with the first group are drawn.
 MOST_ROWS = 18

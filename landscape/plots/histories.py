@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -78,5 +77,4 @@ def _band(ax: Axes, frame: pd.DataFrame, style: Style, label: str | None, *, inn
     low, high = (over_seeds.quantile(share) for share in inner)
     steps = middle.index.to_numpy(dtype=float)
     ax.fill_between(steps, low, high, color=style.color, alpha=0.15, linewidth=0)
-    shown = middle.where(np.isfinite(middle))
-    ax.plot(steps, shown, color=style.color, linestyle=style.dash, linewidth=1.1, label=label)
+    ax.plot(steps, middle, color=style.color, linestyle=style.dash, linewidth=1.1, label=label)

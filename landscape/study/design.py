@@ -10,7 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from landscape.checkpoints import checkpoint_files
 from landscape.errors import UsageError, check_seed
+from landscape.objective import Objective
 from landscape.plan import Plan
 from landscape.problems import Problem, load_problem
 from landscape.training import training_settings
@@ -166,6 +168,21 @@ class Study:
         """The problem that an arm is trained on."""
         config = {**self.problem_config, **arm.settings.get("problem_config", {})}
         return _problem(self.problem, json.dumps(config, sort_keys=True), self.data)
+
+    @property
+    def heading(self) -> str:
+        """The title, or what the name makes of one."""
+        return self.title or self.name.replace("-", " ").capitalize()
+
+    def objective_of(self, arm: Arm) -> Objective:
+        """The training loss of an arm, unchecked."""
+        problem = self.problem_of(arm)
+        return problem.objective(problem.make_model(self.seeds[0]), check=False)
+
+    def runs_in(self, folder: Path) -> list[tuple[Arm, int, Path]]:
+        """Arm, seed and folder of each run that is there, arm by arm."""
+        places = ((arm, seed, folder / arm.run(seed)) for arm in self.arms for seed in self.seeds)
+        return [(arm, seed, place) for arm, seed, place in places if checkpoint_files(place)]
 
     def strata(self) -> dict[str, list[Arm]]:
         """What tells some arms from the others, by ``within`` and by problem → those arms, in the study's order."""

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from landscape import plots
-from landscape.checkpoints import CheckpointDir, checkpoint_files, history_of
+from landscape.checkpoints import CheckpointDir, history_of
 from landscape.plots.drawing import Drawing
 from landscape.study.design import Study
 
@@ -36,17 +36,13 @@ def read_histories(study: Study, runs: Path) -> tuple[pd.DataFrame, pd.DataFrame
     """Training losses at checkpoints, and step sizes of all steps, as ``arm``, ``seed``, ``step``, ``value``."""
     losses: list[pd.DataFrame] = []
     sizes: list[pd.DataFrame] = []
-    for arm in study.arms:
-        for seed in study.seeds:
-            folder = runs / arm.run(seed)
-            if not checkpoint_files(folder):
-                continue
-            run = list(CheckpointDir(folder))
-            found = [float(checkpoint.metrics.get("train_loss", np.nan)) for checkpoint in run]
-            losses.append(_frame(arm.label, seed, np.array([c.step for c in run]), np.array(found)))
-            history = history_of(run)
-            if "step_size" in history:
-                sizes.append(_frame(arm.label, seed, history["step"], history["step_size"]))
+    for arm, seed, folder in study.runs_in(runs):
+        run = list(CheckpointDir(folder))
+        found = [float(checkpoint.metrics.get("train_loss", np.nan)) for checkpoint in run]
+        losses.append(_frame(arm.label, seed, np.array([c.step for c in run]), np.array(found)))
+        history = history_of(run)
+        if "step_size" in history:
+            sizes.append(_frame(arm.label, seed, history["step"], history["step_size"]))
     return _joined(losses), _joined(sizes)
 
 

@@ -65,7 +65,7 @@ def write_paper(material: Material, folder: Path) -> Path:
     # The forest plot shows what the table of differences says; contrasts.tex is there for whoever wants it.
     tabulated = pairs is not None and not any(figure["name"] == "differences" for figure in figures)
     text = _environment().get_template("report.tex.j2").render(
-        title=latex_text(study.title or study.name.replace("-", " ").capitalize()),
+        title=latex_text(study.heading),
         version=__version__,
         question=latex_text(study.question),
         methods=methods(study, material.choices),

@@ -31,8 +31,7 @@ def draw_paths(study: Study, runs: Path) -> Drawing | None:
     """
     if not study.paths:
         return None
-    problem = study.problem_of(study.arms[0])
-    objective = problem.objective(problem.make_model(study.seeds[0]), check=False)
+    objective = study.objective_of(study.arms[0])
     if study.same_problem() and objective.layout.size == 2 and len(study.arms) <= MOST_PANELS:
         return _of_all_seeds(study, runs, objective)
     return _of_the_first_seed(study, runs)
@@ -41,10 +40,8 @@ def draw_paths(study: Study, runs: Path) -> Drawing | None:
 def _of_all_seeds(study: Study, runs: Path, objective: Objective) -> Drawing | None:
     """A panel for each arm on one plane, which is all of parameter space."""
     there: dict[str, dict[str, Path]] = {}
-    for arm in study.arms:
-        for name in map(arm.run, study.seeds):
-            if checkpoint_files(runs / name):
-                there.setdefault(arm.label, {})[name] = runs / name
+    for arm, _, folder in study.runs_in(runs):
+        there.setdefault(arm.label, {})[folder.name] = folder
     if not there:
         return None
     positions = {name: _positions(folder) for named in there.values() for name, folder in named.items()}
@@ -84,8 +81,7 @@ def _of_the_first_seed(study: Study, runs: Path) -> Drawing | None:
     names = plots.short_names([arm.label for arm in arms] for arms in groups.values())
     styles, explained = plots.optimizer_styles(names.values()), []
     for index, (said, arms) in enumerate(groups.items()):
-        problem = study.problem_of(arms[0])
-        objective = problem.objective(problem.make_model(seed), check=False)
+        objective = study.objective_of(arms[0])
         positions = {names[arm.label]: _positions(runs / arm.run(seed)) for arm in arms}
         found = evaluate_paths(objective, positions, points=GRID, margin=MARGIN)
         ax = plots.plot_paths(found, styles=styles, ax=figure.add_subplot(rows, columns, index + 1))

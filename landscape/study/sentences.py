@@ -141,7 +141,7 @@ def _rises(found: Results) -> str:
     told = ", ".join(f"{label} {over_seeds(rises[label])}" for label in order)
     where = f"At a distance of {format_value(reach)} along the top eigenvector"
     means = [float(np.mean(values)) for values in rises.values()]
-    if len(means) > 1 and np.ptp(means) <= SAME * max(map(abs, means)):
+    if _one_number(means):
         return f"{where} the loss is higher by {_number(float(np.mean(means)))} in all arms."
     return f"{where} the loss is higher by, flattest first: {told}."
 
@@ -215,8 +215,12 @@ def _ranks(found: Results) -> list[str]:
 
 def _agree(rows: pd.DataFrame) -> bool:
     """Whether the means of all of several arms are one number to four digits, as where the problem is quadratic."""
-    means = rows["mean"].to_numpy(dtype=float)
-    return means.size > 1 and float(np.ptp(means)) <= SAME * float(np.abs(means).max())
+    return _one_number(rows["mean"].to_list())
+
+
+def _one_number(values: Sequence[float]) -> bool:
+    """Whether several numbers are one to the digits shown."""
+    return len(values) > 1 and float(np.ptp(values)) <= SAME * float(np.abs(values).max())
 
 
 def _of(means: pd.DataFrame, measure: str) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scipy import stats
 
-from landscape.checkpoints import CheckpointDir, checkpoint_files
+from landscape.checkpoints import CheckpointDir
 from landscape.geometry import basins
 from landscape.results import Basins
 from landscape.rounding import format_value
@@ -41,16 +41,10 @@ def wells(study: Study, runs: Path) -> Wells | None:
     """
     if not study.paths or not study.same_problem():
         return None
-    problem = study.problem_of(study.arms[0])
-    objective = problem.objective(problem.make_model(study.seeds[0]), check=False)
+    objective = study.objective_of(study.arms[0])
     if objective.layout.size > MOST_PARAMETERS:
         return None
-    there = [
-        (arm.label, CheckpointDir(runs / arm.run(seed)))
-        for arm in study.arms
-        for seed in study.seeds
-        if checkpoint_files(runs / arm.run(seed))
-    ]
+    there = [(arm.label, CheckpointDir(folder)) for arm, _, folder in study.runs_in(runs)]
     found = basins(objective, [run[i].theta() for i in (0, -1) for _, run in there])
     starts: dict[str, list[int]] = {}
     ends: dict[str, list[int]] = {}
