@@ -191,6 +191,11 @@ class Objective:
         self._shares = [w / sum(weights) for w in weights if w > 0]
 
     @property
+    def resolution(self) -> float:
+        """Relative rounding error that the model's arithmetic leaves in a gradient or product: eps of its dtype."""
+        return float(torch.finfo(self.dtype).eps)
+
+    @property
     def num_examples(self) -> int:
         """N."""
         return self._batches.num_examples

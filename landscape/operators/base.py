@@ -59,6 +59,11 @@ class LinearOperator(ABC):
         return self._dtype
 
     @property
+    def resolution(self) -> float:
+        """Relative rounding error of a product; eps of the dtype unless a subclass knows better."""
+        return float(torch.finfo(self.dtype).eps)
+
+    @property
     def device(self) -> torch.device:
         """Device of the vectors."""
         return self._device

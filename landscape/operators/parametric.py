@@ -32,6 +32,11 @@ class ParametricOperator(LinearOperator):
         self.objective = objective
         self.theta: Tensor = objective._point(theta)
 
+    @property
+    def resolution(self) -> float:
+        """Relative rounding error of a product, as the objective knows it."""
+        return self.objective.resolution
+
     @abstractmethod
     def _like(self, objective: Objective, theta: Tensor) -> ParametricOperator:
         """The same operator for another objective and point."""
