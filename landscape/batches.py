@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from landscape.arithmetic import counterpart
 from landscape.errors import ObjectiveError, UsageError
 
 Weight = Callable[[Any], float]
@@ -122,14 +123,16 @@ def count_examples(batch: Any) -> int:
 
 
 def cast(batch: Any, dtype: torch.dtype, device: torch.device) -> Any:
-    """Move a batch to a device, and its floating-point tensors to a dtype."""
+    """Move a batch to a device, and its floating-point and complex tensors to a dtype."""
 
     def move(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
-        return leaf.to(device=device, dtype=dtype if leaf.is_floating_point() else leaf.dtype)
+        moved = leaf.to(device=device, dtype=counterpart(leaf, dtype))
+        return moved.clone() if moved.is_inference() else moved  # autograd refuses tensors made in inference mode
 
-    return pytree.tree_map(move, batch)
+    with torch.inference_mode(False):
+        return pytree.tree_map(move, batch)
 
 
 def check_chunk(chunk: int | str | None) -> None:

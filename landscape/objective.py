@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from landscape import hvp, preflight
+from landscape import derivatives, hvp, preflight
 from landscape.batches import (
     AUTO_CHUNK,
     AUTO_CHUNK_BYTES,
@@ -27,7 +27,7 @@ from landscape.batches import (
     take,
 )
 from landscape.errors import ObjectiveError, UsageError, check_choice
-from landscape.functional import LossFn, LossModule, OwnLoss, Parts, SupervisedLoss
+from landscape.functional import LossFn, LossModule, OwnLoss, Parts, SupervisedLoss, name_of, plain_module
 from landscape.params import ParamLayout
 
 Vector = Tensor | np.ndarray
@@ -117,9 +117,9 @@ class Objective:
         device: torch.device | str | None = None,
         check: bool = True,
     ) -> None:
-        module = SupervisedLoss(_plain(model), loss_fn)
+        module = SupervisedLoss(plain_module(model), loss_fn)
         options = _Options(params=params, weight=weight, mode=mode, chunk=chunk, dtype=dtype, device=device)
-        self._build(module, _name_of(loss_fn), data, {**options, "check": check})
+        self._build(module, name_of(loss_fn), data, {**options, "check": check})
 
     @classmethod
     def from_loss(
@@ -131,7 +131,7 @@ class Objective:
         (params, weight, mode, chunk, dtype, device, check) are those of :class:`Objective`.
         """
         self = cls.__new__(cls)
-        self._build(OwnLoss(_plain(model), loss), _name_of(loss), data, options)
+        self._build(OwnLoss(plain_module(model), loss), name_of(loss), data, options)
         return self
 
     def _build(self, module: LossModule, loss_name: str, data: Any, options: _Options) -> None:
@@ -144,6 +144,8 @@ class Objective:
         self._module, self.loss_name, self.mode = module, loss_name, mode
         self._weight: Weight = options.get("weight") or count_examples
         self._held: dict[str, Tensor] = {}
+        self._lift = False
+        self._resolution: float | None = None
         try:
             self.layout = ParamLayout.of(model, options.get("params", "*"))
         except UsageError as error:
@@ -192,8 +194,11 @@ class Objective:
 
     @property
     def resolution(self) -> float:
-        """Relative rounding error that the model's arithmetic leaves in a gradient or product: eps of its dtype."""
-        return float(torch.finfo(self.dtype).eps)
+        """Relative rounding error of a Hessian-vector product: eps of the dtype, or larger, as measured on a few
+        examples, where the model computes in a coarser type by itself. Costs a loss, once; then a few products."""
+        if self._resolution is None:
+            self._resolution = derivatives.measured_resolution(self.on_first(preflight.FEW))
+        return self._resolution
 
     @property
     def num_examples(self) -> int:
@@ -209,7 +214,9 @@ class Objective:
     def theta(self) -> Tensor:
         """The model's parameters now, flat: a copy of shape (P,)."""
         named = dict(self._module.model.named_parameters())
-        return self.layout.flatten({n: t.detach() for n, t in named.items()}).to(self.device, self.dtype, copy=True)
+        with torch.inference_mode(False):
+            flat = self.layout.flatten({n: t.detach() for n, t in named.items()})
+            return flat.to(self.device, self.dtype, copy=True)
 
     def parts(self) -> Parts:
         """L as a sum over chunks, with all that is not θ held as it is now."""
@@ -222,6 +229,7 @@ class Objective:
             dtype=self.dtype,
             device=self.device,
             held=self._held,
+            lift=self._lift,
         )
 
     def loss(self, theta: Vector | None = None) -> float:
@@ -244,10 +252,13 @@ class Objective:
         """∇²L(θ)·v, shape (P,), by double backward; for many products at one θ, HessianOperator is faster."""
         return hvp.Fresh(self.parts(), self._point(theta))(self._point(v))
 
-    def with_dtype(self, dtype: torch.dtype) -> Objective:
-        """The same question asked in another floating-point type."""
+    def with_dtype(self, dtype: torch.dtype, *, lift: bool = False) -> Objective:
+        """The same question asked in another floating-point type.
+
+        With ``lift``, a model that casts to a lower precision by itself computes in float64 all through.
+        """
         twin = copy.copy(self)
-        twin.dtype = dtype
+        twin.dtype, twin._lift, twin._resolution = dtype, lift, None
         if dtype == torch.float64 and twin.chunk and self.mode == "eval" and self._batches.joined is not None:
             twin.chunk = min(twin.chunk, DOUBLE_CHUNK)
         twin._prepare()
@@ -333,15 +344,3 @@ class Objective:
 def _even(count: int, most: int) -> int:
     """The chunk size that cuts ``count`` examples into as many chunks as ``most`` would, without a short last one."""
     return math.ceil(count / math.ceil(count / most))
-
-
-def _plain(model: Any) -> nn.Module:
-    """The module itself: a compiled one has no double backward, what it wraps does."""
-    model = getattr(model, "_orig_mod", model)
-    if not isinstance(model, nn.Module):
-        raise UsageError(f"model must be a torch.nn.Module, not {type(model).__name__}")
-    return model
-
-
-def _name_of(function: Any) -> str:
-    return getattr(function, "__qualname__", None) or repr(function)
