@@ -39,7 +39,7 @@ def counterpart(tensor: Tensor, dtype: torch.dtype) -> torch.dtype:
 
 
 class PrecisionWatch(TorchFunctionMode):
-    """Notes the coarsest floating-point type among the results that depend on θ.
+    """Notes the coarsest floating-point type among the tensors that depend on θ.
 
     Attributes
     ----------
@@ -54,7 +54,8 @@ class PrecisionWatch(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         out = func(*args, **(kwargs or {}))
-        for leaf in (out,) if isinstance(out, Tensor) else pytree.tree_leaves(out):
+        # What it was given counts too: an assignment into a tensor returns nothing.
+        for leaf in (*args, *((out,) if isinstance(out, Tensor) else pytree.tree_leaves(out))):
             if isinstance(leaf, Tensor) and leaf.requires_grad and _eps(leaf.dtype) > _eps(self.coarsest):
                 self.coarsest = leaf.dtype
         return out

@@ -37,10 +37,10 @@ def check_derivatives(few: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]
     theta = double.theta
     generator = torch.Generator().manual_seed(0)
     v, w = (_direction(double, theta, generator) for _ in range(2))
-    _check_gradient_reaches(double, theta)
     hv, hw = (_product(double, theta, u) for u in (v, w))
     nearby = _nearby(double, theta, generator)
-    _check_gradient(double, theta, v, nearby)
+    gradient = double.gradient(theta)
+    _check_gradient(double, theta, v, gradient, nearby)
     _check_product(double, theta, v, hv, nearby)
     scale = float(max(hv.norm() * w.norm(), hw.norm() * v.norm()))
     asymmetry = abs(float(w @ hv - v @ hw))
@@ -54,7 +54,7 @@ def check_derivatives(few: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]
             "the loss is linear in all of θ: its Hessian is zero here and nearby, so there is no curvature to measure. "
             "Likely causes: a loss without a nonlinearity (a plain mean of outputs), or params= left out what bends"
         )
-    return _silent_tensors(double, theta, hv, hw)
+    return _silent_tensors(double, gradient, hv, hw)
 
 
 def in_double(objective: Objective) -> Objective | None:
@@ -96,6 +96,11 @@ def measured_resolution(few: Objective) -> float:
 
 def _check_reads_through_the_model(few: Objective) -> None:
     past = few.parts().read_past_the_model(0, few.layout.split(few.theta))
+    if past is None:
+        raise ObjectiveError(
+            "the loss does not depend on θ through autograd. Likely causes: the model runs under torch.no_grad, "
+            "detaches its output, or converts it to NumPy"
+        )
     if past:
         more = f" and {len(past) - 3} more" if len(past) > 3 else ""
         raise ObjectiveError(
@@ -121,17 +126,6 @@ def _nearby(objective: Objective, theta: Tensor, generator: torch.Generator) -> 
     return theta + 1e-2 * max(float(theta.norm()), 1.0) * _direction(objective, theta, generator)
 
 
-def _check_gradient_reaches(objective: Objective, theta: Tensor) -> None:
-    parts = objective.parts()
-    with parts.borrowed(), torch.enable_grad():
-        tensors = [t.detach().clone().requires_grad_() for t in objective.layout.split(theta)]
-        if not parts.part(0, tensors).requires_grad:
-            raise ObjectiveError(
-                "the loss does not depend on θ through autograd. Likely causes: the model runs under torch.no_grad, "
-                "detaches its output, or converts it to NumPy"
-            )
-
-
 def _product(objective: Objective, theta: Tensor, v: Tensor) -> Tensor:
     """∇²L·v; by differences of gradients where autograd's is not finite, and these settle as their step shrinks.
 
@@ -153,10 +147,9 @@ def _product(objective: Objective, theta: Tensor, v: Tensor) -> Tensor:
     )
 
 
-def _check_gradient(objective: Objective, theta: Tensor, v: Tensor, nearby: Tensor) -> None:
+def _check_gradient(objective: Objective, theta: Tensor, v: Tensor, gradient: Tensor, nearby: Tensor) -> None:
     def differs(at: Tensor) -> float | None:
-        gradient = objective.gradient(at)
-        slope = (gradient @ v).double().reshape(1)
+        slope = ((gradient if at is theta else objective.gradient(at)) @ v).double().reshape(1)
         return _disagreement(objective, at, v, slope, lambda x: slope.new_tensor([objective.loss(x)]))
 
     seen = _both(differs, (theta, nearby))
@@ -222,8 +215,9 @@ def _disagreement(
     return best if best < float("inf") else 1.0
 
 
-def _silent_tensors(objective: Objective, theta: Tensor, *products: Tensor) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    gradient = objective.gradient(theta)
+def _silent_tensors(
+    objective: Objective, gradient: Tensor, *products: Tensor
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     unused: list[str] = []
     linear: list[str] = []
     for name, where in objective.layout.slices().items():

@@ -208,8 +208,9 @@ class Parts:
             self.part(index, [t.detach().clone().requires_grad_() for t in tensors])
         return watch.coarsest or self._dtype
 
-    def read_past_the_model(self, index: int, tensors: Sequence[Tensor]) -> list[str]:
-        """Names of θ whose parameters the loss of a chunk reads where they live, not where the model calls them.
+    def read_past_the_model(self, index: int, tensors: Sequence[Tensor]) -> list[str] | None:
+        """Names of θ whose parameters the loss of a chunk reads where they live, not where the model calls them; None
+        where the loss depends on no θ at all.
 
         A loss that reads them from a captured list, or runs a part of itself again during the backward pass, has
         derivatives by the caller's own parameters too; then those by θ lack a term.
@@ -219,7 +220,7 @@ class Parts:
             theta = [t.detach().clone().requires_grad_() for t in tensors]
             loss = self.part(index, theta)
             if not loss.requires_grad:
-                return []
+                return None
             first = torch.autograd.grad(loss, theta, create_graph=True, allow_unused=True)
             curved = [g.sum() for g in first if g is not None and g.requires_grad]
             reads = torch.autograd.grad(sum(curved, loss), list(own.values()), allow_unused=True)

@@ -335,9 +335,11 @@ class Objective:
         return point
 
     def __repr__(self) -> str:
+        coarse = self.resolution > torch.finfo(self.dtype).eps
+        inside = f", coarser inside: products to {self.resolution:.1e}" if coarse else ""
         return (
             f"Objective(P={self.layout.size}, N={self.num_examples}, loss={self.loss_name}, mode={self.mode}, "
-            f"{str(self.dtype).removeprefix('torch.')} on {self.device}, {self.num_chunks} chunks)"
+            f"{str(self.dtype).removeprefix('torch.')} on {self.device}{inside}, {self.num_chunks} chunks)"
         )
 
 
