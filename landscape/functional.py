@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
@@ -137,6 +137,7 @@ class Parts:
         for name, tensor in self._module.named_parameters():
             if not name.startswith("model."):
                 self._constants[name] = fixed(tensor)
+        self._padding = {f"model.{slot}": (row, fixed(t[row])) for slot, row, t in padding_rows(self._module.model)}
         self._buffers = {name: fixed(tensor) for name, tensor in self._module.named_buffers()}
 
     def borrowed(self) -> AbstractContextManager[None]:
@@ -188,6 +189,10 @@ class Parts:
         if tensors is not None:
             theta = dict(zip(self.layout.names, tensors, strict=True))
             values |= {slot: theta[name] for slot, name in self._slots.items() if name in theta}
+            for slot, (row, kept) in self._padding.items():
+                if self._slots[slot] in theta:
+                    there = torch.arange(len(values[slot]), device=self._device)[:, None] == row
+                    values[slot] = torch.where(there, kept, values[slot])
         values |= {name: tensor.clone() for name, tensor in self._buffers.items()}
         with ExitStack() as stack:
             stack.enter_context(uncompiled())
@@ -243,6 +248,7 @@ class Parts:
         twin._dtype = torch.float64
         twin._constants = {n: t.to(counterpart(t, torch.float64)) for n, t in self._constants.items()}
         twin._buffers = {n: t.to(counterpart(t, torch.float64)) for n, t in self._buffers.items()}
+        twin._padding = {slot: (row, kept.double()) for slot, (row, kept) in self._padding.items()}
         twin._chunks = _InDouble(self._chunks, self._device)
         return twin
 
@@ -273,6 +279,13 @@ class _InDouble(Sequence[Any]):
 
     def __getitem__(self, index: Any) -> Any:
         return cast(self._chunks[index], torch.float64, self._device)
+
+
+def padding_rows(model: nn.Module) -> Iterator[tuple[str, int, Tensor]]:
+    """(slot, row, tensor) of embeddings whose row for padding is fixed: torch gives it no gradient in that slot."""
+    for path, module in model.named_modules():
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.padding_idx is not None:
+            yield f"{path}.weight" if path else "weight", module.padding_idx, module.weight
 
 
 def _one_number(loss: Any) -> Tensor:

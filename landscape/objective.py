@@ -144,7 +144,7 @@ class Objective:
         self._module, self.loss_name, self.mode = module, loss_name, mode
         self._weight: Weight = options.get("weight") or count_examples
         self._held: dict[str, Tensor] = {}
-        self._lift = False
+        self.lifted = False
         self._resolution: float | None = None
         try:
             self.layout = ParamLayout.of(model, options.get("params", "*"))
@@ -195,7 +195,7 @@ class Objective:
     @property
     def resolution(self) -> float:
         """Relative rounding error of a Hessian-vector product: eps of the dtype, or larger, as measured on a few
-        examples, where the model computes in a coarser type by itself. Costs a loss, once; then a few products."""
+        examples, where the model computes in a coarser type by itself or its rounding grows. Costs a few products."""
         if self._resolution is None:
             self._resolution = derivatives.measured_resolution(self.on_first(preflight.FEW))
         return self._resolution
@@ -229,7 +229,7 @@ class Objective:
             dtype=self.dtype,
             device=self.device,
             held=self._held,
-            lift=self._lift,
+            lift=self.lifted,
         )
 
     def loss(self, theta: Vector | None = None) -> float:
@@ -258,7 +258,7 @@ class Objective:
         With ``lift``, a model that casts to a lower precision by itself computes in float64 all through.
         """
         twin = copy.copy(self)
-        twin.dtype, twin._lift, twin._resolution = dtype, lift, None
+        twin.dtype, twin.lifted, twin._resolution = dtype, lift, None
         if dtype == torch.float64 and twin.chunk and self.mode == "eval" and self._batches.joined is not None:
             twin.chunk = min(twin.chunk, DOUBLE_CHUNK)
         twin._prepare()

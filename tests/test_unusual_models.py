@@ -268,3 +268,41 @@ def test_what_is_complex_and_fixed_keeps_its_imaginary_part(weight, dtype):
     if model.weight.is_complex():  # ``.double()`` leaves complex parameters as they are
         model.weight.data = model.weight.data.to(torch.cdouble)
     assert off(found, hessian_by_differences(model, lambda m: F.cross_entropy(m(x.double()), y))) < 1e-5
+
+
+class Padded(nn.Module):
+    """The row for padding stands in the input, and torch gives it no gradient; a tied head does use it."""
+
+    def __init__(self, tied):
+        super().__init__()
+        self.table, self.tied = nn.Embedding(5, 3, padding_idx=0), tied
+        self.head = nn.Linear(3, 5, bias=False)
+        nn.init.normal_(self.table.weight)
+        if tied:
+            self.head.weight = self.table.weight
+
+    def forward(self, tokens):
+        return self.head(torch.tanh(self.table(tokens).sum(1)))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_the_row_for_padding_is_fixed_where_it_is_padding_and_only_there(tied):
+    """Against differences that write the row anew into a network whose embedding knows of no padding."""
+    model = seeded(lambda: Padded(tied))
+    generator = torch.Generator().manual_seed(2)
+    tokens, y = torch.randint(5, (15, 3), generator=generator), torch.randint(5, (15,), generator=generator)
+    row = model.table.weight[0].detach().clone().double()
+
+    def loss(twin):
+        table = torch.cat([row[None], twin.table.weight[1:]])
+        h = torch.tanh(F.embedding(tokens, table).sum(1))
+        return F.cross_entropy(h @ twin.head.weight.T, y)
+
+    truth = hessian_by_differences(model, loss)
+    objective = ls.Objective(model, F.cross_entropy, (tokens, y))
+    for route in ROUTES:
+        assert off(ls.HessianOperator(objective, route=route).dense(), truth) < 1e-5, route
+    moved = objective.theta
+    moved[:3] += 1.0
+    assert (objective.loss(moved) == objective.loss()) == (not tied)
+    assert ls.evaluate_line(objective, ls.random_plane(objective)[:, 0], points=3).curvature_agrees
