@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils.rnn import PackedSequence
 
+from landscape.arithmetic import PrecisionWatch, counterpart, lifted
 from landscape.batches import cast, unpack
-from landscape.errors import ObjectiveError
-from landscape.isolation import borrowed
+from landscape.errors import LandscapeError, ModelError, ObjectiveError, UsageError, is_out_of_memory
+from landscape.isolation import borrowed, uncompiled
 from landscape.params import ParamLayout
 
 LossFn = Callable[[Any, Any], Tensor]
@@ -111,7 +112,8 @@ def _pair(batch: Any) -> tuple[Any, Any]:
 class Parts:
     """L(θ) as a sum over chunks, with its constants (frozen parameters and buffers) as they were when this was made.
 
-    ``held`` overrides the model's values of parameters outside θ.
+    ``held`` overrides the model's values of parameters outside θ. ``lift`` lets a model that casts to a lower precision
+    compute in float64 all through; only for θ in float64.
     """
 
     def __init__(
@@ -125,14 +127,20 @@ class Parts:
         dtype: torch.dtype,
         device: torch.device,
         held: Mapping[str, Tensor],
+        lift: bool = False,
     ) -> None:
-        self.layout, self.shares = layout, shares
+        self.layout, self.shares, self._lift = layout, shares, lift
         self._module, self._chunks, self._mode = module, chunks, mode
         self._device, self._dtype = device, dtype
 
         def fixed(tensor: Tensor) -> Tensor:
-            return tensor.detach().to(device, dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
+            return tensor.detach().to(device, counterpart(tensor, dtype), copy=True)
 
+        with torch.inference_mode(False):
+            self._hold(held, fixed)
+
+    def _hold(self, held: Mapping[str, Tensor], fixed: Callable[[Tensor], Tensor]) -> None:
+        """Copies of all that is not θ, so that they stay as they are now."""
         inside = set(self.layout.names)
         named = dict(self._module.model.named_parameters())
         frozen = {n: fixed(held.get(n, t)) for n, t in named.items() if n not in inside}
@@ -193,7 +201,41 @@ class Parts:
             theta = dict(zip(self.layout.names, tensors, strict=True))
             values |= {slot: theta[name] for slot, name in self._slots.items() if name in theta}
         values |= {name: tensor.clone() for name, tensor in self._buffers.items()}
-        return functional_call(self._module, values, (method, *args), tie_weights=False)
+        with ExitStack() as stack:
+            stack.enter_context(uncompiled())
+            if self._lift:
+                stack.enter_context(lifted())
+            try:
+                return functional_call(self._module, values, (method, *args), tie_weights=False)
+            except (LandscapeError, MemoryError):
+                raise
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                raise ModelError.of(error) from error
+
+    def coarsest(self, index: int, tensors: Sequence[Tensor]) -> torch.dtype:
+        """The coarsest floating-point type in which the loss of a chunk computes with θ."""
+        with self.borrowed(), torch.enable_grad(), PrecisionWatch() as watch:
+            self.part(index, [t.detach().clone().requires_grad_() for t in tensors])
+        return watch.coarsest or self._dtype
+
+    def read_past_the_model(self, index: int, tensors: Sequence[Tensor]) -> list[str]:
+        """Names of θ whose parameters the loss of a chunk reads where they live, not where the model calls them.
+
+        A loss that reads them from a captured list, or runs a part of itself again during the backward pass, has
+        derivatives by the caller's own parameters too; then those by θ lack a term.
+        """
+        own = {name: p for name, p in self._module.model.named_parameters() if name in self.layout.names}
+        with self.borrowed(), torch.enable_grad():
+            theta = [t.detach().clone().requires_grad_() for t in tensors]
+            loss = self.part(index, theta)
+            if not loss.requires_grad:
+                return []
+            first = torch.autograd.grad(loss, theta, create_graph=True, allow_unused=True)
+            curved = [g.sum() for g in first if g is not None and g.requires_grad]
+            reads = torch.autograd.grad(sum(curved, loss), list(own.values()), allow_unused=True)
+        return [name for name, read in zip(own, reads, strict=True) if read is not None]
 
     def value(self, index: int, tensors: Sequence[Tensor]) -> float:
         """Mean loss of chunk ``index`` as a number, without a graph unless the loss itself differentiates."""
@@ -210,8 +252,8 @@ class Parts:
         """The same loss in float64, its chunks cast when they are asked for."""
         twin = copy.copy(self)
         twin._dtype = torch.float64
-        twin._constants = {n: t.double() if t.is_floating_point() else t for n, t in self._constants.items()}
-        twin._buffers = {n: t.double() if t.is_floating_point() else t for n, t in self._buffers.items()}
+        twin._constants = {n: t.to(counterpart(t, torch.float64)) for n, t in self._constants.items()}
+        twin._buffers = {n: t.to(counterpart(t, torch.float64)) for n, t in self._buffers.items()}
         twin._chunks = _InDouble(self._chunks, self._device)
         return twin
 
@@ -227,7 +269,7 @@ class Parts:
         """One chunk's loss at the model's own parameters, with what its gradient needs."""
         with self.borrowed(), torch.enable_grad():
             named = {n: t.detach() for n, t in self._module.model.named_parameters()}
-            point = [named[n].to(self._device, self._dtype).requires_grad_() for n in self.layout.names]
+            point = [named[n].to(self._device, self._dtype, copy=True).requires_grad_() for n in self.layout.names]
             return self.part(index, point)
 
 
@@ -252,3 +294,16 @@ def _one_number(loss: Any) -> Tensor:
             f"the loss must be one number, a mean over examples; it gave {seen}. Likely reduction='none'"
         )
     return loss.reshape(())
+
+
+def plain_module(model: Any) -> nn.Module:
+    """The module itself: a compiled one has no double backward, what it wraps does."""
+    model = getattr(model, "_orig_mod", model)
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"model must be a torch.nn.Module, not {type(model).__name__}")
+    return model
+
+
+def name_of(function: Any) -> str:
+    """What a loss is called, in records and digests."""
+    return getattr(function, "__qualname__", None) or repr(function)

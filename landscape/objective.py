@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from landscape import chunks, hvp, preflight
+from landscape import chunks, derivatives, hvp, preflight
 from landscape.batches import Batches, Weight, cast, check_chunk, count_examples, unpack
 from landscape.errors import ObjectiveError, UsageError, check_choice
-from landscape.functional import LossFn, LossModule, OwnLoss, Parts, SupervisedLoss
+from landscape.functional import LossFn, LossModule, OwnLoss, Parts, SupervisedLoss, name_of, plain_module
 from landscape.params import ParamLayout
 
 Vector = Tensor | np.ndarray
@@ -63,8 +63,8 @@ class Objective:
         ``"train"`` asks for batch statistics over the whole data as one batch.
     chunk : "auto", int or None
         Examples evaluated at a time; None keeps the batches as they come. Never changes the value beyond rounding:
-        where examples interact, or ``check=False`` and a part of the data shows that the loss is no mean over them, batches
-        stay as they come.
+        where examples interact, or ``check=False`` and the loss is seen to be no mean over them, batches stay as
+        they come.
     dtype : torch.dtype, optional
         float32 or float64; left out, the model's own (float32 for half precision).
     device : optional
@@ -116,9 +116,9 @@ class Objective:
         device: torch.device | str | None = None,
         check: bool = True,
     ) -> None:
-        module = SupervisedLoss(_plain(model), loss_fn)
+        module = SupervisedLoss(plain_module(model), loss_fn)
         options = _Options(params=params, weight=weight, mode=mode, chunk=chunk, dtype=dtype, device=device)
-        self._build(module, _name_of(loss_fn), data, {**options, "interacting": interacting, "check": check})
+        self._build(module, name_of(loss_fn), data, {**options, "interacting": interacting, "check": check})
 
     @classmethod
     def from_loss(
@@ -130,7 +130,7 @@ class Objective:
         (params, weight, interacting, mode, chunk, dtype, device, check) are those of :class:`Objective`.
         """
         self = cls.__new__(cls)
-        self._build(OwnLoss(_plain(model), loss), _name_of(loss), data, options)
+        self._build(OwnLoss(plain_module(model), loss), name_of(loss), data, options)
         return self
 
     def _build(self, module: LossModule, loss_name: str, data: Any, options: _Options) -> None:
@@ -143,6 +143,8 @@ class Objective:
         self._module, self.loss_name, self.mode = module, loss_name, mode
         self._weight = options.get("weight")
         self._held: dict[str, Tensor] = {}
+        self._lift = False
+        self._resolution: float | None = None
         try:
             self.layout = ParamLayout.of(model, options.get("params", "*"))
         except UsageError as error:
@@ -193,8 +195,11 @@ class Objective:
 
     @property
     def resolution(self) -> float:
-        """Relative rounding error that the model's arithmetic leaves in a gradient or product: eps of its dtype."""
-        return float(torch.finfo(self.dtype).eps)
+        """Relative rounding error of a Hessian-vector product: eps of the dtype, or larger, as measured on a few
+        examples, where the model computes in a coarser type by itself. Costs a loss, once; then a few products."""
+        if self._resolution is None:
+            self._resolution = derivatives.measured_resolution(self.on_first(preflight.FEW))
+        return self._resolution
 
     @property
     def num_examples(self) -> int:
@@ -210,7 +215,9 @@ class Objective:
     def theta(self) -> Tensor:
         """The model's parameters now, flat: a copy of shape (P,)."""
         named = dict(self._module.model.named_parameters())
-        return self.layout.flatten({n: t.detach() for n, t in named.items()}).to(self.device, self.dtype, copy=True)
+        with torch.inference_mode(False):
+            flat = self.layout.flatten({n: t.detach() for n, t in named.items()})
+            return flat.to(self.device, self.dtype, copy=True)
 
     def parts(self) -> Parts:
         """L as a sum over chunks, with all that is not θ held as it is now."""
@@ -223,6 +230,7 @@ class Objective:
             dtype=self.dtype,
             device=self.device,
             held=self._held,
+            lift=self._lift,
         )
 
     def loss(self, theta: Vector | None = None) -> float:
@@ -245,10 +253,13 @@ class Objective:
         """∇²L(θ)·v, shape (P,), by double backward; for many products at one θ, HessianOperator is faster."""
         return hvp.Fresh(self.parts(), self._point(theta))(self._point(v))
 
-    def with_dtype(self, dtype: torch.dtype) -> Objective:
-        """The same question asked in another floating-point type."""
+    def with_dtype(self, dtype: torch.dtype, *, lift: bool = False) -> Objective:
+        """The same question asked in another floating-point type.
+
+        With ``lift``, a model that casts to a lower precision by itself computes in float64 all through.
+        """
         twin = copy.copy(self)
-        twin.dtype = dtype
+        twin.dtype, twin._lift, twin._resolution = dtype, lift, None
         if dtype == torch.float64 and twin.chunk and self.mode == "eval" and self._batches.joined is not None:
             twin.chunk = min(twin.chunk, chunks.DOUBLE_CHUNK)
         twin._prepare()
@@ -324,15 +335,3 @@ class Objective:
             f"Objective(P={self.layout.size}, N={self.num_examples}, loss={self.loss_name}, mode={self.mode}, "
             f"{str(self.dtype).removeprefix('torch.')} on {self.device}, {self.num_chunks} chunks)"
         )
-
-
-def _plain(model: Any) -> nn.Module:
-    """The module itself: a compiled one has no double backward, what it wraps does."""
-    model = getattr(model, "_orig_mod", model)
-    if not isinstance(model, nn.Module):
-        raise UsageError(f"model must be a torch.nn.Module, not {type(model).__name__}")
-    return model
-
-
-def _name_of(function: Any) -> str:
-    return getattr(function, "__qualname__", None) or repr(function)

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from landscape.batches import count_examples, take
 from landscape.derivatives import check_derivatives
-from landscape.errors import LandscapeError, ObjectiveError
+from landscape.errors import ModelError, ObjectiveError
 
 if TYPE_CHECKING:
     from landscape.objective import Objective
@@ -100,8 +100,8 @@ def not_a_mean(objective: Objective) -> str | None:
             "parts. It must count what the mean of the loss runs over; with interacting=True, where batches stay as "
             "they come, it may be any weight of a batch"
         )
-    average = (weights[1] * left + weights[2] * right) / max(weights[0], torch.finfo(torch.float64).tiny)
-    if abs(whole - average) <= max(1e-5, 64 * objective.resolution) * max(abs(whole), abs(left), abs(right)):
+    average = _average(left, right, weights)
+    if _agree(whole, average, left, right) or _agree_in_double(objective, pieces, weights):
         return None
     return (
         f"the loss is not a mean over examples: on the first batch of {size} it gives {whole:.6g}, but its parts "
@@ -112,13 +112,32 @@ def not_a_mean(objective: Objective) -> str | None:
     )
 
 
-def _losses_on(objective: Objective, pieces: list[Any]) -> list[float]:
+def _average(left: float, right: float, weights: list[float]) -> float:
+    return (weights[1] * left + weights[2] * right) / (weights[1] + weights[2] or 1.0)
+
+
+def _agree(whole: float, average: float, *parts: float) -> bool:
+    return abs(whole - average) <= 1e-5 * max(abs(whole), *map(abs, parts))
+
+
+def _agree_in_double(objective: Objective, pieces: list[Any], weights: list[float]) -> bool:
+    """Whether whole and parts differ only because the model rounds to a lower precision by itself."""
+    try:
+        whole, left, right = _losses_on(objective, pieces, lift=True)
+    except RuntimeError:
+        return False
+    return _agree(whole, _average(left, right, weights), left, right)
+
+
+def _losses_on(objective: Objective, pieces: list[Any], *, lift: bool = False) -> list[float]:
     def in_dtype(dtype: torch.dtype) -> list[float]:
-        return [objective.on_batches([piece]).with_dtype(dtype).loss() for piece in pieces]
+        return [objective.on_batches([piece]).with_dtype(dtype, lift=lift).loss() for piece in pieces]
 
     try:
         return in_dtype(torch.float64)
     except RuntimeError:  # a model that computes in float32 whatever it is given
+        if lift:
+            raise
         return in_dtype(objective.dtype)
 
 
@@ -132,12 +151,11 @@ def _works_on_a_batch(objective: Objective) -> bool:
 
 
 def _cannot_be_cut(error: Exception) -> str:
-    said = str(error).splitlines()[0] if str(error) else ""
     return (
-        f"the loss can be evaluated on the first batch, but not on a part of its examples ({type(error).__name__}: "
-        f"{said}). Likely causes: examples that do not stand along the first dimension of every tensor (time first, "
-        "the adjacency of a graph), a batch size built into the model, a loss over pairs. Pass interacting=True to "
-        "keep batches as they come, with weight= if their first dimension is not what the mean runs over"
+        f"the loss can be evaluated on the first batch, but not on a part of its examples: {error}. Likely causes: "
+        "examples that do not stand along the first dimension of every tensor (time first, the adjacency of a graph), "
+        "a batch size built into the model, a loss over pairs. Pass interacting=True to keep batches as they come, "
+        "with weight= if their first dimension is not what the mean runs over"
     )
 
 
@@ -147,7 +165,7 @@ def cuts_tried(objective: Objective) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if isinstance(error, LandscapeError) or not _works_on_a_batch(objective):
+        if not _works_on_a_batch(objective):
             raise
         raise ObjectiveError(_cannot_be_cut(error)) from error
 
@@ -157,20 +175,21 @@ def explained(objective: Objective) -> Iterator[None]:
     """Where the loss is evaluated first: torch's own words for integer inputs and missing targets name no way out."""
     try:
         yield
-    except (RuntimeError, TypeError, AttributeError, ValueError, NotImplementedError) as error:
-        reason = None if isinstance(error, LandscapeError) else _reason(objective, str(error))
+    except ModelError as error:
+        reason = _reason(objective, str(error.__cause__ or error))
         if reason is None:
             raise
-        raise ObjectiveError(reason) from error
+        raise ObjectiveError(reason) from error.__cause__
 
 
-_ABOUT_TYPES = re.compile(r"d-?type|scalar type|type \(|result type|floating point|Byte|Long|not implemented for", re.I)
+_INTEGERS = re.compile(r"\b(byte|char|short|int|long|u?int\d+)(tensor)?\b", re.I)
+_FLOATS_FOUND = re.compile(r"(found|got):? (torch\.)?(cuda\.)?(half|float|double)", re.I)  # where integers were wanted
 
 
 def _reason(objective: Objective, said: str) -> str | None:
     first = (said.splitlines() or [""])[0]
     batch = objective._batches.batches[0]
-    pair = objective.parts().loss_fn is not None and isinstance(batch, (tuple, list)) and len(batch) == 2
+    pair = hasattr(objective._module, "loss_fn") and isinstance(batch, (tuple, list)) and len(batch) == 2
     if pair and all(target is None for target in pytree.tree_leaves(batch[1])):
         return (
             f"the batches have no targets, and loss_fn(output, target) stopped on None ({first}). Pass (inputs, "
@@ -178,7 +197,7 @@ def _reason(objective: Objective, said: str) -> str | None:
         )
     leaves = [leaf for leaf in pytree.tree_leaves(batch) if isinstance(leaf, Tensor)]
     whole = [str(x.dtype).removeprefix("torch.") for x in leaves if not x.is_floating_point() and not x.is_complex()]
-    if not whole or not _ABOUT_TYPES.search(said):
+    if not whole or not _INTEGERS.search(said) or _FLOATS_FOUND.search(said):
         return None
     return (
         f"the batches hold integers ({', '.join(dict.fromkeys(whole))}), and torch does not compute with them here: "

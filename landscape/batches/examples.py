@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from landscape.arithmetic import counterpart
 from landscape.batches.content import digest_of
 from landscape.batches.nests import Column, Nest
 from landscape.errors import ObjectiveError
-
-_COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
 
 def count_examples(batch: Any) -> int | None:
@@ -71,11 +70,13 @@ def cast(batch: Any, dtype: torch.dtype, device: torch.device) -> Any:
     def move(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
-        kind = dtype if leaf.is_floating_point() else _COMPLEX[dtype] if leaf.is_complex() else leaf.dtype
-        moved = leaf.to(device=device, dtype=kind)
-        return leaf.detach() if moved is leaf and not leaf.requires_grad else moved
+        moved = leaf.to(device=device, dtype=counterpart(leaf, dtype))
+        if moved.is_inference():
+            return moved.clone()  # autograd refuses tensors made in inference mode
+        return moved.detach() if moved is leaf and not leaf.requires_grad else moved
 
-    return pytree.tree_map(move, batch)
+    with torch.inference_mode(False):
+        return pytree.tree_map(move, batch)
 
 
 def join(batches: list[Any]) -> Any | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from landscape.errors import ObjectiveError
 from landscape.hvp.product import LossParts, each_column
@@ -79,8 +82,37 @@ def retained_bytes(parts: LossParts, theta: Tensor) -> int:
     return int(held / parts.shares[0])
 
 
+class _MadeBytes(TorchDispatchMode):
+    """Adds up the results of all operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self.total += sum(t.numel() * t.element_size() for t in pytree.tree_leaves(out) if isinstance(t, Tensor))
+        return out
+
+
 def count_saved_bytes(build: Callable[[], object]) -> int:
-    """Bytes of the distinct tensors that autograd keeps while ``build`` runs; of a view only the part it shows."""
+    """Bytes of the distinct tensors that autograd keeps while ``build`` runs; of a view only the part it shows.
+
+    A loss that uses ``torch.func`` itself does not let autograd tell; then at most what all operations make is kept.
+    """
+    try:
+        return _saved_bytes(build)
+    except RuntimeError as error:
+        if "saved tensor hooks" not in str(error):
+            raise
+    with _MadeBytes() as made:
+        build()
+    return made.total
+
+
+def _saved_bytes(build: Callable[[], object]) -> int:
     held: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -137,5 +169,5 @@ def explain(error: RuntimeError) -> Exception:
 
 def _join(pieces: Sequence[Tensor | None], tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat(
-        [(torch.zeros_like(t) if p is None else p).reshape(-1) for p, t in zip(pieces, tensors, strict=True)]
+        [(torch.zeros_like(t) if p is None else p.to_dense()).reshape(-1) for p, t in zip(pieces, tensors, strict=True)]
     ).detach()

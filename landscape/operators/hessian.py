@@ -8,11 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from landscape import hvp
-from landscape.errors import check_positive
+from landscape.errors import check_positive, is_out_of_memory
 from landscape.objective import Objective, Vector
 from landscape.operators.parametric import ParametricOperator
 
@@ -147,7 +146,7 @@ class HessianOperator(ParametricOperator):
         try:
             return work()
         except RuntimeError as error:  # torch's own error for a lack of memory is one
-            if not _is_out_of_memory(error) or self._halved or not chunk or chunk < 2:
+            if not is_out_of_memory(error) or self._halved or not chunk or chunk < 2:
                 raise
         warnings.warn(
             f"out of memory with chunks of {chunk} examples; going on with {-(-chunk // 2)}. Pass chunk= to Objective, "
@@ -165,8 +164,3 @@ class HessianOperator(ParametricOperator):
         return HessianOperator(
             objective, theta, route=self._asked, memory=self._memory, expected_matvecs=self._expected
         )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """On a CPU torch raises a RuntimeError, known by its text alone."""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)
