@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
@@ -93,7 +94,7 @@ def _pair(batch: Any) -> tuple[Any, Any]:
     if isinstance(batch, Mapping):
         seen += f" with {', '.join(map(str, batch))}"
     elif isinstance(batch, Tensor):
-        seen += f" of shape {tuple(batch.shape)}, without targets"
+        seen += ", without targets (a list is a list of batches; a tuple is one)"
     else:
         try:
             inputs, targets = batch
@@ -306,4 +307,4 @@ def plain_module(model: Any) -> nn.Module:
 
 def name_of(function: Any) -> str:
     """What a loss is called, in records and digests."""
-    return getattr(function, "__qualname__", None) or repr(function)
+    return getattr(function, "__qualname__", None) or re.sub(r" at 0x[0-9a-fA-F]+", "", repr(function))

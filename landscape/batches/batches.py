@@ -30,7 +30,7 @@ Weight = Callable[[Any], float]
 
 _SAY_WEIGHT = (
     "Say what the mean of the loss runs over in a batch, weight=lambda batch: ..., such as its graphs, sequences or "
-    "tokens that count; batches are then kept as they come"
+    "tokens that count"
 )
 
 
@@ -50,7 +50,7 @@ class Batches:
     joined : nest of tensors or None
         All examples as one batch, where they can be cut.
     sizes : list of int
-        Examples of each batch as it came; where they cannot be counted, its weight.
+        Examples of each batch as it came; its weight, where the batches do not say how many they are.
 
     Raises
     ------
@@ -72,8 +72,9 @@ class Batches:
         self._whole = None in counts
         if self.joined is None and weight is None:
             _refuse_unknown_counts(self.batches, counts)
+        weighed = weight if self._whole or is_ragged(self.batches) else None
         self.sizes = [
-            round(weight(unpack(batch))) if n is None and weight else int(n or 0)
+            round(weighed(unpack(batch))) if weighed else int(n or 0)
             for batch, n in zip(self.batches, counts, strict=True)
         ]
         if self.joined is not None:
@@ -181,8 +182,8 @@ class Batches:
             batch = int(np.searchsorted(ends, row, side="right"))
             row -= int(ends[batch]) - self.sizes[batch]
         where = f"batch {batch} of {len(self.sizes)}"
-        counted = row is not None and count_examples(self.batches[0 if self.joined is not None else batch]) is not None
-        return f"{where}, example {row} of {self.sizes[batch]}" if counted else where
+        counted = self.sizes[batch] if self.joined is not None else count_examples(self.batches[batch])
+        return where if row is None or counted is None else f"{where}, example {row} of {counted}"
 
 
 def check_chunk(chunk: int | str | None) -> None:
@@ -194,6 +195,16 @@ def check_chunk(chunk: int | str | None) -> None:
 
 def _refuse_unknown_counts(batches: list[Any], counts: list[int | None]) -> None:
     """Weights would be guessed, and with them every number."""
+    if (
+        len(batches) > 1
+        and all(isinstance(batch, Tensor) for batch in batches)
+        and (None in counts or is_ragged(batches))
+    ):
+        shapes = " and ".join(str(tuple(batch.shape)) for batch in batches[:2])
+        raise ObjectiveError(
+            f"a list is a list of batches, and these are bare tensors of different shapes ({shapes}). Pass a tuple, "
+            "(inputs, targets), for one batch; or, where they are batches, weight=lambda batch: len(batch)"
+        )
     if None in counts:
         index = counts.index(None)
         lengths = sorted(set(first_dimensions(batches[index])))
@@ -203,7 +214,8 @@ def _refuse_unknown_counts(batches: list[Any], counts: list[int | None]) -> None
             else f"a {type(unpack(batches[index])).__name__} does not say it in the first dimension of its tensors"
         )
         raise ObjectiveError(
-            f"how many examples batch {index} of {len(batches)} has cannot be told: {seen}. {_SAY_WEIGHT}"
+            f"how many examples batch {index} of {len(batches)} has cannot be told: {seen}. {_SAY_WEIGHT}; "
+            "batches are then kept as they come"
         )
     if is_ragged(batches):
         raise ObjectiveError(

@@ -70,13 +70,15 @@ class Mould:
     ----------
     original : object
         As the caller gave it; never changed.
+    places : sequence
+        What of it is replaced, in the order of the leaves.
     counted : bool
         Whether first dimensions say how many examples there are; they do not in a PackedSequence.
     """
 
     def __init__(self, original: Any, places: Sequence[Any], kept: Sequence[Any], *, counted: bool) -> None:
         self.original, self.counted = original, counted
-        self._places, self._kept = places, kept
+        self.places, self._kept = places, kept
         try:
             content = Content()
             self.tell(content)
@@ -87,7 +89,7 @@ class Mould:
     def around(self, leaves: Sequence[Any]) -> Any:
         """A copy of the original with other tensors and lists in their places; all else is shared."""
         memo: dict[int, Any] = {id(thing): thing for thing in self._kept}
-        for place, leaf in zip(self._places, leaves, strict=True):
+        for place, leaf in zip(self.places, leaves, strict=True):
             memo[id(place)] = leaf.items if isinstance(leaf, Column) else leaf
         return copy.deepcopy(self.original, memo)
 
@@ -97,7 +99,7 @@ class Mould:
 
     def tell(self, content: Content) -> None:
         """What the original is, its tensors left out."""
-        inside = Content({id(place): number for number, place in enumerate(self._places)})
+        inside = Content({id(place): number for number, place in enumerate(self.places)})
         inside.add(self.original, type(self.original).__name__)
         content.fact(inside.hexdigest())
 
@@ -172,8 +174,11 @@ def _packed(part: Any) -> Any:
     search = _Search()
     if not search.visit(part, arrays=True):
         return part
-    nest = Nest([_as_leaf(leaf) for leaf in search.leaves.values()], search.mould(part))
-    _check_rebuilt(nest, part)
+    nest = search.nest(part)
+    shared = _not_replaced(nest, part)
+    if shared:
+        search.share(shared)
+        nest = search.nest(part)
     return nest
 
 
@@ -193,17 +198,28 @@ def _unpacked(part: Any) -> Any:
     return part.items if isinstance(part, Column) else part
 
 
-def _check_rebuilt(nest: Nest, original: Any) -> None:
-    """Some types copy themselves in ways of their own: then the loss would not see the tensors that it is given."""
+def _not_replaced(nest: Nest, original: Any) -> set[int]:
+    """Leaves of an object, by ``id``, that its type shares between copies: indices that it keeps for itself.
+
+    Raises
+    ------
+    ObjectiveError
+        If the type copies itself in a way by which the loss would not see the tensors that it is given.
+    """
     marks = [leaf.detach() if isinstance(leaf, Tensor) else Column(leaf.items[:]) for leaf in nest.leaves]
     said = ""
     try:
         rebuilt = nest.mould.around(marks)
         search = _Search()
         search.visit(rebuilt, arrays=True)
-        wanted = {id(mark.items if isinstance(mark, Column) else mark) for mark in marks}
-        if type(rebuilt) is type(original) and set(search.leaves) == wanted:
-            return
+        marked = {id(mark.items if isinstance(mark, Column) else mark) for mark in marks}
+        shared = {id(place): place for place in nest.mould.places if id(place) in search.leaves}
+        indices = all(
+            isinstance(p, Tensor) and not p.is_floating_point() and not p.is_complex() for p in shared.values()
+        )
+        all_there = len(marked & set(search.leaves)) + len(shared) == len(marks) == len(search.leaves)
+        if type(rebuilt) is type(original) and indices and all_there and len(shared) < len(marks):
+            return set(shared)
     except Exception as error:
         said = f" ({type(error).__name__}: {error})"
     raise ObjectiveError(
@@ -228,9 +244,15 @@ class _Search:
         self._seen: dict[int, bool] = {}
         self._counted = True
 
-    def mould(self, original: Any) -> Mould:
+    def nest(self, original: Any) -> Nest:
         """Of what was visited."""
-        return Mould(original, tuple(self.leaves.values()), tuple(self._kept.values()), counted=self._counted)
+        places = tuple(self.leaves.values())
+        mould = Mould(original, places, tuple(self._kept.values()), counted=self._counted)
+        return Nest([_as_leaf(place) for place in places], mould)
+
+    def share(self, chosen: set[int]) -> None:
+        """Take leaves for what stays as it is."""
+        self._kept |= {place: self.leaves.pop(place) for place in chosen}
 
     def visit(self, thing: Any, *, arrays: bool) -> bool:
         """Whether a leaf is in a thing."""

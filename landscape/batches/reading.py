@@ -40,7 +40,7 @@ def read(data: Any) -> list[Any]:
         found = list(data)
         pairs = all(isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str) for item in found)
         return [data] if found and pairs and not isinstance(data, Sequence) and holds_tensors(data) else found
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+    if hasattr(type(data), "__getitem__") and hasattr(type(data), "__len__"):
         raise ObjectiveError(
             f"data of type {type(data).__name__} can be indexed but says neither that its items are examples nor that "
             "they are batches: pass DataLoader(data, batch_size=...) for examples, list(data) for batches"
@@ -61,7 +61,7 @@ def _is_record(data: Any) -> bool:
         return True
     if dataclasses.is_dataclass(data) and not isinstance(data, type):
         return True
-    return hasattr(data, "keys") and hasattr(data, "__getitem__")
+    return hasattr(type(data), "keys") and hasattr(type(data), "__getitem__")
 
 
 def _collated(dataset: Any) -> list[Any]:
