@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.utils.rnn import PackedSequence
 
 from landscape.arithmetic import PrecisionWatch, counterpart, lifted
-from landscape.batches import cast
+from landscape.batches import cast, unpack
 from landscape.errors import LandscapeError, ModelError, ObjectiveError, UsageError, is_out_of_memory
 from landscape.isolation import borrowed, uncompiled
 from landscape.params import ParamLayout
@@ -56,9 +58,10 @@ class SupervisedLoss(LossModule):
 
     def outputs(self, batch: Any) -> Any:
         inputs = _pair(batch)[0]
-        if isinstance(inputs, dict):
+        if isinstance(inputs, Mapping):
             return self.model(**inputs)
-        return self.model(*inputs) if isinstance(inputs, (tuple, list)) else self.model(inputs)
+        several = isinstance(inputs, (tuple, list)) and not isinstance(inputs, PackedSequence)
+        return self.model(*inputs) if several else self.model(inputs)
 
     def loss_of(self, outputs: Any, batch: Any) -> Tensor:
         return self.loss_fn(outputs, _pair(batch)[1])
@@ -87,14 +90,24 @@ _INSEPARABLE = (
 
 def _pair(batch: Any) -> tuple[Any, Any]:
     """Inputs and targets of a batch."""
-    try:
-        inputs, targets = batch
-    except (TypeError, ValueError):
-        raise ObjectiveError(
-            f"a batch must be (inputs, targets) for loss_fn(output, target); this one is a {type(batch).__name__}. "
-            "For anything else use Objective.from_loss(model, loss(model, batch), data)"
-        ) from None
-    return inputs, targets
+    seen = type(batch).__name__
+    if isinstance(batch, Mapping):
+        seen += f" with {', '.join(map(str, batch))}"
+    elif isinstance(batch, Tensor):
+        seen += ", without targets (a list is a list of batches; a tuple is one)"
+    else:
+        try:
+            inputs, targets = batch
+        except (TypeError, ValueError):
+            seen += f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
+        else:
+            if not isinstance(inputs, tuple) or not inputs or not isinstance(inputs[0], str):  # no pairs of key, value
+                return inputs, targets
+    raise ObjectiveError(
+        f"a batch must be (inputs, targets) for loss_fn(output, target); this one is a {seen}. For anything else use "
+        "Objective.from_loss(model, loss, data) with a loss of the whole batch, such as lambda model, batch: "
+        'loss_fn(model(batch["x"]), batch["y"])'
+    )
 
 
 class Parts:
@@ -154,7 +167,7 @@ class Parts:
 
     def loss_on(self, chunk: Any, tensors: Sequence[Tensor]) -> Tensor:
         """Mean loss of a batch; buffers are copies, so that a model which updates them keeps its own."""
-        return _one_number(self._with(tensors, self._module.mean_loss, chunk))
+        return _one_number(self._with(tensors, self._module.mean_loss, unpack(chunk)))
 
     def outputs(self, chunk: Any, tensors: Sequence[Tensor]) -> Any:
         """What the model returns for a batch: a tensor, or a nest of tensors.
@@ -164,14 +177,14 @@ class Parts:
         ObjectiveError
             If the objective was made by ``Objective.from_loss``, which knows of no outputs.
         """
-        return self._with(tensors, self._module.outputs, chunk)
+        return self._with(tensors, self._module.outputs, unpack(chunk))
 
     def loss_of(self, outputs: Any, chunk: Any) -> Tensor:
         """Mean loss of a batch whose outputs are these; ``loss_on(chunk, t) = loss_of(outputs(chunk, t), chunk)``.
 
         Parameters that the loss itself has are held fixed. Raises as :meth:`outputs` does.
         """
-        return _one_number(self._with(None, self._module.loss_of, outputs, chunk))
+        return _one_number(self._with(None, self._module.loss_of, outputs, unpack(chunk)))
 
     @property
     def loss_fn(self) -> LossFn | None:
@@ -308,4 +321,4 @@ def plain_module(model: Any) -> nn.Module:
 
 def name_of(function: Any) -> str:
     """What a loss is called, in records and digests."""
-    return getattr(function, "__qualname__", None) or repr(function)
+    return getattr(function, "__qualname__", None) or re.sub(r" at 0x[0-9a-fA-F]+", "", repr(function))

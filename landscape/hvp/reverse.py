@@ -116,7 +116,7 @@ def _saved_bytes(build: Callable[[], object]) -> int:
     held: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
-        place = tensor.data_ptr()
+        place = tensor.data_ptr() if tensor.layout == torch.strided else id(tensor)  # sparse data have no one place
         held[place] = max(held.get(place, 0), tensor.numel() * tensor.element_size())
         return tensor
 
