@@ -99,7 +99,7 @@ def _pair(batch: Any) -> tuple[Any, Any]:
 class Parts:
     """L(θ) as a sum over chunks, with its constants (frozen parameters and buffers) as they were when this was made.
 
-    ``held`` overrides the model's values of parameters outside θ.
+    ``held`` overrides the model's values of parameters outside θ, and of buffers, by their names in the model.
     """
 
     def __init__(
@@ -130,6 +130,8 @@ class Parts:
             if not name.startswith("model."):
                 self._constants[name] = fixed(tensor)
         self._buffers = {name: fixed(tensor) for name, tensor in self._module.named_buffers()}
+        inside_model = {f"model.{name}": tensor for name, tensor in held.items()}
+        self._buffers |= {name: fixed(inside_model[name]) for name in self._buffers.keys() & inside_model}
 
     def borrowed(self) -> AbstractContextManager[None]:
         """The state in which the model may be called."""
@@ -203,10 +205,15 @@ class Parts:
         twin._chunks = _InDouble(self._chunks, self._device)
         return twin
 
+    @property
+    def constants(self) -> dict[str, Tensor]:
+        """Frozen parameters and buffers; names of the model's begin with ``model.``, the others are the loss's."""
+        return {**self._constants, **self._buffers}
+
     def constants_digest(self) -> str:
         """SHA-256 of frozen parameters and buffers, by name."""
         seal = hashlib.sha256()
-        for name, tensor in sorted({**self._constants, **self._buffers}.items()):
+        for name, tensor in sorted(self.constants.items()):
             seal.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             seal.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return seal.hexdigest()

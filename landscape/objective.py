@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -257,8 +257,12 @@ class Objective:
         """The same loss as a function of fewer parameters; the others stay where ``at``, or the model, has them."""
         twin = copy.copy(self)
         twin.layout = ParamLayout.of(self._module.model, self.layout.select(params))
-        if at is not None:
-            twin._held = {**self._held, **self.layout.unflatten(self._point(at))}
+        return twin if at is None else twin.with_constants(self.layout.unflatten(self._point(at)))
+
+    def with_constants(self, named: Mapping[str, Tensor]) -> Objective:
+        """The same loss with these frozen parameters and buffers, by their names in the model, in place of its own."""
+        twin = copy.copy(self)
+        twin._held = {**self._held, **named}
         return twin
 
     def rechunked(self, chunk: int) -> Objective:
@@ -295,9 +299,7 @@ class Objective:
             )
         chosen = torch.as_tensor(np.asarray(indices, dtype=np.int64).reshape(-1))
         if not len(chosen) or int(chosen.min()) < 0 or int(chosen.max()) >= self.num_examples:
-            raise UsageError(
-                f"{len(chosen)} indices do not fit: at least one is needed, each in 0 … {self.num_examples - 1}"
-            )
+            raise UsageError(f"{len(chosen)} indices do not fit: one at least, each in 0 … {self.num_examples - 1}")
         part = self.on_batches([take(self._batches.joined, chosen)])
         part.drawn_from = self.drawn_from
         return part.rechunked(_even(len(chosen), part.chunk)) if part.chunk else part

@@ -96,8 +96,8 @@ def plot_lines(
     ----------
     lines : LineSlice or sequence of them
     quadratic : bool
-        Also draw ``½ t² λ`` with λ = dᵀHd from a Hessian-vector product. The axis is set by the loss, so a parabola
-        that leaves the picture is cut.
+        Also draw ``½ t² λ`` with λ = dᵀHd from a Hessian-vector product, where the line has one. The axis is set by the
+        loss, so a parabola that leaves the picture is cut.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def plot_lines(
         ax.plot(line.t, values, color=color, linewidth=width, label=label if i == 0 else None)
     _fit_limits(ax, [rise(line)[0] for line in lines])
     if quadratic:
-        for i, line in enumerate(lines):
+        for i, line in enumerate(line for line in lines if np.isfinite(line.curvature)):
             model = "½t²λ" if i == 0 else None
             ax.plot(line.t, quadratic_rise(line), color=REFERENCE_COLOR, linewidth=0.8, ls=(0, (4, 2)), label=model)
     say_gaps(ax, total)
