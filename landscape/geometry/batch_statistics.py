@@ -250,8 +250,8 @@ def _check_unseen(objective: Objective, theta: Tensor, paths: list[str]) -> None
 
 def _uneven() -> UsageError:
     return UsageError(
-        "batch_statistics='recompute': not all chunks of the data pass the same normalisation layers in the same order, "
-        "so there are no statistics of the whole data. Make them one chunk by objective.rechunked(N), or choose "
+        "batch_statistics='recompute': not all chunks of the data pass the same normalisation layers in one order, so "
+        "there are no statistics of the whole data. Make them one chunk by objective.rechunked(N), or choose "
         "'fixed' or 'interpolate'"
     )
 
