@@ -130,8 +130,10 @@ class Parts:
             if not name.startswith("model."):
                 self._constants[name] = fixed(tensor)
         self._buffers = {name: fixed(tensor) for name, tensor in self._module.named_buffers()}
-        inside_model = {f"model.{name}": tensor for name, tensor in held.items()}
-        self._buffers |= {name: fixed(inside_model[name]) for name in self._buffers.keys() & inside_model}
+        held_inside = {f"model.{name}": tensor for name, tensor in held.items()}
+        self._buffers |= {name: fixed(held_inside[name]) for name in self._buffers.keys() & held_inside}
+        if unknown := held_inside.keys() - self._buffers - {f"model.{name}" for name in named}:
+            raise ObjectiveError(f"nothing in the model is called {sorted(unknown)[0].removeprefix('model.')!r}")
 
     def borrowed(self) -> AbstractContextManager[None]:
         """The state in which the model may be called."""

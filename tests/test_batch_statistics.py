@@ -216,7 +216,11 @@ def refused_pairs():
     yield "built alike; only one has extra", held(0), held(1, extra=torch.ones(3))
     frozen = [trained(mlp, seed=seed) for seed in (0, 1)]
     yield r"outside θ.*0\.bias, 0\.weight", *(question(model, params="3.*") for model in frozen)
-    yield "same parameters", question(mlp().double()), question(mlp(width=9, norm=nn.BatchNorm1d(9)).double())
+    yield (
+        r"same parameters.*0\.weight",
+        question(mlp().double()),
+        question(mlp(width=9, norm=nn.BatchNorm1d(9)).double()),
+    )
     yield "different data", question(frozen[0]), ls.Objective(frozen[1], F.cross_entropy, (X + 1, Y))
     yield "their mode", question(frozen[0]), question(frozen[1], mode="train")
     weights = torch.tensor([1.0, 2, 3]), torch.tensor([1.0, 2, 4])
@@ -244,6 +248,13 @@ def test_frozen_parameters_that_are_equal_are_no_reason_to_refuse():
     other[3].weight.data += 1
     a, b = (question(m, params="3.*") for m in (model, other))
     assert ls.interpolate(a, b, points=3).loss[-1] == loss_of(other)
+
+
+def test_what_both_ends_share_is_theirs_where_a_third_model_asks():
+    a, b, c = (held(seed, scale=torch.full((3,), scale).double()) for seed, scale in ((0, 2.0), (1, 2.0), (2, 5.0)))
+    line = ls.interpolate(c, a, b, points=3)
+    assert line.loss.tolist() == ls.interpolate(a, b, points=3).loss.tolist()
+    assert line.loss[-1] == b.loss()
 
 
 def test_a_line_has_two_ends():
@@ -374,6 +385,10 @@ def test_in_float32_recomputed_losses_do_not_hang_on_chunks_or_the_order_of_exam
         objective = ls.Objective(model, F.cross_entropy, (x[rows].float(), Y[rows]), chunk=chunk)
         line = ls.evaluate_line(objective, torch.ones(objective.layout.size), points=3, batch_statistics="recompute")
         assert line.loss[1] == pytest.approx(exact, rel=2e-3)  # x itself has 6e-5 of its spread
+    first = built(lambda: nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 3))).eval()
+    objective = ls.Objective(first, F.cross_entropy, (x.float(), Y), chunk=11)
+    found = recomputed(objective, objective.theta)
+    torch.testing.assert_close(found["0.running_var"], x.float().double().var(0), rtol=1e-12, atol=0)
 
 
 def test_a_loss_that_calls_the_model_twice_has_the_mean_over_both_calls():
@@ -452,6 +467,8 @@ def test_a_plane_says_which_statistics_it_has_and_claims_no_curvature_where_they
     for said in (str(moving), str(line)):
         assert "nan" not in said.lower()
         assert "DISAGREES" not in said
+    with pytest.raises(ls.ObjectiveError, match="nothing in the model is called 'nrom'"):
+        objective.with_constants({"nrom": torch.ones(1)}).loss()
     with pytest.raises(UsageError, match="two models at the ends"):
         ls.evaluate_line(objective, plane[:, 0], batch_statistics="interpolate")
 

@@ -120,6 +120,7 @@ def test_figure_report_and_methods_say_what_running_statistics_were(runs, tmp_pa
     styles = plots.optimizer_styles(list(jobs))
     (drawing,) = interpolation_figure(results.pairs, results.runs, styles)
     assert said in drawing.caption
+    assert "buffers interpolated" in drawing.figure.axes[0].get_ylabel()
     (drawing,) = line_figures(results.runs, styles)
     held = "Running statistics and other buffers are held as the model has them"
     assert f"{held}." in drawing.caption

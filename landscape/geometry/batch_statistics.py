@@ -77,6 +77,7 @@ def recomputed(objective: Objective, theta: Tensor) -> dict[str, Tensor]:
     tensors = objective.layout.split(theta)
     gathering = _Gathering(len(parts.shares))
     with parts.borrowed(), _hooked(known.values(), gathering.before_layer), torch.enable_grad():
+        # In turn, so that none comes to a call again before all others have come to it.
         for index in cycle(range(len(parts.shares))):
             gathering.begin(index)
             with suppress(_FarEnough):
@@ -99,16 +100,16 @@ def moved_by_training(objective: Objective) -> list[str]:
     Power iterations of spectral norms, moving averages, codebooks: what they hold belongs to one θ, too. Known from a
     pass of a few examples on copies; what a training loop moves by itself cannot be seen here.
     """
-    few = objective.on_first(_FEW)
-    parts = few.parts()
-    others = set(dict(parts.model.named_buffers())) - statistics_of(parts.model)
+    model = objective.parts().model
+    others = set(dict(model.named_buffers())) - statistics_of(model)
     if not others:
         return []
-    moved: set[str] = set()
+    few = objective.on_first(_FEW)
+    parts, moved = few.parts(), set[str]()
     with ExitStack() as stack:
         stack.enter_context(parts.borrowed())
-        parts.model.train()
-        for path, part in parts.model.named_modules():
+        model.train()
+        for path, part in model.named_modules():
             if any(buffer is not None for buffer in part._buffers.values()):
                 stack.enter_context(_watched(part, path, moved))
         # A model that cannot run so, say on few examples, has shown what it moved until then.
@@ -135,7 +136,7 @@ class _Gathering:
         self.calls: list[_Call] = []  # whose statistics are known
         self._next: _Call | None = None  # the one after them, which some chunks have not come to
         self._num_chunks, self._chunk, self._at = num_chunks, 0, 0
-        self._seen: set[int] = set()  # by the next call
+        self._came = 0  # chunks to the next call
         self._through: set[int] = set()
 
     @property
@@ -166,14 +167,13 @@ class _Gathering:
             self._next = (_Call if isinstance(layer, nn.modules.batchnorm._BatchNorm) else _InstanceCall)(layer)
         if self._through or self._next.layer is not layer:
             raise _uneven()
-        if self._chunk not in self._seen:
-            self._seen.add(self._chunk)
-            self._next.add(inputs.detach().double())
-        if len(self._seen) < self._num_chunks:
+        self._next.add(inputs.detach().double())
+        self._came += 1
+        if self._came < self._num_chunks:
             raise _FarEnough
         self._next.check()
         self.calls.append(self._next)
-        self._next, self._seen = None, set()
+        self._next, self._came = None, 0
 
 
 class _Call:

@@ -105,18 +105,20 @@ def _end(objective: Objective, given: Vector | Objective) -> End:
 
 
 def _constants_of(objective: Objective) -> dict[str, Tensor]:
-    found = objective.parts().constants
-    return {name.removeprefix(_MODEL): tensor for name, tensor in found.items() if name.startswith(_MODEL)}
+    parts = objective.parts()
+    names = [name for name, _ in (*parts.model.named_parameters(), *parts.model.named_buffers())]
+    return {name: parts.constants[_MODEL + name] for name in names if _MODEL + name in parts.constants}
 
 
 def _check_same_question(objective: Objective, end: Objective) -> None:
     if end is objective:
         return
-    theirs, ours = ((o.layout.names, o.layout.shapes) for o in (end, objective))
-    if theirs != ours:
+    theirs, ours = (dict(zip(o.layout.names, o.layout.shapes, strict=True)) for o in (end, objective))
+    if list(theirs.items()) != list(ours.items()):
+        unlike = [name for name in (ours | theirs) if ours.get(name) != theirs.get(name)] or list(ours)
         raise UsageError(
-            f"the ends of a line must have the same parameters in θ: one has {end.layout.size} in "
-            f"{len(end.layout.names)} tensors, the other {objective.layout.size} in {len(objective.layout.names)}"
+            "the ends of a line must have the same parameters in θ, of the same shapes and in the same order; these "
+            f"are not: {_listed(unlike)}"
         )
     facts = {"loss": "loss_name", "mode": "mode", "dtype": "dtype"}
     for word, name in facts.items():

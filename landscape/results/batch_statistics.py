@@ -11,6 +11,8 @@ WORDS = {
     "interpolate": "moved linearly from one end to the other",
     "train": "of all the data as one batch",
 }
+#: The same for the axis of a figure, where something beside θ moves.
+BRIEFLY = {"recompute": "statistics recomputed", "interpolate": "buffers interpolated"}
 _SENTENCES = {
     "fixed": "Running statistics and other buffers are held as the model has them.",
     "recompute": "Running statistics of normalisation layers are recomputed from the data at each point.",
