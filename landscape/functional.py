@@ -113,8 +113,8 @@ def _pair(batch: Any) -> tuple[Any, Any]:
 class Parts:
     """L(θ) as a sum over chunks, with its constants (frozen parameters and buffers) as they were when this was made.
 
-    ``held`` overrides the model's values of parameters outside θ. ``lift`` lets a model that casts to a lower precision
-    compute in float64 all through; only for θ in float64.
+    ``held`` overrides the model's values of parameters outside θ, and of buffers, by their names in the model. ``lift``
+    lets a model that casts to a lower precision compute in float64 all through; only for θ in float64.
     """
 
     def __init__(
@@ -152,6 +152,10 @@ class Parts:
                 self._constants[name] = fixed(tensor)
         self._padding = {f"model.{slot}": (row, fixed(t[row])) for slot, row, t in padding_rows(self._module.model)}
         self._buffers = {name: fixed(tensor) for name, tensor in self._module.named_buffers()}
+        held_inside = {f"model.{name}": tensor for name, tensor in held.items()}
+        self._buffers |= {name: fixed(held_inside[name]) for name in self._buffers.keys() & held_inside}
+        if unknown := held_inside.keys() - self._buffers - {f"model.{name}" for name in named}:
+            raise ObjectiveError(f"nothing in the model is called {sorted(unknown)[0].removeprefix('model.')!r}")
 
     def borrowed(self) -> AbstractContextManager[None]:
         """The state in which the model may be called."""
@@ -265,10 +269,15 @@ class Parts:
         twin._chunks = _InDouble(self._chunks, self._device)
         return twin
 
+    @property
+    def constants(self) -> dict[str, Tensor]:
+        """Frozen parameters and buffers; names of the model's begin with ``model.``, the others are the loss's."""
+        return {**self._constants, **self._buffers}
+
     def constants_digest(self) -> str:
         """SHA-256 of frozen parameters and buffers, by name."""
         seal = hashlib.sha256()
-        for name, tensor in sorted({**self._constants, **self._buffers}.items()):
+        for name, tensor in sorted(self.constants.items()):
             seal.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             seal.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return seal.hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -269,8 +269,12 @@ class Objective:
         """The same loss as a function of fewer parameters; the others stay where ``at``, or the model, has them."""
         twin = copy.copy(self)
         twin.layout = ParamLayout.of(self._module.model, self.layout.select(params))
-        if at is not None:
-            twin._held = {**self._held, **self.layout.unflatten(self._point(at))}
+        return twin if at is None else twin.with_constants(self.layout.unflatten(self._point(at)))
+
+    def with_constants(self, named: Mapping[str, Tensor]) -> Objective:
+        """The same loss with these frozen parameters and buffers, by their names in the model, in place of its own."""
+        twin = copy.copy(self)
+        twin._held = {**self._held, **named}
         return twin
 
     def rechunked(self, chunk: int) -> Objective:

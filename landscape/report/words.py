@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from landscape import comparison
-from landscape.results import Eigenpairs, Estimate, Record, Sharpness, SpectralMeasure
+from landscape.results import Eigenpairs, Estimate, LineSlice, PlaneSlice, Record, Sharpness, SpectralMeasure
+from landscape.results.batch_statistics import sentences
 from landscape.rounding import format_brief, format_value
 from landscape.store import Results, RunResults, final_rows
 
@@ -217,7 +219,7 @@ def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> l
     if any(name.startswith("line_random") or name == "plane" for name in records):
         texts.append(
             f"Random directions are Gaussian and filter-normalised, biases left fixed {cite('li')}; the curvature at "
-            "the centre of each slice was checked against Hessian-vector products."
+            f"the centre of each slice was checked against Hessian-vector products.{_statistics(records.values())}"
         )
     balls = {name: r for name, r in records.items() if isinstance(r, Sharpness) and np.isfinite(r.rho)}
     said = {
@@ -237,6 +239,7 @@ def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> l
         texts.append(
             f"Barriers are the largest excess of the loss over the chord on the straight line between two minima "
             f"{cite('frankle')}, over {len(results.pairs[0].record.t)} points, without permuting neurons."
+            f"{_statistics([pair.record for pair in results.pairs])}"
         )
     seeds = sorted({run.seed for run in results.runs if run.seed is not None})
     if final_rows(results) and len(seeds) > 1:
@@ -244,6 +247,12 @@ def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> l
             f"Intervals over {len(seeds)} seeds are Student's t at 95 %, uncorrected for multiple comparisons."
         )
     return texts
+
+
+def _statistics(records: Iterable[Record]) -> str:
+    """What running statistics are on these lines, in a sentence; empty where no model has any."""
+    slices = [record for record in records if isinstance(record, (LineSlice, PlaneSlice))]
+    return sentences([one.batch_statistics for one in slices], of="slices")
 
 
 def _mean(row: Any) -> str:
