@@ -16,7 +16,7 @@ from landscape.results import Eigenpairs, Estimate
 from landscape.rounding import format_brief, format_value
 from landscape.store import CheckpointResults, Results, final_rows, rows
 from landscape.store.files import unwritable
-from landscape.store.rows import COLUMNS, extreme_pairs, final_checkpoint
+from landscape.store.rows import COLUMNS, final_checkpoint
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -258,10 +258,8 @@ def _eigenvalue_cells(eigs: Any, digits: int) -> tuple[Cell, Cell]:
     if not isinstance(eigs, Eigenpairs):
         return Cell("—"), Cell("—")
     top, bottom = (
-        Cell("—")
-        if i is None
-        else Cell(format_brief(eigs.values[i], eigs.residuals[i], digits=digits), bool(eigs.converged[i]))
-        for i in extreme_pairs(eigs)
+        Cell("—") if end is None else Cell(format_brief(end.value, end.error, digits=digits), end.converged)
+        for end in (eigs.largest, eigs.smallest)
     )
     return top, bottom
 

@@ -131,8 +131,9 @@ def _alone(run: RunResults) -> str:
     rows = {row: run.last.records.get(row) for row in ("eigenpairs", "trace", "sharpness_worst")}
     eigs, tr, worst = rows["eigenpairs"], rows["trace"], rows["sharpness_worst"]
     parts = []
-    if isinstance(eigs, Eigenpairs) and len(eigs) and eigs.which != "smallest":
-        parts.append(f"λ_max = {format_brief(float(eigs.values[0]), float(eigs.residuals[0]))}")
+    top = eigs.largest if isinstance(eigs, Eigenpairs) else None
+    if top is not None:
+        parts.append(f"λ_max = {format_brief(top.value, top.error)}")
     if isinstance(tr, Estimate):
         parts.append(f"a trace of {format_brief(tr.value, tr.error)}")
     if isinstance(worst, Sharpness):

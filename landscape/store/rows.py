@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from landscape.results import Eigenpairs
 from landscape.store.view import CheckpointResults, Results, RunResults
 
 SHARPNESS = ("sharpness_worst", "sharpness_average", "sharpness_adaptive_worst", "sharpness_adaptive_average")
@@ -55,19 +54,6 @@ def final_checkpoint(run: RunResults) -> CheckpointResults | None:
     return next((c for c in reversed(run.checkpoints) if c.records), None)
 
 
-def extreme_pairs(eigs: Eigenpairs) -> tuple[int | None, int | None]:
-    """Positions of λ_max and λ_min among the pairs, each None where the pairs do not hold that end of the spectrum.
-
-    The largest of ``|λ|`` is an end of the spectrum, and its sign says which.
-    """
-    if not len(eigs):
-        return None, None
-    last = len(eigs) - 1
-    if eigs.which == "magnitude":
-        return (0, None) if eigs.values[0] > 0 else (None, 0)
-    return {"largest": (0, None), "smallest": (None, last), "both": (0, last)}.get(eigs.which, (None, None))
-
-
 def _row(run: RunResults, checkpoint: CheckpointResults) -> dict[str, Any]:
     metrics, records = checkpoint.metrics, checkpoint.records
     values: dict[str, Any] = {name: metrics.get(name) for name in ("train_loss", "test_loss", "test_accuracy")}
@@ -90,12 +76,10 @@ def _row(run: RunResults, checkpoint: CheckpointResults) -> dict[str, Any]:
 def _curvature(records: Any) -> dict[str, Any]:
     values: dict[str, Any] = {}
     eigs = records.get("eigenpairs")
-    if eigs is not None:
-        top, bottom = extreme_pairs(eigs)
-        if top is not None:
-            values["lambda_max"], values["lambda_max_residual"] = eigs.values[top], eigs.residuals[top]
-        if bottom is not None:
-            values["lambda_min"] = eigs.values[bottom]
+    if eigs is not None and eigs.largest is not None:
+        values["lambda_max"], values["lambda_max_residual"] = eigs.largest.value, eigs.largest.bound
+    if eigs is not None and eigs.smallest is not None:
+        values["lambda_min"] = eigs.smallest.value
     gap, trace = records.get("gap"), records.get("trace")
     if gap is not None:
         values["spectral_gap"], values["spectral_ratio"] = gap.difference.value, gap.ratio.value
