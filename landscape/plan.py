@@ -73,7 +73,8 @@ class Plan:
     problem : str or None
         ``pkg.mod:factory`` for checkpoints that name no registered problem.
     params : str or None
-        Globs of the parameters that make up θ, separated by commas; the others stay fixed. None: all that are trained.
+        Globs of the parameters that make up θ, separated by commas; the others stay fixed, so there are no lines
+        between minima. None: all that are trained.
     mode : {"eval", "train"}
         ``"train"`` asks for batch statistics over all examples as one batch.
     chunk : int or None
@@ -122,6 +123,7 @@ class Plan:
         check_choice("plan", self.plan, PRESETS)
         self._check_objective_options()
         preset = PRESETS[self.plan] | ({"subsets": 0} if self.interacting else {})
+        preset |= {"barriers": 0} if self.params is not None else {}
         for name, value in preset.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)

@@ -11,7 +11,7 @@ from landscape.results import Eigenpairs, Estimate, Evaluation, Record, Sharpnes
 from landscape.rounding import format_brief, format_value
 from landscape.store import Results, RunResults, final_rows
 from landscape.store.metrics import read_metric
-from landscape.store.scope import scope_lines
+from landscape.store.scope import option_lines
 
 # measure → how it is called in a sentence
 FLATNESS = {
@@ -168,7 +168,7 @@ def _about_objective(runs: list[RunResults], cite: Any) -> list[str]:
             f"{info['num_parameters']:,} parameters, in {info['mode']} mode and {info['dtype']} ({info['problem']})."
         )
     texts += _about_test_data(runs)
-    texts += [f"{line[0].upper()}{line[1:]}." for line in scope_lines(runs) if "training examples" not in line]
+    texts += [f"{line[0].upper()}{line[1:]}." for line in option_lines(runs)]
     return [*texts, f"Hessian-vector products are exact up to rounding {cite('pearlmutter')}."]
 
 

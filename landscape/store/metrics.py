@@ -80,9 +80,9 @@ class Mismatch:
     def __str__(self) -> str:
         if self.measured is None:
             read = "read as percent" if self.percent else "which is no accuracy and is left out"
-            return f"{self.metric}: {format_value(self.saved)} saved, {read}"
+            return f"{self.metric}: saved {format_value(self.saved)}, {read}"
         unit = " in percent" if self.percent else ""
-        return f"{self.metric}: {format_value(self.saved)} saved{unit}, {format_value(self.measured)} measured"
+        return f"{self.metric}: saved {format_value(self.saved)}{unit}, measured {format_value(self.measured)}"
 
     @property
     def size(self) -> float:
@@ -155,7 +155,7 @@ def mismatch_lines(runs: Iterable[Any]) -> list[str]:
         where, worst = max(cases, key=lambda case: case[1].size)
         where += f", the worst of {len(cases)}" if len(cases) > 1 else ""
         rest = "" if unmeasured else "; the measured one is shown"
-        wrong = "" if unmeasured or percent else " of training is not that of the checkpoint"
+        wrong = "" if unmeasured or percent else " as training saved it is not that of the checkpoint"
         lines.append(f"{metric}{wrong}: {str(worst).partition(': ')[2]} ({where}){rest}")
     return lines
 

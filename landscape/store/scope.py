@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from landscape.store.metrics import COMPARED, Readable, drawn_from, number, read_metric
+from landscape.results import Evaluation
+from landscape.store.metrics import COMPARED, Readable, drawn_from, read_metric
 
 #: Behind a number that was not measured.
 SAVED = "†"
@@ -23,17 +24,21 @@ class RunLike(Protocol):
 def scope_lines(runs: Iterable[RunLike]) -> list[str]:
     """What must be said beside the numbers; nothing where all were measured, on all examples, and examined."""
     there = [run for run in runs if any(c.records for c in run.checkpoints)]
-    said = [
-        *(f"over the parameters {p} alone, the others fixed: ‖g‖, λ, trace, sharpness" for p in _told(there, "params")),
+    return [*_examples(there), *option_lines(there)]
+
+
+def option_lines(runs: Sequence[RunLike]) -> list[str]:
+    """How the objective was asked for, where otherwise than by default."""
+    return [
+        *(f"over the parameters {p} alone, the others fixed: ‖g‖, λ, trace, sharpness" for p in _told(runs, "params")),
         *(
             "train loss and curvature by the batch statistics of all examples"
-            for m in _told(there, "mode")
+            for m in _told(runs, "mode")
             if m == "train"
         ),
-        *("batches are evaluated whole, for their examples interact" for x in _told(there, "interacting") if x),
-        *("the loss was not examined before it was measured (--no-check)" for x in _told(there, "checked") if not x),
+        *("batches are evaluated whole, for their examples interact" for x in _told(runs, "interacting") if x),
+        *("the loss was not examined before it was measured (--no-check)" for x in _told(runs, "checked") if not x),
     ]
-    return _examples(there) + said
 
 
 def saved_line(runs: Iterable[RunLike]) -> list[str]:
@@ -50,10 +55,11 @@ def _examples(runs: list[RunLike]) -> list[str]:
     lines = [
         f"on {n:,} of {N:,} training examples, drawn at random: train loss, ‖g‖, λ, trace, sharpness" for n, N in drawn
     ]
-    tested = sorted({int(count) for run in runs if (count := number(run.info.get("num_test_examples"))) is not None})
+    tests = [c.records["test"] for run in runs for c in run.checkpoints if "test" in c.records]
+    tested = sorted({record.num_examples for record in tests if isinstance(record, Evaluation)})
     return [*lines, *(f"on all {count:,} test examples: test loss and accuracy" for count in tested)]
 
 
-def _told(runs: list[RunLike], key: str) -> list[Any]:
+def _told(runs: Sequence[RunLike], key: str) -> list[Any]:
     """The different values that runs have, where they tell."""
     return list({str(value): value for run in runs if (value := run.info.get(key)) is not None}.values())
