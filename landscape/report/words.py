@@ -87,7 +87,8 @@ def headline(results: Results) -> list[str]:
         )
     accuracies = [f"{g} {100 * table[g, 'test_accuracy'].mean:.1f} %" for g in groups if (g, "test_accuracy") in table]
     if accuracies:
-        sentences.append(f"Test accuracy: {', '.join(accuracies)}.")
+        saved = any(read_metric(run.last, "test_accuracy").is_saved for run in measured)
+        sentences.append(f"Test accuracy{', as training saved it' if saved else ''}: {', '.join(accuracies)}.")
     fewest = int(frame["n"].min())
     if fewest < 10:
         sentences.append(
