@@ -56,6 +56,22 @@ def analyze(
     workers: Annotated[int | None, typer.Option(help="Processes that measure runs side by side.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, …; the CPU if left out.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64; the model's own if left out.")] = None,
+    params: Annotated[
+        str | None, typer.Option(metavar="GLOBS", help="Parameters that make up θ, e.g. 'fc*.weight,head.*'; else all.")
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="eval, or train: batch statistics over all examples at once.")
+    ] = None,
+    chunk: Annotated[
+        int | None, typer.Option(help="Examples evaluated at a time; by the model's size if left out.")
+    ] = None,
+    interacting: Annotated[
+        bool | None, typer.Option(help="Examples of a batch interact (losses over pairs): batches stay whole.")
+    ] = None,
+    check: Annotated[
+        bool | None,
+        typer.Option(help="Examine the loss before it is measured; --no-check trusts it, and the report says so."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure the checkpoints of a folder; write results.h5, report.html, figures/ and tables/ into it."""
@@ -138,16 +154,27 @@ def match(
     level: Annotated[
         float | None, typer.Option(help="Training loss; left out, the lowest that all runs reach.")
     ] = None,
+    losses: Annotated[
+        str,
+        typer.Option(help="checked: measure those that decide, all where one is wrong; measured: all; saved: none."),
+    ] = "checked",
+    data: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the problem's data files.")] = None,
+    problem: Annotated[str | None, typer.Option(help="pkg.mod:factory, where a checkpoint names no known one.")] = None,
 ) -> None:
     """Choose of each run its first checkpoint at equal training loss, so that minima can be compared there."""
     from landscape.checkpoints import match_losses
 
-    found = match_losses(ckpt_dir, out, level=level)
+    found = match_losses(ckpt_dir, out, level=level, problem=problem, data_dir=data, losses=losses)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for run, step in found.steps.items():
-        console.print(f"{run:<24} step {step:<7} training loss {found.losses[run]:.4g}")
+        mark = " (as saved)" if run in found.saved else ""
+        console.print(f"{run:<24} step {step:<7} training loss {found.losses[run]:.4g}{mark}")
     for run, why in found.left_out.items():
         console.print(f"{run:<24} left out: {why}")
+    for run, why in found.wrong.items():
+        console.print(f"{run:<24} its saved losses are wrong ({why}); all of its checkpoints were measured")
+    for why in sorted(set(found.saved.values())):
+        console.print(f"losses as training saved them, not measured: {why}")
     console.print(f"{found}\nnow: landscape analyze {out}")
 
 

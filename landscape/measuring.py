@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from landscape.checkpoints import Checkpoint, load_checkpoint
 from landscape.errors import LandscapeError
 from landscape.objective import Objective
 from landscape.plan import Plan
+from landscape.problems import Problem
 from landscape.quantities import Bench, Cost, Quantity, quantities
 from landscape.results import Record
 from landscape.store import ResultStore
@@ -98,9 +100,13 @@ def measure_run(store: ResultStore, job: Job, plan: Plan, reporter: Reporter | N
         is_last = file == job.files[-1]
         try:
             checkpoint = load_checkpoint(file)
-            objective = objective_of(checkpoint, plan, check=is_last)
+            problem = checkpoint.find_problem(plan.problem, data_dir=plan.data)
+            objective = objective_of(checkpoint, plan, check=is_last and plan.check, problem=problem)
             stored = store.provenance(job.run, checkpoint.step, "eigenpairs") or {}
-            bench = Bench(objective, plan, is_last, guess, stored.get("route", "auto"), expected, last)
+            bench = Bench(
+                objective, plan, is_last, guess, stored.get("route", "auto"), expected, last, problem,
+                partial(checkpoint.model, problem),
+            )  # fmt: skip
             failed = _measure_checkpoint(store, job.run, checkpoint, bench, clock, later=tail if is_last else [])
         except LandscapeError as error:
             outcome.skipped.append({"file": f"{job.run}/{Path(file).name}", "reason": str(error)})
@@ -115,10 +121,10 @@ def measure_run(store: ResultStore, job: Job, plan: Plan, reporter: Reporter | N
     return outcome
 
 
-def objective_of(checkpoint: Checkpoint, plan: Plan, *, check: bool) -> Objective:
+def objective_of(checkpoint: Checkpoint, plan: Plan, *, check: bool, problem: Problem | None = None) -> Objective:
     """The question that is asked at a checkpoint: on all examples, or on as many as the plan draws from them."""
-    dtype = getattr(torch, plan.dtype) if plan.dtype else None
-    whole = checkpoint.objective(plan.problem, check=check, data_dir=plan.data, device=plan.device, dtype=dtype)
+    options = plan.objective_options() | ({"dtype": getattr(torch, plan.dtype)} if plan.dtype else {})
+    whole = checkpoint.objective(problem or plan.problem, data_dir=plan.data, check=check, **options)
     if plan.examples is None or plan.examples >= whole.num_examples:
         return whole
     drawn = np.random.default_rng(plan.seed).choice(whole.num_examples, plan.examples, replace=False)
@@ -138,11 +144,16 @@ def _measure_checkpoint(
     question = {
         **bench.question, "params": checkpoint.params_sha256,
         "problem": [checkpoint.problem, checkpoint.problem_config], "version": RECORD_VERSION,
+        **({"interacting": True} if bench.plan.interacting else {}),
     }  # fmt: skip
     todo = quantities(bench.plan, is_last=bench.is_last)
     calibrated, failed = not bench.is_last, []
     for index, quantity in enumerate(todo):
         key = {"fields": quantity.fields, **question}
+        if quantity.on_test_data:
+            if bench.test_data is None:
+                continue
+            key["test"] = bench.test_data
         stored = store.find(run, checkpoint.step, quantity.name, key)
         if stored is None:
             if not calibrated:
@@ -191,12 +202,15 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _describe_run(checkpoint: Checkpoint, bench: Bench) -> dict[str, Any]:
-    objective, problem = bench.objective, checkpoint.find_problem(bench.plan.problem, data_dir=bench.plan.data)
+    objective, problem = bench.objective, bench.problem
+    assert problem is not None
     return {
         "optimizer": checkpoint.optimizer, "seed": checkpoint.seed, "lr": checkpoint.lr, "config": checkpoint.config,
         "problem": checkpoint.problem or problem.name, "num_parameters": objective.layout.size,
         "num_examples": objective.num_examples, "of_examples": objective.drawn_from,
         "num_classes": problem.num_classes, "loss": problem.loss_name,
+        "num_test_examples": None if problem.test is None else len(problem.test[1]),
+        "checked": bench.plan.check, "interacting": bench.plan.interacting, "params": bench.plan.params,
         "fingerprint": objective.digest(), "mode": objective.mode, "frozen": list(objective.layout.frozen),
         "dtype": str(objective.dtype).removeprefix("torch."), "unused": list(objective.unused),
         "linear": list(objective.linear),

@@ -72,6 +72,18 @@ class Plan:
         Folder of the data files that the problem reads.
     problem : str or None
         ``pkg.mod:factory`` for checkpoints that name no registered problem.
+    params : str or None
+        Globs of the parameters that make up θ, separated by commas; the others stay fixed, so there are no lines
+        between minima. None: all that are trained.
+    mode : {"eval", "train"}
+        ``"train"`` asks for batch statistics over all examples as one batch.
+    chunk : int or None
+        Examples evaluated at a time; changes memory and time, and no number beyond rounding. None: by the model's size.
+    interacting : bool
+        The loss of an example depends on others of its batch, so batches stay whole everywhere; subsets are left out.
+    check : bool
+        Examine the loss before anything is measured (:mod:`landscape.preflight`); False trusts it as it is, and the
+        report says so.
 
     Examples
     --------
@@ -101,10 +113,18 @@ class Plan:
     workers: int | None = None
     data: str | None = None
     problem: str | None = None
+    params: str | None = None
+    mode: str = "eval"
+    chunk: int | None = None
+    interacting: bool = False
+    check: bool = True
 
     def __post_init__(self) -> None:
         check_choice("plan", self.plan, PRESETS)
-        for name, value in PRESETS[self.plan].items():
+        self._check_objective_options()
+        preset = PRESETS[self.plan] | ({"subsets": 0} if self.interacting else {})
+        preset |= {"barriers": 0} if self.params is not None else {}
+        for name, value in preset.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         for name, least in LEAST.items():
@@ -128,6 +148,33 @@ class Plan:
     def fields(self) -> dict[str, Any]:
         """All settings by name."""
         return dataclasses.asdict(self)
+
+    def objective_options(self) -> dict[str, Any]:
+        """Those keyword arguments of :class:`landscape.Objective` that were asked for, but for ``check``."""
+        asked = {"params": self.params, "chunk": self.chunk, "device": self.device}
+        options = {name: value for name, value in asked.items() if value is not None}
+        options |= {} if self.mode == "eval" else {"mode": self.mode}
+        return options | ({"interacting": True} if self.interacting else {})
+
+    def _check_objective_options(self) -> None:
+        check_choice("mode", self.mode, ("eval", "train"))
+        for name in ("check", "interacting"):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"{name}={getattr(self, name)!r} must be True or False")
+        if self.params is not None and not (isinstance(self.params, str) and self.params.strip()):
+            raise UsageError(f"params={self.params!r} must be globs of parameter names, such as 'fc*.weight,head.*'")
+        if self.chunk is not None and (
+            not isinstance(self.chunk, int) or isinstance(self.chunk, bool) or self.chunk < 1
+        ):
+            raise UsageError(f"chunk={self.chunk!r} must be a number of examples of at least 1")
+        whole = "interacting=True" if self.interacting else "mode='train'" if self.mode == "train" else ""
+        if whole and self.chunk is not None:
+            raise UsageError(f"chunk={self.chunk} would cut the batches that {whole} asks to keep whole; leave it out")
+        if self.interacting and (self.examples is not None or self.subsets):
+            name = "examples" if self.examples is not None else "subsets"
+            raise UsageError(
+                f"{name}={getattr(self, name)} would measure parts of batches whose examples interact; leave it out"
+            )
 
 
 # One probe has no standard error, so estimates that print one need two.

@@ -8,12 +8,17 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from landscape import estimators, geometry
+from landscape.batches import Batches
+from landscape.errors import LandscapeError, ObjectiveError
 from landscape.objective import Objective
 from landscape.operators import HessianOperator
 from landscape.plan import Plan
-from landscape.results import Eigenpairs, Estimate, PointValue, Record
+from landscape.problems import Problem
+from landscape.problems.metrics import evaluate_test
+from landscape.results import Eigenpairs, Estimate, Evaluation, PointValue, Record
 from landscape.sampling import over_subsets
 
 Progress = Callable[[int, int], None]
@@ -48,6 +53,10 @@ class Bench:
         Products at this and the run's earlier checkpoints, which share what is recorded and compiled.
     last : Bench or None
         Of the run's last checkpoint, whose recording serves here too if the questions are the same.
+    problem : Problem or None
+        Where the test data are.
+    model : callable or None
+        ``model() -> nn.Module``, one of its own with the checkpoint's parameters.
     found : dict of name to Record
         What has been measured here so far; slices go along the eigenvectors found.
     """
@@ -59,12 +68,21 @@ class Bench:
     route: str = "auto"
     expected_matvecs: int = 100
     last: Bench | None = None
+    problem: Problem | None = None
+    model: Callable[[], nn.Module] | None = None
     found: dict[str, Record] = field(default_factory=dict)
 
     @cached_property
     def question(self) -> dict[str, str]:
         """What is asked at this checkpoint but for θ, as hashes; computed once, for they read all the data."""
         return {"objective": self.objective.digest(), "constants": self.objective.constants_digest()}
+
+    @cached_property
+    def test_data(self) -> str | None:
+        """Hash of the test data; None where there are none."""
+        if self.problem is None or self.problem.test is None:
+            return None
+        return Batches(self.problem.test).digest()
 
     @cached_property
     def hessian(self) -> HessianOperator:
@@ -92,12 +110,15 @@ class Quantity:
     cost : Cost
     measure : callable
         ``measure(bench, progress) -> Record``.
+    on_test_data : bool
+        Whether it is of the test data, which are then part of the question.
     """
 
     name: str
     fields: dict[str, Any]
     cost: Cost
     measure: Callable[[Bench, Progress], Record]
+    on_test_data: bool = False
 
 
 def quantities(plan: Plan, *, is_last: bool) -> list[Quantity]:
@@ -106,6 +127,7 @@ def quantities(plan: Plan, *, is_last: bool) -> list[Quantity]:
     spectrum = {**_fields(plan, "tol", "max_matvecs", "seed"), "pairs": pairs, "both_ends": is_last}
     first = [
         Quantity("point", {}, Cost(gradients=1), _point),
+        Quantity("test", {}, Cost(losses=1), _test, on_test_data=True),
         Quantity("eigenpairs", spectrum, Cost(matvecs=(30 if is_last else 8) + 6 * pairs), _eigenpairs),
         Quantity("gap", spectrum, Cost(), lambda bench, _: estimators.spectral_gap(bench.eigenpairs)),
     ]
@@ -174,6 +196,24 @@ def _point(bench: Bench, progress: Progress) -> PointValue:
     theta = bench.objective.theta
     loss, gradient = bench.objective.loss_and_gradient(theta)
     return PointValue(loss=loss, grad_norm=float(gradient.norm()), param_norm=float(theta.norm()))
+
+
+def _test(bench: Bench, progress: Progress) -> Evaluation:
+    """In the dtype and on the device of the objective, with a model of its own, for it may be cast."""
+    assert bench.problem is not None
+    assert bench.model is not None
+    try:
+        model = bench.model().to(bench.objective.device, bench.objective.dtype)
+        score = evaluate_test(bench.problem, model)
+    except LandscapeError:
+        raise
+    except Exception as error:  # the user's model or loss on data that nothing has tried yet
+        raise ObjectiveError(
+            f"the test data could not be evaluated ({type(error).__name__}: {error}); what training saved is shown"
+        ) from error
+    assert bench.problem.test is not None
+    classes = np.array([np.nan if x is None else x for x in score.accuracy_per_class or ()], dtype=float)
+    return Evaluation(score.loss, len(bench.problem.test[1]), score.accuracy, classes)
 
 
 def _eigenpairs(bench: Bench, progress: Progress) -> Eigenpairs:

@@ -16,7 +16,9 @@ from landscape.results import Eigenpairs, Estimate
 from landscape.rounding import format_brief, format_value
 from landscape.store import CheckpointResults, Results, final_rows, rows
 from landscape.store.files import unwritable
+from landscape.store.metrics import mismatch_lines
 from landscape.store.rows import COLUMNS, final_checkpoint
+from landscape.store.scope import SAVED, saved_line, scope_lines
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -93,8 +95,7 @@ def caption_lines(results: Results) -> list[str]:
         "± of the trace: one standard error",
         "worst sharp.: the largest rise of the loss found in a ball, a lower bound",
     ]
-    drawn = {(run.info.get("num_examples") or 0, run.info.get("of_examples") or 0) for run in results.runs}
-    lines += [f"measured on {n:,} of {N:,} training examples, drawn at random" for n, N in sorted(drawn) if n < N]
+    lines += [*remarks(results), *mismatch_lines(results.runs)]
     failed = [
         f"* not converged: {run.name} step {c.step}: {', '.join(c.not_converged)}"
         for run in results.runs
@@ -105,13 +106,20 @@ def caption_lines(results: Results) -> list[str]:
     return [*(lines if steps else ["nothing was analysed"]), *_shortened(failed), *_shortened(skipped)]
 
 
-def latex_table(headings: Sequence[str], body: Iterable[Sequence[str]], notes: Iterable[str] = ()) -> str:
+def remarks(results: Results) -> list[str]:
+    """What the columns are of, where that does not go without saying; short enough for lines below a table."""
+    return [*scope_lines(results.runs), *saved_line(results.runs)]
+
+
+def latex_table(
+    headings: Sequence[str], body: Iterable[Sequence[str]], notes: Iterable[str] = (), below: Iterable[str] = ()
+) -> str:
     r"""A ``tabular`` with booktabs rules for ``\input`` in a paper.
 
-    Headings and cells are LaTeX already; notes become comments.
+    Headings and cells are LaTeX already; notes become comments, and each text ``below`` a line of its own.
     """
     rows_of_cells = [" & ".join(row) + r" \\" for row in body]
-    starred = [rf"\multicolumn{{{len(headings)}}}{{l}}{{\footnotesize $^{{*}}$ not converged}} \\"]
+    starred = ["$^{*}$ not converged"] if any("^{*}" in row for row in rows_of_cells) else []
     return "\n".join(
         [
             r"% needs \usepackage{booktabs,amsmath}",
@@ -123,7 +131,10 @@ def latex_table(headings: Sequence[str], body: Iterable[Sequence[str]], notes: I
             r"\midrule",
             *rows_of_cells,
             r"\bottomrule",
-            *(starred if any("^{*}" in row for row in rows_of_cells) else []),
+            *(
+                rf"\multicolumn{{{len(headings)}}}{{l}}{{\footnotesize {line}}} \\"
+                for line in [*starred, *map(latex_text, below)]
+            ),
             r"\end{tabular}}",
             "",
         ]
@@ -158,6 +169,7 @@ def write_tables(results: Results, folder: str | Path) -> list[Path]:
             ["run", *_LATEX_HEADINGS],
             ([latex_text(name or "."), *(latex_number(c) for c in line)] for name, line in final_cells(results)),
             caption_lines(results),
+            remarks(results),
         ),
         "eigenvalues.csv": _csv(_EIGENVALUE_COLUMNS, _eigenvalue_rows(results)),
         **_comparison_texts(results),
@@ -175,6 +187,7 @@ _SIGNS = {
     "κ": r"\kappa", "λ": r"\lambda", "μ": r"\mu", "π": r"\pi", "ρ": r"\rho", "σ": r"\sigma", "τ": r"\tau",
     "Δ": r"\Delta", "Σ": r"\Sigma", "∇": r"\nabla", "×": r"\times", "·": r"\cdot", "±": r"\pm", "−": "-", "≤": r"\le",
     "≥": r"\ge", "≈": r"\approx", "≠": r"\ne", "∞": r"\infty", "√": r"\surd", "‖": r"\|", "→": r"\to", "∈": r"\in",
+    "†": r"^{\dagger}",
     "½": r"\tfrac12", "²": "^2", "³": "^3", "⁻": "^-", "¹": "^1", "ᵀ": r"^{\mathsf T}", "₀": "_0", "₁": "_1", "₂": "_2",
 }  # fmt: skip
 _MARKS = {"…": r"\dots{}", "’": "'", "–": "--", "—": "---", "⁄": "/"}
@@ -214,7 +227,7 @@ def latex_number(cell: Cell | str) -> str:
     if cell.text == "not a number":
         return "n/a"
     text = re.sub(r"e(-?\d+)$", r"\\times 10^{\1}", cell.text)
-    for sign, command in (("±", r"\pm"), ("∞", r"\infty"), ("−", "-")):
+    for sign, command in (("±", r"\pm"), ("∞", r"\infty"), ("−", "-"), (SAVED, r"^{\dagger}")):
         text = text.replace(sign, command)
     return f"${text}{'' if cell.converged else '^{*}'}$"
 
@@ -232,9 +245,10 @@ def _cells(checkpoint: CheckpointResults, row: dict[str, Any], digits: int) -> l
     top, bottom = _eigenvalue_cells(records.get("eigenpairs"), digits)
     failed = set(checkpoint.not_converged)
     accuracy = row["test_accuracy"]
+    saved = {name: SAVED if row[f"{name}_source"] == "saved" else "" for name in ("test_accuracy", "train_loss")}
     return [
-        Cell("—" if accuracy is None else f"{100 * accuracy:.1f}"),
-        Cell(format_value(row["train_loss"], digits=2)),
+        Cell("—" if accuracy is None else f"{100 * accuracy:.1f}{saved['test_accuracy']}"),
+        Cell(format_value(row["train_loss"], digits=2) + saved["train_loss"]),
         Cell(format_value(row["grad_norm"], digits=3)),
         top,
         Cell(_brief(getattr(gap, "ratio", None), digits), "gap" not in failed),
@@ -292,6 +306,7 @@ def _comparison_texts(results: Results) -> dict[str, str]:
         ["measure", *map(latex_text, headings)],
         ([latex_text(measure), *map(latex_number, texts)] for measure, texts in body),
         frame.attrs["notes"],
+        frame.attrs["scope"],
     )
     return {"comparison.csv": frame.to_csv(index=False, lineterminator="\n"), "comparison.tex": table}
 

@@ -30,8 +30,9 @@ def save_run(folder: Path, *, optimizer: str, seed: int, shift: float = 0.0) -> 
         if shift:
             with torch.no_grad():
                 next(model.parameters()).add_(shift)
-        outputs = model(problem.test[0]).argmax(1) == problem.test[1]
-        metrics = {"test_loss": 0.5 + 0.1 * seed, "test_accuracy": float(outputs.float().mean())}
+        outputs = model(problem.test[0])
+        right = float((outputs.argmax(1) == problem.test[1]).float().mean())
+        metrics = {"test_loss": float(problem.loss_fn(outputs, problem.test[1])), "test_accuracy": right}
         config = {"optimizer": optimizer, "seed": seed, "lr": 0.3}
         ls.save_checkpoint(folder, model, step=step, problem=problem, optimizer=steps, metrics=metrics, config=config)
 

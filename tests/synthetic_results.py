@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,6 +14,7 @@ import numpy as np
 from landscape.results import (
     Eigenpairs,
     Estimate,
+    Evaluation,
     LineSlice,
     PlaneSlice,
     PointValue,
@@ -57,9 +59,10 @@ def make_results(
             store.describe_run(run, run_info(optimizer, seed, (configs or {}).get(optimizer, {})))
             for position, step in enumerate(steps):
                 final = position + 1 == len(steps)
-                store.describe_checkpoint(run, step, _metrics(rng, optimizer, step))
+                metrics = _metrics(rng, optimizer, step)
+                store.describe_checkpoint(run, step, metrics)
                 top = SHARPEST.get(optimizer, 40.0) * (1 + 0.15 * rng.standard_normal()) * (1 + 0.02 * position)
-                records = tail_records(rng, top)
+                records = as_measured(tail_records(rng, top), metrics)
                 if final:
                     records |= final_records(rng, top, vectors=vectors, converged=converged)
                 for name, record in records.items():
@@ -85,6 +88,7 @@ def run_info(optimizer: str, seed: int, more: Mapping[str, Any] | None = None) -
         "problem": "lenet-digits",
         "num_parameters": P,
         "num_examples": 1437,
+        "num_test_examples": 360,
         "fingerprint": "5f1c" * 16,
         "loss": "cross_entropy",
         "mode": "eval",
@@ -117,6 +121,14 @@ def tail_records(rng: np.random.Generator, top: float) -> dict[str, Record]:
     ratio = Estimate(eigs.values[0] / eigs.values[1], bound=float(2e-3 * eigs.values[0] / eigs.values[1]))
     point = PointValue(loss=float(abs(rng.normal(0.004, 0.001))), grad_norm=float(rng.gamma(4, 0.01)), param_norm=17.3)
     return {"point": point, "eigenpairs": eigs, "gap": SpectralGap(gap, ratio)}
+
+
+def as_measured(records: dict[str, Record], metrics: Mapping[str, Any]) -> dict[str, Record]:
+    """Training saved right numbers: what was measured is the same."""
+    records["point"] = replace(records["point"], loss=metrics["train_loss"])
+    per_class = np.array(metrics["accuracy_per_class"])
+    records["test"] = Evaluation(metrics["test_loss"], 360, metrics["test_accuracy"], per_class)
+    return records
 
 
 def final_records(

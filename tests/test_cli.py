@@ -13,7 +13,7 @@ import typer
 
 import landscape as ls
 from landscape import cli
-from tests.runs import SMALL, make_runs
+from tests.runs import CONFIG, SMALL, make_runs
 
 QUICK = [
     "--plan", "quick", "--last", "2", "--eigs", "2", "--trace-probes", "4", "--density-probes", "2", "--steps", "5",
@@ -59,6 +59,9 @@ def test_a_flag_overrules_its_field_of_the_plan_and_no_other(plan, monkeypatch, 
         "dtype": "float64",
         "data": "d",
         "problem": "m:f",
+        "params": "fc*.weight,head.*",
+        "chunk": 9,
+        "mode": "train",
     }
     seen = []
 
@@ -72,6 +75,11 @@ def test_a_flag_overrules_its_field_of_the_plan_and_no_other(plan, monkeypatch, 
         with pytest.raises(SystemExit):
             cli.main()
         assert seen[-1] == ls.Plan(plan, **{name: value})
+    for flag, field in (("--no-check", {"check": False}), ("--interacting", {"interacting": True})):
+        monkeypatch.setattr(sys, "argv", ["landscape", "analyze", "x", "--plan", plan, flag])
+        with pytest.raises(SystemExit):
+            cli.main()
+        assert seen[-1] == ls.Plan(plan, **field)
 
 
 def test_analyze_prints_the_table_and_where_the_report_is(runs, capsys, monkeypatch, tmp_path):
@@ -132,10 +140,24 @@ def test_match_chooses_a_checkpoint_of_each_run_and_says_what_to_do_next(tmp_pat
     assert status == 0
     assert f"landscape analyze {tmp_path / 'matched'}" in out
     assert "level 0.8" in out
+    assert "training loss 0.5 (as saved)" in out
+    assert "losses as training saved them, not measured:" in out
     assert {p.parent.name for p in (tmp_path / "matched").rglob("step_*.h5")} == {"a", "b"}
     status, _, error = call(capsys, monkeypatch, "match", tmp_path / "runs", tmp_path / "runs" / "x")
     assert status == 2
     assert "lies within" in error
+
+
+def test_match_says_which_saved_losses_are_wrong(runs, capsys, monkeypatch, tmp_path):
+    folder = shutil.copytree(runs, tmp_path / "runs")
+    model = ls.CheckpointDir(folder / "adam-s0")[0].model()
+    for step in (1, 2, 3):
+        problem = ls.get_problem("mlp-digits", CONFIG)
+        ls.save_checkpoint(folder / "adam-s0", model, step=step, problem=problem, metrics={"train_loss": 0.01})
+    status, out, _ = call(capsys, monkeypatch, "match", folder, tmp_path / "matched")
+    assert status == 0
+    assert "its saved losses are wrong (at step 1 0.01 was saved and" in " ".join(out.split())
+    assert "(as saved)" not in out
 
 
 def test_compare_prints_groups_with_intervals(runs, capsys, monkeypatch):

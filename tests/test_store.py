@@ -68,6 +68,7 @@ def rarer_records() -> dict[str, Record]:
             np.eye(2), np.array([0.1, 1.9]), np.array([1.0, 19.2]), np.array([0.9, 18.0]), np.array([0, 1, -1]), 1e-3
         ),
         "step": results.StepReport(1.0, 0.9, 1e-7, 0.5, 0.2, -0.1, 2.0, 1.9, 2.1),
+        "test": results.Evaluation(0.5, 9, 0.75, np.array([1.0, np.nan, 0.5])),
         "spread": results.SamplingSpread(np.arange(3.0), np.ones(3), 5, 15, 1.0, 0.1, True, 0),
     }  # fmt: skip
 

@@ -7,15 +7,14 @@ import json
 import math
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from landscape.checkpoints.format import TEMPORARY, remove_temporaries
-from landscape.checkpoints.reader import Checkpoint
+from landscape.checkpoints.losses import MEASURE, Gauge, LossPath
 from landscape.checkpoints.runs import CheckpointDir, checkpoint_files, find_runs
-from landscape.errors import CheckpointError, UsageError
-
-MEASURE = "train_loss"
+from landscape.errors import CheckpointError, UsageError, check_choice
+from landscape.problems import Problem
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,18 @@ class Matching:
         Run → the step of its checkpoint, and the training loss there, at most ``level``.
     left_out : dict
         Run → why none of its checkpoints can be used.
+    saved : dict
+        Run → why its loss is as training saved it; runs that are not here were measured.
+    wrong : dict
+        Run → where a loss that training saved was proved wrong; all of that run's were then measured.
     """
 
     level: float
     steps: dict[str, int]
     losses: dict[str, float]
     left_out: dict[str, str]
+    saved: dict[str, str] = field(default_factory=dict)
+    wrong: dict[str, str] = field(default_factory=dict)
 
     @property
     def spread(self) -> float:
@@ -48,7 +53,15 @@ class Matching:
         return f"{len(self.steps)} runs at training loss {low:.3g} … {high:.3g} (level {self.level:.3g})"
 
 
-def match_losses(root: str | Path, out: str | Path, *, level: float | None = None) -> Matching:
+def match_losses(
+    root: str | Path,
+    out: str | Path,
+    *,
+    level: float | None = None,
+    problem: Problem | str | None = None,
+    data_dir: str | Path | None = None,
+    losses: str = "checked",
+) -> Matching:
     """Put into ``out``, for each run below ``root``, its first checkpoint with a training loss of at most ``level``.
 
     Runs that end at different training losses differ in curvature for that reason alone. Analysed, ``out`` compares
@@ -57,61 +70,100 @@ def match_losses(root: str | Path, out: str | Path, *, level: float | None = Non
     Parameters
     ----------
     root : path
-        A folder of runs whose checkpoints have the metric ``train_loss``.
+        A folder of runs whose checkpoints have the metric ``train_loss``, or name a problem.
     out : path
         A folder for the runs, outside ``root``; checkpoints of an earlier matching there are replaced, its results
         stay and are reused where they still hold.
     level : float, optional
         Left out: the highest of the runs' lowest losses, so that every run has a checkpoint.
+    problem, data_dir : optional
+        As :meth:`Checkpoint.find_problem` takes them, for measuring.
+    losses : {"checked", "measured", "saved"}
+        ``"checked"`` measures the losses that decide, three or four in a run: the lowest, the one chosen and the one
+        before it. Where a saved one is wrong, or missing, all of that run are measured. ``"measured"`` measures all,
+        ``"saved"`` none. A loss costs one forward pass over the training data. Where the problem cannot be found, saved
+        ones are used and ``saved`` says so.
 
     Raises
     ------
     UsageError
-        If ``out`` lies within ``root``.
+        If ``out`` lies within ``root``, or ``losses`` is none of the three.
     CheckpointError
         If no run reaches the level, or none has a training loss.
     """
+    check_choice("losses", losses, ("checked", "measured", "saved"))
     root, out = Path(root), Path(out)
     if out.resolve() == root.resolve() or root.resolve() in out.resolve().parents:
         raise UsageError(f"{out} lies within {root}, whose runs would then be found twice; name a folder beside it")
-    found, left_out = _losses(root)
-    reached = {run: min(loss for loss, _ in path) for run, path in found.items()}
-    if not reached:
-        raise CheckpointError(f"no checkpoint below {root} has the metric {MEASURE!r}; {_first(left_out)}")
-    level = max(reached.values()) if level is None else level
-    left_out |= {run: f"its lowest loss is {low:.3g}" for run, low in reached.items() if low > level}
-    chosen = {
-        run: next((loss, checkpoint) for loss, checkpoint in path if loss <= level)
-        for run, path in found.items()
-        if run not in left_out
-    }
-    if not chosen:
-        raise CheckpointError(f"no run below {root} reaches a training loss of {level:g}; {_first(left_out)}")
-    for run, (_, checkpoint) in chosen.items():
-        _place(checkpoint.path, out / run)
+    paths, left_out = _paths(root, None if losses == "saved" else Gauge(problem, data_dir=data_dir))
+    if losses == "measured":
+        for path in paths.values():
+            path.measure_all()
+    level, chosen = _choose(paths, level, root, left_out)
+    for run, index in chosen.items():
+        _place(paths[run].checkpoints[index].path, out / run)
+    not_asked = "no loss was to be measured" if losses == "saved" else ""
     matching = Matching(
         level,
-        {run: checkpoint.step for run, (_, checkpoint) in chosen.items()},
-        {run: loss for run, (loss, _) in chosen.items()},
+        {run: paths[run].checkpoints[index].step for run, index in chosen.items()},
+        {run: paths[run].losses[index] for run, index in chosen.items()},
         left_out,
+        {run: paths[run].unmeasured or not_asked for run, index in chosen.items() if not paths[run].is_measured(index)},
+        {run: path.wrong for run, path in paths.items() if path.wrong},
     )
-    facts = {"level": level, "steps": matching.steps, "losses": matching.losses, "left_out": left_out}
-    (out / "matching.json").write_text(json.dumps(facts, indent=1))
+    (out / "matching.json").write_text(json.dumps(asdict(matching), indent=1))
     return matching
 
 
-def _losses(root: Path) -> tuple[dict[str, list[tuple[float, Checkpoint]]], dict[str, str]]:
-    """Run → its checkpoints with their training losses, oldest first; and the runs without one."""
+def _choose(
+    paths: dict[str, LossPath], level: float | None, root: Path, left_out: dict[str, str]
+) -> tuple[float, dict[str, int]]:
+    """The level and the index of each run's checkpoint, when every loss that decides has been proved.
+
+    Proving one can move the level, and with it what decides; each is measured at most once, so this ends.
+    """
+    while True:
+        lowest = {run: (i, path.losses[i]) for run, path in paths.items() if (i := path.lowest) is not None}
+        if not lowest:
+            left_out |= {run: _no_loss(path) for run, path in paths.items()}
+            raise CheckpointError(f"no checkpoint below {root} has the metric {MEASURE!r}; {_first(left_out)}")
+        reached = max(loss for _, loss in lowest.values()) if level is None else level
+        chosen = {run: i for run, path in paths.items() if (i := path.first_below(reached)) is not None}
+        # All are proved, not as many as it takes to find one that is wrong.
+        news = sum(paths[run].prove(i) for run, i in _deciding(lowest, chosen, level))
+        if not news:
+            break
+    left_out |= {run: _no_loss(path) for run, path in paths.items() if run not in lowest}
+    left_out |= {run: f"its lowest loss is {low:.3g}" for run, (_, low) in lowest.items() if run not in chosen}
+    if not chosen:
+        raise CheckpointError(f"no run below {root} reaches a training loss of {reached:g}; {_first(left_out)}")
+    return reached, chosen
+
+
+def _deciding(
+    lowest: dict[str, tuple[int, float]], chosen: dict[str, int], level: float | None
+) -> list[tuple[str, int]]:
+    """The losses on which the choice rests: the chosen, the one before it, and the lowest where it sets the level."""
+    found = [(run, i) for run, (i, _) in lowest.items() if level is None or run not in chosen]
+    return [*found, *((run, i) for run, last in chosen.items() for i in (last, last - 1) if i >= 0)]
+
+
+def _paths(root: Path, gauge: Gauge | None) -> tuple[dict[str, LossPath], dict[str, str]]:
+    """Run → its checkpoints with their training losses; and the runs without a checkpoint that can be used."""
     found, left_out = {}, {}
     for folder in find_runs(root):
         run = "." if folder.resolve() == root.resolve() else folder.relative_to(root).as_posix()
-        usable, _ = CheckpointDir(folder).usable()
-        path = [(float(loss), c) for c in usable if (loss := c.metrics.get(MEASURE)) is not None and loss == loss]
-        if path:
-            found[run] = path
+        usable, unusable = CheckpointDir(folder).usable()
+        if usable:
+            found[run] = LossPath(usable, gauge)
         else:
-            left_out[run] = f"none of its checkpoints has the metric {MEASURE!r}"
+            left_out[run] = unusable[0].reason
     return found, left_out
+
+
+def _no_loss(path: LossPath) -> str:
+    why = f", nor can it be measured: {path.unmeasured}" if path.unmeasured else ""
+    return f"none of its checkpoints has the metric {MEASURE!r}{why}"
 
 
 def _place(file: Path, folder: Path) -> None:

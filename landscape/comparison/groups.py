@@ -11,7 +11,9 @@ from typing import Any
 
 from landscape.errors import UsageError
 from landscape.store import Results, RunResults, load_results
+from landscape.store.metrics import COMPARED
 from landscape.store.rows import MEASURES, final_rows
+from landscape.store.scope import scope_lines
 from landscape.store.view import natural_order
 
 FEW_SEEDS = 10
@@ -112,12 +114,25 @@ def notes(groups: dict[Any, list[RunResults]], rows: dict[str, Any], by: str, le
         lacking = [run.name for runs in groups.values() for run in runs if rows[run.name][measure] is None]
         if lacking and len(lacking) < sum(map(len, groups.values())):
             found.append(f"{measure} is missing for {_shortened(lacking)}; its n is smaller.")
+    found += scope_notes(groups, rows)
     failed = [run.name for runs in groups.values() for run in runs if not rows[run.name]["converged"]]
     if failed:
         found.append(f"Not all of {_shortened(failed)} converged; the numbers are used as they are.")
     if left_out:
         found.append(f"Left out, because their config has no {by!r}: {_shortened(left_out)}.")
     return [*found, NOT_A_CLAIM]
+
+
+def scope_notes(groups: dict[Any, list[RunResults]], rows: dict[str, Any]) -> list[str]:
+    """Which examples the measures are of, and which of them were not measured but saved by training."""
+    runs = [run for group in groups.values() for run in group]
+    found = [f"{line[0].upper()}{line[1:]}." for line in scope_lines(runs)]
+    for measure in COMPARED:
+        saved = [run.name for run in runs if rows[run.name][f"{measure}_source"] == "saved"]
+        if saved:
+            who = "all runs" if len(saved) == len(runs) else _shortened(saved)
+            found.append(f"{measure} of {who} is as training saved it, not measured.")
+    return found
 
 
 def _notes_on_replicates(label: Any, runs: list[RunResults], by: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from landscape.comparison.groups import gather, notes
+from landscape.comparison.groups import gather, notes, scope_notes
 from landscape.rounding import format_brief
 from landscape.statistics import mean_interval
 from landscape.store import Results
@@ -41,8 +41,8 @@ def compare(results: Results | str | Path, by: str = "optimizer", *, level: floa
     DataFrame
         One row per group and measure with columns ``group, measure, n, mean, low, high, std``. ``n`` counts the runs
         that have the measure; ``std`` is over runs (ddof 1). With ``n = 1`` there is no interval: ``low``, ``high``
-        and ``std`` are NaN. ``.attrs["notes"]`` holds what a reader must know, ``.attrs["by"]`` and
-        ``.attrs["level"]`` the question.
+        and ``std`` are NaN. ``.attrs["notes"]`` holds what a reader must know, ``.attrs["scope"]``
+        which examples the measures are of, ``.attrs["by"]`` and ``.attrs["level"]`` the question.
 
     Raises
     ------
@@ -59,7 +59,10 @@ def compare(results: Results | str | Path, by: str = "optimizer", *, level: floa
                 records.append((label, measure, len(values), *mean_interval(values, level)))
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
     left_out = [run.name for run in groups.runs if all(run not in runs for runs in groups.by_label.values())]
-    frame.attrs = {"by": by, "level": level, "notes": notes(groups.by_label, groups.rows, by, left_out)}
+    frame.attrs = {
+        "by": by, "level": level, "notes": notes(groups.by_label, groups.rows, by, left_out),
+        "scope": scope_notes(groups.by_label, groups.rows),
+    }  # fmt: skip
     return frame
 
 

@@ -13,6 +13,7 @@ from landscape.errors import UsageError, check_choice
 from landscape.plots.gather import QUANTITIES, Measured, RunLike, by_label, measured
 from landscape.plots.style import DOUBLE, Style, axes_or_new, legend_outside, optimizer_styles
 from landscape.results.base import Array
+from landscape.store.metrics import class_accuracies
 
 
 @dataclass(frozen=True)
@@ -162,9 +163,9 @@ def class_accuracy(runs: Sequence[RunLike]) -> dict[str, ClassAccuracy]:
     lengths = set()
     for name, group in by_label(runs).items():
         rows = [
-            100 * np.asarray(found, dtype=float)
+            100 * found
             for run in group
-            if run.checkpoints and (found := run.checkpoints[-1].metrics.get("accuracy_per_class")) is not None
+            if run.checkpoints and (found := class_accuracies(run.checkpoints[-1])[0]) is not None
         ]
         lengths |= {row.size for row in rows}
         if len(lengths) > 1:
@@ -187,7 +188,7 @@ def plot_class_accuracy(
     """
     found = class_accuracy(runs)
     if not found:
-        raise UsageError("no run has accuracy per class; training must store it as the metric 'accuracy_per_class'")
+        raise UsageError("no run has accuracy per class; its problem has no classes, and training saved none")
     own = ax is None
     ax = axes_or_new(ax, width=DOUBLE)
     styles = styles or optimizer_styles(found)

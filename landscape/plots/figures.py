@@ -32,6 +32,8 @@ from landscape.plots.style import (
 from landscape.plots.trajectory import TAIL_QUANTITIES, plot_tail, side_by_side, tail_of_run, tails_of_groups
 from landscape.results import Eigenpairs, SpectralMeasure
 from landscape.store import Results
+from landscape.store.metrics import class_accuracies, read_metric
+from landscape.store.scope import scope_lines
 
 SUMMARY = (
     "lambda_max",
@@ -121,9 +123,23 @@ def _summary(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]
         f"Flatness and accuracy by {group_word(runs)}",
         f"Each dot is one run at its last checkpoint ({seeds_words(groups.values())}), with the error of its own "
         f"measurement; the diamond is the mean over seeds. {interval}. Worst-case rises are lower bounds: ascent may "
-        "miss the maximum. Open dots did not converge.",
+        f"miss the maximum. Open dots did not converge.{_scope_sentences(runs, present)}",
         figure,
     )
+
+
+def _scope_sentences(runs: list[RunLike], keys: Collection[str]) -> str:
+    """Which examples the numbers are of, and which of them training saved; nothing where that goes without saying."""
+    lines = scope_lines(runs)
+    saved = [
+        QUANTITIES[key].title.lower()
+        for key in ("test_loss", "test_accuracy")
+        if key in keys and any(read_metric(run.checkpoints[-1], key).is_saved for run in runs)
+    ]
+    lines += (
+        [f"{join_words(saved)} as training saved {'them' if len(saved) > 1 else 'it'}, not measured"] if saved else []
+    )
+    return "".join(f" {line[0].upper()}{line[1:]}." for line in lines)
 
 
 def _differences(results: ResultsLike) -> Iterator[Drawing]:
@@ -255,11 +271,13 @@ def _classes(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]
     counts = sorted({accuracy.num_seeds for accuracy in found.values()})
     seeds = " to ".join(str(c) for c in counts)
     bars = "; bars reach from the lowest seed to the highest" if counts[-1] > 1 else ""
+    is_saved = any(class_accuracies(run.checkpoints[-1])[1] == "saved" for run in runs)
+    saved = " Accuracies are as training saved them, not measured." if is_saved else ""
     yield Drawing(
         "class_accuracy",
         "Test accuracy class by class",
         f"Accuracy on the test examples of each class at the last checkpoint: mean over {seeds} "
-        f"{'seed' if counts == [1] else 'seeds'} per {group_word(runs)}{bars}.",
+        f"{'seed' if counts == [1] else 'seeds'} per {group_word(runs)}{bars}.{saved}",
         figure,
     )
 

@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from landscape.results import Eigenpairs, Estimate, LineSlice, PointValue, Record, Sharpness, SpectralGap
+from landscape.results import Eigenpairs, Estimate, LineSlice, Record, Sharpness, SpectralGap
+from landscape.store.metrics import ACCURACY, read_metric
 from landscape.store.view import natural_order
 
 R = TypeVar("R", bound=Record)
@@ -145,20 +146,15 @@ def measured(checkpoint: CheckpointLike, key: str) -> Measured | None:
 
     The error is the residual bound (λ₁ and the gap) or the standard error (trace, averages).
     """
-    if key in ("test_accuracy", "test_loss"):
-        value = checkpoint.metrics.get(key)
-        scale = 100.0 if key == "test_accuracy" else 1.0
-        return None if value is None else Measured(scale * float(value))
+    if key in (ACCURACY, "test_loss", "grad_norm"):
+        value = read_metric(checkpoint, key).value
+        if value is None or not np.isfinite(value):
+            return None
+        return Measured((100.0 if key == ACCURACY else 1.0) * value)
     if key == "lambda_max":
         pairs = checkpoint.records.get("eigenpairs")
         top = pairs.largest if isinstance(pairs, Eigenpairs) else None
         return None if top is None else Measured(top.value, _or_nan(top.error), top.converged)
-    if key == "grad_norm":
-        point = checkpoint.records.get("point")
-        if isinstance(point, PointValue):
-            return Measured(float(point.grad_norm))
-        value = checkpoint.metrics.get(key)
-        return None if value is None else Measured(float(value))
     found = _from_record(checkpoint.records.get(key))
     pairs = checkpoint.records.get("eigenpairs")
     if found is not None and key == "gap" and isinstance(pairs, Eigenpairs):

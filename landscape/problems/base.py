@@ -61,7 +61,7 @@ class Problem:
     loss_name : str
         The loss in one word, for tables.
     train, test : (inputs, targets)
-        Tensors with N examples each along their first axis.
+        Tensors with N examples each along their first axis. ``test`` may be None: there are no test data.
     num_classes : int or None
         C where the targets are class numbers, else None.
     regularizer : callable or None
@@ -79,7 +79,7 @@ class Problem:
     loss_fn: LossFunction
     loss_name: str
     train: Examples
-    test: Examples
+    test: Examples | None = None
     num_classes: int | None = None
     regularizer: Callable[[nn.Module], Tensor] | None = None
     hessian: Tensor | None = None
@@ -89,7 +89,10 @@ class Problem:
     config: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for split, (inputs, targets) in (("train", self.train), ("test", self.test)):
+        for split, data in (("train", self.train), ("test", self.test)):
+            if data is None:
+                continue
+            inputs, targets = data
             if len(inputs) == 0 or len(inputs) != len(targets):
                 raise UsageError(
                     f"the {split} data have {len(inputs)} inputs and {len(targets)} targets; "
@@ -125,9 +128,18 @@ class Problem:
             yield len(y) / len(targets), (x, y)
 
     def data(self, split: str) -> Examples:
-        """``(inputs, targets)`` of ``"train"`` or ``"test"``."""
+        """``(inputs, targets)`` of ``"train"`` or ``"test"``.
+
+        Raises
+        ------
+        UsageError
+            If the problem has no test data.
+        """
         check_choice("split", split, ("train", "test"))
-        return self.train if split == "train" else self.test
+        found = self.train if split == "train" else self.test
+        if found is None:
+            raise UsageError(f"problem {self.name or '(unnamed)'} has no {split} data; give it some with test=")
+        return found
 
     def objective(self, model: nn.Module, *, split: str = "train", **options: Any) -> Objective:
         """L(θ) of this model over one split; ``options`` as for :class:`landscape.Objective`."""

@@ -139,8 +139,14 @@ def _provenance(results: Results) -> list[tuple[str, str]]:
 def _command(results: Results) -> str:
     """What to type for the same plan, where the analysis was started from Python: each of its fields is a flag."""
     plan = {name: value for name, value in (results.info.get("plan") or {}).items() if value is not None}
-    flags = [part for name, value in plan.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    flags = [part for name, value in plan.items() for part in _flag(name.replace("_", "-"), value)]
     return shlex.join(["landscape", "analyze", str(results.path.parent), *flags])
+
+
+def _flag(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    return [f"--{name}", str(value)]
 
 
 def _write(path: Path, text: str) -> Path:

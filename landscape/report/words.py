@@ -8,10 +8,21 @@ from typing import Any
 import numpy as np
 
 from landscape import comparison
-from landscape.results import Eigenpairs, Estimate, LineSlice, PlaneSlice, Record, Sharpness, SpectralMeasure
+from landscape.results import (
+    Eigenpairs,
+    Estimate,
+    Evaluation,
+    LineSlice,
+    PlaneSlice,
+    Record,
+    Sharpness,
+    SpectralMeasure,
+)
 from landscape.results.batch_statistics import sentences
 from landscape.rounding import format_brief, format_value
 from landscape.store import Results, RunResults, final_rows
+from landscape.store.metrics import read_metric
+from landscape.store.scope import option_lines
 
 # measure → how it is called in a sentence
 FLATNESS = {
@@ -87,7 +98,8 @@ def headline(results: Results) -> list[str]:
         )
     accuracies = [f"{g} {100 * table[g, 'test_accuracy'].mean:.1f} %" for g in groups if (g, "test_accuracy") in table]
     if accuracies:
-        sentences.append(f"Test accuracy: {', '.join(accuracies)}.")
+        saved = any(read_metric(run.last, "test_accuracy").is_saved for run in measured)
+        sentences.append(f"Test accuracy{', as training saved it' if saved else ''}: {', '.join(accuracies)}.")
     fewest = int(frame["n"].min())
     if fewest < 10:
         sentences.append(
@@ -168,7 +180,16 @@ def _about_objective(runs: list[RunResults], cite: Any) -> list[str]:
             f"The objective is the mean {info['loss']} over {_examples(info)}, a function of "
             f"{info['num_parameters']:,} parameters, in {info['mode']} mode and {info['dtype']} ({info['problem']})."
         )
+    texts += _about_test_data(runs)
+    texts += [f"{line[0].upper()}{line[1:]}." for line in option_lines(runs)]
     return [*texts, f"Hessian-vector products are exact up to rounding {cite('pearlmutter')}."]
+
+
+def _about_test_data(runs: list[RunResults]) -> list[str]:
+    counts = {record.num_examples for run in runs if isinstance(record := run.last.records.get("test"), Evaluation)}
+    texts = [f"Test loss and accuracy were measured on {_listed([f'{c:,}' for c in sorted(counts)])} test examples."]
+    saved = any(read_metric(run.last, name).is_saved for run in runs for name in ("test_loss", "test_accuracy"))
+    return (texts if counts else []) + (["Those marked † are as training saved them."] if saved else [])
 
 
 def _question(run: RunResults) -> dict[str, Any]:

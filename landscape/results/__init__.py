@@ -2,6 +2,7 @@
 
 from landscape.results.base import Estimate, Record
 from landscape.results.basins import Basins
+from landscape.results.evaluation import Evaluation
 from landscape.results.measure import SpectralMeasure
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.outliers import OutlierCount
@@ -20,6 +21,7 @@ __all__ = [
     "Diagonal",
     "Eigenpairs",
     "Estimate",
+    "Evaluation",
     "LineSlice",
     "MissedSearch",
     "OutlierCount",

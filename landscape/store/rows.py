@@ -5,9 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from landscape.results import Evaluation
+from landscape.store.metrics import COMPARED, drawn_from, mismatches, number, read_metric
 from landscape.store.view import CheckpointResults, Results, RunResults
 
 SHARPNESS = ("sharpness_worst", "sharpness_average", "sharpness_adaptive_worst", "sharpness_adaptive_average")
+# What is said of the numbers: on how many examples, of how many; measured here or saved by training; what is odd.
+REMARKS = (
+    "num_examples",
+    "of_examples",
+    "num_test_examples",
+    *(f"{name}_source" for name in COMPARED),
+    "warning",
+)
 COLUMNS = (
     "run",
     "optimizer",
@@ -29,9 +39,11 @@ COLUMNS = (
     "seconds",
     "matvecs",
     "second_order_gain",
+    *REMARKS,
 )
 # What differs between runs of one optimizer because it was measured, not chosen.
-MEASURES = tuple(c for c in COLUMNS if c not in ("run", "optimizer", "seed", "step", "converged", "seconds", "matvecs"))
+_NAMES = ("run", "optimizer", "seed", "step", "converged", "seconds", "matvecs", *REMARKS)
+MEASURES = tuple(c for c in COLUMNS if c not in _NAMES)
 
 
 def rows(results: Results) -> list[dict[str, Any]]:
@@ -39,7 +51,9 @@ def rows(results: Results) -> list[dict[str, Any]]:
 
     What is missing or not finite is None. ``seconds`` and ``matvecs`` are sums over the records of the checkpoint;
     ``converged`` is True only if all of them converged. ``lambda_max_residual`` bounds the error of ``lambda_max``,
-    ``trace_sem`` is a standard error; worst-case sharpness is a lower bound.
+    ``trace_sem`` is a standard error; worst-case sharpness is a lower bound. Training loss, gradient and curvature are
+    of ``num_examples`` examples, drawn from ``of_examples``; test loss and accuracy of all ``num_test_examples``, or as
+    training saved them, which ``test_loss_source`` says. ``warning`` names saved numbers that are not those measured.
     """
     return [_row(run, c) for run in results.runs for c in run.checkpoints if c.records]
 
@@ -55,13 +69,9 @@ def final_checkpoint(run: RunResults) -> CheckpointResults | None:
 
 
 def _row(run: RunResults, checkpoint: CheckpointResults) -> dict[str, Any]:
-    metrics, records = checkpoint.metrics, checkpoint.records
-    values: dict[str, Any] = {name: metrics.get(name) for name in ("train_loss", "test_loss", "test_accuracy")}
-    # The gradient of the objective that was measured stands beside its curvature; training's own is the second choice.
-    point = records.get("point")
-    values["grad_norm"] = getattr(point, "grad_norm", metrics.get("grad_norm"))
-    if values["train_loss"] is None:
-        values["train_loss"] = getattr(point, "loss", None)
+    records = checkpoint.records
+    metrics = {name: read_metric(checkpoint, name) for name in (*COMPARED, "grad_norm")}
+    values: dict[str, Any] = {name: metric.value for name, metric in metrics.items()}
     values |= _curvature(records)
     values |= {name: getattr(records.get(name), "value", None) for name in (*SHARPNESS, "second_order_gain")}
     spent = checkpoint.provenance.values()
@@ -70,7 +80,20 @@ def _row(run: RunResults, checkpoint: CheckpointResults) -> dict[str, Any]:
     row: dict[str, Any] = {name: _strict(values.get(name)) for name in COLUMNS}
     row |= {"run": run.name, "optimizer": run.optimizer, "seed": run.seed, "step": checkpoint.step}
     row["converged"] = not checkpoint.not_converged
-    return row
+    row |= {f"{name}_source": metrics[name].source for name in COMPARED}
+    return row | _remarks(run, checkpoint)
+
+
+def _remarks(run: RunResults, checkpoint: CheckpointResults) -> dict[str, Any]:
+    count, test = number(run.info.get("num_examples")), checkpoint.records.get("test")
+    found = drawn_from(run.info) or (count, count)
+    odd = "; ".join(map(str, mismatches(checkpoint, run.info)))
+    return {
+        "num_examples": None if found[0] is None else int(found[0]),
+        "of_examples": None if found[1] is None else int(found[1]),
+        "num_test_examples": test.num_examples if isinstance(test, Evaluation) else None,
+        "warning": odd or None,
+    }
 
 
 def _curvature(records: Any) -> dict[str, Any]:

@@ -27,7 +27,8 @@ class CheckpointResults:
     step : int
         Optimizer steps taken.
     metrics : dict
-        What training saved: ``train_loss``, ``test_accuracy`` (0 … 1) and so on; any may be missing.
+        What training saved: ``train_loss``, ``test_accuracy`` and so on; any may be missing or wrong.
+        :mod:`landscape.store.metrics` reads what was measured first.
     records : mapping of name to Record
     provenance : mapping of name to dict
         How each record was measured: ``key``, ``seconds``, ``matvecs``, ``converged``, ``route`` and so on.

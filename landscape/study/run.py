@@ -126,7 +126,7 @@ def _at_equal_loss(study: Study, out: Path, plan: Plan, tell: Say) -> Path | Non
     """The analysis of the runs at equal training loss; None where there is nothing to match."""
     if not study.matched or len(study.arms) < 2 or not study.same_problem():
         return None
-    matching = match_losses(out / "runs", out / "matched")
+    matching = match_losses(out / "runs", out / "matched", problem=plan.problem, data_dir=plan.data)
     ends = {folder.name: CheckpointDir(folder).steps[-1] for folder in find_runs(out / "runs")}
     if all(step == ends[run] for run, step in matching.steps.items()):
         return None

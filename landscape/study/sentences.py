@@ -15,6 +15,7 @@ from landscape.results import LineSlice
 from landscape.rounding import format_brief, format_value
 from landscape.statistics import mean_interval
 from landscape.store import Results
+from landscape.store.metrics import class_accuracies
 from landscape.study.material import MANY, Material
 from landscape.study.wells import wells_sentences
 
@@ -103,8 +104,8 @@ def _classes(found: Results) -> str:
     """The class on which the arms differ most, with the intervals of its best and worst."""
     accuracies: dict[str, list[np.ndarray]] = {}
     for run in found.runs:
-        if run.checkpoints and (row := run.last.metrics.get("accuracy_per_class")) is not None:
-            accuracies.setdefault(group_of(run), []).append(100 * np.asarray(row, dtype=float))
+        if run.checkpoints and (row := class_accuracies(run.last)[0]) is not None:
+            accuracies.setdefault(group_of(run), []).append(100 * row)
     if len(accuracies) < 2 or len({rows[0].size for rows in accuracies.values()}) > 1:
         return ""
     tables = {label: np.stack(rows) for label, rows in accuracies.items()}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from landscape.errors import UsageError
 from landscape.study.design import Arm, Study
 from landscape.study.jobs import Done, Job, run_jobs
 
@@ -71,4 +72,6 @@ def _score(metrics: dict[str, Any] | None, by: str) -> float:
     """Less is better."""
     if metrics is None:
         return math.inf
+    if by not in metrics:
+        raise UsageError(f"tuning by {by!r}: the runs have no such metric; a problem without test data has train_loss")
     return -metrics[by] if by.endswith("accuracy") else metrics[by]
