@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from landscape.comparison.groups import gather, notes
+from landscape.escaping.terminal import cell
 from landscape.rounding import format_brief
 from landscape.statistics import mean_interval
 from landscape.store import Results
@@ -90,7 +91,6 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
     """
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     headings, body = cells(comparison)
     level = comparison.attrs.get("level", 0.95)
@@ -105,10 +105,10 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
         titles = [str(comparison.attrs.get("by", "group")), *(m.replace("_", "\n", 1) for m, _ in main)]
         grid = [[h, *(t[i].replace(" ± ", "\n± ") for _, t in main)] for i, h in enumerate(headings)]
     for i, title in enumerate(titles):
-        table.add_column(Text(title), justify="right" if i else "left", no_wrap=(i == 0) == wide, overflow="fold")
+        table.add_column(cell(title), justify="right" if i else "left", no_wrap=(i == 0) == wide, overflow="fold")
     for texts in grid:
-        table.add_row(*map(Text, texts))
-    table.caption = Text("\n".join([*lines, *comparison.attrs.get("notes", [])]))
+        table.add_row(*map(cell, texts))
+    table.caption = cell("\n".join([*lines, *comparison.attrs.get("notes", [])]))
     return table
 
 

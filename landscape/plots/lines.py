@@ -10,13 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from landscape.errors import UsageError
-from landscape.plots.style import (
-    PALETTE,
-    REFERENCE_COLOR,
-    axes_or_new,
-    legend_outside,
-    say_gaps,
-)
+from landscape.plots.legends import legend_outside
+from landscape.plots.style import PALETTE, REFERENCE_COLOR, axes_or_new, say_gaps
 from landscape.results import LineSlice
 from landscape.results.base import Array
 
