@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from landscape.comparison.equal_loss import HOW, losses_differ
 from landscape.comparison.groups import gather, notes
 from landscape.escaping.terminal import cell
 from landscape.rounding import format_brief
@@ -60,7 +61,12 @@ def compare(results: Results | str | Path, by: str = "optimizer", *, level: floa
                 records.append((label, measure, len(values), *mean_interval(values, level)))
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
     left_out = [run.name for run in groups.runs if all(run not in runs for runs in groups.by_label.values())]
-    frame.attrs = {"by": by, "level": level, "notes": notes(groups.by_label, groups.rows, by, left_out)}
+    told = notes(groups.by_label, groups.rows, by, left_out)
+    if differ := losses_differ(frame):
+        told.insert(
+            0, f"The groups stand at {differ}, and curvature follows the loss: compare them at equal loss ({HOW})."
+        )
+    frame.attrs = {"by": by, "level": level, "notes": told}
     return frame
 
 

@@ -136,6 +136,7 @@ def plot_line_band(
     ax.fill_between(band.t, band.low, band.high, color=color, alpha=0.18, linewidth=0)
     ax.plot(band.t, band.median, color=color, linestyle=dash, linewidth=1.3, label=label)
     say_gaps(ax, band.num_gaps)
+    ax.locator_params(axis="x", nbins=5)
     ax.set_xlabel("t (lengths of the direction)")
     ax.set_ylabel("L(θ + t·d) − L(θ)")
     if own:

@@ -17,7 +17,7 @@ from landscape.results import PathSlice
 #: Contours in grey, so that the colours are left to the paths.
 GREYS = "Greys"
 #: Letters of an axis label that have room.
-MOST = 40
+MOST = 24
 
 
 def plot_paths(

@@ -184,11 +184,17 @@ def share_limits(axes: Sequence[Axes], *, which: str = "y") -> None:
             getattr(ax, f"set_{name}lim")(limits[:, 0].min(), limits[:, 1].max())
 
 
-def say_gaps(ax: Axes, count: int) -> None:
-    """Write above the axes how many points are not finite, and therefore missing."""
-    if count:
-        plural = "s" if count > 1 else ""
-        ax.set_title(f"{count} point{plural} not finite: gap", loc="right", fontsize=6.5, color=REFERENCE_COLOR)
+def say_gaps(ax: Any, count: int, *, inside: bool = False) -> None:
+    """Write above the axes, or within where the title has the room, how many points are not finite, and missing."""
+    if not count:
+        return
+    said = f"{count} point{'s' if count > 1 else ''} not finite: gap"
+    if inside:
+        box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+        write = getattr(ax, "text2D", ax.text)
+        write(0.98, 0.02, said, transform=ax.transAxes, fontsize=5.5, color=REFERENCE_COLOR, ha="right", bbox=box)
+    else:
+        ax.set_title(said, loc="right", fontsize=6.5, color=REFERENCE_COLOR)
 
 
 def log_if_wide(ax: Axes, values: Any, *, ratio: float = 20.0) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from landscape.comparison import cells, spread_cells
+from landscape.comparison import HOW, UNEQUAL, cells, spread_cells
 from landscape.escaping.latex import latex_number, latex_sentence, latex_table, latex_text
 from landscape.escaping.spreadsheet import frame_csv
 from landscape.escaping.visible import visible
@@ -35,8 +35,6 @@ SHOWN = {
 }
 CONTRASTED = ("test_accuracy", "lambda_max", "sharpness_adaptive_worst")
 MOST_ROWS = 12
-#: Mean losses that differ by more than this share are not equal enough to go without a word.
-UNEQUAL = 0.25
 SPREADS = (
     "Standard deviations over seeds with their 95 % intervals (Bonett), at the end of training; p that the arms have "
     "one (Levene's test about medians), Holm-adjusted over all measures."
@@ -195,7 +193,9 @@ def limits(material: Material) -> list[str]:
         )
     if material.study.tuning is not None and material.study.tuning.by.startswith("test"):
         found.append("Learning rates were chosen by the test data, so test figures are too good.")
-    return found + material.means.attrs.get("notes", [])
+    # Those that ask for what this paper has already are left out.
+    matched = material.at_equal_loss is not None
+    return found + [note for note in material.means.attrs.get("notes", []) if not (matched and HOW in note)]
 
 
 def _number(value: float) -> str:
