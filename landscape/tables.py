@@ -236,4 +236,4 @@ def _comparison_texts(results: Results) -> dict[str, str]:
         notes = () if tables else frame.attrs["notes"]
         titles = ["measure", *(latex_name(headings[i]) for i in chosen)]
         tables.append(latex_table(titles, lines, notes, size="footnotesize"))
-    return {"comparison.csv": frame_csv(frame), "comparison.tex": "\n\\medskip\n".join(tables)}
+    return {"comparison.csv": frame_csv(frame), "comparison.tex": "\n\\par\\medskip\\noindent\n".join(tables)}

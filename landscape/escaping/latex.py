@@ -93,7 +93,7 @@ def latex_number(text: str, *, converged: bool = True) -> str:
 #: Letters beyond which a name is broken into lines, and the width of these.
 _LONG, _WIDTH = 14, "1.9cm"
 #: What a page of the article class holds, in letters of footnotesize; and between two columns.
-_PAGE, _GAP = 80, 1.5
+_PAGE, _GAP = 86, 1.5
 
 
 def latex_name(text: str) -> str:
