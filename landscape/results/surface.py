@@ -43,7 +43,7 @@ class LineSlice(Record):
     curvature : float
         ``dᵀHd`` at the centre, from a Hessian-vector product. NaN for interpolations.
     curvature_slice, curvature_error : float
-        The same from second differences of the loss on this line, and how far those can be trusted.
+        The same from differences of slope and loss on this line, and how far those can be trusted.
     batch_statistics : str
         What running statistics of normalisation layers are along the line: ``"fixed"``, ``"recompute"``,
         ``"interpolate"`` or ``"train"`` (:mod:`landscape.results.batch_statistics`); empty where the model has none.
@@ -75,7 +75,7 @@ class LineSlice(Record):
 
     @property
     def curvature_agrees(self) -> bool:
-        """Whether both curvatures of the centre agree within the error of the second difference."""
+        """Whether both curvatures of the centre agree within the error of the differences."""
         return bool(abs(self.curvature - self.curvature_slice) <= self.curvature_error)
 
     def _lines(self) -> list[tuple[str, str]]:
@@ -108,7 +108,7 @@ class PlaneSlice(Record):
     step_norms : (2,) array
         Lengths of both directions.
     curvature, curvature_slice, curvature_error : (2, 2) arrays
-        ``DᵀHD`` at the centre from Hessian-vector products, from second differences on the plane, and their error.
+        ``DᵀHD`` at the centre from Hessian-vector products, from differences on the plane, and their error.
     batch_statistics : str
         As of a :class:`LineSlice`.
     """
@@ -125,7 +125,7 @@ class PlaneSlice(Record):
 
     @property
     def curvature_agrees(self) -> bool:
-        """Whether the curvatures of the centre agree within the error of the second differences."""
+        """Whether the curvatures of the centre agree within the error of the differences."""
         return bool(np.all(np.abs(self.curvature - self.curvature_slice) <= self.curvature_error))
 
     def _lines(self) -> list[tuple[str, str]]:

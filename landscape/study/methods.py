@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from landscape.escaping.latex import latex_text
 from landscape.results import LineSlice, PlaneSlice
 from landscape.results.batch_statistics import sentences
 from landscape.store import Results
 from landscape.study.design import Study
 from landscape.study.tuning import Choice
-from landscape.tables import latex_text
 
 #: Settings said once where all arms share them, with their options.
 COMMON = ("batch_size", "epochs", "schedule", "order", "batch_schedule")
