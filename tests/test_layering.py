@@ -31,11 +31,12 @@ MAY_IMPORT = {
     "estimators": "errors operators results rounding",
     "geometry": "errors objective params results",
     "sampling": "errors objective results",
-    "problems": "errors isolation objective",
+    "problems": "errors files isolation objective",
     "optimizers": "errors",
-    "training": "checkpoints errors optimizers problems",
-    "checkpoints": "errors problems rounding version",
-    "store": "errors results rounding version",
+    "training": "checkpoints errors files optimizers problems",
+    "checkpoints": "errors files problems rounding version",
+    "files": "errors",
+    "store": "errors files results rounding version",
     "statistics": "",
     "comparison": "errors rounding statistics store tables",
     "tables": "comparison errors results rounding store",
@@ -54,7 +55,7 @@ MAY_IMPORT = {
     "__init__": "version",
 }
 EXTRA = {"geometry/sharpness.py": {"operators", "estimators"}, "geometry/basins.py": {"operators"}}
-ONLY_IN = {"h5py": {"checkpoints", "importers", "store"}, "matplotlib": {"plots"}, "typer": {"cli"}}
+ONLY_IN = {"h5py": {"files", "importers"}, "matplotlib": {"plots"}, "typer": {"cli"}}
 WITHOUT_TORCH = ["results", "statistics", "store", "tables", "plots", "report", "comparison", "plan", "cli"]
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -6,14 +6,14 @@ import filecmp
 import json
 import math
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from landscape.checkpoints.format import TEMPORARY, remove_temporaries
+from landscape.checkpoints.files import TEMPORARY, remove_temporaries
 from landscape.checkpoints.reader import Checkpoint
 from landscape.checkpoints.runs import CheckpointDir, checkpoint_files, find_runs
 from landscape.errors import CheckpointError, UsageError
+from landscape.files import placing, reason, replacing
 
 MEASURE = "train_loss"
 
@@ -87,8 +87,6 @@ def match_losses(root: str | Path, out: str | Path, *, level: float | None = Non
     }
     if not chosen:
         raise CheckpointError(f"no run below {root} reaches a training loss of {level:g}; {_first(left_out)}")
-    for run, (_, checkpoint) in chosen.items():
-        _place(checkpoint.path, out / run)
     matching = Matching(
         level,
         {run: checkpoint.step for run, (_, checkpoint) in chosen.items()},
@@ -96,7 +94,13 @@ def match_losses(root: str | Path, out: str | Path, *, level: float | None = Non
         left_out,
     )
     facts = {"level": level, "steps": matching.steps, "losses": matching.losses, "left_out": left_out}
-    (out / "matching.json").write_text(json.dumps(facts, indent=1))
+    try:
+        for run, (_, checkpoint) in chosen.items():
+            _place(checkpoint.path, out / run)
+        with replacing(out / "matching.json", out / f".matching.json.{os.getpid()}{TEMPORARY}") as stream:
+            stream.write(json.dumps(facts, indent=1).encode())
+    except OSError as error:
+        raise CheckpointError(f"cannot write into {out}: {reason(error)}. {root} is untouched") from error
     return matching
 
 
@@ -120,12 +124,7 @@ def _place(file: Path, folder: Path) -> None:
     remove_temporaries(folder)
     target = folder / file.name
     if not target.exists() or not filecmp.cmp(file, target, shallow=False):
-        temporary = folder / f".{file.name}.{os.getpid()}{TEMPORARY}"
-        try:
-            os.link(file, temporary)
-        except OSError:
-            shutil.copyfile(file, temporary)
-        os.replace(temporary, target)
+        placing(file, target, folder / f".{file.name}.{os.getpid()}{TEMPORARY}")
     for other in checkpoint_files(folder).values():
         if other != target:
             other.unlink()
