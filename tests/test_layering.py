@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "study": "checkpoints comparison crew errors estimators geometry objective operators pipeline plan plots problems "
     "results rounding sampling statistics store tables training version",
     "selfcheck": "checkpoints estimators geometry objective operators results store",
-    "cli": "checkpoints comparison errors pipeline plan progress report selfcheck store tables",
+    "cli": "checkpoints comparison errors files pipeline plan progress report selfcheck store tables",
     "__main__": "cli",
     "__init__": "version",
 }

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from landscape.checkpoints.format import read_json, read_tensor, read_tree, tensors_hash, unescape
 from landscape.files import Group
-from landscape.files.shapes import usable_metrics
+from landscape.files.shapes import CONFIG, METRICS, usable
 
 
 def fields(file: Group) -> dict[str, Any]:
@@ -26,8 +26,8 @@ def fields(file: Group) -> dict[str, Any]:
         "step": _count(attrs, "step"),
         "problem": _optional(attrs, "problem", str),
         "problem_config": read_json(file.dataset("problem_config"), dict) if "problem_config" in file else {},
-        "metrics": usable_metrics(read_json(file.dataset("metrics"), dict)),
-        "config": read_json(file.dataset("config"), dict),
+        "metrics": usable(read_json(file.dataset("metrics"), dict), METRICS),
+        "config": usable(read_json(file.dataset("config"), dict), CONFIG),
         "optimizer": _optional(attrs, "optimizer", str),
         "lr": _optional(attrs, "lr", float),
         "seed": _optional(attrs, "seed", int),

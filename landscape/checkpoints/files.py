@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from landscape.errors import CheckpointError
-from landscape.files import Group, NewGroup, Proof, Unusable, opened, reason, remove_leftovers, seal
+from landscape.files import Damaged, Group, NewGroup, Proof, Unusable, opened, reason, remove_leftovers, seal
 from landscape.files.older import converted
 from landscape.files.seal import IN_MEMORY
 from landscape.files.whole import NotAFile
@@ -22,7 +22,7 @@ TEMPORARY = ".tmp"
 _HDF5 = b"\x89HDF"
 
 
-class DamagedCheckpoint(CheckpointError):
+class DamagedCheckpoint(CheckpointError, Damaged):
     """A checkpoint that is not what was written."""
 
 

@@ -2,12 +2,13 @@
 
 from landscape.files.building import NewDataset, NewGroup
 from landscape.files.lock import Held, WriterLock
-from landscape.files.seal import SEAL_SIZE, Proof, Sealed, Unusable, compared, is_sealed, reading, writing
+from landscape.files.seal import SEAL_SIZE, Damaged, Proof, Sealed, Unusable, compared, is_sealed, reading, writing
 from landscape.files.tree import Dataset, Group, Malformed
 from landscape.files.whole import NotAFile, opened, placing, reason, remove_leftovers, replacing
 
 __all__ = [
     "SEAL_SIZE",
+    "Damaged",
     "Dataset",
     "Group",
     "Held",

@@ -28,6 +28,10 @@ IN_MEMORY = 64 << 20
 _PIECE = 1 << 20
 
 
+class Damaged(LandscapeError):
+    """A file of ours that is not what was written, or says nonsense."""
+
+
 class Unusable(LandscapeError):
     """A file that cannot be read. ``kind`` is ``"foreign"``, ``"damaged"``, ``"truncated"`` or ``"newer"``."""
 

@@ -1,17 +1,15 @@
-"""What JSON that comes from outside must look like, where figures and tables count with it."""
+"""What JSON that comes from outside must look like where tables, figures and comparisons count on it.
+
+A value of the wrong kind counts as missing: one odd number must not keep a whole folder from being read.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-#: Metrics that tables, figures and comparisons take for numbers.
-NUMBERS = (
-    "train_loss", "test_loss", "train_accuracy", "test_accuracy", "grad_norm", "param_norm", "distance", "epoch", "lr",
-)  # fmt: skip
-#: Metrics that are a list of numbers, or of None where there is none.
-LISTS = ("accuracy_per_class",)
+Check = Callable[[Any], bool]
 
 
 def is_number(value: Any) -> bool:
@@ -25,18 +23,80 @@ def is_number(value: Any) -> bool:
     return isinstance(value, float) or math.log2(abs(value) + 1) < 1023
 
 
-def usable_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics without those that are no numbers where numbers belong: they count as missing.
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
 
-    >>> usable_metrics({"train_loss": "text", "test_loss": 0.5, "accuracy_per_class": {}, "of my own": "text"})
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _are_numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(part is None or is_number(part) for part in value)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(part, str) for part in value)
+
+
+def _are_mappings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(part, dict) for part in value)
+
+
+def printable(text: str) -> str:
+    """A text from a file as a terminal may show it: control characters and what is no character are written out.
+
+    >>> printable("name\\x1b[2J of \\udcff θ")
+    'name\\\\x1b[2J of \\\\udcff θ'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _each(check: Check, *names: str) -> dict[str, Check]:
+    return dict.fromkeys(names, check)
+
+
+METRICS = {
+    **_each(is_number, "train_loss", "test_loss", "train_accuracy", "test_accuracy", "grad_norm", "param_norm"),
+    **_each(is_number, "distance", "epoch", "lr"),
+    **_each(_are_numbers, "accuracy_per_class"),
+}
+CONFIG = {**_each(_is_text, "label", "optimizer"), **_each(_is_whole, "seed"), **_each(is_number, "lr")}
+#: Of a results file as a whole.
+RESULTS = {
+    **_each(_is_mapping, "plan", "versions"),
+    **_each(_is_text, "plan_name", "created", "command", "platform"),
+    **_each(_are_mappings, "skipped"),
+    **_each(is_number, "seconds", "threads"),
+}
+#: Of a run in a results file.
+RUN = {
+    **CONFIG,
+    **_each(_is_mapping, "config"),
+    **_each(_is_text, "problem", "fingerprint", "loss", "mode", "dtype"),
+    **_each(_is_whole, "num_parameters", "num_examples", "of_examples", "num_classes"),
+    **_each(_are_texts, "frozen", "unused", "linear"),
+}
+#: Of a record.
+PROVENANCE = {
+    **_each(_is_mapping, "key"),
+    **_each(is_number, "seconds", "matvecs"),
+    **_each(_is_truth, "converged"),
+}
+
+
+def usable(values: Mapping[str, Any], kinds: Mapping[str, Check]) -> dict[str, Any]:
+    """The values without those that are not what their name asks for. None may stand anywhere.
+
+    >>> usable({"train_loss": "text", "test_loss": 0.5, "accuracy_per_class": {}, "of my own": "text"}, METRICS)
     {'test_loss': 0.5, 'of my own': 'text'}
     """
-    return {key: value for key, value in metrics.items() if _fits(key, value)}
-
-
-def _fits(key: str, value: Any) -> bool:
-    if key in NUMBERS:
-        return is_number(value)
-    if key in LISTS:
-        return isinstance(value, list) and all(part is None or is_number(part) for part in value)
-    return True
+    return {key: value for key, value in values.items() if value is None or key not in kinds or kinds[key](value)}

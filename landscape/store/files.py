@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from landscape.errors import ResultsError
-from landscape.files import Group, NewGroup, Proof, Unusable, is_sealed, seal
+from landscape.files import Damaged, Group, NewGroup, Proof, Unusable, is_sealed, seal
 from landscape.files.older import converted
 from landscape.files.whole import opened
 
@@ -28,7 +28,7 @@ _PROOFS: dict[Path, Proof] = {}
 _MOST_PROOFS = 10_000
 
 
-class DamagedResults(ResultsError):
+class DamagedResults(ResultsError, Damaged):
     """A file of results that cannot be read as written."""
 
 

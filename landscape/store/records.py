@@ -16,7 +16,7 @@ from landscape import results
 from landscape.errors import UsageError
 from landscape.files import Dataset, Group, NewGroup
 from landscape.results import Record
-from landscape.store.shapes import check_record
+from landscape.store.shapes import check_name, check_record
 
 RECORD = "record"
 PROVENANCE = "provenance"
@@ -121,7 +121,12 @@ def read_entry(file: Group, entry: str, *, vectors: bool = True) -> Any:
     if isinstance(above[leaf], Dataset):
         return read_json(above, leaf)
     group = above.group(leaf)
-    return read_record(group, vectors=vectors), read_json(group, PROVENANCE)
+    record = read_record(group, vectors=vectors)
+    if entry.startswith("pairs/"):
+        check_name("line_between_minima", record)
+    else:
+        check_name(leaf, record)
+    return record, read_json(group, PROVENANCE)
 
 
 def dump(value: Any) -> str:

@@ -10,8 +10,30 @@ from typing import Any
 
 import numpy as np
 
-from landscape.results import Record
+from landscape.results import (
+    Eigenpairs,
+    Estimate,
+    LineSlice,
+    PlaneSlice,
+    PointValue,
+    Record,
+    SamplingSpread,
+    Sharpness,
+    SpectralGap,
+    SpectralMeasure,
+)
 from landscape.results.base import Array
+
+# The class of a record by its name, or by how its name begins: tables and figures count on it.
+_CLASSES: dict[str, type[Record]] = {
+    "point": PointValue, "eigenpairs": Eigenpairs, "gap": SpectralGap, "second_order_gain": Estimate, "trace": Estimate,
+    "density": SpectralMeasure, "plane": PlaneSlice, "plane_eigenvectors": PlaneSlice,
+}  # fmt: skip
+_FAMILIES: dict[str, type[Record] | tuple[type[Record], ...]] = {
+    "line_": LineSlice,
+    "sharpness_": (Sharpness, Estimate),
+    "sampling_": SamplingSpread,
+}
 
 # One letter for each axis, a digit for a fixed length; equal letters are equal lengths within a record. What is not
 # listed may have any shape.
@@ -39,6 +61,19 @@ _SHAPES: dict[str, dict[str, str]] = {
 # Types of arrays other than real numbers.
 _KINDS = {"converged": "b", "index": "iu", "lengths": "iu", "sizes": "iu", "samples": "biufc", "vectors": "fc"}
 _NUMBERS = "biuf"
+
+
+def check_name(name: str, record: Record) -> None:
+    """Refuse a record under the name of another kind.
+
+    Raises
+    ------
+    ValueError
+        If it is not of the class that records of this name have.
+    """
+    families = (kind for head, kind in _FAMILIES.items() if name.startswith(head))
+    if not isinstance(record, _CLASSES.get(name) or next(families, Record)):
+        raise ValueError(f"the record {name!r} is a {type(record).__name__}, which records of this name are not")
 
 
 def check_record(kind: type[Record], values: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from landscape.files import Group, Held, WriterLock, remove_leftovers
 from landscape.results import Record
 from landscape.store import files
 from landscape.store.files import DamagedResults
-from landscape.store.records import PROVENANCE, dump, read_entry, read_json, read_record, write_entry
+from landscape.store.records import PROVENANCE, dump, read_entry, read_json, write_entry
 
 T = TypeVar("T")
 
@@ -232,7 +232,7 @@ def _record_with_key(file: Group, entry: str, key: Mapping[str, Any]) -> Record 
     provenance = read_json(file.group(entry), PROVENANCE)
     if "key" not in provenance or dump(provenance["key"]) != dump(key):
         return None
-    return read_record(file.group(entry))
+    return read_entry(file, entry)[0]
 
 
 def _intact_entries(parts: list[Path]) -> dict[str, Path]:
