@@ -12,8 +12,6 @@ import typer
 from rich.console import Console
 
 from landscape.errors import LandscapeError
-from landscape.files import Damaged
-from landscape.files.shapes import printable
 from landscape.plan import Plan
 
 if TYPE_CHECKING:
@@ -156,6 +154,8 @@ def match(
 @app.command()
 def inspect(file: Annotated[Path, typer.Argument(help="A checkpoint or results file.")]) -> None:
     """Say what is in a checkpoint or results file, and whether its hashes hold: exit status 1 where they do not."""
+    from landscape.files import Damaged
+    from landscape.files.shapes import printable
     from landscape.store import describe_results, is_results_file
 
     holds = True

@@ -19,6 +19,7 @@ from landscape.files import Dataset, Group, NewDataset, NewGroup
 
 # Floating types of torch that NumPy lacks are stored as integers of the same width, under an attribute with their name.
 _INTEGER_OF_WIDTH = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_KNOWN_TO_NUMPY = {torch.float16, torch.float32, torch.float64, torch.complex64, torch.complex128}
 
 
 # --- tensors and JSON -------------------------------------------------------------------------------------------------
@@ -54,17 +55,10 @@ def read_tensor(dataset: Dataset) -> Tensor:
         values = values.new_empty(values.shape)  # with strides as torch has them
     if values.dtype == dtype:
         return values
-    if dtype.itemsize != values.itemsize or _known_to_numpy(dtype) or values.dtype != _INTEGER_OF_WIDTH[dtype.itemsize]:
+    is_foreign_to_numpy = dtype not in _KNOWN_TO_NUMPY and (dtype.is_floating_point or dtype.is_complex)
+    if not is_foreign_to_numpy or values.dtype != _INTEGER_OF_WIDTH.get(dtype.itemsize):
         raise ValueError(f"a tensor of {dtype} is stored as {values.dtype}")
     return values.view(dtype)
-
-
-def _known_to_numpy(dtype: torch.dtype) -> bool:
-    try:
-        torch.empty(0, dtype=dtype).numpy()
-    except TypeError:
-        return False
-    return True
 
 
 def write_json(group: NewGroup, name: str, value: Any) -> NewDataset:

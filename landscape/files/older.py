@@ -12,10 +12,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -27,7 +30,8 @@ from landscape.files.building import MAX_DEPTH, NewDataset, NewGroup
 from landscape.files.seal import SEAL_SIZE, OnDisk, Unusable
 from landscape.files.tree import Group, read_tree_of
 
-SECONDS = 20
+# Of processor time, in which a loop without end is noticed; and of the clock, for what only waits.
+CPU_SECONDS, SECONDS = 1, 30
 BYTES_PER_SECOND = 10_000_000
 MEMORY = 2 << 30
 # How the child ends, and what that says of the file.
@@ -58,6 +62,8 @@ def converted(raw: IO[bytes], name: str) -> Iterator[Group]:
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise Unusable("damaged", f"HDF5 found no end in it within {seconds:.0f} s") from None
+        if done.returncode == -getattr(signal, "SIGXCPU", 0):
+            raise Unusable("damaged", "HDF5 found no end in it")
         if done.returncode in _ENDS:
             raise Unusable(_ENDS[done.returncode], done.stderr.decode(errors="replace").strip()[:500])
         if done.returncode != 0:
@@ -90,6 +96,8 @@ def _limit(size: int) -> None:
     most = MEMORY + 4 * size
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    seconds = math.ceil(time.process_time() + CPU_SECONDS + size / BYTES_PER_SECOND)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
 
 
 def _copy(source: IO[bytes], root: NewGroup, name: str) -> None:
