@@ -132,15 +132,13 @@ def rewired(content: bytes) -> Iterator[bytes]:
             place = end
 
 
-def by_hdf5(folder: Path, title: str) -> Iterator[tuple[str, bytes]]:
-    """Names of files as HDF5's library writes them, with what it can do, sealed."""
-    secret = folder / "secret.bin"
+def by_hdf5(folder: Path, title: str, name: str) -> bytes:
+    """A file as HDF5's library writes it, with one of the things it can do, sealed."""
+    secret, path = folder / "secret.bin", folder / "trick.h5"
     secret.write_bytes(b"\1" * 800)
-    for name, make in _TRICKS.items():
-        path = folder / "trick.h5"
-        with h5py.File(path, "w", libver="latest", userblock_size=SEAL_SIZE) as file:
-            make(file, secret)
-        yield name, resealed(title.encode() + b" " + path.read_bytes()[len(title) + 1 :])
+    with h5py.File(path, "w", libver="latest", userblock_size=SEAL_SIZE) as file:
+        TRICKS[name](file, secret)
+    return resealed(title.encode() + b" " + path.read_bytes()[len(title) + 1 :])
 
 
 def _deep(file: h5py.File, _: Path) -> None:
@@ -159,7 +157,7 @@ def _external(file: h5py.File, secret: Path) -> None:
     file.create_dataset("params/w", shape=(100,), dtype="f8", external=[(str(secret), 0, 800)])
 
 
-_TRICKS: dict[str, Callable[[h5py.File, Path], object]] = {
+TRICKS: dict[str, Callable[[h5py.File, Path], object]] = {
     "external link": lambda f, s: f.__setitem__("params", h5py.ExternalLink(str(s), "/")),
     "external storage": _external,
     "virtual dataset of itself": _virtual,
@@ -183,7 +181,7 @@ def first_format(folder: Path, original: Path) -> Iterator[tuple[str, bytes]]:
     """The same in checkpoints of the first format, which HDF5's library reads, in a whole one of them."""
     secret = folder / "secret.bin"
     secret.write_bytes(b"\1" * 800)
-    for name, make in _TRICKS.items():
+    for name, make in TRICKS.items():
         path = folder / "first.h5"
         path.write_bytes(original.read_bytes())
         with h5py.File(path, "r+") as file:

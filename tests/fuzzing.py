@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import select
 import subprocess
@@ -19,7 +20,8 @@ from pathlib import Path
 from landscape.files import SEAL_SIZE
 from tests import format_one
 
-SECONDS = 5
+# By the clock; a machine that is busy otherwise needs more of them for the same work.
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "5"))
 MEMORY = 2 << 30
 GOOD = {"same", "read", "refused"}
 

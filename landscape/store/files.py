@@ -21,7 +21,17 @@ FORMAT = "landscape-results"
 FORMAT_VERSION = 2
 FILE_NAME = "results.h5"
 # What reading, json and the record classes raise on a file that is whole but says something else than expected.
-_DAMAGE = (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, EOFError, MemoryError)
+_DAMAGE = (
+    OSError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+)
 _EMPTY_NAME = "%"
 # Of the files whose seal this process has compared.
 _PROOFS: dict[Path, Proof] = {}

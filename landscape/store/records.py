@@ -91,6 +91,8 @@ def read_record(group: Group, *, vectors: bool = True) -> Record:
         item = group.dataset(name)
         unread = name == "vectors" and not vectors and len(item.shape) == 2
         values[name] = np.empty((item.shape[0], 0), item.dtype) if unread else item[()]
+    if len(values) != len(said["fields"]) + len(said["records"]) + len(said["arrays"]):
+        raise ValueError(f"two things are one field of its {kind.__name__}")
     check_record(kind, values)
     return kind(**values)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from landscape.files.shapes import is_number
 from landscape.results import (
     Eigenpairs,
     Estimate,
@@ -129,7 +130,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is Array or origin is np.ndarray:
         return isinstance(value, np.ndarray)
     if hint is float:
-        return isinstance(value, (float, int)) and not isinstance(value, bool)
+        return is_number(value)
     if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int) and is_number(value)
     return isinstance(value, hint) if isinstance(hint, type) else hint is Any

@@ -62,7 +62,7 @@ def test_crafted_files_are_read_or_refused(tmp_path, kind):
     check(fuzzing.outcomes(kind, file, nonsense, tmp_path / "bad", anew=True), f"{kind}, nonsense")
     rewired = map(fuzzing.resealed, crafting.rewired(file.read_bytes()))
     check(fuzzing.outcomes(kind, file, rewired, tmp_path / "bad", anew=True), f"{kind}, rewired")
-    tricks = (content for _, content in crafting.by_hdf5(tmp_path, title))
+    tricks = (crafting.by_hdf5(tmp_path, title, name) for name in crafting.TRICKS)
     found = fuzzing.outcomes(kind, file, tricks, tmp_path / "bad", anew=True)
     check(found, f"{kind}, by HDF5")
     assert set(found) == {"refused"}
