@@ -15,12 +15,15 @@ import pytest
 import torch
 from torch import nn
 
+from landscape import cli
 from landscape.checkpoints import describe_checkpoint, load_checkpoint, save_checkpoint
 from landscape.errors import CheckpointError, LandscapeError, ResultsError
 from landscape.files import Held, WriterLock, reading, seal, writing
 from landscape.files.checksum import lookup3
+from landscape.problems import get_problem
 from landscape.results import Estimate, LineSlice
 from landscape.store import ResultStore, describe_results, load_results
+from landscape.training.run import LOCK, sole_training, train
 from tests import crafting, format_one, fuzzing
 
 DTYPES = ["?", "i1", "u1", "<i2", ">i4", "<i8", "<u2", ">u8", "<f2", ">f4", "<f8", "<c8", ">c16"]
@@ -97,8 +100,8 @@ def test_a_checkpoint_of_the_first_format_is_read_bit_for_bit(checkpoint):
     for name, tensor in model.state_dict().items():
         assert twin.state_dict()[name].dtype == tensor.dtype
         assert torch.equal(twin.state_dict()[name], tensor)
-    for parameter, copied in zip(optimizer.state.values(), mine.state.values(), strict=True):
-        assert all(torch.equal(parameter[name], copied[name]) for name in parameter)
+    for p, q in zip(optimizer.param_groups[0]["params"], mine.param_groups[0]["params"], strict=True):
+        assert all(torch.equal(optimizer.state[p][name], mine.state[q][name]) for name in optimizer.state[p])
     assert old.params_sha256 == new.params_sha256
     assert repr(old.resume_state()) == repr(new.resume_state())
     assert old.history()["loss"].tolist() == [0.5, 0.25]
@@ -297,6 +300,33 @@ def test_a_lock_is_held_by_one_and_freed_by_death(tmp_path):
     assert (tmp_path / "lock").exists()
     lock.acquire()
     lock.release()
+
+
+def test_a_second_training_into_a_folder_is_refused_and_a_dead_one_does_not_bind(tmp_path):
+    (tmp_path / LOCK).write_text("999999\n")
+    with sole_training(tmp_path):
+        with pytest.raises(CheckpointError, match=f"process {os.getpid()} is training into"), sole_training(tmp_path):
+            pass
+        with pytest.raises(CheckpointError, match="is training into"):
+            train(get_problem("quadratic"), tmp_path, epochs=1)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / LOCK).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match="cannot write into"), sole_training(tmp_path):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_inspect_ends_with_one_where_a_hash_fails_and_shows_no_control_characters(tmp_path, monkeypatch, capsys):
+    path = save_checkpoint(tmp_path, nn.ReLU(), step=1, config={"note": "\x1b[2Jgone\x07"})
+    for raw, status in ((path.read_bytes(), 0), (path.read_bytes()[:-1], 1), (path.read_bytes() + b"more", 1)):
+        path.write_bytes(raw)
+        monkeypatch.setattr(sys, "argv", ["landscape", "inspect", str(path)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == status
+        said = capsys.readouterr()
+        assert "\x1b" not in said.out
+        assert status or "\\x1b[2Jgone\\x07" in said.out
 
 
 # --- a little of the campaign -----------------------------------------------------------------------------------------
