@@ -106,8 +106,9 @@ def _end(objective: Objective, given: Vector | Objective) -> End:
 
 def _constants_of(objective: Objective) -> dict[str, Tensor]:
     parts = objective.parts()
+    found = parts.constants
     names = [name for name, _ in (*parts.model.named_parameters(), *parts.model.named_buffers())]
-    return {name: parts.constants[_MODEL + name] for name in names if _MODEL + name in parts.constants}
+    return {name: found[_MODEL + name] for name in names if _MODEL + name in found}
 
 
 def _check_same_question(objective: Objective, end: Objective) -> None:
