@@ -143,9 +143,14 @@ class Parts:
         """Mean loss of chunk ``index``."""
         return self.loss_on(self._chunks[index], tensors)
 
-    def loss_on(self, chunk: Any, tensors: Sequence[Tensor]) -> Tensor:
+    def loss_on(self, chunk: Any, tensors: Sequence[Tensor], held: Mapping[str, Tensor] | None = None) -> Tensor:
         """Mean loss of a batch; buffers are copies, so that a model which updates them keeps its own."""
-        return _one_number(self._with(tensors, self._module.mean_loss, chunk))
+        return _one_number(self._with(tensors, self._module.mean_loss, chunk, held=held))
+
+    @property
+    def held(self) -> dict[str, Tensor]:
+        """What is fixed besides the data, by name: parameters outside θ, those of the loss, and buffers."""
+        return {**self._constants, **self._buffers}
 
     def outputs(self, chunk: Any, tensors: Sequence[Tensor]) -> Any:
         """What the model returns for a batch: a tensor, or a nest of tensors.
@@ -174,13 +179,20 @@ class Parts:
         """The caller's model; its tensors are swapped only inside a call."""
         return self._module.model
 
-    def _with(self, tensors: Sequence[Tensor] | None, method: Callable[..., Any], *args: Any) -> Any:
+    def _with(
+        self,
+        tensors: Sequence[Tensor] | None,
+        method: Callable[..., Any],
+        *args: Any,
+        held: Mapping[str, Tensor] | None = None,
+    ) -> Any:
         """Run a method of the loss module with the constants in place, and θ where the model is called."""
-        values = dict(self._constants)
+        held = self.held if held is None else held
+        values = {name: held[name] for name in self._constants}
         if tensors is not None:
             theta = dict(zip(self.layout.names, tensors, strict=True))
             values |= {slot: theta[name] for slot, name in self._slots.items() if name in theta}
-        values |= {name: tensor.clone() for name, tensor in self._buffers.items()}
+        values |= {name: held[name].clone() for name in self._buffers}
         return functional_call(self._module, values, (method, *args), tie_weights=False)
 
     def value(self, index: int, tensors: Sequence[Tensor]) -> float:
