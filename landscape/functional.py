@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
@@ -12,102 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.utils.rnn import PackedSequence
 
 from landscape.arithmetic import PrecisionWatch, counterpart, lifted
 from landscape.batches import cast, unpack
-from landscape.errors import LandscapeError, ModelError, ObjectiveError, UsageError, is_out_of_memory
+from landscape.errors import LandscapeError, ModelError, ObjectiveError, is_out_of_memory
 from landscape.isolation import borrowed, uncompiled
+from landscape.loss_modules import LossFn, LossModule, SupervisedLoss
 from landscape.params import ParamLayout
-
-LossFn = Callable[[Any, Any], Tensor]
-
-
-class LossModule(nn.Module):
-    """A loss as a module around the model, so that one functional call swaps everything in and out.
-
-    Calling it with one of its own methods and that method's arguments runs the method while other tensors stand in the
-    model's places.
-    """
-
-    model: nn.Module
-
-    def forward(self, method: Callable[..., Any], *args: Any) -> Any:
-        return method(*args)
-
-    def mean_loss(self, batch: Any) -> Tensor:
-        """Mean loss of a batch."""
-        raise NotImplementedError
-
-    def outputs(self, batch: Any) -> Any:
-        """What the model returns for a batch, and the loss reads."""
-        raise NotImplementedError
-
-    def loss_of(self, outputs: Any, batch: Any) -> Tensor:
-        """Mean loss of outputs against the targets of their batch."""
-        raise NotImplementedError
-
-
-class SupervisedLoss(LossModule):
-    def __init__(self, model: nn.Module, loss_fn: LossFn) -> None:
-        super().__init__()
-        self.model, self.loss_fn = model, loss_fn
-
-    def mean_loss(self, batch: Any) -> Tensor:
-        return self.loss_of(self.outputs(batch), batch)
-
-    def outputs(self, batch: Any) -> Any:
-        inputs = _pair(batch)[0]
-        if isinstance(inputs, Mapping):
-            return self.model(**inputs)
-        several = isinstance(inputs, (tuple, list)) and not isinstance(inputs, PackedSequence)
-        return self.model(*inputs) if several else self.model(inputs)
-
-    def loss_of(self, outputs: Any, batch: Any) -> Tensor:
-        return self.loss_fn(outputs, _pair(batch)[1])
-
-
-class OwnLoss(LossModule):
-    def __init__(self, model: nn.Module, loss: Callable[[Any, Any], Tensor]) -> None:
-        super().__init__()
-        self.model, self.loss = model, loss
-
-    def mean_loss(self, batch: Any) -> Tensor:
-        return self.loss(self.model, batch)
-
-    def outputs(self, batch: Any) -> Any:
-        raise ObjectiveError(_INSEPARABLE)
-
-    def loss_of(self, outputs: Any, batch: Any) -> Tensor:
-        raise ObjectiveError(_INSEPARABLE)
-
-
-_INSEPARABLE = (
-    "an objective made by Objective.from_loss does not say where the model ends and the loss begins, which a "
-    "Gauss-Newton or Fisher matrix needs. Use Objective(model, loss_fn, data) with loss_fn(output, target)"
-)
-
-
-def _pair(batch: Any) -> tuple[Any, Any]:
-    """Inputs and targets of a batch."""
-    seen = type(batch).__name__
-    if isinstance(batch, Mapping):
-        seen += f" with {', '.join(map(str, batch))}"
-    elif isinstance(batch, Tensor):
-        seen += ", without targets (a list is a list of batches; a tuple is one)"
-    else:
-        try:
-            inputs, targets = batch
-        except (TypeError, ValueError):
-            seen += f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
-        else:
-            if not isinstance(inputs, tuple) or not inputs or not isinstance(inputs[0], str):  # no pairs of key, value
-                return inputs, targets
-    raise ObjectiveError(
-        f"a batch must be (inputs, targets) for loss_fn(output, target); this one is a {seen}. For anything else use "
-        "Objective.from_loss(model, loss, data) with a loss of the whole batch, such as lambda model, batch: "
-        'loss_fn(model(batch["x"]), batch["y"])'
-    )
 
 
 class Parts:
@@ -150,7 +60,9 @@ class Parts:
         for name, tensor in self._module.named_parameters():
             if not name.startswith("model."):
                 self._constants[name] = fixed(tensor)
-        self._padding = {f"model.{slot}": (row, fixed(t[row])) for slot, row, t in padding_rows(self._module.model)}
+        padded = [(f"model.{slot}", row, tensor) for slot, row, tensor in padding_rows(self._module.model)]
+        self._padding_rows = {slot: row for slot, row, _ in padded}
+        self._padding = {_padding(slot): fixed(tensor[row]) for slot, row, tensor in padded}
         self._buffers = {name: fixed(tensor) for name, tensor in self._module.named_buffers()}
         held_inside = {f"model.{name}": tensor for name, tensor in held.items()}
         self._buffers |= {name: fixed(held_inside[name]) for name in self._buffers.keys() & held_inside}
@@ -169,9 +81,14 @@ class Parts:
         """Mean loss of chunk ``index``."""
         return self.loss_on(self._chunks[index], tensors)
 
-    def loss_on(self, chunk: Any, tensors: Sequence[Tensor]) -> Tensor:
+    def loss_on(self, chunk: Any, tensors: Sequence[Tensor], held: Mapping[str, Tensor] | None = None) -> Tensor:
         """Mean loss of a batch; buffers are copies, so that a model which updates them keeps its own."""
-        return _one_number(self._with(tensors, self._module.mean_loss, unpack(chunk)))
+        return _one_number(self._with(tensors, self._module.mean_loss, unpack(chunk), held=held))
+
+    @property
+    def held(self) -> dict[str, Tensor]:
+        """What is fixed besides the data, by name: parameters outside θ, those of the loss, buffers, padding."""
+        return {**self._constants, **self._buffers, **self._padding}
 
     def outputs(self, chunk: Any, tensors: Sequence[Tensor]) -> Any:
         """What the model returns for a batch: a tensor, or a nest of tensors.
@@ -200,17 +117,24 @@ class Parts:
         """The caller's model; its tensors are swapped only inside a call."""
         return self._module.model
 
-    def _with(self, tensors: Sequence[Tensor] | None, method: Callable[..., Any], *args: Any) -> Any:
+    def _with(
+        self,
+        tensors: Sequence[Tensor] | None,
+        method: Callable[..., Any],
+        *args: Any,
+        held: Mapping[str, Tensor] | None = None,
+    ) -> Any:
         """Run a method of the loss module with the constants in place, and θ where the model is called."""
-        values = dict(self._constants)
+        held = self.held if held is None else held
+        values = {name: held[name] for name in self._constants}
         if tensors is not None:
             theta = dict(zip(self.layout.names, tensors, strict=True))
             values |= {slot: theta[name] for slot, name in self._slots.items() if name in theta}
-            for slot, (row, kept) in self._padding.items():
+            for slot, row in self._padding_rows.items():
                 if self._slots[slot] in theta:
                     there = torch.arange(len(values[slot]), device=self._device)[:, None] == row
-                    values[slot] = torch.where(there, kept, values[slot])
-        values |= {name: tensor.clone() for name, tensor in self._buffers.items()}
+                    values[slot] = torch.where(there, held[_padding(slot)], values[slot])
+        values |= {name: held[name].clone() for name in self._buffers}
         with ExitStack() as stack:
             stack.enter_context(uncompiled())
             if self._lift:
@@ -265,7 +189,7 @@ class Parts:
         twin._dtype = torch.float64
         twin._constants = {n: t.to(counterpart(t, torch.float64)) for n, t in self._constants.items()}
         twin._buffers = {n: t.to(counterpart(t, torch.float64)) for n, t in self._buffers.items()}
-        twin._padding = {slot: (row, kept.double()) for slot, (row, kept) in self._padding.items()}
+        twin._padding = {n: t.double() for n, t in self._padding.items()}
         twin._chunks = _InDouble(self._chunks, self._device)
         return twin
 
@@ -310,6 +234,10 @@ def padding_rows(model: nn.Module) -> Iterator[tuple[str, int, Tensor]]:
             yield f"{path}.weight" if path else "weight", module.padding_idx, module.weight
 
 
+def _padding(slot: str) -> str:
+    return f"the row for padding of {slot}"
+
+
 def _one_number(loss: Any) -> Tensor:
     """The loss as a scalar, or a refusal that says what it was instead."""
     if not isinstance(loss, Tensor) or loss.numel() != 1:
@@ -318,16 +246,3 @@ def _one_number(loss: Any) -> Tensor:
             f"the loss must be one number, a mean over examples; it gave {seen}. Likely reduction='none'"
         )
     return loss.reshape(())
-
-
-def plain_module(model: Any) -> nn.Module:
-    """The module itself: a compiled one has no double backward, what it wraps does."""
-    model = getattr(model, "_orig_mod", model)
-    if not isinstance(model, nn.Module):
-        raise UsageError(f"model must be a torch.nn.Module, not {type(model).__name__}")
-    return model
-
-
-def name_of(function: Any) -> str:
-    """What a loss is called, in records and digests."""
-    return getattr(function, "__qualname__", None) or re.sub(r" at 0x[0-9a-fA-F]+", "", repr(function))

@@ -16,7 +16,8 @@ from typing_extensions import Unpack
 from landscape import chunks, derivatives, hvp, preflight
 from landscape.batches import Batches, Weight, cast, check_chunk, count_examples, unpack
 from landscape.errors import ObjectiveError, UsageError, check_choice
-from landscape.functional import LossFn, LossModule, OwnLoss, Parts, SupervisedLoss, name_of, plain_module
+from landscape.functional import Parts
+from landscape.loss_modules import LossFn, LossModule, OwnLoss, SupervisedLoss, name_of, plain_module
 from landscape.params import ParamLayout
 
 Vector = Tensor | np.ndarray

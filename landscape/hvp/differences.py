@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,8 @@ class Differences:
     Attributes
     ----------
     error : float
-        Largest relative distance of the two seen so far. About 1e-7 in float64 and 1e-2 in float32.
+        Largest relative distance of the two seen so far; infinite once a product was not finite. About 1e-7 in float64
+        and 1e-2 in float32.
     """
 
     name = "differences"
@@ -33,7 +36,8 @@ class Differences:
         step = torch.finfo(v.dtype).eps ** (1 / 3) * max(float(self.theta.norm()), 1.0) / length
         narrow, wide = self._quotient(v, step), self._quotient(v, 2 * step)
         out = narrow + (narrow - wide) / 3  # the truncation error of the quotient falls like h²
-        self.error = max(self.error, float((out - wide).norm()) / max(float(out.norm()), torch.finfo(v.dtype).tiny))
+        apart = float((out - wide).norm()) / max(float(out.norm()), torch.finfo(v.dtype).tiny)
+        self.error = max(self.error, apart if math.isfinite(apart) else math.inf)  # max() would pass over NaN
         return out
 
     def _quotient(self, v: Tensor, step: float) -> Tensor:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from landscape import hvp
-from landscape.errors import check_positive, is_out_of_memory
+from landscape.errors import ObjectiveError, check_positive, is_out_of_memory
 from landscape.objective import Objective, Vector
 from landscape.operators.parametric import ParametricOperator
 
@@ -61,8 +61,8 @@ class HessianOperator(ParametricOperator):
     Raises
     ------
     ObjectiveError
-        If a part of the model has no second derivative (with ``"auto"`` on the first product), or a route asked for by
-        name is impossible.
+        If a part of the model has no second derivative (with ``"auto"`` on the first product), or one that is not
+        finite, or a route asked for by name is impossible.
 
     Warns
     -----
@@ -110,11 +110,25 @@ class HessianOperator(ParametricOperator):
     def at(self, theta: Vector) -> HessianOperator:
         """The Hessian of the same objective at another point, by the same route, recorded and compiled no second time.
 
-        Where kept graphs or residuals were made for this point, those of the other are made: one to two gradients.
+        Buffers and parameters outside θ are taken as they are now. Where kept graphs or residuals were made for this
+        point, those of the other are made: one to two gradients; what was recorded is held against the loss there, a
+        forward pass. Only where the model takes another course there than the one that was recorded, as where a mask
+        lets another number of examples through, is it recorded anew; with ``route="auto"``, where that is impossible,
+        another route is taken.
+
+        Raises
+        ------
+        ObjectiveError
+            If the second derivative is not finite there, or a route that was asked for by name is impossible.
         """
         twin = copy.copy(self)
         twin.theta = self.objective._point(theta)
-        twin._product = hvp.again(self._product, self.objective.parts(), twin.theta)
+        try:
+            twin._product = hvp.again(self._product, self.objective.parts(), twin.theta)
+        except ObjectiveError:
+            if self._asked != "auto":
+                raise
+            twin._product, twin.plan = twin._with_room(twin._plan)
         return twin
 
     @property

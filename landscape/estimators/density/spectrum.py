@@ -11,7 +11,7 @@ import torch
 from landscape.errors import NotConverged, UsageError, check_choice, check_positive, check_seed
 from landscape.estimators.density.known_mass import found_in_full, with_known_mass
 from landscape.estimators.eigen.convergence import ENDS, LEAST_RESIDUAL, Request, measure
-from landscape.estimators.eigen.top import as_record, top_eigenpairs
+from landscape.estimators.eigen.top import DEFAULT_K, as_record, top_eigenpairs
 from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
 from landscape.estimators.krylov.union import Ritz, join, ritz_of_run
 from landscape.estimators.matvecs import Matvecs, Progress
@@ -26,7 +26,7 @@ from landscape.results.quadrature import gauss_rules
 def spectrum(
     H: LinearOperator,
     *,
-    k: int = 5,
+    k: int | None = None,
     which: str = "largest",
     num_probes: int = 8,
     num_steps: int = 64,
@@ -49,7 +49,9 @@ def spectrum(
     Parameters
     ----------
     H : LinearOperator, or what `as_operator` takes
-    k, which, tol, seed
+    k : int, optional
+        Pairs wanted from each end; left out, 5, or P where that is less.
+    which, tol, seed
         As in :func:`~landscape.top_eigenpairs`.
     num_probes, num_steps : int
         R and T.
@@ -102,6 +104,7 @@ def spectrum(
     [5. 2.] 8 5.83095189485
     """
     H = as_operator(H)
+    k = min(DEFAULT_K, H.dim) if k is None else k
     request = _check(H, k=k, which=which, num_probes=num_probes, num_steps=num_steps, tol=tol, seed=seed)
     if max_matvecs < 2 * request.count:
         raise UsageError(f"max_matvecs={max_matvecs} must be at least {2 * request.count}, two for each pair wanted")

@@ -19,11 +19,12 @@ from landscape.results import Eigenpairs
 from landscape.rounding import format_measured, format_value
 
 METHODS = ("lanczos", "lobpcg", "power")
+DEFAULT_K = 5
 
 
 def top_eigenpairs(
     H: LinearOperator,
-    k: int = 5,
+    k: int | None = None,
     *,
     which: str = "largest",
     method: str = "lanczos",
@@ -49,8 +50,8 @@ def top_eigenpairs(
     Parameters
     ----------
     H : LinearOperator
-    k : int
-        Pairs wanted from each end, at most P.
+    k : int, optional
+        Pairs wanted from each end, at most P; left out, 5, or P where that is less.
     which : {"largest", "smallest", "both", "magnitude"}
         Ends in the algebraic sense; ``"both"`` is k from each, no pair twice where 2k > P; ``"magnitude"`` is by |λ|.
     method : {"lanczos", "lobpcg", "power"}
@@ -124,6 +125,7 @@ def top_eigenpairs(
     [ 3. -4.]
     """
     H = as_operator(H)
+    k = min(DEFAULT_K, H.dim) if k is None else k
     request = check_request(H, k, which=which, method=method, tol=tol, max_matvecs=max_matvecs, seed=seed, block=block)
     guess = as_guess(H, start)
     matvecs = Matvecs(H, int(max_matvecs), progress)
