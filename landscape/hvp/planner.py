@@ -25,6 +25,7 @@ from landscape.hvp.agreement import (
     refusal,
 )
 from landscape.hvp.blocks import COMPILING_SECONDS, TIMING_SECONDS, has_filters, seconds
+from landscape.hvp.differences import SETTLED, Differences
 from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, Kernels, Linearized
 from landscape.hvp.plans import Candidate, RoutePlan
 from landscape.hvp.product import LossParts, Product, first_chunk
@@ -90,6 +91,18 @@ class _Trial:
         self.kernels: dict[str, Kernels] = {}
 
     def best(self) -> tuple[Product, RoutePlan]:
+        try:
+            return self.fastest_of_all()
+        except NotFiniteError as error:
+            # Norms and roots at zero: the loss may be smooth all the same.
+            product = Differences(self.parts, self.theta)
+            if not (bool(product(self.v).isfinite().all()) and product.error <= SETTLED):
+                raise
+            reason = f"double backward gives NaN here; differences of gradients settle to {product.error:.0e} ({error})"
+            return product, RoutePlan(product.name, reason, self.expected)
+
+    def fastest_of_all(self) -> tuple[Product, RoutePlan]:
+        """Try the routes in turn and build the fastest."""
         self.try_route("fresh")
         if not self.seen[0].seconds < float("inf"):
             return Fresh(self.parts, self.theta), RoutePlan("fresh", self.seen[0].refused, self.expected)
