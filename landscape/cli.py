@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from landscape.errors import LandscapeError
+from landscape.escaping.terminal import accept_all_characters, console, json_text, one_line
+from landscape.escaping.visible import visible
 from landscape.plan import Plan
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def analyze(
     results = load_results(path)
     _print_results(results, as_json=as_json)
     if not as_json:
-        Console().print(f"\nreport   {path.parent / 'report.html'}\nresults  {path}", soft_wrap=True, highlight=False)
+        console().print(f"\nreport   {one_line(path.parent / 'report.html')}\nresults  {one_line(path)}")
     raise typer.Exit(exit_status(results))
 
 
@@ -112,7 +113,7 @@ def report(ckpt_dir: Folder) -> None:
     from landscape.report import write_report
     from landscape.store import load_results
 
-    Console().print(f"report   {write_report(load_results(ckpt_dir))}", soft_wrap=True, highlight=False)
+    console().print(f"report   {one_line(write_report(load_results(ckpt_dir)))}")
 
 
 @app.command()
@@ -136,15 +137,15 @@ def compare(
     if as_json:
         _print_json(json.loads(frame.to_json(orient="records")))
         return
-    console = Console()
-    console.print(comparison.comparison_table(frame))
+    out = console(soft_wrap=False)
+    out.print(comparison.comparison_table(frame))
     if frame["group"].nunique() > 1:
-        console.print(comparison.contrast_table(comparison.contrasts(results, by=by, within=within)))
+        out.print(comparison.contrast_table(comparison.contrasts(results, by=by, within=within)))
     if spread:
-        console.print(comparison.spread_table(comparison.spreads(results, by=by)))
+        out.print(comparison.spread_table(comparison.spreads(results, by=by)))
     ranks = comparison.ranks_with_gap(results)
     if ranks["tau"].notna().any():
-        console.print(comparison.rank_table(ranks))
+        out.print(comparison.rank_table(ranks))
 
 
 @app.command()
@@ -165,17 +166,17 @@ def match(
     from landscape.checkpoints import match_losses
 
     found = match_losses(ckpt_dir, out, level=level, problem=problem, data_dir=data, losses=losses)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    show = console().print
     for run, step in found.steps.items():
         mark = " (as saved)" if run in found.saved else ""
-        console.print(f"{run:<24} step {step:<7} training loss {found.losses[run]:.4g}{mark}")
+        show(f"{one_line(run):<24} step {step:<7} training loss {found.losses[run]:.4g}{mark}")
     for run, why in found.left_out.items():
-        console.print(f"{run:<24} left out: {why}")
+        show(f"{one_line(run):<24} left out: {one_line(why)}")
     for run, why in found.wrong.items():
-        console.print(f"{run:<24} its saved losses are wrong ({why}); all of its checkpoints were measured")
+        show(f"{one_line(run):<24} its saved losses are wrong ({why}); all of its checkpoints were measured")
     for why in sorted(set(found.saved.values())):
-        console.print(f"losses as training saved them, not measured: {why}")
-    console.print(f"{found}\nnow: landscape analyze {out}")
+        show(f"losses as training saved them, not measured: {one_line(why)}")
+    show(f"{found}\nnow: landscape analyze {one_line(shlex.quote(str(out)))}")
 
 
 @app.command()
@@ -189,12 +190,12 @@ def inspect(file: Annotated[Path, typer.Argument(help="A checkpoint or results f
         from landscape.checkpoints import describe_checkpoint
 
         sections = [("checkpoint", describe_checkpoint(file))]
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    width = max(len(label) for _, pairs in sections for label, _ in pairs)
+    show = console().print
+    width = max(len(one_line(label)) for _, pairs in sections for label, _ in pairs)
     for title, pairs in sections:
-        console.print(title, style="bold")
+        show(one_line(title), style="bold")
         for label, text in pairs:
-            console.print(f"  {label:<{width}}  {text}")
+            show(f"  {visible(label):<{width}}  {one_line(text)}")
 
 
 @app.command()
@@ -209,8 +210,8 @@ def selfcheck() -> None:
     for check in run_checks():
         failed += not check.holds
         table.add_row(check.fact, f"{check.measured:.2g}", f"{check.limit:.2g}", "holds" if check.holds else "FAILS")
-    Console().print(table)
-    Console().print("all hold" if not failed else f"{failed} failed: do not trust numbers of this installation")
+    console(soft_wrap=False).print(table)
+    console().print("all hold" if not failed else f"{failed} failed: do not trust numbers of this installation")
     raise typer.Exit(1 if failed else 0)
 
 
@@ -222,11 +223,11 @@ def exit_status(results: Results) -> int:
 
 def main() -> None:
     """Entry point: errors become one line on stderr and exit status 2."""
+    accept_all_characters()
     try:
         app(standalone_mode=True)
     except LandscapeError as error:
-        message = " ".join(str(error).split())
-        print(f"landscape: {message}", file=sys.stderr)
+        print(f"landscape: {one_line(error)}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
@@ -236,11 +237,11 @@ def _print_results(results: Results, *, as_json: bool) -> None:
     if as_json:
         _print_json(tables.rows(results))
     else:
-        Console().print(tables.text_table(results))
+        console(soft_wrap=False).print(tables.text_table(results))
 
 
 def _print_json(rows: Any) -> None:
-    print(json.dumps(rows, indent=1, allow_nan=False, ensure_ascii=False))
+    print(json_text(rows))
 
 
 def _command_line() -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from landscape.escaping.terminal import one_line
+
 
 @dataclass
 class BarReporter:
@@ -25,7 +27,7 @@ class BarReporter:
         elapsed = time.perf_counter() - self.started
         if done > 0.02 * total and elapsed > 2:
             left *= elapsed / done
-        self.bar.update(self.task, completed=done, total=total, doing=doing, left=f"{_clock(left)} left")
+        self.bar.update(self.task, completed=done, total=total, doing=one_line(doing), left=f"{_clock(left)} left")
 
 
 @contextmanager
@@ -33,7 +35,7 @@ def progress_bar() -> Iterator[BarReporter]:
     """A bar on stderr, so that what is printed on stdout stays clean."""
     console = Console(stderr=True)
     columns = (BarColumn(24), TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[left]}"),
-               TextColumn("{task.fields[doing]}"))  # fmt: skip
+               TextColumn("{task.fields[doing]}", markup=False))  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         yield BarReporter(bar, bar.add_task("analyze", total=None, doing="reading checkpoints", left=""))
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
-import io
-import os
-import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landscape.escaping.latex import latex_name, latex_number, latex_table, latex_text, side_by_side
+from landscape.escaping.spreadsheet import csv_text, frame_csv
+from landscape.escaping.terminal import cell as terminal_cell
 from landscape.results import Eigenpairs, Estimate
 from landscape.rounding import format_brief, format_value
 from landscape.store import CheckpointResults, Results, final_rows, rows
-from landscape.store.files import unwritable
 from landscape.store.metrics import mismatch_lines
 from landscape.store.rows import COLUMNS, extreme_pairs, final_checkpoint
 from landscape.store.scope import SAVED, saved_line, scope_lines
+from landscape.store.whole import write_whole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,14 +28,14 @@ WIDEST = 10
 # Digits of a number whose error is below them: in a terminal of 80 columns, and elsewhere.
 NARROW, WIDE = 4, 5
 _LATEX_HEADINGS = (
-    r"test acc.\,\%",
-    r"train loss",
+    r"\shortstack[r]{test\\acc.\,\%}",
+    r"\shortstack[r]{train\\loss}",
     r"$\|\nabla L\|$",
     r"$\lambda_{\max}$",
     r"$\lambda_1/\lambda_2$",
     r"$\operatorname{tr} H$",
     r"$\lambda_{\min}$",
-    r"worst sharpness $\ge$",
+    r"\shortstack[r]{worst\\sharp.\,$\ge$}",
 )
 _EIGENVALUE_COLUMNS = ("run", "step", "index", "value", "residual", "converged", "which")
 
@@ -50,19 +47,23 @@ class Cell:
     text: str
     converged: bool = True
 
-    def narrow(self) -> str:
-        """For a narrow column: the error below the number."""
+    def parts(self) -> tuple[str, str]:
+        """For a narrow column: the number, and its error with the sign, empty where it has none or they are one."""
         value, sign, error = self.text.partition(" ± ")
         decimals = value.partition(".")[2]
         if len(value) > WIDEST and decimals.isdigit():
             value = f"{float(value):.{max(len(decimals) - (len(value) - WIDEST), 0)}f}"
-        value += "" if self.converged else " *"
         if not sign:
-            return value
+            return value, ""
         if error != "∞" and not value.startswith("("):
             short = format_value(float(error), digits=2)
             error = short if "e" in short and len(short) < len(error) else error
-        return f"{value}\n± {error}"
+        return value, f"± {error}"
+
+    def narrow(self) -> str:
+        """The error below the number, and a star where it did not converge."""
+        value, error = self.parts()
+        return value + ("" if self.converged else " *") + (f"\n{error}" if error else "")
 
 
 def text_table(results: Results) -> Table:
@@ -74,15 +75,15 @@ def text_table(results: Results) -> Table:
     """
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
     table.add_column("run", overflow="fold", min_width=min(14, max((len(run.name) for run in results.runs), default=1)))
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, line in final_cells(results, digits=NARROW):
-        table.add_row(Text(name or "."), *(Text(c.narrow(), style="" if c.converged else "bold yellow") for c in line))
-    table.caption = Text("\n".join(caption_lines(results)))
+        styled = (terminal_cell(c.narrow(), style="" if c.converged else "bold yellow") for c in line)
+        table.add_row(terminal_cell(name or "."), *styled)
+    table.caption = terminal_cell("\n".join(caption_lines(results)))
     return table
 
 
@@ -111,36 +112,6 @@ def remarks(results: Results) -> list[str]:
     return [*scope_lines(results.runs), *saved_line(results.runs)]
 
 
-def latex_table(
-    headings: Sequence[str], body: Iterable[Sequence[str]], notes: Iterable[str] = (), below: Iterable[str] = ()
-) -> str:
-    r"""A ``tabular`` with booktabs rules for ``\input`` in a paper.
-
-    Headings and cells are LaTeX already; notes become comments, and each text ``below`` a line of its own.
-    """
-    rows_of_cells = [" & ".join(row) + r" \\" for row in body]
-    starred = ["$^{*}$ not converged"] if any("^{*}" in row for row in rows_of_cells) else []
-    return "\n".join(
-        [
-            r"% needs \usepackage{booktabs,amsmath}",
-            *(f"% {' '.join(note.split())}" for note in notes),
-            r"{\small\setlength{\tabcolsep}{4pt}%",
-            rf"\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}",
-            r"\toprule",
-            " & ".join(headings) + r" \\",
-            r"\midrule",
-            *rows_of_cells,
-            r"\bottomrule",
-            *(
-                rf"\multicolumn{{{len(headings)}}}{{l}}{{\footnotesize {line}}} \\"
-                for line in [*starred, *map(latex_text, below)]
-            ),
-            r"\end{tabular}}",
-            "",
-        ]
-    )
-
-
 def write_tables(results: Results, folder: str | Path) -> list[Path]:
     """Write ``folder/tables/*.csv`` and ``*.tex``; each appears whole or not at all.
 
@@ -164,72 +135,22 @@ def write_tables(results: Results, folder: str | Path) -> list[Path]:
         If the disk is full or the folder read-only.
     """
     texts = {
-        "summary.csv": _csv(COLUMNS, rows(results)),
+        "summary.csv": csv_text(COLUMNS, rows(results)),
         "summary.tex": latex_table(
             ["run", *_LATEX_HEADINGS],
-            ([latex_text(name or "."), *(latex_number(c) for c in line)] for name, line in final_cells(results)),
+            _latex_rows(results),
             caption_lines(results),
             remarks(results),
+            size="footnotesize",
         ),
-        "eigenvalues.csv": _csv(_EIGENVALUE_COLUMNS, _eigenvalue_rows(results)),
+        "eigenvalues.csv": csv_text(_EIGENVALUE_COLUMNS, _eigenvalue_rows(results)),
         **_comparison_texts(results),
     }
     target = Path(folder) / "tables"
-    written = [_write(target / name, text) for name, text in texts.items()]
+    written = [write_whole(target / name, text) for name, text in texts.items()]
     for stale in {"comparison.csv", "comparison.tex"} - set(texts):
         (target / stale).unlink(missing_ok=True)
     return written
-
-
-#: Signs of our captions that pdfTeX knows only as mathematics; others, such as letters with accents, it has.
-_SIGNS = {
-    "α": r"\alpha", "β": r"\beta", "γ": r"\gamma", "δ": r"\delta", "ε": r"\varepsilon", "η": r"\eta", "θ": r"\theta",
-    "κ": r"\kappa", "λ": r"\lambda", "μ": r"\mu", "π": r"\pi", "ρ": r"\rho", "σ": r"\sigma", "τ": r"\tau",
-    "Δ": r"\Delta", "Σ": r"\Sigma", "∇": r"\nabla", "×": r"\times", "·": r"\cdot", "±": r"\pm", "−": "-", "≤": r"\le",
-    "≥": r"\ge", "≈": r"\approx", "≠": r"\ne", "∞": r"\infty", "√": r"\surd", "‖": r"\|", "→": r"\to", "∈": r"\in",
-    "†": r"^{\dagger}",
-    "½": r"\tfrac12", "²": "^2", "³": "^3", "⁻": "^-", "¹": "^1", "ᵀ": r"^{\mathsf T}", "₀": "_0", "₁": "_1", "₂": "_2",
-}  # fmt: skip
-_MARKS = {"…": r"\dots{}", "’": "'", "–": "--", "—": "---", "⁄": "/"}
-
-
-def latex_text(text: str) -> str:
-    """Text with the characters escaped that LaTeX reads as commands, and mathematical signs as mathematics."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    special |= {c: f"\\{c}" for c in "&%$#_{}"}
-    special |= {sign: f"${command}$" for sign, command in _SIGNS.items()} | _MARKS
-    return "".join(special.get(c, c) for c in text)
-
-
-#: Numbers of running text that need mathematics, below zero or with a power of ten; not the digits of names (lr1e-3).
-_PLAIN = r"\d+(?:\.\d+)?"
-_NUMBER = re.compile(
-    rf"(?<![\w.-])(\({_PLAIN} ± {_PLAIN}\)e-?\d+|[-−]{_PLAIN}(?:e-?\d+)?|{_PLAIN}e-?\d+)(?![\w-]|\.\d)"
-)
-
-
-def latex_sentence(text: str) -> str:
-    r"""A sentence as :func:`latex_text` gives it, with its numbers as :func:`latex_number` does.
-
-    >>> print(latex_sentence("adam-b1 differs by -0.5 from sgd (1.2e-5)"))
-    adam-b1 differs by $-0.5$ from sgd ($1.2\times 10^{-5}$)
-    """
-    parts = _NUMBER.split(text)  # what matched stands at the odd places
-    return "".join(latex_number(part) if i % 2 else latex_text(part) for i, part in enumerate(parts))
-
-
-def latex_number(cell: Cell | str) -> str:
-    r"""A printed number in math mode: ``(1.2 ± 0.1)e-6`` becomes ``$(1.2 \pm 0.1)\times 10^{-6}$``."""
-    if isinstance(cell, str):
-        cell = Cell(cell)
-    if cell.text == "—":
-        return "--"
-    if cell.text == "not a number":
-        return "n/a"
-    text = re.sub(r"e(-?\d+)$", r"\\times 10^{\1}", cell.text)
-    for sign, command in (("±", r"\pm"), ("∞", r"\infty"), ("−", "-"), (SAVED, r"^{\dagger}")):
-        text = text.replace(sign, command)
-    return f"${text}{'' if cell.converged else '^{*}'}$"
 
 
 def final_cells(results: Results, *, digits: int = WIDE) -> list[tuple[str, list[Cell]]]:
@@ -237,6 +158,17 @@ def final_cells(results: Results, *, digits: int = WIDE) -> list[tuple[str, list
     final = [(run, c) for run in results.runs if (c := final_checkpoint(run)) is not None]
     lines = zip(final, final_rows(results), strict=True)
     return [(run.name, _cells(checkpoint, row, digits)) for (run, checkpoint), row in lines]
+
+
+def _latex_rows(results: Results) -> list[list[str]]:
+    """A line per run, and below it one of errors where there are any, so that the table fits a page."""
+    lines = []
+    for name, cells in final_cells(results):
+        parts = [(c.parts(), c.converged) for c in cells]
+        lines.append([latex_name(name or "."), *(latex_number(value, converged=ok) for (value, _), ok in parts)])
+        if any(error for (_, error), _ in parts):
+            lines.append(["", *(latex_number(error) if error else "" for (_, error), _ in parts)])
+    return lines
 
 
 def _cells(checkpoint: CheckpointResults, row: dict[str, Any], digits: int) -> list[Cell]:
@@ -304,31 +236,15 @@ def _comparison_texts(results: Results) -> dict[str, str]:
 
     frame = comparison.compare(results, by="label")
     headings, body = comparison.cells(frame)
-    table = latex_table(
-        ["measure", *map(latex_text, headings)],
-        ([latex_text(measure), *map(latex_number, texts)] for measure, texts in body),
-        frame.attrs["notes"],
-        frame.attrs["scope"],
-    )
-    return {"comparison.csv": frame.to_csv(index=False, lineterminator="\n"), "comparison.tex": table}
-
-
-def _csv(columns: Sequence[str], lines: Iterable[dict[str, Any]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return buffer.getvalue()
-
-
-def _write(path: Path, text: str) -> Path:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise unwritable(path, error) from error
-    return path
+    measures = [measure.replace("_", " ") for measure, _ in body]
+    columns = [[heading, *(texts[i] for _, texts in body)] for i, heading in enumerate(headings)]
+    tables: list[str] = []
+    for chosen in side_by_side(measures, columns):
+        lines = (
+            [latex_text(measure), *(latex_number(texts[i]) for i in chosen)]
+            for measure, (_, texts) in zip(measures, body, strict=True)
+        )
+        notes, scope = ((), ()) if tables else (frame.attrs["notes"], frame.attrs["scope"])
+        titles = ["measure", *(latex_name(headings[i]) for i in chosen)]
+        tables.append(latex_table(titles, lines, notes, scope, size="footnotesize"))
+    return {"comparison.csv": frame_csv(frame), "comparison.tex": "\n\\medskip\n".join(tables)}

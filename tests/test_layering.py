@@ -16,7 +16,8 @@ MAY_IMPORT = {
     "version": "",
     "errors": "",
     "rounding": "",
-    "progress": "",
+    "escaping": "",
+    "progress": "escaping",
     "isolation": "",
     "plan": "errors",
     "params": "errors",
@@ -37,25 +38,25 @@ MAY_IMPORT = {
     "checkpoints": "errors problems rounding version",
     "store": "errors results rounding version",
     "statistics": "",
-    "comparison": "errors rounding statistics store tables",
-    "tables": "comparison errors results rounding store",
-    "plots": "comparison errors results rounding store tables",
-    "report": "comparison errors plots results rounding store tables version",
+    "comparison": "errors escaping rounding statistics store tables",
+    "tables": "comparison errors escaping results rounding store",
+    "plots": "comparison errors escaping results rounding store tables",
+    "report": "comparison errors escaping plots results rounding store tables version",
     "quantities": "batches errors estimators geometry objective operators plan problems results sampling",
     "measuring": "checkpoints errors objective plan problems quantities results store",
     "crew": "measuring plan store",
     "worker": "measuring plan store",
     "pipeline": "checkpoints crew errors geometry measuring plan report store version",
-    "study": "checkpoints comparison crew errors estimators geometry objective operators pipeline plan plots problems "
-    "results rounding sampling statistics store tables training version",
+    "study": "checkpoints comparison crew errors escaping estimators geometry objective operators pipeline plan plots "
+    "problems results rounding sampling statistics store tables training version",
     "selfcheck": "checkpoints estimators geometry objective operators results store",
-    "cli": "checkpoints comparison errors pipeline plan progress report selfcheck store tables",
+    "cli": "checkpoints comparison errors escaping pipeline plan progress report selfcheck store tables",
     "__main__": "cli",
     "__init__": "version",
 }
 EXTRA = {"geometry/sharpness.py": {"operators", "estimators"}, "geometry/basins.py": {"operators"}}
 ONLY_IN = {"h5py": {"checkpoints", "importers", "store"}, "matplotlib": {"plots"}, "typer": {"cli"}}
-WITHOUT_TORCH = ["results", "statistics", "store", "tables", "plots", "report", "comparison", "plan", "cli"]
+WITHOUT_TORCH = ["escaping", "results", "statistics", "store", "tables", "plots", "report", "comparison", "plan", "cli"]
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -14,8 +14,12 @@ from matplotlib.colors import to_hex
 from scipy import stats
 
 from landscape import plots
+from landscape.errors import ResultsError
+from landscape.plots.labels import drawn as drawn_text
+from landscape.results import PathSlice
 from landscape.store import load_results
 from tests import synthetic_results as synthetic
+from tests.hostile import NAMES
 from tests.synthetic_results import make_results
 
 
@@ -181,3 +185,89 @@ def test_the_edge_of_stability_figure_labels_its_threshold():
     assert ax.get_ylabel()
     texts = " ".join(t.get_text() for t in ax.figure.findobj(matplotlib.text.Text))
     assert re.search(r"2\s*/\s*η", texts)
+
+
+def cut_off(figure):
+    """Texts of a figure, ticks beyond the view left aside, that do not lie within it."""
+    figure.canvas.draw()
+    ticks = {
+        label for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) for label in axis.get_ticklabels(which="both")
+    }
+    ticks |= {label for ax in figure.axes if hasattr(ax, "zaxis") for label in ax.zaxis.get_ticklabels()}
+    # Names stand at ticks, too: these must be seen.
+    shown = {t for ax in figure.axes for t in ax.get_yticklabels() if re.search("[a-zA-Z]", t.get_text())}
+    texts = [t for t in figure.findobj(matplotlib.text.Text) if t.get_visible() and t.get_text().strip()]
+    boxes = {t: t.get_window_extent() for t in texts if t not in ticks or t in shown}
+    whole = figure.bbox
+    return [
+        t.get_text()[:60]
+        for t, box in boxes.items()
+        if box.width and (min(box.x0, box.y0) < -1 or box.x1 > whole.width + 1 or box.y1 > whole.height + 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    "arms",
+    [tuple(f"arm-{i}-with-lr=0.{i}" for i in range(12)), NAMES[::3], NAMES[1::3]],
+    ids=["twelve", "hostile", "others"],
+)
+@pytest.mark.filterwarnings("error")  # a glyph that the font lacks, a layout that collapsed
+def test_no_label_is_cut_off_whatever_the_names(arms, tmp_path):
+    results = load_results(make_results(tmp_path, optimizers=arms, seeds=(0,), steps=(1, 2), vectors=False))
+    with plots.house_style():
+        for drawing in plots.drawings(results, ("summary", "tails", "lines", "interpolation")):
+            assert cut_off(drawing.figure) == [], drawing.name
+
+
+@pytest.mark.parametrize("house", [True, False])
+def test_the_legend_of_paths_is_whole_in_our_style_and_in_the_callers(house):
+    names = (*(f"a path with a long name, number {i}" for i in range(10)), NAMES[17], NAMES[3])
+    points = np.tile(np.linspace(0, 1, 3)[:, None], (len(names), 2))
+    x, y = np.linspace(-1, 2, 9), np.linspace(-1, 2, 9)
+    found = PathSlice(
+        x, y, x[None] ** 2 + y[:, None] ** 2 + 0.1, ("w_{$", "y" * 200), names, np.full(len(names), 3), points,
+        np.zeros(len(points)), 1.0,
+    )  # fmt: skip
+    with plots.house_style() if house else matplotlib.rc_context():
+        ax = plots.plot_paths(found)
+        assert cut_off(ax.figure) == []
+        (legend,) = ax.figure.legends
+    shown = [text.get_text() for text in legend.get_texts()]
+    assert len(set(shown)) == len(names)
+    box, whole = legend.get_window_extent(), ax.figure.bbox
+    assert box.x0 >= -1
+    assert box.x1 <= whole.width + 1
+
+
+def test_names_with_dollars_are_not_mathematics_and_hidden_ones_are_seen():
+    name = "_run $x^2$ {$"
+    figure = plots.new_figure()
+    text = figure.text(0, 0, drawn_text(name))
+    figure.canvas.draw()  # bad mathematics would end here
+    assert text.get_text().replace("\\$", "$") == f" {name}"
+    ax = figure.add_subplot()
+    ax.plot([0, 1], label=drawn_text(name))
+    assert len(ax.get_legend_handles_labels()[0]) == 1
+
+
+def test_different_labels_never_share_a_figure(tmp_path):
+    arms = ("α", "β", "a", "A", "a/b", "a_b", "x" * 240, "x" * 239)
+    results = load_results(make_results(tmp_path, optimizers=arms, seeds=(0,), steps=(1,), vectors=False))
+    names = [drawing.name for drawing in plots.drawings(results, ("spectra",))]
+    assert len({name.casefold() for name in names}) == len(arms)
+    assert all(re.fullmatch(r"[A-Za-z0-9_.-]{1,200}", name) for name in names)
+    assert "spectrum_a_b" in names  # a plain name stays what it was
+
+
+def test_a_full_disk_is_one_clear_error_and_the_old_figure_stays(tmp_path, monkeypatch):
+    before = [path.read_bytes() for path in plots.save(plots.new_figure(), tmp_path, "figure")]
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(ResultsError, match="No space left"):
+        plots.save(plots.new_figure(), tmp_path, "figure")
+    monkeypatch.undo()
+    assert [(tmp_path / f"figure.{kind}").read_bytes() for kind in ("pdf", "png")] == before
+    assert len(list(tmp_path.iterdir())) == 2

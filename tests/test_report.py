@@ -11,11 +11,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from landscape.errors import ResultsError
 from landscape.report import write_report
 from landscape.report.interactive import surface_figure
 from landscape.report.words import headline
 from landscape.results import PlaneSlice
 from landscape.store import load_results
+from tests.hostile import NAMES
 from tests.synthetic_results import make_results
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -269,3 +271,69 @@ def test_a_browser_sees_no_error_and_nothing_wider_than_the_screen(folder, tmp_p
     overflow = int(re.search(r"overflow=(-?\d+)", said).group(1))
     assert overflow <= 0
     assert said.split("errors=")[1] == ""
+
+
+def test_every_name_is_text_in_the_page_and_in_the_surface(tmp_path, no_figures):
+    """Names of runs, labels, config values and reasons: no markup, nothing that turns or hides the text around it."""
+    arms = (*NAMES[:6], NAMES[8], NAMES[11], NAMES[12])
+    results = load_results(make_results(tmp_path / "r", optimizers=arms, seeds=(0,), steps=(5,)))
+    skipped = [{"file": name, "reason": name} for name in NAMES]
+    hostile = replace(results, info={**results.info, "skipped": skipped, "command": "</script><img onerror=x>"})
+    html = write_report(hostile, tmp_path / "out").read_text(encoding="utf-8")
+    assert "<script>alert(1)" not in html
+    assert "<img onerror" not in html
+    assert not set("\x1b\x07\x9b\u202e\u2066\r") & set(html.split("<script>")[0])
+    assert "\\x1b[31mred" in html
+    assert "undecodable-\\udcff" in html
+    labels = [b for tag, attrs in Page(html).tags for b in attrs.values() if b and "javascript:" in b]
+    assert labels == []
+
+
+def test_the_menu_of_the_surface_shows_tags_and_long_names_as_text():
+    plane = PlaneSlice(np.arange(3.0), np.arange(3.0), np.arange(9.0).reshape(3, 3) + 1, ("a", "b"), np.ones(2),
+                       np.eye(2), np.eye(2), np.eye(2))  # fmt: skip
+    element, _ = surface_figure({"<a href='javascript:x'>run</a>": plane, "y" * 240: plane})
+    assert "<a href" not in element
+    assert "\\u003ca" not in element
+    assert "y" * 41 not in element
+
+
+def test_a_ranking_at_unequal_training_losses_says_so_in_its_own_sentence(tmp_path):
+    """Losses by hand: sgd ends at 0.1, adam at 0.001 and passed 0.1 on the way, where its λ_max was measured too."""
+    results = load_results(make_results(tmp_path, optimizers=("adam", "sgd"), seeds=(0, 1), steps=(1, 2)))
+
+    def at(run, losses, tops):
+        checkpoints = []
+        for checkpoint, loss, top in zip(run.checkpoints, losses, tops, strict=True):
+            eigs = checkpoint.records["eigenpairs"]
+            values = np.concatenate([[top], np.minimum(eigs.values[1:], top)])
+            records = {**checkpoint.records, "eigenpairs": replace(eigs, values=values),
+                       "point": replace(checkpoint.records["point"], loss=loss)}  # fmt: skip
+            metrics = {**checkpoint.metrics, "train_loss": loss}
+            checkpoints.append(replace(checkpoint, records=records, metrics=metrics))
+        return replace(run, checkpoints=tuple(checkpoints))
+
+    def told(adam, sgd):
+        runs = [at(run, adam if run.optimizer == "adam" else sgd, (50, 5) if run.optimizer == "adam" else (30, 20))
+                for run in results.runs]  # fmt: skip
+        return headline(replace(results, runs=tuple(runs), pairs=()))
+
+    matched = told((0.1, 0.001), (0.3, 0.1))
+    ranking = next(s for s in matched if s.startswith("By the largest"))
+    assert "adam ended in the flattest minima" in ranking
+    assert "differ by far (adam 0.001, sgd 0.1)" in ranking
+    assert any(s.startswith("At equal training loss (0.1,") and "sgd 20, adam 50" in s for s in matched)
+    unmatched = told((0.002, 0.001), (0.3, 0.1))
+    assert any("landscape match" in s for s in unmatched)
+    assert not any(s.startswith("At equal") for s in unmatched)
+    equal = told((0.2, 0.1), (0.3, 0.11))
+    assert not any("losses" in s or "landscape match" in s for s in equal)
+
+
+def test_a_full_disk_is_one_clear_error(folder, no_figures, tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(ResultsError, match="No space left"):
+        write_report(folder, tmp_path)

@@ -8,7 +8,6 @@ import io
 import json
 import math
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -17,19 +16,12 @@ import pytest
 from rich.console import Console
 
 from landscape.errors import ResultsError
+from landscape.escaping.latex import latex_number, latex_sentence, latex_text
 from landscape.results import Estimate, PointValue, SpectralGap
 from landscape.store import Results, ResultStore, load_results
-from landscape.tables import (
-    Cell,
-    caption_lines,
-    final_rows,
-    latex_number,
-    latex_sentence,
-    latex_text,
-    rows,
-    text_table,
-    write_tables,
-)
+from landscape.tables import Cell, caption_lines, final_rows, rows, text_table, write_tables
+from tests.hostile import NAMES
+from tests.latex import needs_latex
 from tests.synthetic_results import eigenpairs, make_results, provenance, run_info, sharpness, tail_records
 
 # As the design promises them to whoever reads --json.
@@ -272,17 +264,20 @@ def test_latex_tables_have_equal_columns_and_balanced_braces(written, name):
 
 def test_the_summary_in_latex_has_a_line_per_run_with_errors_and_stars(written):
     body = latex_body(written["summary.tex"])
-    assert [line.split(" &")[0] for line in body] == [f"{o}-s{s}" for o in ("adam", "momentum", "sgd") for s in (0, 1)]
-    assert all(line.count(r"\pm") == 4 for line in body)
-    assert [line.count("^{*}") for line in body] == [0, 0, 0, 0, 0, 2]
+    values, errors = body[::2], body[1::2]
+    assert [line.split(" &")[0] for line in values] == [
+        f"{o}-s{s}" for o in ("adam", "momentum", "sgd") for s in (0, 1)
+    ]
+    assert all(line.count(r"\pm") == 4 for line in errors)
+    assert [line.count("^{*}") for line in values] == [0, 0, 0, 0, 0, 2]
     assert r"$^{*}$ not converged" in written["summary.tex"]
 
 
 def test_names_with_special_characters_are_escaped_in_latex(tmp_path):
-    name = "a_b & 50%#{$}\\~^"
+    name = "_&%#{$}\\~^"
     read = one_run(tmp_path, {"trace": Estimate(1.0)}, run=name)
-    (line,) = latex_body((write_tables(read, tmp_path)[1]).read_text())
-    assert line.startswith(r"a\_b \& 50\%\#\{\$\}\textbackslash{}\textasciitilde{}\textasciicircum{} &")
+    line = latex_body((write_tables(read, tmp_path)[1]).read_text())[0]
+    assert line.startswith(r"\_\&\%\#\{\$\}\textbackslash{}\textasciitilde{}\textasciicircum{} &")
     assert latex_text("plain-1.5") == "plain-1.5"
 
 
@@ -317,21 +312,34 @@ def test_printed_numbers_become_math(printed_as, latex):
     assert latex_number(printed_as) == latex
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex")
-def test_the_latex_tables_compile(written, tmp_path):
-    for name in ("summary.tex", "comparison.tex"):
-        (tmp_path / name).write_text(written[name], encoding="utf-8")
-    (tmp_path / "paper.tex").write_text(
-        r"\documentclass{article}\usepackage{booktabs,amsmath}\begin{document}"
-        r"\input{summary.tex}\input{comparison.tex}\end{document}"
-    )
+def overfull(folder: Path, tables: dict[str, str], packages: str = "booktabs,amsmath") -> list[float]:
+    """Points by which lines of a normal article page are too wide, as pdflatex says."""
+    for name, text in tables.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    inputs = "".join(rf"\noindent\input{{{name}}}\par" for name in tables)
+    page = rf"\documentclass{{article}}\usepackage{{{packages}}}\begin{{document}}{inputs}\end{{document}}"
+    (folder / "paper.tex").write_text(page)
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
-        cwd=tmp_path,
-        capture_output=True,
-        timeout=120,
-    )
+        cwd=folder, capture_output=True, timeout=120,
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:]
+    log = (folder / "paper.log").read_text(errors="replace")
+    return [float(found) for found in re.findall(r"Overfull \\hbox \(([\d.]+)pt too wide\)", log)]
+
+
+@needs_latex
+def test_the_latex_tables_fit_a_page_of_the_article_class(written, tmp_path):
+    assert overfull(tmp_path, {name: written[name] for name in ("summary.tex", "comparison.tex")}) == []
+
+
+@needs_latex
+@pytest.mark.parametrize("arms", [NAMES[:11], NAMES[11:]])
+def test_tables_of_many_arms_with_hostile_names_compile_and_fit(arms, tmp_path):
+    read = load_results(make_results(tmp_path, optimizers=arms, seeds=(0,), steps=(1,), vectors=False))
+    texts = {path.name: path.read_text() for path in write_tables(read, tmp_path) if path.suffix == ".tex"}
+    assert set(texts) == {"summary.tex", "comparison.tex"}
+    assert overfull(tmp_path, texts) == []
 
 
 def test_a_comparison_is_written_only_where_there_are_two_groups(results, tmp_path):
@@ -365,7 +373,7 @@ def test_a_table_that_cannot_be_written_is_one_clear_error_and_the_old_one_stays
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("landscape.tables.os.replace", full)
+        patch.setattr("landscape.store.whole.os.replace", full)
         with pytest.raises(ResultsError, match="No space left"):
             write_tables(results, tmp_path)
     assert (tmp_path / "tables" / "summary.csv").read_text() == before

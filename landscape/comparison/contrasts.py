@@ -13,6 +13,7 @@ import pandas as pd
 
 from landscape.comparison.groups import Groups, gather, setting
 from landscape.errors import UsageError
+from landscape.escaping.terminal import cell
 from landscape.rounding import format_value
 from landscape.statistics import Contrast, contrast, holm
 from landscape.store import Results, RunResults
@@ -105,7 +106,6 @@ def contrast_table(frame: pd.DataFrame) -> Table:
     """The main differences for a terminal of 80 columns; ``•`` marks a Holm-adjusted p below 0.05."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     level = frame.attrs.get("level", 0.95)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
@@ -114,9 +114,9 @@ def contrast_table(frame: pd.DataFrame) -> Table:
     there = set(frame["measure"])
     shown = frame[frame["measure"].isin(set(MAIN) - ({"test_loss"} if "test_accuracy" in there else set()))]
     for measure, lines in shown.groupby("measure", sort=False):
-        table.add_row(Text(str(measure), style="bold"))
+        table.add_row(cell(str(measure), style="bold"))
         if (lines["difference"] == 0).all() and len(lines) > 1:
-            table.add_row(Text("  the same in all"), "0")
+            table.add_row(cell("  the same in all"), "0")
             continue
         row: Any
         for row in lines.itertuples():
@@ -130,8 +130,8 @@ def contrast_table(frame: pd.DataFrame) -> Table:
                 _short(row.p),
                 holm_p,
             )
-            table.add_row(*map(Text, cells))
-    table.caption = Text("\n".join(_caption(shown) + frame.attrs.get("notes", [])))
+            table.add_row(*map(cell, cells))
+    table.caption = cell("\n".join(_caption(shown) + frame.attrs.get("notes", [])))
     return table
 
 

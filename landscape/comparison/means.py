@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from landscape.comparison.equal_loss import HOW, losses_differ
 from landscape.comparison.groups import gather, notes, scope_notes
+from landscape.escaping.terminal import cell
 from landscape.rounding import format_brief
 from landscape.statistics import mean_interval
 from landscape.store import Results
@@ -59,10 +61,13 @@ def compare(results: Results | str | Path, by: str = "optimizer", *, level: floa
                 records.append((label, measure, len(values), *mean_interval(values, level)))
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
     left_out = [run.name for run in groups.runs if all(run not in runs for runs in groups.by_label.values())]
-    frame.attrs = {
-        "by": by, "level": level, "notes": notes(groups.by_label, groups.rows, by, left_out),
-        "scope": scope_notes(groups.by_label, groups.rows),
-    }  # fmt: skip
+    told = notes(groups.by_label, groups.rows, by, left_out)
+    if differ := losses_differ(frame):
+        told.insert(
+            0, f"The groups stand at {differ}, and curvature follows the loss: compare them at equal loss ({HOW})."
+        )
+    scope = scope_notes(groups.by_label, groups.rows)
+    frame.attrs = {"by": by, "level": level, "notes": told, "scope": scope}
     return frame
 
 
@@ -93,7 +98,6 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
     """
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     headings, body = cells(comparison)
     level = comparison.attrs.get("level", 0.95)
@@ -108,10 +112,10 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
         titles = [str(comparison.attrs.get("by", "group")), *(m.replace("_", "\n", 1) for m, _ in main)]
         grid = [[h, *(t[i].replace(" ± ", "\n± ") for _, t in main)] for i, h in enumerate(headings)]
     for i, title in enumerate(titles):
-        table.add_column(Text(title), justify="right" if i else "left", no_wrap=(i == 0) == wide, overflow="fold")
+        table.add_column(cell(title), justify="right" if i else "left", no_wrap=(i == 0) == wide, overflow="fold")
     for texts in grid:
-        table.add_row(*map(Text, texts))
-    table.caption = Text("\n".join([*lines, *comparison.attrs.get("notes", [])]))
+        table.add_row(*map(cell, texts))
+    table.caption = cell("\n".join([*lines, *comparison.attrs.get("notes", [])]))
     return table
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from landscape.escaping.terminal import cell
 from landscape.statistics import kendall
 from landscape.store import Results, load_results
 from landscape.store.rows import SHARPNESS, final_rows
@@ -50,15 +51,14 @@ def rank_table(frame: pd.DataFrame) -> Table:
     """For a terminal of 80 columns."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
     for i, title in enumerate(("flatness against gap", "τ", "interval", "n")):
         table.add_column(title, justify="right" if i else "left")
     row: Any
     for row in frame.dropna(subset=["tau"]).itertuples():
-        table.add_row(*map(Text, (row.measure, f"{row.tau:.2f}", f"{row.low:.2f} … {row.high:.2f}", str(row.n))))
-    table.caption = Text(
+        table.add_row(*map(cell, (row.measure, f"{row.tau:.2f}", f"{row.low:.2f} … {row.high:.2f}", str(row.n))))
+    table.caption = cell(
         "Kendall's τ with test loss − training loss over all runs; intervals as if runs were independent. "
         "Not a generalization claim."
     )

@@ -10,6 +10,7 @@ import pandas as pd
 
 from landscape.comparison.contrasts import COMPARED
 from landscape.comparison.groups import gather
+from landscape.escaping.terminal import cell
 from landscape.rounding import format_value
 from landscape.statistics import equal_spread, holm, std_interval
 from landscape.store import Results
@@ -73,16 +74,15 @@ def spread_table(frame: pd.DataFrame) -> Table:
     """The standard deviations for a terminal."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     headings, body = spread_cells(frame)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
     for i, title in enumerate(("standard deviation", *headings)):
-        table.add_column(Text(title), justify="right" if i else "left", overflow="fold")
+        table.add_column(cell(title), justify="right" if i else "left", overflow="fold")
     for measure, cells in body:
         texts = (value + ("\n[{}, {}]".format(*ends) if ends else "") for value, *ends in cells)
-        table.add_row(*map(Text, (measure, *texts)))
-    table.caption = Text(
+        table.add_row(*map(cell, (measure, *texts)))
+    table.caption = cell(
         f"standard deviation over runs with its {100 * frame.attrs.get('level', 0.95):g} % interval (Bonett); p that "
         "all groups have one (Brown–Forsythe), then adjusted over the measures (Holm)"
     )

@@ -51,8 +51,8 @@ def evaluate_line(
     -------
     LineSlice
         Losses in the objective's dtype, NaN and infinity as they come. ``curvature`` is ``dᵀHd`` from a Hessian-vector
-        product, ``curvature_slice ± curvature_error`` the same from second differences; both in float64 where the model
-        runs in it. The error covers roundoff, truncation and the kinks of ReLU
+        product, ``curvature_slice ± curvature_error`` the same from differences of the slope on this line; both in
+        float64 where the model runs in it. The error covers roundoff, truncation and the kinks of ReLU
         (:func:`~landscape.geometry.curvature.centre_curvature`).
 
     Raises
@@ -62,7 +62,8 @@ def evaluate_line(
 
     Notes
     -----
-    Costs ``points`` losses, and 11 to 17 losses and one Hessian-vector product in float64 for the curvature.
+    Costs ``points`` losses; for the curvature, on at most 256 examples in float64, 5 to 11 gradients, 2 losses and one
+    Hessian-vector product.
 
     Examples
     --------
@@ -133,7 +134,8 @@ def evaluate_plane(
 
     Notes
     -----
-    Costs ``points²`` losses, and 31 to 49 losses and two Hessian-vector products in float64 for the curvature.
+    Costs ``points²`` losses; for the curvature, on at most 256 examples in float64, 10 to 22 gradients, 4 losses and
+    two Hessian-vector products.
     """
     radii = tuple(radius) if isinstance(radius, (tuple, list)) else (radius, radius)
     if len(radii) != 2 or len(labels) != 2:

@@ -11,6 +11,7 @@ from landscape.plots.figures import draw_all, draw_differences, drawings
 from landscape.plots.files import FigureFile, save
 from landscape.plots.forest import forest_figure, plot_forest
 from landscape.plots.histories import WINDOWS, history_panels
+from landscape.plots.legends import legend_outside
 from landscape.plots.lines import (
     band_over_lines,
     barrier_point,
@@ -28,7 +29,6 @@ from landscape.plots.style import (
     RC,
     SINGLE,
     house_style,
-    legend_outside,
     new_figure,
     optimizer_styles,
     short_names,

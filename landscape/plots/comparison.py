@@ -11,9 +11,14 @@ from matplotlib.axes import Axes
 from landscape.comparison import mean_interval
 from landscape.errors import UsageError, check_choice
 from landscape.plots.gather import QUANTITIES, Measured, RunLike, by_label, measured
-from landscape.plots.style import DOUBLE, Style, axes_or_new, legend_outside, optimizer_styles
+from landscape.plots.labels import drawn_names, entry
+from landscape.plots.legends import legend_outside
+from landscape.plots.style import DOUBLE, Style, axes_or_new, optimizer_styles
 from landscape.results.base import Array
 from landscape.store.metrics import class_accuracies
+
+#: Room for the names of groups beside a panel, in inches.
+NAMES = 1.3
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ def plot_measure(
             _draw_row(ax, found[name], row, styles[name], (low, high))
     ax.set_xlim(low, high)
     ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), list(drawn_names(names, inches=NAMES).values()))
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", color="#E6E6E6", linewidth=0.6)
     ax.set_axisbelow(True)
@@ -206,7 +211,7 @@ def plot_class_accuracy(
             color=style.color,
             markersize=4,
             elinewidth=1,
-            label=name,
+            label=entry(name),
         )
     for edge in classes[:-1] + 0.5:
         ax.axvline(edge, color="#E6E6E6", linewidth=0.6, zorder=0)

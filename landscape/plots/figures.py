@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -10,11 +9,14 @@ import numpy as np
 import pandas as pd
 
 from landscape.comparison import contrasts
+from landscape.escaping.filenames import file_words
 from landscape.plots.comparison import class_accuracy, plot_class_accuracy, plot_measure, summaries
 from landscape.plots.drawing import Drawing, count_words, join_words, seeds_words
 from landscape.plots.files import FigureFile, save
 from landscape.plots.forest import MEASURES, drawn_pairs, forest_figure
 from landscape.plots.gather import QUANTITIES, ResultsLike, RunLike, by_label, group_word, last_record
+from landscape.plots.labels import drawn_names
+from landscape.plots.legends import legend_outside
 from landscape.plots.slice_figures import interpolation_figure, line_figures, plane_figures
 from landscape.plots.spectrum import plot_spectrum
 from landscape.plots.style import (
@@ -23,9 +25,9 @@ from landscape.plots.style import (
     Style,
     house_style,
     label_outer,
-    legend_outside,
     new_figure,
     optimizer_styles,
+    panel_width,
     panels,
     share_limits,
 )
@@ -217,6 +219,7 @@ def _residual_sentence(runs: list[RunLike]) -> str:
 
 def _spectra(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
     """One figure per group, a panel per seed, so that seeds share their axes."""
+    words = file_words(by_label(runs))
     for name, group in by_label(runs).items():
         found = [
             (run, last_record(run, "density", SpectralMeasure), last_record(run, "eigenpairs", Eigenpairs))
@@ -227,15 +230,16 @@ def _spectra(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]
             continue
         columns = 2 if len(found) in (2, 4) else 3
         figure, axes = panels(len(found), columns=columns, row_height=1.75)
+        titles = drawn_names([run.name for run in group], inches=panel_width(figure, min(columns, len(found))))
         for ax, (run, measure, pairs) in zip(axes, found, strict=True):
             plot_spectrum(measure, eigenpairs=pairs, color=styles[name].color, ax=ax)
-            ax.set_title(run.name, fontsize=7)
+            ax.set_title(titles[run.name], fontsize=7)
         tallest = max((ax.get_ylabel() for ax in axes), key=len)
         share_limits(axes, which="x")
         label_outer(axes, columns=columns, x=axes[0].get_xlabel(), y=tallest)
         legend_outside(figure)
         yield Drawing(
-            f"spectrum_{_file_word(name)}",
+            f"spectrum_{words[name]}",
             f"Hessian spectrum, {name}",
             _spectrum_caption(found, name),
             figure,
@@ -280,8 +284,3 @@ def _classes(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]
         f"{'seed' if counts == [1] else 'seeds'} per {group_word(runs)}{bars}.{saved}",
         figure,
     )
-
-
-def _file_word(name: str) -> str:
-    """A file name from the name of a group."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "unnamed"

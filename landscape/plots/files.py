@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 
 from landscape.errors import UsageError
 from landscape.plots.style import house_style
+from landscape.store.whole import write_whole
 
 PNG_DPI = 200
 
@@ -51,11 +51,12 @@ def save(figure: Figure, folder: Path | str, name: str) -> tuple[Path, Path]:
     ------
     UsageError
         If ``name`` is not a plain file name.
+    ResultsError
+        If the disk is full or the folder read-only.
     """
     if not name or Path(name).name != name or name.startswith("."):
         raise UsageError(f"name={name!r} is not a plain file name for a figure; pass one without a folder")
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     # whatever is left out of the metadata, matplotlib fills with its version or the time
     metadata: dict[str, dict[str, None]] = {
         "pdf": {"Creator": None, "Producer": None, "CreationDate": None},
@@ -66,16 +67,5 @@ def save(figure: Figure, folder: Path | str, name: str) -> tuple[Path, Path]:
         for kind in ("pdf", "png"):
             buffer = io.BytesIO()
             figure.savefig(buffer, format=kind, dpi=PNG_DPI, metadata=metadata[kind])
-            paths.append(_replace(folder / f"{name}.{kind}", buffer.getvalue()))
+            paths.append(write_whole(folder / f"{name}.{kind}", buffer.getvalue()))
     return paths[0], paths[1]
-
-
-def _replace(path: Path, content: bytes) -> Path:
-    """Write beside the target, then rename: a reader sees the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

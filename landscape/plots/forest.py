@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from landscape.comparison.contrasts import MAIN
 from landscape.errors import UsageError
 from landscape.plots.gather import QUANTITIES
-from landscape.plots.style import DOUBLE, REFERENCE_COLOR, SINGLE, axes_or_new, legend_outside, new_figure
+from landscape.plots.labels import drawn_names
+from landscape.plots.legends import legend_outside
+from landscape.plots.style import DOUBLE, REFERENCE_COLOR, SINGLE, axes_or_new, new_figure
 
 #: Measures of the figure, in this order, where they were compared; the test loss stands in for the accuracy.
 MEASURES = MAIN
@@ -53,7 +55,9 @@ def plot_forest(differences: pd.DataFrame, measure: str, *, ax: Axes | None = No
     ax.axvline(0, color=REFERENCE_COLOR, linewidth=0.7, zorder=0)
     ax.set_xlim(-1.05 * reach, 1.05 * reach)
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.set_yticks(range(len(rows)), [f"{row.a} − {row.b}" for row in rows.itertuples()])
+    room = 0.16 * ax.figure.get_figwidth()  # type: ignore[union-attr]
+    names = drawn_names([str(name) for pair in rows[["a", "b"]].to_numpy() for name in pair], inches=room)
+    ax.set_yticks(range(len(rows)), [f"{names[str(row.a)]} − {names[str(row.b)]}" for row in rows.itertuples()])
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", color="#EEEEEE", linewidth=0.6)
     ax.set_axisbelow(True)

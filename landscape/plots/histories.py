@@ -8,16 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from landscape.plots.style import (
-    DOUBLE,
-    SINGLE,
-    Style,
-    legend_outside,
-    log_if_wide,
-    new_figure,
-    optimizer_styles,
-    short_names,
-)
+from landscape.plots.labels import drawn, entry
+from landscape.plots.legends import legend_outside
+from landscape.plots.style import DOUBLE, SINGLE, Style, log_if_wide, new_figure, optimizer_styles, short_names
 
 #: Steps are gathered into at most so many windows: the step sizes of single batches jump.
 WINDOWS = 60
@@ -47,11 +40,11 @@ def history_panels(losses: pd.DataFrame, sizes: pd.DataFrame, columns: Mapping[s
         below = figure.add_subplot(2, len(columns), len(columns) + place + 1, sharex=above)
         for arm in arms:
             style = styles[names[arm]]
-            _band(above, losses[losses["arm"] == arm], style, names[arm], inner=(0.0, 1.0))
+            _band(above, losses[losses["arm"] == arm], style, entry(names[arm]), inner=(0.0, 1.0))
             _band(below, _windowed(sizes[sizes["arm"] == arm]), style, None, inner=_INNER)
         for ax, frame in ((above, losses), (below, sizes)):
             log_if_wide(ax, frame.loc[frame["arm"].isin(arms) & (frame["value"] > 0), "value"])
-        above.set_title(title)
+        above.set_title(drawn(title))
         above.tick_params(labelbottom=False)
         below.set_xlabel("step")
         if place == 0:

@@ -10,13 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from landscape.errors import UsageError
-from landscape.plots.style import (
-    PALETTE,
-    REFERENCE_COLOR,
-    axes_or_new,
-    legend_outside,
-    say_gaps,
-)
+from landscape.plots.legends import legend_outside
+from landscape.plots.style import PALETTE, REFERENCE_COLOR, axes_or_new, say_gaps
 from landscape.results import LineSlice
 from landscape.results.base import Array
 
@@ -141,6 +136,7 @@ def plot_line_band(
     ax.fill_between(band.t, band.low, band.high, color=color, alpha=0.18, linewidth=0)
     ax.plot(band.t, band.median, color=color, linestyle=dash, linewidth=1.3, label=label)
     say_gaps(ax, band.num_gaps)
+    ax.locator_params(axis="x", nbins=5)
     ax.set_xlabel("t (lengths of the direction)")
     ax.set_ylabel("L(θ + t·d) − L(θ)")
     if own:

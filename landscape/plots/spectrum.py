@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from landscape.errors import UsageError
-from landscape.plots.style import EIGENVALUE_COLOR, REFERENCE_COLOR, axes_or_new, legend_outside
+from landscape.plots.legends import legend_outside
+from landscape.plots.style import EIGENVALUE_COLOR, REFERENCE_COLOR, axes_or_new
 from landscape.results import Eigenpairs, SpectralMeasure
 from landscape.results.base import Array
 

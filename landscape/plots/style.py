@@ -11,7 +11,6 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.container import Container
 from matplotlib.figure import Figure
 
 SINGLE = 3.25
@@ -159,6 +158,11 @@ def panels(
     return figure, [figure.add_subplot(rows, columns, i + 1, projection=projection) for i in range(count)]
 
 
+def panel_width(figure: Figure, columns: int) -> float:
+    """Inches of one panel with what belongs to it, for its title."""
+    return float(figure.get_figwidth()) / columns - 0.55
+
+
 def columns_for(count: int) -> int:
     """Columns of a grid of panels: at most four, and three where that leaves fewer places empty."""
     return min(count, 3 if -count % 3 < -count % 4 else 4)
@@ -180,31 +184,17 @@ def share_limits(axes: Sequence[Axes], *, which: str = "y") -> None:
             getattr(ax, f"set_{name}lim")(limits[:, 0].min(), limits[:, 1].max())
 
 
-def legend_outside(target: Axes | Figure, *, columns: int | None = None) -> None:
-    """A legend below the axes, each label once: it can cover no data."""
-    axes = target.axes if isinstance(target, Figure) else [target]
-    entries: dict[str, Any] = {}
-    for ax in axes:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            entries.setdefault(label, handle)
-    if not entries:
+def say_gaps(ax: Any, count: int, *, inside: bool = False) -> None:
+    """Write above the axes, or within where the title has the room, how many points are not finite, and missing."""
+    if not count:
         return
-    figure = target if isinstance(target, Figure) else target.get_figure(root=True)
-    assert figure is not None
-    room = max(1, int(figure.get_figwidth() / (0.36 + 0.062 * max(map(len, entries)))))
-    columns = min(len(entries), columns or room)
-    handles: list[Any] = [h[0] if isinstance(h, Container) and not hasattr(h, "lines") else h for h in entries.values()]
-    if isinstance(target, Figure) or len(figure.axes) == 1:
-        figure.legend(handles, list(entries), loc="outside lower center", ncols=columns, handlelength=2.6)
+    said = f"{count} point{'s' if count > 1 else ''} not finite: gap"
+    if inside:
+        box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+        write = getattr(ax, "text2D", ax.text)
+        write(0.98, 0.02, said, transform=ax.transAxes, fontsize=5.5, color=REFERENCE_COLOR, ha="right", bbox=box)
     else:
-        target.legend(handles, list(entries), loc="upper left", bbox_to_anchor=(0, -0.25), ncols=columns)
-
-
-def say_gaps(ax: Axes, count: int) -> None:
-    """Write above the axes how many points are not finite, and therefore missing."""
-    if count:
-        plural = "s" if count > 1 else ""
-        ax.set_title(f"{count} point{plural} not finite: gap", loc="right", fontsize=6.5, color=REFERENCE_COLOR)
+        ax.set_title(said, loc="right", fontsize=6.5, color=REFERENCE_COLOR)
 
 
 def log_if_wide(ax: Axes, values: Any, *, ratio: float = 20.0) -> bool:

@@ -69,7 +69,7 @@ def plot_contour(plane: PlaneSlice, *, levels: Any = None, ax: Axes | None = Non
     ax.spines[["top", "right"]].set_visible(True)
     ax.set_xlabel("x (lengths of direction 1)")
     ax.set_ylabel("y (lengths of direction 2)")
-    say_gaps(ax, int(np.ma.count_masked(masked)))
+    say_gaps(ax, int(np.ma.count_masked(masked)), inside=True)
     return ax
 
 
@@ -153,7 +153,5 @@ def plot_surface(
     ax.zaxis.set_major_locator(ticker.MaxNLocator(5, integer=is_log and high - low > 2))
     if is_log:
         ax.zaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{10**value:.2g}"))
-    gaps = int(heights.size - finite.size)
-    if gaps:
-        ax.set_title(f"{gaps} points not finite: gap", loc="right", fontsize=6.5)
+    say_gaps(ax, int(heights.size - finite.size), inside=True)
     return ax

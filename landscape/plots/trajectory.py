@@ -12,14 +12,9 @@ from matplotlib.axes import Axes
 
 from landscape.errors import UsageError, check_choice
 from landscape.plots.gather import QUANTITIES, RunLike, by_label, measured
-from landscape.plots.style import (
-    PALETTE,
-    Style,
-    axes_or_new,
-    legend_outside,
-    log_if_wide,
-    optimizer_styles,
-)
+from landscape.plots.labels import entry
+from landscape.plots.legends import legend_outside
+from landscape.plots.style import PALETTE, Style, axes_or_new, log_if_wide, optimizer_styles
 from landscape.results.base import Array
 
 TAIL_QUANTITIES = ("lambda_max", "gap", "grad_norm")
@@ -134,14 +129,22 @@ def _draw_tails(ax: Axes, tails: Sequence[Tail], name: str, style: Style, shift:
         if band is None:
             marker = style.marker if tail.steps.size <= MARKED else ""
             look: dict[str, Any] = {"linestyle": style.dash, "linewidth": 1.3, "marker": marker, "markersize": 4}
-            ax.plot(tail.steps, tail.values, color=style.color, label=name if i == 0 else None, **look)
+            ax.plot(tail.steps, tail.values, color=style.color, label=entry(name) if i == 0 else None, **look)
         else:
             ax.plot(tail.steps, tail.values, color=style.color, linewidth=0.5, alpha=0.7)
         _open_circles(ax, tail, 0.0, style)
     if band is not None:
         marker = style.marker if band.steps.size <= MARKED else ""
         ax.fill_between(band.steps, band.low, band.high, color=style.color, alpha=0.15, linewidth=0)
-        ax.plot(band.steps, band.mean, color=style.color, linestyle=style.dash, marker=marker, markersize=4, label=name)
+        ax.plot(
+            band.steps,
+            band.mean,
+            color=style.color,
+            linestyle=style.dash,
+            marker=marker,
+            markersize=4,
+            label=entry(name),
+        )
 
 
 def _draw_ranges(ax: Axes, tails: Sequence[Tail], band: Band, name: str, style: Style, shift: float) -> None:
@@ -151,7 +154,7 @@ def _draw_ranges(ax: Axes, tails: Sequence[Tail], band: Band, name: str, style: 
         ax.plot(tail.steps + shift, tail.values, ".", color=style.color, markersize=2.5)
         _open_circles(ax, tail, shift, style)
     look: dict[str, Any] = {"linestyle": style.dash, "linewidth": 0.9, "marker": style.marker, "markersize": 4.5}
-    ax.plot(band.steps + shift, band.mean, color=style.color, label=name, **look)
+    ax.plot(band.steps + shift, band.mean, color=style.color, label=entry(name), **look)
 
 
 def _open_circles(ax: Axes, tail: Tail, shift: float, style: Style) -> None:

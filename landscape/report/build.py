@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +12,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from landscape import comparison, plots, tables
+from landscape.escaping.pages import page_text
 from landscape.report.details import disagreements, run_details
 from landscape.report.interactive import plotly_library, surface_figure
 from landscape.report.words import headline, methods
 from landscape.rounding import format_value
 from landscape.store import Results, load_results
 from landscape.store.view import natural_order
+from landscape.store.whole import write_whole
 
 FILE_NAME = "report.html"
 WIDE_PIXELS = 900  # a figure made for both columns of a paper gets the whole width of the page
@@ -47,10 +48,10 @@ def write_report(results: Results | str | Path, folder: str | Path | None = None
     tables.write_tables(results, target)
     environment = Environment(
         loader=PackageLoader("landscape.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
+        lstrip_blocks=True, finalize=page_text,
     )  # fmt: skip
     page = environment.get_template("report.html.j2").render(_context(results, figures))
-    return _write(target / FILE_NAME, page)
+    return write_whole(target / FILE_NAME, page)
 
 
 def _measured(results: Results) -> Results:
@@ -147,14 +148,3 @@ def _flag(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
     return [f"--{name}", str(value)]
-
-
-def _write(path: Path, text: str) -> Path:
-    """Write beside the target, then rename: a reader sees the old report or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

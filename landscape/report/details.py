@@ -99,4 +99,4 @@ def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bo
 
 
 def _verdict(record: LineSlice | PlaneSlice) -> str:
-    return "agrees" if record.curvature_agrees else "DISAGREES, the loss is not smooth at this scale"
+    return "agrees" if record.curvature_agrees else "DISAGREES: the loss bends otherwise than its derivatives say"

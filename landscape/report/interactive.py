@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from landscape.escaping.pages import plotly_label
 from landscape.plots import surface_heights
 from landscape.results import PlaneSlice
 
@@ -39,11 +40,11 @@ def surface_figure(records: Mapping[str, Any]) -> tuple[str | None, str]:
     for index, (name, plane) in enumerate(planes.items()):
         figure.add_surface(
             x=plane.x, y=plane.y, z=heights[name], customdata=finite[name], colorscale="Viridis", showscale=False,
-            visible=index == 0, name=name, hovertemplate="x %{x:.2f}<br>y %{y:.2f}<br>loss %{customdata:.4g}",
+            visible=index == 0, name=plotly_label(name),
+            hovertemplate="x %{x:.2f}<br>y %{y:.2f}<br>loss %{customdata:.4g}",
         )  # fmt: skip
-    # Run names come from folders: plotly reads a little HTML in labels.
     buttons = [
-        {"label": name.replace("<", "‹").replace(">", "›"), "method": "restyle",
+        {"label": plotly_label(name), "method": "restyle",
          "args": [{"visible": [other == name for other in names]}]}
         for name in names
     ]  # fmt: skip

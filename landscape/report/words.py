@@ -68,11 +68,14 @@ def headline(results: Results) -> list[str]:
     if "lambda_max" in orders:
         order = orders["lambda_max"]
         values = ", ".join(f"{g} {_mean(table[g, 'lambda_max'])}" for g in order)
+        differ = comparison.losses_differ(frame)
+        but = f", but at {differ}, which curvature follows: this order may be theirs" if differ else ""
         sentences.append(
             f"By the largest Hessian eigenvalue, {order[0]} ended in the flattest minima and {order[-1]} in the "
-            f"sharpest (mean over seeds ± half the 95 % interval: {values})."
+            f"sharpest (mean over seeds ± half the 95 % interval: {values}){but}."
         )
         sentences += _overlap(*(table[g, "lambda_max"] for g in (order[0], order[-1])))
+        sentences += _at_equal_loss(results) if differ else []
     for measure in ("trace", "sharpness_worst"):
         if measure in orders:
             values = ", ".join(f"{g} {_mean(table[g, measure])}" for g in orders[measure])
@@ -96,6 +99,19 @@ def headline(results: Results) -> list[str]:
             "the order may be chance. That a minimum is flatter is not a generalization claim."
         )
     return sentences
+
+
+def _at_equal_loss(results: Results) -> list[str]:
+    """The same comparison where checkpoints on the way were measured at about one training loss, or how to get it."""
+    found = comparison.at_equal_loss(results)
+    if found is None:
+        return [f"No measured checkpoints have equal training losses: {comparison.HOW}."]
+    values = ", ".join(
+        f"{group} {format_brief(mean, None if np.isnan(low) else (high - low) / 2)}"
+        for group, (mean, low, high) in found.means.items()
+    )
+    losses = " to ".join(dict.fromkeys(format_value(loss, digits=2) for loss in (found.low, found.high)))
+    return [f"At equal training loss ({losses}, at checkpoints on the way) λ_max is, flattest first: {values}."]
 
 
 def _of_one_group(results: Results) -> list[str]:

@@ -42,7 +42,7 @@ class LineSlice(Record):
     curvature : float
         ``dᵀHd`` at the centre, from a Hessian-vector product. NaN for interpolations.
     curvature_slice, curvature_error : float
-        The same from second differences of the loss on this line, and how far those can be trusted.
+        The same from differences of slope and loss on this line, and how far those can be trusted.
     """
 
     t: Array
@@ -70,7 +70,7 @@ class LineSlice(Record):
 
     @property
     def curvature_agrees(self) -> bool:
-        """Whether both curvatures of the centre agree within the error of the second difference."""
+        """Whether both curvatures of the centre agree within the error of the differences."""
         return bool(abs(self.curvature - self.curvature_slice) <= self.curvature_error)
 
     def _lines(self) -> list[tuple[str, str]]:
@@ -100,7 +100,7 @@ class PlaneSlice(Record):
     step_norms : (2,) array
         Lengths of both directions.
     curvature, curvature_slice, curvature_error : (2, 2) arrays
-        ``DᵀHD`` at the centre from Hessian-vector products, from second differences on the plane, and their error.
+        ``DᵀHD`` at the centre from Hessian-vector products, from differences on the plane, and their error.
     """
 
     x: Array
@@ -114,7 +114,7 @@ class PlaneSlice(Record):
 
     @property
     def curvature_agrees(self) -> bool:
-        """Whether the curvatures of the centre agree within the error of the second differences."""
+        """Whether the curvatures of the centre agree within the error of the differences."""
         return bool(np.all(np.abs(self.curvature - self.curvature_slice) <= self.curvature_error))
 
     def _lines(self) -> list[tuple[str, str]]:

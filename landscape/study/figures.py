@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from landscape import plots
+from landscape.escaping.latex import latex_text
 from landscape.plots.drawing import Drawing
 from landscape.store import Results
 from landscape.study.design import Study
 from landscape.study.histories import draw_histories
 from landscape.study.material import MANY, Material
 from landscape.study.paths import draw_paths
-from landscape.tables import latex_text
 
 #: Of the analysis, in this order, where their records are; and the rooms they stand in.
 ROOMS = ("lines", "tails", "classes")

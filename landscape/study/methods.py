@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from landscape.escaping.latex import latex_text
 from landscape.study.design import Study
 from landscape.study.tuning import Choice
-from landscape.tables import latex_text
 
 #: Settings said once where all arms share them, with their options.
 COMMON = ("batch_size", "epochs", "schedule", "order", "batch_schedule")

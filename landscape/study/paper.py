@@ -9,13 +9,16 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from landscape.comparison import cells, spread_cells
+from landscape.comparison import HOW, UNEQUAL, cells, spread_cells
+from landscape.escaping.latex import latex_number, latex_sentence, latex_table, latex_text
+from landscape.escaping.spreadsheet import frame_csv
+from landscape.escaping.visible import visible
 from landscape.rounding import format_value
+from landscape.store.whole import write_whole
 from landscape.study.figures import paper_figures
 from landscape.study.material import MANY, Material
 from landscape.study.methods import SEEDS, methods
 from landscape.study.sentences import ALPHA, findings
-from landscape.tables import latex_number, latex_sentence, latex_table, latex_text
 from landscape.version import __version__
 
 #: Rows of the table of means, and what they are called there.
@@ -32,8 +35,6 @@ SHOWN = {
 }
 CONTRASTED = ("test_accuracy", "lambda_max", "sharpness_adaptive_worst")
 MOST_ROWS = 12
-#: Mean losses that differ by more than this share are not equal enough to go without a word.
-UNEQUAL = 0.25
 SPREADS = (
     "Standard deviations over seeds with their 95 % intervals (Bonett), at the end of training; p that the arms have "
     "one (Levene's test about medians), Holm-adjusted over all measures."
@@ -48,7 +49,6 @@ def write_paper(material: Material, folder: Path) -> Path:
     Path
         ``folder/report.tex``; it compiles with pdflatex, booktabs and graphicx.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     study, pairs, matched = material.study, material.pairs, material.at_equal_loss
     below = bool(study.within) and len(study.arms) > MANY
     _write_means(material.means, folder, "means", below=below)
@@ -57,11 +57,11 @@ def write_paper(material: Material, folder: Path) -> Path:
     if material.spreads is not None:
         _write_spreads(material.spreads, folder)
     if pairs is not None:
-        (folder / "contrasts.tex").write_text(_fitted(_contrast_rows(pairs)))
-        pairs.to_csv(folder / "contrasts.csv", index=False, lineterminator="\n")
+        write_whole(folder / "contrasts.tex", _fitted(_contrast_rows(pairs)))
+        write_whole(folder / "contrasts.csv", frame_csv(pairs))
     figures = paper_figures(material, folder)
     found = findings(material)
-    (folder / "findings.txt").write_text("\n".join(found) + "\n")
+    write_whole(folder / "findings.txt", "\n".join(map(visible, found)) + "\n")
     # The forest plot shows what the table of differences says; contrasts.tex is there for whoever wants it.
     tabulated = pairs is not None and not any(figure["name"] == "differences" for figure in figures)
     text = _environment().get_template("report.tex.j2").render(
@@ -79,9 +79,7 @@ def write_paper(material: Material, folder: Path) -> Path:
         figures=figures,
         notes=[latex_sentence(note) for note in limits(material)],
     )  # fmt: skip
-    path = folder / "report.tex"
-    path.write_text(text)
-    return path
+    return write_whole(folder / "report.tex", text)
 
 
 def _write_means(means: pd.DataFrame, folder: Path, name: str, *, below: bool) -> None:
@@ -100,8 +98,8 @@ def _write_means(means: pd.DataFrame, folder: Path, name: str, *, below: bool) -
         for i in range(0, len(arms), width):
             lines = ([label, *row[i : i + width]] for label, row in shown.items())
             tables.append(latex_table(["", *arms[i : i + width]], lines))
-    (folder / f"{name}.tex").write_text("\n\n\\smallskip\n".join(map(_fitted, tables)))
-    means.to_csv(folder / f"{name}.csv", index=False, lineterminator="\n")
+    write_whole(folder / f"{name}.tex", "\n\n\\smallskip\n".join(map(_fitted, tables)))
+    write_whole(folder / f"{name}.csv", frame_csv(means))
 
 
 def _write_spreads(found: pd.DataFrame, folder: Path) -> None:
@@ -109,8 +107,8 @@ def _write_spreads(found: pd.DataFrame, folder: Path) -> None:
     rows = dict(body)
     shown = ([label, *map(_interval, rows[measure])] for measure, label in SHOWN.items() if measure in rows)
     table = latex_table(["", *map(latex_text, headings[:-2]), "$p$", "Holm"], shown)
-    (folder / "spreads.tex").write_text(_fitted(table))
-    found.to_csv(folder / "spreads.csv", index=False, lineterminator="\n")
+    write_whole(folder / "spreads.tex", _fitted(table))
+    write_whole(folder / "spreads.csv", frame_csv(found))
 
 
 def _fitted(table: str) -> str:
@@ -195,7 +193,9 @@ def limits(material: Material) -> list[str]:
         )
     if material.study.tuning is not None and material.study.tuning.by.startswith("test"):
         found.append("Learning rates were chosen by the test data, so test figures are too good.")
-    return found + material.means.attrs.get("notes", [])
+    # Those that ask for what this paper has already are left out.
+    matched = material.at_equal_loss is not None
+    return found + [note for note in material.means.attrs.get("notes", []) if not (matched and HOW in note)]
 
 
 def _number(value: float) -> str:

@@ -12,6 +12,7 @@ from landscape.checkpoints import CheckpointDir, checkpoint_files
 from landscape.geometry import evaluate_paths
 from landscape.objective import Objective
 from landscape.plots.drawing import Drawing
+from landscape.plots.labels import drawn
 from landscape.study.design import Study
 
 GRID = 41
@@ -54,7 +55,7 @@ def _of_all_seeds(study: Study, runs: Path, objective: Objective) -> Drawing | N
         ax = figure.add_subplot(rows, columns, index + 1)
         own = dict.fromkeys(named, styles[label])
         plots.plot_paths(plane.only(list(named)), styles=own, width=0.5, ax=ax)
-        ax.set_title(label)
+        ax.set_title(drawn(label))
         if index % columns:
             ax.set_ylabel("")
     return Drawing(
@@ -85,7 +86,7 @@ def _of_the_first_seed(study: Study, runs: Path) -> Drawing | None:
         positions = {names[arm.label]: _positions(runs / arm.run(seed)) for arm in arms}
         found = evaluate_paths(objective, positions, points=GRID, margin=MARGIN)
         ax = plots.plot_paths(found, styles=styles, ax=figure.add_subplot(rows, columns, index + 1))
-        ax.set_title(said)
+        ax.set_title(drawn(said))
         explained.append(found.explained)
     plots.legend_outside(figure)
     plane = "over the two parameters"

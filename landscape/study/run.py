@@ -15,9 +15,10 @@ import torch
 
 from landscape.checkpoints import CheckpointDir, find_runs, match_losses
 from landscape.crew import available_cores
-from landscape.errors import LandscapeError, UsageError
+from landscape.errors import UsageError
 from landscape.pipeline import analyze
 from landscape.plan import Plan
+from landscape.store.whole import write_whole
 from landscape.study.design import Study
 from landscape.study.jobs import Done, Job, run_jobs
 from landscape.study.material import Material
@@ -157,11 +158,7 @@ def _claim(study: Study, out: Path) -> None:
     path = out / "study.json"
     if path.exists() and not _same(path.read_text(), study):
         raise UsageError(f"{out} holds another study, or this one with other settings; choose another folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text(study.to_json())
-    except OSError as error:
-        raise LandscapeError(f"cannot write into {out}: {error.strerror}") from error
+    write_whole(path, study.to_json())
 
 
 def _same(written: str, study: Study) -> bool:
@@ -184,4 +181,4 @@ def _remember(study: Study, out: Path, choices: list[Choice], diverged: list[str
         "versions": {"landscape": __version__, "torch": str(torch.__version__), "python": platform.python_version()},
         "again": "landscape.study.run_study(landscape.study.Study.load(FOLDER), NEW_FOLDER)",
     }
-    (out / "reproduce.json").write_text(json.dumps(facts, indent=1))
+    write_whole(out / "reproduce.json", json.dumps(facts, indent=1))

@@ -13,11 +13,13 @@ import pandas as pd
 from landscape import plots
 from landscape.crew import available_cores
 from landscape.errors import UsageError
+from landscape.escaping.spreadsheet import frame_csv
 from landscape.estimators import gradient_share, top_eigenpairs
 from landscape.geometry import examine_step
 from landscape.operators import HessianOperator
 from landscape.results import StepReport
 from landscape.sampling import gradient_noise
+from landscape.store.whole import write_whole
 from landscape.study.design import Study
 from landscape.study.jobs import one_thread, processes
 from landscape.study.sentences import over_seeds
@@ -79,7 +81,7 @@ def follow(
         with processes(count) as pool:
             parts = [_tell(job.result(), tell) for job in [pool.submit(_run, *job) for job in todo]]
     frame = pd.concat([pd.read_csv(part) for part in parts], ignore_index=True)
-    frame.to_csv(out / "trajectory.csv", index=False, lineterminator="\n")
+    write_whole(out / "trajectory.csv", frame_csv(frame))
     with plots.house_style():
         plots.save(plots.step_panels(frame), out, "trajectory")
     for sentence in sentences(frame):
@@ -117,10 +119,7 @@ def _run(design: Trajectory, index: int, seed: int, folder: Path) -> Path:
         training = Training(study.problem_of(arm), settings, folder)
         with training.seeded():
             rows = _looked_at(design, training, settings)
-    unfinished = part.with_suffix(".tmp")
-    pd.DataFrame(rows).assign(arm=arm.label, seed=seed).to_csv(unfinished, index=False)
-    unfinished.replace(part)
-    return part
+    return write_whole(part, pd.DataFrame(rows).assign(arm=arm.label, seed=seed).to_csv(index=False))
 
 
 def _looked_at(design: Trajectory, training: Training, settings: dict[str, Any]) -> list[dict[str, Any]]:

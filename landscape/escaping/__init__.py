@@ -1,0 +1,1 @@
+"""Names and words that come from outside, made safe for where they go: one file for each medium."""

@@ -1,0 +1,50 @@
+"""Names in figures: as they are named, no wider than there is room, never taken for mathematics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+from matplotlib import font_manager
+from matplotlib.ft2font import FT2Font
+
+from landscape.escaping.visible import told_apart, visible
+
+#: Inches of a letter at 7 points, the widest of usual names.
+LETTER = 0.062
+
+
+def drawn(text: object) -> str:
+    r"""A name for a figure: no ``$…$``, no steering characters, no boxes for what the font lacks.
+
+    >>> print(drawn("a$b$"), drawn("_seen"), drawn("日 λ"))
+    a\$b\$  _seen U+65E5 λ
+    """
+    text = "".join(_glyph(c) for c in visible(str(text))).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text  # matplotlib hides such labels from legends
+
+
+def drawn_names(names: Iterable[str], *, inches: float) -> dict[str, str]:
+    """Each name as it is drawn where so much room is; those cut to one look are told apart by number."""
+    most = max(8, int(inches / LETTER))
+    names = list(dict.fromkeys(names))
+    shown = {name: "".join(_glyph(c) for c in visible(name)) for name in names}
+    cut = told_apart(shown.values(), most)
+    return {name: drawn(cut[shown[name]]) for name in names}
+
+
+def entry(name: str) -> str:
+    """A name for a legend, which cuts it where it is too wide."""
+    return drawn(name) or " "  # one without any is left out
+
+
+@cache
+def _glyph(character: str) -> str:
+    if character.isascii() or _font().get_char_index(ord(character)):
+        return character
+    return f"U+{ord(character):04X}"
+
+
+@cache
+def _font() -> FT2Font:
+    return font_manager.get_font(font_manager.findfont("DejaVu Sans"))
