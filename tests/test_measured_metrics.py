@@ -87,12 +87,16 @@ def test_test_loss_and_accuracy_are_those_of_the_definition(at_once):
     assert evaluate(problem, model)["test_loss"] == score.loss
 
 
-def test_one_logit_for_two_classes_has_no_accuracy_by_the_largest_score():
+@pytest.mark.parametrize("whole", [True, False])
+def test_one_logit_for_two_classes_has_no_accuracy_by_the_largest_score(whole):
     """The largest of one is always the first: it would say that every example is of class 0."""
     x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
-    data = x, (x[:, :1] > 0).float()
-    binary = functional.binary_cross_entropy_with_logits
-    problem = classifier(build=lambda: nn.Linear(2, 1), loss_fn=binary, train=data, test=data, num_classes=2)
+    data = x, ((x[:, 0] > 0).long() if whole else (x[:, :1] > 0).float())
+
+    def loss(output, target):
+        return functional.binary_cross_entropy_with_logits(output, target.reshape(-1, 1).to(output))
+
+    problem = classifier(build=lambda: nn.Linear(2, 1), loss_fn=loss, train=data, test=data, num_classes=2)
     found = evaluate(problem, problem.make_model(0))
     assert "test_accuracy" not in found
     assert "train_accuracy" not in found

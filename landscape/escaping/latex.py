@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -114,10 +115,11 @@ def latex_table(
 ) -> str:
     r"""A ``tabular`` with booktabs rules for ``\input`` in a paper.
 
-    Headings and cells are LaTeX already; notes become comments, and each text ``below`` a line of its own.
+    Headings and cells are LaTeX already; notes become comments, and texts ``below`` lines under the table.
     """
     rows_of_cells = [" & ".join(row) + r" \\" for row in body]
-    starred = ["$^{*}$ not converged"] if any("^{*}" in row for row in rows_of_cells) else []
+    lines = ["$^{*}$ not converged"] if any("^{*}" in row for row in rows_of_cells) else []
+    lines += [latex_text(line) for text in below for line in textwrap.wrap(text, _PAGE)]
     return "\n".join(
         [
             r"% needs \usepackage{booktabs,amsmath}",
@@ -129,10 +131,7 @@ def latex_table(
             r"\midrule",
             *rows_of_cells,
             r"\bottomrule",
-            *(
-                rf"\multicolumn{{{len(headings)}}}{{l}}{{\footnotesize {line}}} \\"
-                for line in [*starred, *map(latex_text, below)]
-            ),
+            *(rf"\multicolumn{{{len(headings)}}}{{l}}{{\footnotesize {line}}} \\" for line in lines),
             r"\end{tabular}}",
             "",
         ]
