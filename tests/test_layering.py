@@ -43,8 +43,9 @@ MAY_IMPORT = {
     "report": "comparison errors plots results rounding store tables version",
     "quantities": "estimators geometry objective operators plan results sampling",
     "measuring": "checkpoints errors objective plan quantities results store",
-    "crew": "measuring plan store",
-    "worker": "measuring plan store",
+    "endings": "errors",
+    "crew": "endings errors measuring plan store",
+    "worker": "errors measuring plan store",
     "pipeline": "checkpoints crew errors geometry measuring plan report store version",
     "study": "checkpoints comparison crew errors estimators geometry objective operators pipeline plan plots problems "
     "results rounding sampling statistics store tables training version",
