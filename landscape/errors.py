@@ -127,14 +127,26 @@ def in_one_line(error: BaseException, *, most: int = 300) -> str:
         text = f"its message cannot be made: {type(second).__name__}"
     said = f"{type(error).__name__}: {text}" if text else type(error).__name__
     said = said if len(said) <= most else said[: most - 1] + "…"
-    frames = [
-        Frame(frame.f_code.co_filename, line, frame.f_code.co_name)
-        for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{said} ({Frame(error.filename, error.lineno or 0, 'its text')})"
-    place = users_frame(frames)
+    place = _place(error)
     return f"{said} ({place})" if place else said
+
+
+def _place(error: BaseException) -> Frame | None:
+    """Where the error arose, or where that did from which it came, if that is nearer to the user's own code."""
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in chain:
+        chain.append(following)
+        following = following.__cause__ or (None if following.__suppress_context__ else following.__context__)
+    places = [users_frame(_frames(link)) for link in chain]
+    return next((place for place in places if place is not None and _is_own(place.file)), places[0])
+
+
+def _frames(error: BaseException) -> list[Frame]:
+    if isinstance(error, SyntaxError) and error.filename:
+        return [Frame(error.filename, error.lineno or 0, "its text")]
+    walked = traceback.walk_tb(error.__traceback__)
+    return [Frame(frame.f_code.co_filename, line, frame.f_code.co_name) for frame, line in walked]
 
 
 def users_frame(frames: Iterable[Frame]) -> Frame | None:
