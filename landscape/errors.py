@@ -48,6 +48,10 @@ class NotConverged(LandscapeError):
         super().__init__(message)
         self.partial = partial
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors come from other processes, and one that cannot be put together again would break the whole pool.
+        return type(self), (str(self), self.partial)
+
 
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     """Refuse a value outside a fixed set of choices, naming the set."""
