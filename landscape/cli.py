@@ -238,25 +238,25 @@ def exit_status(results: Results) -> int:
 
 
 def main() -> None:
-    """Entry point: whatever goes wrong is one line on stderr and exit status 2; an interrupt is 130."""
+    """Entry point: whatever goes wrong is one line on stderr and exit status 2."""
     accept_all_characters()
     with contextlib.suppress(OSError, ValueError, AttributeError):
         faulthandler.enable(all_threads=False)  # a library that crashes in this process leaves a trace
     try:
         app(standalone_mode=True)
-    except KeyboardInterrupt:
-        _end("interrupted", 130)
     except LandscapeError as error:
-        _end(str(error), 2, error)
+        _end(str(error), error)
+    except OSError as error:  # a name too long, a disk that fails: nothing that a report would mend
+        _end(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", error)
     except Exception as error:
-        _end(f"{in_one_line(error)}. This should not happen: {TRACEBACK}=1 shows how it did, for a report", 2, error)
+        _end(f"{in_one_line(error)}. This should not happen: {TRACEBACK}=1 shows how it did, for a report", error)
 
 
-def _end(message: str, status: int, error: Exception | None = None) -> NoReturn:
-    if error is not None and os.environ.get(TRACEBACK):
+def _end(message: str, error: Exception) -> NoReturn:
+    if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
     print(f"landscape: {one_line(message)}", file=sys.stderr)
-    raise SystemExit(status) from None
+    raise SystemExit(2) from None
 
 
 def _print_results(results: Results, *, as_json: bool) -> None:

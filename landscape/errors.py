@@ -61,6 +61,10 @@ class NotConverged(LandscapeError):
         super().__init__(message)
         self.partial = partial
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors come from other processes, and one that cannot be put together again would break the whole pool.
+        return type(self), (str(self), self.partial)
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch found no memory; on a CPU it raises a plain RuntimeError, known by its text alone."""
