@@ -194,6 +194,11 @@ class Parts:
         return twin
 
     @property
+    def padding(self) -> dict[str, Tensor]:
+        """Rows of embeddings that are fixed because they stand for padding, by what they are."""
+        return dict(self._padding)
+
+    @property
     def constants(self) -> dict[str, Tensor]:
         """Frozen parameters and buffers; names of the model's begin with ``model.``, the others are the loss's."""
         return {**self._constants, **self._buffers}

@@ -306,3 +306,29 @@ def test_the_row_for_padding_is_fixed_where_it_is_padding_and_only_there(tied):
     moved[:3] += 1.0
     assert (objective.loss(moved) == objective.loss()) == (not tied)
     assert ls.evaluate_line(objective, ls.random_plane(objective)[:, 0], points=3).curvature_agrees
+
+
+def test_a_line_between_models_with_other_rows_for_padding_is_refused():
+    generator = torch.Generator().manual_seed(2)
+    tokens, y = torch.randint(5, (15, 3), generator=generator), torch.randint(5, (15,), generator=generator)
+    a, b = (ls.Objective(seeded(lambda: Padded(False)), F.cross_entropy, (tokens, y)) for _ in range(2))
+    assert ls.interpolate(a, b, points=3).barrier == pytest.approx(0, abs=1e-6)
+    with torch.no_grad():
+        b.parts().model.table.weight[0] += 1
+    with pytest.raises(ls.UsageError, match="row for padding of model.table.weight is fixed.*Give both the same row"):
+        ls.interpolate(a, b, points=3)
+
+
+def test_complex_outputs_are_refused_by_gauss_newton_with_the_way_out():
+    class Spectrum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(4, 3)
+
+        def forward(self, x):
+            return torch.fft.fft(self.a(x)), self.a(x)
+
+    x, _ = rows()
+    objective = ls.Objective(seeded(Spectrum), lambda out, t: (out[0].abs() ** 2).mean() + out[1].mean(), (x, x))
+    with pytest.raises(ls.ObjectiveError, match="view_as_real"):
+        ls.GaussNewtonOperator(objective)

@@ -121,6 +121,12 @@ def _check_same_question(objective: Objective, end: Objective) -> None:
             "the ends of a line must have the same parameters in θ, of the same shapes and in the same order; these "
             f"are not: {_listed(unlike)}"
         )
+    rows = [o.parts().padding for o in (objective, end)]
+    if apart := [name for name in rows[0] if name not in rows[1] or not same(rows[0][name], rows[1][name])]:
+        raise UsageError(
+            f"{apart[0]} is fixed, as in training, and differs between the two models, so that the loss at one end "
+            "would not be that model's. Give both the same row"
+        )
     facts = {"loss": "loss_name", "mode": "mode", "dtype": "dtype"}
     for word, name in facts.items():
         if getattr(end, name) != getattr(objective, name):

@@ -55,6 +55,11 @@ class OutputJacobian:
                 f"the model returned {kinds}; a Gauss-Newton or Fisher matrix needs floating-point outputs: a tensor, "
                 "or a tuple, list or dict of tensors"
             )
+        if any(isinstance(x, Tensor) and x.is_complex() and x.requires_grad for x in self._found):
+            raise ObjectiveError(
+                "the model returned complex numbers, and a Gauss-Newton or Fisher matrix is of real outputs: return "
+                "torch.view_as_real of them, and let the loss take that"
+            )
         if mode == "double":
             self._prepare_double_backward()
         elif mode == "linearized":
