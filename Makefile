@@ -12,8 +12,9 @@ demo: env
 test: lint
 	$(BIN)/python -m pytest -n 2
 
+# The campaigns too, and property tests on new random examples, ten times as many; a find becomes a fixed @example.
 test-all: lint
-	$(BIN)/python -m pytest -n 2 -m "campaign or not campaign"
+	RANDOM_SEARCH=1 $(BIN)/python -m pytest -n 2 -m "campaign or not campaign"
 
 # Side by side with other tools, in one run each: hours. ONLY="hvp-mlp trace" and SIZE=small are shorter.
 bench: env

@@ -135,7 +135,7 @@ def line(points: int) -> Any:
         first, last = (question.layout.flatten(case.snapshots[i]) for i in (0, -1))
 
         def run(repeat: int) -> Answer:
-            return Answer(ls.interpolate(question, first, last, points=points + 1).loss[1:])
+            return Answer(ls.interpolate(question, first, last, points=points + 1, batch_statistics="fixed").loss[1:])
 
         return run
 

@@ -173,7 +173,7 @@ def match(
     for run, why in found.left_out.items():
         show(f"{one_line(run):<24} left out: {one_line(why)}")
     for run, why in found.wrong.items():
-        show(f"{one_line(run):<24} its saved losses are wrong ({why}); all of its checkpoints were measured")
+        show(f"{one_line(run):<24} its saved losses are wrong ({one_line(why)}); all of its checkpoints were measured")
     for why in sorted(set(found.saved.values())):
         show(f"losses as training saved them, not measured: {one_line(why)}")
     show(f"{found}\nnow: landscape analyze {one_line(shlex.quote(str(out)))}")
@@ -181,21 +181,30 @@ def match(
 
 @app.command()
 def inspect(file: Annotated[Path, typer.Argument(help="A checkpoint or results file.")]) -> None:
-    """Say what is in a checkpoint or results file, and whether its hashes hold."""
+    """Say what is in a checkpoint or results file, and whether its hashes hold: exit status 1 where they do not."""
+    from landscape.files import Damaged
     from landscape.store import describe_results, is_results_file
 
-    if is_results_file(file):
-        sections = describe_results(file)
-    else:
-        from landscape.checkpoints import describe_checkpoint
+    holds = True
+    try:
+        if is_results_file(file):
+            sections = describe_results(file)
+        else:
+            from landscape.checkpoints import describe_checkpoint, hashes_hold
 
-        sections = [("checkpoint", describe_checkpoint(file))]
+            sections = [("checkpoint", describe_checkpoint(file))]
+            holds = hashes_hold(sections[0][1])
+    except Damaged as error:  # too much of it to be described
+        print(f"landscape: {one_line(error)}", file=sys.stderr)
+        raise typer.Exit(1) from None
     show = console().print
     width = max(len(one_line(label)) for _, pairs in sections for label, _ in pairs)
     for title, pairs in sections:
         show(one_line(title), style="bold")
         for label, text in pairs:
             show(f"  {visible(label):<{width}}  {one_line(text)}")
+    if not holds:
+        raise typer.Exit(1)
 
 
 @app.command()

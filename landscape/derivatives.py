@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from landscape import hvp
 from landscape.errors import ObjectiveError
 
 if TYPE_CHECKING:
     from landscape.objective import Objective
 
-STEPS = {torch.float64: (1e-3, 1e-4, 1e-5, 1e-6, 1e-7), torch.float32: (1e-1, 3e-2, 1e-2, 3e-3)}
+STEPS = {torch.float64: (1e-3, 1e-4, 1e-5, 1e-6, 1e-7), torch.float32: (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)}
+_FEW = 8.0  # so many eps are what a sum of products has anyway
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 5e-2}
+
+_WAYS_OUT = (
+    "Write that operation in differentiable torch operations; check=False would measure it wrong. Where the gradient "
+    "is right and only the second derivative is not, differences of gradients are: check=False and "
+    "HessianOperator(objective, route='differences')"
+)
 
 
 def check_derivatives(few: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -24,30 +33,88 @@ def check_derivatives(few: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]
     ObjectiveError
         If a derivative is wrong, missing, or zero everywhere.
     """
-    try:
-        double = few.with_dtype(torch.float64)
-        double.loss()
-    except RuntimeError:
-        double = few.with_dtype(torch.float32)
+    _check_reads_through_the_model(few)
+    double = in_double(few) or few.with_dtype(torch.float32)
     theta = double.theta
     generator = torch.Generator().manual_seed(0)
     v, w = (_direction(double, theta, generator) for _ in range(2))
-    _check_gradient_reaches(double, theta)
-    hv, hw = double.hvp(v, theta), double.hvp(w, theta)
-    _check_against_differences(double, theta, v, hv, generator)
+    hv, hw = (_product(double, theta, u) for u in (v, w))
+    nearby = _nearby(double, theta, generator)
+    gradient = double.gradient(theta)
+    _check_gradient(double, theta, v, gradient, nearby)
+    _check_product(double, theta, v, hv, nearby)
     scale = float(max(hv.norm() * w.norm(), hw.norm() * v.norm()))
     asymmetry = abs(float(w @ hv - v @ hw))
-    if asymmetry > 10 * TOLERANCE[double.dtype] * scale:
+    if not asymmetry <= 10 * TOLERANCE[double.dtype] * scale:
         raise ObjectiveError(
             f"the Hessian is not symmetric: vᵀHw and wᵀHv differ by {asymmetry:.3g}, where {scale:.3g} is their scale. "
             "Likely cause: an autograd Function or hook whose backward is not the derivative of its forward"
         )
-    if not bool((hv != 0).any()) and not bool(double.hvp(v, _nearby(double, theta, generator)).any()):
+    if not bool((hv != 0).any()) and not bool(double.hvp(v, nearby).any()):
         raise ObjectiveError(
             "the loss is linear in all of θ: its Hessian is zero here and nearby, so there is no curvature to measure. "
             "Likely causes: a loss without a nonlinearity (a plain mean of outputs), or params= left out what bends"
         )
-    return _silent_tensors(double, theta, hv, hw)
+    return _silent_tensors(double, gradient, hv, hw)
+
+
+def in_double(objective: Objective) -> Objective | None:
+    """The question in float64 all through, whatever the model casts to by itself; None where that cannot be had."""
+    for lift in (False, True):
+        double = objective.with_dtype(torch.float64, lift=lift)
+        try:
+            if coarsest(double) == torch.float64:
+                return double
+        except (RuntimeError, TypeError):  # a model with tensors or kernels of float32 alone
+            continue
+    return None
+
+
+def coarsest(objective: Objective) -> torch.dtype:
+    """The coarsest floating-point type in which the loss computes with θ, seen on the first chunk."""
+    return objective.parts().coarsest(0, objective.layout.split(objective.theta))
+
+
+def measured_resolution(few: Objective) -> float:
+    """Relative rounding error of a Hessian-vector product: eps of the dtype, or what is seen where that is more.
+
+    It is the distance between the product as the model computes it and the one in float64 all through, where that is
+    clearly more than eps here and at a point nearby (exactly on a kink of ReLU the two differ, and none is wrong).
+    Where a model has no float64, a few eps of the coarsest type that it computes in.
+    """
+    own, theta = float(torch.finfo(few.dtype).eps), few.theta
+    double = in_double(few)
+    if double is None:
+        inside = float(torch.finfo(coarsest(few)).eps)
+        return own if inside <= own else _FEW * inside
+    if double.dtype == few.dtype and not double.lifted:
+        return own
+    generator = torch.Generator().manual_seed(0)
+    v = _direction(few, theta, generator)
+    for at in (theta, _nearby(few, theta, generator)):
+        seen, truth = few.hvp(v, at).double(), double.hvp(v.double(), at.double())
+        size = float(truth.norm())
+        error = float((seen - truth).norm()) / size if size > 0 else 0.0
+        if not error > _FEW * own:
+            return own
+    return min(error, 1.0)
+
+
+def _check_reads_through_the_model(few: Objective) -> None:
+    past = few.parts().read_past_the_model(0, few.layout.split(few.theta))
+    if past is None:
+        raise ObjectiveError(
+            "the loss does not depend on θ through autograd. Likely causes: the model runs under torch.no_grad, "
+            "detaches its output, or converts it to NumPy"
+        )
+    if past:
+        more = f" and {len(past) - 3} more" if len(past) > 3 else ""
+        raise ObjectiveError(
+            f"the loss reads parameters past the model: {', '.join(past[:3])}{more}. It holds the tensors themselves "
+            "(a list of them, an optimizer's groups), or runs a part of the model again during the backward pass, so "
+            "that a term of the Hessian would be lost. Read them from the model when the loss is called, "
+            "model.parameters() or model.get_parameter(name), with Objective.from_loss(model, loss(model, batch), data)"
+        )
 
 
 def _direction(objective: Objective, theta: Tensor, generator: torch.Generator) -> Tensor:
@@ -61,61 +128,102 @@ def _direction(objective: Objective, theta: Tensor, generator: torch.Generator) 
     return v / v.norm()
 
 
-def _check_gradient_reaches(objective: Objective, theta: Tensor) -> None:
-    parts = objective.parts()
-    with parts.borrowed(), torch.enable_grad():
-        tensors = [t.detach().clone().requires_grad_() for t in objective.layout.split(theta)]
-        if not parts.part(0, tensors).requires_grad:
-            raise ObjectiveError(
-                "the loss does not depend on θ through autograd. Likely causes: the model runs under torch.no_grad, "
-                "detaches its output, or converts it to NumPy"
-            )
-
-
-def _check_against_differences(
-    objective: Objective, theta: Tensor, v: Tensor, hv: Tensor, generator: torch.Generator
-) -> None:
-    seen = _disagreement(objective, theta, v, hv)
-    if seen is None:
-        return
-    # θ may lie exactly on a kink (ReLU at zero), where no step is small enough; a wrong derivative is wrong nearby too.
-    nearby = _nearby(objective, theta, generator)
-    seen_nearby = _disagreement(objective, nearby, v, objective.hvp(v, nearby))
-    if seen_nearby is None:
-        return
-    raise ObjectiveError(
-        f"the second derivative is wrong: a Hessian-vector product differs from the difference of gradients by "
-        f"{100 * min(seen, seen_nearby):.2g} % at every step size tried. Likely causes: a custom autograd.Function "
-        "whose double backward loses a path (gradient computed in forward, once_differentiable), detach or no_grad "
-        "inside the model. Write that operation in differentiable torch operations; check=False would measure it wrong"
-    )
-
-
 def _nearby(objective: Objective, theta: Tensor, generator: torch.Generator) -> Tensor:
     return theta + 1e-2 * max(float(theta.norm()), 1.0) * _direction(objective, theta, generator)
 
 
-def _disagreement(objective: Objective, theta: Tensor, v: Tensor, hv: Tensor) -> float | None:
-    """Smallest relative difference over shrinking steps; None where one step agrees.
+def _product(objective: Objective, theta: Tensor, v: Tensor) -> Tensor:
+    """∇²L·v; by differences of gradients where autograd's is not finite, and these settle as their step shrinks.
+
+    The derivatives of norm and sqrt at zero are NaN; those of what they are a part of need not be.
+    """
+    hv = objective.hvp(v, theta)
+    if bool(hv.isfinite().all()):
+        return hv
+    quotient = hvp.Differences(objective.parts(), theta)
+    settled = quotient(v)
+    if bool(settled.isfinite().all()) and quotient.error <= TOLERANCE[objective.dtype]:
+        return settled
+    which = "second derivative" if bool(objective.gradient(theta).isfinite().all()) else "gradient"
+    bad = [name for name, part in objective.layout.unflatten(hv).items() if not bool(part.isfinite().all())]
+    raise ObjectiveError(
+        f"autograd's {which} is not a number at θ, first in {bad[0]!r}, though the loss is finite. Likely causes: "
+        "norm() or sqrt() of exactly zero (for a penalty ‖w − w₀‖² at w = w₀ write ((w − w₀)**2).sum()), singular "
+        "values that are equal, a division or log behind torch.where, whose other branch is differentiated too"
+    )
+
+
+def _check_gradient(objective: Objective, theta: Tensor, v: Tensor, gradient: Tensor, nearby: Tensor) -> None:
+    def differs(at: Tensor) -> float | None:
+        slope = ((gradient if at is theta else objective.gradient(at)) @ v).double().reshape(1)
+        return _disagreement(objective, at, v, slope, lambda x: slope.new_tensor([objective.loss(x)]))
+
+    seen = _both(differs, (theta, nearby))
+    if seen is not None:
+        raise ObjectiveError(
+            f"the gradient is not that of the loss: along a direction it differs from the difference of losses by "
+            f"{100 * seen:.2g} % at every step size tried. Likely causes: create_graph=self.training inside the model "
+            "(forces in eval mode; pass create_graph=True), detach or no_grad on a path that carries the loss, a "
+            "straight-through or gradient-reversal layer, a hook or autograd Function that scales gradients. Curvature "
+            f"is that of the loss, and such a model optimizes another one. {_WAYS_OUT.split('. ')[0]}"
+        )
+
+
+def _check_product(objective: Objective, theta: Tensor, v: Tensor, hv: Tensor, nearby: Tensor) -> None:
+    def differs(at: Tensor) -> float | None:
+        product = hv if at is theta else _product(objective, at, v)
+        return _disagreement(objective, at, v, product, objective.gradient)
+
+    seen = _both(differs, (theta, nearby))
+    if seen is not None:
+        raise ObjectiveError(
+            f"the second derivative is wrong: a Hessian-vector product differs from the difference of gradients by "
+            f"{100 * seen:.2g} % at every step size tried. Likely causes: a custom autograd.Function whose double "
+            "backward loses a path (gradient computed in forward, once_differentiable), detach or no_grad inside the "
+            f"model, weight_norm, a hook that solves for an equilibrium. {_WAYS_OUT}"
+        )
+
+
+def _both(differs: Callable[[Tensor], float | None], places: Sequence[Tensor]) -> float | None:
+    """The smaller disagreement of two places; None where they agree at one of them.
+
+    θ may lie exactly on a kink (ReLU at zero), where no step is small enough; a wrong derivative is wrong nearby too.
+    """
+    seen = []
+    for place in places:
+        found = differs(place)
+        if found is None:
+            return None
+        seen.append(found)
+    return min(seen)
+
+
+def _disagreement(
+    objective: Objective, at: Tensor, v: Tensor, derivative: Tensor, function: Callable[[Tensor], Tensor]
+) -> float | None:
+    """Smallest relative difference of a derivative along v from central differences over shrinking steps; None where
+    one step agrees.
 
     Across the kinks of ReLU a finite step sees curvature that autograd rightly leaves out; as the step shrinks it meets
     none, and only a wrong derivative goes on differing.
     """
     eps, best = torch.finfo(objective.dtype).eps, float("inf")
     for relative in STEPS[objective.dtype]:
-        step = relative * max(float(theta.norm()), 1.0)
-        plus, minus = objective.gradient(theta + step * v), objective.gradient(theta - step * v)
-        difference = float(((plus - minus) / (2 * step) - hv).norm())
+        step = relative * max(float(at.norm()), 1.0)
+        plus, minus = function(at + step * v), function(at - step * v)
+        quotient = (plus - minus) / (2 * step)
+        difference, size = float((quotient.to(derivative) - derivative).norm()), float(derivative.norm())
         roundoff = 100 * eps * float(plus.norm() + minus.norm()) / (2 * step)
-        size = float(hv.norm())
         if difference <= TOLERANCE[objective.dtype] * size + roundoff:
             return None
-        best = min(best, difference / max(size, difference))
-    return best
+        if difference == difference:
+            best = min(best, difference / max(size, float(quotient.norm()), difference))
+    return best if best < float("inf") else 1.0
 
 
-def _silent_tensors(objective: Objective, theta: Tensor, *products: Tensor) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    gradient = objective.gradient(theta)
+def _silent_tensors(
+    objective: Objective, gradient: Tensor, *products: Tensor
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     unused: list[str] = []
     linear: list[str] = []
     for name, where in objective.layout.slices().items():

@@ -18,6 +18,20 @@ class ObjectiveError(LandscapeError):
     """Model, loss and data do not form a well-posed objective."""
 
 
+class ModelError(ObjectiveError, RuntimeError):
+    """The caller's model or loss raised an error of its own when it was called; that error is the cause."""
+
+    @classmethod
+    def of(cls, error: Exception) -> ModelError:
+        """What was raised, in one line, and where in the caller's code."""
+        text = (str(error).strip().splitlines() or [""])[0]
+        place = raised_at(error)
+        hint = ""
+        if "dtype" in text or "same device" in text:
+            hint = ". Tensors that a model or loss brings along must follow those it is given: constant.to(output)"
+        return cls(f"the model or loss raised {type(error).__name__}: {text}{f' ({place})' if place else ''}{hint}")
+
+
 class CheckpointError(LandscapeError):
     """A checkpoint file or folder cannot be used."""
 
@@ -38,6 +52,22 @@ class NotConverged(LandscapeError):
     def __init__(self, message: str, partial: Any) -> None:
         super().__init__(message)
         self.partial = partial
+
+
+def raised_at(error: BaseException) -> str:
+    """``file:line`` of the innermost frame that is neither torch's nor ours; empty where there is none."""
+    place, frame = "", error.__traceback__
+    while frame is not None:
+        name = frame.tb_frame.f_globals.get("__name__") or ""
+        if name.split(".")[0] not in ("torch", "landscape", "contextlib", "functools"):
+            place = f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    return place
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether torch found no memory; on a CPU it raises a plain RuntimeError, known by its text alone."""
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:

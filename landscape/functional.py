@@ -4,102 +4,27 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from landscape.batches import cast
-from landscape.errors import ObjectiveError
-from landscape.isolation import borrowed
+from landscape.arithmetic import PrecisionWatch, counterpart, lifted
+from landscape.batches import cast, unpack
+from landscape.errors import LandscapeError, ModelError, ObjectiveError, is_out_of_memory
+from landscape.isolation import borrowed, uncompiled
+from landscape.loss_modules import LossFn, LossModule, SupervisedLoss
 from landscape.params import ParamLayout
-
-LossFn = Callable[[Any, Any], Tensor]
-
-
-class LossModule(nn.Module):
-    """A loss as a module around the model, so that one functional call swaps everything in and out.
-
-    Calling it with one of its own methods and that method's arguments runs the method while other tensors stand in the
-    model's places.
-    """
-
-    model: nn.Module
-
-    def forward(self, method: Callable[..., Any], *args: Any) -> Any:
-        return method(*args)
-
-    def mean_loss(self, batch: Any) -> Tensor:
-        """Mean loss of a batch."""
-        raise NotImplementedError
-
-    def outputs(self, batch: Any) -> Any:
-        """What the model returns for a batch, and the loss reads."""
-        raise NotImplementedError
-
-    def loss_of(self, outputs: Any, batch: Any) -> Tensor:
-        """Mean loss of outputs against the targets of their batch."""
-        raise NotImplementedError
-
-
-class SupervisedLoss(LossModule):
-    def __init__(self, model: nn.Module, loss_fn: LossFn) -> None:
-        super().__init__()
-        self.model, self.loss_fn = model, loss_fn
-
-    def mean_loss(self, batch: Any) -> Tensor:
-        return self.loss_of(self.outputs(batch), batch)
-
-    def outputs(self, batch: Any) -> Any:
-        inputs = _pair(batch)[0]
-        if isinstance(inputs, dict):
-            return self.model(**inputs)
-        return self.model(*inputs) if isinstance(inputs, (tuple, list)) else self.model(inputs)
-
-    def loss_of(self, outputs: Any, batch: Any) -> Tensor:
-        return self.loss_fn(outputs, _pair(batch)[1])
-
-
-class OwnLoss(LossModule):
-    def __init__(self, model: nn.Module, loss: Callable[[Any, Any], Tensor]) -> None:
-        super().__init__()
-        self.model, self.loss = model, loss
-
-    def mean_loss(self, batch: Any) -> Tensor:
-        return self.loss(self.model, batch)
-
-    def outputs(self, batch: Any) -> Any:
-        raise ObjectiveError(_INSEPARABLE)
-
-    def loss_of(self, outputs: Any, batch: Any) -> Tensor:
-        raise ObjectiveError(_INSEPARABLE)
-
-
-_INSEPARABLE = (
-    "an objective made by Objective.from_loss does not say where the model ends and the loss begins, which a "
-    "Gauss-Newton or Fisher matrix needs. Use Objective(model, loss_fn, data) with loss_fn(output, target)"
-)
-
-
-def _pair(batch: Any) -> tuple[Any, Any]:
-    """Inputs and targets of a batch."""
-    try:
-        inputs, targets = batch
-    except (TypeError, ValueError):
-        raise ObjectiveError(
-            f"a batch must be (inputs, targets) for loss_fn(output, target); this one is a {type(batch).__name__}. "
-            "For anything else use Objective.from_loss(model, loss(model, batch), data)"
-        ) from None
-    return inputs, targets
 
 
 class Parts:
     """L(θ) as a sum over chunks, with its constants (frozen parameters and buffers) as they were when this was made.
 
-    ``held`` overrides the model's values of parameters outside θ.
+    ``held`` overrides the model's values of parameters outside θ, and of buffers, by their names in the model. ``lift``
+    lets a model that casts to a lower precision compute in float64 all through; only for θ in float64.
     """
 
     def __init__(
@@ -113,14 +38,20 @@ class Parts:
         dtype: torch.dtype,
         device: torch.device,
         held: Mapping[str, Tensor],
+        lift: bool = False,
     ) -> None:
-        self.layout, self.shares = layout, shares
+        self.layout, self.shares, self._lift = layout, shares, lift
         self._module, self._chunks, self._mode = module, chunks, mode
         self._device, self._dtype = device, dtype
 
         def fixed(tensor: Tensor) -> Tensor:
-            return tensor.detach().to(device, dtype if tensor.is_floating_point() else tensor.dtype, copy=True)
+            return tensor.detach().to(device, counterpart(tensor, dtype), copy=True)
 
+        with torch.inference_mode(False):
+            self._hold(held, fixed)
+
+    def _hold(self, held: Mapping[str, Tensor], fixed: Callable[[Tensor], Tensor]) -> None:
+        """Copies of all that is not θ, so that they stay as they are now."""
         inside = set(self.layout.names)
         named = dict(self._module.model.named_parameters())
         frozen = {n: fixed(held.get(n, t)) for n, t in named.items() if n not in inside}
@@ -129,7 +60,14 @@ class Parts:
         for name, tensor in self._module.named_parameters():
             if not name.startswith("model."):
                 self._constants[name] = fixed(tensor)
+        padded = [(f"model.{slot}", row, tensor) for slot, row, tensor in padding_rows(self._module.model)]
+        self._padding_rows = {slot: row for slot, row, _ in padded}
+        self._padding = {_padding(slot): fixed(tensor[row]) for slot, row, tensor in padded}
         self._buffers = {name: fixed(tensor) for name, tensor in self._module.named_buffers()}
+        held_inside = {f"model.{name}": tensor for name, tensor in held.items()}
+        self._buffers |= {name: fixed(held_inside[name]) for name in self._buffers.keys() & held_inside}
+        if unknown := held_inside.keys() - self._buffers - {f"model.{name}" for name in named}:
+            raise ObjectiveError(f"nothing in the model is called {sorted(unknown)[0].removeprefix('model.')!r}")
 
     def borrowed(self) -> AbstractContextManager[None]:
         """The state in which the model may be called."""
@@ -143,9 +81,14 @@ class Parts:
         """Mean loss of chunk ``index``."""
         return self.loss_on(self._chunks[index], tensors)
 
-    def loss_on(self, chunk: Any, tensors: Sequence[Tensor]) -> Tensor:
+    def loss_on(self, chunk: Any, tensors: Sequence[Tensor], held: Mapping[str, Tensor] | None = None) -> Tensor:
         """Mean loss of a batch; buffers are copies, so that a model which updates them keeps its own."""
-        return _one_number(self._with(tensors, self._module.mean_loss, chunk))
+        return _one_number(self._with(tensors, self._module.mean_loss, unpack(chunk), held=held))
+
+    @property
+    def held(self) -> dict[str, Tensor]:
+        """What is fixed besides the data, by name: parameters outside θ, those of the loss, buffers, padding."""
+        return {**self._constants, **self._buffers, **self._padding}
 
     def outputs(self, chunk: Any, tensors: Sequence[Tensor]) -> Any:
         """What the model returns for a batch: a tensor, or a nest of tensors.
@@ -155,14 +98,14 @@ class Parts:
         ObjectiveError
             If the objective was made by ``Objective.from_loss``, which knows of no outputs.
         """
-        return self._with(tensors, self._module.outputs, chunk)
+        return self._with(tensors, self._module.outputs, unpack(chunk))
 
     def loss_of(self, outputs: Any, chunk: Any) -> Tensor:
         """Mean loss of a batch whose outputs are these; ``loss_on(chunk, t) = loss_of(outputs(chunk, t), chunk)``.
 
         Parameters that the loss itself has are held fixed. Raises as :meth:`outputs` does.
         """
-        return _one_number(self._with(None, self._module.loss_of, outputs, chunk))
+        return _one_number(self._with(None, self._module.loss_of, outputs, unpack(chunk)))
 
     @property
     def loss_fn(self) -> LossFn | None:
@@ -174,14 +117,60 @@ class Parts:
         """The caller's model; its tensors are swapped only inside a call."""
         return self._module.model
 
-    def _with(self, tensors: Sequence[Tensor] | None, method: Callable[..., Any], *args: Any) -> Any:
+    def _with(
+        self,
+        tensors: Sequence[Tensor] | None,
+        method: Callable[..., Any],
+        *args: Any,
+        held: Mapping[str, Tensor] | None = None,
+    ) -> Any:
         """Run a method of the loss module with the constants in place, and θ where the model is called."""
-        values = dict(self._constants)
+        held = self.held if held is None else held
+        values = {name: held[name] for name in self._constants}
         if tensors is not None:
             theta = dict(zip(self.layout.names, tensors, strict=True))
             values |= {slot: theta[name] for slot, name in self._slots.items() if name in theta}
-        values |= {name: tensor.clone() for name, tensor in self._buffers.items()}
-        return functional_call(self._module, values, (method, *args), tie_weights=False)
+            for slot, row in self._padding_rows.items():
+                if self._slots[slot] in theta:
+                    there = torch.arange(len(values[slot]), device=self._device)[:, None] == row
+                    values[slot] = torch.where(there, held[_padding(slot)], values[slot])
+        values |= {name: held[name].clone() for name in self._buffers}
+        with ExitStack() as stack:
+            stack.enter_context(uncompiled())
+            if self._lift:
+                stack.enter_context(lifted())
+            try:
+                return functional_call(self._module, values, (method, *args), tie_weights=False)
+            except (LandscapeError, MemoryError):
+                raise
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                raise ModelError.of(error) from error
+
+    def coarsest(self, index: int, tensors: Sequence[Tensor]) -> torch.dtype:
+        """The coarsest floating-point type in which the loss of a chunk computes with θ."""
+        with self.borrowed(), torch.enable_grad(), PrecisionWatch() as watch:
+            self.part(index, [t.detach().clone().requires_grad_() for t in tensors])
+        return watch.coarsest or self._dtype
+
+    def read_past_the_model(self, index: int, tensors: Sequence[Tensor]) -> list[str] | None:
+        """Names of θ whose parameters the loss of a chunk reads where they live, not where the model calls them; None
+        where the loss depends on no θ at all.
+
+        A loss that reads them from a captured list, or runs a part of itself again during the backward pass, has
+        derivatives by the caller's own parameters too; then those by θ lack a term.
+        """
+        own = {name: p for name, p in self._module.model.named_parameters() if name in self.layout.names}
+        with self.borrowed(), torch.enable_grad():
+            theta = [t.detach().clone().requires_grad_() for t in tensors]
+            loss = self.part(index, theta)
+            if not loss.requires_grad:
+                return None
+            first = torch.autograd.grad(loss, theta, create_graph=True, allow_unused=True)
+            curved = [g.sum() for g in first if g is not None and g.requires_grad]
+            reads = torch.autograd.grad(sum(curved, loss), list(own.values()), allow_unused=True)
+        return [name for name, read in zip(own, reads, strict=True) if read is not None]
 
     def value(self, index: int, tensors: Sequence[Tensor]) -> float:
         """Mean loss of chunk ``index`` as a number, without a graph unless the loss itself differentiates."""
@@ -198,15 +187,21 @@ class Parts:
         """The same loss in float64, its chunks cast when they are asked for."""
         twin = copy.copy(self)
         twin._dtype = torch.float64
-        twin._constants = {n: t.double() if t.is_floating_point() else t for n, t in self._constants.items()}
-        twin._buffers = {n: t.double() if t.is_floating_point() else t for n, t in self._buffers.items()}
+        twin._constants = {n: t.to(counterpart(t, torch.float64)) for n, t in self._constants.items()}
+        twin._buffers = {n: t.to(counterpart(t, torch.float64)) for n, t in self._buffers.items()}
+        twin._padding = {n: t.double() for n, t in self._padding.items()}
         twin._chunks = _InDouble(self._chunks, self._device)
         return twin
+
+    @property
+    def constants(self) -> dict[str, Tensor]:
+        """Frozen parameters and buffers; names of the model's begin with ``model.``, the others are the loss's."""
+        return {**self._constants, **self._buffers}
 
     def constants_digest(self) -> str:
         """SHA-256 of frozen parameters and buffers, by name."""
         seal = hashlib.sha256()
-        for name, tensor in sorted({**self._constants, **self._buffers}.items()):
+        for name, tensor in sorted(self.constants.items()):
             seal.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             seal.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
         return seal.hexdigest()
@@ -215,7 +210,7 @@ class Parts:
         """One chunk's loss at the model's own parameters, with what its gradient needs."""
         with self.borrowed(), torch.enable_grad():
             named = {n: t.detach() for n, t in self._module.model.named_parameters()}
-            point = [named[n].to(self._device, self._dtype).requires_grad_() for n in self.layout.names]
+            point = [named[n].to(self._device, self._dtype, copy=True).requires_grad_() for n in self.layout.names]
             return self.part(index, point)
 
 
@@ -230,6 +225,17 @@ class _InDouble(Sequence[Any]):
 
     def __getitem__(self, index: Any) -> Any:
         return cast(self._chunks[index], torch.float64, self._device)
+
+
+def padding_rows(model: nn.Module) -> Iterator[tuple[str, int, Tensor]]:
+    """(slot, row, tensor) of embeddings whose row for padding is fixed: torch gives it no gradient in that slot."""
+    for path, module in model.named_modules():
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.padding_idx is not None:
+            yield f"{path}.weight" if path else "weight", module.padding_idx, module.weight
+
+
+def _padding(slot: str) -> str:
+    return f"the row for padding of {slot}"
 
 
 def _one_number(loss: Any) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,7 +18,9 @@ def borrowed(module: nn.Module, *, mode: str, device: torch.device) -> Iterator[
     """Put a module into ``"eval"`` or ``"train"`` mode, in exact arithmetic, for the duration of the block.
 
     Attention runs on the math kernel, which alone has a second derivative, and recurrent layers off the fused kernels,
-    which have none. Autocast and TF32 are off. The global generators end where they began.
+    which have none. Autocast and TF32 are off. Activation checkpointing is off, for what runs again during the backward
+    pass reads the parameters that stand in the model by then; embeddings have dense gradients, since sparse ones have
+    no second derivative. The global generators end where they began.
     """
     flags = [(part, part.training) for part in module.modules()]
     with ExitStack() as stack:
@@ -25,7 +29,9 @@ def borrowed(module: nn.Module, *, mode: str, device: torch.device) -> Iterator[
         stack.enter_context(torch.autocast(device.type, enabled=False))
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(_slow_attention_path())
-        recurrent = any(isinstance(part, nn.RNNBase) for part in module.modules())
+        stack.enter_context(_without_checkpointing())
+        stack.enter_context(_dense_embeddings([part for part, _ in flags]))
+        recurrent = any(isinstance(part, nn.RNNBase) for part, _ in flags)
         if device.type == "cuda":
             stack.enter_context(torch.backends.cudnn.flags(enabled=not recurrent, allow_tf32=False))
             stack.enter_context(_full_precision_matmul())
@@ -48,6 +54,62 @@ def _slow_attention_path() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Compiled modules and functions run as they were written: what is compiled has no second derivative."""
+    # Nothing has been compiled where dynamo, which takes seconds to load, is not loaded.
+    if "torch._dynamo" not in sys.modules or not hasattr(torch.compiler, "set_stance"):
+        yield
+        return
+    config = sys.modules["torch._dynamo"].config
+    with ExitStack() as stack:
+        stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if hasattr(config, "error_on_nested_fx_trace"):  # else a recording refuses what has been compiled
+            stack.enter_context(config.patch(error_on_nested_fx_trace=False))
+        yield
+
+
+class _RunOnce:
+    """Stands in for the autograd function of reentrant checkpointing."""
+
+    @staticmethod
+    def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+        return function(*args)
+
+
+def _keep_everything(*args: Any, **kwargs: Any) -> Iterator[None]:
+    """Stands in for what non-reentrant checkpointing does around the function: nothing."""
+    yield
+
+
+@contextmanager
+def _without_checkpointing() -> Iterator[None]:
+    from torch.utils import checkpoint
+
+    # torch has no switch for it. Both forms look these names up when they are called, and a model may hold either.
+    stand_ins = {"CheckpointFunction": _RunOnce, "_checkpoint_without_reentrant_generator": _keep_everything}
+    before = {name: getattr(checkpoint, name) for name in stand_ins if hasattr(checkpoint, name)}
+    try:
+        for name in before:
+            setattr(checkpoint, name, stand_ins[name])
+        yield
+    finally:
+        for name, kept in before.items():
+            setattr(checkpoint, name, kept)
+
+
+@contextmanager
+def _dense_embeddings(modules: list[nn.Module]) -> Iterator[None]:
+    sparse = [m for m in modules if isinstance(m, (nn.Embedding, nn.EmbeddingBag)) and m.sparse]
+    try:
+        for embedding in sparse:
+            embedding.sparse = False
+        yield
+    finally:
+        for embedding in sparse:
+            embedding.sparse = True
 
 
 @contextmanager

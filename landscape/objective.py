@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -14,20 +13,11 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from landscape import hvp, preflight
-from landscape.batches import (
-    AUTO_CHUNK,
-    AUTO_CHUNK_BYTES,
-    DOUBLE_CHUNK,
-    Batches,
-    Weight,
-    cast,
-    check_chunk,
-    count_examples,
-    take,
-)
+from landscape import chunks, derivatives, hvp, preflight
+from landscape.batches import Batches, Weight, cast, check_chunk, count_examples, unpack
 from landscape.errors import ObjectiveError, UsageError, check_choice
-from landscape.functional import LossFn, LossModule, OwnLoss, Parts, SupervisedLoss
+from landscape.functional import Parts
+from landscape.loss_modules import LossFn, LossModule, OwnLoss, SupervisedLoss, name_of, plain_module
 from landscape.params import ParamLayout
 
 Vector = Tensor | np.ndarray
@@ -38,6 +28,7 @@ class _Options(TypedDict, total=False):
 
     params: str | Sequence[str]
     weight: Weight | None
+    interacting: bool
     mode: str
     chunk: int | str | None
     dtype: torch.dtype | None
@@ -58,17 +49,23 @@ class Objective:
     model : nn.Module
     loss_fn : callable
         ``loss_fn(output, target) -> scalar``, a mean over examples.
-    data : (inputs, targets), DataLoader or list of batches
-        Inputs that are a tuple are passed as positional, a dict as keyword arguments.
+    data : (inputs, targets), DataLoader, Dataset or list of batches
+        Inputs that are a tuple are passed as positional, a mapping as keyword arguments. Batches may be of types of
+        their own; the loss is handed that type, with tensors on the device and in the dtype.
     params : str or sequence of str
         Globs of the parameters that make up θ, e.g. ``"fc*.weight"``; the others stay fixed.
     weight : callable, optional
         ``weight(batch) -> float``, where the loss is a mean over something other than examples, such as the tokens that
-        count.
+        count; asked for where batches do not say how many examples they have.
+    interacting : bool
+        The loss is over pairs or groups of the examples of a batch (contrastive losses, statistics of a batch): batches
+        stay as they come, everywhere, and nothing cuts them. L(θ) is still their mean, weighted by examples.
     mode : {"eval", "train"}
         ``"train"`` asks for batch statistics over the whole data as one batch.
     chunk : "auto", int or None
-        Examples evaluated at a time; None keeps the batches as they come. Never changes the value beyond rounding.
+        Examples evaluated at a time; None keeps the batches as they come. Never changes the value beyond rounding:
+        where examples interact, or ``check=False`` and the loss is seen to be no mean over them, batches stay as
+        they come.
     dtype : torch.dtype, optional
         float32 or float64; left out, the model's own (float32 for half precision).
     device : optional
@@ -82,6 +79,8 @@ class Objective:
         How θ is made of tensors; ``layout.frozen`` lists what is outside.
     drawn_from : int
         Examples of the whole data, where this is a subset of them.
+    interacting : bool
+        Whether batches stay as they came, asked for or seen to be needed.
     unused, linear : tuple of str
         Tensors of θ the loss does not depend on, or depends on linearly by themselves: their rows of the Hessian are
         zero. Known after ``check=True``.
@@ -111,15 +110,16 @@ class Objective:
         *,
         params: str | Sequence[str] = "*",
         weight: Weight | None = None,
+        interacting: bool = False,
         mode: str = "eval",
         chunk: int | str | None = "auto",
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
         check: bool = True,
     ) -> None:
-        module = SupervisedLoss(_plain(model), loss_fn)
+        module = SupervisedLoss(plain_module(model), loss_fn)
         options = _Options(params=params, weight=weight, mode=mode, chunk=chunk, dtype=dtype, device=device)
-        self._build(module, _name_of(loss_fn), data, {**options, "check": check})
+        self._build(module, name_of(loss_fn), data, {**options, "interacting": interacting, "check": check})
 
     @classmethod
     def from_loss(
@@ -128,10 +128,10 @@ class Objective:
         """Objective of ``loss(model, batch) -> scalar``, for everything that is not ``loss_fn(model(x), y)``.
 
         ``loss`` is a mean over the examples of a batch, or over what ``weight(batch)`` counts. The keyword arguments
-        (params, weight, mode, chunk, dtype, device, check) are those of :class:`Objective`.
+        (params, weight, interacting, mode, chunk, dtype, device, check) are those of :class:`Objective`.
         """
         self = cls.__new__(cls)
-        self._build(OwnLoss(_plain(model), loss), _name_of(loss), data, options)
+        self._build(OwnLoss(plain_module(model), loss), name_of(loss), data, options)
         return self
 
     def _build(self, module: LossModule, loss_name: str, data: Any, options: _Options) -> None:
@@ -142,8 +142,10 @@ class Objective:
         check_chunk(chunk)
         model = module.model
         self._module, self.loss_name, self.mode = module, loss_name, mode
-        self._weight: Weight = options.get("weight") or count_examples
+        self._weight = options.get("weight")
         self._held: dict[str, Tensor] = {}
+        self.lifted = False
+        self._resolution: float | None = None
         try:
             self.layout = ParamLayout.of(model, options.get("params", "*"))
         except UsageError as error:
@@ -152,48 +154,53 @@ class Objective:
         self.device = torch.device(options.get("device") or first.device)
         self.dtype = dtype or (first.dtype if first.dtype in (torch.float32, torch.float64) else torch.float32)
         check_choice("dtype", self.dtype, (torch.float32, torch.float64))
-        self._batches = data if isinstance(data, Batches) else Batches(data)
+        self._batches = Batches(data, weight=self._weight)
         self.drawn_from = self._batches.num_examples
+        self.interacting = bool(options.get("interacting", False))
         self.chunk: int | None = None
-        self.chunk = self._chunk_size(chunk)
         self.unused: tuple[str, ...] = ()
         self.linear: tuple[str, ...] = ()
+        with preflight.explained(self):
+            self._settle_chunks(chunk, check=options.get("check", True))
+            if options.get("check", True):
+                self.unused, self.linear = preflight.examine(self)
+
+    def _settle_chunks(self, chunk: int | str | None, *, check: bool) -> None:
+        """Whether and how the data are cut; without a check, only if a mean is seen on the first examples."""
+        if not self.interacting and not check:
+            self.interacting = preflight.not_a_mean(self) is not None
+        if self.interacting:
+            self._batches = self._batches.kept_whole()
+        joined = self._batches.joined is not None
+        if self.mode == "train" and chunk == "auto" and joined:
+            self.chunk = self.num_examples
+        elif chunk != "auto":
+            self.chunk = int(chunk) if chunk is not None and joined else None
+        elif joined:
+            with preflight.cuts_tried(self):
+                self.chunk = chunks.automatic(self)
         self._prepare()
-        if options.get("check", True):
-            self.unused, self.linear = preflight.examine(self)
-
-    def _chunk_size(self, chunk: int | str | None) -> int | None:
-        if self.mode == "train" and chunk == "auto":
-            return self.num_examples
-        if chunk != "auto":
-            return int(chunk) if chunk is not None else None
-        if self._batches.joined is None:
-            return None
-        few, more = (self._saved_bytes(count) for count in (2, 6))
-        per_example = (more - few) / 4  # the difference leaves out the parameters, which every chunk keeps
-        most = max(1, min(AUTO_CHUNK, int(AUTO_CHUNK_BYTES // max(per_example, 1))))
-        return _even(self.num_examples, most)
-
-    def _saved_bytes(self, count: int) -> int:
-        """What the forward pass on ``count`` examples keeps; the first ones, repeated where there are too few."""
-        few = self._batches.first(count)
-        batch = take(few, torch.arange(count) % count_examples(few))
-        parts = self.on_batches([batch]).parts()
-        return hvp.count_saved_bytes(lambda: parts.part_with_graph(0))
 
     def _prepare(self) -> None:
         """Cut and cast the data for this dtype and device."""
-        chunks = self._batches.cut(self.chunk)
-        weights = [float(self._weight(chunk)) for chunk in chunks]
+        pieces = self._batches.cut(self.chunk)
+        weights = [self.weigh(piece) for piece in pieces]
         if min(weights) < 0 or sum(weights) <= 0:
             raise ObjectiveError(f"weight(batch) gave {min(weights):g}; it must count what the mean runs over")
-        self._chunks = [cast(c, self.dtype, self.device) for c, w in zip(chunks, weights, strict=True) if w > 0]
+        self._chunks = [cast(c, self.dtype, self.device) for c, w in zip(pieces, weights, strict=True) if w > 0]
         self._shares = [w / sum(weights) for w in weights if w > 0]
+
+    def weigh(self, batch: Any) -> float:
+        """What the mean of the loss runs over in a batch: its examples, or what ``weight`` counts."""
+        return float(self._weight(unpack(batch)) if self._weight else count_examples(batch) or 0)
 
     @property
     def resolution(self) -> float:
-        """Relative rounding error that the model's arithmetic leaves in a gradient or product: eps of its dtype."""
-        return float(torch.finfo(self.dtype).eps)
+        """Relative rounding error of a Hessian-vector product: eps of the dtype, or larger, as measured on a few
+        examples, where the model computes in a coarser type by itself or its rounding grows. Costs a few products."""
+        if self._resolution is None:
+            self._resolution = derivatives.measured_resolution(self.on_first(preflight.FEW))
+        return self._resolution
 
     @property
     def num_examples(self) -> int:
@@ -209,7 +216,9 @@ class Objective:
     def theta(self) -> Tensor:
         """The model's parameters now, flat: a copy of shape (P,)."""
         named = dict(self._module.model.named_parameters())
-        return self.layout.flatten({n: t.detach() for n, t in named.items()}).to(self.device, self.dtype, copy=True)
+        with torch.inference_mode(False):
+            flat = self.layout.flatten({n: t.detach() for n, t in named.items()})
+            return flat.to(self.device, self.dtype, copy=True)
 
     def parts(self) -> Parts:
         """L as a sum over chunks, with all that is not θ held as it is now."""
@@ -222,6 +231,7 @@ class Objective:
             dtype=self.dtype,
             device=self.device,
             held=self._held,
+            lift=self.lifted,
         )
 
     def loss(self, theta: Vector | None = None) -> float:
@@ -244,12 +254,15 @@ class Objective:
         """∇²L(θ)·v, shape (P,), by double backward; for many products at one θ, HessianOperator is faster."""
         return hvp.Fresh(self.parts(), self._point(theta))(self._point(v))
 
-    def with_dtype(self, dtype: torch.dtype) -> Objective:
-        """The same question asked in another floating-point type."""
+    def with_dtype(self, dtype: torch.dtype, *, lift: bool = False) -> Objective:
+        """The same question asked in another floating-point type.
+
+        With ``lift``, a model that casts to a lower precision by itself computes in float64 all through.
+        """
         twin = copy.copy(self)
-        twin.dtype = dtype
+        twin.dtype, twin.lifted, twin._resolution = dtype, lift, None
         if dtype == torch.float64 and twin.chunk and self.mode == "eval" and self._batches.joined is not None:
-            twin.chunk = min(twin.chunk, DOUBLE_CHUNK)
+            twin.chunk = min(twin.chunk, chunks.DOUBLE_CHUNK)
         twin._prepare()
         return twin
 
@@ -257,8 +270,12 @@ class Objective:
         """The same loss as a function of fewer parameters; the others stay where ``at``, or the model, has them."""
         twin = copy.copy(self)
         twin.layout = ParamLayout.of(self._module.model, self.layout.select(params))
-        if at is not None:
-            twin._held = {**self._held, **self.layout.unflatten(self._point(at))}
+        return twin if at is None else twin.with_constants(self.layout.unflatten(self._point(at)))
+
+    def with_constants(self, named: Mapping[str, Tensor]) -> Objective:
+        """The same loss with these frozen parameters and buffers, by their names in the model, in place of its own."""
+        twin = copy.copy(self)
+        twin._held = {**self._held, **named}
         return twin
 
     def rechunked(self, chunk: int) -> Objective:
@@ -272,7 +289,9 @@ class Objective:
     def on_batches(self, batches: list[Any]) -> Objective:
         """The same loss on other data, unchecked."""
         twin = copy.copy(self)
-        twin._batches = Batches(batches)
+        twin._batches = Batches(batches, weight=self._weight)
+        if self.interacting:
+            twin._batches = twin._batches.kept_whole()
         twin.drawn_from = twin._batches.num_examples
         twin.chunk = None if twin._batches.joined is None else self.chunk
         twin._prepare()
@@ -284,23 +303,14 @@ class Objective:
         Raises
         ------
         ObjectiveError
-            If the batches do not join to one tensor per input, so that single examples cannot be picked.
+            If the batches do not join to one tensor per input, or stay as they came: single examples cannot be picked.
         UsageError
             If there is no index, or one is outside 0 … N − 1.
         """
-        if self._batches.joined is None:
-            raise ObjectiveError(
-                "these batches cannot be cut into examples: their tensors do not join along the first dimension. Pass "
-                "data whose batches have tensors of equal shape but for the first dimension"
-            )
-        chosen = torch.as_tensor(np.asarray(indices, dtype=np.int64).reshape(-1))
-        if not len(chosen) or int(chosen.min()) < 0 or int(chosen.max()) >= self.num_examples:
-            raise UsageError(
-                f"{len(chosen)} indices do not fit: at least one is needed, each in 0 … {self.num_examples - 1}"
-            )
-        part = self.on_batches([take(self._batches.joined, chosen)])
+        picked = self._batches.pick(indices)
+        part = self.on_batches([picked])
         part.drawn_from = self.drawn_from
-        return part.rechunked(_even(len(chosen), part.chunk)) if part.chunk else part
+        return part.rechunked(chunks.even(part.num_examples, part.chunk)) if part.chunk else part
 
     def on_first(self, count: int) -> Objective:
         """The same loss on the first ``count`` examples, or on the first batch where it cannot be cut."""
@@ -308,7 +318,9 @@ class Objective:
 
     def digest(self) -> str:
         """SHA-256 of the question: data, loss, mode, dtype and the names of θ; not of the parameters' values."""
-        facts = [self._batches.digest(), self.loss_name, self.mode, str(self.dtype), list(self.layout.names)]
+        facts: list[Any] = [self._batches.digest(), self.loss_name, self.mode, str(self.dtype), list(self.layout.names)]
+        if self._weight and self._batches.joined is None:  # where batches are joined, a mean does not depend on it
+            facts.append([self.weigh(batch) for batch in self._batches.batches])
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def constants_digest(self) -> str:
@@ -324,24 +336,9 @@ class Objective:
         return point
 
     def __repr__(self) -> str:
+        coarse = self.resolution > torch.finfo(self.dtype).eps
+        inside = f", coarser inside: products to {self.resolution:.1e}" if coarse else ""
         return (
             f"Objective(P={self.layout.size}, N={self.num_examples}, loss={self.loss_name}, mode={self.mode}, "
-            f"{str(self.dtype).removeprefix('torch.')} on {self.device}, {self.num_chunks} chunks)"
+            f"{str(self.dtype).removeprefix('torch.')} on {self.device}{inside}, {self.num_chunks} chunks)"
         )
-
-
-def _even(count: int, most: int) -> int:
-    """The chunk size that cuts ``count`` examples into as many chunks as ``most`` would, without a short last one."""
-    return math.ceil(count / math.ceil(count / most))
-
-
-def _plain(model: Any) -> nn.Module:
-    """The module itself: a compiled one has no double backward, what it wraps does."""
-    model = getattr(model, "_orig_mod", model)
-    if not isinstance(model, nn.Module):
-        raise UsageError(f"model must be a torch.nn.Module, not {type(model).__name__}")
-    return model
-
-
-def _name_of(function: Any) -> str:
-    return getattr(function, "__qualname__", None) or repr(function)

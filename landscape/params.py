@@ -40,9 +40,10 @@ class ParamLayout:
         Raises
         ------
         UsageError
-            If nothing matches, with the names there are.
+            If nothing matches, with the names there are; if a parameter has no values yet, or complex ones.
         """
         named = dict(model.named_parameters())
+        _check_usable(model, named)
         first_name = {id(tensor): name for name, tensor in reversed(list(named.items()))}
         slots = {
             f"{path}.{attr}" if path else attr: first_name[id(tensor)]
@@ -54,6 +55,12 @@ class ParamLayout:
         chosen = match_names(trainable, patterns)
         if not chosen:
             raise UsageError(_nothing_matches(patterns, trainable, len(named)))
+        if imaginary := [name for name in chosen if named[name].is_complex()]:
+            raise UsageError(
+                f"parameter {imaginary[0]!r} is {_kind(named[imaginary[0]])}, and θ is a vector of real numbers. Hold "
+                "it as a real parameter, nn.Parameter(torch.view_as_real(w)), and use torch.view_as_complex of that in "
+                "forward; or leave it out with params="
+            )
         return ParamLayout(
             names=tuple(chosen),
             shapes=tuple(named[name].shape for name in chosen),
@@ -128,6 +135,30 @@ def match_names(names: Iterable[str], patterns: str | Sequence[str]) -> list[str
     """
     globs = [p.strip() for p in patterns.split(",")] if isinstance(patterns, str) else list(patterns)
     return [name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in globs)]
+
+
+def _check_usable(model: nn.Module, named: Mapping[str, Tensor]) -> None:
+    """Refuse parameters without values, and models whose weights are packed away from ``parameters()``."""
+    for name, tensor in named.items():
+        if isinstance(tensor, nn.parameter.UninitializedParameter):
+            raise UsageError(
+                f"parameter {name!r} of a lazy module has no shape yet; call the model once on a batch, then come again"
+            )
+        if tensor.is_meta:
+            raise UsageError(
+                f"parameter {name!r} is on the meta device and has no values; load the weights first "
+                "(model.to_empty(device='cpu'), then load_state_dict)"
+            )
+    packed = [path for path, module in model.named_modules() if ".quantized" in type(module).__module__]
+    if packed:
+        raise UsageError(
+            f"module {packed[0]!r} ({type(model.get_submodule(packed[0])).__name__}) is quantised: its weights are "
+            "whole numbers and have no derivatives. Analyze the model as it was before quantisation"
+        )
+
+
+def _kind(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _nothing_matches(patterns: str | Sequence[str], names: Sequence[str], total: int) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
 
-from landscape.batches import can_cut, count_examples, take
+from landscape.batches import count_examples, take
 from landscape.derivatives import check_derivatives
-from landscape.errors import ObjectiveError
+from landscape.errors import ModelError, ObjectiveError
 
 if TYPE_CHECKING:
     from landscape.objective import Objective
@@ -30,8 +35,8 @@ def examine(objective: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]:
     _check_finite(objective)
     _check_deterministic(objective)
     _check_mean(objective)
-    interacting = objective.mode == "train"  # then a part of the data is another question
-    return check_derivatives(objective if interacting else objective.on_first(FEW))
+    whole = objective.mode == "train"  # then a part of the data is another question
+    return check_derivatives(objective if whole else objective.on_first(FEW))
 
 
 def _check_finite(objective: Objective) -> None:
@@ -66,33 +71,135 @@ def _check_deterministic(objective: Objective) -> None:
 
 
 def _check_mean(objective: Objective) -> None:
-    """One batch against its two unequal parts: only a weighted mean over examples passes."""
-    batch = objective._batches.first(FEW)
     whole_batch_question = objective.mode == "train" and objective.num_chunks == 1
-    if whole_batch_question or not can_cut(batch) or count_examples(batch) < 2:
-        return
-    size = count_examples(batch)
+    if not whole_batch_question and (fault := not_a_mean(objective)):
+        raise ObjectiveError(fault)
+
+
+def not_a_mean(objective: Objective) -> str | None:
+    """What shows that the loss is no weighted mean over examples: one batch against its two unequal parts.
+
+    None where nothing does, or batches stay whole anyway.
+    """
+    batch = objective._batches.first(FEW)
+    size = count_examples(batch) or 0
+    if objective.interacting or not objective._batches.can_cut_first() or size < 2:
+        return None
     split = max(1, size // 3)
     pieces = [batch, take(batch, slice(0, split)), take(batch, slice(split, size))]
     try:
-        whole, left, right = (_loss_on(objective, piece, torch.float64) for piece in pieces)
-    except RuntimeError:  # a model that computes in float32 whatever it is given
-        whole, left, right = (_loss_on(objective, piece, objective.dtype) for piece in pieces)
-    weights = [float(objective._weight(piece)) for piece in pieces]
+        weights = [objective.weigh(piece) for piece in pieces]
+        whole, left, right = _losses_on(objective, pieces)
+    except Exception as error:
+        if not _works_on_a_batch(objective):
+            raise
+        return _cannot_be_cut(error)
     if abs(weights[0] - weights[1] - weights[2]) > 1e-9 * weights[0]:
-        raise ObjectiveError(
+        return (
             f"weight(batch) does not add up: {weights[0]:g} on a batch, {weights[1]:g} and {weights[2]:g} on its two "
-            "parts. It must count what the mean of the loss runs over"
+            "parts. It must count what the mean of the loss runs over; with interacting=True, where batches stay as "
+            "they come, it may be any weight of a batch"
         )
-    average = (weights[1] * left + weights[2] * right) / weights[0]
-    if abs(whole - average) > 1e-5 * max(abs(whole), abs(left), abs(right)):
-        raise ObjectiveError(
-            f"the loss is not a mean over examples: on the first batch of {size} it gives {whole:.6g}, but its parts "
-            f"of {split} and {size - split} average to {average:.6g}. Likely causes: reduction='sum', BatchNorm in "
-            "training mode, class weights or ignore_index (count what the mean runs over with weight=), a batch that "
-            "cannot be cut. Pass a mean-reduced loss and mode='eval', or check=False if examples interact on purpose"
-        )
+    average = _average(left, right, weights)
+    if _agree(whole, average, left, right) or _agree_in_double(objective, pieces, weights):
+        return None
+    return (
+        f"the loss is not a mean over examples: on the first batch of {size} it gives {whole:.6g}, but its parts "
+        f"of {split} and {size - split} average to {average:.6g}. Likely causes: reduction='sum', BatchNorm in "
+        "training mode, class weights or ignore_index (count what the mean runs over with weight=), a loss over pairs "
+        "of examples. Pass a mean-reduced loss and mode='eval', or interacting=True if examples interact on purpose: "
+        "batches then stay as they come"
+    )
 
 
-def _loss_on(objective: Objective, batch: object, dtype: torch.dtype) -> float:
-    return objective.on_batches([batch]).with_dtype(dtype).loss()
+def _average(left: float, right: float, weights: list[float]) -> float:
+    return (weights[1] * left + weights[2] * right) / (weights[1] + weights[2] or 1.0)
+
+
+def _agree(whole: float, average: float, *parts: float) -> bool:
+    return abs(whole - average) <= 1e-5 * max(abs(whole), *map(abs, parts))
+
+
+def _agree_in_double(objective: Objective, pieces: list[Any], weights: list[float]) -> bool:
+    """Whether whole and parts differ only because the model rounds to a lower precision by itself."""
+    try:
+        whole, left, right = _losses_on(objective, pieces, lift=True)
+    except RuntimeError:
+        return False
+    return _agree(whole, _average(left, right, weights), left, right)
+
+
+def _losses_on(objective: Objective, pieces: list[Any], *, lift: bool = False) -> list[float]:
+    def in_dtype(dtype: torch.dtype) -> list[float]:
+        return [objective.on_batches([piece]).with_dtype(dtype, lift=lift).loss() for piece in pieces]
+
+    try:
+        return in_dtype(torch.float64)
+    except RuntimeError:  # a model that computes in float32 whatever it is given
+        if lift:
+            raise
+        return in_dtype(objective.dtype)
+
+
+def _works_on_a_batch(objective: Objective) -> bool:
+    """Whether the loss can be evaluated on the first batch as it came, so that cutting it was to blame."""
+    try:
+        objective.on_batches([objective._batches.cut(None)[0]]).loss()
+    except Exception:
+        return False
+    return True
+
+
+def _cannot_be_cut(error: Exception) -> str:
+    return (
+        f"the loss can be evaluated on the first batch, but not on a part of its examples: {error}. Likely causes: "
+        "examples that do not stand along the first dimension of every tensor (time first, the adjacency of a graph), "
+        "a batch size built into the model, a loss over pairs. Pass interacting=True to keep batches as they come, "
+        "with weight= if their first dimension is not what the mean runs over"
+    )
+
+
+@contextmanager
+def cuts_tried(objective: Objective) -> Iterator[None]:
+    """Where the loss is evaluated on parts of batches: a failure that whole batches do not have is put down to that."""
+    try:
+        yield
+    except Exception as error:
+        if not _works_on_a_batch(objective):
+            raise
+        raise ObjectiveError(_cannot_be_cut(error)) from error
+
+
+@contextmanager
+def explained(objective: Objective) -> Iterator[None]:
+    """Where the loss is evaluated first: torch's own words for integer inputs and missing targets name no way out."""
+    try:
+        yield
+    except ModelError as error:
+        reason = _reason(objective, str(error.__cause__ or error))
+        if reason is None:
+            raise
+        raise ObjectiveError(reason) from error.__cause__
+
+
+_INTEGERS = re.compile(r"\b(byte|char|short|int|long|u?int\d+)(tensor)?\b", re.I)
+_FLOATS_FOUND = re.compile(r"(found|got):? (torch\.)?(cuda\.)?(half|float|double)", re.I)  # where integers were wanted
+
+
+def _reason(objective: Objective, said: str) -> str | None:
+    first = (said.splitlines() or [""])[0]
+    batch = objective._batches.batches[0]
+    pair = hasattr(objective._module, "loss_fn") and isinstance(batch, (tuple, list)) and len(batch) == 2
+    if pair and all(target is None for target in pytree.tree_leaves(batch[1])):
+        return (
+            f"the batches have no targets, and loss_fn(output, target) stopped on None ({first}). Pass (inputs, "
+            "targets), or a loss without targets by Objective.from_loss(model, loss(model, batch), data)"
+        )
+    leaves = [leaf for leaf in pytree.tree_leaves(batch) if isinstance(leaf, Tensor)]
+    whole = [str(x.dtype).removeprefix("torch.") for x in leaves if not x.is_floating_point() and not x.is_complex()]
+    if not whole or not _INTEGERS.search(said) or _FLOATS_FOUND.search(said):
+        return None
+    return (
+        f"the batches hold integers ({', '.join(dict.fromkeys(whole))}), and torch does not compute with them here: "
+        f"{first}. Only indices and classes stay integers: pass images as x.float() / 255, other numbers as x.float()"
+    )

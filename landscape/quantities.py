@@ -228,7 +228,7 @@ def _eigenpairs(bench: Bench, progress: Progress) -> Eigenpairs:
 
 def _second_order_gain(bench: Bench, progress: Progress) -> Record:
     gradient, eigs = bench.objective.gradient(), bench.eigenpairs
-    if not bool((gradient != 0).any()) or not eigs.values.max() > 0:
+    if not bool((gradient != 0).any()) or eigs.largest is None or not eigs.largest.value > 0:
         return Estimate(float("nan"), method="no gradient, or no positive curvature")
     return estimators.second_order_gain(bench.hessian, gradient, eigs, num_steps=NEWTON_STEPS, progress=progress)
 
@@ -251,20 +251,23 @@ def _density(bench: Bench, progress: Progress) -> Record:
 
 def _sampling_of_lambda_max(bench: Bench, progress: Progress) -> Record:
     plan, pairs = bench.plan, bench.eigenpairs
-    settled = []
+    start, settled = pairs.vectors[:, pairs.top[:1]], []
 
     def largest(part: Objective) -> float:
         H = HessianOperator(part, expected_matvecs=20)
         eigs = estimators.top_eigenpairs(
-            H, 1, tol=plan.tol, max_matvecs=plan.max_matvecs, seed=plan.seed, start=pairs.vectors[:, :1], strict=False
+            H, 1, tol=plan.tol, max_matvecs=plan.max_matvecs, seed=plan.seed, start=start, strict=False
         )
         settled.append(bool(eigs.converged.all()))
-        return float(eigs.values[0])
+        return _lambda_max(eigs)
 
-    spread = over_subsets(
-        bench.objective, largest, num_subsets=plan.subsets, full=float(pairs.values[0]), seed=plan.seed
-    )
+    spread = over_subsets(bench.objective, largest, num_subsets=plan.subsets, full=_lambda_max(pairs), seed=plan.seed)
     return replace(spread, converged=all(settled))
+
+
+def _lambda_max(eigs: Eigenpairs) -> float:
+    assert eigs.largest is not None
+    return eigs.largest.value
 
 
 def _sampling_of_trace(bench: Bench, progress: Progress) -> Record:

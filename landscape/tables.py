@@ -13,7 +13,7 @@ from landscape.results import Eigenpairs, Estimate
 from landscape.rounding import format_brief, format_value
 from landscape.store import CheckpointResults, Results, final_rows, rows
 from landscape.store.metrics import mismatch_lines
-from landscape.store.rows import COLUMNS, extreme_pairs, final_checkpoint
+from landscape.store.rows import COLUMNS, final_checkpoint
 from landscape.store.scope import SAVED, saved_line, scope_lines
 from landscape.store.whole import write_whole
 
@@ -204,10 +204,8 @@ def _eigenvalue_cells(eigs: Any, digits: int) -> tuple[Cell, Cell]:
     if not isinstance(eigs, Eigenpairs):
         return Cell("—"), Cell("—")
     top, bottom = (
-        Cell("—")
-        if i is None
-        else Cell(format_brief(eigs.values[i], eigs.residuals[i], digits=digits), bool(eigs.converged[i]))
-        for i in extreme_pairs(eigs)
+        Cell("—") if end is None else Cell(format_brief(end.value, end.error, digits=digits), end.converged)
+        for end in (eigs.largest, eigs.smallest)
     )
     return top, bottom
 
@@ -244,7 +242,8 @@ def _comparison_texts(results: Results) -> dict[str, str]:
             [latex_text(measure), *(latex_number(texts[i]) for i in chosen)]
             for measure, (_, texts) in zip(measures, body, strict=True)
         )
-        notes, scope = ((), ()) if tables else (frame.attrs["notes"], frame.attrs["scope"])
+        notes = () if tables else frame.attrs["notes"]
         titles = ["measure", *(latex_name(headings[i]) for i in chosen)]
-        tables.append(latex_table(titles, lines, notes, scope, size="footnotesize"))
-    return {"comparison.csv": frame_csv(frame), "comparison.tex": "\n\\medskip\n".join(tables)}
+        below = frame.attrs["scope"] if chosen.stop == len(columns) else ()
+        tables.append(latex_table(titles, lines, notes, below, size="footnotesize"))
+    return {"comparison.csv": frame_csv(frame), "comparison.tex": "\n\\par\\medskip\\noindent\n".join(tables)}

@@ -6,10 +6,28 @@ import os
 
 import pytest
 import torch
+from hypothesis import is_hypothesis_test, settings
 
 # Tests run side by side; more threads only make them wait for each other. The same for the processes they start.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+
+#: Set by ``make test-all``: property tests then draw new examples, ten times as many.
+RANDOM_SEARCH = os.environ.get("RANDOM_SEARCH") == "1"
+_TIMES_AS_MANY = 10
+
+# In daily use the examples are always the same, so that a test fails because of a change and not by chance. What the
+# search finds becomes a fixed @example.
+settings.register_profile("fixed", derandomize=True)
+settings.register_profile("search", derandomize=False, print_blob=True)
+settings.load_profile("search" if RANDOM_SEARCH else "fixed")
+
+
+def pytest_collection_modifyitems(items):
+    """More examples for a search: each test sets its own number, over which a profile has no say."""
+    for test in {item.obj for item in items if RANDOM_SEARCH and is_hypothesis_test(getattr(item, "obj", None))}:
+        own = test._hypothesis_internal_use_settings
+        test._hypothesis_internal_use_settings = settings(own, max_examples=_TIMES_AS_MANY * own.max_examples)
 
 
 @pytest.fixture(autouse=True)

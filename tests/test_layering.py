@@ -19,24 +19,28 @@ MAY_IMPORT = {
     "escaping": "",
     "progress": "escaping",
     "isolation": "",
+    "arithmetic": "",
     "plan": "errors",
     "params": "errors",
-    "batches": "errors",
+    "batches": "arithmetic errors",
     "results": "errors rounding",
-    "functional": "batches errors isolation params",
+    "loss_modules": "errors",
+    "functional": "arithmetic batches errors isolation loss_modules params",
     "hvp": "errors params",
-    "derivatives": "errors",
+    "derivatives": "errors hvp",
+    "chunks": "batches hvp",
     "preflight": "errors batches derivatives",
-    "objective": "errors batches functional hvp params preflight",
+    "objective": "errors batches chunks derivatives functional hvp loss_modules params preflight",
     "operators": "errors functional hvp objective params",
     "estimators": "errors operators results rounding",
     "geometry": "errors objective params results",
     "sampling": "errors objective results",
-    "problems": "errors isolation objective",
+    "problems": "errors files isolation objective",
     "optimizers": "errors",
-    "training": "checkpoints errors optimizers problems",
-    "checkpoints": "errors problems rounding version",
-    "store": "errors results rounding version",
+    "training": "checkpoints errors files optimizers problems",
+    "checkpoints": "errors files problems rounding version",
+    "files": "errors",
+    "store": "errors files results rounding version",
     "statistics": "",
     "comparison": "errors escaping rounding statistics store tables",
     "tables": "comparison errors escaping results rounding store",
@@ -50,12 +54,12 @@ MAY_IMPORT = {
     "study": "checkpoints comparison crew errors escaping estimators geometry objective operators pipeline plan plots "
     "problems results rounding sampling statistics store tables training version",
     "selfcheck": "checkpoints estimators geometry objective operators results store",
-    "cli": "checkpoints comparison errors escaping pipeline plan progress report selfcheck store tables",
+    "cli": "checkpoints comparison errors escaping files pipeline plan progress report selfcheck store tables",
     "__main__": "cli",
     "__init__": "version",
 }
 EXTRA = {"geometry/sharpness.py": {"operators", "estimators"}, "geometry/basins.py": {"operators"}}
-ONLY_IN = {"h5py": {"checkpoints", "importers", "store"}, "matplotlib": {"plots"}, "typer": {"cli"}}
+ONLY_IN = {"h5py": {"files", "importers"}, "matplotlib": {"plots"}, "typer": {"cli"}}
 WITHOUT_TORCH = ["escaping", "results", "statistics", "store", "tables", "plots", "report", "comparison", "plan", "cli"]
 
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -77,8 +77,9 @@ def test_nothing_changes_when_the_model_raises_midway(after_calls):
     with torch.random.fork_rng():
         model = Failing().train()
     before = state_of(model)
-    with pytest.raises(KeyError, match="the caller's own bug"):
+    with pytest.raises(ls.ObjectiveError, match=r"raised KeyError: .*the caller's own bug.*test_objective.py") as seen:
         ls.Objective(model, F.cross_entropy, regression_data()).gradient()
+    assert isinstance(seen.value.__cause__, KeyError)
     assert_same_state(before, state_of(model))
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 import landscape as ls
 from landscape import hvp
-from landscape.hvp import planner
+from landscape.hvp import agreement, blocks, planner
 from tests.networks import KINDS, dense_hessian, make
 from tests.test_hvp import EAGER, seeded_vector
 
@@ -91,15 +91,26 @@ class StandsStill(nn.Module):
         return torch.tanh(y) * scale
 
 
-class Huber(DecidesByItsInput):
-    """Its loss has no forward mode."""
+class Cube(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, slope):
+        (x,) = ctx.saved_tensors
+        return 3 * x**2 * slope
+
+
+class OfItsOwn(DecidesByItsInput):
+    """An operation that has a second derivative and no forward mode."""
 
     def forward(self, x):
-        y = self.fc(x)
-        return y + F.huber_loss(y, torch.zeros_like(y), reduction="none")
+        return Cube.apply(self.fc(x))
 
 
-@pytest.mark.parametrize("kind", [DecidesByItsInput, LooksThroughNumpy, StandsStill, Huber])
+@pytest.mark.parametrize("kind", [DecidesByItsInput, LooksThroughNumpy, StandsStill, OfItsOwn])
 def test_a_model_that_a_recording_gets_wrong_is_refused_by_name_and_left_to_double_backward(kind, monkeypatch):
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -127,7 +138,7 @@ def test_auto_takes_the_fastest_that_is_sound(monkeypatch):
     for cost in ({"fresh": 1, "linearized": 3, "retained": 2}, {"fresh": 3, "linearized": 2, "retained": 1},
                  {"fresh": 3, "linearized": 1}):  # fmt: skip
         laid = iter(cost.values())
-        monkeypatch.setattr(planner, "_seconds", lambda call, device, limit=0: next(laid))  # noqa: B023
+        monkeypatch.setattr(planner, "seconds", lambda call, device, limit=0: next(laid))  # noqa: B023
         H = ls.HessianOperator(objective)
         assert H.route == min(cost, key=cost.get)
         assert H.route in str(H.plan)
@@ -144,8 +155,8 @@ def test_blocks_grow_as_long_as_a_vector_gets_cheaper(monkeypatch, seconds, suff
     H = ls.HessianOperator(objective, route="linearized")
     H._blocks = None  # as after route="auto"
     laid = iter(seconds)
-    monkeypatch.setattr(planner, "BLOCKING_SECONDS", 0.0)
-    monkeypatch.setattr(planner, "_seconds", lambda call, device: next(laid))
+    monkeypatch.setattr(blocks, "BLOCKING_SECONDS", 0.0)
+    monkeypatch.setattr(blocks, "seconds", lambda call, device: next(laid))
     V = block_of(H.dim, 11)
     seen = H @ V
     assert H.route == "linearized" + suffix
@@ -319,12 +330,12 @@ def test_where_rounding_decides_float64_says_whether_a_route_may_be_taken():
     double = objective.with_dtype(torch.float64)
     truth = hvp.Fresh(double.parts(), theta.double())(v.double())
     own = float((reference.double() - truth).norm() / truth.norm())
-    assert 2 * planner.AGREEMENT[torch.float32] < own < planner.MOST_APART, "the example must be one"
-    assert planner._refusal(parts, theta, v, reference, truth.float()) == ""
+    assert 2 * agreement.AGREEMENT[torch.float32] < own < agreement.MOST_APART, "the example must be one"
+    assert agreement.refusal(parts, theta, v, reference, truth.float()) == ""
     beyond = (truth + 2.5 * (reference.double() - truth)).float()
-    assert "from float64" in planner._refusal(parts, theta, v, reference, beyond)
+    assert "from float64" in agreement.refusal(parts, theta, v, reference, beyond)
     far = reference + 0.1 * reference.norm() * v / v.norm()
-    assert "differs from double backward" in planner._refusal(parts, theta, v, reference, far)
+    assert "differs from double backward" in agreement.refusal(parts, theta, v, reference, far)
 
 
 def test_a_smooth_model_keeps_to_what_is_agreed():
@@ -332,6 +343,28 @@ def test_a_smooth_model_keeps_to_what_is_agreed():
     objective = ls.Objective(model.float(), loss_fn, batches, check=False, dtype=torch.float32)
     theta, v = objective.theta, seeded_vector(objective.layout.size, 0, torch.float32)
     reference = hvp.Fresh(objective.parts(), theta)(v)
-    off = reference * (1 + 3 * planner.AGREEMENT[torch.float32])
-    assert "from float64" in planner._refusal(objective.parts(), theta, v, reference, off)
-    assert planner._refusal(objective.parts(), theta, v, reference, reference * (1 + 1e-6)) == ""
+    off = reference * (1 + 3 * agreement.AGREEMENT[torch.float32])
+    assert "from float64" in agreement.refusal(objective.parts(), theta, v, reference, off)
+    assert agreement.refusal(objective.parts(), theta, v, reference, reference * (1 + 1e-6)) == ""
+
+
+class Overwrites(nn.Module):
+    """What backward needs is written over."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 4)
+
+    def forward(self, x):
+        y = torch.exp(self.fc(x))
+        y *= 2
+        return y
+
+
+@pytest.mark.parametrize("route", ["auto", "fresh", "retained", "linearized"])
+def test_an_error_of_torch_in_a_backward_pass_is_one_refusal(route):
+    with torch.random.fork_rng():
+        model = Overwrites()
+    objective = ls.Objective(model, F.cross_entropy, (torch.ones(4, 3), torch.arange(4)), check=False)
+    with pytest.raises(ls.ObjectiveError, match="in place|inplace"):
+        ls.HessianOperator(objective, route=route) @ objective.theta

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import sys
 import urllib.error
 from dataclasses import replace
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 import landscape.problems.digits as digits_module
 import landscape.problems.mnist as mnist_module
+from landscape.checkpoints import load_checkpoint, save_checkpoint
 from landscape.errors import UsageError
 from landscape.problems import PROBLEMS, Problem, get_problem, load_problem, resolve_config
 from landscape.problems.base import half_squared_error
@@ -79,7 +81,7 @@ def test_unknown_names_and_settings_are_refused_with_what_there_is():
 
 
 def test_defaults_are_written_out_without_loading_data(monkeypatch):
-    monkeypatch.setattr(mnist_module, "mnist_split", lambda *a: pytest.fail("data were loaded"))
+    monkeypatch.setattr(mnist_module, "mnist_split", lambda *a, **k: pytest.fail("data were loaded"))
     assert resolve_config("mlp-mnist", {"hidden": [5]})["loss"] == "cross_entropy"
     assert "data_dir" not in resolve_config("mlp-mnist")  # a path of one machine does not determine a problem
 
@@ -293,28 +295,74 @@ def test_missing_files_are_named_with_where_to_put_them_and_where_they_come_from
     assert "LeCun" in message
 
 
-def test_without_files_and_network_the_message_says_what_to_do(monkeypatch):
+@pytest.fixture
+def data_home(tmp_path, monkeypatch):
+    """An empty folder of scikit-learn's data, so that what this machine has fetched plays no part."""
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+    forget_cached_data()
+    yield tmp_path
+    forget_cached_data()
+
+
+def test_without_files_and_network_the_message_says_what_to_do(monkeypatch, data_home):
     def no_network(*args, **kwargs):
         raise urllib.error.URLError("Name or service not known")
 
-    forget_cached_data()
     monkeypatch.setattr("sklearn.datasets.fetch_openml", no_network)
     with pytest.raises(UsageError, match=r"(?s)OpenML.*Name or service.*train-images-idx3-ubyte.*--data DIR"):
         get_problem("lenet-mnist")
 
 
-def test_with_a_network_the_first_rows_of_openml_are_the_training_set(monkeypatch):
-    class Bunch:
-        data = np.arange(5 * 784).reshape(5, 784) % 256
-        target = np.array(["3", "1", "4", "1", "5"], dtype=object)
+class Bunch:
+    """What OpenML would send, in small."""
 
-    forget_cached_data()
+    data = np.arange(5 * 784).reshape(5, 784) % 256
+    target = np.array(["3", "1", "4", "1", "5"], dtype=object)
+
+
+def test_with_a_network_the_first_rows_of_openml_are_the_training_set(monkeypatch, data_home):
     monkeypatch.setattr(mnist_module, "TRAIN_ROWS", 3)
     monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *args, **kwargs: Bunch)
     problem = get_problem("mlp-mnist")
     assert problem.train[1].tolist() == [3, 1, 4]
     assert problem.test[1].tolist() == [1, 5]
+
+
+def test_a_name_in_a_checkpoint_starts_no_download_but_finds_what_was_fetched(monkeypatch, data_home, tmp_path_factory):
+    """Who types the name allows the download; from then on files may name the problem."""
+    path = save_checkpoint(tmp_path_factory.mktemp("run"), torch.nn.ReLU(), step=0, problem="mlp-mnist")
+    checkpoint = load_checkpoint(path)
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *args, **kwargs: pytest.fail("something was fetched"))
+    with pytest.raises(UsageError, match=r"does not start a download.*--problem lenet-mnist"):
+        checkpoint.find_problem()
+    monkeypatch.setattr(mnist_module, "TRAIN_ROWS", 3)
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *args, **kwargs: Bunch)
+    typed = checkpoint.find_problem("mlp-mnist")
     forget_cached_data()
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *args, **kwargs: pytest.fail("something was fetched"))
+    named = checkpoint.find_problem()
+    assert all(torch.equal(a, b) for a, b in zip(typed.train + typed.test, named.train + named.test, strict=True))
+    for left in data_home.iterdir():
+        left.write_bytes(left.read_bytes()[:-100])
+    forget_cached_data()
+    with pytest.raises(UsageError, match="does not start a download"):
+        checkpoint.find_problem()
+
+
+@pytest.mark.parametrize("outside", ["../secret.txt", "/etc/passwd", "sub/../../secret.txt", "pipe", "nothing\0here"])
+def test_a_config_cannot_name_a_file_outside_the_data_folder_nor_what_is_no_file(tmp_path, outside):
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "secret.txt").write_text("a secret of mine. " * 100)
+    os.mkfifo(data / "pipe")
+    with pytest.raises(UsageError, match="within the folder|cannot read"):
+        get_problem("char-transformer-small", {"file": outside}, data_dir=data)
+
+
+def test_a_config_has_no_say_about_the_data_folder_or_downloads():
+    for key in ("data_dir", "download"):
+        with pytest.raises(UsageError, match=f"{key!r} is no setting"):
+            get_problem("mlp-mnist", {key: True})
 
 
 # --- a user's own problem ---------------------------------------------------------------------------------------------

@@ -491,11 +491,16 @@ def test_slices_leave_model_gradients_mode_and_random_numbers_as_they_were():
     plane = random_plane(objective)
     evaluate_line(objective, plane[:, 0], points=3)
     evaluate_plane(objective, plane, points=3)
-    interpolate(objective, objective.theta, 2 * objective.theta, points=3)
+    evaluate_plane(objective, plane, points=3, batch_statistics="recompute")
+    for statistics in ("fixed", "recompute"):
+        interpolate(objective, objective.theta, 2 * objective.theta, points=3, batch_statistics=statistics)
+    with pytest.raises(UsageError, match=r"running statistics.*1\.running_mean"):
+        interpolate(objective, objective.theta, 2 * objective.theta, points=3)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert torch.equal(model[0].weight.grad, torch.ones_like(model[0].weight))
     assert model[3].weight.grad is None
     assert [m.training for m in model.modules()] == flags
+    assert not any(m._forward_pre_hooks or m._forward_hooks for m in model.modules())
     assert torch.equal(torch.random.get_rng_state(), state)
 
 

@@ -1,7 +1,7 @@
 """Checkpoint files: HDF5, written as a whole, hashed, never pickled. checkpoints/README.md documents the format."""
 
-from landscape.checkpoints.describe import describe_checkpoint
-from landscape.checkpoints.format import FORMAT, FORMAT_VERSION, remove_temporaries
+from landscape.checkpoints.describe import describe_checkpoint, hashes_hold
+from landscape.checkpoints.files import FORMAT, FORMAT_VERSION, DamagedCheckpoint, remove_temporaries
 from landscape.checkpoints.matching import Matching, match_losses
 from landscape.checkpoints.reader import Checkpoint, load_checkpoint
 from landscape.checkpoints.runs import CheckpointDir, Skipped, checkpoint_files, find_runs, history_of
@@ -12,11 +12,13 @@ __all__ = [
     "FORMAT_VERSION",
     "Checkpoint",
     "CheckpointDir",
+    "DamagedCheckpoint",
     "Matching",
     "Skipped",
     "checkpoint_files",
     "describe_checkpoint",
     "find_runs",
+    "hashes_hold",
     "history_of",
     "load_checkpoint",
     "match_losses",

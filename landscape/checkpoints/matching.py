@@ -6,14 +6,14 @@ import filecmp
 import json
 import math
 import os
-import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from landscape.checkpoints.format import TEMPORARY, remove_temporaries
+from landscape.checkpoints.files import TEMPORARY, remove_temporaries
 from landscape.checkpoints.losses import MEASURE, Gauge, LossPath
 from landscape.checkpoints.runs import CheckpointDir, checkpoint_files, find_runs
 from landscape.errors import CheckpointError, UsageError, check_choice
+from landscape.files import placing, reason, replacing
 from landscape.problems import Problem
 
 
@@ -100,8 +100,6 @@ def match_losses(
         for path in paths.values():
             path.measure_all()
     level, chosen = _choose(paths, level, root, left_out)
-    for run, index in chosen.items():
-        _place(paths[run].checkpoints[index].path, out / run)
     not_asked = "no loss was to be measured" if losses == "saved" else ""
     matching = Matching(
         level,
@@ -111,7 +109,13 @@ def match_losses(
         {run: paths[run].unmeasured or not_asked for run, index in chosen.items() if not paths[run].is_measured(index)},
         {run: path.wrong for run, path in paths.items() if path.wrong},
     )
-    (out / "matching.json").write_text(json.dumps(asdict(matching), indent=1))
+    try:
+        for run, index in chosen.items():
+            _place(paths[run].checkpoints[index].path, out / run)
+        with replacing(out / "matching.json", out / f".matching.json.{os.getpid()}{TEMPORARY}") as stream:
+            stream.write(json.dumps(asdict(matching), indent=1).encode())
+    except OSError as error:
+        raise CheckpointError(f"cannot write into {out}: {reason(error)}. {root} is untouched") from error
     return matching
 
 
@@ -172,12 +176,7 @@ def _place(file: Path, folder: Path) -> None:
     remove_temporaries(folder)
     target = folder / file.name
     if not target.exists() or not filecmp.cmp(file, target, shallow=False):
-        temporary = folder / f".{file.name}.{os.getpid()}{TEMPORARY}"
-        try:
-            os.link(file, temporary)
-        except OSError:
-            shutil.copyfile(file, temporary)
-        os.replace(temporary, target)
+        placing(file, target, folder / f".{file.name}.{os.getpid()}{TEMPORARY}")
     for other in checkpoint_files(folder).values():
         if other != target:
             other.unlink()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landscape.checkpoints.format import open_file, read_json, read_tensor, read_tree, unescape
-from landscape.checkpoints.writer import named_tensors, parameter_names, persistent_buffers, unwrap
+from landscape.checkpoints import contents, loading
+from landscape.checkpoints.files import OpenFile, open_file
+from landscape.checkpoints.format import read_tree, unescape
+from landscape.checkpoints.writer import named_tensors, persistent_buffers, unwrap
 from landscape.errors import CheckpointError
+from landscape.files import Group, Proof
 from landscape.problems import PROBLEMS, Problem, get_problem, load_problem
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ class Checkpoint:
     problem : str or None
         What it was trained on: a registered name, or what its author typed as ``pkg.mod:factory``.
     problem_config, metrics, config : dict
+        Of the metrics those that are numbers where numbers belong; the others count as missing.
     optimizer, lr, seed : str, float, int or None
     created : str
         UTC, ISO 8601.
@@ -44,6 +48,8 @@ class Checkpoint:
         P with frozen parameters counted, tied ones once.
     aliases : dict
         Other name → the name under which a tied parameter is stored.
+    proof : Proof
+        Of the file that was verified: its tensors are never read from another one that took its name.
     """
 
     path: Path
@@ -60,38 +66,40 @@ class Checkpoint:
     params_sha256: str
     num_parameters: int
     aliases: dict[str, str]
+    proof: Proof
 
     def params(self) -> dict[str, Tensor]:
-        """Distinct parameters by name, in the model's own order."""
-        with open_file(self.path, verify=False) as file:
-            ordered = sorted(file["params"].items(), key=lambda item: item[1].attrs["index"])
-            return {unescape(link): read_tensor(dataset) for link, dataset in ordered}
+        """Distinct parameters by name, in the model's own order.
+
+        Raises
+        ------
+        CheckpointError
+            If they are not those of ``params_sha256``, or the file has changed since it was opened.
+        """
+        with self._open() as file:
+            return contents.params(file)
 
     def theta(self) -> Tensor:
         """(P,) the trainable parameters, flat, in the order of ``objective().theta``."""
-        with open_file(self.path, verify=False) as file:
-            trainable = {unescape(link) for link, dataset in file["params"].items() if dataset.attrs["trainable"]}
-        parts = [tensor.reshape(-1) for name, tensor in self.params().items() if name in trainable]
+        with self._open() as file:
+            trainable = {unescape(link) for link, item in file.group("params").items() if item.attrs["trainable"]}
+            parts = [tensor.reshape(-1) for name, tensor in contents.params(file).items() if name in trainable]
         if not parts:
             raise CheckpointError(f"{self.path} has no trainable parameter")
         return torch.cat(parts)
 
     def buffers(self) -> dict[str, Tensor]:
         """Persistent buffers by name."""
-        with open_file(self.path, verify=False) as file:
-            return {unescape(link): read_tensor(dataset) for link, dataset in file["buffers"].items()}
+        with self._open() as file:
+            return contents.tensors(file.group("buffers"))
 
     def optimizer_state(self) -> dict[str, Any] | None:
         """``{"class", "param_groups", "state"}`` with parameters by name, or None where none was saved.
 
         ``state["fc1.weight"]["exp_avg_sq"]`` is what Adam knows of that weight.
         """
-        with open_file(self.path, verify=False) as file:
-            if "optimizer" not in file:
-                return None
-            group = file["optimizer"]
-            state = read_tree(group["state"])
-            return {"class": group.attrs["class"], "param_groups": read_json(group["param_groups"]), "state": state}
+        with self._open() as file:
+            return contents.optimizer_state(file)
 
     def scheduler_state(self) -> dict[str, Any] | None:
         """The schedule's ``state_dict()``, or None where none was saved."""
@@ -103,12 +111,20 @@ class Checkpoint:
 
     def history(self) -> dict[str, np.ndarray]:
         """Numbers for each step since the checkpoint before, (S,) each, the last one that of the step that led here."""
-        with open_file(self.path, verify=False) as file:
-            return {unescape(link): dataset[()] for link, dataset in file.get("history", {}).items()}
+        with self._open() as file:
+            return contents.history(file)
+
+    @contextmanager
+    def _open(self) -> Iterator[Group]:
+        with open_file(self.path, known=self.proof) as file:
+            yield file.tree
 
     def _tree(self, name: str) -> dict[str, Any] | None:
-        with open_file(self.path, verify=False) as file:
-            return read_tree(file[name]) if name in file else None
+        with self._open() as file:
+            found = read_tree(file[name]) if name in file else None
+            if not isinstance(found, dict | None):
+                raise ValueError(f"its {name} is a {type(found).__name__} where a dict belongs")
+            return found
 
     def load_into(
         self, model: nn.Module, *, optimizer: torch.optim.Optimizer | None = None, scheduler: Any = None
@@ -118,71 +134,30 @@ class Checkpoint:
         Raises
         ------
         CheckpointError
-            If the model is of another architecture, with what is missing, unexpected or of another shape; nothing is
-            changed then. If the checkpoint has no optimizer or schedule, or that of another optimizer.
+            If the model is of another architecture, with what is missing, unexpected, of another shape or of another
+            kind of number; nothing is changed then. If the checkpoint has no optimizer or schedule, or that of another
+            optimizer.
         """
         model = unwrap(model)
-        saved, buffers = self.params(), self.buffers()
-        self._check_architecture(model, saved, buffers)
-        state = None if optimizer is None else self._optimizer_state_for(optimizer, model)
+        with self._open() as file:
+            saved, buffers = contents.params(file), contents.tensors(file.group("buffers"))
+        loading.check_architecture(self.path, model, {**saved, **buffers}, self.aliases)
+        loading.check_kinds(self.path, model, {**saved, **buffers})
+        state = None
+        if optimizer is not None:
+            state = loading.optimizer_state_for(self.path, self.optimizer_state(), optimizer, model)
         with torch.no_grad():
             for name, parameter in named_tensors(model).items():
                 parameter.copy_(saved[name])
             for name, buffer in persistent_buffers(model).items():
                 buffer.copy_(buffers[name])
         if optimizer is not None and state is not None:
-            optimizer.load_state_dict(state)
+            loading.give(self.path, optimizer, state, "optimizer")
         if scheduler is not None:
             saved_schedule = self.scheduler_state()
             if saved_schedule is None:
                 raise CheckpointError(f"{self.path} holds no learning rate schedule")
-            scheduler.load_state_dict(saved_schedule)
-
-    def _check_architecture(self, model: nn.Module, saved: Mapping[str, Tensor], buffers: Mapping[str, Tensor]) -> None:
-        wanted = {**named_tensors(model), **persistent_buffers(model)}
-        found = {**saved, **buffers}
-        aliases = {other: name for name, others in parameter_names(model).items() for other in others}
-        shapes = [
-            f"{name} is {_shape(found[name])} in the file and {_shape(wanted[name])} in the model"
-            for name in wanted
-            if name in found and found[name].shape != wanted[name].shape
-        ]
-        complaints = [
-            ("missing from the file", [name for name in wanted if name not in found]),
-            ("not in the model", [name for name in found if name not in wanted]),
-            ("of another shape", shapes),
-            ("tied in one and not in the other", sorted(aliases.keys() ^ self.aliases.keys())),
-        ]
-        said = [f"{what}: {_few(names)}" for what, names in complaints if names]
-        if said:
-            raise CheckpointError(
-                f"{self.path} is of another architecture than this {type(model).__name__}. {'; '.join(said)}"
-            )
-
-    def _optimizer_state_for(self, optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Any]:
-        """The state numbered as this optimizer numbers its parameters."""
-        saved = self.optimizer_state()
-        if saved is None:
-            raise CheckpointError(f"{self.path} holds no optimizer state")
-        if saved["class"] != type(optimizer).__name__:
-            raise CheckpointError(f"{self.path} holds the state of {saved['class']}, not of {type(optimizer).__name__}")
-        names = {id(parameter): name for name, parameter in named_tensors(model).items()}
-        fresh = optimizer.state_dict()["param_groups"]
-        ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-        here = [[names.get(id(ordered[i]), f"#{i}") for i in group["params"]] for group in fresh]
-        there = [group["params"] for group in saved["param_groups"]]
-        if here != there:
-            raise CheckpointError(f"{self.path} holds the state of an optimizer over other parameters or groups")
-        number = {
-            name: i
-            for names, group in zip(here, fresh, strict=True)
-            for name, i in zip(names, group["params"], strict=True)
-        }
-        groups = [
-            {k: _with_tuples(v, mine.get(k)) for k, v in group.items()} | {"params": mine["params"]}
-            for group, mine in zip(saved["param_groups"], fresh, strict=True)
-        ]
-        return {"state": {number[name]: part for name, part in saved["state"].items()}, "param_groups": groups}
+            loading.give(self.path, scheduler, saved_schedule, "learning rate schedule")
 
     def model(self, problem: Problem | str | None = None, *, data_dir: str | Path | None = None) -> nn.Module:
         """The problem's model with these parameters."""
@@ -223,7 +198,8 @@ class Checkpoint:
                 f"{self.path} was trained on {self.problem!r}, which is not a registered problem "
                 f"({', '.join(PROBLEMS)}); if you trust it, name it yourself: --problem {self.problem}"
             )
-        return get_problem(self.problem, self.problem_config, data_dir=data_dir)
+        # Its name comes from a file, and so does not start a download.
+        return get_problem(self.problem, self.problem_config, data_dir=data_dir, download=False)
 
     def __repr__(self) -> str:
         trained = f", {self.optimizer}" if self.optimizer else ""
@@ -239,43 +215,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         In one line: missing, truncated, not HDF5, foreign, written by a newer version, or damaged.
     """
     path = Path(path)
-    with open_file(path, verify=True) as file:
+    with open_file(path) as file:
         return _read(path, file)
 
 
-def _read(path: Path, file: h5py.File) -> Checkpoint:
-    attrs = file.attrs
-    seed, lr = attrs.get("seed"), attrs.get("lr")
-    return Checkpoint(
-        path=path,
-        step=int(attrs["step"]),
-        problem=attrs.get("problem"),
-        problem_config=read_json(file["problem_config"]) if "problem_config" in file else {},
-        metrics=read_json(file["metrics"]),
-        config=read_json(file["config"]),
-        optimizer=attrs.get("optimizer"),
-        lr=None if lr is None else float(lr),
-        seed=None if seed is None else int(seed),
-        created=attrs["created"],
-        versions={"landscape": attrs["landscape_version"], "torch": attrs["torch_version"]},
-        params_sha256=attrs["params_sha256"],
-        num_parameters=int(attrs["num_parameters"]),
-        aliases=read_json(file["aliases"]),
-    )
-
-
-def _with_tuples(saved: Any, mine: Any) -> Any:
-    """JSON has no tuples; Adam's betas are one. They are where the fresh optimizer has them."""
-    if not isinstance(saved, list) or not isinstance(mine, (list, tuple)):
-        return saved
-    parts = [_with_tuples(part, own) for part, own in zip(saved, [*mine, *[None] * len(saved)], strict=False)]
-    return tuple(parts) if isinstance(mine, tuple) else parts
-
-
-def _shape(tensor: Tensor) -> str:
-    return " × ".join(map(str, tensor.shape)) or "a number"
-
-
-def _few(names: list[str], limit: int = 6) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+def _read(path: Path, file: OpenFile) -> Checkpoint:
+    return Checkpoint(path=path, proof=file.proof, **contents.fields(file.tree))

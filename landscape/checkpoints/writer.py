@@ -7,13 +7,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landscape.checkpoints.format import escape, tensors_hash, write_file, write_json, write_tensor, write_tree
+from landscape.checkpoints.files import write_file
+from landscape.checkpoints.format import escape, tensors_hash, write_json, write_tensor, write_tree
 from landscape.errors import CheckpointError, UsageError
+from landscape.files import NewGroup
 from landscape.problems import Problem, resolve_config
 from landscape.version import __version__
 
@@ -71,11 +72,13 @@ def save_checkpoint(
     """
     if not isinstance(step, int) or step < 0:
         raise UsageError(f"step={step!r} must be a whole number of at least 0")
+    if len({len(values) for values in (history or {}).values()}) > 1:
+        raise UsageError("history must have as many numbers of one name as of another: one for each step")
     model = unwrap(model)
     names = parameter_names(model)
     facts = _facts(step, optimizer, dict(config or {}))
 
-    def fill(file: h5py.File) -> None:
+    def fill(file: NewGroup) -> None:
         _write_model(file, model, names)
         if problem is not None:
             facts["problem"], problem_config = _identify(problem)
@@ -166,7 +169,7 @@ def persistent_buffers(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def _write_model(file: h5py.File, model: nn.Module, names: Mapping[str, list[str]]) -> None:
+def _write_model(file: NewGroup, model: nn.Module, names: Mapping[str, list[str]]) -> None:
     tensors = {name: p.detach().cpu() for name, p in named_tensors(model).items()}
     trainable = {name: p.requires_grad for name, p in named_tensors(model).items()}
     group = file.create_group("params")
@@ -182,7 +185,7 @@ def _write_model(file: h5py.File, model: nn.Module, names: Mapping[str, list[str
     file.attrs["params_sha256"] = tensors_hash(tensors)
 
 
-def _write_optimizer(file: h5py.File, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+def _write_optimizer(file: NewGroup, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
     """The state by parameter name, so that it can be read without the order in which the optimizer was given them."""
     name_of_tensor = {id(parameter): name for name, parameter in named_tensors(model).items()}
     ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]

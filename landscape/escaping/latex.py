@@ -94,7 +94,7 @@ def latex_number(text: str, *, converged: bool = True) -> str:
 #: Letters beyond which a name is broken into lines, and the width of these.
 _LONG, _WIDTH = 14, "1.9cm"
 #: What a page of the article class holds, in letters of footnotesize; and between two columns.
-_PAGE, _GAP = 80, 1.5
+_PAGE, _GAP = 86, 1.5
 
 
 def latex_name(text: str) -> str:
@@ -115,7 +115,8 @@ def latex_table(
 ) -> str:
     r"""A ``tabular`` with booktabs rules for ``\input`` in a paper.
 
-    Headings and cells are LaTeX already; notes become comments, and texts ``below`` lines under the table.
+    Headings and cells are LaTeX already; notes become comments, and texts ``below`` lines of their own, as wide as a
+    page at most.
     """
     rows_of_cells = [" & ".join(row) + r" \\" for row in body]
     lines = ["$^{*}$ not converged"] if any("^{*}" in row for row in rows_of_cells) else []

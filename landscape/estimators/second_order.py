@@ -113,10 +113,10 @@ def second_order_gain(
 
 def _ends(eigs: Eigenpairs) -> tuple[float, float]:
     """λ₁ and a value below λ_min."""
-    if eigs.which != "both" or len(eigs) < 2:
+    top, bottom = eigs.largest, eigs.smallest
+    if top is None or bottom is None:
         raise UsageError(f"eigs holds {len(eigs)} pairs of which={eigs.which!r}; both ends are needed, which='both'")
-    top, bottom = int(np.argmax(eigs.values)), int(np.argmin(eigs.values))
-    largest, lowest = float(eigs.values[top]), float(eigs.values[bottom] - eigs.residuals[bottom])
+    largest, lowest = top.value, bottom.interval()[0]
     if not largest > 0:
         raise UsageError(f"the largest eigenvalue is {largest:.3g}: there is no positive curvature to divide by")
     return largest, lowest

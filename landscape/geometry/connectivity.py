@@ -6,47 +6,70 @@ import numpy as np
 import torch
 
 from landscape.errors import UsageError
+from landscape.geometry.ends import between
 from landscape.geometry.slices import Progress
 from landscape.objective import Objective, Vector
 from landscape.results import LineSlice
 
 
 def interpolate(
-    objective: Objective, theta_a: Vector, theta_b: Vector, *, points: int = 51, progress: Progress | None = None
+    objective: Objective,
+    *ends: Vector | Objective,
+    points: int = 51,
+    batch_statistics: str | None = None,
+    progress: Progress | None = None,
 ) -> LineSlice:
     """The loss at ``(1 − t)·θ_a + t·θ_b`` for equally spaced t from 0 to 1, with its ``barrier``.
+
+    ``interpolate(objective_a, objective_b)`` joins two models, each with its own buffers;
+    ``interpolate(objective, theta_a, theta_b)`` two points of one model in which θ is all that training moves.
 
     Parameters
     ----------
     objective : Objective
-    theta_a, theta_b : (P,) tensors or arrays
-        The ends, evaluated exactly as given.
+        Whose loss it is; the first end, too, where only one is given.
+    ends : Objectives, or (P,) tensors or arrays
+        Evaluated exactly as given. Objectives must be of the same data and loss, each of a model of its own. A vector
+        that is the objective's own θ stands for its model.
     points : int
         At least 3, ends included.
+    batch_statistics : {"interpolate", "recompute", "fixed"}, optional
+        What running statistics do between the ends. ``"interpolate"``, the default for two objectives: they, and other
+        buffers that differ, move linearly, so that both ends are the two models as they are. ``"recompute"``: at each
+        point, ends included, those that the data have there (Izmailov et al. 2018; Jordan et al. 2023), so that
+        the loss depends on θ alone; other buffers move linearly. ``"fixed"``: everything but θ stays as in
+        ``objective``. Left out for vectors, a model in which training moves more than θ is refused.
     progress : callable, optional
         Called as ``progress(done, points)`` after each point.
 
     Returns
     -------
     LineSlice
-        ``kind="interpolation"``; ``step_norm`` is ``‖θ_b − θ_a‖``. Its ``barrier``,
-        ``max_t L(t) − [(1 − t)·L(0) + t·L(1)]``, is a maximum over the points evaluated, so a lower bound of the one
-        over the whole line. NaN stays NaN. A line that ends at two minima has no centre, so no curvature is checked.
+        ``kind="interpolation"``; ``step_norm`` is ``‖θ_b − θ_a‖``, ``batch_statistics`` what became of them. Its
+        ``barrier``, ``max_t L(t) − [(1 − t)·L(0) + t·L(1)]``, is a maximum over the points evaluated, so a lower bound
+        of the one over the whole line. NaN stays NaN. A line that ends at two minima has no centre, so no curvature is
+        checked.
 
     Raises
     ------
     UsageError
-        If an end has another shape than θ, or there are fewer than 3 points.
+        If an end has another shape than θ, or there are fewer than 3 points. If an end would not be the model it comes
+        from: buffers unknown from a vector; frozen parameters, or whole numbers on which the loss depends, that differ.
 
     Notes
     -----
-    Costs ``points`` losses.
+    Costs ``points`` losses; with ``"recompute"`` as many passes over the data more as
+    :func:`~landscape.geometry.batch_statistics.recomputed` says. Between two trained networks interpolated statistics
+    are not those of the data, which alone makes a barrier; recomputed ones are, but the ends then have not quite the
+    loss that they have as saved.
 
     References
     ----------
     Frankle, Dziugaite, Roy, Carbin (2020), Linear Mode Connectivity and the Lottery Ticket Hypothesis, ICML, §2.
     Entezari, Sedghi, Saukh, Neyshabur (2022), The Role of Permutation Invariance in Linear Mode Connectivity of Neural
     Networks, ICLR, §2, for the barrier against the chord.
+    Izmailov, Podoprikhin, Garipov, Vetrov, Wilson (2018), Averaging Weights Leads to Wider Optima, UAI.
+    Jordan, Sedghi, Saukh, Entezari, Neyshabur (2023), REPAIR, ICLR, for statistics between minima.
 
     Examples
     --------
@@ -58,13 +81,18 @@ def interpolate(
     """
     if int(points) != points or points < 3:
         raise UsageError(f"points={points!r} must be a whole number of at least 3: both ends and something between")
-    start, end = (objective._point(theta) for theta in (theta_a, theta_b))
-    t = np.arange(points) / (int(points) - 1)
-    loss = np.empty(len(t))
-    for index, share in enumerate(t.tolist()):
-        # At 0 and 1 this is the end itself, to the last bit.
-        loss[index] = objective.loss((1 - share) * start + share * end)
+    path = between(objective, ends, batch_statistics)
+    steps = np.arange(points) / (int(points) - 1)
+    loss = np.empty(len(steps))
+    for index, (of_a, of_b) in enumerate(zip(steps[::-1].tolist(), steps.tolist(), strict=True)):
+        loss[index] = path.loss(of_a, of_b)
         if progress is not None:
-            progress(index + 1, len(t))
-    length = float(torch.linalg.vector_norm((end - start).cpu().double()))
-    return LineSlice(t=t, loss=loss, direction="from one minimum to the other", step_norm=length, kind="interpolation")
+            progress(index + 1, len(steps))
+    return LineSlice(
+        t=steps,
+        loss=loss,
+        direction="from one minimum to the other",
+        step_norm=float(torch.linalg.vector_norm((path.b - path.a).cpu().double())),
+        kind="interpolation",
+        batch_statistics=path.batch_statistics,
+    )

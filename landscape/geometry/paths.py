@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from landscape.errors import UsageError
+from landscape.geometry.batch_statistics import loss_where_theta_moves, moved_by_training
 from landscape.geometry.slices import Progress, losses_on_grid
 from landscape.objective import Objective
 from landscape.results.paths import PathSlice
@@ -22,6 +23,7 @@ def evaluate_paths(
     *,
     points: int = 41,
     margin: float = 0.2,
+    batch_statistics: str = "recompute",
     progress: Progress | None = None,
 ) -> PathSlice:
     r"""The loss on a plane with the paths of one or several trainings on it.
@@ -39,6 +41,11 @@ def evaluate_paths(
         Along the longer side; at least 3.
     margin : float
         Room around the paths, as a share of their extent.
+    batch_statistics : {"recompute", "fixed"}
+        Of a model with running statistics. Each training has its own, and at each position others, so they are
+        recomputed from the data at each point of the plane (:func:`~landscape.geometry.batch_statistics.recomputed`):
+        then the loss depends on θ alone. Fixed, they are those of the objective's model everywhere, and no end of a
+        path but its own has the loss it had in training.
     progress : callable, optional
         Called as ``progress(done, most)`` after each point.
 
@@ -50,11 +57,13 @@ def evaluate_paths(
     Raises
     ------
     UsageError
-        For no path, positions of another length than P, positions that are not finite, or that never move.
+        For no path, positions of another length than P, positions that are not finite, or that never move. For a model
+        in which training moves other buffers, too, which positions do not tell, unless they are to be fixed.
 
     Notes
     -----
-    Costs at most ``points²`` losses, fewer where the plane is long and narrow.
+    Costs at most ``points²`` losses, fewer where the plane is long and narrow; where statistics are recomputed, passes
+    over the data for each beside.
 
     References
     ----------
@@ -71,12 +80,18 @@ def evaluate_paths(
     theta = np.concatenate(list(stacked.values()))
     if np.ptp(theta, axis=0).max() == 0:
         raise UsageError("the paths never move; give positions of more than one step")
+    statistics, loss_at = loss_where_theta_moves(objective, batch_statistics)
+    if batch_statistics != "fixed" and (moved := moved_by_training(objective)):
+        raise UsageError(
+            f"positions do not tell what training moves beside θ in this model: {', '.join(moved[:4])}. "
+            "batch_statistics='fixed' draws the loss with all that as it is in the objective's model"
+        )
     origin, axes, directions, explained = _plane(objective, theta)
     offsets = theta - origin
     coordinates = offsets @ axes
     outside = np.linalg.norm(offsets - coordinates @ axes.T, axis=1)
     x, y = _grids(coordinates, points, margin)
-    loss = losses_on_grid(lambda *at: objective.loss(origin + axes @ np.array(at)), x, y, progress)
+    loss = losses_on_grid(lambda *at: loss_at(objective._point(origin + axes @ np.array(at))), x, y, progress)
     return PathSlice(
         x=x,
         y=y,
@@ -87,6 +102,7 @@ def evaluate_paths(
         points=coordinates,
         outside=outside,
         explained=explained,
+        batch_statistics=statistics,
     )
 
 

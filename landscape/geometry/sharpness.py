@@ -182,17 +182,18 @@ def _radius(measure: str, rho: float | None, p: float) -> float:
 
 def _largest_eigenvalue(objective: Objective, point: Tensor, seed: int, progress: Progress | None) -> Sharpness:
     H = HessianOperator(objective, point)
-    eigs = top_eigenpairs(H, 1, which="largest", seed=seed, strict=False, progress=progress)
+    largest = top_eigenpairs(H, 1, which="largest", seed=seed, strict=False, progress=progress).largest
+    assert largest is not None
     return Sharpness(
         measure="lambda_max",
-        value=float(eigs.values[0]),
-        error=float(eigs.residuals[0]),
+        value=largest.value,
+        error=largest.bound,
         kind="estimate",
         rho=math.nan,
         p=math.nan,
-        samples=eigs.values[:1].copy(),
-        converged=bool(eigs.converged[0]),
-        num_evaluations=eigs.num_matvecs,
+        samples=np.array([largest.value]),
+        converged=largest.converged,
+        num_evaluations=largest.num_matvecs,
         seed=seed,
         reference=MEASURES["lambda_max"].reference,
     )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import UsageError
+from landscape.geometry.batch_statistics import loss_where_theta_moves
 from landscape.geometry.curvature import centre_curvature
 from landscape.objective import Objective, Vector
 from landscape.results import LineSlice, PlaneSlice
@@ -27,6 +28,7 @@ def evaluate_line(
     points: int = 51,
     theta: Vector | None = None,
     label: str = "",
+    batch_statistics: str = "fixed",
     progress: Progress | None = None,
 ) -> LineSlice:
     """The loss at ``θ + t·d`` for ``points`` equally spaced t from ``-radius`` to ``radius``.
@@ -44,6 +46,9 @@ def evaluate_line(
         Where; left out, the model's parameters now.
     label : str
         What the direction is, for tables and plots.
+    batch_statistics : {"fixed", "recompute"}
+        Running statistics of normalisation layers stay those of the model, as L(θ) has them everywhere else, or are
+        recomputed from the data at each point (:func:`~landscape.geometry.batch_statistics.recomputed`).
     progress : callable, optional
         Called as ``progress(done, points)`` after each point.
 
@@ -53,7 +58,8 @@ def evaluate_line(
         Losses in the objective's dtype, NaN and infinity as they come. ``curvature`` is ``dᵀHd`` from a Hessian-vector
         product, ``curvature_slice ± curvature_error`` the same from differences of the slope on this line; both in
         float64 where the model runs in it. The error covers roundoff, truncation and the kinks of ReLU
-        (:func:`~landscape.geometry.curvature.centre_curvature`).
+        (:func:`~landscape.geometry.curvature.centre_curvature`). All three are NaN where statistics are recomputed: ∇²L
+        holds them fixed.
 
     Raises
     ------
@@ -76,10 +82,11 @@ def evaluate_line(
     t = _grid(radius, points, name="radius")
     d = _columns(objective, direction, count=1, name="direction")
     point = objective._point(theta)
-    by_hvp, by_differences, error = centre_curvature(objective, point, d)
+    statistics, loss_at = loss_where_theta_moves(objective, batch_statistics)
+    by_hvp, by_differences, error = _curvature(objective, point, d, statistics)
     loss = np.empty(len(t))
     for index, step in enumerate(t):
-        loss[index] = objective.loss(_moved(point, d, (float(step),)))
+        loss[index] = loss_at(_moved(point, d, (float(step),)))
         if progress is not None:
             progress(index + 1, len(t))
     return LineSlice(
@@ -90,6 +97,7 @@ def evaluate_line(
         curvature=float(by_hvp[0, 0]),
         curvature_slice=float(by_differences[0, 0]),
         curvature_error=float(error[0, 0]),
+        batch_statistics=statistics,
     )
 
 
@@ -101,6 +109,7 @@ def evaluate_plane(
     points: int = 51,
     theta: Vector | None = None,
     labels: Sequence[str] = ("direction 1", "direction 2"),
+    batch_statistics: str = "fixed",
     progress: Progress | None = None,
 ) -> PlaneSlice:
     """The loss at ``θ + x·d₁ + y·d₂`` on a square grid of ``points × points``.
@@ -118,6 +127,8 @@ def evaluate_plane(
         Where; left out, the model's parameters now.
     labels : pair of str
         What the directions are, for tables and plots.
+    batch_statistics : {"fixed", "recompute"}
+        As in :func:`evaluate_line`.
     progress : callable, optional
         Called as ``progress(done, points**2)`` after each point.
 
@@ -146,8 +157,9 @@ def evaluate_plane(
     if abs(float(units[:, 0] @ units[:, 1])) > 1 - _PARALLEL:
         raise UsageError("the two columns of the plane are parallel, so they span a line; use evaluate_line")
     point = objective._point(theta)
-    by_hvp, by_differences, error = centre_curvature(objective, point, d)
-    loss = losses_on_grid(lambda right, up: objective.loss(_moved(point, d, (right, up))), x, y, progress)
+    statistics, loss_at = loss_where_theta_moves(objective, batch_statistics)
+    by_hvp, by_differences, error = _curvature(objective, point, d, statistics)
+    loss = losses_on_grid(lambda right, up: loss_at(_moved(point, d, (right, up))), x, y, progress)
     return PlaneSlice(
         x=x,
         y=y,
@@ -157,6 +169,7 @@ def evaluate_plane(
         curvature=by_hvp,
         curvature_slice=by_differences,
         curvature_error=error,
+        batch_statistics=statistics,
     )
 
 
@@ -171,6 +184,12 @@ def losses_on_grid(
             if progress is not None:
                 progress(j * len(x) + i + 1, loss.size)
     return loss
+
+
+def _curvature(objective: Objective, point: Tensor, d: Tensor, statistics: str) -> tuple[np.ndarray, ...]:
+    if statistics == "recompute":
+        return (np.full((d.shape[1], d.shape[1]), np.nan),) * 3
+    return centre_curvature(objective, point, d)
 
 
 def _grid(radius: float, points: int, *, name: str) -> np.ndarray:

@@ -1,13 +1,19 @@
 """The ways to compute ∇²L(θ)·v, and the planner that picks one by measuring."""
 
-from landscape.hvp.planner import DEFAULT_MATVECS, DEFAULT_MEMORY, ROUTES, RoutePlan, again, consider_blocks, make
+from landscape.hvp.blocks import consider_blocks
+from landscape.hvp.differences import Differences
+from landscape.hvp.forward_mode import recording
+from landscape.hvp.planner import DEFAULT_MATVECS, DEFAULT_MEMORY, make
+from landscape.hvp.plans import RoutePlan
 from landscape.hvp.product import LossParts, Product
 from landscape.hvp.reverse import Fresh, count_saved_bytes, loss_and_gradient
+from landscape.hvp.routes import ROUTES, again
 
 __all__ = [
     "DEFAULT_MATVECS",
     "DEFAULT_MEMORY",
     "ROUTES",
+    "Differences",
     "Fresh",
     "LossParts",
     "Product",
@@ -17,4 +23,5 @@ __all__ = [
     "count_saved_bytes",
     "loss_and_gradient",
     "make",
+    "recording",
 ]

@@ -2,38 +2,65 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from landscape.hvp.product import LossParts, each_column
 from landscape.hvp.reverse import loss_and_gradient
 
+SETTLED = 1e-3  # a relative error at which differences are believed
+
 
 class Differences:
     r"""Central differences of gradients, :math:`(\nabla L(\theta + hv) - \nabla L(\theta - hv)) / 2h`: four gradients.
 
     The step is relative to ``‖θ‖ / ‖v‖`` and about the cube root of eps, where truncation and rounding balance. Every
-    product is made twice, with h and 2h, and extrapolated; their distance is the error.
+    product is made twice, with h and 2h, and extrapolated; their distance is the error. Gradients are taken in float64
+    where the model runs in it, for in float32 two digits are left.
 
     Attributes
     ----------
     error : float
-        Largest relative distance of the two seen so far. About 1e-7 in float64 and 1e-2 in float32.
+        Largest relative distance of the two seen so far; infinite once a product was not finite. About 1e-7 in float64
+        and 1e-2 where the model has float32 alone.
     """
 
     name = "differences"
 
     def __init__(self, parts: LossParts, theta: Tensor) -> None:
         self.parts, self.theta, self.error = parts, theta, 0.0
+        self._double: Differences | None = None
+        self._settled = theta.dtype == torch.float64
 
     def __call__(self, v: Tensor) -> Tensor:
+        if not self._settled:
+            self._double, self._settled = self._in_double(v), True
+        if self._double is None:
+            return self._product(v)
+        out = self._double(v.double())
+        self.error = self._double.error
+        return out.to(v.dtype)
+
+    def _in_double(self, v: Tensor) -> Differences | None:
+        """The same in float64, unless the model has none, or computes in less by itself and does not settle."""
+        double = Differences(self.parts.in_double(), self.theta.double())
+        try:
+            double(v.double())
+        except (RuntimeError, TypeError):
+            return None
+        return double if double.error <= SETTLED else None
+
+    def _product(self, v: Tensor) -> Tensor:
         length = float(v.norm())
         if length == 0:
             return torch.zeros_like(v)
         step = torch.finfo(v.dtype).eps ** (1 / 3) * max(float(self.theta.norm()), 1.0) / length
         narrow, wide = self._quotient(v, step), self._quotient(v, 2 * step)
         out = narrow + (narrow - wide) / 3  # the truncation error of the quotient falls like h²
-        self.error = max(self.error, float((out - wide).norm()) / max(float(out.norm()), torch.finfo(v.dtype).tiny))
+        apart = float((out - wide).norm()) / max(float(out.norm()), torch.finfo(v.dtype).tiny)
+        self.error = max(self.error, apart if math.isfinite(apart) else math.inf)  # max() would pass over NaN
         return out
 
     def _quotient(self, v: Tensor, step: float) -> Tensor:

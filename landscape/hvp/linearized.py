@@ -34,20 +34,37 @@ class Kernels:
 
     def of(self, parts: LossParts, index: int, tensors: Sequence[Tensor]) -> TracedProduct:
         """The traced product for a chunk."""
-        key = signature(parts.chunk(index))
+        key = signature(parts.chunk(index), parts.held)
         if key not in self._traced:
             self._traced[key] = trace(parts, index, tensors)
         self._most_common = self._most_common or key
         return self._traced[key]
 
-    def residuals(self, parts: LossParts, index: int, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """What the linear map of a chunk needs, computed anew; tensors of its own storage are shared where they can."""
+    @property
+    def one_point(self) -> bool:
+        """Whether a recording is of the point it was made at alone."""
+        return any(traced.one_point for traced in self._traced.values())
+
+    @property
+    def count(self) -> int:
+        """How many recordings there are."""
+        return len(self._traced)
+
+    def blank(self) -> Kernels:
+        """Of the same kind, with nothing recorded."""
+        return Kernels(compiled=self.compiled, channels_last=self.channels_last)
+
+    def residuals(self, parts: LossParts, index: int, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
+        """What the linear map of a chunk needs, computed anew, and the loss that was recorded along the way.
+
+        Tensors of the chunk's own storage are shared where they can.
+        """
         data = self.arranged(tensors_of(parts.chunk(index)))
-        return tuple(self.of(parts, index, tensors).residuals(*tensors, *data))
+        return self.of(parts, index, tensors).run(tensors, parts.held, data)
 
     def apply(self, parts: LossParts, index: int, directions: Sequence[Tensor], kept: Sequence[Tensor]) -> Tensor:
         """The product of a chunk with one vector, (P,), or with K at once, (K, P)."""
-        key = signature(parts.chunk(index))
+        key = signature(parts.chunk(index), parts.held)
         columns = len(directions[0]) if directions[0].ndim > len(parts.layout.shapes[0]) else None
         if (key, columns) not in self._maps:
             traced = self._traced[key]
@@ -98,7 +115,9 @@ class Linearized:
         with parts.borrowed():
             self.tensors = self.kernels.arranged([t.clone() for t in parts.layout.split(theta)])
             indices = range(len(parts.shares))
-            self._kept = [self.kernels.residuals(parts, i, self.tensors) for i in indices] if keep else None
+            found = [self.kernels.residuals(parts, i, self.tensors) for i in indices] if keep else []
+        self._kept = [kept for kept, _ in found] if keep else None
+        self._losses = [loss for _, loss in found]
 
     @property
     def name(self) -> str:
@@ -134,9 +153,27 @@ class Linearized:
         with self.parts.borrowed(), torch.no_grad():
             out = directions[0].new_zeros(shape)  # made here, where the caller's inference mode does not reach
             for index, share in enumerate(self.parts.shares):
-                kept = self._kept[index] if self._kept else self.kernels.residuals(self.parts, index, self.tensors)
+                kept = self._kept[index] if self._kept else self._residuals(index)[0]
                 out.add_(self.kernels.apply(self.parts, index, directions, kept), alpha=share)
         return out
+
+    def _residuals(self, index: int) -> tuple[tuple[Tensor, ...], Tensor]:
+        return self.kernels.residuals(self.parts, index, self.tensors)
+
+    def losses(self) -> list[tuple[float, float]]:
+        """The loss of every chunk, as the recording has it and as the model gives it."""
+        with self.parts.borrowed():
+            indices = range(len(self.parts.shares))
+            with torch.no_grad():
+                recorded = self._losses or [self._residuals(i)[1] for i in indices]
+            return [(float(recorded[i]), self.parts.value(i, self.tensors)) for i in indices]
+
+    def loss_at(self, theta: Tensor) -> tuple[float, float]:
+        """The same of the first chunk at another point."""
+        with self.parts.borrowed(), torch.no_grad():
+            tensors = self.kernels.arranged([t.clone() for t in self.parts.layout.split(theta)])
+            recorded = self.kernels.residuals(self.parts, 0, tensors)[1]
+            return float(recorded), self.parts.value(0, tensors)
 
     @property
     def kept_bytes(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -29,8 +29,15 @@ class LossParts(Protocol):
     def part(self, index: int, tensors: Sequence[Tensor]) -> Tensor:
         """Mean loss of chunk ``index`` at the parameters ``tensors``."""
 
-    def loss_on(self, chunk: Any, tensors: Sequence[Tensor]) -> Tensor:
-        """Mean loss of a batch at the parameters ``tensors``."""
+    @property
+    def held(self) -> Mapping[str, Tensor]:
+        """What is fixed besides the data, by name: parameters outside θ, those of the loss, and buffers."""
+
+    def loss_on(self, chunk: Any, tensors: Sequence[Tensor], held: Mapping[str, Tensor] | None = None) -> Tensor:
+        """Mean loss of a batch at the parameters ``tensors``, with ``held`` in place of what is fixed."""
+
+    def value(self, index: int, tensors: Sequence[Tensor]) -> float:
+        """Mean loss of chunk ``index`` as a number."""
 
     def borrowed(self) -> AbstractContextManager[None]:
         """The state in which the model may be called."""
@@ -68,9 +75,18 @@ class SomeChunks:
         """Its mean loss."""
         return self._parts.part(self._indices[index], tensors)
 
-    def loss_on(self, chunk: Any, tensors: Sequence[Tensor]) -> Tensor:
+    @property
+    def held(self) -> Mapping[str, Tensor]:
+        """What is fixed besides the data."""
+        return self._parts.held
+
+    def loss_on(self, chunk: Any, tensors: Sequence[Tensor], held: Mapping[str, Tensor] | None = None) -> Tensor:
         """Mean loss of a batch."""
-        return self._parts.loss_on(chunk, tensors)
+        return self._parts.loss_on(chunk, tensors, held)
+
+    def value(self, index: int, tensors: Sequence[Tensor]) -> float:
+        """One of its chunks' mean loss as a number."""
+        return self._parts.value(self._indices[index], tensors)
 
     def borrowed(self) -> AbstractContextManager[None]:
         """The state in which the model may be called."""

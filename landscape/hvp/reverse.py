@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from landscape.errors import ObjectiveError
+from landscape.errors import ObjectiveError, is_out_of_memory
+from landscape.hvp.forward_mode import InSteps
 from landscape.hvp.product import LossParts, each_column
 
 
@@ -24,6 +29,9 @@ def loss_and_gradient(parts: LossParts, theta: Tensor) -> tuple[float, Tensor]:
     return total, gradient
 
 
+_Steps = Callable[[], AbstractContextManager[None]]
+
+
 class Fresh:
     """Double backward with the graph made anew for each vector: the memory of one chunk, about 2.4-4 gradients."""
 
@@ -31,9 +39,19 @@ class Fresh:
 
     def __init__(self, parts: LossParts, theta: Tensor) -> None:
         self.parts, self.theta = parts, theta
+        self._steps: _Steps = nullcontext
 
     def __call__(self, v: Tensor) -> Tensor:
-        with self.parts.borrowed(), torch.enable_grad():
+        try:
+            return self._multiply(v)
+        except MissingError:
+            if self._steps is InSteps:
+                raise
+        self._steps = InSteps
+        return self._multiply(v)
+
+    def _multiply(self, v: Tensor) -> Tensor:
+        with self.parts.borrowed(), torch.enable_grad(), self._steps():
             v = v.clone()  # a plain tensor, whatever inference mode the caller is in
             out, tensors = torch.zeros_like(v), leaves(self.parts, self.theta)
             directions = self.parts.layout.split(v)
@@ -56,9 +74,24 @@ class Retained:
         self.parts = parts
         with parts.borrowed(), torch.enable_grad():
             self.tensors = leaves(parts, theta)
-            self.gradients = [_differentiable_gradient(parts, i, self.tensors) for i in range(len(parts.shares))]
+        self._keep(nullcontext)
+
+    def _keep(self, steps: _Steps) -> None:
+        self._steps = steps
+        with self.parts.borrowed(), torch.enable_grad(), steps():
+            indices = range(len(self.parts.shares))
+            self.gradients = [_differentiable_gradient(self.parts, i, self.tensors) for i in indices]
 
     def __call__(self, v: Tensor) -> Tensor:
+        try:
+            return self._multiply(v)
+        except MissingError:
+            if self._steps is InSteps:
+                raise
+        self._keep(InSteps)
+        return self._multiply(v)
+
+    def _multiply(self, v: Tensor) -> Tensor:
         with self.parts.borrowed(), torch.enable_grad():
             v = v.clone()
             out, directions = torch.zeros_like(v), self.parts.layout.split(v)
@@ -79,12 +112,41 @@ def retained_bytes(parts: LossParts, theta: Tensor) -> int:
     return int(held / parts.shares[0])
 
 
+class _MadeBytes(TorchDispatchMode):
+    """Adds up the results of all operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self.total += sum(t.numel() * t.element_size() for t in pytree.tree_leaves(out) if isinstance(t, Tensor))
+        return out
+
+
 def count_saved_bytes(build: Callable[[], object]) -> int:
-    """Bytes of the distinct tensors that autograd keeps while ``build`` runs; of a view only the part it shows."""
+    """Bytes of the distinct tensors that autograd keeps while ``build`` runs; of a view only the part it shows.
+
+    A loss that uses ``torch.func`` itself does not let autograd tell; then at most what all operations make is kept.
+    """
+    try:
+        return _saved_bytes(build)
+    except RuntimeError as error:
+        if "saved tensor hooks" not in str(error):
+            raise
+    with _MadeBytes() as made:
+        build()
+    return made.total
+
+
+def _saved_bytes(build: Callable[[], object]) -> int:
     held: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
-        place = tensor.data_ptr()
+        place = tensor.data_ptr() if tensor.layout == torch.strided else id(tensor)  # sparse data have no one place
         held[place] = max(held.get(place, 0), tensor.numel() * tensor.element_size())
         return tensor
 
@@ -104,7 +166,15 @@ def _differentiable_gradient(parts: LossParts, index: int, tensors: Sequence[Ten
     loss = parts.part(index, tensors)
     if not loss.requires_grad:
         return [None] * len(tensors)
-    return list(torch.autograd.grad(loss, tensors, create_graph=True, allow_unused=True))
+    try:
+        return list(torch.autograd.grad(loss, tensors, create_graph=True, allow_unused=True))
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        raise ObjectiveError(
+            f"the gradient of the loss cannot be made so that it can be differentiated again ({_first_line(error)}). "
+            "Likely causes: a tensor that backward needs is overwritten in place, a custom backward that raises"
+        ) from error
 
 
 def _second_backward(
@@ -122,20 +192,37 @@ def _second_backward(
     return _join(products, tensors)
 
 
+class MissingError(ObjectiveError):
+    """An operation has no second derivative in torch, or none for these arguments; in steps it may have one."""
+
+
+#: What torch says of an operation, and what to call it.
+_KNOWN = {
+    "_ctc_loss": "ctc_loss", "_cdist_backward": "cdist", "_pdist_backward": "pdist",
+    "_embedding_bag": "EmbeddingBag", "multi_margin_loss": "multi_margin_loss",
+    "multilabel_margin_loss": "multilabel_margin_loss", "_weight_norm": "weight_norm",
+}  # fmt: skip
+
+
 def explain(error: RuntimeError) -> Exception:
     """Turn torch's message about a missing second derivative into one that names the way out."""
-    text = str(error).splitlines()[0]
-    missing = ("is not implemented", "double backward", "not differentiable", "once_differentiable", "does not support")
-    if any(mark in text for mark in missing):
-        return ObjectiveError(
-            f"a part of the model or loss has no second derivative in torch ({text}). "
-            "Replace that operation by one written in differentiable torch operations, or take differences of "
-            "gradients: check=False and HessianOperator(objective, route='differences')"
-        )
-    return error
+    if isinstance(error, ObjectiveError) or is_out_of_memory(error):
+        return error
+    text = _first_line(error)
+    name = next((name for mark, name in _KNOWN.items() if mark in text), "")
+    part = f"{name}, a part of the model or loss," if name else "a part of the model or loss"
+    return MissingError(
+        f"{part} has no second derivative in torch ({text}). "
+        "Replace that operation by one written in differentiable torch operations, or take differences of "
+        "gradients: check=False and HessianOperator(objective, route='differences')"
+    )
+
+
+def _first_line(error: RuntimeError) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _join(pieces: Sequence[Tensor | None], tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat(
-        [(torch.zeros_like(t) if p is None else p).reshape(-1) for p, t in zip(pieces, tensors, strict=True)]
+        [(torch.zeros_like(t) if p is None else p.to_dense()).reshape(-1) for p, t in zip(pieces, tensors, strict=True)]
     ).detach()

@@ -19,7 +19,8 @@ LINEAR = {
     _aten.alias.default, _aten.clone.default, _aten.detach.default, _aten.div.Scalar, _aten.div.Tensor,
     _aten.expand.default, _aten.neg.default, _aten.permute.default, _aten.reshape.default, _aten.squeeze.dim,
     _aten.sum.default, _aten.sum.dim_IntList, _aten.t.default, _aten.transpose.int, _aten.unsqueeze.default,
-    _aten.view.default, _aten._unsafe_view.default,
+    _aten.view.default, _aten._unsafe_view.default, _aten.mse_loss_backward.default, _aten.tanh_backward.default,
+    _aten.sigmoid_backward.default, _aten.threshold_backward.default,
 }  # fmt: skip
 _COPIES = {_aten.alias.default, _aten.detach.default}
 _POOLING_BACK = _aten.avg_pool2d_backward.default

@@ -8,17 +8,18 @@ once as a list of elementary operations. Those that v does not reach are the fir
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 from torch.autograd import forward_ad
-from torch.func import functionalize, grad
+from torch.func import functionalize, grad_and_value
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
+from landscape.hvp.forward_mode import recording
 from landscape.hvp.product import LossParts
 from landscape.hvp.rewriting import drop_changes_in_place, drop_copies, drop_zeros, join_products, spell_out_pooling
 
@@ -30,13 +31,24 @@ class TracedProduct:
     Attributes
     ----------
     residuals : GraphModule
-        ``residuals(*tensors, *leaves)``: what the linear map needs, from θ and the tensors of a chunk.
+        ``residuals(*tensors, *held, *leaves)``: what the linear map needs, from θ, what is held fixed and the tensors
+        of a chunk; and last the chunk's loss.
     tangent : GraphModule
         ``tangent(*directions, *residuals)``: the product, one tensor for each of θ.
+    one_point : bool
+        Whether shapes in it come from values that θ or what is held fixed decides: it is of one point alone.
     """
 
     residuals: fx.GraphModule
     tangent: fx.GraphModule
+    one_point: bool = False
+
+    def run(
+        self, tensors: Sequence[Tensor], held: Mapping[str, Tensor], data: Sequence[Tensor]
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """The residuals and the loss of a chunk."""
+        *kept, value = self.residuals(*tensors, *held.values(), *data)
+        return tuple(kept), value
 
     def blocked(self, directions: Sequence[Tensor], residuals: Sequence[Tensor]) -> fx.GraphModule:
         """The map for K vectors at once: directions and results with a first axis of length K."""
@@ -48,6 +60,7 @@ class TracedProduct:
         def every(*given: Tensor) -> Any:
             return torch.vmap(one, in_dims=(0, None))(list(given[:count]), list(given[count:]))
 
+        every(*directions, *residuals)  # nothing is recorded that has not run
         return make_fx(every)(*directions, *residuals)
 
 
@@ -56,43 +69,64 @@ def tensors_of(chunk: Any) -> list[Tensor]:
     return [leaf for leaf in pytree.tree_leaves(chunk) if isinstance(leaf, Tensor)]
 
 
-def signature(chunk: Any) -> tuple[Any, ...]:
+def signature(chunk: Any, held: Mapping[str, Tensor]) -> tuple[Any, ...]:
     """What two chunks must have in common to share a traced product: structure, shapes, dtypes and all constants."""
     leaves, spec = pytree.tree_flatten(chunk)
     facts = tuple((tuple(x.shape), x.dtype) if isinstance(x, Tensor) else repr(x) for x in leaves)
-    return (str(spec), *facts)
+    return (str(spec), *facts, *((name, tuple(x.shape), x.dtype) for name, x in held.items()))
 
 
 def trace(parts: LossParts, index: int, tensors: Sequence[Tensor]) -> TracedProduct:
     """Record the product of chunk ``index``, in the state in which the model may be called.
+
+    What is held fixed is an input of the recording, as the data are, so that it serves when that has moved.
 
     Raises
     ------
     RuntimeError, NotImplementedError, TypeError
         Where an operation has no forward mode, or the model decides by the values of tensors.
     """
+    product, given = _product_of(parts, index, tensors)
+    product(*given)  # where eager code raises, a recording may end the process: nothing is recorded that has not run
+    return _record(product, given, len(tensors), len(parts.held))
+
+
+def _product_of(
+    parts: LossParts, index: int, tensors: Sequence[Tensor]
+) -> tuple[Callable[..., list[Tensor]], list[Tensor]]:
+    """The product as a function of directions, θ, what is held fixed and data, all flat; with arguments to try it on.
+
+    Its results are the product, a tensor for each of θ, and the loss.
+    """
     leaves, spec = pytree.tree_flatten(parts.chunk(index))
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
-    count = len(tensors)
+    count, held = len(tensors), dict(parts.held)
 
     def product(*given: Tensor) -> list[Tensor]:
-        directions, theta, data = given[:count], given[count : 2 * count], given[2 * count :]
+        directions, theta, rest = given[:count], given[count : 2 * count], given[2 * count :]
+        fixed = dict(zip(held, rest, strict=False))
         filled = list(leaves)
-        for place, tensor in zip(places, data, strict=True):
+        for place, tensor in zip(places, rest[len(held) :], strict=True):
             filled[place] = tensor
         chunk = pytree.tree_unflatten(filled, spec)
 
         def loss(*at: Tensor) -> Tensor:
-            return parts.loss_on(chunk, at)
+            return parts.loss_on(chunk, at, fixed)
 
-        with forward_ad.dual_level():
+        with recording(), forward_ad.dual_level():
             duals = [forward_ad.make_dual(t, v) for t, v in zip(theta, directions, strict=True)]
-            gradient = grad(loss, argnums=tuple(range(count)))(*duals)
+            gradient, value = grad_and_value(loss, argnums=tuple(range(count)))(*duals)
             tangents = [forward_ad.unpack_dual(g).tangent for g in gradient]
-        return [torch.zeros_like(t) if g is None else g for g, t in zip(tangents, theta, strict=True)]
+            primal = forward_ad.unpack_dual(value).primal
+        products = [torch.zeros_like(t) if g is None else g for g, t in zip(tangents, theta, strict=True)]
+        return [*products, primal]
 
     # Distinct tensors: a proxy is found by the tensor it stands for.
-    given = [*(t.clone() for t in tensors), *(t.clone() for t in tensors), *(leaves[i].clone() for i in places)]
+    at = (*tensors, *tensors, *held.values(), *(leaves[i] for i in places))
+    return product, [t.clone() for t in at]
+
+
+def _record(product: Callable[..., Any], given: Sequence[Tensor], count: int, constants: int) -> TracedProduct:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Attempted to insert a get_attr Node")
         recorded = make_fx(product)(*given)
@@ -102,20 +136,43 @@ def trace(parts: LossParts, index: int, tensors: Sequence[Tensor]) -> TracedProd
     drop_copies(recorded.graph)
     drop_zeros(recorded.graph)
     spell_out_pooling(recorded.graph)
-    return _split(recorded, count)
+    return _split(recorded, count, moving=2 * count + constants)
 
 
-def _split(recorded: fx.GraphModule, count: int) -> TracedProduct:
+def _shaped_by_values(nodes: Sequence[fx.Node], moving: int) -> bool:
+    """Whether a shape comes from values that the first ``moving`` inputs decide: those of a mask, say."""
+    reached = set([n for n in nodes if n.op == "placeholder"][:moving])
+    for node in nodes:
+        if node.op != "call_function" or not any(part in reached for part in node.all_input_nodes):
+            continue
+        reached.add(node)
+        deciding: Any = ()
+        if node.target is torch.ops.aten.index.Tensor:
+            indices: Any = node.args[1]
+            deciding = [n for n in indices if n is not None and n.meta["tensor_meta"].dtype in _MASKS]
+        elif torch.Tag.dynamic_output_shape in getattr(node.target, "tags", ()):
+            deciding = node.all_input_nodes
+        if any(part in reached for part in deciding):
+            return True
+    return False
+
+
+_MASKS = (torch.bool, torch.uint8)
+
+
+def _split(recorded: fx.GraphModule, count: int, *, moving: int) -> TracedProduct:
     """Cut the recording where v enters."""
     nodes = list(recorded.graph.nodes)
     holders, output = [n for n in nodes if n.op == "placeholder"], nodes[-1]
+    *products, value = output.args[0]
     reached = set(holders[:count])
     for node in nodes:
         if node.op == "call_function" and any(part in reached for part in node.all_input_nodes):
             reached.add(node)
     cut: dict[fx.Node, None] = {}  # in order, once each
-    for node in (*(n for n in nodes if n in reached), output):
+    for node in (n for n in nodes if n in reached):
         cut.update((part, None) for part in node.all_input_nodes if part not in reached)
+    cut.update((part, None) for part in products if part not in reached)
 
     before, after = fx.Graph(), fx.Graph()
     there: dict[fx.Node, fx.Node] = {}
@@ -123,13 +180,17 @@ def _split(recorded: fx.GraphModule, count: int) -> TracedProduct:
     for node in nodes:
         if node not in reached and node is not output:
             there[node] = before.node_copy(node, there.__getitem__)
-    before.output(tuple(there[node] for node in cut))
+    before.output((*(there[node] for node in cut), there[value]))
     here |= {node: after.placeholder(f"r{i}") for i, node in enumerate(cut)}
     for node in nodes:
         if node in reached and node.op != "placeholder":
             here[node] = after.node_copy(node, here.__getitem__)
-    after.output(fx.map_arg(output.args[0], here.__getitem__))
+    after.output(fx.map_arg(products, here.__getitem__))
     for graph in (before, after):
         graph.eliminate_dead_code()
     join_products(after)
-    return TracedProduct(fx.GraphModule(recorded, before), fx.GraphModule(recorded, after))
+    return TracedProduct(
+        fx.GraphModule(recorded, before),
+        fx.GraphModule(recorded, after),
+        one_point=_shaped_by_values(nodes, moving),
+    )

@@ -60,7 +60,11 @@ class LinearOperator(ABC):
 
     @property
     def resolution(self) -> float:
-        """Relative rounding error of a product; eps of the dtype unless a subclass knows better."""
+        """Rounding error of ``Hv`` in units of ``‖H‖·‖v‖``: eps of the dtype unless a subclass knows better.
+
+        A subclass that computes in a lower precision than its vectors have overrides this: estimators judge by it when
+        a residual is small enough, when a Krylov space is exhausted, and which error is the least that may be stated.
+        """
         return float(torch.finfo(self.dtype).eps)
 
     @property
@@ -225,6 +229,10 @@ class _ScaledOperator(LinearOperator):
         self._base, self._factor = base, factor
 
     @property
+    def resolution(self) -> float:
+        return self._base.resolution
+
+    @property
     def _is_flexible(self) -> bool:
         return self._base._is_flexible
 
@@ -242,6 +250,10 @@ class _SumOperator(LinearOperator):
     def __init__(self, left: LinearOperator, right: LinearOperator, *, flexible: bool) -> None:
         super().__init__(left.dim, dtype=left.dtype, device=left.device)
         self._left, self._right, self._flexible = left, right, flexible
+
+    @property
+    def resolution(self) -> float:
+        return max(self._left.resolution, self._right.resolution)
 
     @property
     def _is_flexible(self) -> bool:

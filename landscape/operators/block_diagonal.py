@@ -52,6 +52,11 @@ class BlockDiagonalOperator(LinearOperator):
             raise UsageError(f"positions must hold every place from 0 to {self.dim - 1} exactly once")
         self._blocks, self._places = dict(blocks), places
 
+    @property
+    def resolution(self) -> float:
+        """The largest of the blocks'."""
+        return max(block.resolution for block in self._blocks.values())
+
     def blocks(self, groups: Groups | None = None) -> dict[str, LinearOperator]:
         """The blocks by name. It has no others: to group θ otherwise, make another from the whole operator."""
         if groups is not None:

@@ -181,6 +181,11 @@ class FisherOperator(ThroughOutputsOperator):
 
     def _check_even_examples(self) -> None:
         """Rows of the outputs are the examples only if every chunk gives each row the same weight in L."""
+        if self.objective.interacting:
+            raise ObjectiveError(
+                "kind='empirical' takes the loss of each example by itself, and here examples interact: there is none. "
+                "Use GaussNewtonOperator, or FisherOperator with a likelihood of the outputs"
+            )
         rows: list[float] = []
         for index, share in enumerate(self._parts.shares):
             lengths = {tuple(f.shape[:1]) for f in self._outputs_of(index)}

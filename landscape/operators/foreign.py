@@ -111,6 +111,17 @@ class ForeignOperator(LinearOperator):
                 f"{apart / size:.2g} of ‖Ax‖ + ‖Ay‖; operators here are symmetric. If this is meant, pass (A + A.T) / 2"
             )
 
+    @property
+    def resolution(self) -> float:
+        """eps of the dtype that it takes itself, where that is coarser than the dtype of the vectors."""
+        own = getattr(self.wrapped, "dtype", None)
+        if own is None or not isinstance(own, torch.dtype):
+            coarser = own is not None and np.dtype(own).kind == "f"
+            inner = float(np.finfo(np.dtype(own)).eps) if coarser else 0.0
+        else:
+            inner = float(torch.finfo(own).eps) if own.is_floating_point else 0.0
+        return max(super().resolution, inner)
+
     def _times(self, v: torch.Tensor) -> torch.Tensor:
         if not self._in_numpy:
             product = self.wrapped @ v.to(self._inner)

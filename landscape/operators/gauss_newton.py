@@ -62,10 +62,21 @@ class ThroughOutputsOperator(ParametricOperator):
         if route == "linearized" and 2 * total <= memory and self._works("linearized"):
             self.route, self._mode = "linearized", "linearized"
         else:
-            self._mode = "jvp" if self._works("jvp") else "double"
+            self._mode = self._mode_that_works()
         # Several columns at once multiply a chunk's working memory; convolutions gain nothing from it.
         convolutional = any(isinstance(part, nn.modules.conv._ConvNd) for part in self._parts.model.modules())
         self._columns = 1 if convolutional else max(1, min(_MOST_COLUMNS, memory // max(2 * held, 1)))
+
+    def _mode_that_works(self) -> str:
+        for mode in ("jvp", "double"):
+            if self._works(mode):
+                return mode
+        raise ObjectiveError(
+            "the Jacobian of the model's outputs by θ cannot be had: forward mode and double backward both fail, give "
+            "numbers that are not finite, or not the transpose of what backward gives. Likely causes: norm() or sqrt() "
+            "of something that is zero here (put a small number into the root), a custom autograd.Function whose "
+            "backward is not the derivative of its forward"
+        )
 
     def _works(self, mode: str) -> bool:
         try:
@@ -140,7 +151,7 @@ class GaussNewtonOperator(ThroughOutputsOperator):
     ------
     ObjectiveError
         If the objective was made by ``from_loss``; if the loss has no curvature in the outputs, as ``nll_loss`` on
-        log-probabilities is, so that the matrix would be zero; or if the loss has no second derivative.
+        log-probabilities is, so that the matrix would be zero; or if a derivative is missing or not finite.
 
     Notes
     -----
@@ -171,7 +182,14 @@ class GaussNewtonOperator(ThroughOutputsOperator):
             jacobian = OutputJacobian(self._parts, index, self._leaves, mode="jvp")
             generator = torch.Generator().manual_seed(0)
             z = [torch.randn((1, *f.shape), generator=generator, dtype=torch.float64).to(f) for f in jacobian.outputs]
-            if any(bool(bent.any()) for bent in loss_curvature(jacobian)(z)):
+            curvature = loss_curvature(jacobian)(z)
+            if not all(bool(bent.isfinite().all()) for bent in curvature):
+                raise ObjectiveError(
+                    f"the second derivative of the loss by the model's outputs is NaN or infinite on chunk {index}. "
+                    "Likely causes: norm() or sqrt() of something that is zero there (put a small number into the "
+                    "root, or write a squared norm as a sum of squares), log of zero"
+                )
+            if any(bool(bent.any()) for bent in curvature):
                 return
         raise ObjectiveError(
             "the loss has no curvature in the model's outputs, so its Gauss-Newton matrix is zero. Where the model "

@@ -8,11 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from landscape import hvp
-from landscape.errors import check_positive
+from landscape.errors import ObjectiveError, check_positive, is_out_of_memory
 from landscape.objective import Objective, Vector
 from landscape.operators.parametric import ParametricOperator
 
@@ -62,8 +61,8 @@ class HessianOperator(ParametricOperator):
     Raises
     ------
     ObjectiveError
-        If a part of the model has no second derivative (with ``"auto"`` on the first product), or a route asked for by
-        name is impossible.
+        If a part of the model has no second derivative (with ``"auto"`` on the first product), or one that is not
+        finite, or a route asked for by name is impossible.
 
     Warns
     -----
@@ -111,11 +110,25 @@ class HessianOperator(ParametricOperator):
     def at(self, theta: Vector) -> HessianOperator:
         """The Hessian of the same objective at another point, by the same route, recorded and compiled no second time.
 
-        Where kept graphs or residuals were made for this point, those of the other are made: one to two gradients.
+        Buffers and parameters outside θ are taken as they are now. Where kept graphs or residuals were made for this
+        point, those of the other are made: one to two gradients; what was recorded is held against the loss there, a
+        forward pass. Only where the model takes another course there than the one that was recorded, as where a mask
+        lets another number of examples through, is it recorded anew; with ``route="auto"``, where that is impossible,
+        another route is taken.
+
+        Raises
+        ------
+        ObjectiveError
+            If the second derivative is not finite there, or a route that was asked for by name is impossible.
         """
         twin = copy.copy(self)
         twin.theta = self.objective._point(theta)
-        twin._product = hvp.again(self._product, self.objective.parts(), twin.theta)
+        try:
+            twin._product = hvp.again(self._product, self.objective.parts(), twin.theta)
+        except ObjectiveError:
+            if self._asked != "auto":
+                raise
+            twin._product, twin.plan = twin._with_room(twin._plan)
         return twin
 
     @property
@@ -147,7 +160,7 @@ class HessianOperator(ParametricOperator):
         try:
             return work()
         except RuntimeError as error:  # torch's own error for a lack of memory is one
-            if not _is_out_of_memory(error) or self._halved or not chunk or chunk < 2:
+            if not is_out_of_memory(error) or self._halved or not chunk or chunk < 2:
                 raise
         warnings.warn(
             f"out of memory with chunks of {chunk} examples; going on with {-(-chunk // 2)}. Pass chunk= to Objective, "
@@ -165,8 +178,3 @@ class HessianOperator(ParametricOperator):
         return HessianOperator(
             objective, theta, route=self._asked, memory=self._memory, expected_matvecs=self._expected
         )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """On a CPU torch raises a RuntimeError, known by its text alone."""
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -13,6 +13,7 @@ from torch.utils import _pytree as pytree
 
 from landscape.errors import ObjectiveError
 from landscape.functional import Parts
+from landscape.hvp import recording
 
 #: K tangents of several tensors, each ``(K, *shape)``.
 Tangents = Sequence[Tensor]
@@ -59,7 +60,9 @@ class OutputJacobian:
         elif mode == "linearized":
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Attempted to insert a get_attr Node")
-                self._map = linearize(self._outputs_at, *(leaf.detach().clone() for leaf in leaves))[1]
+                point = tuple(leaf.detach().clone() for leaf in leaves)
+                jvp(self._recordable, point, point)  # nothing is recorded that has not run
+                self._map = linearize(self._recordable, *point)[1]
 
     def loss_of(self, outputs: Sequence[Tensor]) -> Tensor:
         """Mean loss of the chunk if these were its outputs."""
@@ -96,6 +99,10 @@ class OutputJacobian:
     def _outputs_at(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         found = pytree.tree_leaves(self._parts.outputs(self._chunk, tensors))
         return tuple(found[place] for place in self._places)
+
+    def _recordable(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        with recording():
+            return self._outputs_at(*tensors)
 
     def _tangent(self, *directions: Tensor) -> tuple[Tensor, ...]:
         if self._mode == "linearized":

@@ -78,6 +78,11 @@ class PreconditionedOperator(LinearOperator):
     def _matmat(self, V: Tensor) -> Tensor:
         return self._root[:, None] * self._base._matmat(self._root[:, None] * V)
 
+    @property
+    def resolution(self) -> float:
+        """That of H."""
+        return self._base.resolution
+
     def block(self, pattern: Pattern) -> PreconditionedOperator:
         """The diagonal block of some parameters, where H is an operator on named parameters."""
         base = self._named_base(f"block({pattern!r})")

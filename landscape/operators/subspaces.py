@@ -48,6 +48,11 @@ class ProjectedOperator(LinearOperator):
         super().__init__(self.basis.shape[1], dtype=base.dtype, device=base.device)
         self._base = base
 
+    @property
+    def resolution(self) -> float:
+        """That of H."""
+        return self._base.resolution
+
     def _matvec(self, v: Tensor) -> Tensor:
         return self.basis.T @ self._base._matvec(self.basis @ v)
 
@@ -89,6 +94,11 @@ class DeflatedOperator(LinearOperator):
         base = as_operator(H)
         super().__init__(base.dim, dtype=base.dtype, device=base.device)
         self._base, self.basis = base, orthonormal_basis(base, V)
+
+    @property
+    def resolution(self) -> float:
+        """That of H."""
+        return self._base.resolution
 
     def _outside(self, v: Tensor) -> Tensor:
         return v - self.basis @ (self.basis.T @ v)

@@ -153,14 +153,12 @@ def measured(checkpoint: CheckpointLike, key: str) -> Measured | None:
         return Measured((100.0 if key == ACCURACY else 1.0) * value)
     if key == "lambda_max":
         pairs = checkpoint.records.get("eigenpairs")
-        if not isinstance(pairs, Eigenpairs) or len(pairs) == 0 or pairs.which == "smallest":
-            return None
-        top = int(np.argmax(pairs.values))
-        return Measured(float(pairs.values[top]), float(pairs.residuals[top]), bool(pairs.converged[top]))
+        top = pairs.largest if isinstance(pairs, Eigenpairs) else None
+        return None if top is None else Measured(top.value, _or_nan(top.error), top.converged)
     found = _from_record(checkpoint.records.get(key))
     pairs = checkpoint.records.get("eigenpairs")
     if found is not None and key == "gap" and isinstance(pairs, Eigenpairs):
-        return Measured(found.value, found.error, bool(np.all(pairs.converged[:2])))
+        return Measured(found.value, found.error, bool(np.all(pairs.converged[pairs.top[:2]])))
     return found
 
 

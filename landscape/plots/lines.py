@@ -14,6 +14,7 @@ from landscape.plots.legends import legend_outside
 from landscape.plots.style import PALETTE, REFERENCE_COLOR, axes_or_new, say_gaps
 from landscape.results import LineSlice
 from landscape.results.base import Array
+from landscape.results.batch_statistics import BRIEFLY
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ def plot_lines(
     ----------
     lines : LineSlice or sequence of them
     quadratic : bool
-        Also draw ``½ t² λ`` with λ = dᵀHd from a Hessian-vector product. The axis is set by the loss, so a parabola
-        that leaves the picture is cut.
+        Also draw ``½ t² λ`` with λ = dᵀHd from a Hessian-vector product, where the line has one. The axis is set by the
+        loss, so a parabola that leaves the picture is cut.
 
     Returns
     -------
@@ -110,12 +111,12 @@ def plot_lines(
         ax.plot(line.t, values, color=color, linewidth=width, label=label if i == 0 else None)
     _fit_limits(ax, [rise(line)[0] for line in lines])
     if quadratic:
-        for i, line in enumerate(lines):
+        for i, line in enumerate(line for line in lines if np.isfinite(line.curvature)):
             model = "½t²λ" if i == 0 else None
             ax.plot(line.t, quadratic_rise(line), color=REFERENCE_COLOR, linewidth=0.8, ls=(0, (4, 2)), label=model)
     say_gaps(ax, total)
     ax.set_xlabel("t (distance along the direction)" if _unit(lines) else "t (lengths of the direction)")
-    ax.set_ylabel("L(θ + t·d) − L(θ)")
+    ax.set_ylabel(f"L(θ + t·d) − L(θ){_statistics(lines)}")
     if own:
         legend_outside(ax)
     return ax
@@ -138,7 +139,7 @@ def plot_line_band(
     say_gaps(ax, band.num_gaps)
     ax.locator_params(axis="x", nbins=5)
     ax.set_xlabel("t (lengths of the direction)")
-    ax.set_ylabel("L(θ + t·d) − L(θ)")
+    ax.set_ylabel(f"L(θ + t·d) − L(θ){_statistics(lines)}")
     if own:
         legend_outside(ax)
     return ax
@@ -172,7 +173,7 @@ def plot_interpolation(
             ax.plot(*top, "o", color=color, markersize=3)
     say_gaps(ax, gaps)
     ax.set_xlabel("t from one minimum (0) to the other (1)")
-    ax.set_ylabel("loss L")
+    ax.set_ylabel(f"loss L{_statistics(lines)}")
     if own:
         legend_outside(ax)
     return ax
@@ -201,6 +202,13 @@ def _fit_limits(ax: Axes, values: Sequence[Array]) -> None:
         low, high = float(min(finite.min(), 0)), float(finite.max())
         room = 0.06 * (high - low) or 1.0
         ax.set_ylim(low - room, high + room)
+
+
+def _statistics(lines: Sequence[LineSlice]) -> str:
+    """What moves with θ, where it is the same on all lines."""
+    kinds = {line.batch_statistics for line in lines}
+    brief = BRIEFLY.get(kinds.pop(), "") if len(kinds) == 1 else ""
+    return f" ({brief})" if brief else ""
 
 
 def _unit(lines: Sequence[LineSlice]) -> bool:

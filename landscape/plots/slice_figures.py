@@ -25,6 +25,7 @@ from landscape.plots.style import (
 )
 from landscape.plots.surface import add_colorbar, log_levels, plot_contour, plot_surface, surface_heights
 from landscape.results import LineSlice, PlaneSlice
+from landscape.results.batch_statistics import sentences
 from landscape.rounding import format_value
 
 
@@ -60,7 +61,7 @@ def _eigenvector_figure(
         "Rise of the loss along the eigenvector u₁ of the largest eigenvalue, at the last checkpoint; each line is one "
         f"seed ({seeds_words(groups[name] for name in top)}). Dashed: ½t²λ, what the Hessian alone predicts; where the "
         "loss leaves it, higher orders act. The sign of an eigenvector, and so left and right, is arbitrary."
-        f"{gap_sentence(sum(rise(line)[1] for line in every))}",
+        f"{_statistics(every)}{gap_sentence(sum(rise(line)[1] for line in every))}",
         figure,
     )
 
@@ -75,7 +76,8 @@ def _random_figure(
     legend_outside(figure)
     per_run = sorted({len(last_lines(run, "line_random_")) for name in random for run in groups[name]} - {0})
     directions = " to ".join(str(n) for n in per_run)
-    lengths = [line.step_norm for lines in random.values() for line in lines]
+    every = [line for lines in random.values() for line in lines]
+    lengths = [line.step_norm for line in every]
     return Drawing(
         "slice_random",
         "Along random directions",
@@ -83,7 +85,7 @@ def _random_figure(
         f"{seeds_words(groups[name] for name in random)}. The line is the median over directions and seeds, the band "
         "reaches from the lowest to the highest. One unit of t is the length of the direction, "
         f"{format_value(min(lengths), digits=3)} to {format_value(max(lengths), digits=3)} in parameter space."
-        f"{gap_sentence(sum(rise(line)[1] for lines in random.values() for line in lines))}",
+        f"{_statistics(every)}{gap_sentence(sum(rise(line)[1] for line in every))}",
         figure,
     )
 
@@ -123,7 +125,7 @@ def _contour_figure(found: Sequence[tuple[RunLike, PlaneSlice]], suffix: str, wo
         "The loss on a plane",
         f"Loss on the plane spanned by {words}, for one run per {group_word(run for run, _ in found)} at its last "
         "checkpoint (cross). Levels are log-spaced and the same in all panels; x and y count lengths of their "
-        f"direction.{grey}",
+        f"direction.{_statistics([plane for _, plane in found], of='planes')}{grey}",
         figure,
     )
 
@@ -181,6 +183,7 @@ def interpolation_figure(
         f"one {word}, greys different {word}s. A dot marks where a line is highest above the chord between its ends; "
         "that height is the barrier, never overestimated because only the points drawn were evaluated. No "
         "permutation of neurons was undone, so a barrier does not prove that the minima are apart."
+        f"{_statistics([pair.record for pair in pairs])}"
         f"{gap_sentence(sum(int((~np.isfinite(p.record.loss)).sum()) for p in pairs))}",
         figure,
     )
@@ -203,6 +206,11 @@ def _barriers(lines: Sequence[LineSlice]) -> str:
         return "unknown"
     low, high = (format_value(x, digits=2) for x in (min(heights), max(heights)))
     return low if low == high else f"{low} … {high}"
+
+
+def _statistics(slices: Sequence[LineSlice | PlaneSlice], *, of: str = "lines") -> str:
+    """What their running statistics are, in a sentence; empty where no model has any."""
+    return sentences([one.batch_statistics for one in slices], of=of)
 
 
 def _finite(plane: PlaneSlice) -> np.ndarray:

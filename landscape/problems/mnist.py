@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import os
 import warnings
+import zipfile
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,6 +18,7 @@ import torch
 from torch.nn import functional
 
 from landscape.errors import UsageError, check_choice
+from landscape.files import replacing
 from landscape.problems.base import Examples, Problem, Recipe
 from landscape.problems.digits import LOSSES, NUM_CLASSES, first_examples, softmax_regression, standardise
 from landscape.problems.networks import lenet5, mlp
@@ -42,10 +46,11 @@ def lenet_mnist(
     num_train: int | None = None,
     num_test: int | None = None,
     data_dir: str | Path | None = None,
+    download: bool = True,
 ) -> Problem:
     """LeNet-5 on MNIST: 28 × 28 images with two pixels of background on each side, standardised."""
     check_choice("loss", loss, LOSSES)
-    train, test = mnist_split(None if data_dir is None else Path(data_dir))
+    train, test = mnist_split(None if data_dir is None else Path(data_dir), download=download)
     train, test = first_examples(train, num_train, "num_train"), first_examples(test, num_test, "num_test")
     background = float(train[0].min())
     padded = [(functional.pad(images, (2, 2, 2, 2), value=background), labels) for images, labels in (train, test)]
@@ -67,9 +72,10 @@ def softmax_mnist(
     num_train: int | None = None,
     num_test: int | None = None,
     data_dir: str | Path | None = None,
+    download: bool = True,
 ) -> Problem:
     """Softmax regression on the 784 pixels of MNIST; ``l2`` > 0 adds ½·l2·‖W‖²."""
-    train, test = mnist_split(None if data_dir is None else Path(data_dir))
+    train, test = mnist_split(None if data_dir is None else Path(data_dir), download=download)
     return softmax_regression(
         first_examples(train, num_train, "num_train"), first_examples(test, num_test, "num_test"), l2=l2, loss=loss,
         recipe=Recipe("sgd", batch_size=64, epochs=10, learning_rates={"sgd": 0.05}),
@@ -84,10 +90,11 @@ def mlp_mnist(
     num_train: int | None = None,
     num_test: int | None = None,
     data_dir: str | Path | None = None,
+    download: bool = True,
 ) -> Problem:
     """A multilayer perceptron on the 784 pixels of MNIST."""
     check_choice("loss", loss, LOSSES)
-    train, test = mnist_split(None if data_dir is None else Path(data_dir))
+    train, test = mnist_split(None if data_dir is None else Path(data_dir), download=download)
     return Problem(
         build=mlp(SIDE * SIDE, hidden, activation),
         loss_fn=LOSSES[loss],
@@ -100,13 +107,51 @@ def mlp_mnist(
 
 
 @lru_cache(maxsize=2)
-def mnist_split(data_dir: Path | None) -> tuple[Examples, Examples]:
-    """``((N, 1, 28, 28), (N,))`` for training and for test, standardised by the training pixels."""
-    arrays = _fetch() if data_dir is None else _read_folder(data_dir)
+def mnist_split(data_dir: Path | None, *, download: bool = True) -> tuple[Examples, Examples]:
+    """``((N, 1, 28, 28), (N,))`` for training and for test, standardised by the training pixels.
+
+    Without a folder they are fetched, once, where ``download`` allows it; else only what was fetched before is taken.
+    """
+    arrays = _fetched(download=download) if data_dir is None else _read_folder(data_dir)
     images = {split: torch.tensor(arrays[f"{split} images"], dtype=torch.float32)[:, None] for split in SPLITS}
     labels = {split: torch.tensor(arrays[f"{split} labels"], dtype=torch.int64) for split in SPLITS}
     train, test = ((standardise(images[split], images["train"]), labels[split]) for split in SPLITS)
     return train, test
+
+
+def _fetched(*, download: bool) -> dict[str, np.ndarray]:
+    """MNIST from where it was kept when it was fetched, or else from OpenML."""
+    kept = _read_kept()
+    if kept is not None:
+        return kept
+    if not download:
+        raise UsageError(
+            "a checkpoint that names MNIST does not start a download. Name the problem yourself, --problem lenet-mnist "
+            f"(or another of them), and it is fetched once; or: {_remedy()}"
+        )
+    arrays = _fetch()
+    with contextlib.suppress(OSError):  # a disk that is full or read-only: then it is fetched again the next time
+        path = _kept_at()
+        with replacing(path, path.with_name(f".{path.name}.{os.getpid()}.tmp")) as stream:
+            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    return arrays
+
+
+def _kept_at() -> Path:
+    from sklearn.datasets import get_data_home
+
+    return Path(get_data_home()) / "landscape-mnist.npz"
+
+
+def _read_kept() -> dict[str, np.ndarray] | None:
+    """What an earlier download left, where it is there and whole."""
+    parts = [f"{split} {kind}" for split in SPLITS for kind in ("images", "labels")]
+    with contextlib.suppress(OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile):
+        path = _kept_at()
+        if path.is_file():
+            with np.load(path, allow_pickle=False) as file:
+                return {part: file[part] for part in parts}
+    return None
 
 
 def _fetch() -> dict[str, np.ndarray]:

@@ -17,6 +17,8 @@ from landscape.problems import analytic, constrained, digits, factored, mnist, r
 from landscape.problems.base import Problem
 
 Factory = Callable[..., Problem]
+#: Arguments of factories that are no settings: where the data lie, and whether they may be fetched.
+_NOT_SETTINGS = ("data_dir", "download")
 
 PROBLEMS: dict[str, Factory] = {
     "lenet-digits": digits.lenet_digits,
@@ -38,7 +40,13 @@ PROBLEMS: dict[str, Factory] = {
 }
 
 
-def get_problem(name: str, config: Mapping[str, Any] | None = None, *, data_dir: str | Path | None = None) -> Problem:
+def get_problem(
+    name: str,
+    config: Mapping[str, Any] | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    download: bool = True,
+) -> Problem:
     """Build a registered problem.
 
     Parameters
@@ -49,6 +57,8 @@ def get_problem(name: str, config: Mapping[str, Any] | None = None, *, data_dir:
         The keyword arguments of the problem's factory; those left out take their defaults.
     data_dir : path, optional
         Where the data files lie, for problems that need some.
+    download : bool
+        False where the name comes from a file: then nothing is fetched because of it.
 
     Raises
     ------
@@ -66,7 +76,7 @@ def get_problem(name: str, config: Mapping[str, Any] | None = None, *, data_dir:
             f"unknown problem {name!r}; known are {', '.join(PROBLEMS)}. "
             "One of your own is named as --problem pkg.mod:factory"
         )
-    return _build(name, PROBLEMS[name], config, data_dir)
+    return _build(name, PROBLEMS[name], config, {"data_dir": data_dir, "download": download})
 
 
 def load_problem(spec: str, config: Mapping[str, Any] | None = None, *, data_dir: str | Path | None = None) -> Problem:
@@ -95,7 +105,7 @@ def load_problem(spec: str, config: Mapping[str, Any] | None = None, *, data_dir
     factory = getattr(module, factory_name, None)
     if not callable(factory):
         raise UsageError(f"problem {spec!r}: {module_name} has no function {factory_name!r}")
-    return _build(spec, factory, config, data_dir)
+    return _build(spec, factory, config, {"data_dir": data_dir})
 
 
 def resolve_config(name: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -105,11 +115,11 @@ def resolve_config(name: str, config: Mapping[str, Any] | None = None) -> dict[s
     return _bind(name, PROBLEMS[name], config)
 
 
-def _build(name: str, factory: Factory, config: Mapping[str, Any] | None, data_dir: str | Path | None) -> Problem:
+def _build(name: str, factory: Factory, config: Mapping[str, Any] | None, around: Mapping[str, Any]) -> Problem:
     full = _bind(name, factory, config)
-    takes_folder = "data_dir" in inspect.signature(factory).parameters
+    taken = inspect.signature(factory).parameters
     try:
-        problem = factory(**full, **({"data_dir": data_dir} if takes_folder else {}))
+        problem = factory(**full, **{key: value for key, value in around.items() if key in taken})
     except LandscapeError:
         raise
     except Exception as error:
@@ -123,7 +133,10 @@ def _bind(name: str, factory: Factory, config: Mapping[str, Any] | None) -> dict
     """Keyword arguments of the factory, defaults written out, as JSON would give them back."""
     config = dict(config or {})
     parameters = dict(inspect.signature(factory).parameters)
-    parameters.pop("data_dir", None)
+    for key in _NOT_SETTINGS:
+        parameters.pop(key, None)
+        if key in config:
+            raise UsageError(f"problem {name!r}: {key!r} is no setting and has no place in a config")
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     known = {k: p for k, p in parameters.items() if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
     unknown = [key for key in config if key not in known]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import torch
 from torch import Tensor
@@ -114,9 +114,14 @@ def load_text(file: str | None, characters: int, corpus_seed: int, data_dir: Pat
         return corpus(characters, seed=corpus_seed), Alphabet(ALPHABET)
     if data_dir is None:
         raise UsageError(f"file={file!r} needs the folder it lies in: --data DIR (data_dir=)")
+    name = PurePath(file)
+    if name.is_absolute() or name.drive or ".." in name.parts:
+        raise UsageError(f"file={file!r} must be the name of a file within the folder {data_dir}")
     try:
+        if not (data_dir / file).is_file():
+            raise FileNotFoundError("there is no such file")
         text = (data_dir / file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {data_dir / file} as text in UTF-8: {error}") from error
     # The alphabet is that of the whole file, so that it does not change with ``characters``.
     return text[:characters], Alphabet("".join(sorted(set(text))))

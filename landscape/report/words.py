@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from landscape import comparison
-from landscape.results import Eigenpairs, Estimate, Evaluation, Record, Sharpness, SpectralMeasure
+from landscape.results import (
+    Eigenpairs,
+    Estimate,
+    Evaluation,
+    LineSlice,
+    PlaneSlice,
+    Record,
+    Sharpness,
+    SpectralMeasure,
+)
+from landscape.results.batch_statistics import sentences
 from landscape.rounding import format_brief, format_value
 from landscape.store import Results, RunResults, final_rows
 from landscape.store.metrics import read_metric
@@ -148,8 +159,9 @@ def _alone(run: RunResults) -> str:
     rows = {row: run.last.records.get(row) for row in ("eigenpairs", "trace", "sharpness_worst")}
     eigs, tr, worst = rows["eigenpairs"], rows["trace"], rows["sharpness_worst"]
     parts = []
-    if isinstance(eigs, Eigenpairs) and len(eigs) and eigs.which != "smallest":
-        parts.append(f"λ_max = {format_brief(float(eigs.values[0]), float(eigs.residuals[0]))}")
+    top = eigs.largest if isinstance(eigs, Eigenpairs) else None
+    if top is not None:
+        parts.append(f"λ_max = {format_brief(top.value, top.error)}")
     if isinstance(tr, Estimate):
         parts.append(f"a trace of {format_brief(tr.value, tr.error)}")
     if isinstance(worst, Sharpness):
@@ -245,7 +257,7 @@ def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> l
     if any(name.startswith("line_random") or name == "plane" for name in records):
         texts.append(
             f"Random directions are Gaussian and filter-normalised, biases left fixed {cite('li')}; the curvature at "
-            "the centre of each slice was checked against Hessian-vector products."
+            f"the centre of each slice was checked against Hessian-vector products.{_statistics(records.values())}"
         )
     balls = {name: r for name, r in records.items() if isinstance(r, Sharpness) and np.isfinite(r.rho)}
     said = {
@@ -265,6 +277,7 @@ def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> l
         texts.append(
             f"Barriers are the largest excess of the loss over the chord on the straight line between two minima "
             f"{cite('frankle')}, over {len(results.pairs[0].record.t)} points, without permuting neurons."
+            f"{_statistics([pair.record for pair in results.pairs])}"
         )
     seeds = sorted({run.seed for run in results.runs if run.seed is not None})
     if final_rows(results) and len(seeds) > 1:
@@ -272,6 +285,12 @@ def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> l
             f"Intervals over {len(seeds)} seeds are Student's t at 95 %, uncorrected for multiple comparisons."
         )
     return texts
+
+
+def _statistics(records: Iterable[Record]) -> str:
+    """What running statistics are on these lines, in a sentence; empty where no model has any."""
+    slices = [record for record in records if isinstance(record, (LineSlice, PlaneSlice))]
+    return sentences([one.batch_statistics for one in slices], of="slices")
 
 
 def _mean(row: Any) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from landscape.errors import UsageError
 from landscape.results.base import Array, Record
+from landscape.results.batch_statistics import WORDS
 from landscape.rounding import format_value
 
 
@@ -34,6 +35,9 @@ class PathSlice(Record):
         Distance of each point from the plane; 0 where the plane is the whole space.
     explained : float
         Share of the paths' variance about their mean that lies in the plane, 0 … 1.
+    batch_statistics : str
+        What running statistics of normalisation layers are on the plane, as of a
+        :class:`~landscape.results.LineSlice`.
     """
 
     x: Array
@@ -45,6 +49,7 @@ class PathSlice(Record):
     points: Array
     outside: Array
     explained: float
+    batch_statistics: str = ""
 
     def path(self, name: str) -> Array:
         """One path, (T, 2).
@@ -91,4 +96,5 @@ class PathSlice(Record):
             ("directions", ", ".join(self.directions)),
             ("in the plane", f"{100 * self.explained:.1f} % of the variance of the positions"),
             ("loss", extent),
+            *([("running statistics", WORDS[self.batch_statistics])] if self.batch_statistics else []),
         ]

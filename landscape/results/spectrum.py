@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from landscape.results.base import Array, Estimate, Record
 from landscape.rounding import format_measured, format_value
 
@@ -28,6 +30,9 @@ class SpectralGap(Record):
 class Eigenpairs(Record):
     """Eigenvalues in descending order (of ``|λ|`` for ``which="magnitude"``), with true residuals.
 
+    ``largest`` and ``smallest`` are the ends of the spectrum, where the pairs hold them. Which pairs these are depends
+    on what was asked for: read them there, not from the ends of ``values``.
+
     Attributes
     ----------
     values : (K,) array
@@ -43,7 +48,7 @@ class Eigenpairs(Record):
         All matvecs, those for the residuals included.
     upper_bound : (value, confidence) or None
         λ_max exceeds ``value`` with probability ``1 − confidence`` at most, over the random start; None where the start
-        was not random. With ``values[0]`` and its residual, a statement from both sides.
+        was not random. With ``largest`` and its residual, a statement from both sides.
     """
 
     values: Array
@@ -61,6 +66,58 @@ class Eigenpairs(Record):
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def top(self) -> Array:
+        """Positions of the pairs that are λ₁, λ₂, … of the whole spectrum, in that order; empty where none is known.
+
+        With ``which="both"`` the upper half of the list. With ``"magnitude"`` every pair above −min|λ|, for nothing
+        outside the list is larger in ``|λ|``: the positive ones, and zeros where the list goes down to them. A list of
+        all P pairs holds both ends whatever was asked for.
+        """
+        return self._from_end(1.0)
+
+    @property
+    def bottom(self) -> Array:
+        """The same from the other end: positions of λ_P, λ_{P−1}, …."""
+        return self._from_end(-1.0)
+
+    @property
+    def largest(self) -> Estimate | None:
+        """λ_max, with its residual as the bound; None where the pairs do not hold that end of the spectrum."""
+        return self._estimate(self.top, "λ_max")
+
+    @property
+    def smallest(self) -> Estimate | None:
+        """λ_min, with its residual as the bound; None where the pairs do not hold that end of the spectrum."""
+        return self._estimate(self.bottom, "λ_min")
+
+    def _from_end(self, sign: float) -> Array:
+        values = sign * self.values
+        order = np.argsort(-values, kind="stable")
+        if len(self) == self.dim:
+            return order
+        if self.which == "magnitude":
+            # Within its residual a value counts as beyond what may lie outside the list: of zeros, rounding sets the
+            # sign.
+            reaches = values + self.residuals >= np.abs(values).min(initial=np.inf)
+            return order[reaches[order]]
+        if self.which == "both":
+            return order[: (len(self) + (sign > 0)) // 2]
+        return order if (self.which == "largest") == (sign > 0) else order[:0]
+
+    def _estimate(self, places: Array, name: str) -> Estimate | None:
+        if not len(places):
+            return None
+        i = int(places[0])
+        return Estimate(
+            float(self.values[i]),
+            bound=float(self.residuals[i]),
+            num_matvecs=self.num_matvecs,
+            seed=self.seed,
+            method=f"{name}, bound from its residual",
+            converged=bool(self.converged[i]),
+        )
 
     def without_vectors(self) -> Eigenpairs:
         """The same pairs with ``vectors`` of shape (P, 0), to store where many are kept."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from landscape.errors import UsageError
 from landscape.results.base import Array, Record
+from landscape.results.batch_statistics import WORDS
 from landscape.rounding import format_measured, format_value
 
 
@@ -43,6 +44,9 @@ class LineSlice(Record):
         ``dᵀHd`` at the centre, from a Hessian-vector product. NaN for interpolations.
     curvature_slice, curvature_error : float
         The same from differences of slope and loss on this line, and how far those can be trusted.
+    batch_statistics : str
+        What running statistics of normalisation layers are along the line: ``"fixed"``, ``"recompute"``,
+        ``"interpolate"`` or ``"train"`` (:mod:`landscape.results.batch_statistics`); empty where the model has none.
     """
 
     t: Array
@@ -53,6 +57,7 @@ class LineSlice(Record):
     curvature: float = float("nan")
     curvature_slice: float = float("nan")
     curvature_error: float = float("nan")
+    batch_statistics: str = ""
 
     @property
     def barrier(self) -> float:
@@ -79,9 +84,12 @@ class LineSlice(Record):
             ("direction", self.direction),
             ("t", f"{ends}, {len(self.t)} points"),
             ("loss", _extent(self.loss)),
+            *_about_statistics(self.batch_statistics),
         ]
         if self.kind == "interpolation":
             return [*lines, ("barrier ≥", format_value(self.barrier))]
+        if self.batch_statistics == "recompute":
+            return lines
         said = format_measured(self.curvature_slice, self.curvature_error)
         return [*lines, ("dᵀHd", f"{format_value(self.curvature)}; from the slice {said}")]
 
@@ -101,6 +109,8 @@ class PlaneSlice(Record):
         Lengths of both directions.
     curvature, curvature_slice, curvature_error : (2, 2) arrays
         ``DᵀHD`` at the centre from Hessian-vector products, from differences on the plane, and their error.
+    batch_statistics : str
+        As of a :class:`LineSlice`.
     """
 
     x: Array
@@ -111,6 +121,7 @@ class PlaneSlice(Record):
     curvature: Array
     curvature_slice: Array
     curvature_error: Array
+    batch_statistics: str = ""
 
     @property
     def curvature_agrees(self) -> bool:
@@ -118,12 +129,15 @@ class PlaneSlice(Record):
         return bool(np.all(np.abs(self.curvature - self.curvature_slice) <= self.curvature_error))
 
     def _lines(self) -> list[tuple[str, str]]:
-        return [
+        lines = [
             ("directions", ", ".join(self.directions)),
             ("grid", f"{len(self.y)} × {len(self.x)} points (y × x)"),
             ("loss", _extent(self.loss)),
-            ("centre curvature", "agrees with HVPs" if self.curvature_agrees else "DISAGREES with HVPs"),
+            *_about_statistics(self.batch_statistics),
         ]
+        if self.batch_statistics == "recompute":
+            return lines
+        return [*lines, ("centre curvature", "agrees with HVPs" if self.curvature_agrees else "DISAGREES with HVPs")]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -166,6 +180,10 @@ class Sharpness(Record):
         headline = mark + format_measured(self.value, self.error)
         lines = [(self.measure, headline), ("", f"{self.kind}{ball}; {self.reference}")]
         return lines if self.converged else [*lines, ("", "NOT CONVERGED")]
+
+
+def _about_statistics(kind: str) -> list[tuple[str, str]]:
+    return [("running statistics", WORDS[kind])] if kind else []
 
 
 def _extent(loss: Array) -> str:

@@ -1,48 +1,50 @@
-"""Files of results: their layout, reading one with suspicion, writing one atomically.
+"""Files of results: their names and layout, reading one with suspicion, writing one whole.
 
 A file is never changed in place. It is written under a temporary name, synced, and renamed, so at any moment there is
-a whole old file or a whole new one. That is also why HDF5's own file locks are switched off: they guard against
-writing in place, and refuse to read from read-only and network folders.
-
-HDF5 can loop for ever or crash on a file with a flipped bit, and knows nothing of one in the data. So each file begins
-with a line (in the block that HDF5 leaves to its users) that holds size and SHA-256 of all that follows; that is
-compared before HDF5 sees the file.
+a whole old file or a whole new one; and nothing in it is looked at before its seal was compared (``landscape.files``).
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import hashlib
-import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 
-import h5py
-
 from landscape.errors import ResultsError
+from landscape.files import Damaged, Group, NewGroup, Proof, Unusable, is_sealed, seal
+from landscape.files.older import converted
+from landscape.files.whole import opened
 
 FORMAT = "landscape-results"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FILE_NAME = "results.h5"
-# What h5py, json and the record classes raise on a file that is whole but says something else than expected.
-_DAMAGE = (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, EOFError, MemoryError)
+# What reading, json and the record classes raise on a file that is whole but says something else than expected.
+_DAMAGE = (
+    OSError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+)
 _EMPTY_NAME = "%"
-_SEAL_SIZE = 512  # the smallest block that HDF5 leaves free at the beginning of a file
+# Of the files whose seal this process has compared.
+_PROOFS: dict[Path, Proof] = {}
+_MOST_PROOFS = 10_000
 
 
-class DamagedResults(ResultsError):
+class DamagedResults(ResultsError, Damaged):
     """A file of results that cannot be read as written."""
 
 
 def is_results_file(path: str | Path) -> bool:
     """Whether this is a results file, or a folder that holds one; says nothing about its condition."""
-    with contextlib.suppress(OSError), results_path(path).open("rb") as file:
-        return file.read(len(FORMAT)) == FORMAT.encode()
-    return False
+    return is_sealed(results_path(path), FORMAT)
 
 
 def results_path(path: str | Path) -> Path:
@@ -58,8 +60,11 @@ def journal_path(path: Path) -> Path:
 
 def journal_parts(path: Path) -> list[Path]:
     """The finished files of the journal of ``results.h5``, which need not exist."""
+    journal = journal_path(path)
+    if journal.is_symlink():
+        return []  # we make folders; what lies behind a link is not ours
     try:
-        return sorted(p for p in journal_path(path).iterdir() if p.suffix == ".h5")
+        return sorted(p for p in journal.iterdir() if p.suffix == ".h5" and not p.is_symlink())
     except (FileNotFoundError, NotADirectoryError):
         return []
 
@@ -97,26 +102,52 @@ def pair_entry(run_a: str, run_b: str) -> str:
     return f"pairs/{segment(run_a)}/{segment(run_b)}"
 
 
-def entries(file: h5py.File) -> Iterator[str]:
-    """The addresses of all entries of a file, in the order of their names."""
+def entries(file: Group) -> Iterator[str]:
+    """The addresses of all entries of a file, in the order of their names.
+
+    Raises
+    ------
+    ValueError
+        If a name is none that :func:`segment` makes, or a step is no number.
+    """
     if "info" in file:
         yield "info"
-    for run, group in file.get("runs", {}).items():
+    for run, group in _groups(file, "runs"):
         if "info" in group:
             yield f"runs/{run}/info"
-        for step, checkpoint in group.get("steps", {}).items():
+        for step, checkpoint in _groups(group, "steps"):
+            if not (step.isascii() and step.isdecimal() and len(step) < 19 and step == f"{int(step):08d}"):
+                raise ValueError(f"{step!r} is no step")
             if "info" in checkpoint:
                 yield f"runs/{run}/steps/{step}/info"
-            for name in checkpoint.get("records", {}):
+            for name, _ in _groups(checkpoint, "records"):
                 yield f"runs/{run}/steps/{step}/records/{name}"
-    for run_a, others in file.get("pairs", {}).items():
+    for run_a, others in _groups(file, "pairs"):
         for run_b in others:
-            yield f"pairs/{run_a}/{run_b}"
+            yield f"pairs/{run_a}/{_checked_segment(run_b)}"
+
+
+def _groups(above: Group, name: str) -> Iterator[tuple[str, Group]]:
+    below = above.group(name) if name in above else ()
+    for link in below:
+        yield _checked_segment(link), below.group(link)  # type: ignore[union-attr]
+
+
+def _checked_segment(link: str) -> str:
+    if segment(segment_name(link)) != link:
+        raise ValueError(f"{link!r} is not how a name is written")
+    return link
 
 
 @contextlib.contextmanager
-def reading(path: Path, *, trusted: bool = False) -> Iterator[h5py.File]:
-    """Open a file of results; its checksum is compared first, unless it is ``trusted`` because that was done before.
+def reading(path: Path, *, trusted: bool = False) -> Iterator[Group]:
+    """Open a file of results; its seal is compared first.
+
+    Parameters
+    ----------
+    trusted : bool
+        This process holds the lock of the results: a file that it compared before, and that is the very same and
+        unchanged by its file system's account, is not hashed again.
 
     Raises
     ------
@@ -128,20 +159,33 @@ def reading(path: Path, *, trusted: bool = False) -> Iterator[h5py.File]:
         If it is not there.
     """
     try:
-        if not trusted:
-            _check_seal(path)
-        with h5py.File(path, "r", locking=False) as file:
-            yield file
+        with opened(path) as raw:
+            known = _PROOFS.get(path) if trusted else None
+            found = seal.compared(raw, FORMAT, FORMAT_VERSION, known=known)
+            if len(_PROOFS) >= _MOST_PROOFS:
+                _PROOFS.clear()
+            _PROOFS[path] = found.proof
+            if found.version == 1:
+                with converted(raw, FORMAT) as tree:
+                    yield tree
+            else:
+                yield found.tree()
     except (FileNotFoundError, ResultsError):
         raise
     except PermissionError as error:
         raise ResultsError(f"{path} may not be read ({_first_line(error)}); allow it, or copy it elsewhere") from error
+    except Unusable as error:
+        if error.kind != "newer":
+            raise _damaged(path, _first_line(error)) from error
+        raise ResultsError(
+            f"{path}: {error}; upgrade landscape-curvature, or move the file away and run landscape analyze again"
+        ) from error
     except _DAMAGE as error:
         raise _damaged(path, _first_line(error)) from error
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[h5py.File]:
+def writing(path: Path) -> Iterator[NewGroup]:
     """A new file that takes the place of ``path`` when the block ends, and leaves no trace if the block fails.
 
     Raises
@@ -149,79 +193,19 @@ def writing(path: Path) -> Iterator[h5py.File]:
     ResultsError
         If the disk is full, the folder is read-only or gone.
     """
-    temporary = temporary_path(path)
     try:
-        with _PatientFile(temporary, "w+") as raw:
-            try:
-                with h5py.File(raw, "w", userblock_size=_SEAL_SIZE) as file:
-                    file.attrs["format"] = FORMAT
-                    file.attrs["format_version"] = FORMAT_VERSION
-                    file.attrs["created"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-                    yield file
-            finally:
-                # Ahead of whatever HDF5 made of a file that did not take its bytes.
-                raw.tell_error()
-            seal = _seal(raw)
-            raw.seek(0)
-            raw.write(seal)
-            raw.tell_error()
-            os.fsync(raw.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
+        with seal.writing(path, temporary_path(path), f"{FORMAT} {FORMAT_VERSION}") as file:
+            file.attrs["format"] = FORMAT
+            file.attrs["format_version"] = FORMAT_VERSION
+            file.attrs["created"] = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+            yield file
     except OSError as error:
         raise unwritable(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-class _PatientFile(io.FileIO):
-    """A file that keeps its first write error to itself until it is asked.
-
-    HDF5 does not live through a failed write: closing the file then fails half-way and can take the process down with
-    a segmentation fault. So it never hears of one.
-    """
-
-    error: OSError | None = None
-
-    def tell_error(self) -> None:
-        """Raise the error kept, if there is one."""
-        if self.error is not None:
-            raise self.error
-
-    def write(self, data: Any, /) -> int:
-        """Write all of the data, or keep the error."""
-        view = memoryview(data).cast("B")
-        size = len(view)
-        try:
-            while len(view) and self.error is None:
-                view = view[super().write(view) :]
-        except OSError as error:
-            self.error = error
-        return size
-
-    def truncate(self, size: int | None = None, /) -> int:
-        """Set the size, or keep the error."""
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self.error = self.error or error
-            return size or 0
 
 
 def temporary_path(path: Path) -> Path:
     """The name a file has while it is written. One writer at a time, so one name per file will do."""
     return path.with_name(path.name + ".tmp")
-
-
-def _sync_folder(path: Path) -> None:
-    """Have the operating system put the names in a folder on the disk, where it can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def unwritable(path: Path, error: Exception) -> ResultsError:
@@ -230,33 +214,6 @@ def unwritable(path: Path, error: Exception) -> ResultsError:
         f"cannot write {path} ({_first_line(error)}); free some space or make the folder writable, "
         "then run the same command again: it goes on from what is already stored"
     )
-
-
-def _check_seal(path: Path) -> None:
-    """Compare the first block of a file with what follows it."""
-    with open(path, "rb") as raw:
-        block = raw.read(_SEAL_SIZE)
-        if not block.startswith(f"{FORMAT} ".encode()):
-            raise _damaged(path, "it does not begin as one")
-        version = block.split()[1].decode("ascii", errors="replace")
-        if not version.isdecimal() or block != _seal(raw, int(version)):
-            raise _damaged(path, "size or checksum is not what it was when it was written")
-        if int(version) > FORMAT_VERSION:
-            raise ResultsError(
-                f"{path} has format version {version}, and this landscape reads up to {FORMAT_VERSION}; "
-                "upgrade landscape-curvature, or move the file away and run landscape analyze again"
-            )
-
-
-def _seal(raw: io.RawIOBase | io.BufferedIOBase, version: int = FORMAT_VERSION) -> bytes:
-    """The first block of a file: format and version, and size and SHA-256 of these two words and all that follows."""
-    title = f"{FORMAT} {version}".encode()
-    digest, size = hashlib.sha256(title), 0
-    raw.seek(_SEAL_SIZE)
-    while piece := raw.read(1 << 20):
-        digest.update(piece)
-        size += len(piece)
-    return title + f" {size} sha256:{digest.hexdigest()}\n".encode().ljust(_SEAL_SIZE - len(title), b"\0")
 
 
 def _damaged(path: Path, detail: str) -> DamagedResults:

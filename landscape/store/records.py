@@ -10,12 +10,13 @@ import json
 import math
 from typing import Any
 
-import h5py
 import numpy as np
 
 from landscape import results
 from landscape.errors import UsageError
+from landscape.files import Dataset, Group, NewGroup
 from landscape.results import Record
+from landscape.store.shapes import check_name, check_record
 
 RECORD = "record"
 PROVENANCE = "provenance"
@@ -23,17 +24,26 @@ PROVENANCE = "provenance"
 _FLOAT, _TUPLE = "$float", "$tuple"
 
 
-def write_json(group: h5py.Group, name: str, value: Any) -> None:
+def write_json(group: NewGroup, name: str, value: Any) -> None:
     """Store a JSON value as a dataset of ASCII text: no size limit, unlike an attribute."""
-    group.create_dataset(name, data=np.bytes_(dump(value).encode("ascii")))
+    group.create_dataset(name, data=dump(value))
 
 
-def read_json(group: h5py.Group, name: str) -> Any:
-    """The value that :func:`write_json` stored."""
-    return load(bytes(group[name][()]).decode("ascii"))
+def read_json(group: Group, name: str) -> dict[str, Any]:
+    """The dict that :func:`write_json` stored.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    value = load(group.dataset(name).text())
+    if not isinstance(value, dict):
+        raise ValueError(f"{name!r} is a {type(value).__name__} where a dict belongs")
+    return value
 
 
-def write_record(group: h5py.Group, record: Record) -> None:
+def write_record(group: NewGroup, record: Record) -> None:
     """Fill an empty group with a record; nested records are subgroups.
 
     Raises
@@ -51,7 +61,7 @@ def write_record(group: h5py.Group, record: Record) -> None:
             write_record(group.create_group(field.name), value)
             records.append(field.name)
         elif isinstance(value, np.ndarray):
-            if value.dtype.kind not in "biufc":
+            if value.dtype.kind not in "biufc" or value.dtype.itemsize > (16 if value.dtype.kind == "c" else 8):
                 raise UsageError(f"{kind}.{field.name} is an array of {value.dtype}; records hold numbers and booleans")
             group.create_dataset(field.name, data=value)
             arrays.append(field.name)
@@ -60,28 +70,37 @@ def write_record(group: h5py.Group, record: Record) -> None:
     write_json(group, RECORD, {"class": kind, "fields": plain, "arrays": arrays, "records": records})
 
 
-def read_record(group: h5py.Group, *, vectors: bool = True) -> Record:
+def read_record(group: Group, *, vectors: bool = True) -> Record:
     """The record of a group, exactly as it was written; ``vectors=False`` reads eigenvectors (P, K) as (P, 0).
 
     A field that this version knows and the file does not takes its default.
+
+    Raises
+    ------
+    ValueError
+        If a field is missing, unknown, or not of the type or shape that its class declares.
     """
     said = read_json(group, RECORD)
-    if said["class"] not in _record_classes():
+    kind = _record_classes().get(said["class"]) if isinstance(said["class"], str) else None
+    if kind is None:
         raise ValueError(f"it names a record class {said['class']!r} that does not exist")
     values = dict(said["fields"])
     for name in said["records"]:
-        values[name] = read_record(group[name], vectors=vectors)
+        values[name] = read_record(group.group(name), vectors=vectors)
     for name in said["arrays"]:
-        item = group[name]
-        unread = name == "vectors" and not vectors
-        values[name] = np.empty((item.shape[0], 0), item.dtype) if unread else np.asarray(item[()], item.dtype)
-    return _record_classes()[said["class"]](**values)
+        item = group.dataset(name)
+        unread = name == "vectors" and not vectors and len(item.shape) == 2
+        values[name] = np.empty((item.shape[0], 0), item.dtype) if unread else item[()]
+    if len(values) != len(said["fields"]) + len(said["records"]) + len(said["arrays"]):
+        raise ValueError(f"two things are one field of its {kind.__name__}")
+    check_record(kind, values)
+    return kind(**values)
 
 
-def write_entry(file: h5py.File, entry: str, value: Any) -> None:
+def write_entry(file: NewGroup, entry: str, value: Any) -> None:
     """Store a description (a dict) or a ``(record, provenance)`` at its address."""
     parent, _, leaf = entry.rpartition("/")
-    above = file.require_group(parent or "/")
+    above = file.require_group(parent)
     if isinstance(value, dict):
         write_json(above, leaf, value)
         return
@@ -91,13 +110,25 @@ def write_entry(file: h5py.File, entry: str, value: Any) -> None:
     write_json(group, PROVENANCE, provenance)
 
 
-def read_entry(file: h5py.File, entry: str, *, vectors: bool = True) -> Any:
-    """The value that :func:`write_entry` stored."""
+def read_entry(file: Group, entry: str, *, vectors: bool = True) -> Any:
+    """The value that :func:`write_entry` stored.
+
+    Raises
+    ------
+    LookupError, ValueError, TypeError
+        If there is something else.
+    """
     parent, _, leaf = entry.rpartition("/")
-    above = file[parent or "/"]
-    if isinstance(above[leaf], h5py.Dataset):
-        return dict(read_json(above, leaf))
-    return read_record(above[leaf], vectors=vectors), dict(read_json(above[leaf], PROVENANCE))
+    above = file.group(parent) if parent else file
+    if isinstance(above[leaf], Dataset):
+        return read_json(above, leaf)
+    group = above.group(leaf)
+    record = read_record(group, vectors=vectors)
+    if entry.startswith("pairs/"):
+        check_name("line_between_minima", record)
+    else:
+        check_name(leaf, record)
+    return record, read_json(group, PROVENANCE)
 
 
 def dump(value: Any) -> str:

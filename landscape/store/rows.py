@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from landscape.results import Eigenpairs, Evaluation
+from landscape.results import Evaluation
 from landscape.store.metrics import COMPARED, drawn_from, mismatches, number, read_metric
 from landscape.store.view import CheckpointResults, Results, RunResults
 
@@ -68,19 +68,6 @@ def final_checkpoint(run: RunResults) -> CheckpointResults | None:
     return next((c for c in reversed(run.checkpoints) if c.records), None)
 
 
-def extreme_pairs(eigs: Eigenpairs) -> tuple[int | None, int | None]:
-    """Positions of λ_max and λ_min among the pairs, each None where the pairs do not hold that end of the spectrum.
-
-    The largest of ``|λ|`` is an end of the spectrum, and its sign says which.
-    """
-    if not len(eigs):
-        return None, None
-    last = len(eigs) - 1
-    if eigs.which == "magnitude":
-        return (0, None) if eigs.values[0] > 0 else (None, 0)
-    return {"largest": (0, None), "smallest": (None, last), "both": (0, last)}.get(eigs.which, (None, None))
-
-
 def _row(run: RunResults, checkpoint: CheckpointResults) -> dict[str, Any]:
     records = checkpoint.records
     metrics = {name: read_metric(checkpoint, name) for name in (*COMPARED, "grad_norm")}
@@ -112,12 +99,10 @@ def _remarks(run: RunResults, checkpoint: CheckpointResults) -> dict[str, Any]:
 def _curvature(records: Any) -> dict[str, Any]:
     values: dict[str, Any] = {}
     eigs = records.get("eigenpairs")
-    if eigs is not None:
-        top, bottom = extreme_pairs(eigs)
-        if top is not None:
-            values["lambda_max"], values["lambda_max_residual"] = eigs.values[top], eigs.residuals[top]
-        if bottom is not None:
-            values["lambda_min"] = eigs.values[bottom]
+    if eigs is not None and eigs.largest is not None:
+        values["lambda_max"], values["lambda_max_residual"] = eigs.largest.value, eigs.largest.bound
+    if eigs is not None and eigs.smallest is not None:
+        values["lambda_min"] = eigs.smallest.value
     gap, trace = records.get("gap"), records.get("trace")
     if gap is not None:
         values["spectral_gap"], values["spectral_ratio"] = gap.difference.value, gap.ratio.value

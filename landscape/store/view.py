@@ -12,6 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 from landscape.errors import ResultsError
+from landscape.files import shapes
+from landscape.files.shapes import usable
 from landscape.results import LineSlice, Record
 from landscape.store import files
 from landscape.store.files import DamagedResults
@@ -63,7 +65,7 @@ class RunResults:
     @property
     def config(self) -> dict[str, Any]:
         """The training config."""
-        return dict(self.info.get("config") or {})
+        return usable(self.info.get("config") or {}, shapes.CONFIG)
 
     @property
     def optimizer(self) -> str | None:
@@ -215,15 +217,16 @@ def _assembled(path: Path, values: Mapping[str, Any]) -> Results:
         kind, *links = entry.split("/")
         if kind == "pairs":
             run_a, run_b = map(files.segment_name, links)
-            pairs.append(PairResult(run_a, run_b, *value))
+            record, provenance = value
+            pairs.append(PairResult(run_a, run_b, record, usable(provenance, shapes.PROVENANCE)))
         elif kind == "runs":
             run = files.segment_name(links[0])
             infos.setdefault(run, {})
             match links[1:]:
                 case ["info"]:
-                    infos[run] = value
+                    infos[run] = usable(value, shapes.RUN)
                 case ["steps", digits, "info"]:
-                    metrics[run, int(digits)] = value
+                    metrics[run, int(digits)] = usable(value, shapes.METRICS)
                 case ["steps", digits, "records", name]:
                     records.setdefault((run, int(digits)), {})[files.segment_name(name)] = value
     checkpoints: dict[str, list[CheckpointResults]] = {run: [] for run in infos}
@@ -234,12 +237,12 @@ def _assembled(path: Path, values: Mapping[str, Any]) -> Results:
                 step,
                 metrics.get((run, step), {}),
                 MappingProxyType({name: record for name, (record, _) in found.items()}),
-                MappingProxyType({name: provenance for name, (_, provenance) in found.items()}),
+                MappingProxyType({name: usable(how, shapes.PROVENANCE) for name, (_, how) in found.items()}),
             )
         )
     runs = (RunResults(name, infos[name], tuple(checkpoints[name])) for name in sorted(infos, key=natural_order))
     pairs.sort(key=lambda p: (natural_order(p.run_a), natural_order(p.run_b)))
-    return Results(path, values.get("info", {}), tuple(runs), tuple(pairs))
+    return Results(path, usable(values.get("info", {}), shapes.RESULTS), tuple(runs), tuple(pairs))
 
 
 def _says_converged(record: Record) -> bool:

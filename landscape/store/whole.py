@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
+from landscape.files import replacing
 from landscape.store.files import unwritable
 
 
@@ -20,10 +20,8 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     temporary = path.with_name(f".{os.getpid()}.tmp")  # the name itself may be as long as names may be
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        os.replace(temporary, path)
+        with replacing(path, temporary) as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise unwritable(path, error) from error
     return path

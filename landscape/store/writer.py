@@ -8,14 +8,12 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import h5py
-
 from landscape.errors import ResultsError, UsageError
+from landscape.files import Group, Held, WriterLock, remove_leftovers
 from landscape.results import Record
 from landscape.store import files
 from landscape.store.files import DamagedResults
-from landscape.store.lock import WriterLock
-from landscape.store.records import PROVENANCE, dump, read_entry, read_json, read_record, write_entry
+from landscape.store.records import PROVENANCE, dump, read_entry, read_json, write_entry
 
 T = TypeVar("T")
 
@@ -61,7 +59,14 @@ class ResultStore:
         if not lock:
             return
         self._lock = WriterLock(self.path.with_name(self.path.name + ".lock"))
-        self._lock.acquire()
+        try:
+            self._lock.acquire()
+        except Held as error:
+            raise ResultsError(
+                f"process {error.holder} is writing results in {self.path.parent}; wait until it has ended, or end it"
+            ) from None
+        except OSError as error:
+            raise files.unwritable(self._lock.path, error) from error
         try:
             with contextlib.suppress(FileNotFoundError), files.reading(self.path):
                 pass
@@ -130,7 +135,7 @@ class ResultStore:
     def provenance(self, run: str, step: int, name: str) -> dict[str, Any] | None:
         """How the stored record was measured, whatever its key; None where there is none."""
         entry = files.record_entry(run, _checked_step(step), name)
-        return self._first(entry, lambda file: dict(read_json(file[entry], PROVENANCE)) if entry in file else None)
+        return self._first(entry, lambda file: read_json(file.group(entry), PROVENANCE) if entry in file else None)
 
     def find_pair(self, run_a: str, run_b: str, key: Mapping[str, Any]) -> Record | None:
         """As :meth:`find`, for the record of two runs."""
@@ -182,6 +187,8 @@ class ResultStore:
     def _write_part(self, entry: str, value: Any) -> None:
         self._check_open()
         try:
+            if self._journal.is_symlink():
+                raise NotADirectoryError(f"it is a link, which is not followed: {self._journal}")
             self._journal.mkdir(exist_ok=True)
         except OSError as error:
             raise files.unwritable(self._journal, error) from error
@@ -195,7 +202,7 @@ class ResultStore:
     def _find(self, entry: str, key: Mapping[str, Any]) -> Record | None:
         return self._first(entry, lambda file: _record_with_key(file, entry, key))
 
-    def _first(self, entry: str, read: Callable[[h5py.File], T | None]) -> T | None:
+    def _first(self, entry: str, read: Callable[[Group], T | None]) -> T | None:
         """What the entry's own file of the journal says, else ``results.h5``."""
         self._check_open()
         with contextlib.suppress(FileNotFoundError, DamagedResults), files.reading(self._part_path(entry)) as file:
@@ -209,8 +216,8 @@ class ResultStore:
         """Clear away what a killed writer left half-written."""
         with contextlib.suppress(OSError):
             files.temporary_path(self.path).unlink(missing_ok=True)
-            for leftover in self._journal.glob("*.tmp"):
-                leftover.unlink(missing_ok=True)
+        if not self._journal.is_symlink():
+            remove_leftovers(self._journal, "*.tmp")
 
     def _check_open(self) -> None:
         if self._closed:
@@ -219,13 +226,13 @@ class ResultStore:
             )
 
 
-def _record_with_key(file: h5py.File, entry: str, key: Mapping[str, Any]) -> Record | None:
+def _record_with_key(file: Group, entry: str, key: Mapping[str, Any]) -> Record | None:
     if entry not in file:
         return None
-    provenance = read_json(file[entry], PROVENANCE)
+    provenance = read_json(file.group(entry), PROVENANCE)
     if "key" not in provenance or dump(provenance["key"]) != dump(key):
         return None
-    return read_record(file[entry])
+    return read_entry(file, entry)[0]
 
 
 def _intact_entries(parts: list[Path]) -> dict[str, Path]:

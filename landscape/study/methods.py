@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from landscape.escaping.latex import latex_text
+from landscape.results import LineSlice, PlaneSlice
+from landscape.results.batch_statistics import sentences
+from landscape.store import Results
 from landscape.study.design import Study
 from landscape.study.tuning import Choice
 
@@ -16,8 +19,8 @@ SEEDS = {"init_seed": "seed of the weights", "order_seed": "seed of the order"}
 _DEFAULTS = {"schedule": "constant", "order": "shuffled", "batch_schedule": "constant"}
 
 
-def methods(study: Study, choices: list[Choice]) -> str:
-    """The paragraph in LaTeX."""
+def methods(study: Study, choices: list[Choice], found: Results | None = None) -> str:
+    """The paragraph in LaTeX; with what the slices in the results say of running statistics."""
     settings = [study.settings_of(arm) for arm in study.arms]
     same = [key for key in COMMON if len({_told(full, key) for full in settings}) == 1]
     configs = [s["problem_config"] for s in settings]
@@ -44,8 +47,16 @@ def methods(study: Study, choices: list[Choice]) -> str:
         "on the training loss. Intervals: Student's t over seeds, 95 %. p values: permutation tests, Holm-adjusted "
         "over the pairs of arms of one measure. Second-order gain: how many times as much a damped Newton step "
         "(damping 0.01 λ₁, or −2λ_min where that is more) lowers the quadratic model as the gradient step −g/λ₁ does."
+        f"{_statistics(found) if found is not None else ''}"
     )
     return latex_text(" ".join(lines))
+
+
+def _statistics(found: Results) -> str:
+    records = [record for run in found.runs if run.checkpoints for record in run.last.records.values()]
+    slices = [record for record in records if isinstance(record, (LineSlice, PlaneSlice))]
+    between = [pair.record.batch_statistics for pair in found.pairs]
+    return sentences([one.batch_statistics for one in slices] + between, of="slices of the loss")
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -68,7 +68,7 @@ def write_paper(material: Material, folder: Path) -> Path:
         title=latex_text(study.heading),
         version=__version__,
         question=latex_text(study.question),
-        methods=methods(study, material.choices),
+        methods=methods(study, material.choices, material.found),
         findings=[latex_sentence(sentence) for sentence in found],
         means_caption=latex_text(
             f"Means over {len(study.seeds)} seeds ± half the 95 % interval (Student's t), at the end of training."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import numpy as np
 
 from landscape import plots
 from landscape.checkpoints import CheckpointDir, checkpoint_files
+from landscape.errors import UsageError
 from landscape.geometry import evaluate_paths
 from landscape.objective import Objective
 from landscape.plots.drawing import Drawing
 from landscape.plots.labels import drawn
+from landscape.results.batch_statistics import sentences
 from landscape.study.design import Study
 
 GRID = 41
@@ -33,6 +36,14 @@ def draw_paths(study: Study, runs: Path) -> Drawing | None:
     if not study.paths:
         return None
     objective = study.objective_of(study.arms[0])
+    try:
+        return _drawn(study, runs, objective)
+    except UsageError as error:  # a model in which training moves more than positions tell
+        warnings.warn(f"the paths are not drawn: {error}", stacklevel=2)
+        return None
+
+
+def _drawn(study: Study, runs: Path, objective: Objective) -> Drawing | None:
     if study.same_problem() and objective.layout.size == 2 and len(study.arms) <= MOST_PANELS:
         return _of_all_seeds(study, runs, objective)
     return _of_the_first_seed(study, runs)
@@ -62,7 +73,8 @@ def _of_all_seeds(study: Study, runs: Path, objective: Objective) -> Drawing | N
         "paths",
         "Paths over the loss",
         f"Paths of all {len(study.seeds)} seeds over the two parameters, arm by arm, over contours of the training "
-        "loss, darker where it is higher. A ring is a beginning, a dot an end.",
+        "loss, darker where it is higher. A ring is a beginning, a dot an end."
+        f"{sentences([plane.batch_statistics], of='planes')}",
         figure,
     )
 
@@ -80,24 +92,24 @@ def _of_the_first_seed(study: Study, runs: Path) -> Drawing | None:
     rows = -(-len(groups) // columns)
     figure = plots.new_figure(plots.SINGLE if columns == 1 else plots.DOUBLE, 0.5 + 2.6 * rows)
     names = plots.short_names([arm.label for arm in arms] for arms in groups.values())
-    styles, explained = plots.optimizer_styles(names.values()), []
+    styles, planes = plots.optimizer_styles(names.values()), []
     for index, (said, arms) in enumerate(groups.items()):
         objective = study.objective_of(arms[0])
         positions = {names[arm.label]: _positions(runs / arm.run(seed)) for arm in arms}
         found = evaluate_paths(objective, positions, points=GRID, margin=MARGIN)
         ax = plots.plot_paths(found, styles=styles, ax=figure.add_subplot(rows, columns, index + 1))
         ax.set_title(drawn(said))
-        explained.append(found.explained)
+        planes.append(found)
     plots.legend_outside(figure)
     plane = "over the two parameters"
-    if min(explained) < 1:
-        share = 100 * min(explained)
-        plane = f"on the first two principal components, which hold at least {share:.0f} % of the variance"
+    explained = min(found.explained for found in planes)
+    if explained < 1:
+        plane = f"on the first two principal components, which hold at least {100 * explained:.0f} % of the variance"
     return Drawing(
         "paths",
         "Paths over the loss",
         f"Paths of seed {seed} {plane}, over contours of the training loss, darker where it is higher. A ring is the "
-        "beginning, a dot the end.",
+        f"beginning, a dot the end.{sentences([found.batch_statistics for found in planes], of='planes')}",
         figure,
     )
 

@@ -144,10 +144,10 @@ def _looked_at(design: Trajectory, training: Training, settings: dict[str, Any])
         noise = 0.0  # of a batch that is all there is
         if 2 * batch <= objective.num_examples:
             noise = gradient_noise(objective, batch_size=batch, theta=theta, seed=step).value
+        largest = eigs.largest
+        assert largest is not None
         share = gradient_share(objective.gradient(theta), eigs).value
-        rows.append(
-            {"step": step} | _row(examine_step(objective, theta, objective.theta), eigs.values[0], share, noise)
-        )
+        rows.append({"step": step} | _row(examine_step(objective, theta, objective.theta), largest.value, share, noise))
     return rows
 
 

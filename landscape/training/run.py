@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from landscape.checkpoints import Checkpoint, CheckpointDir, checkpoint_files, remove_temporaries, save_checkpoint
-from landscape.errors import LandscapeError, UsageError
+from landscape.errors import CheckpointError, LandscapeError, UsageError
+from landscape.files import Held, WriterLock, reason
 from landscape.optimizers import make_optimizer, make_schedule
 from landscape.problems import Problem
 from landscape.problems.metrics import evaluate
@@ -21,6 +22,7 @@ from landscape.training.settings import resumed_settings, training_settings
 
 #: ``watch(steps made, steps in all)``, after each step.
 Watch = Callable[[int, int], None]
+LOCK = ".training.lock"
 
 
 class Diverged(LandscapeError):
@@ -61,8 +63,13 @@ class Training:
         state = checkpoint.resume_state()
         if state is None:
             raise UsageError(f"{checkpoint.path} holds no data order or random state; it was not saved by a training")
-        self.order.restore(state["order"])
-        torch.set_rng_state(state["rng"])
+        try:
+            self.order.restore(state["order"])
+            torch.set_rng_state(state["rng"])
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise UsageError(
+                f"{checkpoint.path} holds no data order or random state that can be used ({error})"
+            ) from error
         self.step = checkpoint.step
 
     def advance(self) -> None:
@@ -159,13 +166,19 @@ def train(
         If the loss is no longer finite.
     UsageError
         If the folder already holds a run and ``resume`` is not asked for, or a setting is unknown or unusable.
+    CheckpointError
+        If another process trains into the folder, or it cannot be written.
     """
     out = Path(out)
+    with sole_training(out):
+        return _train(problem, out, resume, watch or (lambda step, total: None), asked)
+
+
+def _train(problem: Problem, out: Path, resume: bool, tell: Watch, asked: dict[str, Any]) -> Checkpoint:
     latest = latest_checkpoint(out, resume=resume)
     settings = training_settings(problem, asked) if latest is None else resumed_settings(problem, asked, latest.config)
     remove_temporaries(out)
     run = Training(problem, settings, out)
-    tell = watch or (lambda step, total: None)
     with run.seeded():
         if latest is None:
             run.save()
@@ -178,6 +191,28 @@ def train(
                 run.save()
             tell(run.step, run.total_steps)
     return CheckpointDir(out)[-1]
+
+
+@contextmanager
+def sole_training(out: Path) -> Iterator[None]:
+    """Hold a folder for one training; the lock of a process that died does not bind."""
+    lock, was_there = WriterLock(out / LOCK), out.is_dir()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Held as error:
+        raise CheckpointError(
+            f"process {error.holder} is training into {out}; wait until it has ended, or choose another folder"
+        ) from None
+    except OSError as error:
+        raise CheckpointError(f"cannot write into {out}: {reason(error)}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        if not was_there:
+            with suppress(OSError):  # made for nothing, where nothing was trained
+                out.rmdir()
 
 
 def latest_checkpoint(out: Path, *, resume: bool) -> Checkpoint | None:

@@ -38,7 +38,7 @@ def between(problem: Problem, *, shared: int | None, seed: int, until: float) ->
             problem, trained(problem, epochs=shared, seed=seed) if shared else problem.make_model(seed)
         )
     ends = [problem.objective(trained(problem, until=until, epochs=EPOCHS, seed=order)) for order in (first, second)]
-    return ls.interpolate(ends[0], ends[0].theta, ends[1].theta, points=POINTS)
+    return ls.interpolate(*ends, points=POINTS)
 
 
 def measure(quick: bool) -> Lines:

@@ -33,8 +33,8 @@ def line(name: str, config: dict[str, Any], *, seed: int, until: float) -> LineS
     """The loss from where a training begins to where it ends."""
     problem = ls.get_problem(name, config)
     objective = problem.objective(trained(problem, optimizer="sgd", until=until, epochs=EPOCHS, seed=seed))
-    start = problem.objective(problem.make_model(seed), check=False).theta
-    return ls.interpolate(objective, start, objective.theta, points=POINTS)
+    start = problem.objective(problem.make_model(seed), check=False)
+    return ls.interpolate(start, objective, points=POINTS)
 
 
 def largest_climb(line: LineSlice) -> float:

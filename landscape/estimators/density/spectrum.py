@@ -11,12 +11,13 @@ import torch
 from landscape.errors import NotConverged, UsageError, check_choice, check_positive, check_seed
 from landscape.estimators.density.known_mass import found_in_full, with_known_mass
 from landscape.estimators.eigen.convergence import ENDS, LEAST_RESIDUAL, Request, measure
-from landscape.estimators.eigen.top import as_record, top_eigenpairs
+from landscape.estimators.eigen.top import DEFAULT_K, as_record, top_eigenpairs
 from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
 from landscape.estimators.krylov.union import Ritz, join, ritz_of_run
 from landscape.estimators.matvecs import Matvecs, Progress
 from landscape.estimators.probes import probe
 from landscape.estimators.traces.choice import of_samples
+from landscape.estimators.traces.deflation import coarseness
 from landscape.operators import LinearOperator, as_operator
 from landscape.results import Eigenpairs, Estimate, Spectrum
 from landscape.results.quadrature import gauss_rules
@@ -25,7 +26,7 @@ from landscape.results.quadrature import gauss_rules
 def spectrum(
     H: LinearOperator,
     *,
-    k: int = 5,
+    k: int | None = None,
     which: str = "largest",
     num_probes: int = 8,
     num_steps: int = 64,
@@ -48,7 +49,9 @@ def spectrum(
     Parameters
     ----------
     H : LinearOperator, or what `as_operator` takes
-    k, which, tol, seed
+    k : int, optional
+        Pairs wanted from each end; left out, 5, or P where that is less.
+    which, tol, seed
         As in :func:`~landscape.top_eigenpairs`.
     num_probes, num_steps : int
         R and T.
@@ -101,6 +104,7 @@ def spectrum(
     [5. 2.] 8 5.83095189485
     """
     H = as_operator(H)
+    k = min(DEFAULT_K, H.dim) if k is None else k
     request = _check(H, k=k, which=which, num_probes=num_probes, num_steps=num_steps, tol=tol, seed=seed)
     if max_matvecs < 2 * request.count:
         raise UsageError(f"max_matvecs={max_matvecs} must be at least {2 * request.count}, two for each pair wanted")
@@ -122,18 +126,17 @@ def spectrum(
         num_matvecs=in_runs,
         seed=seed,
     )
-    eps = LEAST_RESIDUAL * torch.finfo(H.dtype).eps
     about: dict[str, Any] = {
         "num_matvecs": int(num_probes),
         "seed": seed,
         "method": _method(int(num_probes), len(values)),
     }
+    samples = _corrected(H.dim * runs.alphas[:, 0], values, overlaps)
+    least, coarse = LEAST_RESIDUAL * H.resolution, coarseness(matvecs)
     found = Spectrum(
         eigs=eigs,
-        trace=of_samples(
-            _corrected(H.dim * runs.alphas[:, 0], values, overlaps), rounding=float(eps * np.abs(values).sum()), **about
-        ),
-        frobenius=_frobenius(runs, values, overlaps, H.dim, rounding=float(eps * np.linalg.norm(values)), **about),
+        trace=of_samples(samples, rounding=float(least * np.abs(values).sum() + coarse * abs(samples.mean())), **about),
+        frobenius=_frobenius(runs, values, overlaps, H.dim, least=least, coarse=coarse, **about),
         density=density,
     )
     if strict and not (eigs.converged.all() and len(eigs) == request.count):
@@ -194,7 +197,7 @@ def _eigenpairs(
     """The wanted pairs with measured residuals: those of the runs where they are good enough, else continued."""
     H, before = matvecs.operator, matvecs.done
     ritz = runs.ritz.first(request.count)
-    limits = request.thresholds(ritz.values, _scale(ritz.values, matvecs), H.dtype)
+    limits = request.thresholds(ritz.values, H.resolution * _scale(ritz.values, matvecs))
     # One run by itself takes two eigenvalues closer than the tolerance for one; two from independent probes do not.
     if len(runs.alphas) > 1 and len(ritz.values) == request.count and (ritz.residuals <= limits).all():
         pairs = measure(matvecs, request, ritz.vectors, _scale(ritz.values, matvecs))
@@ -231,7 +234,7 @@ def _taken_out(
     Those alone: the mean of what they take out must not depend on the probes.
     """
     ritz = runs.ritz
-    reach = request.thresholds(ritz.values, float(np.abs(ritz.values).max()), H.dtype)
+    reach = request.thresholds(ritz.values, H.resolution * float(np.abs(ritz.values).max()))
     # Where the runs span everything together, nothing lies beyond the last Ritz value.
     ends = 0 if len(ritz.values) == H.dim else len(ENDS[request.which])
     complete = found_in_full(ritz, ritz.residuals <= reach, reach, gauss_rules(runs.alphas, runs.betas), ends)
@@ -251,7 +254,7 @@ def _corrected(samples: np.ndarray, values: np.ndarray, overlaps: np.ndarray) ->
 
 
 def _frobenius(
-    runs: _Runs, values: np.ndarray, overlaps: np.ndarray, dim: int, *, rounding: float, **about: Any
+    runs: _Runs, values: np.ndarray, overlaps: np.ndarray, dim: int, *, least: float, coarse: float, **about: Any
 ) -> Estimate:
     """The root of the mean of ``‖Hz‖² = P(α₁² + β₁²)``; samples are those of its tangent at the mean."""
     largest = max(
@@ -264,6 +267,7 @@ def _frobenius(
     mean = max(float(squares.mean()), float(((values / scale) ** 2).sum()))
     root = np.sqrt(mean)
     tangent = scale * (root + (squares - mean) / (2 * root)) if root > 0 else np.zeros(len(squares))
+    rounding = least * float(np.linalg.norm(values)) + coarse * scale * float(root)
     return of_samples(tangent, rounding=rounding, **about)
 
 

@@ -10,9 +10,9 @@ import torch
 
 from landscape.estimators.matvecs import Matvecs, column_norms, dot
 
-#: Tolerances never go under this many eps·‖H‖: no iteration in the dtype gets reliably below.
+#: Tolerances never go under this many resolution·‖H‖: with products of that rounding no iteration gets reliably below.
 FLOOR = 32.0
-#: Residuals are never given below this many eps·|λ|: there they are the rounding of the value, not a bound.
+#: Residuals are never given below this many resolution·‖H‖: by that much the operator multiplied may differ from H.
 LEAST_RESIDUAL = 8.0
 
 Key = Callable[[np.ndarray], np.ndarray]
@@ -56,9 +56,12 @@ class Request:
         by_end = [np.argsort(-key(values), kind="stable") for key in ENDS[self.which]]
         return np.stack(by_end, axis=1).ravel()[: len(values)]
 
-    def thresholds(self, values: np.ndarray, scale: float, dtype: torch.dtype) -> np.ndarray:
-        """Largest residual at which each value counts as converged: ``max(tol·|λ|, 32·eps·‖H‖)``."""
-        return np.maximum(self.tol * np.abs(values), FLOOR * torch.finfo(dtype).eps * scale)
+    def thresholds(self, values: np.ndarray, rounding: float) -> np.ndarray:
+        """Largest residual at which each value counts as converged: ``max(tol·|λ|, 32·resolution·‖H‖)``.
+
+        ``rounding`` is resolution·‖H‖, here as everywhere in this package.
+        """
+        return np.maximum(self.tol * np.abs(values), FLOOR * rounding)
 
     def edges(self, values: np.ndarray) -> list[tuple[Key, float]]:
         """(key, edge) of each wanted end, of the wanted values (K,): a rival has a key above the edge."""
@@ -72,10 +75,13 @@ class Request:
         return np.argsort(-key, kind="stable")
 
 
-def judged(request: Request, values: np.ndarray, vectors: torch.Tensor, residuals: np.ndarray, scale: float) -> Pairs:
-    """Pairs of values (K,), vectors (P, K) and true residuals (K,), held to the thresholds."""
-    residuals = np.maximum(residuals, LEAST_RESIDUAL * torch.finfo(vectors.dtype).eps * np.abs(values))
-    return Pairs(values, vectors, residuals, residuals <= request.thresholds(values, scale, vectors.dtype), "")
+def judged(
+    matvecs: Matvecs, request: Request, values: np.ndarray, vectors: torch.Tensor, residuals: np.ndarray, scale: float
+) -> Pairs:
+    """Pairs of values (K,), vectors (P, K) and true residuals (K,), held to the thresholds; ``scale`` is ‖H‖."""
+    rounding = matvecs.operator.resolution * max(scale, matvecs.scale, float(np.abs(values).max(initial=0.0)))
+    residuals = np.maximum(residuals, LEAST_RESIDUAL * rounding)
+    return Pairs(values, vectors, residuals, residuals <= request.thresholds(values, rounding), "")
 
 
 def measure(matvecs: Matvecs, request: Request, vectors: torch.Tensor, scale: float) -> Pairs:
@@ -85,7 +91,7 @@ def measure(matvecs: Matvecs, request: Request, vectors: torch.Tensor, scale: fl
     # The quotient leaves the smallest residual that any value could.
     values = np.array([dot(U[:, i], W[:, i]) / dot(U[:, i], U[:, i]) for i in range(U.shape[1])])
     errors = W - U * torch.as_tensor(values, dtype=U.dtype, device=U.device)
-    return judged(request, values, U, column_norms(errors).cpu().numpy(), max(scale, matvecs.scale))
+    return judged(matvecs, request, values, U, column_norms(errors).cpu().numpy(), scale)
 
 
 def with_fixed_signs(vectors: torch.Tensor) -> torch.Tensor:

@@ -23,7 +23,7 @@ from landscape.estimators.matvecs import Matvecs
 
 #: (basis (P, m), θ (b,), residuals (P, b)) -> better directions (P, b).
 Improve = Callable[[torch.Tensor, np.ndarray, torch.Tensor], torch.Tensor]
-#: In units of eps·‖H‖ per restart: the drift of recombined products from true ones.
+#: In units of resolution·‖H‖ per restart: the drift of recombined products from true ones.
 _DRIFT = 4.0
 
 
@@ -87,7 +87,7 @@ class _Davidson:
         # Spare directions and those of the watch come from one family and never meet.
         self.space = SearchSpace(matvecs, capacity=schedule.max_basis, fresh=lambda i: fresh(2 * i + 1))
         self.fresh, self.draws = fresh, 0
-        self.eps = torch.finfo(matvecs.operator.dtype).eps
+        self.resolution = matvecs.operator.resolution
         self.believed: np.ndarray | None = None
         self.since = 0
         #: Whether a pair beyond the wanted ones might yet be wanted.
@@ -109,8 +109,9 @@ class _Davidson:
             if len(wanted) == count or spent:
                 lengths = self.space.residual_norms(values[wanted], coefficients[:, wanted])
                 # As for a recurrence: no floor, or small eigenvalues beside a huge one pass before they are found.
-                limits = np.maximum(self.request.tol * np.abs(values[wanted]), self.eps * scale)
-                limits = np.where(self._has_stalled(lengths), np.maximum(limits, FLOOR * self.eps * scale), limits)
+                rounding = self.resolution * scale
+                limits = np.maximum(self.request.tol * np.abs(values[wanted]), rounding)
+                limits = np.where(self._has_stalled(lengths), np.maximum(limits, FLOOR * rounding), limits)
                 rivals = self._rivals(values, coefficients, order, limits)
                 self.contested = len(rivals) > 0
                 done = self._believes(values[wanted], lengths, limits) and not len(rivals)
@@ -219,8 +220,8 @@ class _Davidson:
         vectors = self.space.lift(coefficients)
         if self._is_due() and self.matvecs.left >= vectors.shape[1]:
             return measure(self.matvecs, self.request, vectors, scale)
-        drift = _DRIFT * self.eps * scale * self.space.restarts
-        return judged(self.request, values, torch.linalg.qr(vectors).Q, lengths + drift, scale)
+        drift = _DRIFT * self.resolution * scale * self.space.restarts
+        return judged(self.matvecs, self.request, values, torch.linalg.qr(vectors).Q, lengths + drift, scale)
 
     def _finished(self, pairs: Pairs, believed: bool) -> Pairs | None:
         """The pairs with the reason to end, or None where the iteration must go on."""

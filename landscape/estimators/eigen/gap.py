@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from landscape.errors import UsageError
 from landscape.results import Eigenpairs, Estimate, SpectralGap
 
@@ -48,17 +46,18 @@ def spectral_gap(eigs: Eigenpairs) -> SpectralGap:
 
 
 def _bounded(eigs: Eigenpairs, value: float, bound: float, method: str) -> Estimate:
-    return Estimate(value, bound=bound, num_matvecs=eigs.num_matvecs, seed=eigs.seed, method=method)
+    converged = bool(eigs.converged[eigs.top[:2]].all())
+    return Estimate(
+        value, bound=bound, num_matvecs=eigs.num_matvecs, seed=eigs.seed, method=method, converged=converged
+    )
 
 
 def _two_largest(eigs: Eigenpairs) -> tuple[tuple[float, float], tuple[float, float]]:
     """(value, residual) of λ₁ and λ₂, if the record is sure to hold them."""
-    complete = len(eigs) == eigs.dim
-    known = {"largest": len(eigs), "both": len(eigs) // 2, "smallest": 0, "magnitude": int((eigs.values > 0).sum())}
-    if (len(eigs) if complete else known[eigs.which]) < 2:
+    if len(eigs.top) < 2:
         raise UsageError(
             f"the gap needs the two largest eigenvalues; which={eigs.which!r} with {len(eigs)} values does not hold "
             'them. Compute top_eigenpairs(H, k=2, which="largest")'
         )
-    first, second = (int(i) for i in np.argsort(-eigs.values, kind="stable")[:2])
-    return tuple((float(eigs.values[i]), float(eigs.residuals[i])) for i in (first, second))  # type: ignore[return-value]
+    first, second = ((float(eigs.values[i]), float(eigs.residuals[i])) for i in eigs.top[:2])
+    return first, second

@@ -75,15 +75,15 @@ def search_missed(
     if Q.shape[1] == H.dim:
         return MissedSearch(edge, residual, -sign * np.inf, -sign * np.inf, confidence, False, True, end, 0, seed)
     matvecs = Matvecs(_Deflated(H, Q, sign), int(max_matvecs), progress)
+    # Rounding is relative to all of H, of which the run sees only the rest.
+    matvecs.scale = float(np.abs(eigs.values).max())
     start = probe(_FIRST_PROBE, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device)
     krylov = Krylov(matvecs, _outside(start, Q), capacity=min(int(max_matvecs), H.dim - Q.shape[1]))
-    eps = torch.finfo(H.dtype).eps
     slack = max(eigs.tol * abs(edge), residual)
     while True:
         krylov.step()
         alphas, betas, asymmetry = krylov.recurrence
-        scale = max(matvecs.scale, abs(edge))
-        rounding = recurrence_rounding(len(alphas), eps, scale, asymmetry)
+        rounding = recurrence_rounding(len(alphas), H.resolution, matvecs.scale, asymmetry)
         bound = upper_bound(alphas, betas, dim=H.dim - Q.shape[1], confidence=confidence) + rounding
         values, vectors = krylov.ritz()
         settled = float(krylov.ritz_residuals(vectors[:, -1:])[0]) <= slack + rounding
@@ -105,11 +105,10 @@ def _deflation(H: LinearOperator, eigs: Eigenpairs, end: str) -> tuple[torch.Ten
             f"eigs holds {eigs.vectors.shape[1]} vectors of length {eigs.dim} for {len(eigs)} values; the search needs "
             f"one of length {H.dim} for each"
         )
-    if eigs.which not in (end, "both"):
+    sign, places = (1.0, eigs.top) if end == "largest" else (-1.0, eigs.bottom)
+    if not len(places):
         raise UsageError(f'which={eigs.which!r} does not hold the {end} eigenvalues; ask for which="{end}" or "both"')
-    per_end = len(eigs) if eigs.which == end else -(-len(eigs) // 2)
-    sign = 1.0 if end == "largest" else -1.0
-    last = int(np.argsort(-sign * eigs.values, kind="stable")[per_end - 1])
+    last = int(places[-1])
     vectors = torch.from_numpy(np.array(eigs.vectors)).to(H.device, H.dtype)
     return torch.linalg.qr(vectors).Q, sign, float(eigs.values[last]), float(eigs.residuals[last])
 
@@ -126,6 +125,10 @@ class _Deflated(LinearOperator):
     def __init__(self, H: LinearOperator, Q: torch.Tensor, sign: float) -> None:
         super().__init__(H.dim, dtype=H.dtype, device=H.device)
         self._base, self._Q, self._sign = H, Q, sign
+
+    @property
+    def resolution(self) -> float:
+        return self._base.resolution
 
     def _matvec(self, v: torch.Tensor) -> torch.Tensor:
         return self._sign * _outside(self._base @ _outside(v, self._Q), self._Q)

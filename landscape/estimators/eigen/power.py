@@ -52,10 +52,10 @@ class _PowerIteration:
 
     def run(self) -> Pairs:
         count, shifts = self.request.count, {-1: 0.0, 0: 0.0, 1: 0.0}
-        first_low = math.ceil(count / 2)
         for i in range(count):
             if self.request.which == "both":
-                sign = 1 if i < first_low else -1
+                # In turn, so that a list cut short holds as many from each end as it says.
+                sign = 1 if i % 2 == 0 else -1
             else:
                 sign = {"largest": 1, "smallest": -1, "magnitude": 0}[self.request.which]
             # The deflated operator has no eigenvalue beyond the old ends: a shift once needed stays right.
@@ -122,7 +122,7 @@ class _PowerIteration:
         y = self.matvecs(x)
         pair.value = dot(x, y) / dot(x, x)
         error = y - pair.value * x
-        pair.residual = max(norm(error), LEAST_RESIDUAL * self.eps * abs(pair.value))
+        pair.residual = max(norm(error), LEAST_RESIDUAL * self._rounding(pair.value))
         moved = y - pair.shift * x
         pair.lengths = (pair.lengths[1], norm(moved))
         return moved, norm(self._project(error, i))
@@ -145,9 +145,11 @@ class _PowerIteration:
                 pair.vector = self._deflate(moved, j)
         return True
 
+    def _rounding(self, value: float) -> float:
+        return self.matvecs.operator.resolution * max(self.matvecs.scale, abs(value))
+
     def _limit(self, value: float) -> float:
-        dtype = self.matvecs.operator.dtype
-        return float(self.request.thresholds(np.array([value]), self.matvecs.scale, dtype)[0])
+        return float(self.request.thresholds(np.array([value]), self._rounding(value))[0])
 
     def _why_not(self, i: int) -> str:
         pair = self.pairs[i]

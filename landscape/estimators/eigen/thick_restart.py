@@ -52,13 +52,13 @@ def run_lanczos(matvecs: Matvecs, request: Request, *, max_basis: int) -> tuple[
     krylov = Krylov(matvecs, fresh(0), capacity=max_basis, fresh=lambda i: fresh(i + 1))
     pairs = _iterate(matvecs, request, krylov)
     alphas, betas, asymmetry = krylov.recurrence
-    rounding = recurrence_rounding(len(alphas), torch.finfo(H.dtype).eps, matvecs.scale, asymmetry)
+    rounding = recurrence_rounding(len(alphas), H.resolution, matvecs.scale, asymmetry)
     bound = upper_bound(alphas, betas, dim=H.dim) + rounding
     return replace(pairs, upper_bound=(bound, CONFIDENCE)), krylov
 
 
 def _iterate(matvecs: Matvecs, request: Request, krylov: Krylov) -> Pairs:
-    count, eps = request.count, torch.finfo(matvecs.operator.dtype).eps
+    count, resolution = request.count, matvecs.operator.resolution
     # A measurement that failed is repeated only after as many steps as it cost, at a stricter estimate.
     strictness, next_try = 1.0, 0
     candidate = None
@@ -66,7 +66,7 @@ def _iterate(matvecs: Matvecs, request: Request, krylov: Krylov) -> Pairs:
         if krylov.is_full:
             _restart(krylov, request)
         krylov.step()
-        reserve = count if krylov.lost > _SHARP * FLOOR * eps * matvecs.scale else 0
+        reserve = count if krylov.lost > _SHARP * FLOOR * resolution * matvecs.scale else 0
         last_chance = krylov.spans_all or matvecs.left <= reserve
         if krylov.size < count or not (last_chance or _is_time(krylov)):
             continue
@@ -76,7 +76,7 @@ def _iterate(matvecs: Matvecs, request: Request, krylov: Krylov) -> Pairs:
         scale = max(matvecs.scale, float(np.abs(values).max()))
         # Unlike true residuals, the estimates are not held up by the rounding of the matvecs: so none of the floor that
         # those are granted. Else small eigenvalues beside a huge one would be taken before they are found.
-        limits = np.maximum(request.tol * np.abs(values[wanted]), eps * scale)
+        limits = np.maximum(request.tol * np.abs(values[wanted]), resolution * scale)
         estimates = krylov.ritz_residuals(coefficients[:, wanted])
         searched = _outside_was_searched(krylov, request, values[wanted], float(limits.max()))
         looks_done = searched and bool(np.all(estimates <= strictness * limits))
@@ -89,7 +89,7 @@ def _iterate(matvecs: Matvecs, request: Request, krylov: Krylov) -> Pairs:
         if reserve:
             pairs = measure(matvecs, request, krylov.lift(coefficients[:, wanted]), scale)
         else:
-            pairs = _from_products(krylov, request, coefficients[:, wanted], scale)
+            pairs = _from_products(matvecs, krylov, request, coefficients[:, wanted], scale)
         if pairs.converged.all() and searched:
             return replace(pairs, reason="all residuals are within the tolerance")
         if krylov.spans_all:
@@ -103,12 +103,12 @@ def _iterate(matvecs: Matvecs, request: Request, krylov: Krylov) -> Pairs:
         strictness, next_try, candidate = 0.1 * strictness, matvecs.done + count, None
 
 
-def _from_products(krylov: Krylov, request: Request, coefficients: np.ndarray, scale: float) -> Pairs:
+def _from_products(matvecs: Matvecs, krylov: Krylov, request: Request, coefficients: np.ndarray, scale: float) -> Pairs:
     """The pairs of the coefficients s (m, K) with the residuals that the products made so far give."""
     values = krylov.quotients(coefficients)
     residuals = krylov.true_residuals(values, coefficients)
     vectors = torch.linalg.qr(krylov.lift(coefficients)).Q
-    return judged(request, values, vectors, residuals, scale)
+    return judged(matvecs, request, values, vectors, residuals, scale)
 
 
 _UNSEARCHED = " before further copies of these eigenvalues were looked for outside an exhausted Krylov space"

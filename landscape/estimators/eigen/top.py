@@ -19,11 +19,12 @@ from landscape.results import Eigenpairs
 from landscape.rounding import format_measured, format_value
 
 METHODS = ("lanczos", "lobpcg", "power")
+DEFAULT_K = 5
 
 
 def top_eigenpairs(
     H: LinearOperator,
-    k: int = 5,
+    k: int | None = None,
     *,
     which: str = "largest",
     method: str = "lanczos",
@@ -40,16 +41,17 @@ def top_eigenpairs(
 
     A pair ``(λ, u)`` has converged when its true residual ``‖Hu − λu‖``, from products with H, is at most
 
-    .. math:: \max(\mathrm{tol}\,|\lambda|,\; 32\,\mathrm{eps}\,\|H\|),
+    .. math:: \max(\mathrm{tol}\,|\lambda|,\; 32\,\mathrm{resolution}\,\|H\|),
 
-    eps of the operator's dtype, ``‖H‖`` estimated from below by the largest ``‖Hv‖/‖v‖`` and Ritz value seen. The
-    operator then has an eigenvalue within the residual of λ; an isolated one is closer still, within residual² / gap.
+    ``H.resolution`` the relative rounding of its products (eps of the dtype; more where less is computed in inside),
+    ``‖H‖`` estimated from below by the largest ``‖Hv‖/‖v‖`` and Ritz value seen. The operator then has an eigenvalue
+    within the residual of λ; an isolated one is closer still, within residual² / gap.
 
     Parameters
     ----------
     H : LinearOperator
-    k : int
-        Pairs wanted from each end, at most P.
+    k : int, optional
+        Pairs wanted from each end, at most P; left out, 5, or P where that is less.
     which : {"largest", "smallest", "both", "magnitude"}
         Ends in the algebraic sense; ``"both"`` is k from each, no pair twice where 2k > P; ``"magnitude"`` is by |λ|.
     method : {"lanczos", "lobpcg", "power"}
@@ -58,7 +60,7 @@ def top_eigenpairs(
         blocks, however long it takes. ``"power"``: power iteration with deflation, for comparison: its error falls like
         ``(|λ₂|/|λ₁|)^n`` and it cannot separate λ from −λ.
     tol : float
-        Relative residual; 0 asks for what the dtype gives.
+        Relative residual; 0 asks for what the products give.
     max_matvecs : int
         Never exceeded. At least 2 per pair wanted.
     seed : int
@@ -84,9 +86,9 @@ def top_eigenpairs(
     -------
     Eigenpairs
         In descending order, vectors as NumPy ``(P, K)``, orthonormal, each with its largest entry positive. A residual
-        is never given below ``8·eps·|λ|``, the rounding of the value itself. ``upper_bound`` of λ_max at 99.9 %
-        confidence from a random start of ``"lanczos"``, otherwise None; a restart does not void it, since it rests on
-        the steps before the first one.
+        is never given below ``8·resolution·‖H‖``, by which what was multiplied may differ from H. ``upper_bound`` of
+        λ_max at 99.9 % confidence from a random start of ``"lanczos"``, otherwise None; a restart does not void it,
+        since it rests on the steps before the first one.
 
     Raises
     ------
@@ -123,6 +125,7 @@ def top_eigenpairs(
     [ 3. -4.]
     """
     H = as_operator(H)
+    k = min(DEFAULT_K, H.dim) if k is None else k
     request = check_request(H, k, which=which, method=method, tol=tol, max_matvecs=max_matvecs, seed=seed, block=block)
     guess = as_guess(H, start)
     matvecs = Matvecs(H, int(max_matvecs), progress)

@@ -32,7 +32,7 @@ from landscape.errors import UsageError
 
 #: Of the bounds in results.
 CONFIDENCE = 0.999
-#: In units of eps·‖H‖·√m: how far rounding may carry the recurrence from that of the matrix itself.
+#: In units of resolution·‖H‖·√m: how far rounding may carry the recurrence from that of the matrix itself.
 _ROUNDING = 16.0
 
 
@@ -84,14 +84,14 @@ def upper_bound(alphas: np.ndarray, betas: np.ndarray, *, dim: int, confidence: 
     return scale * (top + high)
 
 
-def recurrence_rounding(steps: int, eps: float, scale: float, asymmetry: float) -> float:
-    """How far λ_max may lie beyond the bound of a recurrence made in arithmetic of precision ``eps``.
+def recurrence_rounding(steps: int, resolution: float, scale: float, asymmetry: float) -> float:
+    """How far λ_max may lie beyond the bound of a recurrence made with products of that ``resolution``.
 
-    The computed α, β and basis belong exactly to ``A + E``, ``‖E‖`` of the order of ``eps·‖A‖·√m`` (Parlett 1998,
-    ch. 13, with full reorthogonalisation); ``asymmetry`` ‖QᵀAQ − T‖_F is what can be seen of E, noise in the products
-    included.
+    The computed α, β and basis belong exactly to ``A + E``, ``‖E‖`` of the order of ``resolution·‖A‖·√m`` (Parlett
+    1998, ch. 13, with full reorthogonalisation); ``asymmetry`` ‖QᵀAQ − T‖_F is what can be seen of E, noise in the
+    products included.
     """
-    return _ROUNDING * eps * scale * math.sqrt(max(steps, 1)) + 2 * asymmetry
+    return _ROUNDING * resolution * scale * math.sqrt(max(steps, 1)) + 2 * asymmetry
 
 
 def log_christoffel(t: float, alphas: np.ndarray, betas: np.ndarray) -> float:

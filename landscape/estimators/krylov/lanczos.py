@@ -21,8 +21,8 @@ import torch
 from landscape.errors import UsageError
 from landscape.estimators.matvecs import Matvecs, norm
 
-#: In units of eps·‖A‖: a residual vector below this is rounding, not a direction.
-_BREAKDOWN = 8.0
+#: In units of the operator's resolution times ‖A‖: a residual vector below this is rounding, not a direction.
+BREAKDOWN = 8.0
 
 
 class Krylov:
@@ -115,9 +115,9 @@ class Krylov:
         self._products[: j + 1, j] = overlaps
         self.size = j + 1
         self.beta = norm(w)
-        eps = torch.finfo(w.dtype).eps
-        if self.spans_all or self.beta <= _BREAKDOWN * eps * max(self._matvecs.scale, before):
-            self._note_recurrence(overlaps, _BREAKDOWN * eps * max(self._matvecs.scale, before))
+        rounding = BREAKDOWN * self._matvecs.operator.resolution * max(self._matvecs.scale, before)
+        if self.spans_all or self.beta <= rounding:
+            self._note_recurrence(overlaps, rounding)
             self.beta, self._has_next, self._pristine = 0.0, False, False
             return
         self._note_recurrence(overlaps, self.beta)

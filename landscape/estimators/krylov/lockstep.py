@@ -11,10 +11,8 @@ import numpy as np
 import torch
 
 from landscape.estimators.eigen.thick_restart import BASIS_BYTES
+from landscape.estimators.krylov.lanczos import BREAKDOWN
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, norm
-
-#: In units of eps·‖A‖: a residual vector below this is rounding, not a direction.
-_BREAKDOWN = 8.0
 
 
 def runs_at_once(dim: int, steps: int, itemsize: int) -> int:
@@ -57,6 +55,21 @@ class Lockstep:
         self.alphas, self.betas = np.zeros((count, steps)), np.zeros((count, steps))
         self.sizes = np.zeros(count, dtype=int)
         self._active = list(range(count))
+        self._noise = np.zeros(count)
+
+    @property
+    def resolution(self) -> float:
+        """Of the operator: the relative rounding error of a product."""
+        return self._matvecs.operator.resolution
+
+    @property
+    def scale(self) -> float:
+        """``‖A‖``, from below."""
+        return self._matvecs.scale
+
+    def noise(self, r: int) -> float:
+        """About ``‖A Q − Q T − r eᵀ‖`` of run r: what was seen of it, and no less than the rounding of a product."""
+        return float(np.hypot(self._noise[r], self.resolution * self.scale))
 
     def run(self) -> None:
         """All steps of all runs. A run that exhausts its Krylov space stops: any further vector would belong to another
@@ -84,31 +97,35 @@ class Lockstep:
     def _step(self, j: int) -> None:
         block = self._rows[self._active, j] if len(self._active) < len(self._rows) else self._rows[:, j]
         products = self._matvecs.block(block.T).T.contiguous()
-        eps, whole = torch.finfo(products.dtype).eps, self._rows.shape[2] - self._left_out
+        whole = self._rows.shape[2] - self._left_out
         going_on = []
         for w, r in zip(products, self._active, strict=True):
             before = norm(w)
-            self.alphas[r, j] = self._orthogonalise(w, self._rows[r, : j + 1])
-            self.sizes[r] = j + 1
+            overlaps = self._orthogonalise(w, self._rows[r, : j + 1])
+            self.alphas[r, j], self.sizes[r] = overlaps[-1], j + 1
+            if j:
+                overlaps[-2] -= self.betas[r, j - 1]
             beta = norm(w)
-            if j + 1 == whole or beta <= _BREAKDOWN * eps * max(self._matvecs.scale, before):
+            self._noise[r] = np.hypot(self._noise[r], np.linalg.norm(overlaps[:-1]))
+            if j + 1 == whole or beta <= BREAKDOWN * self.resolution * max(self.scale, before):
+                self._noise[r] = np.hypot(self._noise[r], beta)
                 continue
             self.betas[r, j] = beta
             self._rows[r, j + 1] = w / beta
             going_on.append(r)
         self._active = going_on
 
-    def _orthogonalise(self, w: torch.Tensor, rows: torch.Tensor) -> float:
-        """Take the rows (m, P) and the known vectors out of w, in place; the overlap found with the last row."""
-        overlap, length = 0.0, norm(w)
+    def _orthogonalise(self, w: torch.Tensor, rows: torch.Tensor) -> np.ndarray:
+        """Take the rows (m, P) and the known vectors out of w, in place; the overlaps found with the rows (m,)."""
+        overlaps, length = np.zeros(len(rows)), norm(w)
         # Twice is enough (Parlett 1998, §6.9) unless w lay in the basis up to rounding: then go on while it shrinks.
         for sweep in range(5):
             if self._known is not None:
                 w -= (self._known @ w) @ self._known
             c = rows @ w
             w -= c @ rows
-            overlap += float(c[-1])
+            overlaps += c.cpu().to(torch.float64).numpy()
             previous, length = length, norm(w)
             if sweep >= 1 and (length > 0.5 * previous or length == 0.0):
                 break
-        return overlap
+        return overlaps

@@ -188,9 +188,10 @@ def _largest(block: LinearOperator, tol: float, max_matvecs: int, seed: int, cos
         block, 1, tol=tol, max_matvecs=max(max_matvecs, 2), seed=seed, strict=False, progress=cost.report
     )
     cost.done += eigs.num_matvecs
-    if not len(eigs):
+    largest = eigs.largest
+    if largest is None or largest.bound is None:
         return np.nan, np.nan, False
-    return float(eigs.values[0]), float(eigs.residuals[0]), bool(eigs.converged[0])
+    return largest.value, largest.bound, largest.converged
 
 
 def _sem(samples: Array) -> Array:

@@ -107,7 +107,16 @@ class KnownSpace(Split):
 
 def rounding(matvecs: Matvecs) -> float:
     """Relative error allowed for a quadratic form of a vector of length 1."""
-    return 4 * torch.finfo(matvecs.operator.dtype).eps
+    return 4 * matvecs.operator.resolution
+
+
+def coarseness(matvecs: Matvecs) -> float:
+    """The same where the operator computes in less precision than its vectors have; else 0.
+
+    Such rounding is the same in every product, so that the spread of samples does not show it.
+    """
+    H = matvecs.operator
+    return rounding(matvecs) if H.resolution > torch.finfo(H.dtype).eps else 0.0
 
 
 def power_dots(matvecs: Matvecs, V: torch.Tensor, powers: Sequence[int]) -> Array:

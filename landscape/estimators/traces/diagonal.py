@@ -13,6 +13,7 @@ from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
 from landscape.estimators.probes import probes
 from landscape.estimators.traces.choice import exact_dots
 from landscape.estimators.traces.columns import column_dots
+from landscape.estimators.traces.deflation import coarseness
 from landscape.estimators.traces.sketch import Sketch, lost_directions, row_space
 from landscape.estimators.traces.xtrace import LEFT_OUT
 from landscape.operators.base import LinearOperator
@@ -97,7 +98,8 @@ def diagonal(
     if method != "hutchinson" and num_probes >= dim:
         matvecs.maximum = dim
         values = exact_dots(matvecs, (1,))[0]
-        return Diagonal(values, np.zeros(dim), 0, matvecs.done, -1, "exact, one unit vector per entry")
+        sem = np.full(dim, coarseness(matvecs) * matvecs.scale)
+        return Diagonal(values, sem, 0, matvecs.done, -1, "exact, one unit vector per entry")
     count = int(num_probes) // 2
     # Signs, not Gaussian vectors: ω ⊙ (I − QQᵀ)Hω is unbiased where every ωᵢ² is 1. They are also Hutchinson's first.
     sketch = Sketch(matvecs, seed=seed, kind="rademacher")
@@ -105,9 +107,13 @@ def diagonal(
         sketch.extend(count)
     if method == "xdiag" or (sketch.omega.shape[1] and _pays(sketch, int(num_probes))):
         values, sem = _xdiag(matvecs, sketch)
-        return Diagonal(values, sem, count, matvecs.done, seed, f"XDiag, {count} vectors")
-    moments = _hutchinson(matvecs, int(num_probes), seed, sketch)
-    return Diagonal(*moments, int(num_probes), matvecs.done, seed, f"Hutchinson, {num_probes} probes")
+        said = f"XDiag, {count} vectors"
+    else:
+        count = int(num_probes)
+        values, sem = _hutchinson(matvecs, count, seed, sketch)
+        said = f"Hutchinson, {num_probes} probes"
+    sem = np.hypot(sem, coarseness(matvecs) * matvecs.scale)
+    return Diagonal(values, sem, count, matvecs.done, seed, said)
 
 
 def _pays(sketch: Sketch, num_probes: int) -> bool:

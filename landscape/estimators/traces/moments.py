@@ -10,7 +10,7 @@ import numpy as np
 from landscape.errors import UsageError, check_choice, check_positive, check_seed
 from landscape.estimators.matvecs import Matvecs, Progress
 from landscape.estimators.traces.choice import check_method, choose, exact_dots
-from landscape.estimators.traces.deflation import half
+from landscape.estimators.traces.deflation import coarseness, half
 from landscape.operators.base import LinearOperator
 from landscape.results import Estimate, SpectralMoments
 
@@ -75,16 +75,16 @@ def spectral_moments(
     matvecs = Matvecs(H, int(num_probes) * half(powers), progress)
     if method != "hutchinson" and num_probes >= matvecs.operator.dim:
         matvecs.maximum = matvecs.operator.dim * half(powers)
-        values = exact_dots(matvecs, powers).sum(axis=1)
-        nothing = np.empty((len(powers), 0))
-        return SpectralMoments(
-            powers, values, np.zeros(len(powers)), nothing, matvecs.done, -1, "exact, the whole diagonal"
-        )
+        entries, nothing = exact_dots(matvecs, powers), np.empty((len(powers), 0))
+        sem = np.array(powers) * coarseness(matvecs) * np.abs(entries).sum(axis=1)
+        said = "exact, the whole diagonal"
+        return SpectralMoments(powers, entries.sum(axis=1), sem, nothing, matvecs.done, -1, said)
     split, count = choose(matvecs, powers, method=method, num_probes=int(num_probes), eigs=eigs, seed=seed)
     samples = split.draw(0, count, seed=seed)
     sem = np.full(len(powers), np.nan)
     if count > 1:
-        sem = np.hypot(samples.std(axis=1, ddof=1) / np.sqrt(count), split.rounding)
+        rounding = split.rounding + np.array(powers) * coarseness(matvecs) * np.abs(samples.mean(axis=1))
+        sem = np.hypot(samples.std(axis=1, ddof=1) / np.sqrt(count), rounding)
     said = f"{split.name}, {count} probes"
     return SpectralMoments(powers, samples.mean(axis=1), sem, samples, matvecs.done, seed, said)
 

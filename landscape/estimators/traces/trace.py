@@ -9,6 +9,7 @@ import numpy as np
 from landscape.errors import UsageError, check_choice, check_positive, check_seed
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
 from landscape.estimators.traces.choice import check_method, choose, draw, exact_dots, of_samples, until
+from landscape.estimators.traces.deflation import coarseness
 from landscape.estimators.traces.xtrace import xtrace
 from landscape.operators.base import LinearOperator
 from landscape.results import Estimate
@@ -118,7 +119,8 @@ def trace(
 
     def as_estimate(samples: np.ndarray) -> Estimate:
         said = f"{split.name}, {len(samples)} probes"
-        return of_samples(samples, rounding=float(split.rounding[0]), num_matvecs=matvecs.done, seed=seed, method=said)
+        rounding = float(split.rounding[0]) + coarseness(matvecs) * abs(float(samples.mean()))
+        return of_samples(samples, rounding=rounding, num_matvecs=matvecs.done, seed=seed, method=said)
 
     def more(estimate: Estimate) -> Estimate | None:
         if matvecs.left == 0:
@@ -131,8 +133,9 @@ def trace(
 
 def _exact(matvecs: Matvecs) -> Estimate:
     matvecs.maximum = matvecs.operator.dim
-    value = float(exact_dots(matvecs, (1,)).sum())
-    return Estimate(value, sem=0.0, num_matvecs=matvecs.done, method="exact, the whole diagonal")
+    entries = exact_dots(matvecs, (1,))
+    sem = coarseness(matvecs) * float(np.abs(entries).sum())
+    return Estimate(float(entries.sum()), sem=sem, num_matvecs=matvecs.done, method="exact, the whole diagonal")
 
 
 def _check(method: str, num_probes: int, eigs: Any, seed: int, tol: float | None, max_matvecs: int | None) -> int:

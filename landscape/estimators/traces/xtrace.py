@@ -9,7 +9,7 @@ import numpy as np
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.traces.choice import until
 from landscape.estimators.traces.columns import column_dots, gram
-from landscape.estimators.traces.deflation import rounding
+from landscape.estimators.traces.deflation import coarseness, rounding
 from landscape.estimators.traces.sketch import Sketch, lost_directions, row_space
 from landscape.results import Estimate
 
@@ -103,9 +103,10 @@ def _estimate(matvecs: Matvecs, seen: _Seen, seed: int) -> Estimate:
         means = [seen.without(i).samples().mean() for i in left_out]
         spread = np.sqrt(spread * (count - 1) / np.sqrt(count) * np.std(means, ddof=1))
     floor = rounding(matvecs) * np.abs(np.linalg.eigvalsh(seen.inner)).sum() if seen.inner.size else 0.0
+    value = float(samples.mean())
     return Estimate(
-        float(samples.mean()),
-        sem=float(np.hypot(spread, floor)),
+        value,
+        sem=float(np.hypot(spread, floor + coarseness(matvecs) * abs(value))),
         samples=samples,
         num_matvecs=matvecs.done,
         seed=seed,

@@ -6,13 +6,20 @@ import contextlib
 import os
 from pathlib import Path
 
-from landscape.errors import ResultsError
-from landscape.store.files import unwritable
-
 try:
     import fcntl
 except ImportError:  # not a POSIX system: nothing to lock with, so two writers there are the user's to avoid
     fcntl = None  # type: ignore[assignment]
+
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+
+class Held(Exception):
+    """Another process has the lock; ``holder`` is its number, as far as it is known."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(f"process {holder} holds it")
+        self.holder = holder
 
 
 class WriterLock:
@@ -28,18 +35,17 @@ class WriterLock:
         return self._handle is not None
 
     def acquire(self) -> None:
-        """Take the lock, or say who has it.
+        """Take the lock, or say who has it. A link in its place is not followed.
 
         Raises
         ------
-        ResultsError
-            If another process holds it, or the folder cannot be written.
+        Held
+            If another process holds it.
+        OSError
+            If the folder cannot be written.
         """
         while True:
-            try:
-                handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-            except OSError as error:
-                raise unwritable(self.path, error) from error
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | _NO_FOLLOW, 0o644)
             try:
                 self._flock(handle)
                 if self._is_current(handle):
@@ -47,9 +53,6 @@ class WriterLock:
                     os.write(handle, f"{os.getpid()}\n".encode())
                     self._handle = handle
                     return
-            except OSError as error:
-                os.close(handle)
-                raise unwritable(self.path, error) from error
             except BaseException:
                 os.close(handle)
                 raise
@@ -71,10 +74,8 @@ class WriterLock:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = os.read(handle, 64).decode(errors="replace").strip() or "unknown"
-            raise ResultsError(
-                f"process {pid} is writing results in {self.path.parent}; wait until it has ended, or end it"
-            ) from None
+            said = os.read(handle, 64).decode("ascii", errors="replace").strip()
+            raise Held(said if said.isdecimal() else "unknown") from None
         except OSError:
             # Some network file systems have no locks. Refusing to work there would be worse than not guarding.
             pass
@@ -82,7 +83,7 @@ class WriterLock:
     def _is_current(self, handle: int) -> bool:
         """Whether the file locked is still the one at the path: its last holder may have removed it meanwhile."""
         try:
-            there = os.stat(self.path)
+            there = os.stat(self.path, follow_symlinks=False)
         except FileNotFoundError:
             return False
         mine = os.fstat(handle)

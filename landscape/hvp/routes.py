@@ -1,0 +1,91 @@
+"""The ways to compute ∇²L(θ)·v by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from landscape.errors import ObjectiveError, check_choice
+from landscape.hvp.agreement import AGREEMENT, IMPOSSIBLE, NotFiniteError, check_agreement, direction, first_line
+from landscape.hvp.differences import Differences
+from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, IN_BLOCKS, Kernels, Linearized
+from landscape.hvp.product import LossParts, Product
+from landscape.hvp.reverse import Fresh, Retained
+
+SIMPLE: dict[str, Callable[..., Product]] = {"fresh": Fresh, "retained": Retained, "differences": Differences}
+_RECORDED = ("linearized", "forward", "compiled", "compiled-forward")
+ROUTES = ("auto", *SIMPLE, *_RECORDED)
+
+
+def parse(route: str) -> tuple[str, bool, int | None]:
+    """Base, channels last, columns at once: of ``"compiled/channels-last/blocks-8"``."""
+    base, *suffixes = str(route).split("/")
+    check_choice("route", base, ROUTES)
+    allowed = [CHANNELS_LAST, *(f"{IN_BLOCKS}{size}" for size in BLOCKS)] if base in _RECORDED else []
+    for suffix in suffixes:
+        check_choice(f"what follows {base!r} in route={route!r}", suffix, allowed)
+    sizes = [int(suffix.removeprefix(IN_BLOCKS)) for suffix in suffixes if suffix != CHANNELS_LAST]
+    return base, CHANNELS_LAST in suffixes, sizes[0] if sizes else None
+
+
+def build(route: str, parts: LossParts, theta: Tensor, kernels: Kernels | None = None) -> Product:
+    """The product by a route, unchecked."""
+    base, channels_last, block_size = parse(route)
+    if base in SIMPLE:
+        return SIMPLE[base](parts, theta)
+    kernels = kernels or Kernels(compiled=base.startswith("compiled"), channels_last=channels_last)
+    return Linearized(parts, theta, kernels=kernels, keep=not base.endswith("forward"), block_size=block_size)
+
+
+def again(product: Product, parts: LossParts, theta: Tensor) -> Product:
+    """The same route at another θ of the same objective; what was recorded and compiled is used again where it holds.
+
+    That it does is seen by the loss, which the recording makes along with the product: a forward pass over the data,
+    and once more the residuals and loss of the first chunk.
+
+    Raises
+    ------
+    ObjectiveError
+        If the route is impossible there, or the model has no finite second derivative.
+    """
+    if not isinstance(product, Linearized):
+        return build(product.name, parts, theta)
+
+    def on(kernels: Kernels) -> Linearized:
+        return Linearized(parts, theta, kernels=kernels, keep=product.keep, block_size=product.block_size)
+
+    if not product.kernels.one_point:
+        known = product.kernels.count
+        try:
+            twin = on(product.kernels)
+            if product.kernels.count > known or not _losses_agree(twin, theta):
+                check_agreement(twin, parts, theta)
+            return twin
+        except NotFiniteError:
+            raise
+        except IMPOSSIBLE:  # it was recorded on another branch, or with other shapes
+            pass
+    try:
+        twin = on(product.kernels.blank())
+        check_agreement(twin, parts, theta)
+    except NotFiniteError:
+        raise
+    except IMPOSSIBLE as error:
+        raise impossible(product.name, error) from error
+    return twin
+
+
+def _losses_agree(twin: Linearized, theta: Tensor) -> bool:
+    """Here on every chunk; and aside on the first, where a penalty shows that is zero here."""
+    v = direction(theta)
+    aside = theta + max(float(theta.norm()), 1.0) / 2 * v / v.norm()
+    limit = AGREEMENT[theta.dtype]
+    pairs = [*twin.losses(), twin.loss_at(aside)]
+    return all(abs(ours - eager) <= limit * max(abs(ours), abs(eager)) for ours, eager in pairs)
+
+
+def impossible(route: str, error: Exception) -> ObjectiveError:
+    """The refusal of a route that was asked for by name."""
+    why = str(error) if isinstance(error, ObjectiveError) else first_line(error)
+    return ObjectiveError(f"route={route!r} is impossible for this model: {why}. Take route='auto', which tries others")

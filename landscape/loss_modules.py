@@ -1,0 +1,114 @@
+"""A loss as a module around the model: of outputs against targets, or of model and batch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from landscape.errors import ObjectiveError, UsageError
+
+LossFn = Callable[[Any, Any], Tensor]
+
+
+class LossModule(nn.Module):
+    """A loss as a module around the model, so that one functional call swaps everything in and out.
+
+    Calling it with one of its own methods and that method's arguments runs the method while other tensors stand in the
+    model's places.
+    """
+
+    model: nn.Module
+
+    def forward(self, method: Callable[..., Any], *args: Any) -> Any:
+        return method(*args)
+
+    def mean_loss(self, batch: Any) -> Tensor:
+        """Mean loss of a batch."""
+        raise NotImplementedError
+
+    def outputs(self, batch: Any) -> Any:
+        """What the model returns for a batch, and the loss reads."""
+        raise NotImplementedError
+
+    def loss_of(self, outputs: Any, batch: Any) -> Tensor:
+        """Mean loss of outputs against the targets of their batch."""
+        raise NotImplementedError
+
+
+class SupervisedLoss(LossModule):
+    def __init__(self, model: nn.Module, loss_fn: LossFn) -> None:
+        super().__init__()
+        self.model, self.loss_fn = model, loss_fn
+
+    def mean_loss(self, batch: Any) -> Tensor:
+        return self.loss_of(self.outputs(batch), batch)
+
+    def outputs(self, batch: Any) -> Any:
+        inputs = _pair(batch)[0]
+        if isinstance(inputs, Mapping):
+            return self.model(**inputs)
+        several = isinstance(inputs, (tuple, list)) and not isinstance(inputs, PackedSequence)
+        return self.model(*inputs) if several else self.model(inputs)
+
+    def loss_of(self, outputs: Any, batch: Any) -> Tensor:
+        return self.loss_fn(outputs, _pair(batch)[1])
+
+
+class OwnLoss(LossModule):
+    def __init__(self, model: nn.Module, loss: Callable[[Any, Any], Tensor]) -> None:
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def mean_loss(self, batch: Any) -> Tensor:
+        return self.loss(self.model, batch)
+
+    def outputs(self, batch: Any) -> Any:
+        raise ObjectiveError(_INSEPARABLE)
+
+    def loss_of(self, outputs: Any, batch: Any) -> Tensor:
+        raise ObjectiveError(_INSEPARABLE)
+
+
+_INSEPARABLE = (
+    "an objective made by Objective.from_loss does not say where the model ends and the loss begins, which a "
+    "Gauss-Newton or Fisher matrix needs. Use Objective(model, loss_fn, data) with loss_fn(output, target)"
+)
+
+
+def _pair(batch: Any) -> tuple[Any, Any]:
+    """Inputs and targets of a batch."""
+    seen = type(batch).__name__
+    if isinstance(batch, Mapping):
+        seen += f" with {', '.join(map(str, batch))}"
+    elif isinstance(batch, Tensor):
+        seen += ", without targets (a list is a list of batches; a tuple is one)"
+    else:
+        try:
+            inputs, targets = batch
+        except (TypeError, ValueError):
+            seen += f" of {len(batch)}" if isinstance(batch, (tuple, list)) else ""
+        else:
+            if not isinstance(inputs, tuple) or not inputs or not isinstance(inputs[0], str):  # no pairs of key, value
+                return inputs, targets
+    raise ObjectiveError(
+        f"a batch must be (inputs, targets) for loss_fn(output, target); this one is a {seen}. For anything else use "
+        "Objective.from_loss(model, loss, data) with a loss of the whole batch, such as lambda model, batch: "
+        'loss_fn(model(batch["x"]), batch["y"])'
+    )
+
+
+def plain_module(model: Any) -> nn.Module:
+    """The module itself: a compiled one has no double backward, what it wraps does."""
+    model = getattr(model, "_orig_mod", model)
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"model must be a torch.nn.Module, not {type(model).__name__}")
+    return model
+
+
+def name_of(function: Any) -> str:
+    """What a loss is called, in records and digests."""
+    return getattr(function, "__qualname__", None) or re.sub(r" at 0x[0-9a-fA-F]+", "", repr(function))

@@ -1,0 +1,136 @@
+"""What a record may hold: the type of each field as its class declares it, and the shapes of its arrays."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from landscape.files.shapes import is_number
+from landscape.results import (
+    Eigenpairs,
+    Estimate,
+    LineSlice,
+    PlaneSlice,
+    PointValue,
+    Record,
+    SamplingSpread,
+    Sharpness,
+    SpectralGap,
+    SpectralMeasure,
+)
+from landscape.results.base import Array
+
+# The class of a record by its name, or by how its name begins: tables and figures count on it.
+_CLASSES: dict[str, type[Record]] = {
+    "point": PointValue, "eigenpairs": Eigenpairs, "gap": SpectralGap, "second_order_gain": Estimate, "trace": Estimate,
+    "density": SpectralMeasure, "plane": PlaneSlice, "plane_eigenvectors": PlaneSlice,
+}  # fmt: skip
+_FAMILIES: dict[str, type[Record] | tuple[type[Record], ...]] = {
+    "line_": LineSlice,
+    "sharpness_": (Sharpness, Estimate),
+    "sampling_": SamplingSpread,
+}
+
+# One letter for each axis, a digit for a fixed length; equal letters are equal lengths within a record. What is not
+# listed may have any shape.
+_SHAPES: dict[str, dict[str, str]] = {
+    "Eigenpairs": {"values": "K", "vectors": "PK", "residuals": "K", "converged": "K"},
+    "SpectralMeasure": {"nodes": "RM", "weights": "RM", "known_residuals": "K"},
+    "Diagonal": {"values": "P", "sem": "P"},
+    "SpectralMoments": {"values": "K", "sem": "K", "samples": "KR"},
+    "BlockTable": {
+        "sizes": "K", "trace": "K", "trace_sem": "K", "samples": "KR", "lambda_max": "K", "residual": "K",
+        "converged": "K",
+    },
+    "Attribution": {"shares": "KM", "explained": "K"},
+    "Basins": {"minima": "MP", "losses": "M", "lambda_max": "M", "lambda_min": "M", "index": "S"},
+    "PathSlice": {"x": "X", "y": "Y", "loss": "YX", "lengths": "L", "points": "S2", "outside": "S"},
+    "SamplingSpread": {"values": "S", "sems": "S"},
+    "LineSlice": {"t": "M", "loss": "M"},
+    "PlaneSlice": {
+        "x": "X", "y": "Y", "loss": "YX", "step_norms": "2", "curvature": "22", "curvature_slice": "22",
+        "curvature_error": "22",
+    },
+    "Sharpness": {"samples": "S"},
+    "PrincipalAngles": {"angles": "K"},
+}  # fmt: skip
+# Types of arrays other than real numbers.
+_KINDS = {"converged": "b", "index": "iu", "lengths": "iu", "sizes": "iu", "samples": "biufc", "vectors": "fc"}
+_NUMBERS = "biuf"
+
+
+def check_name(name: str, record: Record) -> None:
+    """Refuse a record under the name of another kind.
+
+    Raises
+    ------
+    ValueError
+        If it is not of the class that records of this name have.
+    """
+    families = (kind for head, kind in _FAMILIES.items() if name.startswith(head))
+    if not isinstance(record, _CLASSES.get(name) or next(families, Record)):
+        raise ValueError(f"the record {name!r} is a {type(record).__name__}, which records of this name are not")
+
+
+def check_record(kind: type[Record], values: Mapping[str, Any]) -> None:
+    """Refuse values that cannot be the fields of this class.
+
+    Raises
+    ------
+    ValueError
+        With the field that is not what it should be.
+    """
+    hints = _hints(kind)
+    for name, value in values.items():
+        if name not in hints:
+            raise ValueError(f"{kind.__name__} has no field {name!r}")
+        if not _fits(value, hints[name]):
+            raise ValueError(f"{kind.__name__}.{name} is a {type(value).__name__}, which it cannot be")
+        if isinstance(value, np.ndarray) and value.dtype.kind not in _KINDS.get(name, _NUMBERS):
+            raise ValueError(f"{kind.__name__}.{name} is an array of {value.dtype}")
+    _check_shapes(kind.__name__, values)
+
+
+def _check_shapes(kind: str, values: Mapping[str, Any]) -> None:
+    lengths: dict[str, int] = {}
+    for name, axes in _SHAPES.get(kind, {}).items():
+        if name not in values:
+            continue
+        shape = values[name].shape
+        agrees = len(shape) == len(axes)
+        for axis, length in zip(axes, shape, strict=False):
+            # Eigenvectors that were left out or left on the disk are (P, 0).
+            is_left_out = name == "vectors" and axis == "K" and length == 0
+            wanted = int(axis) if axis.isdecimal() else lengths.setdefault(axis, length)
+            agrees = agrees and (is_left_out or length == wanted)
+        if not agrees:
+            raise ValueError(f"{kind}.{name} has shape {shape}, which does not go with the other arrays")
+
+
+@cache
+def _hints(kind: type[Record]) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a declared type. A whole number is a float, too; a bool is no number."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, part) for part in parts)
+    if origin is tuple:
+        if not isinstance(value, tuple):
+            return False
+        wanted = [parts[0]] * len(value) if parts[-1] is Ellipsis else list(parts)
+        return len(value) == len(wanted) and all(map(_fits, value, wanted))
+    if hint is Array or origin is np.ndarray:
+        return isinstance(value, np.ndarray)
+    if hint is float:
+        return is_number(value)
+    if hint is int:
+        return isinstance(value, int) and is_number(value)
+    return isinstance(value, hint) if isinstance(hint, type) else hint is Any

@@ -1,0 +1,90 @@
+"""Public model families, built from their configs: accepted, right to the accuracy stated, analyzed to the end."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+import landscape as ls
+from tests.families import FAMILIES, problem
+
+pytest.importorskip("transformers")
+COLUMNS = 4
+IN_MAKE_TEST = ("Llama", "BERT")  # the others are a campaign
+VARIANTS = [(masked, scale) for masked in (False, True) for scale in (1.0, 10.0)]
+
+
+def families():
+    return [pytest.param(f, marks=[] if f in IN_MAKE_TEST else pytest.mark.campaign) for f in FAMILIES]
+
+
+def exact_products(task, model, V):
+    """Double backward of a plain float64 copy: the model's own casts stay. (P, K)."""
+    twin = copy.deepcopy(model).double()
+    if hasattr(twin.inner, "set_experts_implementation"):
+        twin.inner.set_experts_implementation("eager")  # the grouped product has no float64
+    tensors = [p for p in twin.parameters() if p.requires_grad]
+    x, y = task.train
+    with sdpa_kernel(SDPBackend.MATH):
+        loss = task.loss_fn(twin(x.double() if x.is_floating_point() else x), y)
+        gradient = torch.cat([g.reshape(-1) for g in torch.autograd.grad(loss, tensors, create_graph=True)])
+        rows = [torch.autograd.grad(gradient @ v, tensors, retain_graph=True) for v in V.T]
+    return torch.stack([torch.cat([r.reshape(-1) for r in row]) for row in rows], dim=1)
+
+
+@pytest.mark.parametrize("family", families())
+@pytest.mark.parametrize(("masked", "scale"), VARIANTS)
+def test_products_agree_with_float64_to_the_accuracy_stated(family, masked, scale):
+    task = problem(family, masked, scale)
+    model = task.make_model(0)
+    objective = task.objective(model)
+    V = torch.randn(objective.layout.size, COLUMNS, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    truth = exact_products(task, model, V)
+    found = (ls.HessianOperator(objective) @ V.float()).double()
+    error = float((found - truth).norm() / truth.norm())
+    assert error < 16 * objective.resolution, (error, objective.resolution)
+    assert objective.resolution < 2e-3
+
+
+@pytest.mark.parametrize("family", families())
+def test_dense_hessians_agree_with_float64(family):
+    """All P columns; where a float64 copy casts to float32 by itself, to float32, as the objective says."""
+    task = problem(family)
+    model = task.make_model(0)
+    objective = task.objective(model)
+    truth = exact_products(task, model, torch.eye(objective.layout.size, dtype=torch.float64))
+    error = float((ls.HessianOperator(objective).dense().double() - truth).norm() / truth.norm())
+    assert error < 16 * objective.resolution
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("masked", "scale"), [(False, 1.0), (True, 10.0)])
+def test_analyze_ends_with_status_0(tmp_path, family, masked, scale):
+    settings = {"family": family, "masked": masked, "scale": scale}
+    task = problem(**settings)
+    ls.save_checkpoint(tmp_path, task.make_model(0), step=0, config={"problem_config": settings})
+    factory = tmp_path / "task.py"
+    factory.write_text(f"from tests.families import problem\ndef factory():\n    return problem(**{settings!r})\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "landscape", "analyze", str(tmp_path), "--problem", "task:factory", "--plan", "quick",
+         "--max-matvecs", "2000", "--json"],
+        capture_output=True, text=True, cwd=tmp_path, env=_environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    (row,) = json.loads(done.stdout)
+    assert row["converged"]
+    assert row["lambda_max"] > 0
+
+
+def _environment():
+    import os
+    from pathlib import Path
+
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
