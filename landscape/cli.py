@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import json
+import os
 import shlex
 import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from landscape.errors import LandscapeError
+from landscape.errors import LandscapeError, in_one_line
 from landscape.escaping.terminal import accept_all_characters, console, json_text, one_line
 from landscape.escaping.visible import visible
 from landscape.plan import Plan
 
 if TYPE_CHECKING:
     from landscape.store import Results
+
+#: With this variable set in the environment, an error prints its traceback too.
+TRACEBACK = "LANDSCAPE_TRACEBACK"
 
 app = typer.Typer(
     name="landscape",
@@ -231,13 +238,25 @@ def exit_status(results: Results) -> int:
 
 
 def main() -> None:
-    """Entry point: errors become one line on stderr and exit status 2."""
+    """Entry point: whatever goes wrong is one line on stderr and exit status 2."""
     accept_all_characters()
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        faulthandler.enable(all_threads=False)  # a library that crashes in this process leaves a trace
     try:
         app(standalone_mode=True)
     except LandscapeError as error:
-        print(f"landscape: {one_line(error)}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _end(str(error), error)
+    except OSError as error:  # a name too long, a disk that fails: nothing that a report would mend
+        _end(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", error)
+    except Exception as error:
+        _end(f"{in_one_line(error)}. This should not happen: {TRACEBACK}=1 shows how it did, for a report", error)
+
+
+def _end(message: str, error: Exception) -> NoReturn:
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    print(f"landscape: {one_line(message)}", file=sys.stderr)
+    raise SystemExit(2) from None
 
 
 def _print_results(results: Results, *, as_json: bool) -> None:

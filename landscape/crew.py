@@ -10,14 +10,19 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import IO, Any
 
+import torch
+
+from landscape.endings import why_it_ended
+from landscape.errors import LandscapeError, ResultsError
 from landscape.measuring import Job, Outcome, Reporter, measure_run
 from landscape.plan import Plan
 from landscape.store import ResultStore
+
+STDERR_TAIL = 64 * 1024  # bytes at the end of what a process wrote on stderr, in which the reason stands
 
 
 def available_cores() -> int:
@@ -37,19 +42,44 @@ def crew_size(plan: Plan, runs: int) -> int:
     return min(runs, available_cores()) if on_cpu else 1
 
 
+def needs_processes(plan: Plan, size: int, *, after_a_crash: bool) -> bool:
+    """Whether to measure in processes of their own rather than in this one.
+
+    One more process costs seconds, on a GPU also memory, and a debugger does not reach into it. So one alone is this
+    process, unless the analysis before died here: what killed it once would do so again, before any result is shown.
+    """
+    if size > 1:
+        return True
+    return after_a_crash if plan.workers is None else plan.workers > 1
+
+
 def measure_runs(store: ResultStore, jobs: Sequence[Job], plan: Plan, reporter: Reporter | None) -> list[Outcome]:
-    """Measure all jobs; in this process where the crew is one."""
+    """Measure all jobs, in this process or in several.
+
+    Raises
+    ------
+    ResultsError
+        If records cannot be stored.
+    LandscapeError
+        If no process can be started.
+    """
     board = _Board(reporter, [job.run for job in jobs])
     size = crew_size(plan, len(jobs))
-    if size == 1:
+    if not needs_processes(plan, size, after_a_crash=store.after_a_crash):
         return [measure_run(store, job, plan, board.of(job.run)) for job in jobs]
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
-    threads = max(1, available_cores() // size)
+    # As many as this process would use, where one measures in its place: so the last digits are the same.
+    threads = torch.get_num_threads() if size == 1 else max(1, available_cores() // size)
+    orders = {"store": str(store.path), "plan": plan.fields(), "threads": threads, "path": [*map(str, sys.path)]}
     with ThreadPoolExecutor(size) as pool:
-        crews = [pool.submit(_oversee, waiting, store.path, plan, threads, board) for _ in range(size)]
         try:
+            crews = [pool.submit(_measure_with_one, waiting, orders, board, alone=size == 1) for _ in range(size)]
+            wait(crews, return_when=FIRST_EXCEPTION)
+            failed = [error for crew in crews if crew.done() and (error := crew.exception()) is not None]
+            if failed:
+                raise failed[0]
             found = {outcome.run: outcome for crew in crews for outcome in crew.result()}
         except BaseException:
             board.stop()
@@ -65,7 +95,7 @@ class _Board:
     runs: list[str]
     seen: dict[str, tuple[float, float]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    workers: list[_Worker] = field(default_factory=list)
     stopped: bool = False
 
     def of(self, run: str) -> _Line:
@@ -79,11 +109,21 @@ class _Board:
                 whole = sums[1] * len(self.runs) / len(self.seen)
                 self.reporter.update(done=sums[0], total=whole, doing=doing)
 
+    def hire(self, orders: dict[str, Any]) -> _Worker | None:
+        """A new process; none where all is to stop."""
+        with self.lock:
+            if self.stopped:
+                return None
+            worker = _Worker(orders)
+            self.workers.append(worker)
+            return worker
+
     def stop(self) -> None:
         """End all processes; what they have written stays."""
-        self.stopped = True
-        for process in self.processes:
-            process.kill()
+        with self.lock:
+            self.stopped = True
+            for worker in self.workers:
+                worker.process.kill()
 
 
 @dataclass
@@ -95,65 +135,87 @@ class _Line:
         self.board.update(self.run, done, total, doing)
 
 
-def _oversee(waiting: queue.SimpleQueue[Job], path: Path, plan: Plan, threads: int, board: _Board) -> list[Outcome]:
+def _measure_with_one(
+    waiting: queue.SimpleQueue[Job], orders: dict[str, Any], board: _Board, *, alone: bool
+) -> list[Outcome]:
     """Feed one process with jobs; where it dies, its run is listed as skipped and another process goes on."""
     outcomes: list[Outcome] = []
-    process: subprocess.Popen[str] | None = None
-    with tempfile.TemporaryFile("w+") as complaints:
-        while not board.stopped:
-            try:
-                job = waiting.get_nowait()
-            except queue.Empty:
-                break
-            if process is None:
-                process = _start(path, plan, threads, complaints)
-                board.processes.append(process)
-            outcome = _converse(process, job, board)
-            if outcome is None:
-                outcome = Outcome(job.run, skipped=[{"file": job.run, "reason": _epitaph(process, complaints)}])
-                process = None
-            outcomes.append(outcome)
-        if process is not None and process.stdin is not None:
-            process.stdin.close()
-            process.wait()
+    worker: _Worker | None = None
+    while not board.stopped:
+        try:
+            job = waiting.get_nowait()
+        except queue.Empty:
+            break
+        worker = worker or board.hire(orders)
+        if worker is None:
+            break
+        outcome = worker.measure(job, board)
+        if outcome is None:
+            reason = worker.ending(alone=alone)
+            outcome = Outcome(job.run, died=True, skipped=[{"file": job.run, "reason": reason}])
+            worker = None
+        outcomes.append(outcome)
+    if worker is not None:
+        worker.dismiss()
     return outcomes
 
 
-def _start(path: Path, plan: Plan, threads: int, complaints: IO[str]) -> subprocess.Popen[str]:
-    orders = {"store": str(path), "plan": plan.fields(), "threads": threads, "path": sys.path}
-    # The number of OpenMP threads is read when torch is loaded.
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "landscape.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints,
-        text=True, env=environment, bufsize=1,
-    )  # fmt: skip
-    _say(process, orders)
-    return process
+class _Worker:
+    """One process of ``landscape.worker``, and the pipes to it."""
 
+    def __init__(self, orders: dict[str, Any]) -> None:
+        # The number of OpenMP threads is read when torch is loaded.
+        environment = {**os.environ, "OMP_NUM_THREADS": str(orders["threads"])}
+        try:
+            self.stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "landscape.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=self.stderr, encoding="ascii", env=environment, bufsize=1,
+            )  # fmt: skip
+        except OSError as error:
+            raise LandscapeError(f"no process could be started to measure in ({error}); try --workers 1") from error
+        self.say(orders)
 
-def _converse(process: subprocess.Popen[str], job: Job, board: _Board) -> Outcome | None:
-    """Hand over a job and listen until it is done; None where the process died."""
-    assert process.stdout is not None
-    _say(process, asdict(job))
-    for line in process.stdout:
-        said = json.loads(line)
-        if "outcome" in said:
-            return Outcome(**said["outcome"])
-        board.update(job.run, said["done"], said["total"], said["doing"])
-    process.wait()
-    return None
+    def say(self, message: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        try:
+            # Paths among the settings go as text. ASCII, so that names of any bytes pass.
+            self.process.stdin.write(json.dumps(message, default=str) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return  # the process is dead; whoever listens next notices
 
+    def measure(self, job: Job, board: _Board) -> Outcome | None:
+        """Hand over a job and listen until it is done; None where the process died."""
+        assert self.process.stdout is not None
+        self.say(asdict(job))
+        for line in self.process.stdout:
+            if not line.endswith("\n"):
+                break  # cut off by its death
+            said = json.loads(line)
+            if "outcome" in said:
+                return Outcome(**said["outcome"])
+            if "unstored" in said:
+                raise ResultsError(said["unstored"])
+            board.update(job.run, said["done"], said["total"], said["doing"])
+        return None
 
-def _say(process: subprocess.Popen[str], message: dict[str, Any]) -> None:
-    assert process.stdin is not None
-    try:
-        process.stdin.write(json.dumps(message) + "\n")
-        process.stdin.flush()
-    except BrokenPipeError:
-        return  # the process is dead; whoever listens next notices
+    def ending(self, *, alone: bool) -> str:
+        """Why it died."""
+        status = self.process.wait()
+        self.stderr.seek(max(0, self.stderr.seek(0, os.SEEK_END) - STDERR_TAIL))
+        said = self.stderr.read().decode(errors="replace")
+        self.close()
+        return why_it_ended(status, said, alone=alone)
 
+    def dismiss(self) -> None:
+        """There is no more to do."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        self.process.wait()
+        self.close()
 
-def _epitaph(process: subprocess.Popen[str], complaints: IO[str]) -> str:
-    complaints.seek(0)
-    last = complaints.read().strip().splitlines()[-1:] or ["it said nothing; likely out of memory"]
-    return f"its process ended with status {process.returncode}: {last[0]}. Try --workers 1"
+    def close(self) -> None:
+        for pipe in (self.process.stdout, self.stderr):
+            if pipe is not None:
+                pipe.close()

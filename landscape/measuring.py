@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from landscape.checkpoints import Checkpoint, load_checkpoint
-from landscape.errors import LandscapeError
+from landscape.errors import ForeignError, LandscapeError, ResultsError, as_ours, traceback_text
 from landscape.objective import Objective
-from landscape.plan import Plan
+from landscape.plan import PRESETS, Plan
 from landscape.problems import Problem
 from landscape.quantities import Bench, Cost, Quantity, quantities
 from landscape.results import Record
@@ -47,10 +47,21 @@ class Job:
 
 @dataclass
 class Outcome:
-    """What became of a job: whether the last checkpoint was measured, and the files that could not be."""
+    """What became of a job.
+
+    Attributes
+    ----------
+    measured : bool
+        Whether its last checkpoint was measured.
+    died : bool
+        Whether the process that measured it did; what it had measured is stored.
+    skipped : list of dict
+        ``file`` and ``reason`` of what could not be measured, and ``traceback`` where code of others raised.
+    """
 
     run: str
     measured: bool = False
+    died: bool = False
     skipped: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -88,7 +99,12 @@ class Clock:
 def measure_run(store: ResultStore, job: Job, plan: Plan, reporter: Reporter | None = None) -> Outcome:
     """Measure the last checkpoint first: its eigenvectors are where Lanczos starts at the earlier ones.
 
-    What cannot be measured is listed in the outcome, with the reason; nothing is raised for it.
+    What cannot be measured is listed in the outcome, with the reason, whatever the model, loss or problem raise.
+
+    Raises
+    ------
+    ResultsError
+        If records cannot be stored: to go on would be to measure for nothing.
     """
     clock, outcome = Clock(reporter), Outcome(job.run)
     clock.total = sum(clock.expected(cost) for cost in job.expected(plan))
@@ -107,17 +123,20 @@ def measure_run(store: ResultStore, job: Job, plan: Plan, reporter: Reporter | N
                 objective, plan, is_last, guess, stored.get("route", "auto"), expected, last, problem,
                 partial(checkpoint.model, problem),
             )  # fmt: skip
+            if is_last:  # before its records, which it explains, so that they never stand under an older description
+                store.describe_run(job.run, _describe_run(checkpoint, bench))
             failed = _measure_checkpoint(store, job.run, checkpoint, bench, clock, later=tail if is_last else [])
-        except LandscapeError as error:
-            outcome.skipped.append({"file": f"{job.run}/{Path(file).name}", "reason": str(error)})
+        except ResultsError:
+            raise
+        except BaseException as error:
+            outcome.skipped.append(skipped(f"{job.run}/{Path(file).name}", as_ours(error)))
             if is_last:  # the earlier ones have the same model, loss and data
                 return outcome
             continue
-        outcome.skipped += [{"file": f"{job.run}/{Path(file).name}: {name}", "reason": why} for name, why in failed]
+        outcome.skipped += [skipped(f"{job.run}/{Path(file).name}: {name}", error) for name, error in failed]
         if is_last:
             guess, outcome.measured = bench.eigenpairs.vectors[:, :2], True
             last = bench
-            store.describe_run(job.run, _describe_run(checkpoint, bench))
     return outcome
 
 
@@ -131,6 +150,24 @@ def objective_of(checkpoint: Checkpoint, plan: Plan, *, check: bool, problem: Pr
     return whole.subset(np.sort(drawn))
 
 
+def asked(plan: Plan) -> dict[str, str]:
+    """What a plan asks, apart from how thoroughly and with what: answers to another question stand in no table with it.
+
+    >>> asked(Plan("quick", examples=64, workers=2))
+    {'examples': '64', 'seed': '0'}
+    """
+    elsewhere = {*PRESETS[plan.plan], "plan", "seed", "device", "workers", "data", "chunk", "check"}
+    fields = {name: value for name, value in plan.fields().items() if name not in elsewhere and value}
+    return {name: str(value) for name, value in fields.items()} | ({"seed": str(plan.seed)} if plan.examples else {})
+
+
+def skipped(what: str, error: LandscapeError) -> dict[str, str]:
+    """The entry of what could not be measured in the list of such."""
+    cause = error.__cause__ if isinstance(error, ForeignError) else None
+    trace = {} if cause is None else {"traceback": traceback_text(cause)}
+    return {"file": what, "reason": str(error)} | trace
+
+
 def now() -> str:
     """The time, for provenance."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -138,7 +175,7 @@ def now() -> str:
 
 def _measure_checkpoint(
     store: ResultStore, run: str, checkpoint: Checkpoint, bench: Bench, clock: Clock, *, later: list[Cost]
-) -> list[tuple[str, str]]:
+) -> list[tuple[str, LandscapeError]]:
     """Measure what is not stored yet; the quantities that could not be measured, and why, do not stop the others."""
     store.describe_checkpoint(run, checkpoint.step, checkpoint.metrics)
     question = {
@@ -147,7 +184,7 @@ def _measure_checkpoint(
         **({"interacting": True} if bench.plan.interacting else {}),
     }  # fmt: skip
     todo = quantities(bench.plan, is_last=bench.is_last)
-    calibrated, failed = not bench.is_last, []
+    calibrated, failed = not bench.is_last, list[tuple[str, LandscapeError]]()
     for index, quantity in enumerate(todo):
         key = {"fields": quantity.fields, **question}
         if quantity.on_test_data:
@@ -162,10 +199,12 @@ def _measure_checkpoint(
                 calibrated = True
             try:
                 stored = measure(store, run, checkpoint.step, quantity, key, bench, clock)
-            except LandscapeError as error:
+            except ResultsError:
+                raise
+            except BaseException as error:
                 if quantity.name in NEEDED:
                     raise
-                failed.append((quantity.name, str(error)))
+                failed.append((quantity.name, as_ours(error)))
         if stored is not None:
             bench.found[quantity.name] = stored
         clock.done += clock.expected(quantity.cost)
@@ -213,5 +252,5 @@ def _describe_run(checkpoint: Checkpoint, bench: Bench) -> dict[str, Any]:
         "checked": bench.plan.check, "interacting": bench.plan.interacting, "params": bench.plan.params,
         "fingerprint": objective.digest(), "mode": objective.mode, "frozen": list(objective.layout.frozen),
         "dtype": str(objective.dtype).removeprefix("torch."), "unused": list(objective.unused),
-        "linear": list(objective.linear),
+        "linear": list(objective.linear), "asked": asked(bench.plan),
     }  # fmt: skip

@@ -242,8 +242,7 @@ def _comparison_texts(results: Results) -> dict[str, str]:
             [latex_text(measure), *(latex_number(texts[i]) for i in chosen)]
             for measure, (_, texts) in zip(measures, body, strict=True)
         )
-        notes = () if tables else frame.attrs["notes"]
+        notes, scope = ((), ()) if tables else (frame.attrs["notes"], frame.attrs["scope"])
         titles = ["measure", *(latex_name(headings[i]) for i in chosen)]
-        below = frame.attrs["scope"] if chosen.stop == len(columns) else ()
-        tables.append(latex_table(titles, lines, notes, below, size="footnotesize"))
+        tables.append(latex_table(titles, lines, notes, scope, size="footnotesize"))
     return {"comparison.csv": frame_csv(frame), "comparison.tex": "\n\\par\\medskip\\noindent\n".join(tables)}

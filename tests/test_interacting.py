@@ -69,6 +69,7 @@ def test_batches_stay_as_they_come_whatever_the_chunk(curvature, options, chunk)
     assert_right(objective.with_dtype(torch.float64), curvature, 1e-8)
     assert objective.restricted("0.*").num_chunks == 3
     assert objective.on_first(4).num_examples == 16
+    assert objective.on_first(4).rechunked(5).num_chunks == 1
 
 
 def test_one_big_batch_stays_one():

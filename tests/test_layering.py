@@ -48,8 +48,9 @@ MAY_IMPORT = {
     "report": "comparison errors escaping plots results rounding store tables version",
     "quantities": "batches errors estimators geometry objective operators plan problems results sampling",
     "measuring": "checkpoints errors objective plan problems quantities results store",
-    "crew": "measuring plan store",
-    "worker": "measuring plan store",
+    "endings": "errors",
+    "crew": "endings errors measuring plan store",
+    "worker": "errors measuring plan store",
     "pipeline": "checkpoints crew errors geometry measuring plan report store version",
     "study": "checkpoints comparison crew errors escaping estimators geometry objective operators pipeline plan plots "
     "problems results rounding sampling statistics store tables training version",

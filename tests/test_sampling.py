@@ -184,7 +184,11 @@ def test_data_that_cannot_be_cut_are_refused():
         model = nn.Linear(2, 1).double()
     batches = [(torch.ones(n, 2, m, dtype=torch.float64), torch.ones(n, m, 1)) for n, m in ((3, 2), (4, 5))]
     objective = ls.Objective.from_loss(
-        model, lambda m, b: m(b[0].transpose(1, 2)).square().mean() + 0 * b[1].sum(), batches, check=False
+        model,
+        lambda m, b: m(b[0].transpose(1, 2)).square().mean() + 0 * b[1].sum(),
+        batches,
+        weight=lambda b: len(b[0]),
+        check=False,
     )
     with pytest.raises(ObjectiveError, match="cannot be cut"):
         ls.over_subsets(objective, exact_trace)

@@ -238,7 +238,7 @@ def test_what_did_not_converge_is_listed_by_record_and_by_provenance(folder, tmp
     assert load_results(tmp_path).runs[0].last.not_converged == ("trace",)
 
 
-def test_consolidating_can_drop_runs_and_steps_that_are_gone(tmp_path):
+def test_consolidating_leaves_nothing_out(tmp_path):
     with ResultStore(tmp_path) as store:
         for run in ("a", "b", "c"):
             store.describe_run(run, {})
@@ -248,10 +248,80 @@ def test_consolidating_can_drop_runs_and_steps_that_are_gone(tmp_path):
         for pair in (("a", "b"), ("a", "c")):
             store.write_pair(*pair, interpolation(np.random.default_rng(0), 0.0), {})
         store.consolidate()
-        store.consolidate(keep={"a": [2, 3], "b": [1]})
+        store.describe({})
+        store.write("a", 2, "trace", Estimate(2.0), {})
+        store.consolidate()
+        assert store.steps() == {run: [1, 2, 3] for run in ("a", "b", "c")}
     read = load_results(tmp_path)
-    assert [(r.name, [c.step for c in r.checkpoints]) for r in read.runs] == [("a", [2, 3]), ("b", [1])]
-    assert [(p.run_a, p.run_b) for p in read.pairs] == [("a", "b")]
+    assert [(r.name, [c.step for c in r.checkpoints]) for r in read.runs] == [(r, [1, 2, 3]) for r in "abc"]
+    assert [c.records["trace"].value for c in read.run("a").checkpoints] == [1.0, 2.0, 1.0]
+    assert [(p.run_a, p.run_b) for p in read.pairs] == [("a", "b"), ("a", "c")]
+
+
+def test_what_is_set_aside_is_kept_and_not_shown_until_it_is_measured_again(tmp_path):
+    with ResultStore(tmp_path) as store:
+        for run in ("a", "b"):
+            for step in (1, 2):
+                store.write(run, step, "trace", Estimate(float(step)), {})
+        store.write_pair("a", "b", interpolation(np.random.default_rng(0), 0.0), {})
+        store.describe({"set_aside": {"a": [1], "b": [1, 2]}})
+        store.consolidate()
+        shown, everything = load_results(tmp_path), load_results(tmp_path, everything=True)
+        assert [(r.name, [c.step for c in r.checkpoints]) for r in shown.runs] == [("a", [2])]
+        assert shown.pairs == ()
+        assert [(r.name, [c.step for c in r.checkpoints]) for r in everything.runs] == [("a", [1, 2]), ("b", [1, 2])]
+        assert [pair.record.loss.size > 0 for pair in everything.pairs] == [True]
+        assert ("also kept", "3 checkpoints of a, b: gone, or outside the last plan, and so not shown") in dict(
+            describe_results(tmp_path)
+        )["results"]
+        store.write("b", 1, "trace", Estimate(5.0), {})
+        assert [(r.name, [c.step for c in r.checkpoints]) for r in load_results(tmp_path).runs] == [
+            ("a", [2]),
+            ("b", [1]),
+        ]
+
+
+@pytest.mark.parametrize("odd", ["text", ["a"], {"a": 1}, {"a": ["x", None]}, {"a": {"1": 2}}, None])
+def test_an_odd_list_of_what_is_set_aside_hides_nothing(tmp_path, odd):
+    with ResultStore(tmp_path) as store:
+        store.write("a", 1, "trace", Estimate(1.0), {})
+        store.describe({"set_aside": odd})
+        store.consolidate()
+    assert [c.step for c in load_results(tmp_path).run("a").checkpoints] == [1]
+
+
+def test_records_that_an_earlier_question_left_do_not_stand_beside_answers_to_the_last(tmp_path):
+    def key(objective: str, fields: dict) -> dict:
+        return {"key": {"objective": objective, "params": "p", "version": 2, "fields": fields}}
+
+    with ResultStore(tmp_path) as store:
+        for name in ("point", "trace", "line_random_0", "line_random_1"):
+            store.write("a", 1, name, Estimate(1.0), key("all examples", {}))
+        for name in ("point", "trace", "line_random_0"):
+            store.write("a", 1, name, Estimate(2.0), key("64 examples", {"points": 5}))
+        store.consolidate()
+    shown = load_results(tmp_path).run("a").last
+    assert {name: record.value for name, record in shown.records.items()} == {
+        "point": 2.0, "trace": 2.0, "line_random_0": 2.0,
+    }  # fmt: skip
+    assert set(shown.provenance) == set(shown.records)
+    kept = load_results(tmp_path, everything=True).run("a").last.records
+    assert kept["line_random_1"].value == 1.0
+
+
+def test_a_line_between_other_minima_than_those_shown_is_not_shown(tmp_path):
+    def at(params: str) -> dict:
+        return {"key": {"objective": "o", "params": params}}
+
+    with ResultStore(tmp_path) as store:
+        for run in ("a", "b"):
+            store.write(run, 1, "point", Estimate(1.0), at(f"{run}1"))
+        line = interpolation(np.random.default_rng(0), 0.0)
+        store.write_pair("a", "b", line, {"key": {"params": ["a1", "b1"]}})
+        assert len(load_results(tmp_path).pairs) == 1
+        store.write_pair("a", "b", line, {"key": {"params": ["a0", "b1"]}})
+        assert load_results(tmp_path).pairs == ()
+        assert len(load_results(tmp_path, everything=True).pairs) == 1
 
 
 # --- damage ------------------------------------------------------------------------------------------------------

@@ -121,8 +121,9 @@ def test_an_end_of_the_spectrum_that_was_not_looked_for_is_missing(tmp_path):
         "both": (both, 10.0, both.values[-1]),
         "largest": (eigenpairs(rng, 10.0, which="largest", k=2), 10.0, None),
         "smallest": (dataclasses.replace(both, which="smallest"), None, both.values[-1]),
-        "magnitude": (dataclasses.replace(both, which="magnitude"), 10.0, None),
-        "below": (dataclasses.replace(both, which="magnitude", values=-both.values), None, -10.0),
+        "magnitude": (dataclasses.replace(both, which="magnitude"), 10.0, both.values[-1]),
+        "above": (dataclasses.replace(both, which="magnitude", values=np.abs(both.values)), 10.0, None),
+        "below": (dataclasses.replace(both, which="magnitude", values=-np.abs(both.values)), None, -10.0),
     }
     for name, (eigs, top, bottom) in cases.items():
         (tmp_path / name).mkdir()

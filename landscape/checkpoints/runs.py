@@ -123,8 +123,14 @@ def checkpoint_files(folder: str | Path) -> dict[int, Path]:
     return dict(sorted((int(match[1]), path) for match, path in named if match))
 
 
-def find_runs(path: str | Path) -> list[Path]:
+def find_runs(path: str | Path, *, unreadable: list[Skipped] | None = None) -> list[Path]:
     """The runs in a folder, sorted: the folder itself where it has checkpoints, else those below it, at any depth.
+
+    Parameters
+    ----------
+    path : path
+    unreadable : list, optional
+        Takes the folders that cannot be read; left out, the first of them is an error.
 
     Raises
     ------
@@ -132,7 +138,12 @@ def find_runs(path: str | Path) -> list[Path]:
         If there is none, saying what was looked for.
     """
     path = Path(path)
-    runs = sorted(_runs_below(path, set()))
+    refused: list[Skipped] = []
+    runs = sorted(_runs_below(path, set(), refused))
+    if refused and (unreadable is None or not runs):
+        raise CheckpointError(f"cannot read the folder {refused[0].file}: {refused[0].reason}")
+    if unreadable is not None:
+        unreadable += refused
     if not runs:
         raise CheckpointError(
             f"no checkpoint found: neither {path} nor a folder below it holds a file step_*.h5{_but(path)}"
@@ -140,16 +151,21 @@ def find_runs(path: str | Path) -> list[Path]:
     return runs
 
 
-def _runs_below(folder: Path, seen: set[Path]) -> Iterator[Path]:
-    if not folder.is_dir() or folder.resolve() in seen:
-        return  # a link back up would go round for ever
-    seen.add(folder.resolve())
-    if checkpoint_files(folder):
+def _runs_below(folder: Path, seen: set[Path], refused: list[Skipped]) -> Iterator[Path]:
+    try:
+        if not folder.is_dir() or folder.resolve() in seen:
+            return  # a link back up would go round for ever
+        seen.add(folder.resolve())
+        children = sorted(folder.iterdir())
+    except (OSError, RuntimeError) as error:  # no permission, a path too long, links in a circle
+        refused.append(Skipped(folder, (error.strerror if isinstance(error, OSError) else None) or str(error)))
+        return
+    if any(_NAME.fullmatch(child.name) for child in children):
         yield folder
         return
-    for child in sorted(folder.iterdir()):
-        if child.is_dir() and not child.name.startswith("."):
-            yield from _runs_below(child, seen)
+    for child in children:
+        if not child.name.startswith("."):
+            yield from _runs_below(child, seen, refused)
 
 
 def _but(path: Path) -> str:

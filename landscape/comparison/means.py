@@ -66,7 +66,8 @@ def compare(results: Results | str | Path, by: str = "optimizer", *, level: floa
         told.insert(
             0, f"The groups stand at {differ}, and curvature follows the loss: compare them at equal loss ({HOW})."
         )
-    frame.attrs = {"by": by, "level": level, "notes": told, "scope": scope_notes(groups.by_label, groups.rows)}
+    scope = scope_notes(groups.by_label, groups.rows)
+    frame.attrs = {"by": by, "level": level, "notes": told, "scope": scope}
     return frame
 
 

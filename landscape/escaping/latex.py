@@ -115,8 +115,7 @@ def latex_table(
 ) -> str:
     r"""A ``tabular`` with booktabs rules for ``\input`` in a paper.
 
-    Headings and cells are LaTeX already; notes become comments, and texts ``below`` lines of their own, as wide as a
-    page at most.
+    Headings and cells are LaTeX already; notes become comments, and texts ``below`` lines under the table.
     """
     rows_of_cells = [" & ".join(row) + r" \\" for row in body]
     lines = ["$^{*}$ not converged"] if any("^{*}" in row for row in rows_of_cells) else []

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from landscape.errors import LandscapeError, UsageError
+from landscape.errors import LandscapeError, UsageError, in_one_line
 from landscape.problems import analytic, constrained, digits, factored, mnist, regression, text
 from landscape.problems.base import Problem
 
@@ -97,9 +97,9 @@ def load_problem(spec: str, config: Mapping[str, Any] | None = None, *, data_dir
     try:
         with _current_folder_importable():
             module = importlib.import_module(module_name)
-    except Exception as error:  # whatever the user's module raises, they get one line that names it
+    except (Exception, SystemExit) as error:  # whatever the user's module raises, they get one line that names it
         raise UsageError(
-            f"problem {spec!r}: importing {module_name!r} failed ({type(error).__name__}: {error}); "
+            f"problem {spec!r}: importing {module_name!r} failed ({in_one_line(error)}); "
             "it is looked for in the current folder and among the installed packages"
         ) from error
     factory = getattr(module, factory_name, None)
@@ -122,8 +122,8 @@ def _build(name: str, factory: Factory, config: Mapping[str, Any] | None, around
         problem = factory(**full, **{key: value for key, value in around.items() if key in taken})
     except LandscapeError:
         raise
-    except Exception as error:
-        raise UsageError(f"problem {name!r} with {full} failed: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"problem {name!r} with {full} failed: {in_one_line(error)}") from error
     if not isinstance(problem, Problem):
         raise UsageError(f"problem {name!r} returned a {type(problem).__name__}, not a landscape.problems.Problem")
     return replace(problem, name=name, config=full)

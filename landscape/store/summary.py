@@ -8,6 +8,7 @@ from typing import Any
 
 from landscape.rounding import format_value
 from landscape.store import files
+from landscape.store.shown import set_aside
 from landscape.store.view import Results, RunResults, load_results
 
 Section = tuple[str, list[tuple[str, str]]]
@@ -36,6 +37,10 @@ def _about_file(results: Results) -> list[tuple[str, str]]:
     waiting = len(files.journal_parts(results.path))
     if waiting:
         lines.append(("journal", f"{waiting} entries not merged yet; the next landscape analyze merges them"))
+    aside = {run: steps for run, steps in set_aside(info).items() if steps}
+    if aside:
+        kept = f"{sum(map(len, aside.values()))} checkpoints of {', '.join(sorted(aside))}"
+        lines.append(("also kept", f"{kept}: gone, or outside the last plan, and so not shown"))
     for label in ("created", "plan_name", "command", "platform", "threads"):
         if info.get(label) is not None:
             lines.append((label.replace("_name", ""), str(info[label])))

@@ -18,6 +18,7 @@ from landscape.results import LineSlice, Record
 from landscape.store import files
 from landscape.store.files import DamagedResults
 from landscape.store.records import read_entry
+from landscape.store.shown import only_shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,8 +159,10 @@ class Results:
         return f"<pre>{html.escape(repr(self))}</pre>"
 
 
-def load_results(path: str | Path, *, vectors: bool = True) -> Results:
+def load_results(path: str | Path, *, vectors: bool = True, everything: bool = False) -> Results:
     """Read what ``landscape analyze`` stored, also while it is running or after it was killed.
+
+    That is what answers the question of the last analysis. More may be kept: see :mod:`landscape.store.shown`.
 
     Parameters
     ----------
@@ -167,6 +170,8 @@ def load_results(path: str | Path, *, vectors: bool = True) -> Results:
         ``results.h5`` or the folder that holds it.
     vectors : bool
         False leaves eigenvectors (P, K) on the disk and returns them as (P, 0): tables and figures need none.
+    everything : bool
+        True returns all that is kept: of checkpoints outside the last plan, or gone, or asked another question.
 
     Raises
     ------
@@ -177,6 +182,7 @@ def load_results(path: str | Path, *, vectors: bool = True) -> Results:
     path = files.results_path(path)
     # The journal first: if a writer merges it meanwhile, what is gone from it is in the results.h5 opened after.
     newest = dict(_journal_values(path, vectors=vectors))
+    new = frozenset(newest)
     found = path.exists()
     with contextlib.suppress(FileNotFoundError), files.reading(path) as file:
         for entry in files.entries(file):
@@ -186,7 +192,8 @@ def load_results(path: str | Path, *, vectors: bool = True) -> Results:
         raise ResultsError(
             f"no results in {path.parent}: {path.name} is not there; run landscape analyze {path.parent}"
         )
-    return _assembled(path, newest)
+    results = _assembled(path, newest)
+    return results if everything else only_shown(results, new=new)
 
 
 def natural_order(name: str) -> list[tuple[int, float, str]]:

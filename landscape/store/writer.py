@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +32,11 @@ class ResultStore:
     lock : bool
         False joins a store that the parent process holds: records of distinct names may then be written side by side.
 
+    Attributes
+    ----------
+    after_a_crash : bool
+        Whether the last writer here died before it could close.
+
     Raises
     ------
     ResultsError
@@ -56,8 +61,11 @@ class ResultStore:
         self._journal = files.journal_path(self.path)
         self._closed = False
         self._lock = None
+        self.after_a_crash = False
         if not lock:
             return
+        # A writer that closes removes its lock.
+        self.after_a_crash = self.path.with_name(self.path.name + ".lock").exists()
         self._lock = WriterLock(self.path.with_name(self.path.name + ".lock"))
         try:
             self._lock.acquire()
@@ -141,14 +149,27 @@ class ResultStore:
         """As :meth:`find`, for the record of two runs."""
         return self._find(files.pair_entry(run_a, run_b), key)
 
-    def consolidate(self, *, keep: Mapping[str, Collection[int]] | None = None) -> Path:
+    def description(self, run: str) -> dict[str, Any]:
+        """What :meth:`describe_run` stored; empty where that is nothing."""
+        entry = files.run_entry(run)
+        return self._first(entry, lambda file: read_entry(file, entry) if entry in file else None) or {}
+
+    def steps(self) -> dict[str, list[int]]:
+        """The runs that anything is stored of, and their steps."""
+        self._check_open()
+        found: dict[str, set[int]] = {}
+        for entry in {**self._old_entries(), **_intact_entries(files.journal_parts(self.path))}:
+            kind, *links = entry.split("/")
+            if kind == "runs":
+                steps = found.setdefault(files.segment_name(links[0]), set())
+                steps.update(map(int, links[2:3]))
+        return {run: sorted(steps) for run, steps in found.items()}
+
+    def consolidate(self) -> Path:
         """Merge the journal into ``results.h5`` and remove it; a kill at any moment leaves both readable.
 
-        Parameters
-        ----------
-        keep : dict of run name to steps, optional
-            Leave out everything about other runs and steps, so that checkpoints that are gone, or outside the plan,
-            do not stay in the tables. Left out, all is kept.
+        A newer record takes the place of an older one of the same name, run and step, and nothing else is left out:
+        what is of no use today, because its checkpoint is gone or outside the plan, may be asked for tomorrow.
 
         Returns
         -------
@@ -167,13 +188,13 @@ class ResultStore:
             with contextlib.suppress(FileNotFoundError), files.reading(self.path, trusted=True) as old:
                 target.attrs["created"] = str(old.attrs["created"])
             for entry, path in sources.items():
-                if _is_kept(entry, keep):
-                    # Read whole, then written: an error says which of the two files it is about.
-                    with files.reading(path, trusted=True) as source:
-                        value = read_entry(source, entry)
-                    write_entry(target, entry, value)
+                # Read whole, then written: an error says which of the two files it is about.
+                with files.reading(path, trusted=True) as source:
+                    value = read_entry(source, entry)
+                write_entry(target, entry, value)
         for part in parts:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # its entry stands in both, and is the same
+                part.unlink(missing_ok=True)
         self._remove_temporaries()
         with contextlib.suppress(OSError):
             self._journal.rmdir()
@@ -243,16 +264,6 @@ def _intact_entries(parts: list[Path]) -> dict[str, Path]:
             (entry,) = files.entries(file)
             intact[entry] = part
     return intact
-
-
-def _is_kept(entry: str, keep: Mapping[str, Collection[int]] | None) -> bool:
-    if keep is None or entry == "info":
-        return True
-    kind, *links = entry.split("/")
-    if kind == "pairs":
-        return all(files.segment_name(link) in keep for link in links)
-    run = files.segment_name(links[0])
-    return run in keep and (links[1] != "steps" or int(links[2]) in keep[run])
 
 
 def _checked_step(step: int) -> int:

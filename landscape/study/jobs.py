@@ -7,10 +7,13 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from landscape.errors import LandscapeError, foreign_errors
 
 
 @dataclass(frozen=True)
@@ -42,17 +45,35 @@ def run_jobs(jobs: Sequence[Job], *, workers: int, watch: Callable[[Done], None]
 
     A run that diverges is an outcome, not an error. Processes begin afresh, with one thread each, so that a run does
     not depend on which others there are.
+
+    Raises
+    ------
+    LandscapeError
+        If a model, loss or problem raises, or a process dies; the other runs are trained first, and all that was
+        trained is kept.
     """
     found: dict[Path, Done] = {}
     if workers == 1:
         for job in jobs:
             found[job.folder] = _tell(_train(job), watch)
     else:
-        with processes(min(workers, len(jobs)) or 1) as pool:
+        with told_of_deaths(), processes(min(workers, len(jobs)) or 1) as pool:
             for future in as_completed([pool.submit(_train, job) for job in jobs]):
                 done = _tell(future.result(), watch)
                 found[done.folder] = done
     return [found[job.folder] for job in jobs]
+
+
+@contextmanager
+def told_of_deaths() -> Iterator[None]:
+    """A process that dies is one line, with what can be done."""
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise LandscapeError(
+            "a process of the study died before its run was done. Either memory ran out, and fewer workers need less; "
+            "or a library crashed in it, and workers=1 shows where. What was done is kept, and the study goes on there"
+        ) from error
 
 
 def processes(count: int) -> ProcessPoolExecutor:
@@ -101,9 +122,9 @@ def _train(job: Job) -> Done:
     from landscape.training import Diverged, train
 
     asked = {key: value for key, value in job.settings.items() if key not in ("problem", "problem_config")}
-    problem = load_problem(job.settings["problem"], job.settings["problem_config"], data_dir=job.data)
     try:
-        with one_thread():
+        with one_thread(), foreign_errors(f"training {job.folder.name}"):
+            problem = load_problem(job.settings["problem"], job.settings["problem_config"], data_dir=job.data)
             last = train(problem, job.folder, resume=bool(checkpoint_files(job.folder)), **asked)
     except Diverged as error:
         return Done(job.folder, None, str(error))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from landscape import plots
 from landscape.crew import available_cores
-from landscape.errors import UsageError
+from landscape.errors import UsageError, foreign_errors
 from landscape.escaping.spreadsheet import frame_csv
 from landscape.estimators import gradient_share, top_eigenpairs
 from landscape.geometry import examine_step
@@ -21,7 +21,7 @@ from landscape.results import StepReport
 from landscape.sampling import gradient_noise
 from landscape.store.whole import write_whole
 from landscape.study.design import Study
-from landscape.study.jobs import one_thread, processes
+from landscape.study.jobs import one_thread, processes, told_of_deaths
 from landscape.study.sentences import over_seeds
 from landscape.training import Training
 
@@ -78,7 +78,7 @@ def follow(
     if count == 1:
         parts = [_tell(_run(*job), tell) for job in todo]
     else:
-        with processes(count) as pool:
+        with told_of_deaths(), processes(count) as pool:
             parts = [_tell(job.result(), tell) for job in [pool.submit(_run, *job) for job in todo]]
     frame = pd.concat([pd.read_csv(part) for part in parts], ignore_index=True)
     write_whole(out / "trajectory.csv", frame_csv(frame))
@@ -114,7 +114,7 @@ def _run(design: Trajectory, index: int, seed: int, folder: Path) -> Path:
     part = folder / f"{arm.run(seed)}.csv"
     if part.exists():
         return part
-    with one_thread():
+    with one_thread(), foreign_errors(f"following {arm.run(seed)}"):
         settings = study.settings_of(arm, seed=seed)
         training = Training(study.problem_of(arm), settings, folder)
         with training.seeded():
