@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from landscape.errors import ResultsError
-from landscape.escaping.latex import latex_number, latex_sentence, latex_text
+from landscape.escaping.latex import latex_number, latex_sentence, latex_table, latex_text
 from landscape.results import Estimate, PointValue, SpectralGap
 from landscape.store import Results, ResultStore, load_results
 from landscape.tables import Cell, caption_lines, final_rows, rows, text_table, write_tables
@@ -401,3 +401,12 @@ def test_a_gap_without_eigenpairs_still_has_its_cell(tmp_path):
 )
 def test_a_number_wider_than_its_column_loses_decimals_and_not_its_column(text, value):
     assert Cell(text).narrow().split("\n")[0].split(" ")[0] == value
+
+
+def test_lines_below_a_table_are_no_wider_than_a_page():
+    globs = ",".join(f"encoder.layers.{i}.attention.*" for i in range(12))
+    text = latex_table(["run", "loss"], [["a", "$1$"]], below=[f"over the parameters {globs} alone", "short"])
+    lines = re.findall(r"footnotesize (.*)} ", text)
+    assert lines[-1] == "short"
+    assert max(map(len, lines)) <= 80 + 10  # escapes are longer than what they show
+    assert "".join(lines[:-1]).replace(" ", "").count("encoder.layers.") == 12
