@@ -157,7 +157,8 @@ def asked(plan: Plan) -> dict[str, str]:
     {'examples': '64', 'seed': '0'}
     """
     elsewhere = {*PRESETS[plan.plan], "plan", "seed", "device", "workers", "data", "chunk", "check"}
-    fields = {name: value for name, value in plan.fields().items() if name not in elsewhere and value}
+    usual = Plan(plan.plan).fields()
+    fields = {n: v for n, v in plan.fields().items() if n not in elsewhere and v and v != usual[n]}
     return {name: str(value) for name, value in fields.items()} | ({"seed": str(plan.seed)} if plan.examples else {})
 
 

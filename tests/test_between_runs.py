@@ -51,8 +51,8 @@ def runs(tmp_path_factory):
 
 
 def barrier_of(store, a, b):
-    assert pipeline._measure_barrier(store, a, b, PLAN, pipeline._Told(None)) == []
-    (pair,) = ls.load_results(store.path).pairs
+    pipeline._measure_barrier(store, a, b, PLAN, pipeline._Progress(None))
+    (pair,) = ls.load_results(store.path, everything=True).pairs
     return pair
 
 
@@ -93,10 +93,11 @@ def test_a_line_whose_buffers_stood_still_is_measured_again_and_one_that_is_righ
 
 def test_two_runs_that_no_line_can_join_are_listed_with_the_reason(runs, tmp_path, monkeypatch):
     _, _, jobs = runs
+    last = {job: ls.load_checkpoint(job.files[-1]) for job in (jobs["sgd"], jobs["adam"])}
     pruned = iter([held(0, mask=torch.tensor([1, 1, 0, 1, 1, 1])), held(1, mask=torch.tensor([1, 0, 1, 1, 1, 1]))])
     monkeypatch.setattr(pipeline, "objective_of", lambda *_, **__: next(pruned))
     with ResultStore(tmp_path) as store:
-        (skipped,) = pipeline._measure_barrier(store, jobs["sgd"], jobs["adam"], PLAN, pipeline._Told(None))
+        (skipped,) = pipeline._measure_barriers(store, last, PLAN, pipeline._Progress(None))
     assert not any(tmp_path.rglob("*.h5"))
     assert skipped["file"] == "sgd to adam: interpolation"
     assert "mask" in skipped["reason"]

@@ -255,7 +255,8 @@ def test_an_odd_folder_is_one_line_on_stderr_and_status_2(command, tmp_path, cap
             continue  # Path.resolve of Python 3.11 raises of its own there
         more = [tmp_path / "out"] if command == "match" else []
         status, out, err = call(capsys, monkeypatch, command, path, *more)
-        assert (status, out) == (2, ""), (name, out, err)
+        damaged = (command, name) == ("inspect", "garbage")  # one of ours, whose hash does not hold
+        assert (status, out) == (1 if damaged else 2, ""), (name, out, err)
         assert err.startswith("landscape: "), (name, err)
         assert err.count("\n") == 1, (name, err)
         assert "This should not happen" not in err, (name, err)

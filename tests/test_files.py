@@ -114,7 +114,7 @@ def test_results_of_the_first_format_are_read_and_merged_into_those_of_today(tmp
         assert store.find("adam/s0", 7, "trace", {"seed": 0}).samples.tolist() == (np.arange(5.0) / 3).tolist()
         store.consolidate()
     for path in (format_one.DATA, tmp_path):
-        read = load_results(path)
+        read = load_results(path, everything=True)
         assert read.run("adam/s0").last.records["gap"].ratio.bound == 0.5
         assert np.isnan(read.pairs[0].record.loss[1])
         assert read.run("adam/s0").last.metrics == format_one.METRICS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -18,7 +17,7 @@ from landscape.operators import MatrixOperator
 from landscape.results import SpectralMeasure
 from landscape.results.outliers import bulk_edges, count_resolved
 from landscape.results.quadrature import gauss_rules
-from landscape.store.records import read_record, write_record
+from tests.roundtrip import written_and_read
 from tests.test_density import with_spectrum
 
 BULK = stats.laplace.ppf((np.arange(190) + 0.5) / 190) * 0.1
@@ -260,9 +259,9 @@ def test_a_record_of_before_the_coefficients_were_kept_still_answers(tmp_path):
     new = spectral_density(with_spectrum(VALUES), num_steps=20)
     old = SpectralMeasure(new.nodes, new.weights, new.dim, new.num_matvecs, new.seed)
     for measure in (new, old):
-        with h5py.File(tmp_path / f"{id(measure)}.h5", "w") as file:
-            write_record(file.create_group("density"), measure)
-            again = read_record(file["density"])
+        folder = tmp_path / str(id(measure))
+        folder.mkdir()
+        again = written_and_read(measure, folder)
         assert str(again) == str(measure)
         np.testing.assert_array_equal(again.nodes, new.nodes)
         np.testing.assert_array_equal(again.cdf(0.05), new.cdf(0.05))
@@ -276,9 +275,7 @@ def test_a_record_of_before_the_coefficients_were_kept_still_answers(tmp_path):
 
 def test_an_outlier_count_is_stored_and_says_what_it_is(tmp_path):
     count = spectral_density(with_spectrum(VALUES), num_steps=24).num_outliers(most=0.1)
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        write_record(file.create_group("outliers"), count)
-        again = read_record(file["outliers"])
+    again = written_and_read(count, tmp_path)
     assert str(again) == str(count)
     assert "at least 10" in str(count)
     assert float(count) == count.value == count.mass.value

@@ -265,7 +265,7 @@ def test_a_full_disk_is_one_clear_error_and_the_old_figure_stays(tmp_path, monke
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(ResultsError, match="No space left"):
         plots.save(plots.new_figure(), tmp_path, "figure")
     monkeypatch.undo()

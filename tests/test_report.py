@@ -334,6 +334,6 @@ def test_a_full_disk_is_one_clear_error(folder, no_figures, tmp_path, monkeypatc
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(ResultsError, match="No space left"):
         write_report(folder, tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -12,7 +11,7 @@ from torch import nn
 import landscape as ls
 from landscape.errors import ObjectiveError, UsageError
 from landscape.results import Estimate, SamplingSpread
-from landscape.store.records import read_record, write_record
+from tests.roundtrip import written_and_read
 
 SPREADS = np.array([3.0, 1.0, 0.5])  # x ~ N(0, diag(s²)): the Hessian of ½(θᵀx − y)² is E xxᵀ, its trace Σ s²
 
@@ -197,9 +196,7 @@ def test_data_that_cannot_be_cut_are_refused():
 def test_a_spread_is_stored_and_read_back(tmp_path):
     _, objective = regression(40, 7)
     spread = ls.over_subsets(objective, exact_trace)
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        write_record(file.create_group("spread"), spread)
-        again = read_record(file["spread"])
+    again = written_and_read(spread, tmp_path)
     assert str(again) == str(spread)
     with pytest.raises(UsageError, match="between 0 and 1"):
         spread.interval(2.0)

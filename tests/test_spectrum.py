@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -20,8 +19,8 @@ from landscape.estimators.krylov.union import join, ritz_of_run
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
 from landscape.operators import MatrixOperator
-from landscape.store.records import read_record, write_record
 from tests.networks import KINDS, dense_hessian, make
+from tests.roundtrip import written_and_read
 from tests.test_degenerate_spectra import clusters
 from tests.test_density import spectra, with_spectrum
 
@@ -293,9 +292,7 @@ def test_dimension_one_zero_and_multiples_of_the_identity_work(values):
 
 def test_a_spectrum_is_stored_and_read_back(tmp_path):
     found = ls.spectrum(with_spectrum(VALUES), num_steps=16)
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        write_record(file.create_group("spectrum"), found)
-        again = read_record(file["spectrum"])
+    again = written_and_read(found, tmp_path)
     assert str(again) == str(found)
     np.testing.assert_array_equal(again.density.betas, found.density.betas)
     np.testing.assert_array_equal(again.eigs.vectors, found.eigs.vectors)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import landscape as ls
 from landscape import results
 from landscape.errors import ResultsError, UsageError
-from landscape.results import Estimate, LineSlice, Record, SpectralGap
+from landscape.results import Estimate, LineSlice, PointValue, Record, SpectralGap
 from landscape.store import ResultStore, describe_results, files, load_results
 from tests.synthetic_results import P, eigenpairs, final_records, interpolation, make_results, tail_records
 
@@ -294,19 +294,23 @@ def test_records_that_an_earlier_question_left_do_not_stand_beside_answers_to_th
     def key(objective: str, fields: dict) -> dict:
         return {"key": {"objective": objective, "params": "p", "version": 2, "fields": fields}}
 
+    def of(name: str, value: float) -> Record:
+        return PointValue(value, 1.0, 1.0) if name == "point" else Estimate(value)
+
     with ResultStore(tmp_path) as store:
-        for name in ("point", "trace", "line_random_0", "line_random_1"):
-            store.write("a", 1, name, Estimate(1.0), key("all examples", {}))
-        for name in ("point", "trace", "line_random_0"):
-            store.write("a", 1, name, Estimate(2.0), key("64 examples", {"points": 5}))
+        for name in ("point", "trace", "average_0", "average_1"):
+            store.write("a", 1, name, of(name, 1.0), key("all examples", {}))
+        for name in ("point", "trace", "average_0"):
+            store.write("a", 1, name, of(name, 2.0), key("64 examples", {"points": 5}))
         store.consolidate()
     shown = load_results(tmp_path).run("a").last
-    assert {name: record.value for name, record in shown.records.items()} == {
-        "point": 2.0, "trace": 2.0, "line_random_0": 2.0,
+    assert shown.records["point"].loss == 2.0
+    assert {name: record.value for name, record in shown.records.items() if name != "point"} == {
+        "trace": 2.0, "average_0": 2.0,
     }  # fmt: skip
     assert set(shown.provenance) == set(shown.records)
     kept = load_results(tmp_path, everything=True).run("a").last.records
-    assert kept["line_random_1"].value == 1.0
+    assert kept["average_1"].value == 1.0
 
 
 def test_a_line_between_other_minima_than_those_shown_is_not_shown(tmp_path):
@@ -315,7 +319,7 @@ def test_a_line_between_other_minima_than_those_shown_is_not_shown(tmp_path):
 
     with ResultStore(tmp_path) as store:
         for run in ("a", "b"):
-            store.write(run, 1, "point", Estimate(1.0), at(f"{run}1"))
+            store.write(run, 1, "point", PointValue(1.0, 1.0, 1.0), at(f"{run}1"))
         line = interpolation(np.random.default_rng(0), 0.0)
         store.write_pair("a", "b", line, {"key": {"params": ["a1", "b1"]}})
         assert len(load_results(tmp_path).pairs) == 1

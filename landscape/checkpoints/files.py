@@ -98,6 +98,8 @@ def open_file(path: Path, *, insist: bool = True, known: Proof | None = None) ->
         raise CheckpointError(f"{path} {error}") from None
     except PermissionError:
         raise CheckpointError(f"{path} cannot be read: permission denied") from None
+    except OSError as error:  # of the name, such as links in a circle, or of the disk
+        raise CheckpointError(f"{path} cannot be read: {reason(error)}") from error
     except Unusable as error:
         raise _unusable(path, error) from error
     except Exception as error:

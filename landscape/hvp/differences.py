@@ -40,7 +40,7 @@ class Differences:
         if self._double is None:
             return self._product(v)
         out = self._double(v.double())
-        self.error = self._double.error
+        self.error = max(self._double.error, torch.finfo(v.dtype).eps)
         return out.to(v.dtype)
 
     def _in_double(self, v: Tensor) -> Differences | None:

@@ -52,7 +52,8 @@ def test_products_agree_with_float64_to_the_accuracy_stated(family, masked, scal
     assert objective.resolution < 2e-3
 
 
-@pytest.mark.parametrize("family", families())
+@pytest.mark.campaign
+@pytest.mark.parametrize("family", FAMILIES)
 def test_dense_hessians_agree_with_float64(family):
     """All P columns; where a float64 copy casts to float32 by itself, to float32, as the objective says."""
     task = problem(family)
