@@ -68,7 +68,9 @@ class NotConverged(LandscapeError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether torch found no memory; on a CPU it raises a plain RuntimeError, known by its text alone."""
-    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    if type(error).__name__ == "OutOfMemoryError":
+        return True
+    return type(error) is RuntimeError and "can't allocate memory" in str(error)
 
 
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
