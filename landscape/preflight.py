@@ -176,7 +176,9 @@ def explained(objective: Objective) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        reason = _reason(objective, str(error.__cause__ or error))
+        # An error of any other type is not torch's, and says in its own words what it is about.
+        torchs = type(error.__cause__) in (RuntimeError, NotImplementedError, TypeError, AttributeError)
+        reason = _reason(objective, str(error.__cause__)) if torchs else None
         if reason is None:
             raise
         raise ObjectiveError(reason) from error.__cause__
