@@ -16,6 +16,7 @@ from torch import Tensor
 
 from landscape.errors import CheckpointError
 from landscape.files import Dataset, Group, NewDataset, NewGroup
+from landscape.files.checksum import feed
 
 # Floating types of torch that NumPy lacks are stored as integers of the same width, under an attribute with their name.
 _INTEGER_OF_WIDTH = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -169,19 +170,5 @@ def tensors_hash(named: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name in sorted(named):
         tensor = named[name].detach().cpu().contiguous()
-        _feed(digest, f"{name}:{tensor.dtype}:{tuple(tensor.shape)}", tensor.reshape(-1).view(torch.uint8).numpy())
+        feed(digest, f"{name}:{tensor.dtype}:{tuple(tensor.shape)}", tensor.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def _feed(digest: Any, label: str, value: Any) -> None:
-    if isinstance(value, str):
-        value = value.encode()
-    if isinstance(value, bytes):
-        kind, raw = "bytes", value
-    else:
-        array = np.ascontiguousarray(value)
-        kind, raw = f"{array.dtype.str}{np.shape(value)}", array.tobytes()
-    # Lengths in front, so that no two different contents run together to the same bytes.
-    for part in (label.encode(), kind.encode(), raw):
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)

@@ -1,11 +1,15 @@
-"""The checksum of HDF5's metadata: lookup3 of Bob Jenkins (2006), in the public domain, with initial value 0.
+"""The checksum of HDF5's metadata, lookup3 of Bob Jenkins (2006), in the public domain; and what a hash is fed with.
 
-Only writing needs it. Readers of this package compare the seal, a SHA-256 over the whole file, before they look inside.
+Only writing needs lookup3. Readers of this package compare the seal, a SHA-256 over the whole file, before they look
+inside.
 """
 
 from __future__ import annotations
 
 import struct
+from typing import Any
+
+import numpy as np
 
 _MASK = 0xFFFFFFFF
 
@@ -48,3 +52,17 @@ def _final(a: int, b: int, c: int) -> int:
 
 def _turned(x: int, bits: int) -> int:
     return (x << bits | x >> (32 - bits)) & _MASK
+
+
+def feed(digest: Any, label: str, value: Any) -> None:
+    """Give a hash a label, a kind and a value, with lengths in front, so that no two contents run together."""
+    if isinstance(value, str):
+        value = value.encode()
+    if isinstance(value, bytes):
+        kind, raw = "bytes", value
+    else:
+        array = np.ascontiguousarray(value)
+        kind, raw = f"{array.dtype.str}{np.shape(value)}", array.tobytes()
+    for part in (label.encode(), kind.encode(), raw):
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)

@@ -27,6 +27,7 @@ import numpy as np
 
 from landscape.files import building
 from landscape.files.building import MAX_DEPTH, NewDataset, NewGroup
+from landscape.files.checksum import feed
 from landscape.files.seal import SEAL_SIZE, OnDisk, Unusable
 from landscape.files.tree import Group, read_tree_of
 
@@ -113,16 +114,16 @@ def _copy(source: IO[bytes], root: NewGroup, name: str) -> None:
             made: NewGroup | NewDataset
             if isinstance(node, h5py.Dataset):
                 value = _value(node)
-                _feed(digest, path, value)
+                feed(digest, path, value)
                 made = root.create_dataset(path, data=value)
             else:
-                _feed(digest, path, b"group")
+                feed(digest, path, b"group")
                 made = root.require_group(path)
             for key in sorted(node.attrs):
                 value = _attribute(node, key)
                 made.attrs[key] = value
                 if (path, key) != ("/", "sha256"):
-                    _feed(digest, f"{path}@{key}", value)
+                    feed(digest, f"{path}@{key}", value)
     root.attrs["sha256_holds"] = root.attrs.get("sha256") == digest.hexdigest()
 
 
@@ -183,20 +184,6 @@ def _check_type(kind: Any, *, scalar: bool) -> None:
     known = (h5t.INTEGER, h5t.FLOAT, h5t.ENUM, h5t.COMPOUND, h5t.STRING)
     if kind.get_class() not in known or (kind.get_class() == h5t.STRING and not scalar):
         raise ValueError("it has a value of a type that no file of landscape has")
-
-
-def _feed(digest: Any, label: str, value: Any) -> None:
-    """The hash of format 1: label, kind and value, with lengths in front, so that no two contents run together."""
-    if isinstance(value, str):
-        value = value.encode()
-    if isinstance(value, bytes):
-        kind, raw = "bytes", value
-    else:
-        array = np.ascontiguousarray(value)
-        kind, raw = f"{array.dtype.str}{np.shape(value)}", array.tobytes()
-    for part in (label.encode(), kind.encode(), raw):
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
 
 
 if __name__ == "__main__":
