@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from landscape.objective import Objective
 
 STEPS = {torch.float64: (1e-3, 1e-4, 1e-5, 1e-6, 1e-7), torch.float32: (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)}
-_FEW = 8.0  # so many eps are what a sum of products has anyway
+_FEW = 8.0  # so many eps are what a sum of products loses
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 5e-2}
 
 _WAYS_OUT = (
@@ -76,28 +76,25 @@ def coarsest(objective: Objective) -> torch.dtype:
 
 
 def measured_resolution(few: Objective) -> float:
-    """Relative rounding error of a Hessian-vector product: eps of the dtype, or what is seen where that is more.
+    """Relative rounding error of a Hessian-vector product: eps of the dtype, or more where a model computes coarser.
 
-    It is the distance between the product as the model computes it and the one in float64 all through, where that is
-    clearly more than eps here and at a point nearby (exactly on a kink of ReLU the two differ, and none is wrong).
-    Where a model has no float64, a few eps of the coarsest type that it computes in.
+    Then it is the distance between the product as the model computes it and the one in float64 all through, here or at
+    a point nearby, whichever is less (exactly on a kink of ReLU the two differ, and none is wrong); where a model has
+    no float64, a few eps of the coarsest type that it computes in.
     """
-    own, theta = float(torch.finfo(few.dtype).eps), few.theta
+    own, inside = (float(torch.finfo(dtype).eps) for dtype in (few.dtype, coarsest(few)))
+    if inside <= own:
+        return own
     double = in_double(few)
     if double is None:
-        inside = float(torch.finfo(coarsest(few)).eps)
-        return own if inside <= own else _FEW * inside
-    if double.dtype == few.dtype and not double.lifted:
-        return own
-    generator = torch.Generator().manual_seed(0)
+        return _FEW * inside
+    theta, generator, errors = few.theta, torch.Generator().manual_seed(0), []
     v = _direction(few, theta, generator)
     for at in (theta, _nearby(few, theta, generator)):
         seen, truth = few.hvp(v, at).double(), double.hvp(v.double(), at.double())
         size = float(truth.norm())
-        error = float((seen - truth).norm()) / size if size > 0 else 0.0
-        if not error > _FEW * own:
-            return own
-    return min(error, 1.0)
+        errors.append(float((seen - truth).norm()) / size if size > 0 else inside)
+    return min(max(min(errors), own), 1.0)
 
 
 def _check_reads_through_the_model(few: Objective) -> None:

@@ -197,7 +197,7 @@ class Objective:
     @property
     def resolution(self) -> float:
         """Relative rounding error of a Hessian-vector product: eps of the dtype, or larger, as measured on a few
-        examples, where the model computes in a coarser type by itself or its rounding grows. Costs a few products."""
+        examples, where the model computes in a coarser type by itself. Costs a loss, once; then a few products."""
         if self._resolution is None:
             self._resolution = derivatives.measured_resolution(self.on_first(preflight.FEW))
         return self._resolution
