@@ -183,3 +183,15 @@ def test_a_wrong_second_derivative_is_still_refused_where_a_model_computes_in_fl
 
     with pytest.raises(ls.ObjectiveError, match="second derivative is wrong"):
         ls.Objective(made(Cut), F.cross_entropy, rows())
+
+
+def test_examples_that_are_fitted_to_the_last_digit_make_an_ordinary_model_no_coarser():
+    """There float32 leaves few digits of each example's own curvature, and as many as ever of the whole data's."""
+    model = made(lambda: nn.Sequential(nn.Linear(5, 16), nn.Tanh(), nn.Linear(16, 7)))
+    x, y = rows()
+    with torch.no_grad():
+        model[2].weight.mul_(30)
+    y = model(x).argmax(1)
+    objective = ls.Objective(model, F.cross_entropy, (x, y))
+    assert objective.loss() < 0.1
+    assert objective.resolution == torch.finfo(torch.float32).eps
