@@ -32,14 +32,14 @@ def examine(objective: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]:
     ObjectiveError
         At the first check that fails.
     """
-    _check_finite(objective)
-    _check_deterministic(objective)
+    _check_deterministic(objective, *_check_finite(objective))
     _check_mean(objective)
     whole = objective.mode == "train"  # then a part of the data is another question
     return check_derivatives(objective if whole else objective.on_first(FEW))
 
 
-def _check_finite(objective: Objective) -> None:
+def _check_finite(objective: Objective) -> tuple[float, float]:
+    """The loss of the first chunk, evaluated twice with other random numbers in between, if any are drawn."""
     where = objective._batches.first_nonfinite()
     if where:
         raise ObjectiveError(f"the data hold NaN or infinity, first in {where}. Remove or replace such examples")
@@ -48,20 +48,20 @@ def _check_finite(objective: Objective) -> None:
     if bad:
         raise ObjectiveError(f"the parameters hold NaN or infinity, first in {bad[0]!r}. Analyze an earlier checkpoint")
     parts, tensors = objective.parts(), objective.layout.split(objective.theta)
+    losses = []
     with parts.borrowed():
-        for index in range(objective.num_chunks):
+        for index in (*range(objective.num_chunks), 0):
             loss = parts.value(index, tensors)
+            losses.append(loss)
             if not torch.isfinite(torch.tensor(loss)):
                 raise ObjectiveError(
                     f"the loss is {loss} on chunk {index} of {objective.num_chunks}. Likely causes: log or division of "
                     "zero, overflow (try dtype=torch.float64), targets out of range"
                 )
+    return losses[0], losses[-1]
 
 
-def _check_deterministic(objective: Objective) -> None:
-    parts, tensors = objective.parts(), objective.layout.split(objective.theta)
-    with parts.borrowed():
-        first, second = (parts.value(0, tensors) for _ in range(2))
+def _check_deterministic(objective: Objective, first: float, second: float) -> None:
     if abs(first - second) > 64 * torch.finfo(objective.dtype).eps * max(abs(first), abs(second)):
         cause = "mode='train' keeps Dropout active" if objective.mode == "train" else "the model draws random numbers"
         raise ObjectiveError(
