@@ -9,23 +9,12 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from landscape.results import Eigenpairs, Estimate, LineSlice, Record, Sharpness, SpectralGap
-from landscape.store.metrics import ACCURACY, read_metric
+from landscape.store.metrics import ACCURACY, CheckpointLike, read_metric
 from landscape.store.view import natural_order
 
 R = TypeVar("R", bound=Record)
 
 NO_OPTIMIZER = "optimizer not recorded"
-
-
-class CheckpointLike(Protocol):
-    """One measured checkpoint."""
-
-    @property
-    def step(self) -> int: ...
-    @property
-    def metrics(self) -> Mapping[str, Any]: ...
-    @property
-    def records(self) -> Mapping[str, Record]: ...
 
 
 class RunLike(Protocol):

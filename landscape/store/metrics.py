@@ -28,7 +28,7 @@ _MEASURED: dict[str, tuple[str, type[Record], str]] = {
 COMPARED = ("train_loss", "test_loss", ACCURACY)
 
 
-class Readable(Protocol):
+class CheckpointLike(Protocol):
     """What a checkpoint must have to be read here."""
 
     @property
@@ -92,7 +92,7 @@ class Mismatch:
         return abs(self.saved / self.measured - 1)
 
 
-def read_metric(checkpoint: Readable, name: str) -> Metric:
+def read_metric(checkpoint: CheckpointLike, name: str) -> Metric:
     """The metric as measured, else as saved; an accuracy is always a share, 0 … 1."""
     measured = _measured(checkpoint, name)
     if measured is not None:
@@ -103,7 +103,7 @@ def read_metric(checkpoint: Readable, name: str) -> Metric:
     return Metric() if saved is None or math.isinf(saved) else Metric(saved, "saved")
 
 
-def class_accuracies(checkpoint: Readable) -> tuple[np.ndarray | None, str | None]:
+def class_accuracies(checkpoint: CheckpointLike) -> tuple[np.ndarray | None, str | None]:
     """``(C,)`` test accuracy of each class, 0 … 1, NaN for one without examples; and whether measured or saved."""
     record = checkpoint.records.get("test")
     if isinstance(record, Evaluation) and record.accuracy_per_class.size:
@@ -116,7 +116,7 @@ def class_accuracies(checkpoint: Readable) -> tuple[np.ndarray | None, str | Non
     return (values / 100 if np.nanmax([0.0, *values]) > 1.001 else values), "saved"
 
 
-def mismatch(checkpoint: Readable, name: str, info: Mapping[str, Any]) -> Mismatch | None:
+def mismatch(checkpoint: CheckpointLike, name: str, info: Mapping[str, Any]) -> Mismatch | None:
     """Where the saved metric is not the measured one, beyond rounding; ``info`` describes the run.
 
     A training loss measured on some of the examples, or in training mode, is another question, so not compared.
@@ -137,7 +137,7 @@ def mismatch(checkpoint: Readable, name: str, info: Mapping[str, Any]) -> Mismat
     return Mismatch(name, saved, measured, percent)
 
 
-def mismatches(checkpoint: Readable, info: Mapping[str, Any]) -> list[Mismatch]:
+def mismatches(checkpoint: CheckpointLike, info: Mapping[str, Any]) -> list[Mismatch]:
     """Those of one checkpoint."""
     return [found for name in COMPARED if (found := mismatch(checkpoint, name, info)) is not None]
 
@@ -176,7 +176,7 @@ def number(value: Any) -> float | None:
         return None
 
 
-def _measured(checkpoint: Readable, name: str) -> float | None:
+def _measured(checkpoint: CheckpointLike, name: str) -> float | None:
     if name not in _MEASURED:
         return None
     record_name, kind, field = _MEASURED[name]
@@ -192,6 +192,6 @@ def _share(accuracy: float) -> float | None:
     return accuracy / 100 if 1 < accuracy <= 100 else None
 
 
-def _test_examples(checkpoint: Readable) -> int:
+def _test_examples(checkpoint: CheckpointLike) -> int:
     record = checkpoint.records.get("test")
     return record.num_examples if isinstance(record, Evaluation) else 0

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from landscape.results import Evaluation
-from landscape.store.metrics import COMPARED, Readable, drawn_from, read_metric
+from landscape.store.metrics import COMPARED, CheckpointLike, drawn_from, read_metric
 
 #: Behind a number that was not measured.
 SAVED = "†"
@@ -18,7 +18,7 @@ class RunLike(Protocol):
     @property
     def info(self) -> Mapping[str, Any]: ...
     @property
-    def checkpoints(self) -> Sequence[Readable]: ...
+    def checkpoints(self) -> Sequence[CheckpointLike]: ...
 
 
 def scope_lines(runs: Iterable[RunLike]) -> list[str]:
