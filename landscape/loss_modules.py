@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from landscape.batches.content import ATOMS, digest_of
 from landscape.errors import ObjectiveError, UsageError
 
 LossFn = Callable[[Any, Any], Tensor]
@@ -22,6 +25,11 @@ class LossModule(nn.Module):
     """
 
     model: nn.Module
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The caller's own loss."""
+        raise NotImplementedError
 
     def forward(self, method: Callable[..., Any], *args: Any) -> Any:
         return method(*args)
@@ -44,6 +52,10 @@ class SupervisedLoss(LossModule):
         super().__init__()
         self.model, self.loss_fn = model, loss_fn
 
+    @property
+    def function(self) -> Callable[..., Any]:
+        return self.loss_fn
+
     def mean_loss(self, batch: Any) -> Tensor:
         return self.loss_of(self.outputs(batch), batch)
 
@@ -62,6 +74,10 @@ class OwnLoss(LossModule):
     def __init__(self, model: nn.Module, loss: Callable[[Any, Any], Tensor]) -> None:
         super().__init__()
         self.model, self.loss = model, loss
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        return self.loss
 
     def mean_loss(self, batch: Any) -> Tensor:
         return self.loss(self.model, batch)
@@ -112,3 +128,48 @@ def plain_module(model: Any) -> nn.Module:
 def name_of(function: Any) -> str:
     """What a loss is called, in records and digests."""
     return getattr(function, "__qualname__", None) or re.sub(r" at 0x[0-9a-fA-F]+", "", repr(function))
+
+
+def settings_of(function: Any) -> list[list[str]]:
+    """What tells two losses of one name apart: the numbers, text and fixed tensors that they hold.
+
+    Of a module its attributes and buffers (``label_smoothing``, class weights), of another callable its attributes, of
+    a function what it closes over and its defaults, of a partial one what it was given. What has parameters is a model,
+    and no setting.
+
+    >>> settings_of(nn.MSELoss(reduction="sum"))
+    [['reduction', "'sum'"]]
+    """
+    return sorted([name, text] for name, value in _settings(function) if (text := _told(value)))
+
+
+def _settings(function: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(function, nn.Module):
+        yield from _settings_of_module(function)
+    elif isinstance(function, functools.partial):
+        yield from _settings(function.func)
+        yield from ((str(place), value) for place, value in enumerate(function.args))
+        yield from function.keywords.items()
+    elif inspect.ismethod(function):
+        yield from _settings(function.__func__)
+    elif inspect.isfunction(function):
+        yield from inspect.getclosurevars(function).nonlocals.items()
+        yield from ((f"default {place}", value) for place, value in enumerate(function.__defaults__ or ()))
+        yield from (function.__kwdefaults__ or {}).items()
+    else:
+        yield from getattr(function, "__dict__", {}).items()
+
+
+def _settings_of_module(loss: nn.Module) -> Iterator[tuple[str, Any]]:
+    for path, module in loss.named_modules():
+        trained = next(module.parameters(), None) is not None
+        if not trained or module is loss:
+            own = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+            own |= {} if trained else dict(module.named_buffers(recurse=False))
+            yield from ((f"{path}.{name}".lstrip("."), value) for name, value in own.items() if name != "training")
+
+
+def _told(value: Any) -> str:
+    if type(value) in ATOMS:
+        return repr(value)
+    return digest_of(value) if isinstance(value, Tensor) and not value.requires_grad else ""

@@ -17,7 +17,7 @@ from landscape import chunks, derivatives, hvp, preflight
 from landscape.batches import Batches, Weight, cast, check_chunk, count_examples, unpack
 from landscape.errors import ObjectiveError, UsageError, check_choice
 from landscape.functional import Parts
-from landscape.loss_modules import LossFn, LossModule, OwnLoss, SupervisedLoss, name_of, plain_module
+from landscape.loss_modules import LossFn, LossModule, OwnLoss, SupervisedLoss, name_of, plain_module, settings_of
 from landscape.params import ParamLayout
 
 Vector = Tensor | np.ndarray
@@ -317,10 +317,12 @@ class Objective:
         return self.on_batches([self._batches.first(count)])
 
     def digest(self) -> str:
-        """SHA-256 of the question: data, loss, mode, dtype and the names of θ; not of the parameters' values."""
+        """SHA-256 of the question: data, loss and its settings, mode, dtype, names in θ; not of the values of θ."""
         facts: list[Any] = [self._batches.digest(), self.loss_name, self.mode, str(self.dtype), list(self.layout.names)]
         if self._weight and self._batches.joined is None:  # where batches are joined, a mean does not depend on it
             facts.append([self.weigh(batch) for batch in self._batches.batches])
+        if settings := settings_of(self._module.function):
+            facts.append(settings)
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def constants_digest(self) -> str:

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "params": "errors",
     "batches": "arithmetic errors",
     "results": "errors rounding",
-    "loss_modules": "errors",
+    "loss_modules": "batches errors",
     "functional": "arithmetic batches errors isolation loss_modules params",
     "hvp": "errors params",
     "derivatives": "errors hvp",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import numpy as np
 import pytest
@@ -118,6 +119,52 @@ def test_all_forms_of_the_same_data_ask_the_same_question():
     assert len({round(o.loss(), 6) for o in objectives}) == 1
     changed = ls.Objective(model, F.cross_entropy, (x, y.flip(0)))
     assert changed.digest() != objectives[0].digest()
+
+
+def make_head():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return torch.nn.Linear(3, 4)
+
+
+class Tempered:
+    def __init__(self, temperature):
+        self.temperature = temperature
+
+    def __call__(self, output, target):
+        return F.cross_entropy(output / self.temperature, target)
+
+
+def smoothed(amount):
+    return lambda output, target: F.cross_entropy(output, target, label_smoothing=amount)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (torch.nn.CrossEntropyLoss(), torch.nn.CrossEntropyLoss(label_smoothing=0.1)),
+        (torch.nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2, 3, 4])), torch.nn.CrossEntropyLoss(torch.ones(4))),
+        (Tempered(1.0), Tempered(2.0)),
+        (smoothed(0.1), smoothed(0.2)),
+        (partial(F.cross_entropy, label_smoothing=0.1), partial(F.cross_entropy, label_smoothing=0.2)),
+    ],
+    ids=["attribute", "class weights", "callable", "closure", "partial"],
+)
+def test_two_losses_of_one_name_with_other_settings_are_two_questions(one, other):
+    x, y = regression_data()
+    asked = [ls.Objective(make_head(), loss, (x, y), check=False).digest() for loss in (one, copy.deepcopy(one), other)]
+    assert asked[0] == asked[1] != asked[2]
+
+
+def test_what_is_trained_is_no_setting_of_a_loss():
+    x, y = regression_data()
+    model = make_head()
+    forward = lambda m, batch: F.cross_entropy(model(batch[0]), batch[1])  # noqa: E731 - it closes over the model
+    loss = ls.Objective.from_loss(model, forward, (x, y), check=False)
+    before = loss.digest()
+    with torch.no_grad():
+        model.weight.add_(1)
+    assert loss.digest() == before
 
 
 def test_a_shuffling_loader_is_read_once():
