@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["caption_lines", "final_rows", "latex_table", "rows", "text_table", "write_tables"]
 
 HEADINGS = ("test\nacc%", "train\nloss", "‖g‖", "λ_max", "λ₁/λ₂", "trace", "λ_min", "worst\nsharp.")
-# Characters of a number in a terminal of 80 columns; more decimals than fit are rounded away.
-WIDEST = 10
-# Digits of a number whose error is below them: in a terminal of 80 columns, and elsewhere.
-NARROW, WIDE = 4, 5
+TERMINAL = 80  # columns
+# What may stand in such a terminal, until it fits: digits of a number whose error is below them, characters of a number
+# (more decimals than fit are rounded away), spaces between columns. Elsewhere there is room for more digits.
+NARROW = ((4, 10, 2), (4, 10, 1), (3, 9, 1), (3, 8, 1), (3, 7, 1), (2, 6, 1), (1, 5, 1))
+_WIDEST = NARROW[0][1]
+WIDE = 5
 _LATEX_HEADINGS = (
     r"\shortstack[r]{test\\acc.\,\%}",
     r"\shortstack[r]{train\\loss}",
@@ -47,23 +49,37 @@ class Cell:
     text: str
     converged: bool = True
 
-    def parts(self) -> tuple[str, str]:
+    def parts(self, widest: int = _WIDEST) -> tuple[str, str]:
         """For a narrow column: the number, and its error with the sign, empty where it has none or they are one."""
         value, sign, error = self.text.partition(" ± ")
-        decimals = value.partition(".")[2]
-        if len(value) > WIDEST and decimals.isdigit():
-            value = f"{float(value):.{max(len(decimals) - (len(value) - WIDEST), 0)}f}"
+        if value.startswith("("):  # (1.2 ± 0.1)e-6
+            error, _, power = error.partition(")")
+            value, error = value[1:] + power, format_value(float(error + power), digits=2)
+        value = _shortest(value, widest)
         if not sign:
             return value, ""
-        if error != "∞" and not value.startswith("("):
-            short = format_value(float(error), digits=2)
-            error = short if "e" in short and len(short) < len(error) else error
+        if error != "∞":
+            short = _shortest(format_value(float(error), digits=2), widest - len("± "))
+            error = short if len(short) < len(error) and ("e" in short or len(error) > widest - 2) else error
         return value, f"± {error}"
 
-    def narrow(self) -> str:
+    def narrow(self, widest: int = _WIDEST) -> str:
         """The error below the number, and a star where it did not converge."""
-        value, error = self.parts()
+        value, error = self.parts(widest)
         return value + ("" if self.converged else " *") + (f"\n{error}" if error else "")
+
+
+def _shortest(number: str, widest: int) -> str:
+    """A number without the decimals for which there is no room.
+
+    >>> _shortest("1234567.891", 10), _shortest("-0.00193", 7), _shortest("1.2346e-7", 7), _shortest("12345678", 6)
+    ('1234567.89', '-0.0019', '1.23e-7', '12345678')
+    """
+    mantissa, mark, power = number.partition("e")
+    decimals = mantissa.partition(".")[2]
+    if len(number) > widest and decimals.isdigit():
+        mantissa = f"{float(mantissa):.{max(len(decimals) - (len(number) - widest), 0)}f}"
+    return mantissa + mark + power
 
 
 def text_table(results: Results) -> Table:
@@ -76,15 +92,31 @@ def text_table(results: Results) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
-    table.add_column("run", overflow="fold", min_width=min(14, max((len(run.name) for run in results.runs), default=1)))
+    names = min(14, max((len(run.name) for run in results.runs), default=1))
+    gap, lines = _fitting(results, TERMINAL - max(names, len("run")) - 2)  # the box is open at both sides
+    table = Table(
+        box=box.SIMPLE_HEAD, padding=(0, 0, 0, gap - 1), pad_edge=False, caption_justify="left", caption_style=""
+    )
+    table.add_column("run", overflow="fold", min_width=names)
     for heading in HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, line in final_cells(results, digits=NARROW):
-        styled = (terminal_cell(c.narrow(), style="" if c.converged else "bold yellow") for c in line)
+    for name, line in lines:
+        styled = (terminal_cell(text, style="" if converged else "bold yellow") for text, converged in line)
         table.add_row(terminal_cell(name or "."), *styled)
     table.caption = terminal_cell("\n".join(caption_lines(results)))
     return table
+
+
+def _fitting(results: Results, room: int) -> tuple[int, list[tuple[str, list[tuple[str, bool]]]]]:
+    """Gap between columns, and names and cells of a table whose numbers fit ``room`` characters, if fewer digits do."""
+    gap, lines = 1, list[tuple[str, list[tuple[str, bool]]]]()
+    for digits, widest, gap in NARROW:
+        cells = final_cells(results, digits=digits)
+        lines = [(name, [(cell.narrow(widest), cell.converged) for cell in line]) for name, line in cells]
+        columns = zip(HEADINGS, *([text for text, _ in line] for _, line in lines), strict=True)
+        if sum(gap + max(len(row) for text in column for row in text.split("\n")) for column in columns) <= room:
+            break
+    return gap, lines
 
 
 def caption_lines(results: Results) -> list[str]:

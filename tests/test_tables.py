@@ -157,6 +157,29 @@ def test_the_table_fits_the_terminal_and_cuts_nothing(results, width):
             assert sum(line.split()[:1] == [run.name] for line in lines) == 1
 
 
+@pytest.mark.parametrize("relative", [3e-5, 3e-4, 3e-3])
+@pytest.mark.parametrize("decade", [-7, -5, -3, 0, 3, 6])
+def test_a_table_of_wide_numbers_with_wide_errors_loses_digits_and_no_column(tmp_path, decade, relative):
+    big = 1.23456789 * 10.0**decade
+    generator = np.random.default_rng(0)
+    made = eigenpairs(generator, big, which="both", k=2, converged=False)
+    records = {
+        "point": PointValue(loss=0.1234567 * big, grad_norm=0.0123456 * big, param_norm=1.0),
+        "eigenpairs": dataclasses.replace(made, residuals=relative * abs(made.values)),
+        "gap": SpectralGap(Estimate(big, bound=3e-4 * big), Estimate(123.456789, bound=0.123)),
+        "trace": Estimate(-37 * big, sem=0.01 * big),
+        **sharpness(generator, big, False),
+    }
+    read = one_run(tmp_path, records, run="momentum-lr0.1-s0")
+    lines = printed(read, 80)
+    assert "…" not in "".join(lines)
+    assert sum("sharp." in line for line in lines[:4]) == 1
+    shown = next(line for line in lines if line.startswith(" momentum")).replace(" *", "").split()
+    row = final_rows(read)[0]
+    measures = ("train_loss", "grad_norm", "lambda_max", "spectral_ratio", "trace", "lambda_min", "sharpness_worst")
+    assert [float(text) for text in shown[2:]] == pytest.approx([row[name] for name in measures], rel=0.05)
+
+
 def test_the_table_shows_values_over_errors_and_marks_what_did_not_converge(results):
     lines = printed(results, 100)
     row = final_rows(results)[0]
@@ -395,7 +418,7 @@ def test_a_gap_without_eigenpairs_still_has_its_cell(tmp_path):
         ("-0.0099631 ± 0.0000032", "-0.0099631"),
         ("123456.789 ± 0.012", "123456.789"),
         ("1234567.8912 ± 0.0012", "1234567.89"),
-        ("(1.2 ± 0.1)e-6", "(1.2"),
+        ("(1.2 ± 0.1)e-6", "1.2e-6"),
         ("12345678901", "12345678901"),
     ],
 )
