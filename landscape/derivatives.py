@@ -177,7 +177,7 @@ def _check_product(objective: Objective, theta: Tensor, v: Tensor, hv: Tensor, n
             f"the second derivative is wrong: a Hessian-vector product differs from the difference of gradients by "
             f"{100 * seen:.2g} % at every step size tried. Likely causes: a custom autograd.Function whose double "
             "backward loses a path (gradient computed in forward, once_differentiable), detach or no_grad inside the "
-            f"model, weight_norm, a hook that solves for an equilibrium. {_WAYS_OUT}"
+            f"model, a hook that solves for an equilibrium. {_WAYS_OUT}"
         )
 
 

@@ -167,9 +167,16 @@ class Parts:
             loss = self.part(index, theta)
             if not loss.requires_grad:
                 return None
-            first = torch.autograd.grad(loss, theta, create_graph=True, allow_unused=True)
-            curved = [g.sum() for g in first if g is not None and g.requires_grad]
-            reads = torch.autograd.grad(sum(curved, loss), list(own.values()), allow_unused=True)
+            kept = list(own.values())
+            try:
+                first = torch.autograd.grad(loss, theta, create_graph=True, allow_unused=True)
+                curved = [g.sum() for g in first if g is not None and g.requires_grad]
+                reads = torch.autograd.grad(sum(curved, loss), kept, retain_graph=True, allow_unused=True)
+            except RuntimeError as error:
+                if is_out_of_memory(error):
+                    raise
+                # No second derivative: whoever needs it says so, better than this can.
+                reads = torch.autograd.grad(loss, kept, allow_unused=True)
         return [name for name, read in zip(own, reads, strict=True) if read is not None]
 
     def value(self, index: int, tensors: Sequence[Tensor]) -> float:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
@@ -20,7 +20,8 @@ def borrowed(module: nn.Module, *, mode: str, device: torch.device) -> Iterator[
     Attention runs on the math kernel, which alone has a second derivative, and recurrent layers off the fused kernels,
     which have none. Autocast and TF32 are off. Activation checkpointing is off, for what runs again during the backward
     pass reads the parameters that stand in the model by then; embeddings have dense gradients, since sparse ones have
-    no second derivative. The global generators end where they began.
+    no second derivative; weight normalisation is spelled out, since the second derivative of the fused one takes the
+    norm for a constant. The global generators end where they began.
     """
     flags = [(part, part.training) for part in module.modules()]
     with ExitStack() as stack:
@@ -30,6 +31,7 @@ def borrowed(module: nn.Module, *, mode: str, device: torch.device) -> Iterator[
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(_slow_attention_path())
         stack.enter_context(_without_checkpointing())
+        stack.enter_context(_spelled_weight_norm())
         stack.enter_context(_dense_embeddings([part for part, _ in flags]))
         recurrent = any(isinstance(part, nn.RNNBase) for part, _ in flags)
         if device.type == "cuda":
@@ -89,15 +91,37 @@ def _without_checkpointing() -> Iterator[None]:
     from torch.utils import checkpoint
 
     # torch has no switch for it. Both forms look these names up when they are called, and a model may hold either.
-    stand_ins = {"CheckpointFunction": _RunOnce, "_checkpoint_without_reentrant_generator": _keep_everything}
-    before = {name: getattr(checkpoint, name) for name in stand_ins if hasattr(checkpoint, name)}
+    with ExitStack() as stack:
+        stack.enter_context(_standing_in(checkpoint, "CheckpointFunction", _RunOnce))
+        stack.enter_context(_standing_in(checkpoint, "_checkpoint_without_reentrant_generator", _keep_everything))
+        yield
+
+
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """Stands in for the fused one: w = g v/‖v‖, of which every derivative is right."""
+    return v * (g / torch.norm_except_dim(v, 2, dim))
+
+
+@contextmanager
+def _spelled_weight_norm() -> Iterator[None]:
+    with ExitStack() as stack:
+        for place in (torch, sys.modules.get("torch.nn.utils.weight_norm")):  # the parametrization, and the older hook
+            stack.enter_context(_standing_in(place, "_weight_norm", _weight_norm))
+        yield
+
+
+@contextmanager
+def _standing_in(place: Any, name: str, stand_in: Any) -> Iterator[None]:
+    """Another value for a name of a module of torch, if it has it."""
+    if not hasattr(place, name):
+        yield
+        return
+    before = getattr(place, name)
+    setattr(place, name, stand_in)
     try:
-        for name in before:
-            setattr(checkpoint, name, stand_ins[name])
         yield
     finally:
-        for name, kept in before.items():
-            setattr(checkpoint, name, kept)
+        setattr(place, name, before)
 
 
 @contextmanager

@@ -57,6 +57,12 @@ def tokens(build: Callable[[], nn.Module], *shape: int) -> Callable[[], Case]:
     return make
 
 
+def fractional(pool: Any, x: torch.Tensor, dimensions: int) -> torch.Tensor:
+    """Where the windows lie is random, and given here."""
+    samples = torch.full((len(x), x.shape[1], dimensions), 0.3, dtype=x.dtype)
+    return pool(x, 2, output_size=2, _random_samples=samples)
+
+
 class Recurrent(nn.Module):
     def __init__(self, cell: nn.Module) -> None:
         super().__init__()
@@ -206,12 +212,8 @@ LAYERS: dict[str, Callable[[], Case]] = {
     "UpsamplingNearest2d": layer(lambda: nn.UpsamplingNearest2d(scale_factor=2), *_IMAGE),
     "Fold": layer(lambda: nn.Fold((3, 3), 2), 4, 4),
     "Unfold": layer(lambda: nn.Unfold(2), *_IMAGE),
-    "FractionalMaxPool2d": layer(
-        lambda: nn.FractionalMaxPool2d(2, output_size=2, _random_samples=torch.full((1, 2, 2), 0.3).double()), *_IMAGE
-    ),
-    "FractionalMaxPool3d": layer(
-        lambda: nn.FractionalMaxPool3d(2, output_size=2, _random_samples=torch.full((1, 2, 3), 0.3).double()), *_BLOCK
-    ),
+    "FractionalMaxPool2d": function(lambda x: fractional(F.fractional_max_pool2d, x, 2), *_IMAGE),
+    "FractionalMaxPool3d": function(lambda x: fractional(F.fractional_max_pool3d, x, 3), *_BLOCK),
     "MaxPool2d overlapping": layer(lambda: nn.MaxPool2d(3, stride=1, padding=1), *_IMAGE),
     "AvgPool2d overlapping": layer(lambda: nn.AvgPool2d(3, stride=1, padding=1), *_IMAGE),
     "Embedding": tokens(lambda: nn.Embedding(5, 3), 2),
@@ -251,7 +253,7 @@ LAYERS: dict[str, Callable[[], Case]] = {
     "orthogonal": layer(lambda: nn.utils.parametrizations.orthogonal(nn.Linear(4, 4)), 4),
     "scaled_dot_product_attention": function(lambda x: F.scaled_dot_product_attention(x, x.tanh(), x), 2, 3, 4),
     "cdist": function(lambda x: torch.cdist(x, x.tanh()), 3, 4),
-    "pdist": function(lambda x: F.pdist(x.reshape(-1, 4)[:4]).expand(len(x), -1), 4),
+    "pdist": function(lambda x: torch.stack([F.pdist(points) for points in x]), 3, 2),
     "normalize": function(lambda x: F.normalize(x, dim=1), 5),
     "grid_sample": function(grid, *_IMAGE),
     "logsumexp": function(lambda x: x.logsumexp(1, keepdim=True), 5),

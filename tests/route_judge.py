@@ -35,6 +35,7 @@ def judge(name: str, *, compiled: bool = False) -> Iterator[dict[str, Any]]:
     model = model.double().eval()
     truth = Truth(model, loss_fn, data)
     V = torch.randn(truth.size, COLUMNS, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    V[truth.fixed] = 0
 
     def objective(check: bool = False) -> ls.Objective:
         return ls.Objective(model, loss_fn, data, chunk=CHUNK, check=check)
@@ -82,16 +83,28 @@ def verdict(name: str, route: str, pairs: Callable[[], list[tuple[Tensor, Tensor
 
 
 class Truth:
-    """Products from first derivatives alone."""
+    """Products from first derivatives alone: of the mean over examples, or of the batch if the loss is no such mean."""
 
     def __init__(self, model: nn.Module, loss_fn: Callable[[Any, Any], Tensor], data: tuple[Any, Any]) -> None:
         self.model, self.loss_fn, self.data = model, loss_fn, data
         self.parameters = list(model.parameters())
         self.size = sum(p.numel() for p in self.parameters)
+        self.chunk = CHUNK
+        with torch.no_grad():
+            parts = sum(share * loss_fn(self.outputs(x), y) for share, x, y in self.chunks())
+            whole = loss_fn(self.outputs(data[0]), data[1])
+        if not torch.isclose(parts, whole, rtol=1e-9):
+            self.chunk = EXAMPLES
+        marks = [torch.zeros_like(p, dtype=torch.bool) for p in self.parameters]
+        for module in model.modules():
+            if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+                place = next(i for i, p in enumerate(self.parameters) if p is module.weight)
+                marks[place][module.padding_idx] = True
+        self.fixed = torch.cat([mark.reshape(-1) for mark in marks])  # rows that training never moves
 
     def chunks(self) -> Iterator[tuple[float, Any, Any]]:
-        for first in range(0, EXAMPLES, CHUNK):
-            part = slice(first, min(first + CHUNK, EXAMPLES))
+        for first in range(0, EXAMPLES, self.chunk):
+            part = slice(first, min(first + self.chunk, EXAMPLES))
             x, y = (pytree.tree_map(lambda t, part=part: t[part], half) for half in self.data)
             yield (part.stop - part.start) / EXAMPLES, x, y
 
@@ -131,6 +144,7 @@ class Truth:
         return (seen[0] - seen[1]) / (2 * step)
 
     def shift(self, by: Tensor) -> None:
+        by = by.masked_fill(self.fixed, 0)
         with torch.no_grad():
             for parameter, part in zip(self.parameters, by.split([p.numel() for p in self.parameters]), strict=True):
                 parameter += part.view_as(parameter)

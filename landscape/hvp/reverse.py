@@ -200,7 +200,7 @@ class MissingError(ObjectiveError):
 _KNOWN = {
     "_ctc_loss": "ctc_loss", "_cdist_backward": "cdist", "_pdist_backward": "pdist",
     "_embedding_bag": "EmbeddingBag", "multi_margin_loss": "multi_margin_loss",
-    "multilabel_margin_loss": "multilabel_margin_loss", "_weight_norm": "weight_norm",
+    "multilabel_margin_loss": "multilabel_margin_loss",
 }  # fmt: skip
 
 
