@@ -93,7 +93,8 @@ def match_losses(
     """
     check_choice("losses", losses, ("checked", "measured", "saved"))
     root, out = Path(root), Path(out)
-    if out.resolve() == root.resolve() or root.resolve() in out.resolve().parents:
+    above, inside = (Path(os.path.realpath(folder)) for folder in (root, out))  # which links in a circle do not stop
+    if inside == above or above in inside.parents:
         raise UsageError(f"{out} lies within {root}, whose runs would then be found twice; name a folder beside it")
     paths, left_out = _paths(root, None if losses == "saved" else Gauge(problem, data_dir=data_dir))
     if losses == "measured":

@@ -15,14 +15,13 @@ from urllib.parse import quote, unquote
 from landscape.errors import ResultsError
 from landscape.files import Damaged, Group, NewGroup, Proof, Unusable, is_sealed, seal
 from landscape.files.older import converted
-from landscape.files.whole import opened
+from landscape.files.whole import NotAFile, opened
 
 FORMAT = "landscape-results"
 FORMAT_VERSION = 2
 FILE_NAME = "results.h5"
 # What reading, json and the record classes raise on a file that is whole but says something else than expected.
 _DAMAGE = (
-    OSError,
     LookupError,
     ArithmeticError,
     RuntimeError,
@@ -174,6 +173,11 @@ def reading(path: Path, *, trusted: bool = False) -> Iterator[Group]:
         raise
     except PermissionError as error:
         raise ResultsError(f"{path} may not be read ({_first_line(error)}); allow it, or copy it elsewhere") from error
+    except OSError as error:
+        if isinstance(error, NotAFile):
+            raise _damaged(path, _first_line(error)) from error
+        said = error.strerror or _first_line(error)
+        raise ResultsError(f"{path} cannot be read: {said}. What it holds is not touched") from error
     except Unusable as error:
         if error.kind != "newer":
             raise _damaged(path, _first_line(error)) from error
