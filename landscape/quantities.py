@@ -172,7 +172,7 @@ def _of_the_surface(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
         for i in range(plan.directions)
     ]
     plane = Cost(matvecs=4, losses=plan.plane_points**2 + 20)
-    ascent, average = Cost(gradients=30 * plan.restarts), Cost(losses=2 * plan.samples)
+    ascent, average = Cost(gradients=10 * plan.restarts), Cost(losses=2 * plan.samples)
     return [
         *lines,
         Quantity("plane", _fields(plan, "plane_points", "seed"), plane, _plane),

@@ -235,7 +235,7 @@ def test_more_restarts_never_lower_the_bound():
     assert values == sorted(values)
 
 
-@pytest.mark.parametrize("steps", [1, 3, 5])
+@pytest.mark.parametrize("steps", [1, 3])
 def test_an_ascent_that_still_climbs_is_not_called_converged(steps):
     """A curved ridge, as in Rosenbrock's valley turned over: each step goes a little further along it."""
     ridge = of_point(lambda w: w[0] - 100 * (w[1] - w[0] ** 2) ** 2, [0.0, 0.0])
@@ -243,6 +243,16 @@ def test_an_ascent_that_still_climbs_is_not_called_converged(steps):
     longer = sharpness(ridge, measure="worst", rho=1.0, steps=200, restarts=2)
     assert longer.value > 1.05 * result.value
     assert (result.converged, longer.converged) == (False, True)
+
+
+def test_along_a_curved_ridge_the_default_ascent_settles_on_the_highest_point_of_the_ball():
+    ridge = of_point(lambda w: w[0] - 100 * (w[1] - w[0] ** 2) ** 2, [0.0, 0.0])
+    result = sharpness(ridge, measure="worst", rho=1.0)
+    angle = np.linspace(0, np.pi / 2, 1_000_001)
+    x, y = np.cos(angle), np.sin(angle)
+    highest = float((x - 100 * (y - x**2) ** 2).max())
+    assert result.converged
+    assert 0.99 * highest <= result.value <= highest * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("side", [-0.5, 0.5])
@@ -346,9 +356,10 @@ def test_evaluations_are_counted_and_reported_as_documented(measure, monkeypatch
     original = getattr(Objective, name)
     monkeypatch.setattr(Objective, name, lambda self, *a: (calls.append(1), original(self, *a))[1])
     result = sharpness(objective, measure=measure, progress=lambda *args: seen.append(args))
-    expected = 33 if "average" in measure else 38
-    assert result.num_evaluations == len(calls) == expected
-    assert seen == [(i, expected) for i in range(1, expected + 1)]
+    most = 33 if "average" in measure else 94
+    assert result.num_evaluations == len(calls) == len({done for done, _ in seen}) <= most
+    assert seen[: len(calls)] == [(i, most) for i in range(1, len(calls) + 1)]
+    assert seen[-1] == (len(calls), len(calls))
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,20 +14,35 @@ from torch import Tensor
 from landscape.geometry.directions import gaussian
 from landscape.objective import Objective
 
-#: First step of each ascent in radii: long, so that on a convex bowl it nearly is a step of the power method, which
-#: each failure shortens fourfold.
+#: First step of each ascent in radii: long, so that on a convex bowl it nearly is a step of the power method.
 _FIRST_STEP = 8.0
+#: A step counts as higher that gains this share of what the slope along it promises.
+_ENOUGH = 1e-4
 #: An ascent has settled when no point of the ball promises more than this share of its rise, to first order. A rise
 #: that only stopped growing is not settled: the steps may have been too long.
 _SETTLED = 0.01
+#: The best ascent goes on until that share is smaller still, for at most so many times the steps that each had.
+_AT_LAST, _LONGER = 0.001, 8
+
+
+class Spot(NamedTuple):
+    """A point of the ball, with how much higher the loss is there, and its gradient by z."""
+
+    z: Tensor
+    rise: float
+    gradient: Tensor
 
 
 @dataclass
-class Best:
-    """The highest rise of the loss that one start led to, and whether it is a maximum to first order."""
+class Summit:
+    """The highest rise of the loss that each start led to, and whether the best is a maximum to first order."""
 
-    rise: float
+    rises: list[float]
     settled: bool
+
+    @property
+    def rise(self) -> float:
+        return max(self.rises)
 
 
 class Ball:
@@ -53,6 +70,15 @@ class Ball:
         self.base, self.slope = 0.0, torch.zeros_like(theta)
         self.base, self.slope = self.rise(torch.zeros_like(theta))
 
+    def spot(self, z: Tensor) -> Spot:
+        """A point with its rise and gradient; one evaluation."""
+        return Spot(z, *self.rise(z))
+
+    def settled(self, spot: Spot, within: float = _SETTLED) -> bool:
+        """Whether it is a maximum to first order, within that share of its rise."""
+        promised = float(spot.gradient @ (self.farthest(spot.gradient) - spot.z))
+        return not self.undefined and (math.isinf(spot.rise) or promised <= within * abs(spot.rise))
+
     def rise(self, z: Tensor) -> tuple[float, Tensor]:
         """``L(θ + c⊙z) − L(θ)`` and its gradient in z; one evaluation."""
         loss, gradient = self.objective.loss_and_gradient(self.theta + self.scale * z)
@@ -70,6 +96,11 @@ class Ball:
     def farthest(self, v: Tensor) -> Tensor:
         """The point of the ball with the largest ``⟨v, z⟩``."""
         return self.rho * (v.sign() * self.inside if math.isinf(self.p) else self.unit(v))
+
+    def reach(self, gradient: Tensor) -> float:
+        """The longest step along a gradient: of most coordinates far beyond the ball's edge, 0 for no gradient."""
+        size = float(torch.linalg.vector_norm(gradient))
+        return _FIRST_STEP * float(torch.linalg.vector_norm(self.farthest(gradient))) / size if size > 0 else 0.0
 
     def project(self, z: Tensor) -> Tensor:
         """The nearest point of the ball."""
@@ -93,37 +124,59 @@ class Ball:
         return self.rho * share ** (1 / max(count, 1)) * self.unit(z)
 
 
-def highest(ball: Ball, *, restarts: int, steps: int, seed: int) -> list[Best]:
-    """The best of each start: the sharpest direction, the gradient, then random points.
+def most_evaluations(restarts: int, steps: int) -> int:
+    """What :func:`highest` and its ball may cost, one gradient at θ included."""
+    return steps * (restarts + 1) + 3 + _LONGER * steps
 
-    Costs ``steps·(restarts + 1) + 2`` evaluations, of which one gradient at θ was made with the ball.
+
+def highest(ball: Ball, *, restarts: int, steps: int, seed: int) -> Summit:
+    """The best of each start: the sharpest direction, the gradient, then random points; the best of all goes on.
+
+    An ascent ends when it has settled, or after ``steps`` evaluations; that of the best after ``8·steps`` more.
     """
-    found = [ascend(ball, *sharpest_point(ball, steps=steps, seed=seed), steps=steps)]
+    best, rises = ascend(ball, sharpest_point(ball, steps=steps, seed=seed), steps=steps), []
+    rises.append(best.rise)
     for index in range(1, restarts):
         start = ball.farthest(ball.slope) if index == 1 else ball.random_point(index, seed)
         if not bool(start.any()):  # at an exact minimum the gradient points nowhere
             start = ball.random_point(index, seed)
-        found.append(ascend(ball, start, *ball.rise(start), steps=steps - 1))
-    return found
+        found = ascend(ball, ball.spot(start), steps=steps - 1)
+        rises.append(found.rise)
+        best = max(best, found, key=lambda spot: spot.rise)
+    last = ascend(ball, best, steps=_LONGER * steps, within=_AT_LAST)
+    rises[rises.index(best.rise)] = last.rise
+    return Summit(rises, ball.settled(last))
 
 
-def ascend(ball: Ball, z: Tensor, rise: float, gradient: Tensor, *, steps: int) -> Best:
-    """Projected ascent along the gradient's direction, accepting only what is higher."""
-    length = _FIRST_STEP
-    for _ in range(steps):
-        if ball.undefined or math.isinf(rise):
+def ascend(ball: Ball, start: Spot, *, steps: int, within: float = _SETTLED) -> Spot:
+    """The highest point that spectral projected gradients reach until one is settled, by so many evaluations at most.
+
+    A step is as long as the curvature along the last one says, is shortened until it is high enough, and may end below
+    the point before, not below all of the last five: Birgin, Martínez, Raydan (2000), SIAM J. Optim. 10, algorithm 2.1.
+    """
+    here = best = start
+    length = ball.reach(here.gradient)
+    past = deque([here.rise], maxlen=5)
+    while steps > 0 and not ball.undefined and not ball.settled(here, within):
+        way = ball.project(here.z + length * here.gradient) - here.z
+        slope, share = float(here.gradient @ way), 1.0
+        if not math.isfinite(slope):  # a finite loss may have a gradient that is not
             break
-        trial = ball.project(z + length * ball.farthest(gradient))
-        higher, new = ball.rise(trial)
-        if higher > rise:
-            z, rise, gradient = trial, higher, new
-        else:
-            length /= 4
-    promised = float(gradient @ (ball.farthest(gradient) - z))
-    return Best(rise, settled=not ball.undefined and (math.isinf(rise) or promised <= _SETTLED * abs(rise)))
+        while steps > 0:
+            there, steps = ball.spot(here.z + share * way), steps - 1
+            best = max(best, there, key=lambda spot: spot.rise)
+            if not there.rise < min(past) + _ENOUGH * share * slope:
+                break
+            share /= 4
+        step, bend = there.z - here.z, here.gradient - there.gradient
+        curvature, longest = float(step @ bend), ball.reach(there.gradient)
+        length = min(float(step @ step) / curvature, longest) if curvature > 0 else longest
+        here = there
+        past.append(here.rise)
+    return best
 
 
-def sharpest_point(ball: Ball, *, steps: int, seed: int) -> tuple[Tensor, float, Tensor]:
+def sharpest_point(ball: Ball, *, steps: int, seed: int) -> Spot:
     """A point on the edge of the ball in the direction that bends most, with its rise and gradient.
 
     Lanczos on gradients alone: ``(g(z) − g(0))/‖z‖`` with z on the edge is the Hessian's product with ``z/‖z‖`` where
@@ -154,7 +207,4 @@ def sharpest_point(ball: Ball, *, steps: int, seed: int) -> tuple[Tensor, float,
         top = basis[0]
     else:
         top = V @ torch.linalg.eigh((projected + projected.T) / 2)[1][:, -1].to(V)
-    points = [ball.farthest(top), ball.farthest(-top)]
-    rises = [ball.rise(z) for z in points]
-    best = 0 if rises[0][0] >= rises[1][0] else 1
-    return points[best], *rises[best]
+    return max((ball.spot(ball.farthest(v)) for v in (top, -top)), key=lambda spot: spot.rise)
