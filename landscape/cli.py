@@ -76,6 +76,9 @@ def analyze(
     interacting: Annotated[
         bool | None, typer.Option(help="Examples of a batch interact (losses over pairs): batches stay whole.")
     ] = None,
+    batch_statistics: Annotated[
+        str | None, typer.Option(help="Between minima: interpolate, recompute (from the data, as BatchNorm) or fixed.")
+    ] = None,
     check: Annotated[
         bool | None,
         typer.Option(help="Examine the loss before it is measured; --no-check trusts it, and the report says so."),

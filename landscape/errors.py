@@ -43,7 +43,7 @@ class ModelError(ObjectiveError, ForeignError, RuntimeError):
         """What was raised, in one line, and where in the caller's code."""
         said = in_one_line(error)
         hint = ""
-        if "dtype" in said or "same device" in said:
+        if any(words in said for words in ("same dtype", "should be the same", "scalar type", "same device")):
             hint = ". Tensors that a model or loss brings along must follow those it is given: constant.to(output)"
         return cls(f"the model or loss raised {said}{hint}")
 

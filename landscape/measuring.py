@@ -156,7 +156,7 @@ def asked(plan: Plan) -> dict[str, str]:
     >>> asked(Plan("quick", examples=64, workers=2))
     {'examples': '64', 'seed': '0'}
     """
-    elsewhere = {*PRESETS[plan.plan], "plan", "seed", "device", "workers", "data", "chunk", "check"}
+    elsewhere = {*PRESETS[plan.plan], "plan", "seed", "device", "workers", "data", "chunk", "batch_statistics", "check"}
     usual = Plan(plan.plan).fields()
     fields = {n: v for n, v in plan.fields().items() if n not in elsewhere and v and v != usual[n]}
     return {name: str(value) for name, value in fields.items()} | ({"seed": str(plan.seed)} if plan.examples else {})

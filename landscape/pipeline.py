@@ -198,8 +198,9 @@ def _measure_barrier(store: ResultStore, a: Job, b: Job, plan: Plan, progress: _
     ends = [load_checkpoint(job.files[-1]) for job in (a, b)]
     at_a, at_b = (objective_of(end, plan, check=False) for end in ends)
     constants = [at.constants_digest() for at in (at_a, at_b)]
+    moved = {} if plan.batch_statistics is None else {"batch_statistics": plan.batch_statistics}
     key = {
-        "fields": {"points": plan.points}, "objective": at_a.digest(),
+        "fields": {"points": plan.points} | moved, "objective": at_a.digest(),
         # One where they are equal, as in records from before buffers moved along the line, which are right there.
         "constants": constants[0] if constants[0] == constants[1] else constants,
         "params": [end.params_sha256 for end in ends], "version": RECORD_VERSION,
@@ -208,7 +209,7 @@ def _measure_barrier(store: ResultStore, a: Job, b: Job, plan: Plan, progress: _
         return
     progress.at_the_end(f"{a.run} to {b.run}  interpolation")
     started = time.perf_counter()
-    line = geometry.interpolate(at_a, at_b, points=plan.points)
+    line = geometry.interpolate(at_a, at_b, points=plan.points, batch_statistics=plan.batch_statistics)
     seconds = time.perf_counter() - started
     provenance = {"key": key, "seconds": seconds, "matvecs": 0, "converged": True, "created": now()}
     store.write_pair(a.run, b.run, line, provenance)

@@ -81,6 +81,9 @@ class Plan:
         Examples evaluated at a time; changes memory and time, and no number beyond rounding. None: by the model's size.
     interacting : bool
         The loss of an example depends on others of its batch, so batches stay whole everywhere; subsets are left out.
+    batch_statistics : {"interpolate", "recompute", "fixed"} or None
+        The running statistics of normalisation layers on lines between minima, as
+        :func:`landscape.interpolate` has them; None: its default.
     check : bool
         Examine the loss before anything is measured (:mod:`landscape.preflight`); False trusts it as it is, and the
         report says so.
@@ -117,6 +120,7 @@ class Plan:
     mode: str = "eval"
     chunk: int | None = None
     interacting: bool = False
+    batch_statistics: str | None = None
     check: bool = True
 
     def __post_init__(self) -> None:
@@ -158,6 +162,7 @@ class Plan:
 
     def _check_objective_options(self) -> None:
         check_choice("mode", self.mode, ("eval", "train"))
+        check_choice("batch_statistics", self.batch_statistics, (None, "interpolate", "recompute", "fixed"))
         for name in ("check", "interacting"):
             if not isinstance(getattr(self, name), bool):
                 raise UsageError(f"{name}={getattr(self, name)!r} must be True or False")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,10 +51,24 @@ def runs(tmp_path_factory):
     return problem, {name: model for name, (model, _) in found.items()}, {name: job for name, (_, job) in found.items()}
 
 
-def barrier_of(store, a, b):
-    pipeline._measure_barrier(store, a, b, PLAN, pipeline._Progress(None))
+def barrier_of(store, a, b, plan=PLAN):
+    pipeline._measure_barrier(store, a, b, plan, pipeline._Progress(None))
     (pair,) = ls.load_results(store.path, everything=True).pairs
     return pair
+
+
+def test_what_becomes_of_running_statistics_is_asked_by_the_plan_and_another_word_is_measured_anew(runs, tmp_path):
+    problem, models, jobs = runs
+    between = (ls.Objective(models[name], problem.loss_fn, problem.train, check=False) for name in ("sgd", "adam"))
+    truth = ls.interpolate(*between, points=5, batch_statistics="recompute").loss
+    with ResultStore(tmp_path) as store:
+        seen = {
+            word: barrier_of(store, jobs["sgd"], jobs["adam"], replace(PLAN, batch_statistics=word)).record
+            for word in (None, "recompute", "fixed")
+        }
+    assert [record.batch_statistics for record in seen.values()] == ["interpolate", "recompute", "fixed"]
+    assert seen["recompute"].loss == pytest.approx(truth, rel=1e-5)
+    assert len({float(record.loss[2]) for record in seen.values()}) == 3
 
 
 def test_both_ends_of_a_stored_line_are_the_models_as_saved_and_the_order_of_the_names_changes_nothing(runs, tmp_path):

@@ -290,6 +290,7 @@ def test_every_quantity_names_the_plan_fields_it_uses():
         "mode",
         "chunk",
         "interacting",
+        "batch_statistics",
         "check",
     }
     assert keyed - {"pairs", "both_ends"} | elsewhere == set(SMALL.fields())
