@@ -66,8 +66,8 @@ _HOMES = {
     ),
     "landscape.checkpoints": ("CheckpointDir", "Checkpoint", "save_checkpoint", "load_checkpoint"),
     "landscape.problems": ("Problem", "get_problem"),
-    "landscape.plan": ("Plan",),
-    "landscape.pipeline": ("analyze",),
+    "landscape.analysis.plan": ("Plan",),
+    "landscape.analysis.pipeline": ("analyze",),
     "landscape.store": ("load_results",),
     "landscape.comparison": ("compare",),
     "landscape.results": (

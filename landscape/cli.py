@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from landscape.analysis.plan import Plan
 from landscape.errors import LandscapeError, in_one_line
 from landscape.escaping.terminal import accept_all_characters, console, json_text, one_line
 from landscape.escaping.visible import visible
-from landscape.plan import Plan
 
 if TYPE_CHECKING:
     from landscape.store import Results
@@ -89,7 +89,7 @@ def analyze(
     given = {
         name: value for name, value in locals().items() if name not in ("ckpt_dir", "as_json") and value is not None
     }
-    from landscape.pipeline import analyze as run_analysis
+    from landscape.analysis.pipeline import analyze as run_analysis
     from landscape.progress import progress_bar
     from landscape.store import load_results
 

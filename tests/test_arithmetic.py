@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import landscape as ls
-from landscape.arithmetic import lifted
+from landscape.objective.arithmetic import lifted
 
 
 class RootMeanSquare(nn.Module):

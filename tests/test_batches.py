@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 import landscape as ls
-from landscape.batches import Batches
+from landscape.objective.batches import Batches
 
 GENERATOR = torch.Generator().manual_seed(5)
 X, Y = torch.randn(11, 3, generator=GENERATOR), torch.randint(2, (11,), generator=GENERATOR)
@@ -570,7 +570,7 @@ def test_two_different_data_sets_never_have_one_digest():
 
 def test_equal_data_sets_have_equal_digests_in_another_process():
     code = (
-        "from tests.test_batches import OTHERS\nfrom landscape.batches import Batches\n"
+        "from tests.test_batches import OTHERS\nfrom landscape.objective.batches import Batches\n"
         "print(*(Batches([data]).digest() for data in OTHERS))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "77", "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}

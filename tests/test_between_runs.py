@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import landscape as ls
-from landscape import pipeline, plots
-from landscape.measuring import Job
+from landscape import plots
+from landscape.analysis import pipeline
+from landscape.analysis.measuring import Job
 from landscape.plots.slice_figures import interpolation_figure, line_figures
 from landscape.report.words import methods as methods_of_report
 from landscape.results import LineSlice

@@ -73,7 +73,7 @@ def test_a_flag_overrules_its_field_of_the_plan_and_no_other(plan, monkeypatch, 
         seen.append(chosen)
         raise ls.CheckpointError("stop here")
 
-    monkeypatch.setattr("landscape.pipeline.analyze", fake)
+    monkeypatch.setattr("landscape.analysis.pipeline.analyze", fake)
     for name, value in other.items():
         monkeypatch.setattr(sys, "argv", ["landscape", "analyze", "x", "--plan", plan, f"--{name}", str(value)])
         with pytest.raises(SystemExit):
@@ -216,7 +216,7 @@ def test_an_interrupt_is_one_line_and_status_130(runs, capsys, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("landscape.pipeline.analyze", interrupted)
+    monkeypatch.setattr("landscape.analysis.pipeline.analyze", interrupted)
     status, _, err = call(capsys, monkeypatch, "analyze", runs)
     assert status == 130
     assert err.strip() == "landscape: interrupted; what was measured is kept, and the same command goes on"
@@ -313,7 +313,7 @@ def test_a_crash_of_a_library_in_the_one_process_leaves_a_trace_and_the_next_ana
 
 def test_any_name_that_a_folder_can_have_is_measured_and_shown(tmp_path, capsys, monkeypatch):
     """Brackets, quotes, bytes that are no text, line ends, spaces, long ones: through processes, files and terminal."""
-    monkeypatch.setattr("landscape.pipeline.write_report", lambda results: None)
+    monkeypatch.setattr("landscape.analysis.pipeline.write_report", lambda results: None)
     names = ["a[0]", "b*?", os.fsdecode(b"c-\xff\xfe"), "d\ne", " f ", "g'\"$HOME", "h" * 200, "-i", "%2F", "j/../k"]
     for name in names[:-1]:
         faults.save(tmp_path / "runs [x" / name, steps=1)
@@ -333,7 +333,7 @@ def test_any_name_that_a_folder_can_have_is_measured_and_shown(tmp_path, capsys,
 
 def test_a_folder_that_cannot_be_read_is_listed_and_the_others_are_measured(tmp_path, monkeypatch):
     """A path that is too long cannot be read by anyone, not even root."""
-    monkeypatch.setattr("landscape.pipeline.write_report", lambda results: None)
+    monkeypatch.setattr("landscape.analysis.pipeline.write_report", lambda results: None)
     runs = tmp_path / "runs"
     faults.save(runs / "sound", steps=1)
     (runs / "deep").mkdir()

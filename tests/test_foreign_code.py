@@ -10,10 +10,10 @@ import sys
 import pytest
 
 import landscape as ls
-from landscape import pipeline
-from landscape.crew import needs_processes
-from landscape.endings import why_it_ended
+from landscape.analysis import pipeline
+from landscape.analysis.crew import needs_processes
 from landscape.errors import ForeignError, Frame, as_ours, foreign_errors, users_frame
+from landscape.jobs.endings import why_it_ended
 from tests import faults
 from tests.faults import RAISES, SWITCH, TINY, save
 

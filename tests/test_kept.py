@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import landscape as ls
-from landscape import measuring, pipeline
+from landscape.analysis import measuring, pipeline
 from landscape.store import ResultStore, describe_results, rows
 from tests.faults import TINY, save
 from tests.test_store import identical

@@ -14,7 +14,8 @@ from torch import nn
 from torch.nn import functional
 
 import landscape as ls
-from landscape import comparison, measuring, tables
+from landscape import comparison, tables
+from landscape.analysis import measuring
 from landscape.plots.figures import drawings
 from landscape.plots.gather import measured
 from landscape.problems import Problem

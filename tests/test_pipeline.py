@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 import landscape as ls
-from landscape import crew, measuring, pipeline, quantities, tables
+from landscape import tables
+from landscape.analysis import crew, measuring, pipeline, quantities
 from landscape.report.words import methods
 from landscape.store import rows
 from tests.runs import CONFIG, SMALL, make_runs, save_run

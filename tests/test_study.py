@@ -53,7 +53,7 @@ def done(tmp_path_factory):
 def brief(request, monkeypatch):
     """Figures and report take most of a small study's time; ``done`` has them, and the studies of the scripts."""
     if "path" not in request.fixturenames:
-        monkeypatch.setattr("landscape.pipeline.write_report", lambda results: None)
+        monkeypatch.setattr("landscape.analysis.pipeline.write_report", lambda results: None)
 
 
 # --- the design -------------------------------------------------------------------------------------------------------

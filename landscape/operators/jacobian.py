@@ -12,8 +12,8 @@ from torch.func import jvp, linearize, vmap
 from torch.utils import _pytree as pytree
 
 from landscape.errors import ObjectiveError
-from landscape.functional import Parts
 from landscape.hvp import recording
+from landscape.objective.functional import Parts
 
 #: K tangents of several tensors, each ``(K, *shape)``.
 Tangents = Sequence[Tensor]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape.isolation import borrowed
+from landscape.objective.isolation import borrowed
 from landscape.problems.base import Examples, Problem
 
 

@@ -10,10 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from landscape.analysis.plan import Plan
 from landscape.checkpoints import checkpoint_files
 from landscape.errors import UsageError, check_seed
 from landscape.objective import Objective
-from landscape.plan import Plan
 from landscape.problems import Problem, load_problem
 from landscape.training import training_settings
 

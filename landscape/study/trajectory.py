@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from landscape import plots
-from landscape.crew import available_cores
+from landscape.analysis.crew import available_cores
 from landscape.errors import UsageError, foreign_errors
 from landscape.escaping.spreadsheet import frame_csv
 from landscape.estimators import gradient_share, top_eigenpairs

@@ -27,7 +27,7 @@ KILLS = 220
 DRIVER = """
 import sys
 import landscape as ls
-from landscape import pipeline
+from landscape.analysis import pipeline
 
 pipeline.write_report = lambda results: None  # drawing takes longer than all the rest, and comes when all is stored
 try:
@@ -95,7 +95,7 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
     found = []
     for pid in descendants(process.pid):
         try:
-            if b"landscape.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"landscape.analysis.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
         except OSError:
             continue

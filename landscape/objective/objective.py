@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from landscape import chunks, derivatives, hvp, preflight
-from landscape.batches import Batches, Weight, cast, check_chunk, count_examples, unpack
+from landscape import hvp
 from landscape.errors import ObjectiveError, UsageError, check_choice
-from landscape.functional import Parts
-from landscape.loss_modules import LossFn, LossModule, OwnLoss, SupervisedLoss, name_of, plain_module, settings_of
+from landscape.objective import chunks, derivatives, losses, preflight
+from landscape.objective.batches import Batches, Weight, cast, check_chunk, count_examples, unpack
+from landscape.objective.functional import Parts
 from landscape.params import ParamLayout
 
 Vector = Tensor | np.ndarray
@@ -71,7 +71,8 @@ class Objective:
     device : optional
         Left out, the model's own.
     check : bool
-        Examine the question before answering it (:mod:`landscape.preflight`); about 20 gradients on up to 12 examples.
+        Examine the question before answering it (:mod:`landscape.objective.preflight`); about 20 gradients on
+        up to 12 examples.
 
     Attributes
     ----------
@@ -105,7 +106,7 @@ class Objective:
     def __init__(
         self,
         model: nn.Module,
-        loss_fn: LossFn,
+        loss_fn: losses.LossFn,
         data: Any,
         *,
         params: str | Sequence[str] = "*",
@@ -117,9 +118,9 @@ class Objective:
         device: torch.device | str | None = None,
         check: bool = True,
     ) -> None:
-        module = SupervisedLoss(plain_module(model), loss_fn)
+        module = losses.SupervisedLoss(losses.plain_module(model), loss_fn)
         options = _Options(params=params, weight=weight, mode=mode, chunk=chunk, dtype=dtype, device=device)
-        self._build(module, name_of(loss_fn), data, {**options, "interacting": interacting, "check": check})
+        self._build(module, losses.name_of(loss_fn), data, {**options, "interacting": interacting, "check": check})
 
     @classmethod
     def from_loss(
@@ -131,10 +132,10 @@ class Objective:
         (params, weight, interacting, mode, chunk, dtype, device, check) are those of :class:`Objective`.
         """
         self = cls.__new__(cls)
-        self._build(OwnLoss(plain_module(model), loss), name_of(loss), data, options)
+        self._build(losses.OwnLoss(losses.plain_module(model), loss), losses.name_of(loss), data, options)
         return self
 
-    def _build(self, module: LossModule, loss_name: str, data: Any, options: _Options) -> None:
+    def _build(self, module: losses.LossModule, loss_name: str, data: Any, options: _Options) -> None:
         if unknown := set(options) - set(_Options.__annotations__):
             raise TypeError(f"unexpected options {sorted(unknown)}; there are {', '.join(_Options.__annotations__)}")
         mode, chunk, dtype = options.get("mode", "eval"), options.get("chunk", "auto"), options.get("dtype")
@@ -321,7 +322,7 @@ class Objective:
         facts: list[Any] = [self._batches.digest(), self.loss_name, self.mode, str(self.dtype), list(self.layout.names)]
         if self._weight and self._batches.joined is None:  # where batches are joined, a mean does not depend on it
             facts.append([self.weigh(batch) for batch in self._batches.batches])
-        if settings := settings_of(self._module.function):
+        if settings := losses.settings_of(self._module.function):
             facts.append(settings)
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from landscape.arithmetic import PrecisionWatch, counterpart, lifted
-from landscape.batches import cast, unpack
 from landscape.errors import LandscapeError, ModelError, ObjectiveError, is_out_of_memory
-from landscape.isolation import borrowed, uncompiled
-from landscape.loss_modules import LossFn, LossModule, SupervisedLoss
+from landscape.objective.arithmetic import PrecisionWatch, counterpart, lifted
+from landscape.objective.batches import cast, unpack
+from landscape.objective.isolation import borrowed, uncompiled
+from landscape.objective.losses import LossFn, LossModule, SupervisedLoss
 from landscape.params import ParamLayout
 
 

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from landscape import geometry
+from landscape.analysis.crew import available_cores, measure_runs
+from landscape.analysis.measuring import RECORD_VERSION, Job, Outcome, Reporter, asked, now, objective_of, skipped
+from landscape.analysis.plan import Plan
 from landscape.checkpoints import Checkpoint, CheckpointDir, Skipped, find_runs, load_checkpoint
-from landscape.crew import available_cores, measure_runs
 from landscape.errors import CheckpointError, LandscapeError, ResultsError, as_ours, foreign_errors
-from landscape.measuring import RECORD_VERSION, Job, Outcome, Reporter, asked, now, objective_of, skipped
-from landscape.plan import Plan
 from landscape.report import write_report
 from landscape.store import ResultStore, load_results
 from landscape.store.shown import SET_ASIDE

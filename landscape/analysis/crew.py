@@ -16,10 +16,10 @@ from typing import IO, Any
 
 import torch
 
-from landscape.endings import why_it_ended
+from landscape.analysis.measuring import Job, Outcome, Reporter, measure_run
+from landscape.analysis.plan import Plan
 from landscape.errors import LandscapeError, ResultsError
-from landscape.measuring import Job, Outcome, Reporter, measure_run
-from landscape.plan import Plan
+from landscape.jobs.endings import why_it_ended
 from landscape.store import ResultStore
 
 STDERR_TAIL = 64 * 1024  # bytes at the end of what a process wrote on stderr, in which the reason stands
@@ -161,7 +161,7 @@ def _measure_with_one(
 
 
 class _Worker:
-    """One process of ``landscape.worker``, and the pipes to it."""
+    """One process of ``landscape.analysis.worker``, and the pipes to it."""
 
     def __init__(self, orders: dict[str, Any]) -> None:
         # The number of OpenMP threads is read when torch is loaded.
@@ -169,7 +169,7 @@ class _Worker:
         try:
             self.stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "landscape.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                [sys.executable, "-m", "landscape.analysis.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=self.stderr, encoding="ascii", env=environment, bufsize=1,
             )  # fmt: skip
         except OSError as error:

@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from landscape.batches.content import ATOMS, digest_of
 from landscape.errors import ObjectiveError, UsageError
+from landscape.objective.batches.content import ATOMS, digest_of
 
 LossFn = Callable[[Any, Any], Tensor]
 

@@ -85,8 +85,8 @@ class Plan:
         The running statistics of normalisation layers on lines between minima, as
         :func:`landscape.interpolate` has them; None: its default.
     check : bool
-        Examine the loss before anything is measured (:mod:`landscape.preflight`); False trusts it as it is, and the
-        report says so.
+        Examine the loss before anything is measured (:mod:`landscape.objective.preflight`); False trusts it as it is,
+        and the report says so.
 
     Examples
     --------

@@ -76,9 +76,9 @@ def work(pipe: IO[str], answers: IO[str]) -> None:
 
     import torch
 
+    from landscape.analysis.measuring import Job, measure_run
+    from landscape.analysis.plan import Plan
     from landscape.errors import ResultsError
-    from landscape.measuring import Job, measure_run
-    from landscape.plan import Plan
     from landscape.store import ResultStore
 
     torch.set_num_threads(orders["threads"])

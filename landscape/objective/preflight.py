@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from landscape.batches import count_examples, take
-from landscape.derivatives import check_derivatives
 from landscape.errors import ModelError, ObjectiveError
+from landscape.objective.batches import count_examples, take
+from landscape.objective.derivatives import check_derivatives
 
 if TYPE_CHECKING:
     from landscape.objective import Objective

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from landscape.batches.content import Content
-from landscape.batches.examples import (
+from landscape.errors import ObjectiveError, UsageError
+from landscape.objective.batches.content import Content
+from landscape.objective.batches.examples import (
     can_cut,
     constant_arrays,
     count_examples,
@@ -22,9 +23,8 @@ from landscape.batches.examples import (
     join,
     take,
 )
-from landscape.batches.nests import pack, unpack
-from landscape.batches.reading import is_dataset, read, reading
-from landscape.errors import ObjectiveError, UsageError
+from landscape.objective.batches.nests import pack, unpack
+from landscape.objective.batches.reading import is_dataset, read, reading
 
 Weight = Callable[[Any], float]
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from landscape.arithmetic import counterpart
-from landscape.batches.content import digest_of
-from landscape.batches.nests import Column, Nest
 from landscape.errors import ObjectiveError
+from landscape.objective.arithmetic import counterpart
+from landscape.objective.batches.content import digest_of
+from landscape.objective.batches.nests import Column, Nest
 
 
 def count_examples(batch: Any) -> int | None:

@@ -11,11 +11,11 @@ import numpy as np
 from torch import nn
 
 from landscape import estimators, geometry
-from landscape.batches import Batches
+from landscape.analysis.plan import Plan
 from landscape.errors import LandscapeError, ObjectiveError
 from landscape.objective import Objective
+from landscape.objective.batches import Batches
 from landscape.operators import HessianOperator
-from landscape.plan import Plan
 from landscape.problems import Problem
 from landscape.problems.metrics import evaluate_test
 from landscape.results import Eigenpairs, Estimate, Evaluation, PointValue, Record

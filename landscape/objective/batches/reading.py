@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
-from landscape.batches.nests import holds_tensors
 from landscape.errors import ObjectiveError
+from landscape.objective.batches.nests import holds_tensors
 
 #: Examples of a Dataset that are collated at a time; how they are evaluated is settled later.
 READ = 256

@@ -13,12 +13,12 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from landscape.analysis.plan import PRESETS, Plan
+from landscape.analysis.quantities import Bench, Cost, Quantity, quantities
 from landscape.checkpoints import Checkpoint, load_checkpoint
 from landscape.errors import ForeignError, LandscapeError, ResultsError, as_ours, traceback_text
 from landscape.objective import Objective
-from landscape.plan import PRESETS, Plan
 from landscape.problems import Problem
-from landscape.quantities import Bench, Cost, Quantity, quantities
 from landscape.results import Record
 from landscape.store import ResultStore
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
-from landscape.batches.content import ATOMS, Content, Packed, parts_of
 from landscape.errors import ObjectiveError
+from landscape.objective.batches.content import ATOMS, Content, Packed, parts_of
 
 
 class Column(Packed):

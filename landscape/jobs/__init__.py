@@ -1,0 +1,1 @@
+"""Work in other processes: how it is handed out, and how it ended."""

@@ -1,0 +1,5 @@
+"""A fixed question: loss, gradient and Hessian-vector product of a model on given data, examined when it is made."""
+
+from landscape.objective.objective import Objective, Vector, Weight
+
+__all__ = ["Objective", "Vector", "Weight"]
