@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from landscape.escaping.latex import latex_name, latex_number, latex_table, latex_text, side_by_side
 from landscape.escaping.spreadsheet import csv_text, frame_csv
 from landscape.escaping.terminal import cell as terminal_cell
-from landscape.results import Eigenpairs, Estimate
+from landscape.results import Eigenpairs
 from landscape.rounding import format_brief, format_value
 from landscape.store import CheckpointResults, Results, final_rows, rows
+from landscape.store.catalogue import IN_TABLE, MEASURES, Measure, read
 from landscape.store.metrics import mismatch_lines
 from landscape.store.rows import COLUMNS, final_checkpoint
 from landscape.store.scope import SAVED, saved_line, scope_lines
@@ -22,23 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["caption_lines", "final_rows", "latex_table", "rows", "text_table", "write_tables"]
 
-HEADINGS = ("test\nacc%", "train\nloss", "‖g‖", "λ_max", "λ₁/λ₂", "trace", "λ_min", "worst\nsharp.")
+SHOWN = tuple(MEASURES[key] for key in IN_TABLE)
+HEADINGS = tuple(measure.heading for measure in SHOWN)
 TERMINAL = 80  # columns
 # What may stand in such a terminal, until it fits: digits of a number whose error is below them, characters of a number
 # (more decimals than fit are rounded away), spaces between columns. Elsewhere there is room for more digits.
 NARROW = ((4, 10, 2), (4, 10, 1), (3, 9, 1), (3, 8, 1), (3, 7, 1), (2, 6, 1), (1, 5, 1))
 _WIDEST = NARROW[0][1]
 WIDE = 5
-_LATEX_HEADINGS = (
-    r"\shortstack[r]{test\\acc.\,\%}",
-    r"\shortstack[r]{train\\loss}",
-    r"$\|\nabla L\|$",
-    r"$\lambda_{\max}$",
-    r"$\lambda_1/\lambda_2$",
-    r"$\operatorname{tr} H$",
-    r"$\lambda_{\min}$",
-    r"\shortstack[r]{worst\\sharp.\,$\ge$}",
-)
 _EIGENVALUE_COLUMNS = ("run", "step", "index", "value", "residual", "converged", "which")
 
 
@@ -169,7 +161,7 @@ def write_tables(results: Results, folder: str | Path) -> list[Path]:
     texts = {
         "summary.csv": csv_text(COLUMNS, rows(results)),
         "summary.tex": latex_table(
-            ["run", *_LATEX_HEADINGS],
+            ["run", *(measure.tex_heading or measure.tex for measure in SHOWN)],
             _latex_rows(results),
             caption_lines(results),
             remarks(results),
@@ -188,8 +180,7 @@ def write_tables(results: Results, folder: str | Path) -> list[Path]:
 def final_cells(results: Results, *, digits: int = WIDE) -> list[tuple[str, list[Cell]]]:
     """Per run, its name and one cell for each of ``HEADINGS``; errors below ``digits`` digits are left out."""
     final = [(run, c) for run in results.runs if (c := final_checkpoint(run)) is not None]
-    lines = zip(final, final_rows(results), strict=True)
-    return [(run.name, _cells(checkpoint, row, digits)) for (run, checkpoint), row in lines]
+    return [(run.name, [_cell(measure, c, digits) for measure in SHOWN]) for run, c in final]
 
 
 def _latex_rows(results: Results) -> list[list[str]]:
@@ -203,43 +194,22 @@ def _latex_rows(results: Results) -> list[list[str]]:
     return lines
 
 
-def _cells(checkpoint: CheckpointResults, row: dict[str, Any], digits: int) -> list[Cell]:
-    records = checkpoint.records
-    gap, trace = records.get("gap"), records.get("trace")
-    top, bottom = _eigenvalue_cells(records.get("eigenpairs"), digits)
-    failed = set(checkpoint.not_converged)
-    accuracy = row["test_accuracy"]
-    saved = {name: SAVED if row[f"{name}_source"] == "saved" else "" for name in ("test_accuracy", "train_loss")}
-    return [
-        Cell("—" if accuracy is None else f"{100 * accuracy:.1f}{saved['test_accuracy']}"),
-        Cell(format_value(row["train_loss"], digits=2) + saved["train_loss"]),
-        Cell(format_value(row["grad_norm"], digits=3)),
-        top,
-        Cell(_brief(getattr(gap, "ratio", None), digits), "gap" not in failed),
-        Cell(_brief(trace, digits), "trace" not in failed),
-        bottom,
-        Cell(format_value(row["sharpness_worst"], digits=3), "sharpness_worst" not in failed),
-    ]
-
-
-def _brief(estimate: Any, digits: int) -> str:
-    return format_brief(estimate.value, estimate.error, digits=digits) if isinstance(estimate, Estimate) else "—"
+def _cell(measure: Measure, checkpoint: CheckpointResults, digits: int) -> Cell:
+    reading = read(checkpoint, measure.key)
+    if reading is None:
+        return Cell("—", measure.key not in checkpoint.not_converged)
+    if measure.is_share:
+        text = f"{100 * reading.value:.1f}"
+    elif measure.digits is not None:
+        text = format_value(reading.value, digits=measure.digits)
+    else:
+        text = format_brief(reading.value, reading.error, digits=digits)
+    return Cell(text + (SAVED if reading.saved else ""), reading.converged)
 
 
 def _shortened(lines: list[str], most: int = 12) -> list[str]:
     more = len(lines) - most
     return lines if more <= 0 else [*lines[:most], f"… and {more} more; landscape inspect results.h5 lists all"]
-
-
-def _eigenvalue_cells(eigs: Any, digits: int) -> tuple[Cell, Cell]:
-    """λ_max and λ_min, each with the residual and the convergence of its own pair."""
-    if not isinstance(eigs, Eigenpairs):
-        return Cell("—"), Cell("—")
-    top, bottom = (
-        Cell("—") if end is None else Cell(format_brief(end.value, end.error, digits=digits), end.converged)
-        for end in (eigs.largest, eigs.smallest)
-    )
-    return top, bottom
 
 
 def _eigenvalue_rows(results: Results) -> list[dict[str, Any]]:

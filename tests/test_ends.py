@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +12,12 @@ from hypothesis import strategies as st
 import landscape as ls
 from landscape.errors import UsageError
 from landscape.plots.gather import measured
-from landscape.results import Eigenpairs
-from landscape.store.rows import _curvature
-from landscape.tables import _eigenvalue_cells
+from landscape.results import Eigenpairs, Estimate
+from landscape.store.catalogue import IN_TABLE
+from landscape.store.rows import rows
+from landscape.tables import final_cells
 from tests.test_density import with_spectrum
+from tests.test_tables import one_run
 
 
 def pairs(values, which, *, dim=100, residual=0.0):
@@ -88,15 +89,14 @@ def test_an_end_carries_the_residual_and_the_convergence_of_its_own_pair():
 
 
 @pytest.mark.parametrize("which", ["largest", "smallest", "both", "magnitude"])
-def test_rows_tables_and_figures_show_the_same_end(which):
+def test_rows_tables_and_figures_show_the_same_end(which, tmp_path):
     eigs = pairs([-9.0, 4.0, 5.0], which, residual=0.01)
-    row = _curvature({"eigenpairs": eigs})
-    end = eigs.largest
-    drawn = measured(SimpleNamespace(records={"eigenpairs": eigs}, metrics={}), "lambda_max")
-    cell = _eigenvalue_cells(eigs, 4)[0]
+    results = one_run(tmp_path, {"eigenpairs": eigs, "trace": Estimate(1.0)})
+    (row,), ((_, cells),) = rows(results), final_cells(results, digits=4)
+    end, drawn = eigs.largest, measured(results.runs[0].last, "lambda_max")
+    cell = cells[IN_TABLE.index("lambda_max")]
     if end is None:
-        assert "lambda_max" not in row
-        assert drawn is None
+        assert row["lambda_max"] is drawn is None
         assert cell.text == "—"
     else:
         assert row["lambda_max"] == drawn.value == end.value == 5

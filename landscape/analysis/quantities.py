@@ -20,6 +20,7 @@ from landscape.problems import Problem
 from landscape.problems.metrics import evaluate_test
 from landscape.results import Eigenpairs, Estimate, Evaluation, PointValue, Record
 from landscape.sampling import over_subsets
+from landscape.store.catalogue import sharpness_record
 
 Progress = Callable[[int, int], None]
 
@@ -27,7 +28,6 @@ NEWTON_STEPS = 20  # Lanczos steps from the gradient
 TAIL_PAIRS = 2  # λ_max and the gap need two
 RADIUS = 1.0  # of random directions, in filter norms
 EIGENVECTOR_RADIUS = 0.25  # in parameter distance; far beyond, the sharpest direction says little about the minimum
-SHARPNESS = ("worst", "average", "adaptive_worst", "adaptive_average")
 
 
 @dataclass(frozen=True)
@@ -172,18 +172,22 @@ def _of_the_surface(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
         for i in range(plan.directions)
     ]
     plane = Cost(matvecs=4, losses=plan.plane_points**2 + 20)
-    ascent, average = Cost(gradients=10 * plan.restarts), Cost(losses=2 * plan.samples)
+    # Thoroughness of a measure of sharpness → the field of the plan, and what it costs.
+    ways = {
+        "restarts": ("restarts", Cost(gradients=10 * plan.restarts)),
+        "num_samples": ("samples", Cost(losses=2 * plan.samples)),
+    }
     return [
         *lines,
         Quantity("plane", _fields(plan, "plane_points", "seed"), plane, _plane),
         *(
             Quantity(
-                f"sharpness_{measure}",
-                _fields(plan, "restarts" if measure.endswith("worst") else "samples", "seed"),
-                ascent if measure.endswith("worst") else average,
-                _sharpness(measure),
+                sharpness_record(measure),
+                _fields(plan, ways[option][0], "seed"),
+                ways[option][1],
+                _sharpness(measure, option, ways[option][0]),
             )
-            for measure in SHARPNESS
+            for measure, option in geometry.BALLS.items()
         ),
     ]
 
@@ -313,12 +317,9 @@ def _plane(bench: Bench, progress: Progress) -> Record:
     )  # fmt: skip
 
 
-def _sharpness(measure: str) -> Callable[[Bench, Progress], Record]:
+def _sharpness(measure: str, option: str, field: str) -> Callable[[Bench, Progress], Record]:
     def run(bench: Bench, progress: Progress) -> Record:
-        worst, plan = measure.endswith("worst"), bench.plan
-        return geometry.sharpness(
-            bench.objective, measure=measure, seed=plan.seed, progress=progress,
-            restarts=plan.restarts if worst else None, num_samples=None if worst else plan.samples,
-        )  # fmt: skip
+        thorough: dict[str, Any] = {option: getattr(bench.plan, field)}
+        return geometry.sharpness(bench.objective, measure=measure, seed=bench.plan.seed, progress=progress, **thorough)
 
     return run

@@ -17,21 +17,15 @@ from landscape.escaping.terminal import cell
 from landscape.rounding import format_value
 from landscape.statistics import Contrast, contrast, holm
 from landscape.store import Results, RunResults
-from landscape.store.rows import MEASURES
+from landscape.store.catalogue import COUNTERPARTS, IN_CONTRASTS, MEASURES
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-#: The errors of single measurements are not compared.
-COMPARED = tuple(m for m in MEASURES if m not in ("lambda_max_residual", "trace_sem"))
 COLUMNS = ("measure", "a", "b", *(field.name for field in fields(Contrast)), "p_holm")
-#: For a terminal and the forest plot; the test loss stands in for the accuracy.
-MAIN = ("test_accuracy", "test_loss", "lambda_max", "trace", "sharpness_adaptive_worst")
 _LONG = 25
 #: Means that differ by less, relative to the larger, have no order worth a warning.
 HAIR = 0.01
-#: A flatness measure that depends on the scale of the weights, and one that does not.
-_RAW_AND_INVARIANT = (("lambda_max", "sharpness_adaptive_worst"), ("trace", "sharpness_adaptive_average"))
 
 
 def contrasts(
@@ -70,7 +64,7 @@ def contrasts(
         raise UsageError(f"by={by!r} gives {len(groups.by_label)} group; a difference needs two")
     pairs = _pairs(groups, within)
     records: list[tuple[Any, ...]] = []
-    for measure in COMPARED:
+    for measure in MEASURES:
         values = {label: _by_seed(runs, groups.rows, measure) for label, runs in groups.by_label.items()}
         found = [
             (measure, a, b, *astuple(contrast(values[a], values[b], level=level)))
@@ -112,7 +106,7 @@ def contrast_table(frame: pd.DataFrame) -> Table:
     for i, title in enumerate(("a − b", "difference", f"{100 * level:g} % interval", "g", "p", "Holm")):
         table.add_column(title, justify="right" if i else "left", no_wrap=i > 0)
     there = set(frame["measure"])
-    shown = frame[frame["measure"].isin(set(MAIN) - ({"test_loss"} if "test_accuracy" in there else set()))]
+    shown = frame[frame["measure"].isin(set(IN_CONTRASTS) - ({"test_loss"} if "test_accuracy" in there else set()))]
     for measure, lines in shown.groupby("measure", sort=False):
         table.add_row(cell(str(measure), style="bold"))
         if (lines["difference"] == 0).all() and len(lines) > 1:
@@ -167,7 +161,7 @@ def _by_seed(runs: list[RunResults], rows: dict[str, Any], measure: str) -> dict
 def _disagreements(groups: Groups, pairs: list[tuple[Any, Any]]) -> list[str]:
     """Where raw and scale-invariant flatness put two groups in another order, each by more than a hair."""
     found = []
-    for pair in _RAW_AND_INVARIANT:
+    for pair in COUNTERPARTS:
         raw, invariant = (_means(groups, measure) for measure in pair)
         if not (raw and invariant) or not any(_swapped(raw, invariant, a, b) for a, b in pairs):
             continue

@@ -11,8 +11,9 @@ from typing import Any
 
 from landscape.errors import UsageError
 from landscape.store import Results, RunResults, load_results
+from landscape.store.catalogue import MEASURES
 from landscape.store.metrics import COMPARED
-from landscape.store.rows import MEASURES, final_rows
+from landscape.store.rows import final_rows
 from landscape.store.scope import scope_lines
 from landscape.store.view import natural_order
 

@@ -14,12 +14,11 @@ from landscape.escaping.terminal import cell
 from landscape.rounding import format_brief
 from landscape.statistics import mean_interval
 from landscape.store import Results
-from landscape.store.rows import MEASURES
+from landscape.store.catalogue import IN_MEANS, MEASURES
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_MAIN = ("train_loss", "test_accuracy", "grad_norm", "lambda_max", "spectral_ratio", "trace", "sharpness_worst")
 COLUMNS = ("group", "measure", "n", "mean", "low", "high", "std")
 
 
@@ -79,14 +78,11 @@ def pivot(comparison: pd.DataFrame, value: str = "mean") -> pd.DataFrame:
 
 
 def cells(comparison: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """Headings of the groups with their n, and per measure the texts ``mean ± half-width``, ``—`` where missing.
-
-    The measuring errors that are columns of their own in the rows are left out.
-    """
+    """Headings of the groups with their n, and per measure the texts ``mean ± half-width``, ``—`` where missing."""
     groups = list(dict.fromkeys(comparison["group"]))
     runs = comparison.groupby("group", sort=False)["n"].max()
     table = {(row.group, row.measure): _cell(row) for row in comparison.itertuples()}
-    there = set(comparison["measure"]) - {"lambda_max_residual", "trace_sem"}
+    there = set(comparison["measure"])
     headings = [f"{group} (n={runs[group]})" for group in groups]
     return headings, [(m, [table.get((group, m), "—") for group in groups]) for m in MEASURES if m in there]
 
@@ -108,7 +104,7 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
         titles = ["measure", *headings]
         grid = [[measure, *texts] for measure, texts in body]
     else:
-        main = [(measure, texts) for measure, texts in body if measure in _MAIN]
+        main = [(measure, texts) for measure, texts in body if measure in IN_MEANS]
         titles = [str(comparison.attrs.get("by", "group")), *(m.replace("_", "\n", 1) for m, _ in main)]
         grid = [[h, *(t[i].replace(" ± ", "\n± ") for _, t in main)] for i, h in enumerate(headings)]
     for i, title in enumerate(titles):

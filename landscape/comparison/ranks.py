@@ -10,12 +10,12 @@ import pandas as pd
 from landscape.escaping.terminal import cell
 from landscape.statistics import kendall
 from landscape.store import Results, load_results
-from landscape.store.rows import SHARPNESS, final_rows
+from landscape.store.catalogue import IN_RANKS
+from landscape.store.rows import final_rows
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-FLATNESS = ("lambda_max", "spectral_ratio", "trace", *SHARPNESS, "grad_norm")
 COLUMNS = ("measure", "tau", "low", "high", "p", "n")
 
 
@@ -40,7 +40,7 @@ def ranks_with_gap(results: Results | str | Path, *, level: float = 0.95) -> pd.
     rows = [row for row in final_rows(results) if row["test_loss"] is not None and row["train_loss"] is not None]
     gaps = [row["test_loss"] - row["train_loss"] for row in rows]
     records = []
-    for measure in FLATNESS:
+    for measure in IN_RANKS:
         values = [float("nan") if row[measure] is None else row[measure] for row in rows]
         found = kendall(values, gaps, level=level)
         records.append((measure, found.value, found.low, found.high, found.p, found.n))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from landscape.comparison.contrasts import COMPARED
 from landscape.comparison.groups import gather
 from landscape.escaping.terminal import cell
 from landscape.rounding import format_value
 from landscape.statistics import equal_spread, holm, std_interval
 from landscape.store import Results
+from landscape.store.catalogue import MEASURES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,7 +47,7 @@ def spreads(results: Results | str | Path, by: str = "optimizer", *, level: floa
     groups = gather(results, by, level)
     records: list[tuple[Any, ...]] = []
     tests: dict[str, float] = {}
-    for measure in COMPARED:
+    for measure in MEASURES:
         values = {label: found for label in groups.by_label if (found := groups.values(label, measure))}
         tests[measure] = equal_spread(list(values.values()))
         for label, found in values.items():

@@ -4,11 +4,12 @@ from landscape.geometry.basins import basins
 from landscape.geometry.connectivity import interpolate
 from landscape.geometry.directions import random_direction, random_plane
 from landscape.geometry.paths import evaluate_paths
-from landscape.geometry.sharpness import sharpness
+from landscape.geometry.sharpness import BALLS, sharpness
 from landscape.geometry.slices import evaluate_line, evaluate_plane
 from landscape.geometry.steps import examine_step
 
 __all__ = [
+    "BALLS",
     "basins",
     "evaluate_line",
     "evaluate_paths",

@@ -41,6 +41,8 @@ MEASURES = {
     "adaptive_worst": _Definition(_ASAM, {2: 0.5, math.inf: 0.001}, ("restarts", "steps"), adaptive=True),
     "adaptive_average": _Definition(_MODERN, {2: 0.1}, ("num_samples",), adaptive=True),
 }
+#: Those that look at the loss in a ball, and by which option they are made more thorough.
+BALLS = {measure: one.options[0] for measure, one in MEASURES.items() if one.rho}
 _DEFAULTS = {"restarts": 4, "steps": 7}
 _SAMPLES = {"trace": 32, "average": 16, "adaptive_average": 16}
 

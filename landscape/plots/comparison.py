@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 
 from landscape.comparison import mean_interval
 from landscape.errors import UsageError, check_choice
-from landscape.plots.gather import QUANTITIES, Measured, RunLike, by_label, measured
+from landscape.plots.gather import Measured, RunLike, by_label, measured
 from landscape.plots.labels import drawn_names, entry
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import DOUBLE, Style, axes_or_new, optimizer_styles
 from landscape.results.base import Array
+from landscape.store.catalogue import MEASURES
 from landscape.store.metrics import class_accuracies
 
 #: Room for the names of groups beside a panel, in inches.
@@ -58,7 +59,7 @@ def summarize_seeds(found: Sequence[Measured], *, level: float = 0.95) -> SeedSu
 
 def summaries(runs: Sequence[RunLike], quantity: str) -> dict[str, SeedSummary]:
     """Summary per group, at the last checkpoint of each run; groups without a finite value are left out."""
-    check_choice("quantity", quantity, QUANTITIES)
+    check_choice("quantity", quantity, MEASURES)
     found = {
         name: [m for run in group if run.checkpoints and (m := measured(run.checkpoints[-1], quantity)) is not None]
         for name, group in by_label(runs).items()
@@ -97,8 +98,8 @@ def plot_measure(
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", color="#E6E6E6", linewidth=0.6)
     ax.set_axisbelow(True)
-    ax.set_title(QUANTITIES[quantity].title)
-    ax.set_xlabel(QUANTITIES[quantity].label)
+    ax.set_title(MEASURES[quantity].panel_title)
+    ax.set_xlabel(MEASURES[quantity].axis_label)
     ax.locator_params(axis="x", nbins=4)
     if own:
         legend_outside(ax)

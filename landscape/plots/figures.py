@@ -13,8 +13,8 @@ from landscape.escaping.filenames import file_words
 from landscape.plots.comparison import class_accuracy, plot_class_accuracy, plot_measure, summaries
 from landscape.plots.drawing import Drawing, count_words, join_words, seeds_words
 from landscape.plots.files import FigureFile, save
-from landscape.plots.forest import MEASURES, drawn_pairs, forest_figure
-from landscape.plots.gather import QUANTITIES, ResultsLike, RunLike, by_label, group_word, last_record
+from landscape.plots.forest import drawn_pairs, forest_figure
+from landscape.plots.gather import ResultsLike, RunLike, by_label, group_word, last_record
 from landscape.plots.labels import drawn_names
 from landscape.plots.legends import legend_outside
 from landscape.plots.slice_figures import interpolation_figure, line_figures, plane_figures
@@ -31,22 +31,12 @@ from landscape.plots.style import (
     panels,
     share_limits,
 )
-from landscape.plots.trajectory import TAIL_QUANTITIES, plot_tail, side_by_side, tail_of_run, tails_of_groups
+from landscape.plots.trajectory import plot_tail, side_by_side, tail_of_run, tails_of_groups
 from landscape.results import Eigenpairs, SpectralMeasure
 from landscape.store import Results
+from landscape.store.catalogue import IN_CONTRASTS, IN_SUMMARY, IN_TAIL, MEASURES
 from landscape.store.metrics import class_accuracies, read_metric
 from landscape.store.scope import scope_lines
-
-SUMMARY = (
-    "lambda_max",
-    "trace",
-    "sharpness_worst",
-    "sharpness_average",
-    "sharpness_adaptive_worst",
-    "sharpness_adaptive_average",
-    "test_loss",
-    "test_accuracy",
-)
 
 
 def draw_all(results: ResultsLike, folder: Path | str) -> list[FigureFile]:
@@ -101,7 +91,7 @@ def drawings(results: ResultsLike, rooms: Collection[str] | None = None) -> Iter
 
 
 def _summary(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
-    present = [key for key in SUMMARY if summaries(runs, key)]
+    present = [key for key in IN_SUMMARY if summaries(runs, key)]
     if not present:
         return
     groups = by_label(runs)
@@ -134,7 +124,7 @@ def _scope_sentences(runs: list[RunLike], keys: Collection[str]) -> str:
     """Which examples the numbers are of, and which of them training saved; nothing where that goes without saying."""
     lines = scope_lines(runs)
     saved = [
-        QUANTITIES[key].title.lower()
+        MEASURES[key].words
         for key in ("test_loss", "test_accuracy")
         if key in keys and any(read_metric(run.checkpoints[-1], key).is_saved for run in runs)
     ]
@@ -157,9 +147,9 @@ def draw_differences(found: pd.DataFrame) -> Iterator[Drawing]:
     figure = forest_figure(found)
     if figure is None:
         return
-    shown = found[found["measure"].isin(MEASURES)]
+    shown = found[found["measure"].isin(IN_CONTRASTS)]
     left_out = ""
-    if any(len(drawn_pairs(found, measure)) < (found["measure"] == measure).sum() for measure in MEASURES):
+    if any(len(drawn_pairs(found, measure)) < (found["measure"] == measure).sum() for measure in IN_CONTRASTS):
         left_out = " Of the pairs, those with the first group are drawn; contrasts.csv of a study has all."
     paired = "Seeds are paired where both groups have them" if shown["paired"].any() else "Seeds are not paired"
     yield Drawing(
@@ -174,14 +164,14 @@ def draw_differences(found: pd.DataFrame) -> Iterator[Drawing]:
 
 
 def _tails(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
-    tails = {key: tails_of_groups(runs, key) for key in TAIL_QUANTITIES}
+    tails = {key: tails_of_groups(runs, key) for key in IN_TAIL}
     present = [key for key, found in tails.items() if any(t.steps.size > 1 for group in found.values() for t in group)]
     if not present:
         return
     figure, axes = panels(len(present), columns=3, row_height=2.1)
     for ax, key in zip(axes, present, strict=True):
         plot_tail(runs, key, styles=styles, ax=ax)
-        ax.set_title(QUANTITIES[key].title)
+        ax.set_title(MEASURES[key].panel_title)
         ax.set_xlabel("step, from the last")
     legend_outside(figure)
     groups = by_label(runs)
@@ -196,7 +186,7 @@ def _tails(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
     yield Drawing(
         "last_iterations",
         "The last iterations",
-        f"{join_words([QUANTITIES[key].title for key in present]).capitalize()} at the measured checkpoints, against "
+        f"{join_words([MEASURES[key].words for key in present]).capitalize()} at the measured checkpoints, against "
         f"the step counted from the end of training ({seeds_words(groups.values())}); {sentence}."
         f"{_residual_sentence(runs)}",
         figure,

@@ -10,16 +10,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from landscape.comparison.contrasts import MAIN
 from landscape.errors import UsageError
-from landscape.plots.gather import QUANTITIES
 from landscape.plots.labels import drawn_names
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import DOUBLE, REFERENCE_COLOR, SINGLE, axes_or_new, new_figure
+from landscape.store.catalogue import IN_CONTRASTS, MEASURES
 
-#: Measures of the figure, in this order, where they were compared; the test loss stands in for the accuracy.
-MEASURES = MAIN
-TITLES = {key: QUANTITIES[key].title for key in MEASURES}
 #: With more pairs than that, only those with the first group are drawn.
 MOST_ROWS = 18
 #: Beyond it, in standard deviations, an interval ends in an arrow: with few seeds it may be any length.
@@ -61,7 +57,7 @@ def plot_forest(differences: pd.DataFrame, measure: str, *, ax: Axes | None = No
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", color="#EEEEEE", linewidth=0.6)
     ax.set_axisbelow(True)
-    ax.set_title(TITLES.get(measure, measure))
+    ax.set_title(MEASURES[measure].panel_title if measure in MEASURES else measure)
     ax.set_xlabel("Hedges’ g (standard deviations)")
     if own:
         legend_outside(ax)
@@ -70,7 +66,7 @@ def plot_forest(differences: pd.DataFrame, measure: str, *, ax: Axes | None = No
 
 def forest_figure(differences: pd.DataFrame) -> Figure | None:
     """A panel for each of the main measures in which a pair has an effect size; None where none has."""
-    present = [m for m in MEASURES if np.isfinite(drawn_pairs(differences, m)["effect"].to_numpy(float)).any()]
+    present = [m for m in IN_CONTRASTS if np.isfinite(drawn_pairs(differences, m)["effect"].to_numpy(float)).any()]
     present = [m for m in present if m != "test_loss" or "test_accuracy" not in present]
     if not present:
         return None

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
-
-from landscape.results import Eigenpairs, Estimate, LineSlice, Record, Sharpness, SpectralGap
-from landscape.store.metrics import ACCURACY, CheckpointLike, read_metric
+from landscape.results import LineSlice, Record
+from landscape.store.catalogue import MEASURES, read
+from landscape.store.metrics import CheckpointLike
 from landscape.store.view import natural_order
 
 R = TypeVar("R", bound=Record)
@@ -54,38 +53,6 @@ class ResultsLike(Protocol):
     def pairs(self) -> Sequence[PairLike]: ...
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """A number per checkpoint: its key, its name in words, its symbol, and its unit."""
-
-    key: str
-    title: str
-    symbol: str
-    unit: str
-
-    @property
-    def label(self) -> str:
-        """Axis label with unit."""
-        return f"{self.symbol} ({self.unit})" if self.unit else self.symbol
-
-
-QUANTITIES: dict[str, Quantity] = {
-    q.key: q
-    for q in (
-        Quantity("lambda_max", "Largest eigenvalue", "λ₁", "loss/parameter²"),
-        Quantity("gap", "Spectral gap", "λ₁ − λ₂", "loss/parameter²"),
-        Quantity("grad_norm", "Gradient norm", "‖∇L‖", "loss/parameter"),
-        Quantity("trace", "Trace", "tr H", "loss/parameter²"),
-        Quantity("sharpness_worst", "Sharpness, worst case", "max rise ≥", "loss"),
-        Quantity("sharpness_average", "Sharpness, average", "mean rise", "loss"),
-        Quantity("sharpness_adaptive_worst", "Adaptive, worst case", "max rise ≥", "loss"),
-        Quantity("sharpness_adaptive_average", "Adaptive, average", "mean rise", "loss"),
-        Quantity("test_accuracy", "Test accuracy", "accuracy", "%"),
-        Quantity("test_loss", "Test loss", "loss", ""),
-    )
-}
-
-
 def by_label(runs: Sequence[RunLike]) -> dict[str, list[RunLike]]:
     """Runs grouped by label (where training gave none, by optimizer), in natural order, each group by seed and name."""
     groups: dict[str, list[RunLike]] = {}
@@ -123,7 +90,7 @@ def last_lines(run: RunLike, prefix: str) -> list[LineSlice]:
 
 @dataclass(frozen=True)
 class Measured:
-    """One number with its error (NaN where it has none) and whether its computation converged."""
+    """One number as it is drawn, with its error (NaN where it has none) and whether its computation converged."""
 
     value: float
     error: float = float("nan")
@@ -131,35 +98,10 @@ class Measured:
 
 
 def measured(checkpoint: CheckpointLike, key: str) -> Measured | None:
-    """The quantity named by ``key`` at a checkpoint, or None where it is missing.
-
-    The error is the residual bound (λ₁ and the gap) or the standard error (trace, averages).
-    """
-    if key in (ACCURACY, "test_loss", "grad_norm"):
-        value = read_metric(checkpoint, key).value
-        if value is None or not np.isfinite(value):
-            return None
-        return Measured((100.0 if key == ACCURACY else 1.0) * value)
-    if key == "lambda_max":
-        pairs = checkpoint.records.get("eigenpairs")
-        top = pairs.largest if isinstance(pairs, Eigenpairs) else None
-        return None if top is None else Measured(top.value, _or_nan(top.error), top.converged)
-    found = _from_record(checkpoint.records.get(key))
-    pairs = checkpoint.records.get("eigenpairs")
-    if found is not None and key == "gap" and isinstance(pairs, Eigenpairs):
-        return Measured(found.value, found.error, bool(np.all(pairs.converged[pairs.top[:2]])))
-    return found
-
-
-def _from_record(record: Record | None) -> Measured | None:
-    if isinstance(record, SpectralGap):
-        record = record.difference
-    if isinstance(record, Estimate):
-        return Measured(float(record.value), _or_nan(record.error))
-    if isinstance(record, Sharpness):
-        return Measured(float(record.value), _or_nan(record.error), bool(record.converged))
-    return None
-
-
-def _or_nan(error: float | None) -> float:
-    return float("nan") if error is None else float(error)
+    """A measure at a checkpoint, an accuracy in percent; None where it is missing or not finite."""
+    reading = read(checkpoint, key)
+    if reading is None:
+        return None
+    unit = 100.0 if MEASURES[key].is_share else 1.0
+    error = float("nan") if reading.error is None else reading.error
+    return Measured(unit * reading.value, unit * error, reading.converged)

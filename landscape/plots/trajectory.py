@@ -11,13 +11,13 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 
 from landscape.errors import UsageError, check_choice
-from landscape.plots.gather import QUANTITIES, RunLike, by_label, measured
+from landscape.plots.gather import RunLike, by_label, measured
 from landscape.plots.labels import entry
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import PALETTE, Style, axes_or_new, log_if_wide, optimizer_styles
 from landscape.results.base import Array
+from landscape.store.catalogue import IN_TAIL, MEASURES
 
-TAIL_QUANTITIES = ("lambda_max", "gap", "grad_norm")
 MARKED = 8  # up to so many points, each gets a marker
 BANDS = 3  # so many bands can lie over each other and still be told apart
 
@@ -92,7 +92,7 @@ def plot_tail(
     runs : sequence of runs
         As in ``load_results(path).runs``.
     quantity : str
-        ``"lambda_max"``, ``"gap"`` or ``"grad_norm"``.
+        ``"lambda_max"``, ``"spectral_gap"`` or ``"grad_norm"``.
 
     Returns
     -------
@@ -100,7 +100,7 @@ def plot_tail(
         With a logarithmic y axis where values are positive and span more than a factor of 20. Open circles mark
         values that did not converge.
     """
-    check_choice("quantity", quantity, TAIL_QUANTITIES)
+    check_choice("quantity", quantity, IN_TAIL)
     own = ax is None
     ax = axes_or_new(ax)
     found = tails_of_groups(runs, quantity)
@@ -110,7 +110,7 @@ def plot_tail(
         _draw_tails(ax, tails, name, styles[name], None if shifts is None else shifts[i])
     everything = [v for tails in found.values() for t in tails for v in t.values]
     log_if_wide(ax, everything)
-    ax.set_ylabel(QUANTITIES[quantity].label)
+    ax.set_ylabel(MEASURES[quantity].axis_label)
     ax.set_xlabel("step, counted from the last")
     ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
     ax.margins(x=0.03)

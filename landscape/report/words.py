@@ -21,16 +21,10 @@ from landscape.results import (
 from landscape.results.batch_statistics import sentences
 from landscape.rounding import format_brief, format_value
 from landscape.store import Results, RunResults, final_rows
+from landscape.store.catalogue import IN_HEADLINE, MEASURES, read
 from landscape.store.metrics import read_metric
 from landscape.store.scope import option_lines
 
-# measure → how it is called in a sentence
-FLATNESS = {
-    "lambda_max": "largest eigenvalue",
-    "trace": "trace",
-    "sharpness_worst": "worst-case sharpness",
-    "sharpness_adaptive_worst": "adaptive worst-case sharpness",
-}
 LISTED = 3  # runs that get a sentence of their own
 REFERENCES = {
     "pearlmutter": "Pearlmutter (1994). Fast exact multiplication by the Hessian. Neural Computation 6(1).",
@@ -70,7 +64,7 @@ def headline(results: Results) -> list[str]:
     table: dict[tuple[Any, str], Any] = {(row.group, str(row.measure)): row for row in frame.itertuples()}
     groups = list(dict.fromkeys(frame["group"]))
     orders: dict[str, list[Any]] = {}
-    for measure in FLATNESS:
+    for measure in IN_HEADLINE:
         there = [g for g in groups if (g, measure) in table and np.isfinite(table[g, measure].mean)]
         if len(there) > 1:
             means = {group: float(table[group, measure].mean) for group in there}
@@ -90,8 +84,8 @@ def headline(results: Results) -> list[str]:
     for measure in ("trace", "sharpness_worst"):
         if measure in orders:
             values = ", ".join(f"{g} {_mean(table[g, measure])}" for g in orders[measure])
-            bound = " (lower bounds)" if measure == "sharpness_worst" else ""
-            sentences.append(f"{FLATNESS[measure].capitalize()}{bound}, flattest first: {values}.")
+            bound = " (lower bounds)" if MEASURES[measure].is_bound else ""
+            sentences.append(f"{MEASURES[measure].words.capitalize()}{bound}, flattest first: {values}.")
     sentences += _agreement(orders)
     gains = [f"{g} {_mean(table[g, 'second_order_gain'])}" for g in groups if (g, "second_order_gain") in table]
     if gains:
@@ -128,10 +122,10 @@ def _at_equal_loss(results: Results) -> list[str]:
 def _of_one_group(results: Results) -> list[str]:
     """The means over seeds, where there is nothing to compare them with."""
     rows = {str(row.measure): row for row in comparison.compare(results, by="label").itertuples()}
-    parts = [f"{name} {_mean(rows[measure])}" for measure, name in FLATNESS.items() if measure in rows]
+    parts = [f"{MEASURES[measure].words} {_mean(rows[measure])}" for measure in IN_HEADLINE if measure in rows]
     if not parts:
         return []
-    group, count = next((row.group, row.n) for measure, row in rows.items() if measure in FLATNESS)
+    group, count = next((row.group, row.n) for measure, row in rows.items() if measure in IN_HEADLINE)
     return [f"{group}, mean over {count} runs ± half the 95 % interval: {_listed(parts)}."]
 
 
@@ -148,7 +142,7 @@ def _agreement(orders: dict[str, list[Any]]) -> list[str]:
         return []
     flattest: dict[Any, list[str]] = {}
     for measure, order in orders.items():
-        flattest.setdefault(order[0], []).append(FLATNESS[measure])
+        flattest.setdefault(order[0], []).append(MEASURES[measure].words)
     if len(flattest) == 1:
         return [f"All {len(orders)} flatness measures agree on {next(iter(flattest))} as the flattest."]
     parts = [f"{group} by {_listed(names)}" for group, names in flattest.items()]
@@ -156,15 +150,13 @@ def _agreement(orders: dict[str, list[Any]]) -> list[str]:
 
 
 def _alone(run: RunResults) -> str:
-    rows = {row: run.last.records.get(row) for row in ("eigenpairs", "trace", "sharpness_worst")}
-    eigs, tr, worst = rows["eigenpairs"], rows["trace"], rows["sharpness_worst"]
+    top, tr, worst = (read(run.last, key) for key in ("lambda_max", "trace", "sharpness_worst"))
     parts = []
-    top = eigs.largest if isinstance(eigs, Eigenpairs) else None
     if top is not None:
         parts.append(f"λ_max = {format_brief(top.value, top.error)}")
-    if isinstance(tr, Estimate):
+    if tr is not None:
         parts.append(f"a trace of {format_brief(tr.value, tr.error)}")
-    if isinstance(worst, Sharpness):
+    if worst is not None:
         parts.append(f"a worst-case rise of at least {format_value(worst.value, digits=3)}")
     return f"{run.name or 'This run'} ended, at step {run.last.step}, with {_listed(parts) or 'nothing measured'}."
 

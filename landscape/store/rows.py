@@ -6,44 +6,15 @@ import math
 from typing import Any
 
 from landscape.results import Evaluation
+from landscape.store.catalogue import MEASURES, first_columns, later_columns
 from landscape.store.metrics import COMPARED, drawn_from, mismatches, number, read_metric
 from landscape.store.view import CheckpointResults, Results, RunResults
 
-SHARPNESS = ("sharpness_worst", "sharpness_average", "sharpness_adaptive_worst", "sharpness_adaptive_average")
 # What is said of the numbers: on how many examples, of how many; measured here or saved by training; what is odd.
-REMARKS = (
-    "num_examples",
-    "of_examples",
-    "num_test_examples",
-    *(f"{name}_source" for name in COMPARED),
-    "warning",
-)
+REMARKS = ("num_examples", "of_examples", "num_test_examples", *(f"{name}_source" for name in COMPARED), "warning")
 COLUMNS = (
-    "run",
-    "optimizer",
-    "seed",
-    "step",
-    "train_loss",
-    "test_loss",
-    "test_accuracy",
-    "grad_norm",
-    "lambda_max",
-    "lambda_max_residual",
-    "lambda_min",
-    "spectral_gap",
-    "spectral_ratio",
-    "trace",
-    "trace_sem",
-    *SHARPNESS,
-    "converged",
-    "seconds",
-    "matvecs",
-    "second_order_gain",
-    *REMARKS,
-)
-# What differs between runs of one optimizer because it was measured, not chosen.
-_NAMES = ("run", "optimizer", "seed", "step", "converged", "seconds", "matvecs", *REMARKS)
-MEASURES = tuple(c for c in COLUMNS if c not in _NAMES)
+    "run", "optimizer", "seed", "step", *first_columns(), "converged", "seconds", "matvecs", *later_columns(), *REMARKS
+)  # fmt: skip
 
 
 def rows(results: Results) -> list[dict[str, Any]]:
@@ -69,18 +40,17 @@ def final_checkpoint(run: RunResults) -> CheckpointResults | None:
 
 
 def _row(run: RunResults, checkpoint: CheckpointResults) -> dict[str, Any]:
-    records = checkpoint.records
-    metrics = {name: read_metric(checkpoint, name) for name in (*COMPARED, "grad_norm")}
-    values: dict[str, Any] = {name: metric.value for name, metric in metrics.items()}
-    values |= _curvature(records)
-    values |= {name: getattr(records.get(name), "value", None) for name in (*SHARPNESS, "second_order_gain")}
+    values: dict[str, Any] = {}
+    for measure in MEASURES.values():
+        if (reading := measure.read(checkpoint)) is not None:
+            values |= dict(zip(measure.columns, (reading.value, reading.error), strict=False))
     spent = checkpoint.provenance.values()
     values["seconds"] = _total(p.get("seconds") for p in spent)
     values["matvecs"] = _total(p.get("matvecs") for p in spent)
     row: dict[str, Any] = {name: _strict(values.get(name)) for name in COLUMNS}
     row |= {"run": run.name, "optimizer": run.optimizer, "seed": run.seed, "step": checkpoint.step}
     row["converged"] = not checkpoint.not_converged
-    row |= {f"{name}_source": metrics[name].source for name in COMPARED}
+    row |= {f"{name}_source": read_metric(checkpoint, name).source for name in COMPARED}
     return row | _remarks(run, checkpoint)
 
 
@@ -94,21 +64,6 @@ def _remarks(run: RunResults, checkpoint: CheckpointResults) -> dict[str, Any]:
         "num_test_examples": test.num_examples if isinstance(test, Evaluation) else None,
         "warning": odd or None,
     }
-
-
-def _curvature(records: Any) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    eigs = records.get("eigenpairs")
-    if eigs is not None and eigs.largest is not None:
-        values["lambda_max"], values["lambda_max_residual"] = eigs.largest.value, eigs.largest.bound
-    if eigs is not None and eigs.smallest is not None:
-        values["lambda_min"] = eigs.smallest.value
-    gap, trace = records.get("gap"), records.get("trace")
-    if gap is not None:
-        values["spectral_gap"], values["spectral_ratio"] = gap.difference.value, gap.ratio.value
-    if trace is not None:
-        values["trace"], values["trace_sem"] = trace.value, trace.sem
-    return values
 
 
 def _total(parts: Any) -> Any:

@@ -14,6 +14,7 @@ from landscape.escaping.latex import latex_number, latex_sentence, latex_table, 
 from landscape.escaping.spreadsheet import frame_csv
 from landscape.escaping.visible import visible
 from landscape.rounding import format_value
+from landscape.store.catalogue import IN_PAPER, IN_PAPER_CONTRASTS, MEASURES
 from landscape.store.whole import write_whole
 from landscape.study.figures import paper_figures
 from landscape.study.material import MANY, Material
@@ -21,19 +22,6 @@ from landscape.study.methods import SEEDS, methods
 from landscape.study.sentences import ALPHA, findings
 from landscape.version import __version__
 
-#: Rows of the table of means, and what they are called there.
-SHOWN = {
-    "train_loss": "training loss",
-    "test_loss": "test loss",
-    "test_accuracy": "test accuracy",
-    "grad_norm": r"$\|\nabla L\|$",
-    "lambda_max": r"$\lambda_1$",
-    "spectral_ratio": r"$\lambda_1/\lambda_2$",
-    "trace": r"$\mathrm{tr}\,H$",
-    "sharpness_adaptive_worst": "adaptive sharpness",
-    "second_order_gain": "second-order gain",
-}
-CONTRASTED = ("test_accuracy", "lambda_max", "sharpness_adaptive_worst")
 MOST_ROWS = 12
 SPREADS = (
     "Standard deviations over seeds with their 95 % intervals (Bonett), at the end of training; p that the arms have "
@@ -88,7 +76,7 @@ def _write_means(means: pd.DataFrame, folder: Path, name: str, *, below: bool) -
     if means.groupby("group")["n"].max().nunique() == 1:
         headings = [str(group) for group in dict.fromkeys(means["group"])]  # the caption says how many seeds
     rows = dict(body)
-    shown = {label: list(map(latex_number, rows[measure])) for measure, label in SHOWN.items() if measure in rows}
+    shown = {MEASURES[key].tex: list(map(latex_number, rows[key])) for key in IN_PAPER if key in rows}
     arms, tables = list(map(latex_text, headings)), []
     if below:
         columns = zip(*shown.values(), strict=True)
@@ -105,7 +93,7 @@ def _write_means(means: pd.DataFrame, folder: Path, name: str, *, below: bool) -
 def _write_spreads(found: pd.DataFrame, folder: Path) -> None:
     headings, body = spread_cells(found)
     rows = dict(body)
-    shown = ([label, *map(_interval, rows[measure])] for measure, label in SHOWN.items() if measure in rows)
+    shown = ([MEASURES[key].tex, *map(_interval, rows[key])] for key in IN_PAPER if key in rows)
     table = latex_table(["", *map(latex_text, headings[:-2]), "$p$", "Holm"], shown)
     write_whole(folder / "spreads.tex", _fitted(table))
     write_whole(folder / "spreads.csv", frame_csv(found))
@@ -123,23 +111,23 @@ def _interval(cell: tuple[str, ...]) -> str:
 
 def _contrast_rows(pairs: pd.DataFrame) -> str:
     """The pairs with the smallest adjusted p of each measure, as many as have room."""
-    shown = pairs[pairs["measure"].isin(CONTRASTED)].sort_values("p_holm", kind="stable")
-    shown = shown.groupby("measure", sort=False).head(MOST_ROWS // len(CONTRASTED))
+    shown = pairs[pairs["measure"].isin(IN_PAPER_CONTRASTS)].sort_values("p_holm", kind="stable")
+    shown = shown.groupby("measure", sort=False).head(MOST_ROWS // len(IN_PAPER_CONTRASTS))
     headings = ["measure", "arms", "difference", r"95\,\% interval", "$g$", "$p$", "Holm"]
     rows: list[list[str]] = []
-    for measure in CONTRASTED:
+    for measure in IN_PAPER_CONTRASTS:
         row: Any
         for row in shown[shown["measure"] == measure].itertuples():
             interval = "--" if np.isnan(row.low) else f"[{_number(row.low)}, {_number(row.high)}]"
             numbers = map(_number, (row.effect, row.p, row.p_holm))
-            names = SHOWN[measure], latex_text(f"{row.a} − {row.b}")
+            names = MEASURES[measure].tex, latex_text(f"{row.a} − {row.b}")
             rows.append([*names, _number(row.difference), interval, *numbers])
     return latex_table(headings, rows)
 
 
 def _contrast_caption(pairs: pd.DataFrame) -> str:
     detectable = float(pairs["detectable"].max())
-    total = len(pairs[pairs["measure"] == CONTRASTED[0]])
+    total = len(pairs[pairs["measure"] == IN_PAPER_CONTRASTS[0]])
     cut = f" Of {total} pairs those of the smallest adjusted p are shown." if 3 * total > MOST_ROWS else ""
     return (
         "Differences between arms, seeds paired; g: Hedges; p: permutation test, Holm-adjusted over the pairs "

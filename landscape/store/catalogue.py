@@ -1,0 +1,250 @@
+"""The measures: of each its name, symbol and unit, how it is read from records with its error, and where it is shown.
+
+Rows, tables, figures, comparisons, report and papers read this list; a new measure is one entry here, and its name in
+the places where it is to stand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from landscape.results import Eigenpairs, Estimate, Sharpness, SpectralGap
+from landscape.store.metrics import ACCURACY, CheckpointLike, read_metric
+
+_CURVATURE, _SLOPE = "loss/parameter²", "loss/parameter"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One number with its error, None where it has none, whether its computation converged, and whose word it is."""
+
+    value: float
+    error: float | None = None
+    converged: bool = True
+    saved: bool = False
+
+
+Read = Callable[[CheckpointLike], Reading | None]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is said of one measure.
+
+    Attributes
+    ----------
+    key : str
+        Its column in rows and CSV.
+    words : str
+        How a sentence calls it.
+    symbol : str
+        On an axis; ``tex`` the same in LaTeX.
+    unit : str
+        Empty where it has none.
+    read : callable
+        A checkpoint in, its reading out; None where the records do not have it.
+    title : str
+        Above a panel; left out, the words.
+    heading : str
+        Above a column of a terminal's table, where it stands in one; ``tex_heading`` in LaTeX, if not ``tex``.
+    error : str
+        The column of its error, where it has one.
+    digits : int, optional
+        How many are shown; left out, as many as the error leaves.
+    is_positive : bool
+        It lives on a scale of factors: groups are averaged and compared by its logarithm.
+    is_share : bool
+        Between 0 and 1, shown in percent.
+    is_bound : bool
+        A lower bound of what it is called.
+    rescaling : {"changes", "same", ""}
+        What becomes of it when weights are rescaled so that the network stays the same; empty where it is no measure
+        of flatness.
+    """
+
+    key: str
+    words: str
+    symbol: str
+    unit: str
+    read: Read
+    title: str = ""
+    tex: str = ""
+    heading: str = ""
+    tex_heading: str = ""
+    error: str = ""
+    digits: int | None = None
+    is_positive: bool = True
+    is_share: bool = False
+    is_bound: bool = False
+    rescaling: str = ""
+
+    @property
+    def panel_title(self) -> str:
+        """Above a panel of a figure."""
+        return self.title or f"{self.words[0].upper()}{self.words[1:]}"
+
+    @property
+    def axis_label(self) -> str:
+        """With its unit."""
+        return f"{self.symbol} ({self.unit})" if self.unit else self.symbol
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Its own, and that of its error."""
+        return (self.key, self.error) if self.error else (self.key,)
+
+    @property
+    def is_flatness(self) -> bool:
+        """Whether a smaller value is a flatter minimum."""
+        return bool(self.rescaling)
+
+
+# --- how measures are read ----------------------------------------------------------------------------------------
+
+
+def _metric(name: str) -> Read:
+    def read(checkpoint: CheckpointLike) -> Reading | None:
+        metric = read_metric(checkpoint, name)
+        return None if metric.value is None else Reading(metric.value, saved=metric.is_saved)
+
+    return read
+
+
+def _end(largest: bool) -> Read:
+    """An end of the spectrum, with the residual of its own pair."""
+
+    def read(checkpoint: CheckpointLike) -> Reading | None:
+        pairs = checkpoint.records.get("eigenpairs")
+        if not isinstance(pairs, Eigenpairs):
+            return None
+        end = pairs.largest if largest else pairs.smallest
+        return None if end is None else _of_estimate(end, end.converged)
+
+    return read
+
+
+def _gap(name: str) -> Read:
+    """The difference or the ratio of the two largest eigenvalues; converged where both pairs are."""
+
+    def read(checkpoint: CheckpointLike) -> Reading | None:
+        gap, pairs = checkpoint.records.get("gap"), checkpoint.records.get("eigenpairs")
+        if not isinstance(gap, SpectralGap):
+            return None
+        settled = not isinstance(pairs, Eigenpairs) or bool(pairs.converged[pairs.top[:2]].all())
+        return _of_estimate(getattr(gap, name), settled and _settled(checkpoint, "gap"))
+
+    return read
+
+
+def _record(name: str) -> Read:
+    """The value of a record of that name."""
+
+    def read(checkpoint: CheckpointLike) -> Reading | None:
+        record = checkpoint.records.get(name)
+        if not isinstance(record, Estimate | Sharpness):
+            return None
+        return _of_estimate(record, _settled(checkpoint, name) and getattr(record, "converged", True))
+
+    return read
+
+
+def _of_estimate(found: Estimate | Sharpness, converged: bool) -> Reading:
+    return Reading(float(found.value), None if found.error is None else float(found.error), bool(converged))
+
+
+def _settled(checkpoint: Any, name: str) -> bool:
+    return name not in getattr(checkpoint, "not_converged", ())
+
+
+# --- the measures -------------------------------------------------------------------------------------------------
+
+
+def sharpness_record(measure: str) -> str:
+    """Under which name a measure of :func:`landscape.sharpness` is stored."""
+    return f"sharpness_{measure}"
+
+
+def _sharpness(measure: str, words: str, title: str, *, rescaling: str, bound: bool, heading: str = "") -> Measure:
+    key = sharpness_record(measure)
+    return Measure(
+        key, words, "max rise ≥" if bound else "mean rise", "loss", _record(key), title=title, heading=heading,
+        tex_heading=r"\shortstack[r]{worst\\sharp.\,$\ge$}" if heading else "", tex=words, digits=3 if bound else None,
+        is_bound=bound, rescaling=rescaling,
+    )  # fmt: skip
+
+
+#: In the order of the columns that rows have promised first, before converged, seconds and matvecs.
+_FIRST = (
+    Measure("train_loss", "training loss", "loss", "", _metric("train_loss"), tex="training loss",
+            heading="train\nloss", tex_heading=r"\shortstack[r]{train\\loss}", digits=2),
+    Measure("test_loss", "test loss", "loss", "", _metric("test_loss"), tex="test loss"),
+    Measure(ACCURACY, "test accuracy", "accuracy", "%", _metric(ACCURACY), tex="test accuracy", heading="test\nacc%",
+            tex_heading=r"\shortstack[r]{test\\acc.\,\%}", is_positive=False, is_share=True),
+    Measure("grad_norm", "gradient norm", "‖∇L‖", _SLOPE, _metric("grad_norm"), tex=r"$\|\nabla L\|$", heading="‖g‖",
+            digits=3),
+    Measure("lambda_max", "largest eigenvalue", "λ_max", _CURVATURE, _end(True), tex=r"$\lambda_{\max}$",
+            heading="λ_max", error="lambda_max_residual", rescaling="changes"),
+    Measure("lambda_min", "smallest eigenvalue", "λ_min", _CURVATURE, _end(False), tex=r"$\lambda_{\min}$",
+            heading="λ_min", is_positive=False),
+    Measure("spectral_gap", "spectral gap", "λ₁ − λ₂", _CURVATURE, _gap("difference"), tex=r"$\lambda_1 - \lambda_2$"),
+    Measure("spectral_ratio", "spectral ratio", "λ₁/λ₂", "", _gap("ratio"), tex=r"$\lambda_1/\lambda_2$",
+            heading="λ₁/λ₂", rescaling="changes"),
+    Measure("trace", "trace", "tr H", _CURVATURE, _record("trace"), tex=r"$\operatorname{tr} H$", heading="trace",
+            error="trace_sem", rescaling="changes"),
+    _sharpness("worst", "worst-case sharpness", "Sharpness, worst case", rescaling="changes", bound=True,
+               heading="worst\nsharp."),
+    _sharpness("average", "average sharpness", "Sharpness, average", rescaling="changes", bound=False),
+    _sharpness("adaptive_worst", "adaptive worst-case sharpness", "Adaptive, worst case", rescaling="same", bound=True),
+    _sharpness("adaptive_average", "adaptive average sharpness", "Adaptive, average", rescaling="same", bound=False),
+)  # fmt: skip
+_LATER = (
+    Measure("second_order_gain", "second-order gain", "gain", "", _record("second_order_gain"),
+            tex="second-order gain"),
+)  # fmt: skip
+
+MEASURES: dict[str, Measure] = {measure.key: measure for measure in (*_FIRST, *_LATER)}
+
+# --- where they are shown, in this order --------------------------------------------------------------------------
+
+#: The table of runs, in a terminal, the report and LaTeX.
+IN_TABLE = ("test_accuracy", "train_loss", "grad_norm", "lambda_max", "spectral_ratio", "trace", "lambda_min",
+            "sharpness_worst")  # fmt: skip
+#: The panels that compare groups.
+IN_SUMMARY = ("lambda_max", "trace", "sharpness_worst", "sharpness_average", "sharpness_adaptive_worst",
+              "sharpness_adaptive_average", "test_loss", "test_accuracy")  # fmt: skip
+#: The figure of the last iterations.
+IN_TAIL = ("lambda_max", "spectral_gap", "grad_norm")
+#: Means of more than three groups in a terminal.
+IN_MEANS = ("train_loss", "test_accuracy", "grad_norm", "lambda_max", "spectral_ratio", "trace", "sharpness_worst")
+#: Differences in a terminal and in the forest plot; the test loss stands in for the accuracy.
+IN_CONTRASTS = ("test_accuracy", "test_loss", "lambda_max", "trace", "sharpness_adaptive_worst")
+#: Order groups in the sentences of the report.
+IN_HEADLINE = ("lambda_max", "trace", "sharpness_worst", "sharpness_adaptive_worst")
+#: Held against the generalisation gap.
+IN_RANKS = ("lambda_max", "spectral_ratio", "trace", "sharpness_worst", "sharpness_average",
+            "sharpness_adaptive_worst", "sharpness_adaptive_average", "grad_norm")  # fmt: skip
+#: The tables of a study's paper, and those of its differences and ranks.
+IN_PAPER = ("train_loss", "test_loss", "test_accuracy", "grad_norm", "lambda_max", "spectral_ratio", "trace",
+            "sharpness_adaptive_worst", "second_order_gain")  # fmt: skip
+IN_PAPER_CONTRASTS = ("test_accuracy", "lambda_max", "sharpness_adaptive_worst")
+#: A measure that changes when weights are rescaled beside one that does not: they should order groups alike.
+COUNTERPARTS = (("lambda_max", "sharpness_adaptive_worst"), ("trace", "sharpness_adaptive_average"))
+
+
+def first_columns() -> tuple[str, ...]:
+    """Those that stand before converged, seconds and matvecs."""
+    return tuple(column for measure in _FIRST for column in measure.columns)
+
+
+def later_columns() -> tuple[str, ...]:
+    """Those behind them."""
+    return tuple(column for measure in _LATER for column in measure.columns)
+
+
+def read(checkpoint: CheckpointLike, key: str) -> Reading | None:
+    """A measure at a checkpoint; None where it is missing or not finite."""
+    found = MEASURES[key].read(checkpoint)
+    return None if found is None or not math.isfinite(found.value) else found
