@@ -173,7 +173,9 @@ def _differentiable_gradient(parts: LossParts, index: int, tensors: Sequence[Ten
             raise
         raise ObjectiveError(
             f"the gradient of the loss cannot be made so that it can be differentiated again ({_first_line(error)}). "
-            "Likely causes: a tensor that backward needs is overwritten in place, a custom backward that raises"
+            "Likely causes: a tensor that backward needs is overwritten in place, a custom backward that raises. Where "
+            "the plain gradient works, take differences of it: check=False and HessianOperator(objective, "
+            "route='differences')"
         ) from error
 
 

@@ -176,6 +176,8 @@ def reading(path: Path, *, trusted: bool = False) -> Iterator[Group]:
     except OSError as error:
         if isinstance(error, NotAFile):
             raise _damaged(path, _first_line(error)) from error
+        if isinstance(error, NotADirectoryError):  # a file stands where its folder would be: it is not there
+            raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
         said = error.strerror or _first_line(error)
         raise ResultsError(f"{path} cannot be read: {said}. What it holds is not touched") from error
     except Unusable as error:
