@@ -45,6 +45,24 @@ def format_measured(value: float | None, error: float | None) -> str:
     return f"({inner})e{exponent}"
 
 
+def format_factor(value: float, factor: float) -> str:
+    """Print ``value ×/÷ factor``, the value to the digits that the factor leaves; alone where the factor is 1.
+
+    >>> format_factor(9.1234, 1.62), format_factor(9.1234, 1.0021), format_factor(123456, 47.3)
+    ('9.1 ×/÷ 1.62', '9.123 ×/÷ 1.0021', '120000 ×/÷ 47')
+    >>> format_factor(2.5, 1.0), format_factor(2.5e-7, math.inf)
+    ('2.5', '2.5e-7 ×/÷ ∞')
+    """
+    if not factor > 1 + 1e-5:
+        return format_value(value)
+    digits = min(max(1 - math.floor(math.log10(1 - 1 / factor)), 2), 5)
+    places = digits - 1 - math.floor(math.log10(value))
+    plain = 1e-4 <= value < 1e6
+    shown = f"{round(value, places):.{max(places, 0)}f}" if plain else _tidy(f"{value:.{digits - 1}e}")
+    share = format_value(factor, digits=2) if factor >= 2 else f"{1 + float(f'{factor - 1:.1e}'):.6g}"
+    return f"{shown} ×/÷ {share}"
+
+
 def format_brief(value: float | None, error: float | None, *, digits: int = 5) -> str:
     """Print ``value ± error`` for a table: an error below the last of five digits is left out, it changes none of them.
 

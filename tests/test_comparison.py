@@ -17,7 +17,6 @@ from landscape.comparison import (
     comparison_table,
     contrast_table,
     contrasts,
-    mean_interval,
     pivot,
     ranks_with_gap,
     spread_table,
@@ -25,6 +24,7 @@ from landscape.comparison import (
 )  # fmt: skip
 from landscape.errors import UsageError
 from landscape.results import Estimate, PointValue
+from landscape.statistics import contrast, geometric_interval, mean_interval
 from landscape.store import ResultStore, final_rows, load_results
 from tests.synthetic_results import make_results
 
@@ -58,7 +58,8 @@ def notes(folder: Path, by: str = "optimizer") -> str:
 def test_means_and_intervals_agree_with_scipy(folder):
     frame = compare(folder)
     rows = final_rows(load_results(folder))
-    assert list(frame.columns) == ["group", "measure", "n", "mean", "low", "high", "std"]
+    linear, factors = ["mean", "low", "high", "std"], ["gmean", "gmean_low", "gmean_high", "gstd"]
+    assert list(frame.columns) == ["group", "measure", "n", *linear, "scale", *factors]
     for group in ("adam", "momentum", "sgd"):
         for measure in ("lambda_max", "trace", "test_accuracy", "sharpness_adaptive_average"):
             values = [row[measure] for row in rows if row["optimizer"] == group]
@@ -67,6 +68,44 @@ def test_means_and_intervals_agree_with_scipy(folder):
             assert (line["n"], line["mean"]) == (3, pytest.approx(np.mean(values), rel=1e-12))
             assert (line["low"], line["high"]) == pytest.approx((expected.low, expected.high), rel=1e-9)
             assert line["std"] == pytest.approx(np.std(values, ddof=1))
+            if measure == "test_accuracy":
+                assert line["scale"] == "linear"
+                assert np.isnan(line[factors].to_numpy(float)).all()
+                continue
+            expected = stats.ttest_1samp(np.log(values), 0.0).confidence_interval(0.95)
+            assert line["scale"] == "log"
+            assert line["gmean"] == pytest.approx(stats.gmean(values), rel=1e-12)
+            assert (line["gmean_low"], line["gmean_high"]) == pytest.approx(np.exp(expected), rel=1e-9)
+            assert line["gstd"] == pytest.approx(stats.gstd(values), rel=1e-9)
+
+
+def test_a_positive_measure_has_no_interval_below_zero_and_one_with_a_negative_value_stays_linear(tmp_path):
+    """λ_max of 2, 9 and 16 is no 9 ± 17."""
+    wide = [(f"a{s}", {"optimizer": "a", "seed": s}, value) for s, value in enumerate((2.0, 9.0, 16.0))]
+    frame = compare(store_runs(tmp_path / "positive", wide))
+    line = by_group(frame).loc["a"]
+    assert line["low"] < 0 < line["gmean_low"] < line["gmean"] < line["mean"]
+    factor = np.exp(stats.t.ppf(0.975, 2) * np.std(np.log([2, 9, 16]), ddof=1) / np.sqrt(3))
+    assert dict(cells(frame)[1])["trace"] == [f"6.6 ×/÷ {factor:.2g}"]
+    below = [*wide, ("b0", {"optimizer": "b", "seed": 0}, -1.0)]
+    frame = compare(store_runs(tmp_path / "negative", below))
+    assert set(frame[frame["measure"] == "trace"]["scale"]) == {"linear"}
+    assert "±" in dict(cells(frame)[1])["trace"][0]
+
+
+@pytest.mark.parametrize(("seeds", "level"), [(3, 0.95), (5, 0.95), (10, 0.8)])
+def test_intervals_on_the_scale_of_factors_cover_the_median_of_skewed_draws_where_linear_ones_fall_short(seeds, level):
+    rng, draws, spread = np.random.default_rng(1), 1500, 1.0
+    samples = np.exp(np.log(3.0) + spread * rng.standard_normal((draws, seeds)))
+    inside = {"geometric": 0, "linear": 0}
+    for sample in samples:
+        _, low, high, _ = geometric_interval(sample, level)
+        inside["geometric"] += low <= 3.0 <= high
+        _, low, high, _ = mean_interval(sample, level)
+        inside["linear"] += low <= 3.0 * np.exp(spread**2 / 2) <= high
+    fewest, most = stats.binom.interval(0.999, draws, level)
+    assert fewest <= inside["geometric"] <= most
+    assert inside["linear"] < fewest
 
 
 @pytest.mark.parametrize(("seeds", "level"), [(2, 0.95), (3, 0.95), (10, 0.8)])
@@ -193,7 +232,7 @@ def printed(frame: pd.DataFrame, width: int) -> list[str]:
 def test_the_comparison_fits_a_terminal_with_three_groups_and_with_eight(folder, tmp_path):
     lines = printed(compare(folder), 80)
     assert max(map(len, lines)) <= 80
-    assert sum("±" in line for line in lines) >= 12
+    assert sum("±" in line or "×/÷" in line for line in lines) >= 12
     assert any("not a generalization claim" in line for line in lines)
     runs = [(f"{o}{s}", {"optimizer": f"optimizer-{o}", "seed": s}, 2.0 + s) for o in range(8) for s in (0, 1)]
     lines = printed(compare(store_runs(tmp_path, runs)), 80)
@@ -225,6 +264,38 @@ def test_differences_of_paired_seeds_agree_with_scipy_and_holm_is_over_the_pairs
     assert len(of_trace) == 3
     assert (of_trace["p_holm"] >= of_trace["p"]).all()
     assert line["p_holm"] <= 3 * line["p"] + 1e-12
+
+
+def test_positive_measures_are_compared_as_ratios_and_a_common_factor_is_found_exactly(tmp_path):
+    """b is 1.5 times a at every seed: whatever the seeds do, the ratio is 2/3, and p is that of equal signs."""
+    rng = np.random.default_rng(2)
+    base = np.exp(rng.normal(0, 1, 6))
+    runs = [
+        (f"{o}{s}", {"optimizer": o, "seed": s}, float(f * base[s]))
+        for o, f in (("a", 1), ("b", 1.5))
+        for s in range(6)
+    ]
+    frame = contrasts(store_runs(tmp_path, runs))
+    line = line_of(frame, "trace", "a", "b")
+    assert line["scale"] == "log"
+    assert [line[name] for name in ("ratio", "ratio_low", "ratio_high")] == pytest.approx([2 / 3] * 3, rel=1e-9)
+    assert line["difference"] == pytest.approx(-0.5 * base.mean())
+    assert line["p"] == pytest.approx(2 / 2**6)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(contrast_table(frame))
+    assert "a ÷ b" in console.file.getvalue()
+    assert "× 0.67" in console.file.getvalue()
+
+
+def test_of_equal_skewed_groups_the_test_rejects_as_often_as_its_level_says():
+    """Five seeds a side, lognormal, unpaired: 12 of the 252 ways to deal them out are beyond the 5 % level."""
+    rng, draws = np.random.default_rng(3), 1000
+    rejected = 0
+    for _ in range(draws):
+        a, b = (dict(enumerate(np.log(np.exp(rng.normal(0, 1, 5))), start)) for start in (0, 100))
+        rejected += contrast(a, b).p <= 0.05
+    fewest, most = stats.binom.interval(0.999, draws, 12 / 252)
+    assert fewest <= rejected <= most
 
 
 def test_runs_with_other_seeds_are_not_paired(tmp_path):
@@ -286,7 +357,7 @@ def test_without_losses_there_are_no_ranks(tmp_path):
 
 def test_standard_deviations_over_runs_are_those_of_the_rows_and_unlike_ones_are_told(tmp_path):
     rng = np.random.default_rng(0)
-    values = {"calm": rng.normal(5, 0.1, 12), "wild": rng.normal(5, 2.0, 12)}
+    values = {"calm": np.exp(rng.normal(1.6, 0.02, 12)), "wild": np.exp(rng.normal(1.6, 0.4, 12))}
     folder = store_runs(
         tmp_path,
         [
@@ -298,7 +369,8 @@ def test_standard_deviations_over_runs_are_those_of_the_rows_and_unlike_ones_are
     frame = spreads(folder)
     for group, row in by_group(frame).iterrows():
         assert row["std"] == pytest.approx(np.std(values[group], ddof=1))
-        assert row["low"] < {"calm": 0.1, "wild": 2.0}[group] < row["high"]
+        assert row["gstd"] == pytest.approx(stats.gstd(values[group]))
+        assert row["gstd_low"] < np.exp({"calm": 0.02, "wild": 0.4}[group]) < row["gstd_high"]
     assert (frame[frame["measure"] == "trace"]["p_holm"] < 0.01).all()
     assert np.isnan(frame[frame["measure"] == "train_loss"]["p"]).all()  # all runs have one loss here
     console = Console(file=io.StringIO(), width=80)

@@ -1,6 +1,7 @@
 """Groups of runs side by side, seeds as replicates: means, differences and ranks, each with its uncertainty."""
 
-from landscape.comparison.contrasts import contrast_table, contrasts
+from landscape.comparison.centres import LINEAR, LOG, Centre, centre, centre_of, scale_of
+from landscape.comparison.contrasts import contrast_table, contrasts, estimate_of
 from landscape.comparison.equal_loss import HOW, UNEQUAL, at_equal_loss, losses_differ
 from landscape.comparison.groups import FEW_SEEDS, NOT_A_CLAIM
 from landscape.comparison.means import cells, compare, comparison_table, pivot
@@ -11,19 +12,26 @@ from landscape.statistics import mean_interval
 __all__ = [
     "FEW_SEEDS",
     "HOW",
+    "LINEAR",
+    "LOG",
     "NOT_A_CLAIM",
     "UNEQUAL",
+    "Centre",
     "at_equal_loss",
     "cells",
+    "centre",
+    "centre_of",
     "compare",
     "comparison_table",
     "contrast_table",
     "contrasts",
+    "estimate_of",
     "losses_differ",
     "mean_interval",
     "pivot",
     "rank_table",
     "ranks_with_gap",
+    "scale_of",
     "spread_cells",
     "spread_table",
     "spreads",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from landscape.comparison.centres import LOG, centre
 from landscape.comparison.groups import Groups, gather, setting
 from landscape.errors import UsageError
 from landscape.escaping.terminal import cell
@@ -22,7 +24,10 @@ from landscape.store.catalogue import COUNTERPARTS, IN_CONTRASTS, MEASURES
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = ("measure", "a", "b", *(field.name for field in fields(Contrast)), "p_holm")
+COLUMNS = (
+    "measure", "a", "b", *(field.name for field in fields(Contrast)), "scale", "ratio", "ratio_low", "ratio_high",
+    "p_holm",
+)  # fmt: skip
 _LONG = 25
 #: Means that differ by less, relative to the larger, have no order worth a warning.
 HAIR = 0.01
@@ -50,8 +55,10 @@ def contrasts(
     -------
     DataFrame
         One row per measure and pair of groups: ``measure, a, b`` and the fields of
-        :class:`landscape.statistics.Contrast`, then ``p_holm``. ``.attrs["notes"]`` says where measures that depend on
-        the scale of the weights order the groups otherwise than those that do not.
+        :class:`landscape.statistics.Contrast`, then ``scale, ratio, ratio_low, ratio_high, p_holm``. On the scale
+        ``"log"``, where all values of a positive measure are above 0, effect and p are of the logarithms, ``ratio`` is
+        of the geometric means a ÷ b, and difference, low and high stay linear. ``.attrs["notes"]`` says where measures
+        that depend on the scale of the weights order the groups otherwise than those that do not.
 
     Raises
     ------
@@ -66,16 +73,26 @@ def contrasts(
     records: list[tuple[Any, ...]] = []
     for measure in MEASURES:
         values = {label: _by_seed(runs, groups.rows, measure) for label, runs in groups.by_label.items()}
+        scale = groups.scale(measure)
         found = [
-            (measure, a, b, *astuple(contrast(values[a], values[b], level=level)))
-            for a, b in pairs
-            if values[a] and values[b]
+            (measure, a, b, *_compared(values[a], values[b], scale, level)) for a, b in pairs if values[a] and values[b]
         ]
         adjusted = holm([row[COLUMNS.index("p")] for row in found])
         records += [(*row, p) for row, p in zip(found, adjusted, strict=True)]
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
     frame.attrs = {"by": by, "level": level, "notes": _disagreements(groups, pairs)}
     return frame
+
+
+def _compared(a: dict[Any, float], b: dict[Any, float], scale: str, level: float) -> tuple[Any, ...]:
+    """The fields of a contrast on its scale, with the linear difference, then scale, ratio and its interval."""
+    linear = contrast(a, b, level=level)
+    if scale != LOG:
+        return (*astuple(linear), scale, np.nan, np.nan, np.nan)
+    logs = contrast(*({key: math.log(value) for key, value in group.items()} for group in (a, b)), level=level)
+    ratios = (float(np.exp(x)) for x in (logs.difference, logs.low, logs.high))
+    kept = replace(logs, difference=linear.difference, low=linear.low, high=linear.high)
+    return (*astuple(kept), scale, *ratios)
 
 
 def _pairs(groups: Groups, within: str | None) -> list[tuple[Any, Any]]:
@@ -103,7 +120,7 @@ def contrast_table(frame: pd.DataFrame) -> Table:
 
     level = frame.attrs.get("level", 0.95)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
-    for i, title in enumerate(("a − b", "difference", f"{100 * level:g} % interval", "g", "p", "Holm")):
+    for i, title in enumerate(("a − b or a ÷ b", "estimate", f"{100 * level:g} % interval", "g", "p", "Holm")):
         table.add_column(title, justify="right" if i else "left", no_wrap=i > 0)
     there = set(frame["measure"])
     shown = frame[frame["measure"].isin(set(IN_CONTRASTS) - ({"test_loss"} if "test_accuracy" in there else set()))]
@@ -114,11 +131,12 @@ def contrast_table(frame: pd.DataFrame) -> Table:
             continue
         row: Any
         for row in lines.itertuples():
-            interval = "—" if np.isnan(row.low) else f"{_short(row.low)} … {_short(row.high)}"
+            size, low, high = estimate_of(row)
+            interval = "—" if np.isnan(low) else f"{_short(low)} … {_short(high)}"
             holm_p = _short(row.p_holm) + ("•" if row.p_holm < 0.05 else "")
             cells = (
-                _pair_name(row.a, row.b),
-                _short(row.difference),
+                _pair_name(row.a, row.b, row.scale),
+                ("× " if row.scale == LOG else "") + _short(size),
                 interval,
                 _short(row.effect),
                 _short(row.p),
@@ -129,10 +147,17 @@ def contrast_table(frame: pd.DataFrame) -> Table:
     return table
 
 
-def _pair_name(a: Any, b: Any) -> str:
+def estimate_of(row: Any) -> tuple[float, float, float]:
+    """Of a row of :func:`contrasts` the ratio with its interval, or the difference where the scale is linear."""
+    names = ("ratio", "ratio_low", "ratio_high") if row.scale == LOG else ("difference", "low", "high")
+    return tuple(float(getattr(row, name)) for name in names)  # type: ignore[return-value]
+
+
+def _pair_name(a: Any, b: Any, scale: str) -> str:
     """On two lines where one would be wider than its column."""
-    line = f"  {a} − {b}"
-    return line if len(line) <= _LONG else f"  {a}\n    − {b}"
+    sign = "÷" if scale == LOG else "−"
+    line = f"  {a} {sign} {b}"
+    return line if len(line) <= _LONG else f"  {a}\n    {sign} {b}"
 
 
 def _caption(shown: pd.DataFrame) -> list[str]:
@@ -183,6 +208,7 @@ def _swapped(raw: dict[Any, float], invariant: dict[Any, float], a: Any, b: Any)
 
 
 def _means(groups: Groups, measure: str) -> dict[Any, float]:
-    """Of each group; empty where one has no value."""
+    """The centre of each group; empty where one has no value."""
     values = {label: groups.values(label, measure) for label in groups.by_label}
-    return {label: float(np.mean(v)) for label, v in values.items()} if all(values.values()) else {}
+    scale = groups.scale(measure)
+    return {label: centre(v, scale).value for label, v in values.items()} if all(values.values()) else {}

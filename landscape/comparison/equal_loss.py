@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from landscape.comparison.centres import Centre, centre, centre_of, scale_of
 from landscape.comparison.groups import grouped
 from landscape.rounding import format_value
-from landscape.statistics import mean_interval
 from landscape.store import Results
 from landscape.store.rows import rows
 
@@ -27,26 +27,26 @@ class AtEqualLoss:
     Attributes
     ----------
     means : dict
-        Group → mean, lower and upper end of its 95 % interval, NaN for one run; lowest mean first.
+        Group → its centre with a 95 % interval, NaN for one run; lowest first.
     low, high : float
         The lowest and the highest loss of a run there.
     """
 
-    means: dict[Any, tuple[float, float, float]]
+    means: dict[Any, Centre]
     low: float
     high: float
 
 
 def losses_differ(means: pd.DataFrame) -> str:
     """``training losses that differ (a 0.1, b 0.2)`` of the groups of a comparison, lowest first; empty where equal."""
-    losses = means[means["measure"] == "train_loss"].dropna(subset=["mean"]).sort_values("mean", kind="stable")
+    rows = means[means["measure"] == "train_loss"].dropna(subset=["mean"])
+    losses = sorted(((row["group"], centre_of(row).value) for _, row in rows.iterrows()), key=lambda pair: pair[1])
     if len(losses) < 2:
         return ""
-    low, high = float(losses["mean"].iloc[0]), float(losses["mean"].iloc[-1])
+    low, high = losses[0][1], losses[-1][1]
     if high - low <= UNEQUAL * abs(low):
         return ""
-    pairs = zip(losses["group"], losses["mean"], strict=True)
-    told = ", ".join(f"{group} {format_value(float(mean), digits=2)}" for group, mean in pairs)
+    told = ", ".join(f"{group} {format_value(loss, digits=2)}" for group, loss in losses)
     return f"training losses that differ {'by far ' if low <= 0 or high > FAR * low else ''}({told})"
 
 
@@ -72,8 +72,6 @@ def at_equal_loss(results: Results, by: str = "label", *, measure: str = "lambda
     low, high = min(losses), max(losses)
     if low <= 0 or high > (1 + UNEQUAL) * low:
         return None
-    found = {}
-    for label, runs in groups.items():
-        mean, below, above, _ = mean_interval([chosen[run.name][1] for run in runs])
-        found[label] = (mean, below, above)
-    return AtEqualLoss(dict(sorted(found.items(), key=lambda item: item[1][0])), low, high)
+    scale = scale_of(measure, [value for _, value in chosen.values()])
+    found = {label: centre([chosen[run.name][1] for run in runs], scale) for label, runs in groups.items()}
+    return AtEqualLoss(dict(sorted(found.items(), key=lambda item: item[1].value)), low, high)

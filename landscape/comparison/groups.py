@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from landscape.comparison.centres import scale_of
 from landscape.errors import UsageError
 from landscape.store import Results, RunResults, load_results
 from landscape.store.catalogue import MEASURES
@@ -41,6 +42,10 @@ class Groups:
     runs: list[RunResults]
     rows: dict[str, Any]
     by_label: dict[Any, list[RunResults]]
+
+    def scale(self, measure: str) -> str:
+        """``"log"`` or ``"linear"``, one for all groups."""
+        return scale_of(measure, [v for label in self.by_label for v in self.values(label, measure)])
 
     def values(self, label: Any, measure: str) -> list[float]:
         """The measure of every run of a group that has it."""

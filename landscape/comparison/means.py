@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from landscape.comparison.centres import LOG, centre_of
 from landscape.comparison.equal_loss import HOW, losses_differ
 from landscape.comparison.groups import gather, notes, scope_notes
 from landscape.escaping.terminal import cell
-from landscape.rounding import format_brief
-from landscape.statistics import mean_interval
+from landscape.statistics import geometric_interval, mean_interval
 from landscape.store import Results
 from landscape.store.catalogue import IN_MEANS, MEASURES
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = ("group", "measure", "n", "mean", "low", "high", "std")
+COLUMNS = (
+    "group", "measure", "n", "mean", "low", "high", "std", "scale", "gmean", "gmean_low", "gmean_high", "gstd"
+)  # fmt: skip
 
 
 def compare(results: Results | str | Path, by: str = "optimizer", *, level: float = 0.95) -> pd.DataFrame:
@@ -27,6 +29,8 @@ def compare(results: Results | str | Path, by: str = "optimizer", *, level: floa
 
     The runs of a group are replicates: the interval is for the mean over runs like these (another seed), by Student's
     t with n − 1 degrees of freedom, and does not include the measuring error of a single run, which is in the tables.
+    Positive measures, such as λ_max and losses, live on a scale of factors: their geometric means, with intervals of
+    the logarithms, are what tables and sentences show.
 
     Parameters
     ----------
@@ -40,10 +44,12 @@ def compare(results: Results | str | Path, by: str = "optimizer", *, level: floa
     Returns
     -------
     DataFrame
-        One row per group and measure with columns ``group, measure, n, mean, low, high, std``. ``n`` counts the runs
-        that have the measure; ``std`` is over runs (ddof 1). With ``n = 1`` there is no interval: ``low``, ``high``
-        and ``std`` are NaN. ``.attrs["notes"]`` holds what a reader must know, ``.attrs["scope"]``
-        which examples the measures are of, ``.attrs["by"]`` and ``.attrs["level"]`` the question.
+        One row per group and measure with columns ``group, measure, n, mean, low, high, std``, and ``scale``:
+        ``"linear"``, or ``"log"`` with ``gmean, gmean_low, gmean_high, gstd``: geometric mean, its interval, and the
+        geometric standard deviation, a factor. ``n`` counts the runs that have the measure; ``std`` is over runs (ddof
+        1). With ``n = 1`` there is neither interval nor standard deviation: NaN. ``.attrs["notes"]`` holds what a
+        reader must know, ``.attrs["scope"]`` which examples the measures are of, ``.attrs["by"]`` and
+        ``.attrs["level"]`` the question.
 
     Raises
     ------
@@ -57,7 +63,9 @@ def compare(results: Results | str | Path, by: str = "optimizer", *, level: floa
     for label in groups.by_label:
         for measure in MEASURES:
             if values := groups.values(label, measure):
-                records.append((label, measure, len(values), *mean_interval(values, level)))
+                scale = groups.scale(measure)
+                factors = geometric_interval(values, level) if scale == LOG else (np.nan,) * 4
+                records.append((label, measure, len(values), *mean_interval(values, level), scale, *factors))
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
     left_out = [run.name for run in groups.runs if all(run not in runs for runs in groups.by_label.values())]
     told = notes(groups.by_label, groups.rows, by, left_out)
@@ -78,17 +86,17 @@ def pivot(comparison: pd.DataFrame, value: str = "mean") -> pd.DataFrame:
 
 
 def cells(comparison: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]:
-    """Headings of the groups with their n, and per measure the texts ``mean ± half-width``, ``—`` where missing."""
+    """Headings of the groups with their n, and per measure the texts of their centres, ``—`` where missing."""
     groups = list(dict.fromkeys(comparison["group"]))
     runs = comparison.groupby("group", sort=False)["n"].max()
-    table = {(row.group, row.measure): _cell(row) for row in comparison.itertuples()}
+    table = {(row["group"], row["measure"]): str(centre_of(row)) for _, row in comparison.iterrows()}
     there = set(comparison["measure"])
     headings = [f"{group} (n={runs[group]})" for group in groups]
     return headings, [(m, [table.get((group, m), "—") for group in groups]) for m in MEASURES if m in there]
 
 
 def comparison_table(comparison: pd.DataFrame) -> Table:
-    """The comparison for a terminal of 80 columns: mean ± half the interval, and the notes below.
+    """The comparison for a terminal of 80 columns: means with their intervals, and the notes below.
 
     Up to three groups stand side by side with all measures; more stand below each other with the main ones.
     """
@@ -98,7 +106,7 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
     headings, body = cells(comparison)
     level = comparison.attrs.get("level", 0.95)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
-    lines = [f"mean ± half the {100 * level:g} % interval over runs (Student's t); n = 1 has none"]
+    lines = _legend(comparison, level)
     wide = len(headings) <= 3
     if wide:
         titles = ["measure", *headings]
@@ -106,7 +114,7 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
     else:
         main = [(measure, texts) for measure, texts in body if measure in IN_MEANS]
         titles = [str(comparison.attrs.get("by", "group")), *(m.replace("_", "\n", 1) for m, _ in main)]
-        grid = [[h, *(t[i].replace(" ± ", "\n± ") for _, t in main)] for i, h in enumerate(headings)]
+        grid = [[h, *(_on_two_lines(t[i]) for _, t in main)] for i, h in enumerate(headings)]
     for i, title in enumerate(titles):
         table.add_column(cell(title), justify="right" if i else "left", no_wrap=(i == 0) == wide, overflow="fold")
     for texts in grid:
@@ -115,6 +123,12 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
     return table
 
 
-def _cell(row: Any) -> str:
-    half = None if np.isnan(row.low) else (row.high - row.low) / 2
-    return format_brief(row.mean, half)
+def _legend(comparison: pd.DataFrame, level: float) -> list[str]:
+    lines = [f"mean ± half its {100 * level:g} % interval over runs (Student's t); n = 1 has none"]
+    if (comparison["scale"] == LOG).any():
+        lines.append("×/÷: geometric mean, and the factor to either end of that interval (of logarithms)")
+    return lines
+
+
+def _on_two_lines(text: str) -> str:
+    return text.replace(" ± ", "\n± ").replace(" ×/÷ ", "\n×/÷ ")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from landscape.comparison.centres import LOG
 from landscape.comparison.groups import gather
 from landscape.escaping.terminal import cell
 from landscape.rounding import format_value
@@ -18,7 +19,7 @@ from landscape.store.catalogue import MEASURES
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = ("measure", "group", "n", "std", "low", "high", "p", "p_holm")
+COLUMNS = ("measure", "group", "n", "std", "low", "high", "scale", "gstd", "gstd_low", "gstd_high", "p", "p_holm")
 
 
 def spreads(results: Results | str | Path, by: str = "optimizer", *, level: float = 0.95) -> pd.DataFrame:
@@ -35,9 +36,10 @@ def spreads(results: Results | str | Path, by: str = "optimizer", *, level: floa
     -------
     DataFrame
         One row per measure and group: ``measure, group, n, std, low, high``, by
-        :func:`landscape.statistics.std_interval`; then ``p`` that the groups have one spread in this measure
-        (:func:`landscape.statistics.equal_spread`), the same for all rows of a measure, and ``p_holm``, adjusted over
-        the measures.
+        :func:`landscape.statistics.std_interval`; ``scale``, and where that is ``"log"`` the geometric standard
+        deviation ``gstd`` with its interval, factors; then ``p`` that the groups have one spread in this measure on its
+        scale (:func:`landscape.statistics.equal_spread`), the same for all rows of a measure, and ``p_holm``, adjusted
+        over the measures.
 
     Raises
     ------
@@ -49,9 +51,12 @@ def spreads(results: Results | str | Path, by: str = "optimizer", *, level: floa
     tests: dict[str, float] = {}
     for measure in MEASURES:
         values = {label: found for label in groups.by_label if (found := groups.values(label, measure))}
-        tests[measure] = equal_spread(list(values.values()))
+        scale = groups.scale(measure)
+        logs = {label: np.log(found).tolist() for label, found in values.items()} if scale == LOG else {}
+        tests[measure] = equal_spread(list((logs or values).values()))
         for label, found in values.items():
-            records.append((measure, label, len(found), *std_interval(found, level), tests[measure]))
+            factors = np.exp(std_interval(logs[label], level)) if logs else (np.nan,) * 3
+            records.append((measure, label, len(found), *std_interval(found, level), scale, *factors, tests[measure]))
     adjusted = dict(zip(tests, holm(list(tests.values())), strict=True))
     frame = pd.DataFrame.from_records([(*row, adjusted[row[0]]) for row in records], columns=list(COLUMNS))
     frame.attrs = {"by": by, "level": level}
@@ -59,7 +64,10 @@ def spreads(results: Results | str | Path, by: str = "optimizer", *, level: floa
 
 
 def spread_cells(frame: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[tuple[str, ...]]]]]:
-    """Headings of the groups and of p, and per measure the texts ``(std, low, high)``, or of one number alone."""
+    """Headings of the groups and of p, and per measure the texts ``(std, low, high)``, or of one number alone.
+
+    Of positive measures the numbers are factors, which ``×`` says.
+    """
     groups = list(dict.fromkeys(frame["group"]))
     body = []
     for measure, rows in frame.groupby("measure", sort=False):
@@ -83,14 +91,19 @@ def spread_table(frame: pd.DataFrame) -> Table:
         texts = (value + ("\n[{}, {}]".format(*ends) if ends else "") for value, *ends in cells)
         table.add_row(*map(cell, (measure, *texts)))
     table.caption = cell(
-        f"standard deviation over runs with its {100 * frame.attrs.get('level', 0.95):g} % interval (Bonett); p that "
+        f"standard deviation over runs with its {100 * frame.attrs.get('level', 0.95):g} % interval (Bonett); ×: of "
+        "logarithms, as a factor; p that "
         "all groups have one (Brown–Forsythe), then adjusted over the measures (Holm)"
     )
     return table
 
 
 def _cell(row: Any) -> tuple[str, ...]:
-    return tuple(_number(row[key]) for key in (("std",) if np.isnan(row["low"]) else ("std", "low", "high")))
+    prefix, sign = ("g", "× ") if row["scale"] == LOG else ("", "")
+    names = [f"{prefix}std"]
+    if not np.isnan(row[f"{prefix}std_low" if prefix else "low"]):
+        names += [f"{prefix}std_low", f"{prefix}std_high"] if prefix else ["low", "high"]
+    return tuple((sign if i == 0 else "") + _number(row[name]) for i, name in enumerate(names))
 
 
 def _number(value: float) -> str:

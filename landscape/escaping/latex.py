@@ -22,6 +22,7 @@ _SIGNS = {
     "π": r"\pi", "ρ": r"\rho", "σ": r"\sigma", "τ": r"\tau", "υ": r"\upsilon", "φ": r"\varphi", "χ": r"\chi",
     "ψ": r"\psi", "ω": r"\omega", "Γ": r"\Gamma", "Δ": r"\Delta", "Θ": r"\Theta", "Λ": r"\Lambda", "Ξ": r"\Xi",
     "Π": r"\Pi", "Σ": r"\Sigma", "Φ": r"\Phi", "Ψ": r"\Psi", "Ω": r"\Omega", "∇": r"\nabla", "×": r"\times",
+    "÷": r"\div",
     "·": r"\cdot", "±": r"\pm", "−": "-", "≤": r"\le", "≥": r"\ge", "≈": r"\approx", "≠": r"\ne", "∞": r"\infty",
     "√": r"\surd", "‖": r"\|", "→": r"\to", "←": r"\gets", "∈": r"\in", "½": r"\tfrac12", "²": "^2", "³": "^3",
     "⁻": "^-", "¹": "^1", "ᵀ": r"^{\mathsf T}", "₀": "_0", "₁": "_1", "₂": "_2", "₃": "_3", "°": r"^\circ",
@@ -37,6 +38,8 @@ _ACCENTS = {
     "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
     "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c",
 }  # fmt: skip
+_END = {"λ_max": r"$\lambda_{\max}$", "λ_min": r"$\lambda_{\min}$"}
+_ENDS = re.compile("(λ_max|λ_min)")
 _TRANSLATED = {**_SPECIAL, **{sign: f"${command}$" for sign, command in _SIGNS.items()}, **_MARKS}
 
 
@@ -47,7 +50,9 @@ def latex_text(text: str) -> str:
     50 \%\_\'{e} $\beta$ (U+65E5)
     """
     # Two hyphens side by side would become a dash; a bracket or star after a line break would be its option.
-    plain = "{}".join("".join(map(_character, part)) for part in re.split(r"(?<=-)(?=-)", visible(text)))
+    parts = re.split(r"(?<=-)(?=-)", visible(text))
+    plain = "{}".join("".join(_END.get(piece) or "".join(map(_character, piece)) for piece in _ENDS.split(part))
+                      for part in parts)  # fmt: skip
     return "{}" + plain if plain.startswith(("[", "*")) else plain
 
 
@@ -65,7 +70,8 @@ def _character(c: str) -> str:
 #: Numbers of running text that need mathematics, below zero or with a power of ten; not the digits of names (lr1e-3).
 _PLAIN = r"\d+(?:\.\d+)?"
 _NUMBER = re.compile(
-    rf"(?<![\w.-])(\({_PLAIN} ± {_PLAIN}\)e-?\d+|[-−]{_PLAIN}(?:e-?\d+)?|{_PLAIN}e-?\d+)(?![\w-]|\.\d)"
+    rf"(?<![\w.-])(\({_PLAIN} ± {_PLAIN}\)e-?\d+|{_PLAIN}(?:e-?\d+)? ×/÷ {_PLAIN}|[-−]{_PLAIN}(?:e-?\d+)?"
+    rf"|{_PLAIN}e-?\d+)(?![\w-]|\.\d)"
 )
 
 
@@ -79,14 +85,19 @@ def latex_sentence(text: str) -> str:
     return "".join(latex_number(part) if i % 2 else latex_text(part) for i, part in enumerate(parts))
 
 
+_IN_NUMBERS = {
+    " ×/÷ ": r"\mathbin{\times\!/\!\div}", "× ": r"\times", "±": r"\pm", "∞": r"\infty", "−": "-", "†": r"^{\dagger}",
+}  # fmt: skip
+
+
 def latex_number(text: str, *, converged: bool = True) -> str:
     r"""A printed number in math mode: ``(1.2 ± 0.1)e-6`` becomes ``$(1.2 \pm 0.1)\times 10^{-6}$``."""
     if text == "—":
         return "--"
     if text == "not a number":
         return "n/a"
-    text = re.sub(r"e(-?\d+)$", r"\\times 10^{\1}", text)
-    for sign, command in (("±", r"\pm"), ("∞", r"\infty"), ("−", "-"), ("†", r"^{\dagger}")):
+    text = re.sub(r"(?<=[\d)])e(-?\d+)\b", r"\\times 10^{\1}", text)
+    for sign, command in _IN_NUMBERS.items():
         text = text.replace(sign, command)
     return f"${text}{'' if converged else '^{*}'}$"
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from landscape.comparison import mean_interval
+from landscape.comparison import LINEAR, centre, scale_of
 from landscape.errors import UsageError, check_choice
 from landscape.plots.gather import Measured, RunLike, by_label, measured
 from landscape.plots.labels import drawn_names, entry
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import DOUBLE, Style, axes_or_new, optimizer_styles
+from landscape.plots.style import DOUBLE, Style, axes_or_new, is_wide, optimizer_styles
 from landscape.results.base import Array
 from landscape.store.catalogue import MEASURES
 from landscape.store.metrics import class_accuracies
@@ -24,20 +24,21 @@ NAMES = 1.3
 
 @dataclass(frozen=True)
 class SeedSummary:
-    """One quantity of one group: a value per seed, their mean, and the half width of its interval.
+    """One quantity of one group: a value per seed, their mean (of positive measures the geometric one), its interval.
 
-    ``half_width`` is NaN for a single seed: one value says nothing about the spread.
+    ``low`` and ``high`` are NaN for a single seed: one value says nothing about the spread.
     """
 
     values: Array
     errors: Array
     converged: Array
     mean: float
-    half_width: float
+    low: float
+    high: float
 
 
-def summarize_seeds(found: Sequence[Measured], *, level: float = 0.95) -> SeedSummary:
-    """Mean over seeds with Student's t interval at ``level``; seeds are the replicates.
+def summarize_seeds(found: Sequence[Measured], *, scale: str = LINEAR, level: float = 0.95) -> SeedSummary:
+    """Mean over seeds on its scale with Student's t interval at ``level``; seeds are the replicates.
 
     Raises
     ------
@@ -47,13 +48,14 @@ def summarize_seeds(found: Sequence[Measured], *, level: float = 0.95) -> SeedSu
     if not found:
         raise UsageError("a summary needs at least one seed; got none")
     values = np.array([m.value for m in found], dtype=float)
-    mean, low, _, _ = mean_interval(values.tolist(), level)
+    middle = centre(values.tolist(), scale, level)
     return SeedSummary(
         values,
         np.array([m.error for m in found], dtype=float),
         np.array([m.converged for m in found], dtype=bool),
-        mean,
-        mean - low,
+        middle.value,
+        middle.low,
+        middle.high,
     )
 
 
@@ -65,7 +67,8 @@ def summaries(runs: Sequence[RunLike], quantity: str) -> dict[str, SeedSummary]:
         for name, group in by_label(runs).items()
     }
     finite = {name: [m for m in values if np.isfinite(m.value)] for name, values in found.items()}
-    return {name: summarize_seeds(values) for name, values in finite.items() if values}
+    scale = scale_of(quantity, [m.value for values in finite.values() for m in values])
+    return {name: summarize_seeds(values, scale=scale) for name, values in finite.items() if values}
 
 
 def plot_measure(
@@ -88,10 +91,12 @@ def plot_measure(
     names = list(by_label(runs))
     ax = axes_or_new(ax, height=0.9 + 0.25 * len(names))
     styles = styles or optimizer_styles(names)
-    low, high = _limits(list(found.values()))
+    wide = is_wide(np.concatenate([summary.values for summary in found.values()]))
+    low, high = _limits(list(found.values()), wide=wide)
     for row, name in enumerate(names):
         if name in found:
             _draw_row(ax, found[name], row, styles[name], (low, high))
+    ax.set_xscale("log" if wide else "linear")
     ax.set_xlim(low, high)
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.set_yticks(range(len(names)), list(drawn_names(names, inches=NAMES).values()))
@@ -100,23 +105,35 @@ def plot_measure(
     ax.set_axisbelow(True)
     ax.set_title(MEASURES[quantity].panel_title)
     ax.set_xlabel(MEASURES[quantity].axis_label)
-    ax.locator_params(axis="x", nbins=4)
+    if not wide:
+        ax.locator_params(axis="x", nbins=4)
     if own:
         legend_outside(ax)
     return ax
 
 
-def _limits(found: Sequence[SeedSummary]) -> tuple[float, float]:
+def _limits(found: Sequence[SeedSummary], *, wide: bool) -> tuple[float, float]:
     """Room for all dots with their errors, and for intervals up to the spread of the dots on either side."""
+    if wide:  # the same, of the logarithms; errors of single dots are small there
+        logs = [
+            SeedSummary(np.log(s.values), 0 * s.errors, s.converged, *map(_log, (s.mean, s.low, s.high)))
+            for s in found
+        ]  # fmt: skip
+        low, high = _limits(logs, wide=False)
+        return float(np.exp(low)), float(np.exp(high))
     values = np.concatenate([s.values for s in found])
     errors = np.nan_to_num(np.concatenate([s.errors for s in found]))
     low, high = float(np.min(values - errors)), float(np.max(values + errors))
     spread = (high - low) or 0.1 * abs(high) or 1.0
-    ends = np.array([(s.mean - s.half_width, s.mean + s.half_width) for s in found])
+    ends = np.array([(s.low, s.high) for s in found])
     if np.isfinite(ends).any():
         low = min(low, max(float(np.nanmin(ends)), low - 0.5 * spread))
         high = max(high, min(float(np.nanmax(ends)), high + 0.5 * spread))
     return low - 0.08 * spread, high + 0.08 * spread
+
+
+def _log(x: float) -> float:
+    return float(np.log(x)) if x > 0 else float("nan")
 
 
 def _draw_row(ax: Axes, summary: SeedSummary, row: int, style: Style, limits: tuple[float, float]) -> None:
@@ -137,9 +154,9 @@ def _draw_row(ax: Axes, summary: SeedSummary, row: int, style: Style, limits: tu
                 label="one seed ± its own error" if done else "one seed, not converged",
             )
     ax.plot(summary.mean, row + 0.17, "D", color=style.color, markersize=4, label="mean over seeds")
-    if np.isnan(summary.half_width):
+    if np.isnan(summary.low):
         return
-    low, high = summary.mean - summary.half_width, summary.mean + summary.half_width
+    low, high = summary.low, summary.high
     inside = max(low, limits[0]), min(high, limits[1])
     ax.plot(inside, [row + 0.17] * 2, color=style.color, linewidth=1.2, label="95 % t interval of the mean")
     for beyond, limit, mark in ((low < limits[0], limits[0], "<"), (high > limits[1], limits[1], ">")):

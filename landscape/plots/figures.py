@@ -108,7 +108,7 @@ def _summary(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]
         "One seed gives no interval"
         if few
         else "The bar is the 95 % interval of the mean by Student's t, with an arrow where it leaves the panel; with "
-        "few seeds it is wide"
+        "few seeds it is wide. Means and intervals of positive measures are of their logarithms"
     )
     yield Drawing(
         "summary",
@@ -155,10 +155,10 @@ def draw_differences(found: pd.DataFrame) -> Iterator[Drawing]:
     yield Drawing(
         "differences",
         "Differences against the spread over seeds",
-        "Hedges’ g, the difference of two means in standard deviations, with its 95 % interval; right of zero the "
-        f"first group has the larger value. {paired}. Filled: below 0.05 by a permutation test, adjusted (Holm) over "
-        f"the pairs of one measure; with these seeds the unadjusted p cannot fall below "
-        f"{float(shown['smallest_p'].max()):.2g}. Intervals that leave the panel end in an arrow.{left_out}",
+        "Hedges’ g, the difference of two means in standard deviations, of positive measures that of their logarithms, "
+        f"with its 95 % interval; right of zero the first group has the larger value. {paired}. Filled: below 0.05 by "
+        "a permutation test, adjusted (Holm) over the pairs of one measure; with these seeds the unadjusted p cannot "
+        f"fall below {float(shown['smallest_p'].max()):.2g}. Intervals that leave the panel end in an arrow.{left_out}",
         figure,
     )
 

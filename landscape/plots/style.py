@@ -197,10 +197,15 @@ def say_gaps(ax: Any, count: int, *, inside: bool = False) -> None:
         ax.set_title(said, loc="right", fontsize=6.5, color=REFERENCE_COLOR)
 
 
-def log_if_wide(ax: Axes, values: Any, *, ratio: float = 20.0) -> bool:
-    """Use a logarithmic y axis where all values are positive and span more than ``ratio``; say which was chosen."""
+def is_wide(values: Any, *, ratio: float = 20.0) -> bool:
+    """Whether all finite values are positive and span more than ``ratio``: then an axis is logarithmic."""
     finite = np.asarray(values, dtype=float)
     finite = finite[np.isfinite(finite)]
-    wide = bool(finite.size and finite.min() > 0 and finite.max() > ratio * finite.min())
+    return bool(finite.size and finite.min() > 0 and finite.max() > ratio * finite.min())
+
+
+def log_if_wide(ax: Axes, values: Any, *, ratio: float = 20.0) -> bool:
+    """Use a logarithmic y axis where values are wide; say which was chosen."""
+    wide = is_wide(values, ratio=ratio)
     ax.set_yscale("log" if wide else "linear")
     return wide

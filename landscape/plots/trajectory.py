@@ -67,7 +67,7 @@ def tails_of_groups(runs: Sequence[RunLike], quantity: str) -> dict[str, list[Ta
 
 
 def tail_band(tails: Sequence[Tail]) -> Band | None:
-    """Mean and extremes over seeds; None without two seeds that share a step, where lines alone must do."""
+    """Mean (of positive values the geometric one) and extremes over seeds; None without two seeds that share a step."""
     tails = [t for t in tails if t.steps.size]
     if len(tails) < 2:
         return None
@@ -77,7 +77,8 @@ def tail_band(tails: Sequence[Tail]) -> Band | None:
     if steps.size == 0:
         return None
     rows = np.stack([t.values[np.searchsorted(t.steps, steps)] for t in tails])
-    return Band(steps, rows.mean(0), rows.min(0), rows.max(0), len(tails))
+    mean = np.exp(np.log(rows).mean(0)) if (rows > 0).all() else rows.mean(0)
+    return Band(steps, mean, rows.min(0), rows.max(0), len(tails))
 
 
 def plot_tail(

@@ -61,14 +61,13 @@ def headline(results: Results) -> list[str]:
         together = _of_one_group(results) if len(measured) > 1 and None not in labels else []
         return [*together, *map(_alone, measured[:LISTED]), *rest]
     frame = comparison.compare(results, by="label")
-    table: dict[tuple[Any, str], Any] = {(row.group, str(row.measure)): row for row in frame.itertuples()}
+    table: dict[tuple[Any, str], Any] = {(row["group"], str(row["measure"])): row for _, row in frame.iterrows()}
     groups = list(dict.fromkeys(frame["group"]))
     orders: dict[str, list[Any]] = {}
     for measure in IN_HEADLINE:
-        there = [g for g in groups if (g, measure) in table and np.isfinite(table[g, measure].mean)]
+        there = [g for g in groups if (g, measure) in table and np.isfinite(table[g, measure]["mean"])]
         if len(there) > 1:
-            means = {group: float(table[group, measure].mean) for group in there}
-            orders[measure] = sorted(there, key=means.__getitem__)
+            orders[measure] = sorted(there, key=lambda group: comparison.centre_of(table[group, measure]).value)
     sentences = []
     if "lambda_max" in orders:
         order = orders["lambda_max"]
@@ -77,7 +76,7 @@ def headline(results: Results) -> list[str]:
         but = f", but at {differ}, which curvature follows: this order may be theirs" if differ else ""
         sentences.append(
             f"By the largest Hessian eigenvalue, {order[0]} ended in the flattest minima and {order[-1]} in the "
-            f"sharpest (mean over seeds ± half the 95 % interval: {values}){but}."
+            f"sharpest ({_what(table[order[0], 'lambda_max'])}: {values}){but}."
         )
         sentences += _overlap(*(table[g, "lambda_max"] for g in (order[0], order[-1])))
         sentences += _at_equal_loss(results) if differ else []
@@ -93,7 +92,9 @@ def headline(results: Results) -> list[str]:
             f"A damped Newton step on the whole data promises so many times the decrease of a gradient step: "
             f"{', '.join(gains)}."
         )
-    accuracies = [f"{g} {100 * table[g, 'test_accuracy'].mean:.1f} %" for g in groups if (g, "test_accuracy") in table]
+    accuracies = [
+        f"{g} {100 * table[g, 'test_accuracy']['mean']:.1f} %" for g in groups if (g, "test_accuracy") in table
+    ]
     if accuracies:
         saved = any(read_metric(run.last, "test_accuracy").is_saved for run in measured)
         sentences.append(f"Test accuracy{', as training saved it' if saved else ''}: {', '.join(accuracies)}.")
@@ -111,30 +112,35 @@ def _at_equal_loss(results: Results) -> list[str]:
     found = comparison.at_equal_loss(results)
     if found is None:
         return [f"No measured checkpoints have equal training losses: {comparison.HOW}."]
-    values = ", ".join(
-        f"{group} {format_brief(mean, None if np.isnan(low) else (high - low) / 2)}"
-        for group, (mean, low, high) in found.means.items()
-    )
+    values = ", ".join(f"{group} {centre}" for group, centre in found.means.items())
     losses = " to ".join(dict.fromkeys(format_value(loss, digits=2) for loss in (found.low, found.high)))
     return [f"At equal training loss ({losses}, at checkpoints on the way) λ_max is, flattest first: {values}."]
 
 
 def _of_one_group(results: Results) -> list[str]:
     """The means over seeds, where there is nothing to compare them with."""
-    rows = {str(row.measure): row for row in comparison.compare(results, by="label").itertuples()}
+    rows = {str(row["measure"]): row for _, row in comparison.compare(results, by="label").iterrows()}
     parts = [f"{MEASURES[measure].words} {_mean(rows[measure])}" for measure in IN_HEADLINE if measure in rows]
     if not parts:
         return []
-    group, count = next((row.group, row.n) for measure, row in rows.items() if measure in IN_HEADLINE)
-    return [f"{group}, mean over {count} runs ± half the 95 % interval: {_listed(parts)}."]
+    first = next(row for measure, row in rows.items() if measure in IN_HEADLINE)
+    return [f"{first['group']}, {first['n']} runs, {_what(first)}: {_listed(parts)}."]
 
 
 def _overlap(low: Any, high: Any) -> list[str]:
     """Whether the intervals of the flattest and the sharpest group settle their order."""
-    if not np.isfinite([low.high, high.low]).all():
+    below, above = comparison.centre_of(low), comparison.centre_of(high)
+    if not np.isfinite([below.high, above.low]).all():
         return []
-    settled = "do not overlap" if low.high < high.low else "overlap, so these seeds do not settle even that order"
-    return [f"Their intervals, of {low.group} and {high.group}, {settled}."]
+    settled = "do not overlap" if below.high < above.low else "overlap, so these seeds do not settle even that order"
+    return [f"Their intervals, of {low['group']} and {high['group']}, {settled}."]
+
+
+def _what(row: Any) -> str:
+    """What stands behind the numbers of a comparison."""
+    if row["scale"] == comparison.LOG:
+        return "geometric mean over seeds ×/÷ the factor to the ends of its 95 % interval"
+    return "mean over seeds ± half its 95 % interval"
 
 
 def _agreement(orders: dict[str, list[Any]]) -> list[str]:
@@ -286,7 +292,7 @@ def _statistics(records: Iterable[Record]) -> str:
 
 
 def _mean(row: Any) -> str:
-    return format_brief(row.mean, None if np.isnan(row.low) else (row.high - row.low) / 2)
+    return str(comparison.centre_of(row))
 
 
 def _listed(parts: list[str]) -> str:

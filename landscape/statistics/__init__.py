@@ -3,7 +3,7 @@
 from landscape.statistics.association import RankCorrelation, kendall
 from landscape.statistics.contrast import Contrast, contrast
 from landscape.statistics.effects import detectable_effect, effect_size
-from landscape.statistics.intervals import bootstrap_interval, mean_interval
+from landscape.statistics.intervals import bootstrap_interval, geometric_interval, mean_interval
 from landscape.statistics.permutation import holm, permutation_test
 from landscape.statistics.spread import equal_spread, std_interval
 
@@ -15,6 +15,7 @@ __all__ = [
     "detectable_effect",
     "effect_size",
     "equal_spread",
+    "geometric_interval",
     "holm",
     "kendall",
     "mean_interval",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,6 +28,30 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     std = float(sample.std(ddof=1))
     half = float(stats.t.ppf(0.5 + level / 2, sample.size - 1)) * std / np.sqrt(sample.size)
     return mean, mean - half, mean + half, std
+
+
+def geometric_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float, float]:
+    """``(mean, low, high, std)`` on the scale of factors: :func:`mean_interval` of the logarithms, taken back.
+
+    The mean is the geometric one and ``std`` a factor, exp of the logarithms' standard deviation. Of lognormal samples
+    the interval covers their median exactly, and none reaches below zero.
+
+    Parameters
+    ----------
+    values : sequence of float
+        All above 0.
+
+    References
+    ----------
+    Limpert, Stahel, Abbt (2001), Log-normal distributions across the sciences, BioScience 51(5).
+    """
+    mean, low, high, std = mean_interval(np.log(np.asarray(values, dtype=float)).tolist(), level)
+    return math.exp(mean), _exp(low), _exp(high), _exp(std)
+
+
+def _exp(x: float) -> float:
+    """Infinite, not an error, where two seeds differ so much that their interval has no end."""
+    return math.exp(x) if not x > 709 else math.inf
 
 
 def bootstrap_interval(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from landscape.comparison import HOW, UNEQUAL, cells, spread_cells
+from landscape.comparison import HOW, LOG, UNEQUAL, cells, centre_of, estimate_of, spread_cells
 from landscape.escaping.latex import latex_number, latex_sentence, latex_table, latex_text
 from landscape.escaping.spreadsheet import frame_csv
 from landscape.escaping.visible import visible
@@ -59,7 +59,8 @@ def write_paper(material: Material, folder: Path) -> Path:
         methods=methods(study, material.choices, material.found),
         findings=[latex_sentence(sentence) for sentence in found],
         means_caption=latex_text(
-            f"Means over {len(study.seeds)} seeds ± half the 95 % interval (Student's t), at the end of training."
+            f"Means over {len(study.seeds)} seeds ± half the 95 % interval (Student's t), at the end of training; ×/÷: "
+            "geometric means, and the factor to either end of that interval."
         ),
         matched_caption=None if matched is None else latex_text(_matched_caption(matched)),
         spreads_caption=None if material.spreads is None else latex_text(SPREADS),
@@ -113,15 +114,17 @@ def _contrast_rows(pairs: pd.DataFrame) -> str:
     """The pairs with the smallest adjusted p of each measure, as many as have room."""
     shown = pairs[pairs["measure"].isin(IN_PAPER_CONTRASTS)].sort_values("p_holm", kind="stable")
     shown = shown.groupby("measure", sort=False).head(MOST_ROWS // len(IN_PAPER_CONTRASTS))
-    headings = ["measure", "arms", "difference", r"95\,\% interval", "$g$", "$p$", "Holm"]
+    headings = ["measure", "arms", "estimate", r"95\,\% interval", "$g$", "$p$", "Holm"]
     rows: list[list[str]] = []
     for measure in IN_PAPER_CONTRASTS:
         row: Any
         for row in shown[shown["measure"] == measure].itertuples():
-            interval = "--" if np.isnan(row.low) else f"[{_number(row.low)}, {_number(row.high)}]"
+            size, low, high = estimate_of(row)
+            interval = "--" if np.isnan(low) else f"[{_number(low)}, {_number(high)}]"
             numbers = map(_number, (row.effect, row.p, row.p_holm))
-            names = MEASURES[measure].tex, latex_text(f"{row.a} − {row.b}")
-            rows.append([*names, _number(row.difference), interval, *numbers])
+            sign, times = ("÷", r"$\times$ ") if row.scale == LOG else ("−", "")
+            names = MEASURES[measure].tex, latex_text(f"{row.a} {sign} {row.b}")
+            rows.append([*names, times + _number(size), interval, *numbers])
     return latex_table(headings, rows)
 
 
@@ -130,7 +133,8 @@ def _contrast_caption(pairs: pd.DataFrame) -> str:
     total = len(pairs[pairs["measure"] == IN_PAPER_CONTRASTS[0]])
     cut = f" Of {total} pairs those of the smallest adjusted p are shown." if 3 * total > MOST_ROWS else ""
     return (
-        "Differences between arms, seeds paired; g: Hedges; p: permutation test, Holm-adjusted over the pairs "
+        "Differences between arms, of positive measures ratios of geometric means (effects and p: of logarithms), "
+        "seeds paired; g: Hedges; p: permutation test, Holm-adjusted over the pairs "
         f"compared.{cut} A t test of this size finds a difference of {detectable:.2g} standard deviations in four "
         "cases of five."
     )
@@ -146,8 +150,8 @@ def _matched_caption(matched: pd.DataFrame) -> str:
 
 def _range(means: pd.DataFrame) -> tuple[float, float]:
     """The lowest and the highest mean training loss of an arm."""
-    losses = means[means["measure"] == "train_loss"]["mean"]
-    return float(losses.min()), float(losses.max())
+    losses = [centre_of(row).value for _, row in means[means["measure"] == "train_loss"].iterrows()]
+    return min(losses), max(losses)
 
 
 def limits(material: Material) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from landscape.comparison import ranks_with_gap
+from landscape.comparison import LOG, centre_of, estimate_of, ranks_with_gap
 from landscape.plots.drawing import join_words
 from landscape.plots.gather import group_of
 from landscape.results import LineSlice
@@ -42,11 +42,11 @@ def findings(material: Material) -> list[str]:
         *order("train_loss", "the training loss at the end"),
         *best("test_accuracy", "highest mean test accuracy", largest=True, percent=True),
         _classes(found),
-        *best("lambda_max", "smallest top eigenvalue λ₁"),
+        *best("lambda_max", "smallest λ_max"),
         _rises(found) if means["group"].nunique() <= MANY else "",
         *best("sharpness_adaptive_worst", "smallest scale-invariant sharpness"),
-        _in_order(material.at_equal_loss, "lambda_max", "at equal training loss λ₁", largest=False),
-        *order("spectral_ratio", "the spectral gap λ₁/λ₂ at the end", largest=True),
+        _in_order(material.at_equal_loss, "lambda_max", "at equal training loss λ_max", largest=False),
+        *order("spectral_ratio", "the spectral ratio λ₁/λ₂ at the end", largest=True),
         _gain(means),
         _differences(pairs),
         *(_ranks(found) if material.study.within != "problem_config" else []),
@@ -74,11 +74,11 @@ def _best(
     if rows.empty:
         return ""
     if _agree(rows):
-        shared = rows["mean"].mean()
+        shared = _middle(rows).mean()
         return f"the {wording} is the same in all arms: {f'{100 * shared:.1f} %' if percent else _number(shared)}."
-    order = rows.sort_values("mean", ascending=not largest, kind="stable")
-    first = order.iloc[0]
-    level = int(((order["mean"] - first["mean"]).abs() <= SAME * abs(first["mean"])).sum())
+    order = _sorted(rows, largest=largest)
+    first, middles = order.iloc[0], _middle(order)
+    level = int((np.abs(middles - middles[0]) <= SAME * abs(middles[0])).sum())
     who = f"arm {first['group']} has" if level == 1 else f"arms {join_words(order['group'][:level].to_list())} share"
     sentence = f"{who} the {wording}: {_interval(first, percent=percent)}"
     if len(order) == level or pairs is None:
@@ -87,17 +87,25 @@ def _best(
     pair = _pair(pairs, measure, first["group"], second["group"])
     if pair is None:
         return sentence + "."
-    sign = 1.0 if pair["a"] == first["group"] else -1.0
-    ends = sorted((sign * pair["low"], sign * pair["high"]))
-    scale = 100.0 if percent else 1.0
-    said = _number(scale * sign * pair["difference"])
-    interval = "" if np.isnan(ends[0]) else f" [{_number(scale * ends[0])}, {_number(scale * ends[1])}]"
-    unit = " points" if percent else ""
     chance = "; chance could have made that" if not pair["p_holm"] < ALPHA else ""
     return (
-        f"{sentence}; next is {second['group']}, from which it differs by {said}{interval}{unit} "
+        f"{sentence}; next is {second['group']}, {_apart(pair, first['group'], percent=percent)} "
         f"(adjusted p = {_number(pair['p_holm'])}{chance})."
     )
+
+
+def _apart(pair: Any, first: Any, *, percent: bool) -> str:
+    """How far the first arm is from the other: a factor of it, or a difference, with its interval."""
+    turned = pair["a"] != first
+    numbers = np.array(estimate_of(pair))
+    if pair["scale"] == LOG:
+        numbers, opening, unit = (1 / numbers if turned else numbers), "of which it has", " times"
+    else:
+        sign, unit = (-1.0 if turned else 1.0), " points" if percent else ""
+        numbers, opening = (100.0 if percent else 1.0) * sign * numbers, "from which it differs by"
+    low, high = sorted(numbers[1:])
+    interval = "" if np.isnan(numbers[1:]).any() else f" [{_number(low)}, {_number(high)}]"
+    return f"{opening} {_number(numbers[0])}{interval}{unit}"
 
 
 def _classes(found: Results) -> str:
@@ -153,9 +161,8 @@ def _in_order(means: pd.DataFrame | None, measure: str, opening: str, *, largest
     if rows.empty:
         return ""
     if _agree(rows):
-        return f"{opening} is the same in all arms: {_number(rows['mean'].mean())}."
-    order = rows.sort_values("mean", ascending=not largest)
-    told = ", ".join(f"{row['group']} {_half(row)}" for _, row in order.iterrows())
+        return f"{opening} is the same in all arms: {_number(_middle(rows).mean())}."
+    told = ", ".join(f"{row['group']} {_half(row)}" for _, row in _sorted(rows, largest=largest).iterrows())
     return f"{opening}: {told}."
 
 
@@ -164,15 +171,16 @@ def _gain(means: pd.DataFrame) -> str:
     rows = _of(means, "second_order_gain")
     if rows.empty:
         return ""
-    order = rows.sort_values("mean", ascending=False)
+    order = _sorted(rows, largest=True)
     low, high = order.iloc[-1], order.iloc[0]
     ends = f"{_half(low)} ({low['group']}) to {_half(high)} ({high['group']})"
     if _agree(rows):
-        ends = _number(float(rows["mean"].mean()))
-    verdict = "would pay" if float(low["mean"]) > 3 else "would pay little" if float(high["mean"]) < 1.5 else "may pay"
+        ends = _number(float(_middle(rows).mean()))
+    least, most = centre_of(low).value, centre_of(high).value
+    verdict = "would pay" if least > 3 else "would pay little" if most < 1.5 else "may pay"
     return (
         f"Second-order information {verdict} at the end: on the whole data a damped Newton step promises "
-        f"{ends} times the decrease of a gradient step −g/λ₁, by the quadratic model."
+        f"{ends} times the decrease of a gradient step −g/λ_max, by the quadratic model."
     )
 
 
@@ -181,18 +189,21 @@ def _spreads(spreads: pd.DataFrame | None) -> list[str]:
     if spreads is None:
         return []
     said = []
-    for measure, name in (("test_accuracy", "the test accuracy"), ("lambda_max", "λ₁"), ("trace", "the trace")):
+    for measure, name in (("test_accuracy", "the test accuracy"), ("lambda_max", "λ_max"), ("trace", "the trace")):
         rows = spreads[spreads["measure"] == measure].dropna(subset=["low"])
         if rows.empty:
             continue
         scale, unit = (100.0, " points") if measure == "test_accuracy" else (1.0, "")
+        factors = rows.iloc[0]["scale"] == LOG
+        keys = ("gstd", "gstd_low", "gstd_high") if factors else ("std", "low", "high")
         told = []
-        for _, row in rows.sort_values("std", ascending=False).iterrows():
-            std, low, high = (_number(scale * row[key], digits=2) for key in ("std", "low", "high"))
+        for _, row in rows.sort_values(keys[0], ascending=False).iterrows():
+            std, low, high = (_number(scale * row[key], digits=3 if factors else 2) for key in keys)
             told.append(f"{row['group']} {std} [{low}, {high}]{unit}")
         p = float(rows.iloc[0]["p_holm"])
         verdict = f"; adjusted p that they are one: {_number(p, digits=2)}" if np.isfinite(p) else ""
-        said.append(f"The standard deviation over seeds of {name}: {', '.join(told)}{verdict}.")
+        what = "geometric standard deviation (a factor)" if factors else "standard deviation"
+        said.append(f"The {what} over seeds of {name}: {', '.join(told)}{verdict}.")
     return said
 
 
@@ -207,7 +218,7 @@ def _differences(pairs: pd.DataFrame | None) -> str:
 def _ranks(found: Results) -> list[str]:
     ranks = ranks_with_gap(found).dropna(subset=["tau"])
     return [
-        f"Over all runs Kendall's τ of {'λ₁' if row.measure == 'lambda_max' else 'adaptive sharpness'} with the "
+        f"Over all runs Kendall's τ of {'λ_max' if row.measure == 'lambda_max' else 'adaptive sharpness'} with the "
         f"generalisation gap is {_two(row.tau)} [{_two(row.low)}, {_two(row.high)}]; runs of one arm are not "
         "independent, and this is not a generalization claim."
         for _, row in ranks[ranks["measure"].isin(["lambda_max", "sharpness_adaptive_worst"])].iterrows()
@@ -216,7 +227,17 @@ def _ranks(found: Results) -> list[str]:
 
 def _agree(rows: pd.DataFrame) -> bool:
     """Whether the means of all of several arms are one number to four digits, as where the problem is quadratic."""
-    return _one_number(rows["mean"].to_list())
+    return _one_number(_middle(rows).tolist())
+
+
+def _middle(rows: pd.DataFrame) -> np.ndarray:
+    """Where each arm lies, on the scale of the measure."""
+    return np.array([centre_of(row).value for _, row in rows.iterrows()])
+
+
+def _sorted(rows: pd.DataFrame, *, largest: bool) -> pd.DataFrame:
+    middles = _middle(rows)
+    return rows.iloc[np.argsort(-middles if largest else middles, kind="stable")]
 
 
 def _one_number(values: Sequence[float]) -> bool:
@@ -236,15 +257,14 @@ def _pair(pairs: pd.DataFrame, measure: str, first: Any, second: Any) -> Any:
 
 
 def _interval(row: Any, *, percent: bool) -> str:
-    mean, low, high = (f"{100 * row[key]:.1f}" if percent else _number(row[key]) for key in ("mean", "low", "high"))
-    unit = " %" if percent else ""
-    if not row["high"] - row["low"] > SAME * abs(row["mean"]):
-        return mean + unit
-    return f"{mean}{unit} [{low}, {high}]"
+    if not percent:
+        return centre_of(row).interval()
+    mean, low, high = (f"{100 * row[key]:.1f}" for key in ("mean", "low", "high"))
+    return f"{mean} % [{low}, {high}]" if row["high"] - row["low"] > SAME * abs(row["mean"]) else f"{mean} %"
 
 
 def _half(row: Any) -> str:
-    return _plus_minus(float(row["mean"]), float(row["high"] - row["low"]) / 2)
+    return str(centre_of(row))
 
 
 def over_seeds(values: Sequence[float]) -> str:
