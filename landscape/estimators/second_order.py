@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from landscape.checks import check_count, check_positive
 from landscape.errors import UsageError
 from landscape.estimators.krylov.lanczos import Krylov
 from landscape.estimators.matvecs import Matvecs, Progress
@@ -77,10 +78,8 @@ def second_order_gain(
     >>> print(second_order_gain(H, torch.tensor([1.0, 0.0], dtype=torch.float64), eigs, damping=1e-9))
     1
     """
-    if not damping > 0:
-        raise UsageError(f"damping={damping!r} must be positive: it is a share of the largest eigenvalue")
-    if num_steps < 2:
-        raise UsageError(f"num_steps={num_steps!r} must be at least 2")
+    check_positive("damping", damping, hint="it is a share of the largest eigenvalue")
+    num_steps = check_count("num_steps", num_steps, least=2)
     largest, lowest = _ends(eigs)
     matvecs = Matvecs(H, num_steps, progress)
     g = torch.as_tensor(gradient).detach().to(matvecs.operator.device, matvecs.operator.dtype)

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from scipy import linalg
 
-from landscape.errors import UsageError, check_choice
+from landscape.checks import check_choice, check_count
+from landscape.errors import UsageError
 from landscape.results import Attribution, Eigenpairs, Estimate, PrincipalAngles
 
 
@@ -106,7 +107,7 @@ def gradient_share(gradient: Any, eigs: Any, k: int | None = None) -> Estimate:
     k = U.shape[1] if k is None else k
     if g.shape[1] != 1 or g.shape[0] != U.shape[0]:
         raise UsageError(f"gradient has shape {g.shape}, the vectors {U.shape}; expected (P,) and (P, K)")
-    if not 1 <= k <= U.shape[1]:
+    if check_count("k", k) > U.shape[1]:
         raise UsageError(f"k={k} must lie between 1 and the {U.shape[1]} vectors given")
     length = float(np.abs(g).max())
     if length == 0:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landscape.errors import UsageError, check_choice, check_seed
+from landscape.checks import check_choice, check_count, check_seed
+from landscape.errors import UsageError
 from landscape.objective import Objective, Vector
 
 NORMALIZATIONS = ("filter", "layer", "model", None)
@@ -134,9 +135,7 @@ def random_direction(
 
 def gaussian(index: int, dim: int, *, seed: int, family: str) -> Tensor:
     """Standard normal vector number ``index`` of a family, shape ``(dim,)``, float64 on the CPU."""
-    check_seed(seed)
-    if seed < 0 or index < 0:
-        raise UsageError(f"seed={seed} and index={index} must be at least 0")
+    seed, index = check_seed(seed), check_count("index", index, least=0)
     word = np.random.SeedSequence(seed, spawn_key=(FAMILIES[family], index)).generate_state(1, np.uint64)[0]
     generator = torch.Generator(device="cpu").manual_seed(int(word) >> 1)
     return torch.randn(dim, generator=generator, dtype=torch.float64)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.errors import UsageError, check_choice
+from landscape.checks import check_choice
+from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import STATISTICS, layers, loss_recomputed, moved_by_training, same
 from landscape.geometry.batch_statistics import statistics_of as gathered_by
 from landscape.objective import Objective, Vector

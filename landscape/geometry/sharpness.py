@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.errors import UsageError, check_choice, check_positive, check_seed
+from landscape.checks import check_choice, check_count, check_positive, check_seed
+from landscape.errors import UsageError
 from landscape.estimators import top_eigenpairs, trace
 from landscape.geometry.ascent import Ball, highest, most_evaluations
 from landscape.geometry.directions import gaussian
@@ -134,9 +135,7 @@ def sharpness(
     """
     check_choice("measure", measure, MEASURES)
     check_choice("p", p, (2, math.inf))
-    check_seed(seed)
-    if seed < 0:
-        raise UsageError(f"seed={seed} must be at least 0")
+    seed = check_seed(seed)
     _check_options(measure, {"restarts": restarts, "steps": steps, "num_samples": num_samples})
     definition = MEASURES[measure]
     radius = _radius(measure, rho, p)
@@ -163,7 +162,7 @@ def _check_options(measure: str, given: dict[str, int | None]) -> None:
         if name not in allowed:
             has = f"it has {' and '.join(allowed)}" if allowed else "it has none of these options"
             raise UsageError(f"measure={measure!r} does not use {name}={value!r}; {has}")
-        check_positive(name, value)
+        check_count(name, value)
 
 
 def _radius(measure: str, rho: float | None, p: float) -> float:
@@ -176,9 +175,7 @@ def _radius(measure: str, rho: float | None, p: float) -> float:
         return math.nan
     if rho is None:
         return published[p]
-    if not (rho > 0 and math.isfinite(rho)):
-        raise UsageError(f"rho={rho!r} must be a positive number")
-    return float(rho)
+    return check_positive("rho", rho)
 
 
 def _largest_eigenvalue(objective: Objective, point: Tensor, seed: int, progress: Progress | None) -> Sharpness:

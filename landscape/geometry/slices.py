@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.checks import check_count, check_positive
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import loss_where_theta_moves
 from landscape.geometry.curvature import centre_curvature
@@ -194,13 +195,11 @@ def _curvature(objective: Objective, point: Tensor, d: Tensor, statistics: str) 
 
 def _grid(radius: float, points: int, *, name: str) -> np.ndarray:
     """``points`` numbers from ``-radius`` to ``radius``, with an exact zero in the middle and exact symmetry."""
-    if int(points) != points or points < 3:
-        raise UsageError(f"points={points!r} must be an odd number of at least 3")
+    points = check_count("points", points, least=3, hint="and odd")
     if points % 2 == 0:
         raise UsageError(f"points={points} is even, so the centre would fall between two of them; use {points + 1}")
-    if not (radius > 0 and np.isfinite(radius)):
-        raise UsageError(f"{name}={radius!r} must be a positive number")
-    half = int(points) // 2
+    check_positive(name, radius)
+    half = points // 2
     return radius * (np.arange(-half, half + 1) / half)
 
 

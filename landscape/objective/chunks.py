@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from landscape import hvp
-from landscape.objective.batches import count_examples, take
+from landscape.objective._batches import count_examples, take
 
 if TYPE_CHECKING:
     from landscape.objective import Objective

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from landscape import hvp
-from landscape.errors import ObjectiveError, UsageError, check_choice
+from landscape.checks import check_choice
+from landscape.errors import ObjectiveError, UsageError
 from landscape.objective import chunks, derivatives, losses, preflight
 from landscape.objective.batches import Batches, Weight, cast, check_chunk, count_examples, unpack
 from landscape.objective.functional import Parts

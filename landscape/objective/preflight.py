@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from landscape.errors import ModelError, ObjectiveError
-from landscape.objective.batches import count_examples, take
+from landscape.objective._batches import count_examples, take
 from landscape.objective.derivatives import check_derivatives
 
 if TYPE_CHECKING:

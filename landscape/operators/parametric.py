@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from landscape.errors import UsageError, check_choice
+from landscape.checks import check_choice
+from landscape.errors import UsageError
 from landscape.objective import Objective, Vector
 from landscape.operators.base import LinearOperator
 

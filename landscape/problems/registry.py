@@ -149,8 +149,9 @@ def _bind(name: str, factory: Factory, config: Mapping[str, Any] | None) -> dict
         raise UsageError(f"problem {name!r} needs {', '.join(map(repr, missing))} in its config")
     full = {key: p.default for key, p in known.items() if p.default is not p.empty} | config
     try:
-        return json.loads(json.dumps(full))
-    except TypeError as error:
+        # NumPy's numbers count like Python's, here as in every function.
+        return json.loads(json.dumps(full, default=lambda value: value.item()))
+    except (TypeError, AttributeError) as error:
         raise UsageError(f"problem {name!r}: a config must be JSON, to be stored in checkpoints ({error})") from error
 
 

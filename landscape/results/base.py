@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import special
 
+from landscape.checks import check_share
 from landscape.errors import UsageError
 from landscape.rounding import format_measured, format_value
 
@@ -85,8 +86,7 @@ class Estimate(Record):
         UsageError
             If ``level`` is not between 0 and 1, or the estimate has no error.
         """
-        if not 0 < level < 1:
-            raise UsageError(f"level={level!r} must lie between 0 and 1")
+        check_share("level", level)
         if self.bound is not None:
             return self.value - self.bound, self.value + self.bound
         if self.sem is None:

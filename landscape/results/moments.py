@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from landscape.checks import check_share
 from landscape.errors import UsageError
 from landscape.results.base import Array, Estimate, Record
 from landscape.rounding import format_brief, format_measured, format_value
@@ -40,8 +41,7 @@ class Diagonal(Record):
 
     def interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Lower and upper ends (P,) of Student's t: each entry by itself is covered with probability ``level``."""
-        if not 0 < level < 1:
-            raise UsageError(f"level={level!r} must lie between 0 and 1")
+        check_share("level", level)
         reach = float(special.stdtrit(max(self.num_samples - 1, 1), 0.5 + level / 2)) * self.sem
         return self.values - reach, self.values + reach
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from landscape.checks import check_positive, check_share
 from landscape.results.base import Array, Estimate, Record
 from landscape.rounding import format_value
 
@@ -58,6 +59,8 @@ def bulk_edges(nodes: Array, weights: Array, dim: int, *, gap: float, most: floa
     the median, among the outer nodes that hold at most the share ``most`` of the eigenvalues; the edge is the geometric
     mean of the two. A side whose widest ratio is below ``gap`` has no outliers: its edge is infinite.
     """
+    check_positive("gap", gap)
+    check_share("most", most)
     order = np.argsort(nodes, kind="stable")
     centre = nodes[order][np.searchsorted(np.cumsum(weights[order]), 0.5)]
     edges = []

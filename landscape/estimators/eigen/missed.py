@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from landscape.errors import UsageError, check_choice, check_positive, check_seed
+from landscape.checks import check_choice, check_count, check_seed, check_share
+from landscape.errors import UsageError
 from landscape.estimators.eigen.upper_bound import CONFIDENCE, recurrence_rounding, upper_bound
 from landscape.estimators.krylov.lanczos import Krylov
 from landscape.estimators.matvecs import Matvecs, Progress
@@ -69,16 +70,16 @@ def search_missed(
     Parlett (1998), The Symmetric Eigenvalue Problem, §10.1, for interlacing.
     """
     H = as_operator(H)
-    check_seed(seed)
-    check_positive("max_matvecs", max_matvecs)
+    seed, max_matvecs = check_seed(seed), check_count("max_matvecs", max_matvecs)
+    check_share("confidence", confidence)
     Q, sign, edge, residual = _deflation(H, eigs, end)
     if Q.shape[1] == H.dim:
         return MissedSearch(edge, residual, -sign * np.inf, -sign * np.inf, confidence, False, True, end, 0, seed)
-    matvecs = Matvecs(_Deflated(H, Q, sign), int(max_matvecs), progress)
+    matvecs = Matvecs(_Deflated(H, Q, sign), max_matvecs, progress)
     # Rounding is relative to all of H, of which the run sees only the rest.
     matvecs.scale = float(np.abs(eigs.values).max())
     start = probe(_FIRST_PROBE, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device)
-    krylov = Krylov(matvecs, _outside(start, Q), capacity=min(int(max_matvecs), H.dim - Q.shape[1]))
+    krylov = Krylov(matvecs, _outside(start, Q), capacity=min(max_matvecs, H.dim - Q.shape[1]))
     slack = max(eigs.tol * abs(edge), residual)
     while True:
         krylov.step()

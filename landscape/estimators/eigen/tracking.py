@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from landscape.errors import NotConverged, UsageError, check_positive
+from landscape.checks import check_choice, check_count, check_seed
+from landscape.errors import NotConverged, UsageError
 from landscape.estimators.eigen.blocks import MOST_STEPS, UNSEEN, as_guess, random_vectors
 from landscape.estimators.eigen.convergence import ENDS, Pairs, Request
 from landscape.estimators.eigen.davidson import Schedule, davidson
@@ -98,7 +99,11 @@ class EigenTracker:
         strict: bool = True,
         rank: int = 16,
     ) -> None:
-        check_positive("rank", rank)
+        check_count("k", k)
+        check_count("rank", rank)
+        check_count("max_matvecs", max_matvecs)
+        check_choice("which", which, ENDS)
+        check_seed(seed)
         self._arguments: dict[str, Any] = {"which": which, "tol": tol, "max_matvecs": max_matvecs, "seed": seed}
         self._k, self._strict, self._rank = k, strict, int(rank)
         self._calls = 0

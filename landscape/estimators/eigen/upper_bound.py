@@ -28,6 +28,7 @@ import math
 import numpy as np
 from scipy import special
 
+from landscape.checks import check_share
 from landscape.errors import UsageError
 
 #: Of the bounds in results.
@@ -58,8 +59,7 @@ def upper_bound(alphas: np.ndarray, betas: np.ndarray, *, dim: int, confidence: 
     Rounding is not in it: see :func:`recurrence_rounding`. A breakdown enters as a small β_m: below the threshold at
     which a residual vector is rounding, that threshold.
     """
-    if not 0 < confidence < 1:
-        raise UsageError(f"confidence={confidence!r} must lie between 0 and 1")
+    check_share("confidence", confidence)
     if len(alphas) == 0 or len(alphas) != len(betas):
         raise UsageError(f"a recurrence of {len(alphas)} α and {len(betas)} β bounds nothing; both need m ≥ 1 entries")
     scale = float(max(np.abs(alphas).max(), betas.max())) or 1.0

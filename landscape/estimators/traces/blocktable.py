@@ -7,7 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from landscape.errors import UsageError, check_positive, check_seed
+from landscape.checks import check_count, check_seed, check_share
+from landscape.errors import UsageError
+from landscape.estimators.eigen.convergence import RELATIVE
 from landscape.estimators.eigen.top import top_eigenpairs
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
 from landscape.estimators.probes import probes
@@ -71,9 +73,9 @@ def block_table(
     UsageError
         If the groups do not cut θ into parts, or H knows no names.
     """
-    check_positive("num_probes", num_probes)
-    check_positive("max_matvecs", max_matvecs)
-    check_seed(seed)
+    num_probes, max_matvecs = check_count("num_probes", num_probes), check_count("max_matvecs", max_matvecs)
+    seed = check_seed(seed)
+    check_share("tol", tol, hint=RELATIVE)
     whole = isinstance(H, ParametricOperator)
     if not whole and not isinstance(H, Mapping):
         raise UsageError(

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from scipy import special
 
-from landscape.errors import UsageError, check_choice, check_positive, check_seed
+from landscape.checks import check_choice, check_count, check_seed
+from landscape.errors import UsageError
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
 from landscape.estimators.probes import probes
 from landscape.estimators.traces.choice import exact_dots
@@ -89,11 +90,10 @@ def diagonal(
     array([3. , 1. , 0.5])
     """
     check_choice("method", method, METHODS)
-    check_positive("num_probes", num_probes)
-    check_seed(seed)
+    num_probes, seed = check_count("num_probes", num_probes), check_seed(seed)
     if method == "xdiag" and num_probes < 4:
         raise UsageError(f"num_probes={num_probes} is too few for 'xdiag'; it needs at least 4")
-    matvecs = Matvecs(H, int(num_probes), progress)
+    matvecs = Matvecs(H, num_probes, progress)
     dim = matvecs.operator.dim
     if method != "hutchinson" and num_probes >= dim:
         matvecs.maximum = dim

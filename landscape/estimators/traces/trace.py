@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from landscape.errors import UsageError, check_choice, check_positive, check_seed
+from landscape.checks import check_choice, check_count, check_seed, check_share
+from landscape.errors import UsageError
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
 from landscape.estimators.traces.choice import check_method, choose, draw, exact_dots, of_samples, until
 from landscape.estimators.traces.deflation import coarseness
@@ -109,7 +110,8 @@ def trace(
     >>> print(trace(MatrixOperator(np.diag([3.0, 1.0, 0.5]))))
     4.5
     """
-    limit = _check(method, num_probes, eigs, seed, tol, max_matvecs)
+    num_probes, seed = check_count("num_probes", num_probes), check_seed(seed)
+    limit = _check(method, num_probes, eigs, tol, max_matvecs)
     matvecs = Matvecs(H, limit, progress)
     if method != "hutchinson" and num_probes >= matvecs.operator.dim:
         return _exact(matvecs)
@@ -138,22 +140,18 @@ def _exact(matvecs: Matvecs) -> Estimate:
     return Estimate(float(entries.sum()), sem=sem, num_matvecs=matvecs.done, method="exact, the whole diagonal")
 
 
-def _check(method: str, num_probes: int, eigs: Any, seed: int, tol: float | None, max_matvecs: int | None) -> int:
+def _check(method: str, num_probes: int, eigs: Any, tol: float | None, max_matvecs: int | None) -> int:
     """The limit of matvecs."""
     check_choice("method", method, METHODS)
-    check_positive("num_probes", num_probes)
-    check_seed(seed)
     check_method(method, eigs)
     if num_probes < _FEWEST.get(method, 1):
         raise UsageError(f"num_probes={num_probes} is too few for {method!r}; it needs at least {_FEWEST[method]}")
     if tol is None:
         if max_matvecs is not None:
             raise UsageError("max_matvecs= limits tol=; without tol the number of matvecs is num_probes")
-        return int(num_probes)
-    if not 0 < tol < 1:
-        raise UsageError(f"tol={tol!r} must lie in (0, 1): it is the standard error relative to the trace")
-    limit = DEFAULT_MAX_MATVECS if max_matvecs is None else max_matvecs
-    check_positive("max_matvecs", limit)
+        return num_probes
+    check_share("tol", tol, hint="it is the standard error relative to the trace")
+    limit = DEFAULT_MAX_MATVECS if max_matvecs is None else check_count("max_matvecs", max_matvecs)
     if limit < num_probes:
         raise UsageError(f"max_matvecs={limit} is less than num_probes={num_probes}, which are spent first")
     return int(limit)
