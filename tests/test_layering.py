@@ -151,6 +151,15 @@ def test_files_stay_readable():
                 assert lines <= 60, f"{path.name}: {node.name} has {lines} lines below its docstring"
 
 
+def test_an_objective_is_asked_by_its_public_names():
+    """Other files know ``objective.point``, ``.batches`` and ``.module``, not how they are kept."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+                of = node.value.id if isinstance(node.value, ast.Name) else getattr(node.value, "attr", "")
+                assert "objective" not in of, f"{path}: line {node.lineno} reads {of}.{node.attr}"
+
+
 def test_nothing_below_the_command_line_prints_or_exits():
     for path in FILES:
         if room_of(path) in ("cli", "__main__", "progress"):

@@ -110,7 +110,7 @@ def random_direction(
     """
     check_choice("normalize", normalize, NORMALIZATIONS)
     check_choice("ignore", ignore, IGNORED)
-    point = objective._point(theta).cpu().to(torch.float64)
+    point = objective.point(theta).cpu().to(torch.float64)
     direction = gaussian(index, objective.layout.size, seed=seed, family="direction")
     skipped = _ignored_names(objective, ignore)
     pieces = objective.layout.unflatten(direction)
@@ -188,7 +188,7 @@ def _ignored_names(objective: Objective, ignore: str | None) -> list[str]:
 
 def _owners(objective: Objective) -> dict[str, list[tuple[nn.Module, str]]]:
     """For each tensor of θ the modules that hold it, and what each calls it; tied weights have several."""
-    modules = dict(objective._module.model.named_modules())
+    modules = dict(objective.module.model.named_modules())
     owners: dict[str, list[tuple[nn.Module, str]]] = {name: [] for name in objective.layout.names}
     for slot, name in objective.layout.slots.items():
         if name in owners:

@@ -99,8 +99,8 @@ def _ends(objective: Objective, given: Sequence[Vector | Objective]) -> tuple[En
 def _end(objective: Objective, given: Vector | Objective) -> End:
     if isinstance(given, Objective):
         _check_same_question(objective, given)
-        return End(objective._point(given.theta), _constants_of(given))
-    theta = objective._point(given)
+        return End(objective.point(given.theta), _constants_of(given))
+    theta = objective.point(given)
     # The model's own θ to the last bit: then its own buffers belong to it.
     return End(theta, _constants_of(objective) if torch.equal(theta, objective.theta) else None)
 

@@ -90,7 +90,7 @@ def evaluate_paths(
     coordinates = offsets @ axes
     outside = np.linalg.norm(offsets - coordinates @ axes.T, axis=1)
     x, y = _grids(coordinates, points, margin)
-    loss = losses_on_grid(lambda *at: loss_at(objective._point(origin + axes @ np.array(at))), x, y, progress)
+    loss = losses_on_grid(lambda *at: loss_at(objective.point(origin + axes @ np.array(at))), x, y, progress)
     return PathSlice(
         x=x,
         y=y,

@@ -139,7 +139,7 @@ def sharpness(
     _check_options(measure, {"restarts": restarts, "steps": steps, "num_samples": num_samples})
     definition = MEASURES[measure]
     radius = _radius(measure, rho, p)
-    point = objective._point(theta)
+    point = objective.point(theta)
     scale = point.abs() if definition.adaptive else torch.ones_like(point)
     if measure == "lambda_max":
         return _largest_eigenvalue(objective, point, seed, progress)

@@ -82,7 +82,7 @@ def evaluate_line(
     """
     t = _grid(radius, points, name="radius")
     d = _columns(objective, direction, count=1, name="direction")
-    point = objective._point(theta)
+    point = objective.point(theta)
     statistics, loss_at = loss_where_theta_moves(objective, batch_statistics)
     by_hvp, by_differences, error = _curvature(objective, point, d, statistics)
     loss = np.empty(len(t))
@@ -157,7 +157,7 @@ def evaluate_plane(
     units = d / torch.linalg.vector_norm(d, dim=0)
     if abs(float(units[:, 0] @ units[:, 1])) > 1 - _PARALLEL:
         raise UsageError("the two columns of the plane are parallel, so they span a line; use evaluate_line")
-    point = objective._point(theta)
+    point = objective.point(theta)
     statistics, loss_at = loss_where_theta_moves(objective, batch_statistics)
     by_hvp, by_differences, error = _curvature(objective, point, d, statistics)
     loss = losses_on_grid(lambda right, up: loss_at(_moved(point, d, (right, up))), x, y, progress)

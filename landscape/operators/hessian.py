@@ -123,7 +123,7 @@ class HessianOperator(ParametricOperator):
             If the second derivative is not finite there, or a route that was asked for by name is impossible.
         """
         twin = copy.copy(self)
-        twin.theta = self.objective._point(theta)
+        twin.theta = self.objective.point(theta)
         try:
             twin._product = hvp.again(self._product, self.objective.parts(), twin.theta)
         except ObjectiveError:
