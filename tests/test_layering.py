@@ -49,7 +49,11 @@ MAY_IMPORT = {
     "__main__": "cli",
     "__init__": "version",
 }
-EXTRA = {"geometry/sharpness.py": {"operators", "estimators"}, "geometry/basins.py": {"operators"}}
+EXTRA = {
+    "geometry/sharpness.py": {"operators", "estimators"},
+    "geometry/ascent.py": {"estimators"},
+    "geometry/basins.py": {"operators"},
+}
 ONLY_IN = {"h5py": {"files", "importers"}, "matplotlib": {"plots"}, "typer": {"cli"}}
 WITHOUT_TORCH = [
     "escaping",

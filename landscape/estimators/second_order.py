@@ -10,6 +10,7 @@ import torch
 from landscape.checks import check_count, check_positive
 from landscape.errors import UsageError
 from landscape.estimators.krylov.lanczos import Krylov
+from landscape.estimators.krylov.projection import eigh
 from landscape.estimators.matvecs import Matvecs, Progress
 from landscape.results import Eigenpairs, Estimate
 
@@ -123,7 +124,7 @@ def _ends(eigs: Eigenpairs) -> tuple[float, float]:
 
 def _quadrature(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights of a Jacobi matrix (Golub & Welsch 1969)."""
-    nodes, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+    nodes, vectors = eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
     return nodes, vectors[0] ** 2
 
 

@@ -8,6 +8,7 @@ import torch
 from landscape.checks import check_count, check_seed
 from landscape.errors import UsageError
 from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
+from landscape.estimators.krylov.projection import outside
 from landscape.estimators.matvecs import Matvecs, Progress
 from landscape.estimators.probes import probe
 from landscape.operators import LinearOperator, as_operator
@@ -155,7 +156,4 @@ def _starts(H: LinearOperator, group: range, known: torch.Tensor | None, seed: i
     if known is None:
         return torch.stack([probe(r, H.dim, seed=seed, dtype=H.dtype, device=H.device) for r in group])
     rows = [probe(_FAR + r, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device) for r in group]
-    starts = torch.stack(rows)
-    for _ in range(2):
-        starts -= (starts @ known) @ known.T
-    return starts
+    return outside(torch.stack(rows, dim=1), known).T

@@ -18,6 +18,7 @@ import torch
 
 from landscape.estimators.eigen.convergence import FLOOR, Pairs, Request, judged, measure
 from landscape.estimators.eigen.watch import Watch
+from landscape.estimators.krylov.projection import outside
 from landscape.estimators.krylov.search_space import SearchSpace
 from landscape.estimators.matvecs import Matvecs
 
@@ -246,7 +247,5 @@ def _with_steps(pairs: np.ndarray, previous: int) -> np.ndarray:
     """
     steps = pairs.copy()
     steps[:previous] = 0.0
-    for _ in range(2):
-        steps -= pairs @ (pairs.T @ steps)
-    U, sizes, _ = np.linalg.svd(steps, full_matrices=False)
+    U, sizes, _ = np.linalg.svd(outside(steps, pairs), full_matrices=False)
     return np.hstack([pairs, U[:, sizes > 1e-10]])

@@ -11,6 +11,7 @@ from landscape.checks import check_choice, check_count, check_seed, check_share
 from landscape.errors import UsageError
 from landscape.estimators.eigen.upper_bound import CONFIDENCE, recurrence_rounding, upper_bound
 from landscape.estimators.krylov.lanczos import Krylov
+from landscape.estimators.krylov.projection import outside
 from landscape.estimators.matvecs import Matvecs, Progress
 from landscape.estimators.probes import probe
 from landscape.operators import as_operator
@@ -79,7 +80,7 @@ def search_missed(
     # Rounding is relative to all of H, of which the run sees only the rest.
     matvecs.scale = float(np.abs(eigs.values).max())
     start = probe(_FIRST_PROBE, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device)
-    krylov = Krylov(matvecs, _outside(start, Q), capacity=min(max_matvecs, H.dim - Q.shape[1]))
+    krylov = Krylov(matvecs, outside(start, Q), capacity=min(max_matvecs, H.dim - Q.shape[1]))
     slack = max(eigs.tol * abs(edge), residual)
     while True:
         krylov.step()
@@ -114,12 +115,6 @@ def _deflation(H: LinearOperator, eigs: Eigenpairs, end: str) -> tuple[torch.Ten
     return torch.linalg.qr(vectors).Q, sign, float(eigs.values[last]), float(eigs.residuals[last])
 
 
-def _outside(v: torch.Tensor, Q: torch.Tensor) -> torch.Tensor:
-    for _ in range(2):
-        v = v - Q @ (Q.T @ v)
-    return v
-
-
 class _Deflated(LinearOperator):
     """``± (I − QQᵀ) H (I − QQᵀ)``."""
 
@@ -132,4 +127,4 @@ class _Deflated(LinearOperator):
         return self._base.resolution
 
     def _matvec(self, v: torch.Tensor) -> torch.Tensor:
-        return self._sign * _outside(self._base @ _outside(v, self._Q), self._Q)
+        return self._sign * outside(self._base @ outside(v, self._Q), self._Q)

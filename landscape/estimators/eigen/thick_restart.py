@@ -10,6 +10,7 @@ import torch
 from landscape.estimators.eigen.convergence import ENDS, FLOOR, Pairs, Request, judged, measure
 from landscape.estimators.eigen.upper_bound import CONFIDENCE, recurrence_rounding, upper_bound
 from landscape.estimators.krylov.lanczos import Krylov
+from landscape.estimators.krylov.projection import eigh
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
 
@@ -147,7 +148,7 @@ def _outside_was_searched(krylov: Krylov, request: Request, wanted: np.ndarray, 
     if krylov.block_start == 0:
         return krylov.spans_all or not exhausted
     block = krylov.projected[krylov.block_start :, krylov.block_start :]
-    values, vectors = np.linalg.eigh(block)
+    values, vectors = eigh(block)
     per_end = -(-len(wanted) // len(ENDS[request.which]))
     for key in ENDS[request.which]:
         best = int(np.argmax(key(values)))

@@ -17,6 +17,7 @@ from landscape.estimators.eigen.davidson import Schedule, davidson
 from landscape.estimators.eigen.thick_restart import run_lanczos
 from landscape.estimators.eigen.top import as_record, check_basis, check_request, what_failed
 from landscape.estimators.eigen.watch import Watch
+from landscape.estimators.krylov.projection import eigh, outside
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
@@ -200,16 +201,15 @@ class _Model:
         B = torch.linalg.qr(torch.cat([Q, R / scale, old], dim=1)).Q
         q, r, v = _small(B.T @ Q), _small(B.T @ R), _small(B.T @ old)
         M = q @ _small(T) @ q.T + r @ q.T + q @ r.T + (v * self.values) @ v.T
-        values, vectors = np.linalg.eigh((M + M.T) / 2)
+        values, vectors = eigh(M)
         kept = np.argsort(-np.abs(values), kind="stable")[:rank]
         return _Model(B @ _like(vectors[:, kept], B), values[kept])
 
     def outside(self, Q: torch.Tensor) -> _Model:
         """``(I − QQᵀ) M (I − QQᵀ)``."""
-        rest = self.vectors - Q @ (Q.T @ self.vectors)
-        B, coordinates = torch.linalg.qr(rest - Q @ (Q.T @ rest))
+        B, coordinates = torch.linalg.qr(outside(self.vectors, Q))
         c = _small(coordinates)
-        values, vectors = np.linalg.eigh((c * self.values) @ c.T)
+        values, vectors = eigh((c * self.values) @ c.T)
         return _Model(B @ _like(vectors, B), values)
 
     def correction(self, Q: torch.Tensor, theta: np.ndarray, R: torch.Tensor) -> torch.Tensor:
