@@ -65,6 +65,15 @@ def check_not_negative(name: str, value: object, *, hint: str = "") -> float:
     return number
 
 
+def plain_number(value: object) -> int | float:
+    """A number of NumPy's as one of Python's: ``json.dumps(…, default=plain_number)``."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} is no number")
+
+
 def _number(value: object) -> float:
     """NaN where it is none, which lies in no range."""
     return float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan

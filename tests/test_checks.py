@@ -149,7 +149,7 @@ TABLE = {
     "Diagonal.interval": (DIAGONAL.interval, {"level": "share"}),
     "SamplingSpread.interval": (SPREAD.interval, {"level": "share"}),
     "SpectralMeasure.cdf": (lambda **g: MEASURE.cdf(0.0, **g), {"level": "share"}),
-    "SpectralMeasure.moment": (lambda **g: MEASURE.moment(**g), {"power": "count"}),
+    "SpectralMeasure.moment": (MEASURE.moment, {"power": "count or 0"}),
     "SpectralMeasure.density": (MEASURE.density, {"bandwidth": "positive"}),
     "SpectralMeasure.log_density": (MEASURE.log_density, {"bandwidth": "positive", "floor": "not negative"}),
     "SpectralMeasure.negative_mass": (MEASURE.negative_mass, {"floor": "not negative"}),

@@ -102,7 +102,7 @@ def test_what_has_no_gain_is_refused_with_the_reason():
         ls.second_order_gain(op, torch.zeros(2), both)
     with pytest.raises(UsageError, match="which='both'"):
         ls.second_order_gain(op, g, one)
-    with pytest.raises(UsageError, match="must be positive"):
+    with pytest.raises(UsageError, match="must be a positive number"):
         ls.second_order_gain(op, g, both, damping=0.0)
     with pytest.raises(UsageError, match=r"must be \(2,\)"):
         ls.second_order_gain(op, torch.ones(3), both)

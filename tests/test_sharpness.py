@@ -392,8 +392,8 @@ def test_the_published_radius_and_its_source_are_in_the_result(measure, rho, ref
         ({"measure": "lambda_max", "rho": 0.1}, "has no radius; leave rho=0.1 out"),
         ({"measure": "lambda_max", "restarts": 2}, "none of these options"),
         ({"measure": "trace", "rho": 0.1}, "has no radius"),
-        ({"seed": None}, "seed=None is not an integer"),
-        ({"seed": -1}, "seed=-1 must be at least 0"),
+        ({"seed": None}, "seed=None must be a whole number"),
+        ({"seed": -1}, "seed=-1 must be a whole number of at least 0"),
         ({"measure": "worst", "theta": np.ones(3)}, r"θ has shape \(6,\)"),
     ],
 )

@@ -368,8 +368,8 @@ def test_directions_are_accepted_in_every_form_that_eigenvectors_come_in(kind):
     ("options", "said"),
     [
         ({"points": 10}, "points=10 is even.*use 11"),
-        ({"points": 1}, "odd number of at least 3"),
-        ({"points": 4.5}, "odd number of at least 3"),
+        ({"points": 1}, "whole number of at least 3: an odd one"),
+        ({"points": 4.5}, "whole number of at least 3: an odd one"),
         ({"radius": 0.0}, "radius=0.0 must be a positive number"),
         ({"radius": -1.0}, "must be a positive number"),
         ({"radius": float("nan")}, "must be a positive number"),

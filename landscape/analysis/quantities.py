@@ -18,10 +18,9 @@ from landscape.objective.batches import Batches
 from landscape.operators import HessianOperator
 from landscape.problems import Problem
 from landscape.problems.metrics import evaluate_test
+from landscape.progress import Progress
 from landscape.results import Eigenpairs, Estimate, Evaluation, PointValue, Record
 from landscape.sampling import over_subsets
-
-Progress = Callable[[int, int], None]
 
 NEWTON_STEPS = 20  # Lanczos steps from the gradient
 TAIL_PAIRS = 2  # λ_max and the gap need two

@@ -11,7 +11,8 @@ from landscape.checks import check_count, check_positive
 from landscape.errors import UsageError
 from landscape.estimators.krylov.lanczos import Krylov
 from landscape.estimators.krylov.projection import eigh
-from landscape.estimators.matvecs import Matvecs, Progress
+from landscape.estimators.matvecs import Matvecs
+from landscape.progress import Progress
 from landscape.results import Eigenpairs, Estimate
 
 _ROUNDING = 1e-6  # of λ_max: how far below the nodes the prescribed one must lie

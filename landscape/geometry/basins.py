@@ -12,9 +12,9 @@ from scipy.integrate import solve_ivp
 from landscape.checks import check_positive
 from landscape.errors import UsageError
 from landscape.geometry.paths import stacked
-from landscape.geometry.slices import Progress
 from landscape.objective import Objective
 from landscape.operators import HessianOperator
+from landscape.progress import Progress
 from landscape.results.basins import Basins
 
 #: Beyond this the dense Hessians of the flow cost more than anybody means to pay.

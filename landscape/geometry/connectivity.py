@@ -7,8 +7,8 @@ import torch
 
 from landscape.checks import check_count
 from landscape.geometry.ends import between
-from landscape.geometry.slices import Progress
 from landscape.objective import Objective, Vector
+from landscape.progress import Progress
 from landscape.results import LineSlice
 
 

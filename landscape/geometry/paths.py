@@ -11,8 +11,9 @@ from sklearn.decomposition import PCA
 from landscape.checks import check_count, check_not_negative
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import loss_where_theta_moves, moved_by_training
-from landscape.geometry.slices import Progress, losses_on_grid
+from landscape.geometry.slices import losses_on_grid
 from landscape.objective import Objective
+from landscape.progress import Progress
 from landscape.results.paths import PathSlice
 
 _FLAT = 1e-12  # of the longest extent: a path along a line still gets a plane of some width

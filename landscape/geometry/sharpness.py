@@ -14,9 +14,9 @@ from landscape.errors import UsageError
 from landscape.estimators import top_eigenpairs, trace
 from landscape.geometry.ascent import Ball, highest, most_evaluations
 from landscape.geometry.directions import gaussian
-from landscape.geometry.slices import Progress
 from landscape.objective import Objective, Vector
 from landscape.operators import HessianOperator
+from landscape.progress import Progress
 from landscape.results import Sharpness
 
 _SAM = "Foret et al. 2021, eq. 1"

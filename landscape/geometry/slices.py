@@ -13,9 +13,8 @@ from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import loss_where_theta_moves
 from landscape.geometry.curvature import centre_curvature
 from landscape.objective import Objective, Vector
+from landscape.progress import Progress
 from landscape.results import LineSlice, PlaneSlice
-
-Progress = Callable[[int, int], None]
 
 #: Columns whose angle has a cosine this close to ±1 span a line, not a plane.
 _PARALLEL = 1e-6
@@ -195,7 +194,7 @@ def _curvature(objective: Objective, point: Tensor, d: Tensor, statistics: str) 
 
 def _grid(radius: float, points: int, *, name: str) -> np.ndarray:
     """``points`` numbers from ``-radius`` to ``radius``, with an exact zero in the middle and exact symmetry."""
-    points = check_count("points", points, least=3, hint="and odd")
+    points = check_count("points", points, least=3, hint="an odd one, whose middle is θ itself")
     if points % 2 == 0:
         raise UsageError(f"points={points} is even, so the centre would fall between two of them; use {points + 1}")
     check_positive(name, radius)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from landscape.checks import check_choice
@@ -53,5 +54,5 @@ def with_defaults(owner: str, defaults: Mapping[str, Any], options: Mapping[str,
 
 
 def is_number(value: Any) -> bool:
-    """A number of Python's, and no bool."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """A number, of Python's or NumPy's, and no bool."""
+    return isinstance(value, Real) and not isinstance(value, bool)

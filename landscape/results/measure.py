@@ -101,7 +101,7 @@ class SpectralMeasure(Record):
         twice the sum of the squared residuals over P. The rounding of the products, in float32 some 1e-6 of the moment,
         is not in the error.
         """
-        check_count("power", power)
+        check_count("power", power, least=0)
         return self._mean((self.weights * self.nodes**power).sum(1), f"moment {power} of the spectral measure")
 
     def density(self, grid: Any = None, bandwidth: float | None = None) -> tuple[Array, Array]:

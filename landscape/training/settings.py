@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from landscape.checks import check_choice, check_count, check_seed
+from landscape.checks import check_choice, check_count, check_seed, plain_number
 from landscape.errors import UsageError
 from landscape.optimizers import FULL_BATCH, LEARNING_RATES, optimizer_options, schedule_options
 from landscape.optimizers.options import with_defaults
@@ -68,7 +68,7 @@ def training_settings(problem: Problem, asked: Mapping[str, Any]) -> dict[str, A
     if asked:
         raise UsageError(f"unknown setting {', '.join(map(repr, asked))}; there are {', '.join(settings)}")
     _check(settings)
-    return json.loads(json.dumps(settings))
+    return json.loads(json.dumps(settings, default=plain_number))
 
 
 def _batch_size(name: str, asked: dict[str, Any], num_examples: int, usual: int) -> int:

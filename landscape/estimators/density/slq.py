@@ -9,9 +9,10 @@ from landscape.checks import check_count, check_seed
 from landscape.errors import UsageError
 from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
 from landscape.estimators.krylov.projection import outside
-from landscape.estimators.matvecs import Matvecs, Progress
+from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
 from landscape.operators import LinearOperator, as_operator
+from landscape.progress import Progress
 from landscape.results import Eigenpairs, SpectralMeasure
 from landscape.results.quadrature import gauss_rules, run_lengths
 

@@ -15,11 +15,12 @@ from landscape.estimators.eigen.convergence import ENDS, LEAST_RESIDUAL, RELATIV
 from landscape.estimators.eigen.top import DEFAULT_K, as_record, top_eigenpairs
 from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
 from landscape.estimators.krylov.union import Ritz, join, ritz_of_run
-from landscape.estimators.matvecs import Matvecs, Progress
+from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
 from landscape.estimators.traces.choice import of_samples
 from landscape.estimators.traces.deflation import coarseness
 from landscape.operators import LinearOperator, as_operator
+from landscape.progress import Progress
 from landscape.results import Eigenpairs, Estimate, Spectrum
 from landscape.results.quadrature import gauss_rules
 

@@ -12,10 +12,11 @@ from landscape.errors import UsageError
 from landscape.estimators.eigen.upper_bound import CONFIDENCE, recurrence_rounding, upper_bound
 from landscape.estimators.krylov.lanczos import Krylov
 from landscape.estimators.krylov.projection import outside
-from landscape.estimators.matvecs import Matvecs, Progress
+from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
+from landscape.progress import Progress
 from landscape.results import Eigenpairs, MissedSearch
 
 #: Its random vectors are no others': those of eigenpairs with the same seed must not come again.

@@ -13,9 +13,10 @@ from landscape.estimators.eigen.blocks import as_guess, block_lanczos, from_gues
 from landscape.estimators.eigen.convergence import ENDS, RELATIVE, Pairs, Request, with_fixed_signs
 from landscape.estimators.eigen.power import power_iteration
 from landscape.estimators.eigen.thick_restart import default_basis, thick_restart_lanczos
-from landscape.estimators.matvecs import Matvecs, Progress
+from landscape.estimators.matvecs import Matvecs
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
+from landscape.progress import Progress
 from landscape.results import Eigenpairs
 from landscape.rounding import format_measured, format_value
 

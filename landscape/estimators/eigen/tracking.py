@@ -18,9 +18,10 @@ from landscape.estimators.eigen.thick_restart import run_lanczos
 from landscape.estimators.eigen.top import as_record, check_basis, check_request, what_failed
 from landscape.estimators.eigen.watch import Watch
 from landscape.estimators.krylov.projection import eigh, outside
-from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
+from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
+from landscape.progress import Progress
 from landscape.results import Eigenpairs
 
 #: An eigenvector at 3/4 of the largest value beyond the wanted ones has a tenth of its weight in the sentinel.

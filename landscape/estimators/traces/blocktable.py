@@ -11,13 +11,14 @@ from landscape.checks import check_count, check_seed, check_share
 from landscape.errors import UsageError
 from landscape.estimators.eigen.convergence import RELATIVE
 from landscape.estimators.eigen.top import top_eigenpairs
-from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
+from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.estimators.probes import probes
 from landscape.estimators.traces.choice import exact_dots
 from landscape.estimators.traces.deflation import Plain
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
 from landscape.operators.parametric import Groups, ParametricOperator, partition
+from landscape.progress import Progress
 from landscape.results import BlockTable, Eigenpairs
 
 Array = np.ndarray

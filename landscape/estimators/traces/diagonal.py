@@ -10,7 +10,7 @@ from scipy import special
 
 from landscape.checks import check_choice, check_count, check_seed
 from landscape.errors import UsageError
-from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
+from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.estimators.probes import probes
 from landscape.estimators.traces.choice import exact_dots
 from landscape.estimators.traces.columns import column_dots
@@ -18,6 +18,7 @@ from landscape.estimators.traces.deflation import coarseness
 from landscape.estimators.traces.sketch import Sketch, lost_directions, row_space
 from landscape.estimators.traces.xtrace import LEFT_OUT
 from landscape.operators.base import LinearOperator
+from landscape.progress import Progress
 from landscape.results import Diagonal
 
 METHODS = ("auto", "hutchinson", "xdiag")

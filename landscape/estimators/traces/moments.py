@@ -9,10 +9,11 @@ import numpy as np
 
 from landscape.checks import check_choice, check_count, check_seed
 from landscape.errors import UsageError
-from landscape.estimators.matvecs import Matvecs, Progress
+from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.traces.choice import check_method, choose, exact_dots
 from landscape.estimators.traces.deflation import coarseness, half
 from landscape.operators.base import LinearOperator
+from landscape.progress import Progress
 from landscape.results import Estimate, SpectralMoments
 
 METHODS = ("auto", "hutchinson", "hutch++", "deflated")

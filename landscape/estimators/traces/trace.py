@@ -8,11 +8,12 @@ import numpy as np
 
 from landscape.checks import check_choice, check_count, check_seed, check_share
 from landscape.errors import UsageError
-from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
+from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.estimators.traces.choice import check_method, choose, draw, exact_dots, of_samples, until
 from landscape.estimators.traces.deflation import coarseness
 from landscape.estimators.traces.xtrace import xtrace
 from landscape.operators.base import LinearOperator
+from landscape.progress import Progress
 from landscape.results import Estimate
 
 METHODS = ("auto", "hutchinson", "hutch++", "xtrace", "deflated")
