@@ -108,6 +108,18 @@ def test_a_file_imports_only_what_its_room_may(path):
         assert library not in outside or room in rooms, f"{library} is loaded only by {sorted(rooms)}"
 
 
+def test_what_is_imported_by_name_is_known_here():
+    """The arrows above are read from import statements; these few say at run time what they load."""
+    by_name = {
+        "__init__.py",  # public names, when they are first used
+        "problems/registry.py",  # a problem that a person typed
+        "results/base.py",  # the one arrow upwards: record.plot() finds landscape.plots.records
+    }
+    found = {str(path.relative_to(PACKAGE)) for path in FILES if "import_module(" in path.read_text()}
+    assert found == by_name
+    assert 'import_module("landscape.plots.records")' in (PACKAGE / "results/base.py").read_text()
+
+
 def test_every_room_is_on_the_plan_and_no_rooms_form_a_circle():
     assert {room_of(path) for path in FILES} <= set(MAY_IMPORT)
     edges = {room: set() for room in MAY_IMPORT}

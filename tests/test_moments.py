@@ -304,8 +304,9 @@ def test_tables_and_moments_print_as_people_write_them():
     lines = str(table).splitlines()
     first = "fc1 100 3.00 ± 0.10 0.0300 ± 0.0010 75.0 % 2.000 ± 0.010 NOT CONVERGED"
     assert [" ".join(line.split()) for line in lines[1:3]] == [first, "fc2 10 1 0.1 25.0 % —"]
-    assert len(table.rows()) == len(table) == 2
-    assert table.rows()[0]["share"] == 0.75
+    frame = table.to_dataframe()
+    assert len(frame) == len(table) == 2
+    assert frame["share"][0] == 0.75
     assert isinstance(table["fc2"], Estimate)
     assert table["fc2"].sem is None
     assert len(Diagonal(np.ones(3), np.zeros(3), 0, 3, -1, "")) == 3

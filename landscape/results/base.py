@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special
@@ -12,6 +14,10 @@ from scipy import special
 from landscape.checks import check_share
 from landscape.errors import UsageError
 from landscape.rounding import format_measured, format_value
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 Array = np.ndarray
 
@@ -38,6 +44,28 @@ class Record(ABC):
             for label, text in self._lines()
         )
         return f"<table><caption>{type(self).__name__}</caption>{cells}</table>"
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """The record as a table: a row for each eigenvalue, point, block …; of a record of single numbers, one row."""
+        import pandas as pd
+
+        from landscape.results.frames import columns
+
+        return pd.DataFrame(dict(columns(self)))
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw it on ``ax``, or on new axes (``.plot().figure`` shows them in a notebook).
+
+        ``options`` are those of the function in :mod:`landscape.plots`.
+
+        Raises
+        ------
+        UsageError
+            For a record that has no figure of its own.
+        """
+        # By name: drawing stands above the results, which are read where there is no matplotlib.
+        drawn: Axes = importlib.import_module("landscape.plots.records").draw(self, ax=ax, **options)
+        return drawn
 
 
 @dataclass(frozen=True, eq=False, repr=False)

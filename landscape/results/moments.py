@@ -171,21 +171,6 @@ class BlockTable(Record):
         """Trace of the block ÷ trace of all, (K,); NaN where that is zero. Negative where the signs differ."""
         return self.trace / self.total if self.total else np.full(len(self), np.nan)
 
-    def rows(self) -> list[dict[str, object]]:
-        """One dict per block, for a data frame."""
-        columns = {
-            "block": self.names,
-            "parameters": self.sizes.tolist(),
-            "trace": self.trace.tolist(),
-            "trace_sem": self.trace_sem.tolist(),
-            "trace_per_parameter": self.trace_per_parameter.tolist(),
-            "share": self.share.tolist(),
-            "lambda_max": self.lambda_max.tolist(),
-            "residual": self.residual.tolist(),
-            "converged": self.converged.tolist(),
-        }
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
     def _lines(self) -> list[tuple[str, str]]:
         head = ["parameters", "trace", "trace ÷ parameters", "share", "λ_max"]
         cells = [head] + [self._cells(k) for k in range(len(self))]

@@ -79,6 +79,7 @@ def block_table(
     check_share("tol", tol, hint=RELATIVE)
     whole = isinstance(H, ParametricOperator)
     if not whole and not isinstance(H, Mapping):
+        as_operator(H)  # which knows better what to say of an objective or a model
         raise UsageError(
             f"a {type(H).__name__} knows no parameter names; pass a HessianOperator or another operator on a model's "
             "parameters, or a mapping of name to operator"
