@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "operators": "checks errors hvp objective params",
     "results": "checks errors rounding",
     "estimators": "checks errors operators progress results rounding",
-    "geometry": "checks errors objective params progress results",
+    "geometry": "checks errors objective params progress results rounding",
     "sampling": "checks errors objective results",
     "problems": "checks errors files objective",
     "optimizers": "checks errors",

@@ -239,7 +239,7 @@ def test_more_restarts_never_lower_the_bound():
 def test_an_ascent_that_still_climbs_is_not_called_converged(steps):
     """A curved ridge, as in Rosenbrock's valley turned over: each step goes a little further along it."""
     ridge = of_point(lambda w: w[0] - 100 * (w[1] - w[0] ** 2) ** 2, [0.0, 0.0])
-    result = sharpness(ridge, measure="worst", rho=1.0, steps=steps, restarts=2)
+    result = sharpness(ridge, measure="worst", rho=1.0, steps=steps, restarts=2, strict=False)
     longer = sharpness(ridge, measure="worst", rho=1.0, steps=200, restarts=2)
     assert longer.value > 1.05 * result.value
     assert (result.converged, longer.converged) == (False, True)
@@ -327,7 +327,7 @@ def test_theta_zero_everywhere_leaves_the_adaptive_measures_zero(measure):
 @pytest.mark.parametrize("measure", BALLS)
 def test_nan_in_the_ball_makes_the_value_nan_and_is_not_called_converged(measure):
     objective = of_point(lambda w: torch.log(w[0]) + w[1] ** 2, [0.01, 1.0])
-    result = sharpness(objective, measure=measure, rho=3.0)
+    result = sharpness(objective, measure=measure, rho=3.0, strict=False)
     assert math.isnan(result.value)
     assert not result.converged
 

@@ -317,7 +317,7 @@ def _sharpness(measure: str) -> Callable[[Bench, Progress], Record]:
         worst, plan = measure.endswith("worst"), bench.plan
         return geometry.sharpness(
             bench.objective, measure=measure, seed=plan.seed, progress=progress,
-            restarts=plan.restarts if worst else None, num_samples=None if worst else plan.samples,
+            restarts=plan.restarts if worst else None, num_samples=None if worst else plan.samples, strict=False,
         )  # fmt: skip
 
     return run

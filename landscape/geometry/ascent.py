@@ -206,4 +206,6 @@ def sharpest_point(ball: Ball, *, steps: int, seed: int) -> Spot:
     projected = (V.T @ W).cpu().double().numpy()
     finite = bool(np.isfinite(projected).all())
     top = V @ torch.as_tensor(eigh(projected)[1][:, -1]).to(V) if finite else basis[0]
+    # Where rounding cancels to nothing, sign() would leave the middle of a face, from which no gradient leads away.
+    top = torch.where(top == 0, torch.finfo(top.dtype).tiny, top)
     return max((ball.spot(ball.farthest(v)) for v in (top, -top)), key=lambda spot: spot.rise)

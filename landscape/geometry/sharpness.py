@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from landscape.checks import check_choice, check_count, check_positive, check_seed
-from landscape.errors import UsageError
+from landscape.errors import NotConverged, UsageError
 from landscape.estimators import top_eigenpairs, trace
 from landscape.geometry.ascent import Ball, highest, most_evaluations
 from landscape.geometry.directions import gaussian
@@ -18,6 +18,8 @@ from landscape.objective import Objective, Vector
 from landscape.operators import HessianOperator
 from landscape.progress import Progress
 from landscape.results import Sharpness
+from landscape.results.endings import Ending
+from landscape.rounding import format_measured
 
 _SAM = "Foret et al. 2021, eq. 1"
 _ASAM = "Kwon et al. 2021"
@@ -57,6 +59,7 @@ def sharpness(
     steps: int | None = None,
     seed: int = 0,
     theta: Vector | None = None,
+    strict: bool = True,
     progress: Progress | None = None,
 ) -> Sharpness:
     r"""One measure of flatness at θ, over the whole data set as one batch.
@@ -89,6 +92,8 @@ def sharpness(
         At least 0.
     theta : (P,) tensor or array, optional
         Where; left out, the model's parameters now.
+    strict : bool
+        Raise ``NotConverged`` where ``converged`` is false; otherwise return it, marked.
     progress : callable, optional
         Called as ``progress(done, total)`` after each evaluation.
 
@@ -103,6 +108,8 @@ def sharpness(
 
     Raises
     ------
+    NotConverged
+        With the measure as ``.partial``, if ``strict``.
     UsageError
         For an unknown measure, a radius that is not positive, or an option that the measure does not have.
 
@@ -141,17 +148,34 @@ def sharpness(
     radius = _radius(measure, rho, p)
     point = objective.point(theta)
     scale = point.abs() if definition.adaptive else torch.ones_like(point)
+    samples = num_samples or _SAMPLES.get(measure, 0)
     if measure == "lambda_max":
-        return _largest_eigenvalue(objective, point, seed, progress)
-    if "restarts" in definition.options:
+        found = _largest_eigenvalue(objective, point, seed, progress)
+    elif measure == "trace":
+        found = _trace(objective, point, samples, seed, progress)
+    elif "restarts" in definition.options:
         starts, each = restarts or _DEFAULTS["restarts"], steps or _DEFAULTS["steps"]
-        return _worst(
+        found = _worst(
             objective, point, scale, measure, rho=radius, p=p, restarts=starts, steps=each, seed=seed, progress=progress
         )
-    samples = num_samples or _SAMPLES[measure]
-    if measure == "trace":
-        return _trace(objective, point, samples, seed, progress)
-    return _average(objective, point, scale, measure, rho=radius, pairs=samples, seed=seed, progress=progress)
+    else:
+        found = _average(objective, point, scale, measure, rho=radius, pairs=samples, seed=seed, progress=progress)
+    if strict and not found.converged:
+        raise NotConverged(
+            f"{measure} {format_measured(found.value, found.error)}: {_why(found)}. strict=False takes it, marked; the "
+            "exception carries it as .partial",
+            found,
+        )
+    return found
+
+
+def _why(found: Sharpness) -> str:
+    if found.measure == "lambda_max":
+        said = Ending.OUT_OF_MATVECS.said(max_matvecs=found.num_evaluations)
+        return f"{said}, both of top_eigenpairs(HessianOperator(objective), 1)"
+    if math.isnan(found.value) or not np.isfinite(found.samples).all():
+        return Ending.UNDEFINED.said()
+    return Ending.NO_SUMMIT.said(evaluations=found.num_evaluations)
 
 
 def _check_options(measure: str, given: dict[str, int | None]) -> None:

@@ -22,6 +22,7 @@ from landscape.estimators.traces.deflation import coarseness
 from landscape.operators import LinearOperator, as_operator
 from landscape.progress import Progress
 from landscape.results import Eigenpairs, Estimate, Spectrum
+from landscape.results.endings import Ending
 from landscape.results.quadrature import gauss_rules
 
 
@@ -146,8 +147,8 @@ def spectrum(
         worst = int(np.argmin(eigs.converged))
         raise NotConverged(
             f"{int(eigs.converged.sum())} of {request.count} eigenpairs converged (which={which!r}, tol={tol:g}): "
-            f"{eigs.reason}. λ = {eigs.values[worst]:.6g} has a residual of {eigs.residuals[worst]:.2g}. Raise "
-            "max_matvecs or num_steps, loosen tol, or pass strict=False; the exception carries it all as .partial",
+            f"{eigs.reason}. λ = {eigs.values[worst]:.6g} has a residual of {eigs.residuals[worst]:.2g}. More "
+            "num_steps help too; strict=False takes it as it is, and the exception carries it all as .partial",
             found,
         )
     return found
@@ -204,7 +205,7 @@ def _eigenpairs(
     if len(runs.alphas) > 1 and len(ritz.values) == request.count and (ritz.residuals <= limits).all():
         pairs = measure(matvecs, request, ritz.vectors, _scale(ritz.values, matvecs))
         if pairs.converged.all():
-            pairs = replace(pairs, reason="all residuals are within the tolerance")
+            pairs = replace(pairs, reason=Ending.CONVERGED.said())
             return as_record(H, pairs, request, method="lanczos", num_matvecs=matvecs.done - before)
     spent = matvecs.done - before
     left = max(max_matvecs - spent, 2 * request.count)

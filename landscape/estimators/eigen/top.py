@@ -213,6 +213,6 @@ def what_failed(eigs: Eigenpairs, request: Request, pairs: Pairs) -> str:
     return (
         f"{int(eigs.converged.sum())} of {request.count} eigenpairs converged in {eigs.num_matvecs} matvecs "
         f"(which={request.which!r}, method={eigs.method!r}, tol={request.tol:g}): {pairs.reason}. Reached: {reached}. "
-        "Raise max_matvecs, loosen tol, or pass strict=False to take these with their residuals; the exception carries "
-        "them as .partial, and start=error.partial.vectors goes on from there"
+        "strict=False takes these with their residuals; the exception carries them as .partial, and "
+        "start=error.partial.vectors goes on from there"
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from landscape.checks import check_choice, check_count, check_seed, check_share
-from landscape.errors import UsageError
+from landscape.errors import NotConverged, UsageError
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.estimators.traces.choice import check_method, choose, draw, exact_dots, of_samples, until
 from landscape.estimators.traces.deflation import coarseness
@@ -15,6 +15,7 @@ from landscape.estimators.traces.xtrace import xtrace
 from landscape.operators.base import LinearOperator
 from landscape.progress import Progress
 from landscape.results import Estimate
+from landscape.results.endings import Ending
 
 METHODS = ("auto", "hutchinson", "hutch++", "xtrace", "deflated")
 #: With ``tol`` and no other limit.
@@ -32,6 +33,7 @@ def trace(
     seed: int = 0,
     tol: float | None = None,
     max_matvecs: int | None = None,
+    strict: bool = True,
     progress: Progress | None = None,
 ) -> Estimate:
     r"""Estimate ``tr(H)``, the sum of the eigenvalues, from matrix-vector products.
@@ -74,7 +76,9 @@ def trace(
         standard error is ``tol·|value|``. ``num_probes`` is then what is spent before the first look; Hutch++ doubles
         its sketch while more probes than four times its size seem to be needed.
     max_matvecs : int, optional
-        Limit with ``tol``, 1,000 if left out. If it ends the work, ``converged`` is False and the error is as it is.
+        Limit with ``tol``, 1,000 if left out.
+    strict : bool
+        Raise ``NotConverged`` where it ends the work; otherwise return it, marked.
     progress : callable, optional
         Called as ``progress(matvecs done, limit)`` after each block of at most 16 matvecs.
 
@@ -88,6 +92,8 @@ def trace(
 
     Raises
     ------
+    NotConverged
+        With the estimate as ``.partial``, if ``strict``.
     LandscapeError
         If a matvec gives NaN or Inf.
     UsageError
@@ -117,7 +123,7 @@ def trace(
     if method != "hutchinson" and num_probes >= matvecs.operator.dim:
         return _exact(matvecs)
     if method == "xtrace":
-        return xtrace(matvecs, num_probes=num_probes, seed=seed, tol=tol)
+        return _checked(xtrace(matvecs, num_probes=num_probes, seed=seed, tol=tol), tol, limit, strict)
     split, count = choose(matvecs, (1,), method=method, num_probes=num_probes, eigs=eigs, seed=seed, tol=tol)
 
     def as_estimate(samples: np.ndarray) -> Estimate:
@@ -131,7 +137,18 @@ def trace(
         drawn = draw(split, estimate.samples.size, BLOCK_COLUMNS, seed=seed)[0]
         return as_estimate(np.append(estimate.samples, drawn))
 
-    return until(tol, as_estimate(draw(split, 0, count, seed=seed)[0]), more)
+    return _checked(until(tol, as_estimate(draw(split, 0, count, seed=seed)[0]), more), tol, limit, strict)
+
+
+def _checked(estimate: Estimate, tol: float | None, limit: int, strict: bool) -> Estimate:
+    if estimate.converged or not strict:
+        return estimate
+    raise NotConverged(
+        f"trace {estimate} after {estimate.num_matvecs} matvecs: "
+        f"{Ending.INTERVAL_TOO_WIDE.said(max_matvecs=limit, tol=tol)}. strict=False takes it with its error; the "
+        "exception carries it as .partial",
+        estimate,
+    )
 
 
 def _exact(matvecs: Matvecs) -> Estimate:
