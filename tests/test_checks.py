@@ -95,11 +95,12 @@ TABLE = {
         {"num_probes": "count", "tol": "share", "max_matvecs": "count", "seed": "seed"},
     ),
     "search_missed": (
-        lambda **g: ls.search_missed(H, BOTH, **g), {"max_matvecs": "count", "confidence": "share", "seed": "seed"},
+        lambda **g: ls.search_missed(H, eigs=BOTH, **g), {"max_matvecs": "count", "level": "share", "seed": "seed"},
     ),
     "gradient_share": (lambda **g: ls.gradient_share(np.ones(6), np.eye(6)[:, :4], **g), {"k": "count"}),
     "second_order_gain": (
-        lambda **g: ls.second_order_gain(H, torch.ones(6), BOTH, **g), {"damping": "positive", "num_steps": "count"},
+        lambda **g: ls.second_order_gain(H, torch.ones(6), eigs=BOTH, **g),
+        {"damping": "positive", "num_steps": "count"},
     ),
     "probe": (
         lambda **g: estimators.probe(**{"index": 0, "dim": 4, "seed": 0} | g),
@@ -139,7 +140,7 @@ TABLE = {
     "interpolate": (lambda **g: ls.interpolate(OBJECTIVE, VECTOR, 2 * VECTOR, **g), {"points": "count"}),
     "basins": (lambda **g: ls.basins(OBJECTIVE, [np.ones(3)], **g), {"radius": "positive"}),
     "sharpness worst": (sharp("worst"), {"restarts": "count", "steps": "count", "seed": "seed", "rho": "positive"}),
-    "sharpness average": (sharp("average"), {"num_samples": "count", "seed": "seed", "rho": "positive"}),
+    "sharpness average": (sharp("average"), {"num_probes": "count", "seed": "seed", "rho": "positive"}),
     "Objective": (
         lambda **g: ls.Objective(MODEL, torch.nn.functional.mse_loss, (VECTOR[:, None],) * 2, **g),
         {"chunk": "count"},

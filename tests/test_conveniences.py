@@ -47,9 +47,9 @@ def records(objective) -> dict[str, results.Record]:
         "angles": ls.principal_angles(np.eye(4)[:, :2], np.eye(4)[:, 1:3]),
         "gap": ls.spectral_gap(ls.top_eigenpairs(H, 2)),
         "spread": ls.over_subsets(objective, lambda part: part.loss(), num_subsets=3),
-        "sharpness": ls.sharpness(objective, measure="average", num_samples=2),
+        "sharpness": ls.sharpness(objective, measure="average", num_probes=2),
         "point": results.PointValue(1.0, 0.5, 2.0),
-        "missed": ls.search_missed(H, ls.top_eigenpairs(H, 2)),
+        "missed": ls.search_missed(H, eigs=ls.top_eigenpairs(H, 2)),
     }
 
 
@@ -124,9 +124,9 @@ ESTIMATORS = {
     "frobenius_norm": ls.frobenius_norm,
     "spectral_moments": ls.spectral_moments,
     "EigenTracker": lambda given: ls.EigenTracker().update(given),
-    "search_missed": lambda given: ls.search_missed(given, ls.top_eigenpairs(H, 1)),
+    "search_missed": lambda given: ls.search_missed(given, eigs=ls.top_eigenpairs(H, 1)),
     "second_order_gain": lambda given: ls.second_order_gain(
-        given, torch.ones(6), ls.top_eigenpairs(H, 1, which="both")
+        given, torch.ones(6), eigs=ls.top_eigenpairs(H, 1, which="both")
     ),
     "block_table": ls.block_table,
 }

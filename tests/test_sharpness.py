@@ -148,7 +148,7 @@ def test_averages_of_a_quadratic_are_half_rho_squared_trace_within_their_error(m
     theta = problem.minimum + 1.0
     c = theta.numpy() if adaptive else np.ones(6)
     truth = 0.1**2 / 2 * float(problem.hessian.diagonal() @ c**2)
-    result = sharpness(problem.objective, measure=measure, rho=0.1, theta=theta, num_samples=400)
+    result = sharpness(problem.objective, measure=measure, rho=0.1, theta=theta, num_probes=400)
     assert abs(result.value - truth) <= 4 * result.error
     scaled = c[:, None] * problem.hessian * c
     assert result.error == pytest.approx(0.1**2 / 2 * np.sqrt(2 * (scaled**2).sum() / 400), rel=0.25)
@@ -186,7 +186,7 @@ def test_small_balls_of_a_network_give_the_limits_of_the_formulas(measure):
     H = torch.stack([objective.hvp(e) for e in torch.eye(P, dtype=DOUBLE)]).numpy()
     c = objective.theta.abs().numpy() if "adaptive" in measure else np.ones(P)
     scaled = c[:, None] * H * c
-    result = sharpness(objective, measure=measure, rho=rho, num_samples=200 if "average" in measure else None)
+    result = sharpness(objective, measure=measure, rho=rho, num_probes=200 if "average" in measure else None)
     if "average" in measure:
         assert abs(result.value - rho**2 / 2 * np.trace(scaled)) <= 4 * result.error
     else:
@@ -211,7 +211,7 @@ def test_lambda_max_and_trace_carry_the_errors_of_their_estimators():
     top = sharpness(problem.objective)
     assert (top.measure, top.kind) == ("lambda_max", "estimate")
     assert abs(top.value - problem.top()) <= top.error <= 1e-2 * top.value
-    total = sharpness(problem.objective, measure="trace", num_samples=64)
+    total = sharpness(problem.objective, measure="trace", num_probes=64)
     assert abs(total.value - np.trace(problem.hessian)) <= 4 * total.error + 1e-12 * abs(total.value)
     assert math.isnan(top.rho)
     assert math.isnan(total.rho)
@@ -385,10 +385,10 @@ def test_the_published_radius_and_its_source_are_in_the_result(measure, rho, ref
         ({"measure": "worst", "rho": float("inf")}, "must be a positive number"),
         ({"measure": "worst", "p": 1}, "p=1 is not one of"),
         ({"measure": "worst", "restarts": 0}, "restarts=0 must be a whole number"),
-        ({"measure": "worst", "num_samples": 5}, "does not use num_samples=5; it has restarts and steps"),
-        ({"measure": "average", "steps": 5}, "does not use steps=5; it has num_samples"),
+        ({"measure": "worst", "num_probes": 5}, "does not use num_probes=5; it has restarts and steps"),
+        ({"measure": "average", "steps": 5}, "does not use steps=5; it has num_probes"),
         ({"measure": "average", "p": math.inf}, "has no ball of norm"),
-        ({"measure": "average", "num_samples": 0}, "num_samples=0 must be a whole number"),
+        ({"measure": "average", "num_probes": 0}, "num_probes=0 must be a whole number"),
         ({"measure": "lambda_max", "rho": 0.1}, "has no radius; leave rho=0.1 out"),
         ({"measure": "lambda_max", "restarts": 2}, "none of these options"),
         ({"measure": "trace", "rho": 0.1}, "has no radius"),

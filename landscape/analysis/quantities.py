@@ -229,7 +229,7 @@ def _second_order_gain(bench: Bench, progress: Progress) -> Record:
     gradient, eigs = bench.objective.gradient(), bench.eigenpairs
     if not bool((gradient != 0).any()) or eigs.largest is None or not eigs.largest.value > 0:
         return Estimate(float("nan"), method="no gradient, or no positive curvature")
-    return estimators.second_order_gain(bench.hessian, gradient, eigs, num_steps=NEWTON_STEPS, progress=progress)
+    return estimators.second_order_gain(bench.hessian, gradient, eigs=eigs, num_steps=NEWTON_STEPS, progress=progress)
 
 
 def _trace(bench: Bench, progress: Progress) -> Record:
@@ -317,7 +317,7 @@ def _sharpness(measure: str) -> Callable[[Bench, Progress], Record]:
         worst, plan = measure.endswith("worst"), bench.plan
         return geometry.sharpness(
             bench.objective, measure=measure, seed=plan.seed, progress=progress,
-            restarts=plan.restarts if worst else None, num_samples=None if worst else plan.samples, strict=False,
+            restarts=plan.restarts if worst else None, num_probes=None if worst else plan.samples, strict=False,
         )  # fmt: skip
 
     return run

@@ -35,7 +35,7 @@ _RAW_AND_INVARIANT = (("lambda_max", "sharpness_adaptive_worst"), ("trace", "sha
 
 
 def contrasts(
-    results: Results | str | Path, by: str = "optimizer", *, within: str | None = None, level: float = 0.95
+    results: Results | str | Path, by: str = "label", *, within: str | None = None, level: float = 0.95
 ) -> pd.DataFrame:
     """Differences between all pairs of groups, at the last analysed checkpoint of each run.
 

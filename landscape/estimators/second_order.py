@@ -21,8 +21,8 @@ _ROUNDING = 1e-6  # of λ_max: how far below the nodes the prescribed one must l
 def second_order_gain(
     H: Any,
     gradient: Any,
-    eigs: Eigenpairs,
     *,
+    eigs: Eigenpairs,
     damping: float = 1e-2,
     num_steps: int = 20,
     progress: Progress | None = None,
@@ -77,7 +77,7 @@ def second_order_gain(
     >>> from landscape import MatrixOperator, top_eigenpairs
     >>> H = MatrixOperator(torch.diag(torch.tensor([4.0, 1.0], dtype=torch.float64)))
     >>> eigs = top_eigenpairs(H, 1, which="both")
-    >>> print(second_order_gain(H, torch.tensor([1.0, 0.0], dtype=torch.float64), eigs, damping=1e-9))
+    >>> print(second_order_gain(H, torch.tensor([1.0, 0.0], dtype=torch.float64), eigs=eigs, damping=1e-9))
     1
     """
     check_positive("damping", damping, hint="it is a share of the largest eigenvalue")

@@ -38,11 +38,11 @@ class _Definition:
 
 MEASURES = {
     "lambda_max": _Definition("largest eigenvalue of the Hessian", {}, ()),
-    "trace": _Definition("trace of the Hessian", {}, ("num_samples",)),
+    "trace": _Definition("trace of the Hessian", {}, ("num_probes",)),
     "worst": _Definition(_SAM, {2: 0.05, math.inf: 0.001}, ("restarts", "steps")),
-    "average": _Definition(_MODERN, {2: 0.05}, ("num_samples",)),
+    "average": _Definition(_MODERN, {2: 0.05}, ("num_probes",)),
     "adaptive_worst": _Definition(_ASAM, {2: 0.5, math.inf: 0.001}, ("restarts", "steps"), adaptive=True),
-    "adaptive_average": _Definition(_MODERN, {2: 0.1}, ("num_samples",), adaptive=True),
+    "adaptive_average": _Definition(_MODERN, {2: 0.1}, ("num_probes",), adaptive=True),
 }
 _DEFAULTS = {"restarts": 4, "steps": 7}
 _SAMPLES = {"trace": 32, "average": 16, "adaptive_average": 16}
@@ -55,7 +55,7 @@ def sharpness(
     rho: float | None = None,
     p: float = 2,
     restarts: int | None = None,
-    num_samples: int | None = None,
+    num_probes: int | None = None,
     steps: int | None = None,
     seed: int = 0,
     theta: Vector | None = None,
@@ -84,7 +84,7 @@ def sharpness(
     restarts : int, optional
         Ascents for the worst case, 4 if left out: from the direction that bends most, from the gradient, and from
         random points. More of them only add starts.
-    num_samples : int, optional
+    num_probes : int, optional
         Antithetic pairs ``±δ`` of an average, 16 if left out; probes of the trace, 32 if left out.
     steps : int, optional
         Gradients per ascent at most, 7 if left out; the best ascent has eight times as many to settle.
@@ -143,12 +143,12 @@ def sharpness(
     check_choice("measure", measure, MEASURES)
     check_choice("p", p, (2, math.inf))
     seed = check_seed(seed)
-    _check_options(measure, {"restarts": restarts, "steps": steps, "num_samples": num_samples})
+    _check_options(measure, {"restarts": restarts, "steps": steps, "num_probes": num_probes})
     definition = MEASURES[measure]
     radius = _radius(measure, rho, p)
     point = objective.point(theta)
     scale = point.abs() if definition.adaptive else torch.ones_like(point)
-    samples = num_samples or _SAMPLES.get(measure, 0)
+    samples = num_probes or _SAMPLES.get(measure, 0)
     if measure == "lambda_max":
         found = _largest_eigenvalue(objective, point, seed, progress)
     elif measure == "trace":

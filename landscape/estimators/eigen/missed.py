@@ -25,11 +25,11 @@ _FIRST_PROBE = 2**20
 
 def search_missed(
     H: Any,
-    eigs: Eigenpairs,
     *,
-    end: str = "largest",
+    eigs: Eigenpairs,
+    which: str = "largest",
     max_matvecs: int = 200,
-    confidence: float = CONFIDENCE,
+    level: float = CONFIDENCE,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> MissedSearch:
@@ -44,11 +44,11 @@ def search_missed(
     ----------
     H : LinearOperator, or what :func:`as_operator` takes
     eigs : Eigenpairs
-        With vectors, that include the ``end`` asked for: all vectors are taken out.
-    end : {"largest", "smallest"}
+        With vectors, that include the end asked for: all vectors are taken out.
+    which : {"largest", "smallest"}
     max_matvecs : int
         The search ends earlier, once a missed value has shown or the bound lies within ``eigs.tol`` of λ_k.
-    confidence : float
+    level : float
         In (0, 1).
 
     Returns
@@ -60,7 +60,7 @@ def search_missed(
     LandscapeError
         If a matvec gives NaN or Inf.
     UsageError
-        If ``eigs`` has no vectors, is of another size, or does not include ``end``.
+        If ``eigs`` has no vectors, is of another size, or does not include that end.
 
     Notes
     -----
@@ -73,10 +73,10 @@ def search_missed(
     """
     H = as_operator(H)
     seed, max_matvecs = check_seed(seed), check_count("max_matvecs", max_matvecs)
-    check_share("confidence", confidence)
-    Q, sign, edge, residual = _deflation(H, eigs, end)
+    check_share("level", level)
+    Q, sign, edge, residual = _deflation(H, eigs, which)
     if Q.shape[1] == H.dim:
-        return MissedSearch(edge, residual, -sign * np.inf, -sign * np.inf, confidence, False, True, end, 0, seed)
+        return MissedSearch(edge, residual, -sign * np.inf, -sign * np.inf, level, False, True, which, 0, seed)
     matvecs = Matvecs(_Deflated(H, Q, sign), max_matvecs, progress)
     # Rounding is relative to all of H, of which the run sees only the rest.
     matvecs.scale = float(np.abs(eigs.values).max())
@@ -87,7 +87,7 @@ def search_missed(
         krylov.step()
         alphas, betas, asymmetry = krylov.recurrence
         rounding = recurrence_rounding(len(alphas), H.resolution, matvecs.scale, asymmetry)
-        bound = upper_bound(alphas, betas, dim=H.dim - Q.shape[1], confidence=confidence) + rounding
+        bound = upper_bound(alphas, betas, dim=H.dim - Q.shape[1], level=level) + rounding
         values, vectors = krylov.ritz()
         settled = float(krylov.ritz_residuals(vectors[:, -1:])[0]) <= slack + rounding
         missed = bool(values[-1] >= sign * edge - slack - rounding) and settled
@@ -95,22 +95,24 @@ def search_missed(
         if missed or complete or krylov.beta == 0 or krylov.is_full or matvecs.left == 0:
             break
     return MissedSearch(
-        edge, residual, sign * float(values[-1]), sign * bound, confidence, missed, complete and not missed, end,
+        edge, residual, sign * float(values[-1]), sign * bound, level, missed, complete and not missed, which,
         matvecs.done, seed,
     )  # fmt: skip
 
 
-def _deflation(H: LinearOperator, eigs: Eigenpairs, end: str) -> tuple[torch.Tensor, float, float, float]:
+def _deflation(H: LinearOperator, eigs: Eigenpairs, which: str) -> tuple[torch.Tensor, float, float, float]:
     """Orthonormal vectors (P, K), the sign that turns the end upwards, λ_k and its residual."""
-    check_choice("end", end, ("largest", "smallest"))
+    check_choice("which", which, ("largest", "smallest"))
     if eigs.dim != H.dim or eigs.vectors.shape[1] != len(eigs) or not len(eigs):
         raise UsageError(
             f"eigs holds {eigs.vectors.shape[1]} vectors of length {eigs.dim} for {len(eigs)} values; the search needs "
             f"one of length {H.dim} for each"
         )
-    sign, places = (1.0, eigs.top) if end == "largest" else (-1.0, eigs.bottom)
+    sign, places = (1.0, eigs.top) if which == "largest" else (-1.0, eigs.bottom)
     if not len(places):
-        raise UsageError(f'which={eigs.which!r} does not hold the {end} eigenvalues; ask for which="{end}" or "both"')
+        raise UsageError(
+            f'which={eigs.which!r} does not hold the {which} eigenvalues; ask for which="{which}" or "both"'
+        )
     last = int(places[-1])
     vectors = torch.from_numpy(np.array(eigs.vectors)).to(H.device, H.dtype)
     return torch.linalg.qr(vectors).Q, sign, float(eigs.values[last]), float(eigs.residuals[last])
