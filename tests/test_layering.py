@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "checks": "errors",
     "rounding": "",
     "escaping": "",
-    "statistics": "checks errors",
+    "statistics": "checks",
     "progress": "",
     "progress_bar": "escaping",
     "files": "errors",
@@ -30,21 +30,21 @@ MAY_IMPORT = {
     "operators": "checks errors hvp objective params",
     "results": "checks errors rounding",
     "estimators": "checks errors operators progress results rounding",
-    "geometry": "checks errors objective params progress results rounding",
+    "geometry": "checks errors objective progress results rounding",
     "sampling": "checks errors objective results",
     "problems": "checks errors files objective",
     "optimizers": "checks errors",
     "checkpoints": "checks errors files problems rounding version",
     "training": "checkpoints checks errors files optimizers problems progress",
-    "store": "errors files results rounding version",
-    "comparison": "checks errors escaping rounding statistics store tables",
-    "tables": "comparison errors escaping results rounding store",
-    "plots": "checks comparison errors escaping results rounding store tables",
-    "report": "comparison errors escaping plots results rounding store tables version",
+    "store": "errors files results rounding",
+    "comparison": "checks errors escaping rounding statistics store",
+    "tables": "comparison escaping results rounding store",
+    "plots": "checks comparison errors escaping results rounding store",
+    "report": "comparison escaping plots results rounding store tables",
     "analysis": "checkpoints checks errors estimators geometry jobs objective operators problems progress report "
     "results sampling store version",
-    "study": "analysis checkpoints checks comparison errors escaping estimators geometry jobs objective operators "
-    "plots problems results rounding sampling statistics store tables training version",
+    "study": "analysis checkpoints checks comparison errors escaping estimators geometry objective operators plots "
+    "problems results rounding sampling statistics store training version",
     "selfcheck": "checkpoints estimators geometry objective operators results store",
     "cli": "analysis checkpoints comparison errors escaping files progress_bar report selfcheck store tables",
     "__main__": "cli",
@@ -138,6 +138,17 @@ def test_every_room_is_on_the_plan_and_no_rooms_form_a_circle():
 
     for room in edges:
         settle(room)
+
+
+def test_no_permission_is_left_that_nobody_uses():
+    used: dict[str, set[str]] = {}
+    for path in FILES:
+        names = {name.split(".")[1] for name in imports_of(path) if name.startswith("landscape.")}
+        extra = EXTRA.get(str(path.relative_to(PACKAGE)), set())
+        assert extra <= names, f"{path.name} no longer imports {sorted(extra - names)}"
+        used.setdefault(room_of(path), set()).update(names)
+    unused = {room: sorted(set(rooms.split()) - used[room]) for room, rooms in MAY_IMPORT.items()}
+    assert not {room: rooms for room, rooms in unused.items() if rooms}
 
 
 def test_no_files_form_a_circle_when_they_are_loaded():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import linalg
@@ -12,18 +12,8 @@ from landscape.checks import check_choice, check_count
 from landscape.errors import UsageError
 from landscape.results import Attribution, Eigenpairs, Estimate, PrincipalAngles
 
-
-class Layout(Protocol):
-    """What is needed of a ParamLayout: where each tensor stands in θ."""
-
-    @property
-    def size(self) -> int:
-        """P."""
-        ...
-
-    def slices(self) -> dict[str, slice]:
-        """Name of each tensor and its place."""
-        ...
+if TYPE_CHECKING:
+    from landscape.params import ParamLayout
 
 
 def principal_angles(V1: Any, V2: Any) -> PrincipalAngles:
@@ -133,7 +123,7 @@ def _share_bound(share: float, eigs: Any, k: int) -> float | None:
     return max(share - low, high - share)
 
 
-def layer_attribution(vectors: Any, layout: Layout, *, groups: str = "tensor") -> Attribution:
+def layer_attribution(vectors: Any, layout: ParamLayout, *, groups: str = "tensor") -> Attribution:
     """Share of each vector's squared length in each tensor or module.
 
     Parameters

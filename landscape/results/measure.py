@@ -37,8 +37,8 @@ class SpectralMeasure(Record):
     known_residuals : (K,) array
         Residuals of the known pairs; empty where none was given.
     alphas, betas : (R, T) arrays
-        The Lanczos coefficients: ``betas[:, j]`` follows step j + 1 and is 0 where a run ended. Empty in records of
-        before they were kept.
+        The Lanczos coefficients: ``betas[:, j]`` follows step j + 1 and is 0 where a run ended. Empty where the
+        known eigenvalues are all, or the measure came from elsewhere.
     """
 
     nodes: Array

@@ -22,8 +22,8 @@ class OutlierCount(Record):
     ----------
     resolved : int
         Distinct eigenvalues beyond the edges that one probe told apart: as many disjoint intervals ``node ± residual``
-        hold an eigenvalue each, so there are at least so many. Copies of one eigenvalue count once. -1 for records of
-        before the coefficients were kept.
+        hold an eigenvalue each, so there are at least so many. Copies of one eigenvalue count once. -1 where the
+        measure has no Lanczos coefficients.
     mass : Estimate
         P times the mass beyond the edges: the number with copies counted, unbiased, with the spread over probes.
     low, high : float
