@@ -55,6 +55,7 @@ _HOMES = {
     ),
     "landscape.sampling": ("over_subsets", "gradient_noise"),
     "landscape.geometry": (
+        "random_direction",
         "random_plane",
         "evaluate_line",
         "evaluate_plane",

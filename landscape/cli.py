@@ -90,7 +90,7 @@ def analyze(
         name: value for name, value in locals().items() if name not in ("ckpt_dir", "as_json") and value is not None
     }
     from landscape.analysis.pipeline import analyze as run_analysis
-    from landscape.progress import progress_bar
+    from landscape.progress_bar import progress_bar
     from landscape.store import load_results
 
     chosen = Plan(**given)

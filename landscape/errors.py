@@ -73,25 +73,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     return type(error) is RuntimeError and "can't allocate memory" in str(error)
 
 
-def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
-    """Refuse a value outside a fixed set of choices, naming the set."""
-    allowed = list(choices)
-    if value not in allowed:
-        raise UsageError(f"{name}={value!r} is not one of {', '.join(repr(c) for c in allowed)}")
-
-
-def check_positive(name: str, value: int) -> None:
-    """Refuse a count below one."""
-    if int(value) != value or value < 1:
-        raise UsageError(f"{name}={value!r} must be a whole number of at least 1")
-
-
-def check_seed(seed: object) -> None:
-    """Refuse a missing seed: a number that cannot be drawn again is not a result."""
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise UsageError(f"seed={seed!r} is not an integer; results store their seed, to be repeatable")
-
-
 # --- what code of others raises ---------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from landscape.errors import UsageError, check_positive, check_seed
+from landscape.checks import check_count, check_seed
+from landscape.errors import UsageError
 from landscape.objective import Objective, Vector
 from landscape.results import Estimate, SamplingSpread
 
@@ -80,14 +81,9 @@ def over_subsets(
     >>> spread.full, spread.subset_size
     (5.0, 2)
     """
-    check_positive("num_subsets", num_subsets)
-    check_seed(seed)
-    S, N = int(num_subsets), objective.num_examples
-    if S < 2:
-        raise UsageError("num_subsets=1 has no spread; at least 2 are needed")
-    if size is not None:
-        check_positive("size", size)
-    n = N // S if size is None else int(size)
+    S, N = check_count("num_subsets", num_subsets, least=2, hint="one has no spread"), objective.num_examples
+    seed = check_seed(seed)
+    n = N // S if size is None else check_count("size", size)
     if n < 1 or S * n > N:
         raise UsageError(
             f"{S} disjoint subsets of {max(n, 1)} examples do not fit into {N}; take fewer or smaller ones"
@@ -148,8 +144,7 @@ def gradient_noise(objective: Objective, *, batch_size: int, theta: Vector | Non
     ----------
     McCandlish, Kaplan, Amodei et al. (2018), An empirical model of large-batch training, arXiv:1812.06162, appendix A.
     """
-    check_positive("batch_size", batch_size)
-    check_seed(seed)
+    batch_size, seed = check_count("batch_size", batch_size), check_seed(seed)
     count = objective.num_examples // batch_size
     if count < 2:
         raise UsageError(f"batch_size={batch_size} gives {count} batch of {objective.num_examples} examples; need two")

@@ -143,7 +143,6 @@ def final_records(
         "second_order_gain": Estimate(float(rng.uniform(3, 12)), bound=0.02, num_matvecs=20, method="damped Newton"),
         "density": density(rng, top),
         "plane": plane(top, ("random 0, filter-normalised", "random 1, filter-normalised")),
-        "plane_eigenvectors": plane(top, ("eigenvector 1", "eigenvector 2")),
         "line_eigenvector_1": line(rng, top, "eigenvector 1"),
         "line_eigenvector_2": line(rng, 0.8 * top, "eigenvector 2"),
     }

@@ -22,8 +22,8 @@ PLACES = {name: getattr(catalogue, name) for name in vars(catalogue) if name.sta
 RECIPE = (
     (
         "geometry/sharpness.py",
-        '    "average": _Definition(_MODERN, {2: 0.05}, ("num_samples",)),\n',
-        '    "near": _Definition("this test", {2: 0.01}, ("num_samples",)),\n',
+        '    "average": _Definition(_MODERN, {2: 0.05}, ("num_probes",)),\n',
+        '    "near": _Definition("this test", {2: 0.01}, ("num_probes",)),\n',
     ),
     ("geometry/sharpness.py", '_SAMPLES = {"trace": 32, ', '"near": 16, '),
     (

@@ -257,7 +257,7 @@ def test_copies_that_were_left_out_are_found_and_a_complete_list_is_called_compl
         copies = int((np.abs(values - order[0]) <= 1e-3 * abs(order[0])).sum())
         for k in sorted({1, min(copies, 3), min(copies, H.dim)}):
             eigs = ls.top_eigenpairs(H, k, which=end, block=min(k, H.dim), max_matvecs=5000)
-            search = ls.search_missed(H, eigs, end=end, seed=1)
+            search = ls.search_missed(H, eigs=eigs, which=end, seed=1)
             assert search.missed == (k < copies)
             assert search.complete == (k == copies)
             if k < H.dim:
@@ -285,7 +285,7 @@ def test_the_gain_of_a_newton_step_lies_within_its_bound(name, kind):
     eigs = ls.top_eigenpairs(H, 1, which="both", tol=1e-6, strict=False)
     exact, vectors = np.linalg.eigh(with_spectrum(SPECTRA[name]).dense().numpy())
     g = np.random.default_rng(0).standard_normal(len(values))
-    found = ls.second_order_gain(H, torch.from_numpy(g), eigs, num_steps=20)
+    found = ls.second_order_gain(H, torch.from_numpy(g), eigs=eigs, num_steps=20)
     share = (vectors.T @ g) ** 2 / (g @ g)
     top, shift = eigs.largest.value, max(1e-2 * eigs.largest.value, -2 * eigs.smallest.interval()[0])
     newton = share @ ((exact / 2 + shift) / (exact + shift) ** 2)

@@ -216,9 +216,9 @@ def test_a_model_that_is_one_vector_has_directions():
     [
         ({"normalize": "row"}, "normalize='row' is not one of"),
         ({"ignore": "biasbn"}, "ignore='biasbn' is not one of"),
-        ({"seed": None}, "seed=None is not an integer"),
-        ({"seed": -1}, "must be at least 0"),
-        ({"index": -1}, "must be at least 0"),
+        ({"seed": None}, "seed=None must be a whole number"),
+        ({"seed": -1}, "seed=-1 must be a whole number of at least 0"),
+        ({"index": -1}, "index=-1 must be a whole number of at least 0"),
         ({"theta": torch.zeros(10)}, "zero direction"),
         ({"theta": torch.zeros(9)}, r"θ has shape \(10,\)"),
     ],

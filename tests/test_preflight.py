@@ -245,7 +245,7 @@ def test_check_false_lets_a_dubious_question_through():
     ("options", "message"),
     [
         ({"mode": "test"}, "mode='test' is not one of 'eval', 'train'"),
-        ({"chunk": 0}, "chunk=0 must be 'auto', a number of examples, or None"),
+        ({"chunk": 0}, "chunk=0 must be a whole number of at least 1: or 'auto', or None"),
         ({"dtype": torch.bfloat16}, "dtype=torch.bfloat16 is not one of torch.float32, torch.float64"),
     ],
 )

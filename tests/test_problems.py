@@ -157,7 +157,7 @@ def test_quadratic_s_minimum_is_half_the_squared_noise_and_minibatches_disagree_
         ({"eigenvalues": []}, "at least one number"),
         ({"num_examples": 10}, "must exceed the 10"),
         ({"condition": 0.5}, "at least 1"),
-        ({"noise": -1}, "negative"),
+        ({"noise": -1}, "noise=-1 must be a number of at least 0"),
     ],
 )
 def test_an_impossible_quadratic_is_refused(config, said):

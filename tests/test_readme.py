@@ -52,6 +52,15 @@ def test_the_commands_shown_run(demo):
         assert run.returncode == 0, f"{line}: {run.stderr}"
 
 
+def test_what_the_page_on_the_results_file_shows_runs(demo, capsys):
+    text = (ROOT / "docs" / "results-format.md").read_text()
+    (snippet,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    exec(compile(snippet.replace("checkpoints/demo", str(demo)), "results-format.md", "exec"), {})
+    (run,) = (run for run in ls.load_results(demo).runs if run.name == "adam-s0")
+    eigs = run.checkpoints[-1].records["eigenpairs"]
+    assert capsys.readouterr().out.strip() == f"{eigs.values} {eigs.reason}"
+
+
 def test_make_knows_the_two_commands():
     for target in re.findall(r"^make (\w+)", README, flags=re.MULTILINE):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)

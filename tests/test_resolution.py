@@ -85,7 +85,7 @@ def test_a_start_and_a_tracker_reach_their_tolerance(rounded):
     tracker = ls.EigenTracker(2, tol=1e-6, max_matvecs=100)
     for eigs in (again, tracker.update(H), tracker.update(rounded(with_spectrum(1.001 * exact)))):
         assert eigs.converged.all()
-    search = ls.search_missed(H, first)
+    search = ls.search_missed(H, eigs=first)
     assert search.complete
 
 

@@ -36,7 +36,7 @@ def problem(values, seed: int):
 def estimate(H, g, *, damping=1e-2, num_steps=20):
     op = ls.MatrixOperator(torch.tensor(H))
     eigs = ls.top_eigenpairs(op, 1, which="both", tol=1e-10)
-    return ls.second_order_gain(op, torch.tensor(g), eigs, damping=damping, num_steps=num_steps)
+    return ls.second_order_gain(op, torch.tensor(g), eigs=eigs, damping=damping, num_steps=num_steps)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -99,13 +99,13 @@ def test_what_has_no_gain_is_refused_with_the_reason():
     both, one = ls.top_eigenpairs(op, 1, which="both"), ls.top_eigenpairs(op, 1)
     g = torch.ones(2)
     with pytest.raises(UsageError, match="not zero"):
-        ls.second_order_gain(op, torch.zeros(2), both)
+        ls.second_order_gain(op, torch.zeros(2), eigs=both)
     with pytest.raises(UsageError, match="which='both'"):
-        ls.second_order_gain(op, g, one)
-    with pytest.raises(UsageError, match="must be positive"):
-        ls.second_order_gain(op, g, both, damping=0.0)
+        ls.second_order_gain(op, g, eigs=one)
+    with pytest.raises(UsageError, match="must be a positive number"):
+        ls.second_order_gain(op, g, eigs=both, damping=0.0)
     with pytest.raises(UsageError, match=r"must be \(2,\)"):
-        ls.second_order_gain(op, torch.ones(3), both)
+        ls.second_order_gain(op, torch.ones(3), eigs=both)
     down = ls.MatrixOperator(torch.diag(torch.tensor([-2.0, -1.0])))
     with pytest.raises(UsageError, match="no positive curvature"):
-        ls.second_order_gain(down, g, ls.top_eigenpairs(down, 1, which="both"))
+        ls.second_order_gain(down, g, eigs=ls.top_eigenpairs(down, 1, which="both"))

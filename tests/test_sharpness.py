@@ -148,7 +148,7 @@ def test_averages_of_a_quadratic_are_half_rho_squared_trace_within_their_error(m
     theta = problem.minimum + 1.0
     c = theta.numpy() if adaptive else np.ones(6)
     truth = 0.1**2 / 2 * float(problem.hessian.diagonal() @ c**2)
-    result = sharpness(problem.objective, measure=measure, rho=0.1, theta=theta, num_samples=400)
+    result = sharpness(problem.objective, measure=measure, rho=0.1, theta=theta, num_probes=400)
     assert abs(result.value - truth) <= 4 * result.error
     scaled = c[:, None] * problem.hessian * c
     assert result.error == pytest.approx(0.1**2 / 2 * np.sqrt(2 * (scaled**2).sum() / 400), rel=0.25)
@@ -186,7 +186,7 @@ def test_small_balls_of_a_network_give_the_limits_of_the_formulas(measure):
     H = torch.stack([objective.hvp(e) for e in torch.eye(P, dtype=DOUBLE)]).numpy()
     c = objective.theta.abs().numpy() if "adaptive" in measure else np.ones(P)
     scaled = c[:, None] * H * c
-    result = sharpness(objective, measure=measure, rho=rho, num_samples=200 if "average" in measure else None)
+    result = sharpness(objective, measure=measure, rho=rho, num_probes=200 if "average" in measure else None)
     if "average" in measure:
         assert abs(result.value - rho**2 / 2 * np.trace(scaled)) <= 4 * result.error
     else:
@@ -211,7 +211,7 @@ def test_lambda_max_and_trace_carry_the_errors_of_their_estimators():
     top = sharpness(problem.objective)
     assert (top.measure, top.kind) == ("lambda_max", "estimate")
     assert abs(top.value - problem.top()) <= top.error <= 1e-2 * top.value
-    total = sharpness(problem.objective, measure="trace", num_samples=64)
+    total = sharpness(problem.objective, measure="trace", num_probes=64)
     assert abs(total.value - np.trace(problem.hessian)) <= 4 * total.error + 1e-12 * abs(total.value)
     assert math.isnan(top.rho)
     assert math.isnan(total.rho)
@@ -239,7 +239,7 @@ def test_more_restarts_never_lower_the_bound():
 def test_an_ascent_that_still_climbs_is_not_called_converged(steps):
     """A curved ridge, as in Rosenbrock's valley turned over: each step goes a little further along it."""
     ridge = of_point(lambda w: w[0] - 100 * (w[1] - w[0] ** 2) ** 2, [0.0, 0.0])
-    result = sharpness(ridge, measure="worst", rho=1.0, steps=steps, restarts=2)
+    result = sharpness(ridge, measure="worst", rho=1.0, steps=steps, restarts=2, strict=False)
     longer = sharpness(ridge, measure="worst", rho=1.0, steps=200, restarts=2)
     assert longer.value > 1.05 * result.value
     assert (result.converged, longer.converged) == (False, True)
@@ -327,7 +327,7 @@ def test_theta_zero_everywhere_leaves_the_adaptive_measures_zero(measure):
 @pytest.mark.parametrize("measure", BALLS)
 def test_nan_in_the_ball_makes_the_value_nan_and_is_not_called_converged(measure):
     objective = of_point(lambda w: torch.log(w[0]) + w[1] ** 2, [0.01, 1.0])
-    result = sharpness(objective, measure=measure, rho=3.0)
+    result = sharpness(objective, measure=measure, rho=3.0, strict=False)
     assert math.isnan(result.value)
     assert not result.converged
 
@@ -385,15 +385,15 @@ def test_the_published_radius_and_its_source_are_in_the_result(measure, rho, ref
         ({"measure": "worst", "rho": float("inf")}, "must be a positive number"),
         ({"measure": "worst", "p": 1}, "p=1 is not one of"),
         ({"measure": "worst", "restarts": 0}, "restarts=0 must be a whole number"),
-        ({"measure": "worst", "num_samples": 5}, "does not use num_samples=5; it has restarts and steps"),
-        ({"measure": "average", "steps": 5}, "does not use steps=5; it has num_samples"),
+        ({"measure": "worst", "num_probes": 5}, "does not use num_probes=5; it has restarts and steps"),
+        ({"measure": "average", "steps": 5}, "does not use steps=5; it has num_probes"),
         ({"measure": "average", "p": math.inf}, "has no ball of norm"),
-        ({"measure": "average", "num_samples": 0}, "num_samples=0 must be a whole number"),
+        ({"measure": "average", "num_probes": 0}, "num_probes=0 must be a whole number"),
         ({"measure": "lambda_max", "rho": 0.1}, "has no radius; leave rho=0.1 out"),
         ({"measure": "lambda_max", "restarts": 2}, "none of these options"),
         ({"measure": "trace", "rho": 0.1}, "has no radius"),
-        ({"seed": None}, "seed=None is not an integer"),
-        ({"seed": -1}, "seed=-1 must be at least 0"),
+        ({"seed": None}, "seed=None must be a whole number"),
+        ({"seed": -1}, "seed=-1 must be a whole number of at least 0"),
         ({"measure": "worst", "theta": np.ones(3)}, r"θ has shape \(6,\)"),
     ],
 )

@@ -85,7 +85,7 @@ def test_a_line_evaluates_its_own_start_exactly_and_once(monkeypatch):
     original = Objective.loss
 
     def watched(self, theta=None):
-        seen.append(self._point(theta))
+        seen.append(self.point(theta))
         return original(self, theta)
 
     monkeypatch.setattr("landscape.geometry.slices.centre_curvature", lambda *a: [np.zeros((1, 1))] * 3)
@@ -119,7 +119,7 @@ def test_mixed_curvature_holds_for_any_angle_and_length_of_the_directions(angle)
     problem = Quadratic()
     q = np.linalg.qr(draw(4, 2, seed=6).numpy())[0]
     plane = np.stack([1e3 * q[:, 0], 1e-2 * (np.cos(angle) * q[:, 0] + np.sin(angle) * q[:, 1])], axis=1)
-    theta = problem.objective._point(None)
+    theta = problem.objective.point(None)
     by_hvp, by_differences, error = centre_curvature(problem.objective, theta, torch.tensor(plane))
     np.testing.assert_allclose(by_hvp, plane.T @ problem.hessian @ plane, rtol=1e-10)
     assert (np.abs(by_differences - by_hvp) <= error).all()
@@ -163,8 +163,8 @@ def kinked(kind: str) -> Objective:
 
 def bend(objective: Objective, d: torch.Tensor) -> float:
     """dᵀHd by two plain calls of autograd on the model itself."""
-    model = objective._module.model.double()
-    (x, y), parameters = objective._batches.joined, list(model.parameters())
+    model = objective.module.model.double()
+    (x, y), parameters = objective.batches.joined, list(model.parameters())
     loss = nn.functional.cross_entropy(model(x.double()), y)
     gradient = torch.autograd.grad(loss, parameters, create_graph=True)
     slope = d @ torch.cat([g.reshape(-1) for g in gradient])
@@ -368,8 +368,8 @@ def test_directions_are_accepted_in_every_form_that_eigenvectors_come_in(kind):
     ("options", "said"),
     [
         ({"points": 10}, "points=10 is even.*use 11"),
-        ({"points": 1}, "odd number of at least 3"),
-        ({"points": 4.5}, "odd number of at least 3"),
+        ({"points": 1}, "whole number of at least 3: an odd one"),
+        ({"points": 4.5}, "whole number of at least 3: an odd one"),
         ({"radius": 0.0}, "radius=0.0 must be a positive number"),
         ({"radius": -1.0}, "must be a positive number"),
         ({"radius": float("nan")}, "must be a positive number"),

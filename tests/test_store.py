@@ -58,7 +58,7 @@ def rarer_records() -> dict[str, Record]:
     return {
         "spectrum": spectrum, "diagonal": ls.diagonal(A, num_probes=3), "moments": ls.spectral_moments(A, num_probes=3),
         "blocks": ls.block_table({"a": A, "b": 2 * A}, num_probes=3), "angles": ls.principal_angles(vectors, vectors),
-        "outliers": spectrum.density.num_outliers(), "missed": ls.search_missed(A, spectrum.eigs),
+        "outliers": spectrum.density.num_outliers(), "missed": ls.search_missed(A, eigs=spectrum.eigs),
         "attribution": ls.class_attribution(vectors, np.eye(6)[:2]),
         "paths": results.PathSlice(
             np.arange(3.0), np.arange(2.0), np.eye(2, 3), ("w", "b"), ("sgd",), np.array([2]), np.eye(2), np.zeros(2),

@@ -83,7 +83,7 @@ def test_what_spans_no_subspace_is_refused(first, second, message):
 def test_gradient_share_is_the_squared_cosine():
     g = np.array([3.0, 4.0, 12.0])
     assert gradient_share(g, np.eye(3)[:, :2]).value == pytest.approx(25 / 169)
-    assert gradient_share(1e200 * g, np.eye(3), 1).value == pytest.approx(9 / 169)
+    assert gradient_share(1e200 * g, np.eye(3), k=1).value == pytest.approx(9 / 169)
     assert gradient_share(torch.tensor(g), np.eye(3)).value == pytest.approx(1)
     # Columns that are not orthonormal span the same space.
     assert gradient_share(g, np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])).value == pytest.approx(25 / 169)
@@ -91,7 +91,7 @@ def test_gradient_share_is_the_squared_cosine():
         with pytest.raises(UsageError):
             gradient_share(bad, np.eye(3))
     with pytest.raises(UsageError, match="k=4"):
-        gradient_share(g, np.eye(3), 4)
+        gradient_share(g, np.eye(3), k=4)
 
 
 @pytest.mark.parametrize("tol", [0.2, 1e-2, 1e-4])
@@ -100,18 +100,18 @@ def test_the_error_of_the_gradient_share_covers_the_truth(tol):
     H = MatrixOperator(np.diag(values))
     for seed in range(20):
         g = np.random.default_rng(seed).standard_normal(103) + 5 * np.eye(103)[0]
-        found = gradient_share(g, top_eigenpairs(H, 3, tol=tol, seed=seed), 2)
+        found = gradient_share(g, top_eigenpairs(H, 3, tol=tol, seed=seed), k=2)
         exact = (g[:2] @ g[:2]) / (g @ g)
         assert found.bound is not None
         assert abs(found.value - exact) <= found.bound + 1e-12
     assert found.bound <= 10 * tol
-    assert gradient_share(g, top_eigenpairs(H, 2), 2).bound is None  # nothing says where the rest begins
+    assert gradient_share(g, top_eigenpairs(H, 2), k=2).bound is None  # nothing says where the rest begins
 
 
 def test_where_residuals_leave_no_gap_the_share_may_be_anything():
     eigs = top_eigenpairs(MatrixOperator(np.diag([9.0, 7.0, 6.9, 1.0, 0.5])), 3)
     blurred = dataclasses.replace(eigs, residuals=np.array([0.01, 0.06, 0.06]))
-    found = gradient_share(np.arange(1.0, 6), blurred, 2)
+    found = gradient_share(np.arange(1.0, 6), blurred, k=2)
     assert found.value - found.bound <= 0 or found.value + found.bound >= 1
 
 
@@ -127,7 +127,7 @@ def test_layer_attribution_sums_to_one_and_knows_names_and_modules():
     U = V / 1e160
     expected = (U[place] ** 2).sum(0) / (U**2).sum(0)
     np.testing.assert_allclose(found.shares[:, found.names.index("1.weight")], expected, rtol=1e-12)
-    modules = layer_attribution(torch.from_numpy(V), layout, by="module")
+    modules = layer_attribution(torch.from_numpy(V), layout, groups="module")
     assert modules.names == ("0", "1")
     np.testing.assert_allclose(
         modules.shares[:, 1], found.shares[:, [found.names.index(n) for n in ("1.weight", "1.bias")]].sum(1)

@@ -184,7 +184,7 @@ def test_sums_of_many_float32_entries_keep_their_digits():
         ({"eigs": np.full((9, 1), np.nan), "num_probes": 4}, "NaN"),
         ({"eigs": np.eye(9, 4), "num_probes": 4}, "leave no probe within 4"),
         ({"max_matvecs": 40}, "without tol"),
-        ({"tol": 1.0}, r"\(0, 1\)"),
+        ({"tol": 1.0}, "tol=1.0 must lie between 0 and 1"),
         ({"tol": 0.1, "max_matvecs": 8, "num_probes": 9}, "max_matvecs=8"),
     ],
 )
@@ -365,7 +365,7 @@ def test_one_per_cent_costs_a_fifth_of_hutchinson_or_less_on_a_spectrum_like_tha
 def test_a_tolerance_out_of_reach_is_reported_as_such_and_never_exceeds_the_limit():
     H = with_spectrum(SPECTRA["both signs"])
     for method in ("hutchinson", "hutch++", "xtrace"):
-        found = trace(H, method=method, tol=1e-4, num_probes=16, max_matvecs=40)
+        found = trace(H, method=method, tol=1e-4, num_probes=16, max_matvecs=40, strict=False)
         assert not found.converged
         assert found.num_matvecs <= 40
         assert "NOT CONVERGED" in found._lines()[0][1]

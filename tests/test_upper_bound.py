@@ -53,7 +53,7 @@ def test_the_bound_fails_as_rarely_as_its_confidence_says(confidence):
             rng = np.random.default_rng(seed)
             values = spectrum(kind, rng)
             alphas, betas = lanczos(values, rng.standard_normal(P), 1 + seed % 12)
-            bound = upper_bound(alphas, betas, dim=P, confidence=confidence)
+            bound = upper_bound(alphas, betas, dim=P, level=confidence)
             fails += bool(bound < values.max() - 1e-12)
             total += 1
     assert fails <= stats.binom.ppf(0.999, total, 1 - confidence)
@@ -66,7 +66,7 @@ def test_failures_at_low_confidence_come_nearly_as_often_as_allowed():
         rng = np.random.default_rng(seed)
         values = np.r_[1.0, np.zeros(P - 1)]
         alphas, betas = lanczos(values, rng.standard_normal(P), 1)
-        fails += bool(upper_bound(alphas, betas, dim=P, confidence=0.5) < 1 - 1e-9)
+        fails += bool(upper_bound(alphas, betas, dim=P, level=0.5) < 1 - 1e-9)
     assert stats.binom.ppf(0.001, 2000, 0.40) <= fails <= stats.binom.ppf(0.999, 2000, 0.5)
 
 
@@ -164,7 +164,7 @@ def test_noise_in_the_products_widens_the_bound():
 @pytest.mark.parametrize(("alphas", "betas", "confidence"), [([1.0], [1.0], 0.0), ([1.0], [1.0], 1.0), ([], [], 0.9)])
 def test_a_bound_needs_a_step_and_a_confidence_inside_0_1(alphas, betas, confidence):
     with pytest.raises(UsageError):
-        upper_bound(np.array(alphas), np.array(betas), dim=3, confidence=confidence)
+        upper_bound(np.array(alphas), np.array(betas), dim=3, level=confidence)
 
 
 # ---- eigenvalues that a list leaves out
@@ -174,10 +174,10 @@ def test_a_copy_of_a_multiple_eigenvalue_that_lanczos_left_out_is_detected():
     values = np.r_[5.0, 5.0, 3.0, np.linspace(-1, 1, 200)]
     H = MatrixOperator(np.diag(values))
     eigs = top_eigenpairs(H, 1)
-    search = search_missed(H, eigs)
+    search = search_missed(H, eigs=eigs)
     assert search.missed
     assert search.largest == pytest.approx(5, abs=5e-3)
-    both = search_missed(H, top_eigenpairs(H, 2, block=2))
+    both = search_missed(H, eigs=top_eigenpairs(H, 2, block=2))
     assert both.complete
     assert not both.missed
 
@@ -187,7 +187,7 @@ def test_a_complete_list_is_called_complete_and_its_bound_holds(end):
     values = np.r_[9.0, 7.0, 4.0, np.linspace(-0.5, 0.5, 150), -4.0, -6.0, -9.0]
     H = MatrixOperator(np.diag(values))
     eigs = top_eigenpairs(H, 2, which="both")
-    search = search_missed(H, eigs, end=end)
+    search = search_missed(H, eigs=eigs, which=end)
     assert search.complete
     assert not search.missed
     further = 4.0 if end == "largest" else -4.0
@@ -203,14 +203,14 @@ def test_a_warm_start_blind_to_the_largest_eigenvalue_is_caught_afterwards():
     blind = type(eigs)(
         **{**vars(eigs), "values": np.array([7.0, 4.0]), "vectors": np.eye(153)[:, 1:3], "residuals": np.zeros(2)}
     )
-    assert search_missed(H, blind).missed
+    assert search_missed(H, eigs=blind).missed
 
 
 def test_the_search_refuses_lists_that_do_not_hold_the_end():
     H = MatrixOperator(np.diag(np.arange(6.0)))
     eigs = top_eigenpairs(H, 2)
     with pytest.raises(UsageError, match="smallest"):
-        search_missed(H, eigs, end="smallest")
+        search_missed(H, eigs=eigs, which="smallest")
     with pytest.raises(UsageError, match="vectors"):
-        search_missed(H, eigs.without_vectors())
-    assert search_missed(H, top_eigenpairs(H, 6)).complete
+        search_missed(H, eigs=eigs.without_vectors())
+    assert search_missed(H, eigs=top_eigenpairs(H, 6)).complete

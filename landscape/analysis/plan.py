@@ -6,7 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from landscape.errors import UsageError, check_choice, check_seed
+from landscape.checks import check_choice, check_count, check_seed, check_share
+from landscape.errors import UsageError
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
@@ -132,22 +133,18 @@ class Plan:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         for name, least in LEAST.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise UsageError(f"{name}={value!r} must be a whole number of at least {least}")
+            object.__setattr__(self, name, check_count(name, getattr(self, name), least=least))
         for name in ("points", "plane_points"):
             if getattr(self, name) % 2 == 0:
                 raise UsageError(f"{name}={getattr(self, name)} must be odd, so that the minimum itself is evaluated")
-        if self.workers is not None and self.workers < 1:
-            raise UsageError(f"workers={self.workers!r} must be at least 1")
+        for name in ("workers", "examples", "chunk"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, check_count(name, value))
         if self.subsets == 1:
             raise UsageError("subsets=1 has no spread; pass 0 to leave it out, or at least 2")
-        if self.examples is not None and self.examples < 1:
-            raise UsageError(f"examples={self.examples!r} must be at least 1; left out, all are used")
-        if not 0 < self.tol < 1:
-            raise UsageError(f"tol={self.tol!r} must lie between 0 and 1: it is a relative residual")
+        object.__setattr__(self, "tol", check_share("tol", self.tol, hint="it is a relative residual"))
         check_choice("dtype", self.dtype, (None, "float32", "float64"))
-        check_seed(self.seed)
+        object.__setattr__(self, "seed", check_seed(self.seed))
 
     def fields(self) -> dict[str, Any]:
         """All settings by name."""
@@ -168,10 +165,6 @@ class Plan:
                 raise UsageError(f"{name}={getattr(self, name)!r} must be True or False")
         if self.params is not None and not (isinstance(self.params, str) and self.params.strip()):
             raise UsageError(f"params={self.params!r} must be globs of parameter names, such as 'fc*.weight,head.*'")
-        if self.chunk is not None and (
-            not isinstance(self.chunk, int) or isinstance(self.chunk, bool) or self.chunk < 1
-        ):
-            raise UsageError(f"chunk={self.chunk!r} must be a number of examples of at least 1")
         whole = "interacting=True" if self.interacting else "mode='train'" if self.mode == "train" else ""
         if whole and self.chunk is not None:
             raise UsageError(f"chunk={self.chunk} would cut the batches that {whole} asks to keep whole; leave it out")

@@ -12,7 +12,8 @@ from pathlib import Path
 from landscape.checkpoints.files import TEMPORARY, remove_temporaries
 from landscape.checkpoints.losses import MEASURE, Gauge, LossPath
 from landscape.checkpoints.runs import CheckpointDir, checkpoint_files, find_runs
-from landscape.errors import CheckpointError, UsageError, check_choice
+from landscape.checks import check_choice, check_not_negative
+from landscape.errors import CheckpointError, UsageError
 from landscape.files import placing, reason, replacing
 from landscape.problems import Problem
 
@@ -92,6 +93,7 @@ def match_losses(
         If no run reaches the level, or none has a training loss.
     """
     check_choice("losses", losses, ("checked", "measured", "saved"))
+    level = None if level is None else check_not_negative("level", level, hint="it is a training loss")
     root, out = Path(root), Path(out)
     above, inside = (Path(os.path.realpath(folder)) for folder in (root, out))  # which links in a circle do not stop
     if inside == above or above in inside.parents:

@@ -10,7 +10,8 @@ from typing import NamedTuple, overload
 import numpy as np
 
 from landscape.checkpoints.reader import Checkpoint, load_checkpoint
-from landscape.errors import CheckpointError, check_positive
+from landscape.checks import check_count
+from landscape.errors import CheckpointError
 
 _NAME = re.compile(r"step_(\d+)\.h5")
 
@@ -74,7 +75,7 @@ class CheckpointDir(Sequence[Checkpoint]):
             Stop looking, from the newest backwards, when that many were found.
         """
         if last is not None:
-            check_positive("last", last)
+            check_count("last", last)
         good: list[Checkpoint] = []
         bad: list[Skipped] = []
         for file in reversed(self.files):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from landscape.checkpoints.files import write_file
 from landscape.checkpoints.format import escape, tensors_hash, write_json, write_tensor, write_tree
+from landscape.checks import check_count
 from landscape.errors import CheckpointError, UsageError
 from landscape.files import NewGroup
 from landscape.problems import Problem, resolve_config
@@ -70,8 +71,7 @@ def save_checkpoint(
     CheckpointError
         If the folder cannot be written, the disk is full, or a value can be stored in no other way than by pickle.
     """
-    if not isinstance(step, int) or step < 0:
-        raise UsageError(f"step={step!r} must be a whole number of at least 0")
+    step = check_count("step", step, least=0)
     if len({len(values) for values in (history or {}).values()}) > 1:
         raise UsageError("history must have as many numbers of one name as of another: one for each step")
     model = unwrap(model)

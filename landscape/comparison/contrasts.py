@@ -34,7 +34,7 @@ HAIR = 0.01
 
 
 def contrasts(
-    results: Results | str | Path, by: str = "optimizer", *, within: str | None = None, level: float = 0.95
+    results: Results | str | Path, by: str = "label", *, within: str | None = None, level: float = 0.95
 ) -> pd.DataFrame:
     """Differences between all pairs of groups, at the last analysed checkpoint of each run.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from landscape.checks import check_share
 from landscape.comparison.centres import scale_of
 from landscape.errors import UsageError
 from landscape.store import Results, RunResults, load_results
@@ -60,8 +61,7 @@ def gather(results: Results | str | Path, by: str, level: float) -> Groups:
     UsageError
         If no run has the key ``by``, or ``level`` is not between 0 and 1.
     """
-    if not 0 < level < 1:
-        raise UsageError(f"level={level!r} must lie between 0 and 1")
+    check_share("level", level)
     if not isinstance(results, Results):
         results = load_results(results, vectors=False)
     rows = {row["run"]: row for row in final_rows(results)}

@@ -24,7 +24,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def compare(results: Results | str | Path, by: str = "optimizer", *, level: float = 0.95) -> pd.DataFrame:
+def compare(results: Results | str | Path, by: str = "label", *, level: float = 0.95) -> pd.DataFrame:
     """Compare groups of runs in every measured number, at the last analysed checkpoint of each run.
 
     The runs of a group are replicates: the interval is for the mean over runs like these (another seed), by Student's
@@ -37,7 +37,8 @@ def compare(results: Results | str | Path, by: str = "optimizer", *, level: floa
     results : Results or path
         As :func:`landscape.load_results` takes it.
     by : str
-        ``"optimizer"``, or a key of the training config that tells groups apart, such as ``"lr"``.
+        ``"label"`` (the optimizer where there is none), or a key of the training config that tells groups apart, such
+        as ``"optimizer"`` or ``"lr"``.
     level : float
         Confidence of the intervals.
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COLUMNS = ("measure", "group", "n", "std", "low", "high", "scale", "gstd", "gstd_low", "gstd_high", "p", "p_holm")
 
 
-def spreads(results: Results | str | Path, by: str = "optimizer", *, level: float = 0.95) -> pd.DataFrame:
+def spreads(results: Results | str | Path, by: str = "label", *, level: float = 0.95) -> pd.DataFrame:
     """Standard deviations over the runs of each group, at the last analysed checkpoint of each run.
 
     Parameters

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from landscape.errors import LandscapeError
 from landscape.operators import as_operator
-
-Progress = Callable[[int, int], None]
+from landscape.progress import Progress
 
 #: Columns multiplied at once: more repay little, and a product's working memory grows with them.
 BLOCK_COLUMNS = 16

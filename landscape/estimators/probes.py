@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from landscape.errors import UsageError, check_choice, check_positive, check_seed
+from landscape.checks import check_choice, check_count, check_seed
 
 KINDS = ("rademacher", "gaussian")
 
@@ -41,10 +41,8 @@ def probe(
         For an unknown kind, a negative index, or a seed that is not an integer of at least 0.
     """
     check_choice("kind", kind, KINDS)
-    check_positive("dim", dim)
-    check_seed(seed)
-    if seed < 0 or index < 0:
-        raise UsageError(f"seed={seed} and index={index} must be at least 0")
+    check_count("dim", dim)
+    seed, index = check_seed(seed), check_count("index", index, least=0)
     # SeedSequence mixes its words: neighbouring seeds and indices give unrelated streams. The kind is a word too, so
     # that the start of a Krylov run and a trace probe of the same index share nothing.
     words = np.random.SeedSequence(seed, spawn_key=(KINDS.index(kind), index)).generate_state(1, np.uint64)

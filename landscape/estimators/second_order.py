@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from landscape.checks import check_count, check_positive
 from landscape.errors import UsageError
 from landscape.estimators.krylov.lanczos import Krylov
-from landscape.estimators.matvecs import Matvecs, Progress
+from landscape.estimators.krylov.projection import eigh
+from landscape.estimators.matvecs import Matvecs
+from landscape.progress import Progress
 from landscape.results import Eigenpairs, Estimate
 
 _ROUNDING = 1e-6  # of λ_max: how far below the nodes the prescribed one must lie
@@ -18,8 +21,8 @@ _ROUNDING = 1e-6  # of λ_max: how far below the nodes the prescribed one must l
 def second_order_gain(
     H: Any,
     gradient: Any,
-    eigs: Eigenpairs,
     *,
+    eigs: Eigenpairs,
     damping: float = 1e-2,
     num_steps: int = 20,
     progress: Progress | None = None,
@@ -74,13 +77,11 @@ def second_order_gain(
     >>> from landscape import MatrixOperator, top_eigenpairs
     >>> H = MatrixOperator(torch.diag(torch.tensor([4.0, 1.0], dtype=torch.float64)))
     >>> eigs = top_eigenpairs(H, 1, which="both")
-    >>> print(second_order_gain(H, torch.tensor([1.0, 0.0], dtype=torch.float64), eigs, damping=1e-9))
+    >>> print(second_order_gain(H, torch.tensor([1.0, 0.0], dtype=torch.float64), eigs=eigs, damping=1e-9))
     1
     """
-    if not damping > 0:
-        raise UsageError(f"damping={damping!r} must be positive: it is a share of the largest eigenvalue")
-    if num_steps < 2:
-        raise UsageError(f"num_steps={num_steps!r} must be at least 2")
+    check_positive("damping", damping, hint="it is a share of the largest eigenvalue")
+    num_steps = check_count("num_steps", num_steps, least=2)
     largest, lowest = _ends(eigs)
     matvecs = Matvecs(H, num_steps, progress)
     g = torch.as_tensor(gradient).detach().to(matvecs.operator.device, matvecs.operator.dtype)
@@ -124,7 +125,7 @@ def _ends(eigs: Eigenpairs) -> tuple[float, float]:
 
 def _quadrature(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights of a Jacobi matrix (Golub & Welsch 1969)."""
-    nodes, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+    nodes, vectors = eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
     return nodes, vectors[0] ** 2
 
 

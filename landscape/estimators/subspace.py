@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import linalg
 
-from landscape.errors import UsageError, check_choice
+from landscape.checks import check_choice, check_count
+from landscape.errors import UsageError
 from landscape.results import Attribution, Eigenpairs, Estimate, PrincipalAngles
 
-
-class Layout(Protocol):
-    """What is needed of a ParamLayout: where each tensor stands in θ."""
-
-    @property
-    def size(self) -> int:
-        """P."""
-        ...
-
-    def slices(self) -> dict[str, slice]:
-        """Name of each tensor and its place."""
-        ...
+if TYPE_CHECKING:
+    from landscape.params import ParamLayout
 
 
 def principal_angles(V1: Any, V2: Any) -> PrincipalAngles:
@@ -72,7 +63,7 @@ def principal_angles(V1: Any, V2: Any) -> PrincipalAngles:
     return PrincipalAngles(np.maximum.accumulate(angles), dims, int(Q1.shape[0]))
 
 
-def gradient_share(gradient: Any, eigs: Any, k: int | None = None) -> Estimate:
+def gradient_share(gradient: Any, eigs: Any, *, k: int | None = None) -> Estimate:
     r"""Share of the squared gradient in the span of k eigenvectors: :math:`‖U_kᵀg‖² / ‖g‖²`.
 
     Parameters
@@ -106,7 +97,7 @@ def gradient_share(gradient: Any, eigs: Any, k: int | None = None) -> Estimate:
     k = U.shape[1] if k is None else k
     if g.shape[1] != 1 or g.shape[0] != U.shape[0]:
         raise UsageError(f"gradient has shape {g.shape}, the vectors {U.shape}; expected (P,) and (P, K)")
-    if not 1 <= k <= U.shape[1]:
+    if check_count("k", k) > U.shape[1]:
         raise UsageError(f"k={k} must lie between 1 and the {U.shape[1]} vectors given")
     length = float(np.abs(g).max())
     if length == 0:
@@ -132,7 +123,7 @@ def _share_bound(share: float, eigs: Any, k: int) -> float | None:
     return max(share - low, high - share)
 
 
-def layer_attribution(vectors: Any, layout: Layout, *, by: str = "tensor") -> Attribution:
+def layer_attribution(vectors: Any, layout: ParamLayout, *, groups: str = "tensor") -> Attribution:
     """Share of each vector's squared length in each tensor or module.
 
     Parameters
@@ -140,7 +131,7 @@ def layer_attribution(vectors: Any, layout: Layout, *, by: str = "tensor") -> At
     vectors : (P,) or (P, K) array or tensor, or Eigenpairs
     layout : ParamLayout
         ``objective.layout``.
-    by : {"tensor", "module"}
+    groups : {"tensor", "module"}
         ``"module"`` joins tensors whose names agree up to the last dot: ``fc1.weight`` and ``fc1.bias``.
 
     Returns
@@ -161,17 +152,17 @@ def layer_attribution(vectors: Any, layout: Layout, *, by: str = "tensor") -> At
     >>> print(layer_attribution(np.array([3.0, 0.0, 4.0]), layout))
     vector 1  bias 64 %, weight 36 %
     """
-    check_choice("by", by, ("tensor", "module"))
+    check_choice("groups", groups, ("tensor", "module"))
     V = _columns(vectors, "vectors")
     if V.shape[0] != layout.size:
         raise UsageError(f"the vectors have length {V.shape[0]}, the layout {layout.size}")
     V = _normalised(V, "vectors")
     shares: dict[str, np.ndarray] = {}
     for name, place in layout.slices().items():
-        group = (name.rpartition(".")[0] or name) if by == "module" else name
+        group = (name.rpartition(".")[0] or name) if groups == "module" else name
         shares[group] = shares.get(group, 0.0) + np.sum(V[place] ** 2, axis=0)
     table = np.stack(list(shares.values()), axis=1)
-    return Attribution(tuple(shares), table / table.sum(1, keepdims=True), np.ones(V.shape[1]), by)
+    return Attribution(tuple(shares), table / table.sum(1, keepdims=True), np.ones(V.shape[1]), groups)
 
 
 def class_attribution(vectors: Any, gradients: Any, *, names: Sequence[str] | None = None) -> Attribution:

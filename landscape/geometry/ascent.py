@@ -8,9 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.estimators.krylov.projection import eigh, outside
 from landscape.geometry.directions import gaussian
 from landscape.objective import Objective
 
@@ -196,15 +198,14 @@ def sharpest_point(ball: Ball, *, steps: int, seed: int) -> Spot:
         if not bool(w.isfinite().all()):
             break
         V = torch.stack(basis, dim=1)
-        rest = w - V @ (V.T @ w)
-        rest = rest - V @ (V.T @ rest)
+        rest = outside(w, V)
         if float(rest.norm()) <= 100 * torch.finfo(w.dtype).eps * float(w.norm()):
             break
         v = ball.unit(rest)
     V, W = torch.stack(basis, dim=1), torch.stack(products, dim=1)
-    projected = (V.T @ W).cpu().double()
-    if not bool(projected.isfinite().all()):
-        top = basis[0]
-    else:
-        top = V @ torch.linalg.eigh((projected + projected.T) / 2)[1][:, -1].to(V)
+    projected = (V.T @ W).cpu().double().numpy()
+    finite = bool(np.isfinite(projected).all())
+    top = V @ torch.as_tensor(eigh(projected)[1][:, -1]).to(V) if finite else basis[0]
+    # Where rounding cancels to nothing, sign() would leave the middle of a face, from which no gradient leads away.
+    top = torch.where(top == 0, torch.finfo(top.dtype).tiny, top)
     return max((ball.spot(ball.farthest(v)) for v in (top, -top)), key=lambda spot: spot.rise)

@@ -9,11 +9,12 @@ import torch
 from scipy import linalg
 from scipy.integrate import solve_ivp
 
+from landscape.checks import check_positive
 from landscape.errors import UsageError
 from landscape.geometry.paths import stacked
-from landscape.geometry.slices import Progress
 from landscape.objective import Objective
 from landscape.operators import HessianOperator
+from landscape.progress import Progress
 from landscape.results.basins import Basins
 
 #: Beyond this the dense Hessians of the flow cost more than anybody means to pay.
@@ -82,8 +83,7 @@ def basins(objective: Objective, points: Any, *, radius: float = 1e-3, progress:
             f"basins needs dense Hessians: {objective.layout.size} parameters are more than {MOST_PARAMETERS}. Compare "
             "ends of large models by interpolate, whose barrier tells whether a ridge lies between two of them"
         )
-    if not radius > 0:
-        raise UsageError(f"radius={radius!r} must be positive")
+    check_positive("radius", radius)
     flow = _Flow(objective.with_dtype(torch.float64))
     known: dict[bytes, np.ndarray | None] = {}  # runs of one seed begin at one point
     ends = []

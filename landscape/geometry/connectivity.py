@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from landscape.errors import UsageError
+from landscape.checks import check_count
 from landscape.geometry.ends import between
-from landscape.geometry.slices import Progress
 from landscape.objective import Objective, Vector
+from landscape.progress import Progress
 from landscape.results import LineSlice
 
 
@@ -79,10 +79,9 @@ def interpolate(
     >>> round(interpolate(objective, torch.tensor([-1.0]), torch.tensor([1.0])).barrier, 6)
     1.0
     """
-    if int(points) != points or points < 3:
-        raise UsageError(f"points={points!r} must be a whole number of at least 3: both ends and something between")
+    points = check_count("points", points, least=3, hint="both ends and something between")
     path = between(objective, ends, batch_statistics)
-    steps = np.arange(points) / (int(points) - 1)
+    steps = np.arange(points) / (points - 1)
     loss = np.empty(len(steps))
     for index, (of_a, of_b) in enumerate(zip(steps[::-1].tolist(), steps.tolist(), strict=True)):
         loss[index] = path.loss(of_a, of_b)

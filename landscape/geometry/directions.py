@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landscape.errors import UsageError, check_choice, check_seed
+from landscape.checks import check_choice, check_count, check_seed
+from landscape.errors import UsageError
 from landscape.objective import Objective, Vector
 
 NORMALIZATIONS = ("filter", "layer", "model", None)
@@ -109,7 +110,7 @@ def random_direction(
     """
     check_choice("normalize", normalize, NORMALIZATIONS)
     check_choice("ignore", ignore, IGNORED)
-    point = objective._point(theta).cpu().to(torch.float64)
+    point = objective.point(theta).cpu().to(torch.float64)
     direction = gaussian(index, objective.layout.size, seed=seed, family="direction")
     skipped = _ignored_names(objective, ignore)
     pieces = objective.layout.unflatten(direction)
@@ -134,9 +135,7 @@ def random_direction(
 
 def gaussian(index: int, dim: int, *, seed: int, family: str) -> Tensor:
     """Standard normal vector number ``index`` of a family, shape ``(dim,)``, float64 on the CPU."""
-    check_seed(seed)
-    if seed < 0 or index < 0:
-        raise UsageError(f"seed={seed} and index={index} must be at least 0")
+    seed, index = check_seed(seed), check_count("index", index, least=0)
     word = np.random.SeedSequence(seed, spawn_key=(FAMILIES[family], index)).generate_state(1, np.uint64)[0]
     generator = torch.Generator(device="cpu").manual_seed(int(word) >> 1)
     return torch.randn(dim, generator=generator, dtype=torch.float64)
@@ -189,7 +188,7 @@ def _ignored_names(objective: Objective, ignore: str | None) -> list[str]:
 
 def _owners(objective: Objective) -> dict[str, list[tuple[nn.Module, str]]]:
     """For each tensor of θ the modules that hold it, and what each calls it; tied weights have several."""
-    modules = dict(objective._module.model.named_modules())
+    modules = dict(objective.module.model.named_modules())
     owners: dict[str, list[tuple[nn.Module, str]]] = {name: [] for name in objective.layout.names}
     for slot, name in objective.layout.slots.items():
         if name in owners:

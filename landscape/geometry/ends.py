@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.errors import UsageError, check_choice
+from landscape.checks import check_choice
+from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import STATISTICS, layers, loss_recomputed, moved_by_training, same
 from landscape.geometry.batch_statistics import statistics_of as gathered_by
 from landscape.objective import Objective, Vector
@@ -98,8 +99,8 @@ def _ends(objective: Objective, given: Sequence[Vector | Objective]) -> tuple[En
 def _end(objective: Objective, given: Vector | Objective) -> End:
     if isinstance(given, Objective):
         _check_same_question(objective, given)
-        return End(objective._point(given.theta), _constants_of(given))
-    theta = objective._point(given)
+        return End(objective.point(given.theta), _constants_of(given))
+    theta = objective.point(given)
     # The model's own θ to the last bit: then its own buffers belong to it.
     return End(theta, _constants_of(objective) if torch.equal(theta, objective.theta) else None)
 

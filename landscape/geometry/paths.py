@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from sklearn.decomposition import PCA
 
+from landscape.checks import check_count, check_not_negative
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import loss_where_theta_moves, moved_by_training
-from landscape.geometry.slices import Progress, losses_on_grid
+from landscape.geometry.slices import losses_on_grid
 from landscape.objective import Objective
+from landscape.progress import Progress
 from landscape.results.paths import PathSlice
 
 _FLAT = 1e-12  # of the longest extent: a path along a line still gets a plane of some width
@@ -69,10 +71,8 @@ def evaluate_paths(
     ----------
     Li, Xu, Taylor, Studer & Goldstein (2018), Visualizing the loss landscape of neural nets, NeurIPS, section 7.
     """
-    if points < 3:
-        raise UsageError(f"points={points!r} must be at least 3")
-    if not margin >= 0:
-        raise UsageError(f"margin={margin!r} must not be negative")
+    points = check_count("points", points, least=3)
+    check_not_negative("margin", margin)
     size = objective.layout.size
     stacked = {name: _positions(name, path, size) for name, path in paths.items()}
     if not stacked:
@@ -91,7 +91,7 @@ def evaluate_paths(
     coordinates = offsets @ axes
     outside = np.linalg.norm(offsets - coordinates @ axes.T, axis=1)
     x, y = _grids(coordinates, points, margin)
-    loss = losses_on_grid(lambda *at: loss_at(objective._point(origin + axes @ np.array(at))), x, y, progress)
+    loss = losses_on_grid(lambda *at: loss_at(objective.point(origin + axes @ np.array(at))), x, y, progress)
     return PathSlice(
         x=x,
         y=y,

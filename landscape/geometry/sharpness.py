@@ -9,14 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.errors import UsageError, check_choice, check_positive, check_seed
+from landscape.checks import check_choice, check_count, check_positive, check_seed
+from landscape.errors import NotConverged, UsageError
 from landscape.estimators import top_eigenpairs, trace
 from landscape.geometry.ascent import Ball, highest, most_evaluations
 from landscape.geometry.directions import gaussian
-from landscape.geometry.slices import Progress
 from landscape.objective import Objective, Vector
 from landscape.operators import HessianOperator
+from landscape.progress import Progress
 from landscape.results import Sharpness
+from landscape.results.endings import Ending
+from landscape.rounding import format_measured
 
 _SAM = "Foret et al. 2021, eq. 1"
 _ASAM = "Kwon et al. 2021"
@@ -35,11 +38,11 @@ class _Definition:
 
 MEASURES = {
     "lambda_max": _Definition("largest eigenvalue of the Hessian", {}, ()),
-    "trace": _Definition("trace of the Hessian", {}, ("num_samples",)),
+    "trace": _Definition("trace of the Hessian", {}, ("num_probes",)),
     "worst": _Definition(_SAM, {2: 0.05, math.inf: 0.001}, ("restarts", "steps")),
-    "average": _Definition(_MODERN, {2: 0.05}, ("num_samples",)),
+    "average": _Definition(_MODERN, {2: 0.05}, ("num_probes",)),
     "adaptive_worst": _Definition(_ASAM, {2: 0.5, math.inf: 0.001}, ("restarts", "steps"), adaptive=True),
-    "adaptive_average": _Definition(_MODERN, {2: 0.1}, ("num_samples",), adaptive=True),
+    "adaptive_average": _Definition(_MODERN, {2: 0.1}, ("num_probes",), adaptive=True),
 }
 #: Those that look at the loss in a ball, and by which option they are made more thorough.
 BALLS = {measure: one.options[0] for measure, one in MEASURES.items() if one.rho}
@@ -54,10 +57,11 @@ def sharpness(
     rho: float | None = None,
     p: float = 2,
     restarts: int | None = None,
-    num_samples: int | None = None,
+    num_probes: int | None = None,
     steps: int | None = None,
     seed: int = 0,
     theta: Vector | None = None,
+    strict: bool = True,
     progress: Progress | None = None,
 ) -> Sharpness:
     r"""One measure of flatness at θ, over the whole data set as one batch.
@@ -82,7 +86,7 @@ def sharpness(
     restarts : int, optional
         Ascents for the worst case, 4 if left out: from the direction that bends most, from the gradient, and from
         random points. More of them only add starts.
-    num_samples : int, optional
+    num_probes : int, optional
         Antithetic pairs ``±δ`` of an average, 16 if left out; probes of the trace, 32 if left out.
     steps : int, optional
         Gradients per ascent at most, 7 if left out; the best ascent has eight times as many to settle.
@@ -90,6 +94,8 @@ def sharpness(
         At least 0.
     theta : (P,) tensor or array, optional
         Where; left out, the model's parameters now.
+    strict : bool
+        Raise ``NotConverged`` where ``converged`` is false; otherwise return it, marked.
     progress : callable, optional
         Called as ``progress(done, total)`` after each evaluation.
 
@@ -104,6 +110,8 @@ def sharpness(
 
     Raises
     ------
+    NotConverged
+        With the measure as ``.partial``, if ``strict``.
     UsageError
         For an unknown measure, a radius that is not positive, or an option that the measure does not have.
 
@@ -136,25 +144,40 @@ def sharpness(
     """
     check_choice("measure", measure, MEASURES)
     check_choice("p", p, (2, math.inf))
-    check_seed(seed)
-    if seed < 0:
-        raise UsageError(f"seed={seed} must be at least 0")
-    _check_options(measure, {"restarts": restarts, "steps": steps, "num_samples": num_samples})
+    seed = check_seed(seed)
+    _check_options(measure, {"restarts": restarts, "steps": steps, "num_probes": num_probes})
     definition = MEASURES[measure]
     radius = _radius(measure, rho, p)
-    point = objective._point(theta)
+    point = objective.point(theta)
     scale = point.abs() if definition.adaptive else torch.ones_like(point)
+    samples = num_probes or _SAMPLES.get(measure, 0)
     if measure == "lambda_max":
-        return _largest_eigenvalue(objective, point, seed, progress)
-    if "restarts" in definition.options:
+        found = _largest_eigenvalue(objective, point, seed, progress)
+    elif measure == "trace":
+        found = _trace(objective, point, samples, seed, progress)
+    elif "restarts" in definition.options:
         starts, each = restarts or _DEFAULTS["restarts"], steps or _DEFAULTS["steps"]
-        return _worst(
+        found = _worst(
             objective, point, scale, measure, rho=radius, p=p, restarts=starts, steps=each, seed=seed, progress=progress
         )
-    samples = num_samples or _SAMPLES[measure]
-    if measure == "trace":
-        return _trace(objective, point, samples, seed, progress)
-    return _average(objective, point, scale, measure, rho=radius, pairs=samples, seed=seed, progress=progress)
+    else:
+        found = _average(objective, point, scale, measure, rho=radius, pairs=samples, seed=seed, progress=progress)
+    if strict and not found.converged:
+        raise NotConverged(
+            f"{measure} {format_measured(found.value, found.error)}: {_why(found)}. strict=False takes it, marked; the "
+            "exception carries it as .partial",
+            found,
+        )
+    return found
+
+
+def _why(found: Sharpness) -> str:
+    if found.measure == "lambda_max":
+        said = Ending.OUT_OF_MATVECS.said(max_matvecs=found.num_evaluations)
+        return f"{said}, both of top_eigenpairs(HessianOperator(objective), 1)"
+    if math.isnan(found.value) or not np.isfinite(found.samples).all():
+        return Ending.UNDEFINED.said()
+    return Ending.NO_SUMMIT.said(evaluations=found.num_evaluations)
 
 
 def _check_options(measure: str, given: dict[str, int | None]) -> None:
@@ -165,7 +188,7 @@ def _check_options(measure: str, given: dict[str, int | None]) -> None:
         if name not in allowed:
             has = f"it has {' and '.join(allowed)}" if allowed else "it has none of these options"
             raise UsageError(f"measure={measure!r} does not use {name}={value!r}; {has}")
-        check_positive(name, value)
+        check_count(name, value)
 
 
 def _radius(measure: str, rho: float | None, p: float) -> float:
@@ -178,9 +201,7 @@ def _radius(measure: str, rho: float | None, p: float) -> float:
         return math.nan
     if rho is None:
         return published[p]
-    if not (rho > 0 and math.isfinite(rho)):
-        raise UsageError(f"rho={rho!r} must be a positive number")
-    return float(rho)
+    return check_positive("rho", rho)
 
 
 def _largest_eigenvalue(objective: Objective, point: Tensor, seed: int, progress: Progress | None) -> Sharpness:

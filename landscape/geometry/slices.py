@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.checks import check_count, check_positive
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import loss_where_theta_moves
 from landscape.geometry.curvature import centre_curvature
 from landscape.objective import Objective, Vector
+from landscape.progress import Progress
 from landscape.results import LineSlice, PlaneSlice
-
-Progress = Callable[[int, int], None]
 
 #: Columns whose angle has a cosine this close to ±1 span a line, not a plane.
 _PARALLEL = 1e-6
@@ -81,7 +81,7 @@ def evaluate_line(
     """
     t = _grid(radius, points, name="radius")
     d = _columns(objective, direction, count=1, name="direction")
-    point = objective._point(theta)
+    point = objective.point(theta)
     statistics, loss_at = loss_where_theta_moves(objective, batch_statistics)
     by_hvp, by_differences, error = _curvature(objective, point, d, statistics)
     loss = np.empty(len(t))
@@ -156,7 +156,7 @@ def evaluate_plane(
     units = d / torch.linalg.vector_norm(d, dim=0)
     if abs(float(units[:, 0] @ units[:, 1])) > 1 - _PARALLEL:
         raise UsageError("the two columns of the plane are parallel, so they span a line; use evaluate_line")
-    point = objective._point(theta)
+    point = objective.point(theta)
     statistics, loss_at = loss_where_theta_moves(objective, batch_statistics)
     by_hvp, by_differences, error = _curvature(objective, point, d, statistics)
     loss = losses_on_grid(lambda right, up: loss_at(_moved(point, d, (right, up))), x, y, progress)
@@ -194,13 +194,11 @@ def _curvature(objective: Objective, point: Tensor, d: Tensor, statistics: str) 
 
 def _grid(radius: float, points: int, *, name: str) -> np.ndarray:
     """``points`` numbers from ``-radius`` to ``radius``, with an exact zero in the middle and exact symmetry."""
-    if int(points) != points or points < 3:
-        raise UsageError(f"points={points!r} must be an odd number of at least 3")
+    points = check_count("points", points, least=3, hint="an odd one, whose middle is θ itself")
     if points % 2 == 0:
         raise UsageError(f"points={points} is even, so the centre would fall between two of them; use {points + 1}")
-    if not (radius > 0 and np.isfinite(radius)):
-        raise UsageError(f"{name}={radius!r} must be a positive number")
-    half = int(points) // 2
+    check_positive(name, radius)
+    half = points // 2
     return radius * (np.arange(-half, half + 1) / half)
 
 

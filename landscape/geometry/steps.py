@@ -49,7 +49,7 @@ def examine_step(objective: Objective, before: Vector, after: Vector) -> StepRep
     >>> step.change, step.predicted, step.smoothness, step.is_convex
     (-0.75, -0.75, 2.0, True)
     """
-    start, end = objective._point(before), objective._point(after)
+    start, end = objective.point(before), objective.point(after)
     step = end - start
     length = float(torch.linalg.vector_norm(step.double()))
     if length == 0:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from landscape.errors import ObjectiveError, check_choice
+from landscape.checks import check_choice
+from landscape.errors import ObjectiveError
 from landscape.hvp.agreement import AGREEMENT, IMPOSSIBLE, NotFiniteError, check_agreement, direction, first_line
 from landscape.hvp.differences import Differences
 from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, IN_BLOCKS, Kernels, Linearized

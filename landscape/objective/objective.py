@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from landscape import hvp
-from landscape.errors import ObjectiveError, UsageError, check_choice
+from landscape.checks import check_choice
+from landscape.errors import ObjectiveError, UsageError
 from landscape.objective import chunks, derivatives, losses, preflight
 from landscape.objective.batches import Batches, Weight, cast, check_chunk, count_examples, unpack
 from landscape.objective.functional import Parts
@@ -78,6 +79,8 @@ class Objective:
     ----------
     layout : ParamLayout
         How θ is made of tensors; ``layout.frozen`` lists what is outside.
+    module, batches : LossModule, Batches
+        Model and loss as one module, borrowed; the data as they were read.
     drawn_from : int
         Examples of the whole data, where this is a subset of them.
     interacting : bool
@@ -141,22 +144,21 @@ class Objective:
         mode, chunk, dtype = options.get("mode", "eval"), options.get("chunk", "auto"), options.get("dtype")
         check_choice("mode", mode, ("eval", "train"))
         check_chunk(chunk)
-        model = module.model
-        self._module, self.loss_name, self.mode = module, loss_name, mode
+        self.module, self.loss_name, self.mode = module, loss_name, mode
         self._weight = options.get("weight")
         self._held: dict[str, Tensor] = {}
         self.lifted = False
         self._resolution: float | None = None
         try:
-            self.layout = ParamLayout.of(model, options.get("params", "*"))
+            self.layout = ParamLayout.of(module.model, options.get("params", "*"))
         except UsageError as error:
             raise ObjectiveError(str(error)) from None
-        first = next(p for p in model.parameters() if p.is_floating_point())
+        first = next(p for p in module.model.parameters() if p.is_floating_point())
         self.device = torch.device(options.get("device") or first.device)
         self.dtype = dtype or (first.dtype if first.dtype in (torch.float32, torch.float64) else torch.float32)
         check_choice("dtype", self.dtype, (torch.float32, torch.float64))
-        self._batches = Batches(data, weight=self._weight)
-        self.drawn_from = self._batches.num_examples
+        self.batches = Batches(data, weight=self._weight)
+        self.drawn_from = self.batches.num_examples
         self.interacting = bool(options.get("interacting", False))
         self.chunk: int | None = None
         self.unused: tuple[str, ...] = ()
@@ -171,8 +173,8 @@ class Objective:
         if not self.interacting and not check:
             self.interacting = preflight.not_a_mean(self) is not None
         if self.interacting:
-            self._batches = self._batches.kept_whole()
-        joined = self._batches.joined is not None
+            self.batches = self.batches.kept_whole()
+        joined = self.batches.joined is not None
         if self.mode == "train" and chunk == "auto" and joined:
             self.chunk = self.num_examples
         elif chunk != "auto":
@@ -184,7 +186,7 @@ class Objective:
 
     def _prepare(self) -> None:
         """Cut and cast the data for this dtype and device."""
-        pieces = self._batches.cut(self.chunk)
+        pieces = self.batches.cut(self.chunk)
         weights = [self.weigh(piece) for piece in pieces]
         if min(weights) < 0 or sum(weights) <= 0:
             raise ObjectiveError(f"weight(batch) gave {min(weights):g}; it must count what the mean runs over")
@@ -206,7 +208,7 @@ class Objective:
     @property
     def num_examples(self) -> int:
         """N."""
-        return self._batches.num_examples
+        return self.batches.num_examples
 
     @property
     def num_chunks(self) -> int:
@@ -216,7 +218,7 @@ class Objective:
     @property
     def theta(self) -> Tensor:
         """The model's parameters now, flat: a copy of shape (P,)."""
-        named = dict(self._module.model.named_parameters())
+        named = dict(self.module.model.named_parameters())
         with torch.inference_mode(False):
             flat = self.layout.flatten({n: t.detach() for n, t in named.items()})
             return flat.to(self.device, self.dtype, copy=True)
@@ -224,7 +226,7 @@ class Objective:
     def parts(self) -> Parts:
         """L as a sum over chunks, with all that is not θ held as it is now."""
         return Parts(
-            self._module,
+            self.module,
             self.layout,
             self._chunks,
             self._shares,
@@ -237,7 +239,7 @@ class Objective:
 
     def loss(self, theta: Vector | None = None) -> float:
         """L(θ), summed over chunks in double precision. Costs one forward pass over the data."""
-        parts, point = self.parts(), self._point(theta)
+        parts, point = self.parts(), self.point(theta)
         with parts.borrowed():
             tensors = self.layout.split(point)
             losses = [parts.value(i, tensors) for i in range(len(self._shares))]
@@ -249,11 +251,11 @@ class Objective:
 
     def loss_and_gradient(self, theta: Vector | None = None) -> tuple[float, Tensor]:
         """L(θ) and ∇L(θ) for the price of the gradient."""
-        return hvp.loss_and_gradient(self.parts(), self._point(theta))
+        return hvp.loss_and_gradient(self.parts(), self.point(theta))
 
     def hvp(self, v: Vector, theta: Vector | None = None) -> Tensor:
         """∇²L(θ)·v, shape (P,), by double backward; for many products at one θ, HessianOperator is faster."""
-        return hvp.Fresh(self.parts(), self._point(theta))(self._point(v))
+        return hvp.Fresh(self.parts(), self.point(theta))(self.point(v))
 
     def with_dtype(self, dtype: torch.dtype, *, lift: bool = False) -> Objective:
         """The same question asked in another floating-point type.
@@ -262,7 +264,7 @@ class Objective:
         """
         twin = copy.copy(self)
         twin.dtype, twin.lifted, twin._resolution = dtype, lift, None
-        if dtype == torch.float64 and twin.chunk and self.mode == "eval" and self._batches.joined is not None:
+        if dtype == torch.float64 and twin.chunk and self.mode == "eval" and self.batches.joined is not None:
             twin.chunk = min(twin.chunk, chunks.DOUBLE_CHUNK)
         twin._prepare()
         return twin
@@ -270,8 +272,8 @@ class Objective:
     def restricted(self, params: str | Sequence[str], *, at: Vector | None = None) -> Objective:
         """The same loss as a function of fewer parameters; the others stay where ``at``, or the model, has them."""
         twin = copy.copy(self)
-        twin.layout = ParamLayout.of(self._module.model, self.layout.select(params))
-        return twin if at is None else twin.with_constants(self.layout.unflatten(self._point(at)))
+        twin.layout = ParamLayout.of(self.module.model, self.layout.select(params))
+        return twin if at is None else twin.with_constants(self.layout.unflatten(self.point(at)))
 
     def with_constants(self, named: Mapping[str, Tensor]) -> Objective:
         """The same loss with these frozen parameters and buffers, by their names in the model, in place of its own."""
@@ -283,18 +285,18 @@ class Objective:
         """The same question evaluated ``chunk`` examples at a time; the value changes by rounding alone."""
         check_chunk(chunk)
         twin = copy.copy(self)
-        twin.chunk = None if self._batches.joined is None else chunk
+        twin.chunk = None if self.batches.joined is None else chunk
         twin._prepare()
         return twin
 
     def on_batches(self, batches: list[Any]) -> Objective:
         """The same loss on other data, unchecked."""
         twin = copy.copy(self)
-        twin._batches = Batches(batches, weight=self._weight)
+        twin.batches = Batches(batches, weight=self._weight)
         if self.interacting:
-            twin._batches = twin._batches.kept_whole()
-        twin.drawn_from = twin._batches.num_examples
-        twin.chunk = None if twin._batches.joined is None else self.chunk
+            twin.batches = twin.batches.kept_whole()
+        twin.drawn_from = twin.batches.num_examples
+        twin.chunk = None if twin.batches.joined is None else self.chunk
         twin._prepare()
         return twin
 
@@ -308,21 +310,21 @@ class Objective:
         UsageError
             If there is no index, or one is outside 0 … N − 1.
         """
-        picked = self._batches.pick(indices)
+        picked = self.batches.pick(indices)
         part = self.on_batches([picked])
         part.drawn_from = self.drawn_from
         return part.rechunked(chunks.even(part.num_examples, part.chunk)) if part.chunk else part
 
     def on_first(self, count: int) -> Objective:
         """The same loss on the first ``count`` examples, or on the first batch where it cannot be cut."""
-        return self.on_batches([self._batches.first(count)])
+        return self.on_batches([self.batches.first(count)])
 
     def digest(self) -> str:
         """SHA-256 of the question: data, loss and its settings, mode, dtype, names in θ; not of the values of θ."""
-        facts: list[Any] = [self._batches.digest(), self.loss_name, self.mode, str(self.dtype), list(self.layout.names)]
-        if self._weight and self._batches.joined is None:  # where batches are joined, a mean does not depend on it
-            facts.append([self.weigh(batch) for batch in self._batches.batches])
-        if settings := losses.settings_of(self._module.function):
+        facts: list[Any] = [self.batches.digest(), self.loss_name, self.mode, str(self.dtype), list(self.layout.names)]
+        if self._weight and self.batches.joined is None:  # where batches are joined, a mean does not depend on it
+            facts.append([self.weigh(batch) for batch in self.batches.batches])
+        if settings := losses.settings_of(self.module.function):
             facts.append(settings)
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
@@ -330,7 +332,8 @@ class Objective:
         """SHA-256 of what is fixed in the model besides θ: frozen parameters and buffers."""
         return self.parts().constants_digest()
 
-    def _point(self, theta: Vector | None) -> Tensor:
+    def point(self, theta: Vector | None = None) -> Tensor:
+        """A vector (P,) in this dtype, on this device; left out, θ now. Refuses another shape."""
         if theta is None:
             return self.theta
         point = torch.as_tensor(theta).detach().to(self.device, self.dtype)

@@ -40,7 +40,7 @@ def examine(objective: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _check_finite(objective: Objective) -> tuple[float, float]:
     """The loss of the first chunk, evaluated twice with other random numbers in between, if any are drawn."""
-    where = objective._batches.first_nonfinite()
+    where = objective.batches.first_nonfinite()
     if where:
         raise ObjectiveError(f"the data hold NaN or infinity, first in {where}. Remove or replace such examples")
     named = objective.layout.unflatten(objective.theta)
@@ -81,9 +81,9 @@ def not_a_mean(objective: Objective) -> str | None:
 
     None where nothing does, or batches stay whole anyway.
     """
-    batch = objective._batches.first(FEW)
+    batch = objective.batches.first(FEW)
     size = count_examples(batch) or 0
-    if objective.interacting or not objective._batches.can_cut_first() or size < 2:
+    if objective.interacting or not objective.batches.can_cut_first() or size < 2:
         return None
     split = max(1, size // 3)
     pieces = [batch, take(batch, slice(0, split)), take(batch, slice(split, size))]
@@ -144,7 +144,7 @@ def _losses_on(objective: Objective, pieces: list[Any], *, lift: bool = False) -
 def _works_on_a_batch(objective: Objective) -> bool:
     """Whether the loss can be evaluated on the first batch as it came, so that cutting it was to blame."""
     try:
-        objective.on_batches([objective._batches.cut(None)[0]]).loss()
+        objective.on_batches([objective.batches.cut(None)[0]]).loss()
     except Exception:
         return False
     return True
@@ -190,8 +190,8 @@ _FLOATS_FOUND = re.compile(r"(found|got):? (torch\.)?(cuda\.)?(half|float|double
 
 def _reason(objective: Objective, said: str) -> str | None:
     first = (said.splitlines() or [""])[0]
-    batch = objective._batches.batches[0]
-    pair = hasattr(objective._module, "loss_fn") and isinstance(batch, (tuple, list)) and len(batch) == 2
+    batch = objective.batches.batches[0]
+    pair = hasattr(objective.module, "loss_fn") and isinstance(batch, (tuple, list)) and len(batch) == 2
     if pair and all(target is None for target in pytree.tree_leaves(batch[1])):
         return (
             f"the batches have no targets, and loss_fn(output, target) stopped on None ({first}). Pass (inputs, "

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from scipy.sparse import linalg as sparse_linalg
 
-from landscape.errors import LandscapeError, UsageError, check_positive
+from landscape.checks import check_count
+from landscape.errors import LandscapeError, UsageError
 
 #: Beyond this a dense matrix is refused: 20,000² float64 numbers are 3 GB.
 MAX_DENSE_DIM = 20_000
@@ -43,7 +44,7 @@ class LinearOperator(ABC):
     __array_ufunc__ = None
 
     def __init__(self, dim: int, *, dtype: torch.dtype, device: torch.device | str = "cpu") -> None:
-        check_positive("dim", dim)
+        check_count("dim", dim)
         if dtype not in _DTYPES:
             raise UsageError(f"dtype={dtype} cannot carry an operator; use torch.float32 or torch.float64")
         self._dim, self._dtype, self._device = int(dim), dtype, torch.device(device)

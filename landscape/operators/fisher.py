@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from landscape import hvp
-from landscape.errors import ObjectiveError, UsageError, check_choice, check_positive, check_seed
+from landscape.checks import check_choice, check_count, check_seed
+from landscape.errors import ObjectiveError, UsageError
 from landscape.objective import Objective, Vector
 from landscape.operators.gauss_newton import OutputCurvature, ThroughOutputsOperator
 from landscape.operators.jacobian import OutputJacobian, Tangents
@@ -116,11 +117,7 @@ class FisherOperator(ThroughOutputsOperator):
     ) -> None:
         check_choice("kind", kind, KINDS)
         check_choice("likelihood", likelihood, (None, *LIKELIHOODS))
-        check_positive("num_samples", num_samples)
-        check_seed(seed)
-        if seed < 0:
-            raise UsageError(f"seed={seed} must be at least 0")
-        self.kind, self.num_samples, self.seed = kind, num_samples, seed
+        self.kind, self.num_samples, self.seed = kind, check_count("num_samples", num_samples), check_seed(seed)
         self._named = likelihood
         self._model_of_labels: Likelihood | None = None
         self._drawn: list[Tensor] = []

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from landscape.errors import UsageError
+from landscape.objective import Objective
 from landscape.operators.base import LinearOperator
 from landscape.operators.matrix import MatrixOperator
 
@@ -49,6 +50,12 @@ def as_operator(
     """
     if isinstance(matrix, LinearOperator):
         return matrix
+    if isinstance(matrix, (Objective, torch.nn.Module)):
+        given = "objective" if isinstance(matrix, Objective) else "Objective(model, loss_fn, data)"
+        raise UsageError(
+            f"the {type(matrix).__name__} is no operator: it does not say which matrix is meant. Write "
+            f"HessianOperator({given}), GaussNewtonOperator({given}) or FisherOperator({given})"
+        )
     dense = isinstance(matrix, torch.Tensor) and matrix.layout == torch.strided
     if dense or isinstance(matrix, np.ndarray):
         entries = matrix if isinstance(matrix, torch.Tensor) else torch.from_numpy(np.array(matrix))

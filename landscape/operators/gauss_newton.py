@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from landscape import hvp
-from landscape.errors import ObjectiveError, check_choice
+from landscape.checks import check_choice, check_positive
+from landscape.errors import ObjectiveError
 from landscape.objective import Objective, Vector
 from landscape.operators.jacobian import OutputJacobian, Tangents, transposed
 from landscape.operators.parametric import ParametricOperator
@@ -39,7 +40,7 @@ class ThroughOutputsOperator(ParametricOperator):
     ) -> None:
         check_choice("route", route, ROUTES)
         super().__init__(objective, theta)
-        self._asked, self._memory, self._parts = route, memory, objective.parts()
+        self._asked, self._memory, self._parts = route, int(check_positive("memory", memory)), objective.parts()
         with self._parts.borrowed():
             self._leaves = [t.detach().clone().requires_grad_() for t in objective.layout.split(self.theta)]
             self._prepare()

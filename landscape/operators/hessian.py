@@ -11,7 +11,8 @@ from typing import TypeVar
 from torch import Tensor
 
 from landscape import hvp
-from landscape.errors import ObjectiveError, check_positive, is_out_of_memory
+from landscape.checks import check_count, check_positive
+from landscape.errors import ObjectiveError, is_out_of_memory
 from landscape.objective import Objective, Vector
 from landscape.operators.parametric import ParametricOperator
 
@@ -101,8 +102,8 @@ class HessianOperator(ParametricOperator):
         expected_matvecs: int = hvp.DEFAULT_MATVECS,
     ) -> None:
         super().__init__(objective, theta)
-        check_positive("expected_matvecs", expected_matvecs)
-        self._memory, self._expected = int(memory), int(expected_matvecs)
+        self._memory = int(check_positive("memory", memory))
+        self._expected = check_count("expected_matvecs", expected_matvecs)
         self._asked, self._halved = route, False
         self._blocks = None if route == "auto" else "as the route says"
         self._product, self.plan = self._with_room(self._plan)
@@ -122,7 +123,7 @@ class HessianOperator(ParametricOperator):
             If the second derivative is not finite there, or a route that was asked for by name is impossible.
         """
         twin = copy.copy(self)
-        twin.theta = self.objective._point(theta)
+        twin.theta = self.objective.point(theta)
         try:
             twin._product = hvp.again(self._product, self.objective.parts(), twin.theta)
         except ObjectiveError:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from landscape.errors import UsageError, check_choice
+from landscape.checks import check_choice
+from landscape.errors import UsageError
 from landscape.objective import Objective, Vector
 from landscape.operators.base import LinearOperator
 
@@ -30,7 +31,7 @@ class ParametricOperator(LinearOperator):
     def __init__(self, objective: Objective, theta: Vector | None) -> None:
         super().__init__(objective.layout.size, dtype=objective.dtype, device=objective.device)
         self.objective = objective
-        self.theta: Tensor = objective._point(theta)
+        self.theta: Tensor = objective.point(theta)
 
     @property
     def resolution(self) -> float:
@@ -43,7 +44,7 @@ class ParametricOperator(LinearOperator):
 
     def at(self, theta: Vector) -> ParametricOperator:
         """The same operator at another point."""
-        return self._like(self.objective, self.objective._point(theta))
+        return self._like(self.objective, self.objective.point(theta))
 
     def block(self, pattern: Pattern) -> ParametricOperator:
         """The diagonal block of some parameters: the operator of L in them alone, the others fixed where they are.

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, optim
 
-from landscape.errors import UsageError, check_choice
+from landscape.checks import check_choice, check_positive
+from landscape.errors import UsageError
 from landscape.optimizers.coordinate import CoordinateDescent
 from landscape.optimizers.full_batch import BarzilaiBorwein, FrankWolfe, LineSearch
 from landscape.optimizers.imperfect import DelayedSGD, QuantizedSGD
 from landscape.optimizers.local_sgd import LocalSGD
-from landscape.optimizers.options import OneOf, check_positive_number, with_defaults
+from landscape.optimizers.options import OneOf, with_defaults
 from landscape.optimizers.polyak import Polyak, PolyakAdam
 from landscape.optimizers.zeroth_order import SPSA, RandomSearch
 
@@ -171,7 +172,7 @@ def make_optimizer(name: str, params: Iterable[torch.Tensor], *, lr: float, **op
         If the name or an option is unknown, or a value is outside what the optimizer accepts.
     """
     full = optimizer_options(name, options)
-    check_positive_number("lr", lr)
+    check_positive("lr", lr)
     choice = OPTIMIZERS[name]
     try:
         return choice.build(params, lr=lr, **full, **choice.fixed)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
-from landscape.errors import UsageError, check_choice
+from landscape.checks import check_choice
+from landscape.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,5 @@ def with_defaults(owner: str, defaults: Mapping[str, Any], options: Mapping[str,
 
 
 def is_number(value: Any) -> bool:
-    """A number of Python's, and no bool."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def check_positive_number(name: str, value: Any) -> None:
-    """Refuse what is no finite number above zero."""
-    if not is_number(value) or not (0 < value < math.inf):
-        raise UsageError(f"{name}={value!r} must be a positive number")
+    """A number, of Python's or NumPy's, and no bool."""
+    return isinstance(value, Real) and not isinstance(value, bool)

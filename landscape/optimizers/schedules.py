@@ -17,8 +17,8 @@ from torch.optim.lr_scheduler import (
     StepLR,
 )
 
-from landscape.errors import UsageError, check_choice, check_positive
-from landscape.optimizers.options import OneOf, check_positive_number, with_defaults
+from landscape.checks import check_choice, check_count, check_positive, check_share
+from landscape.optimizers.options import OneOf, with_defaults
 
 
 def _constant(optimizer: optim.Optimizer, total_steps: int) -> LRScheduler:
@@ -26,7 +26,7 @@ def _constant(optimizer: optim.Optimizer, total_steps: int) -> LRScheduler:
 
 
 def _step(optimizer: optim.Optimizer, total_steps: int, *, drops: int, factor: float) -> LRScheduler:
-    check_positive("drops", drops)
+    check_count("drops", drops)
     return StepLR(optimizer, step_size=max(1, math.ceil(total_steps / (drops + 1))), gamma=factor)
 
 
@@ -43,7 +43,7 @@ def _polynomial(optimizer: optim.Optimizer, total_steps: int, *, power: float) -
 
 
 def _cyclic(optimizer: optim.Optimizer, total_steps: int, *, cycles: int, lowest: float) -> LRScheduler:
-    check_positive("cycles", cycles)
+    check_count("cycles", cycles)
 
     def factor(t: int) -> float:
         phase = (t * cycles / total_steps) % 1.0
@@ -53,8 +53,7 @@ def _cyclic(optimizer: optim.Optimizer, total_steps: int, *, cycles: int, lowest
 
 
 def _warmup(optimizer: optim.Optimizer, total_steps: int, *, share: float, then: str, final: float) -> LRScheduler:
-    if not share < 1:
-        raise UsageError(f"share={share!r} must lie between 0 and 1")
+    check_share("share", share, hint="it is of the steps")
     first = max(1, round(share * total_steps))
 
     def factor(t: int) -> float:
@@ -106,9 +105,9 @@ def make_schedule(name: str, optimizer: optim.Optimizer, *, total_steps: int, **
         If the name or an option is unknown, or a value is outside what the schedule accepts.
     """
     full = schedule_options(name, options)
-    check_positive("total_steps", total_steps)
+    check_count("total_steps", total_steps)
     for key, value in full.items():
         may_be_zero = (name, key) in (("cosine", "final"), ("cyclic", "lowest"), ("warmup", "final"))
         if not isinstance(value, str) and not (may_be_zero and value == 0):
-            check_positive_number(key, value)
+            check_positive(key, value)
     return SCHEDULES[name][0](optimizer, total_steps, **full)

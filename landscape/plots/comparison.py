@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
+from landscape.checks import check_choice
 from landscape.comparison import LINEAR, centre, scale_of
-from landscape.errors import UsageError, check_choice
+from landscape.errors import UsageError
 from landscape.plots.gather import Measured, RunLike, by_label, measured
 from landscape.plots.labels import drawn_names, entry
 from landscape.plots.legends import legend_outside

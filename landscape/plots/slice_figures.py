@@ -91,22 +91,17 @@ def _random_figure(
 
 
 def plane_figures(runs: Sequence[RunLike]) -> Iterator[Drawing]:
-    """Contours and surfaces, each for random and for eigenvector planes: the first seed of every group."""
-    kinds = (
-        ("plane", "", "two random filter-normalised directions"),
-        ("plane_eigenvectors", "_eigenvectors", "the eigenvectors of the two largest eigenvalues"),
-    )
-    for record, suffix, words in kinds:
-        found: list[tuple[RunLike, PlaneSlice]] = []
-        for group in by_label(runs).values():
-            having = [(run, plane) for run in group if (plane := last_record(run, record, PlaneSlice))]
-            found += [(run, plane) for run, plane in having[:1] if np.unique(_finite(plane)).size > 1]
-        if found:
-            yield _contour_figure(found, suffix, words)
-            yield _surface_figure(found, suffix, words)
+    """Contours and surfaces of the plane of random directions: the first seed of every group."""
+    found: list[tuple[RunLike, PlaneSlice]] = []
+    for group in by_label(runs).values():
+        having = [(run, plane) for run in group if (plane := last_record(run, "plane", PlaneSlice))]
+        found += [(run, plane) for run, plane in having[:1] if np.unique(_finite(plane)).size > 1]
+    if found:
+        yield _contour_figure(found)
+        yield _surface_figure(found)
 
 
-def _contour_figure(found: Sequence[tuple[RunLike, PlaneSlice]], suffix: str, words: str) -> Drawing:
+def _contour_figure(found: Sequence[tuple[RunLike, PlaneSlice]]) -> Drawing:
     columns = columns_for(len(found))
     width = DOUBLE if len(found) > 1 else SINGLE
     side = min(width / columns, 2.4)
@@ -121,16 +116,17 @@ def _contour_figure(found: Sequence[tuple[RunLike, PlaneSlice]], suffix: str, wo
     gaps = sum(plane.loss.size - _finite(plane).size for _, plane in found)
     grey = f" Grey: {count_words(gaps, 'point')} where the loss is not finite." if gaps else ""
     return Drawing(
-        f"contour{suffix}",
+        "contour",
         "The loss on a plane",
-        f"Loss on the plane spanned by {words}, for one run per {group_word(run for run, _ in found)} at its last "
-        "checkpoint (cross). Levels are log-spaced and the same in all panels; x and y count lengths of their "
+        "Loss on the plane spanned by two random filter-normalised directions, for one run per "
+        f"{group_word(run for run, _ in found)} at its last checkpoint (cross). Levels are log-spaced and the same in "
+        "all panels; x and y count lengths of their "
         f"direction.{_statistics([plane for _, plane in found], of='planes')}{grey}",
         figure,
     )
 
 
-def _surface_figure(found: Sequence[tuple[RunLike, PlaneSlice]], suffix: str, words: str) -> Drawing:
+def _surface_figure(found: Sequence[tuple[RunLike, PlaneSlice]]) -> Drawing:
     columns = min(3, len(found))
     width = DOUBLE if len(found) > 1 else SINGLE
     figure, axes = panels(len(found), columns=columns, width=width, row_height=2.4, projection="3d")
@@ -145,9 +141,9 @@ def _surface_figure(found: Sequence[tuple[RunLike, PlaneSlice]], suffix: str, wo
     scale = "logarithmic" if logarithmic else "linear"
     gaps = sum(plane.loss.size - _finite(plane).size for _, plane in found)
     return Drawing(
-        f"surface{suffix}",
+        "surface",
         "The loss surface",
-        f"The same loss over {words} in three dimensions, with one {scale} vertical axis for all panels."
+        f"The same loss over the same plane in three dimensions, with one {scale} vertical axis for all panels."
         f"{gap_sentence(gaps)}",
         figure,
     )

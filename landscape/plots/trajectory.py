@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
 
-from landscape.errors import UsageError, check_choice
+from landscape.checks import check_choice
+from landscape.errors import UsageError
 from landscape.plots.gather import RunLike, by_label, measured
 from landscape.plots.labels import entry
 from landscape.plots.legends import legend_outside

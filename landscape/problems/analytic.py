@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from landscape.errors import UsageError, check_positive, check_seed
+from landscape.checks import check_count, check_not_negative, check_positive, check_seed
+from landscape.errors import UsageError
 from landscape.problems.base import Examples, Problem, Recipe, half_squared_error
 
 
@@ -46,12 +47,11 @@ def quadratic(
         Root mean square of the labels' errors.
     """
     spectrum = _spectrum(eigenvalues, dim, condition)
-    check_positive("num_examples", num_examples)
-    check_seed(data_seed)
+    check_count("num_examples", num_examples)
+    check_seed(data_seed, name="data_seed")
+    check_not_negative("noise", noise)
     if num_examples <= len(spectrum):
         raise UsageError(f"num_examples={num_examples} must exceed the {len(spectrum)} eigenvalues")
-    if not noise >= 0:
-        raise UsageError(f"noise={noise!r} must not be negative")
     generator = torch.Generator().manual_seed(data_seed)
     rotation = _orthonormal(len(spectrum), len(spectrum), generator)
     target = torch.randn(len(spectrum), dtype=torch.float64, generator=generator)
@@ -80,8 +80,8 @@ def _spectrum(eigenvalues: Sequence[float] | None, dim: int, condition: float) -
         if len(eigenvalues) == 0 or not all(value >= 0 for value in eigenvalues):
             raise UsageError(f"eigenvalues={list(eigenvalues)!r} must be at least one number, none negative")
         return torch.tensor(sorted(eigenvalues, reverse=True), dtype=torch.float64)
-    check_positive("dim", dim)
-    if not condition >= 1:
+    check_count("dim", dim)
+    if check_positive("condition", condition) < 1:
         raise UsageError(f"condition={condition!r} must be at least 1")
     return torch.logspace(0, -1, dim, base=condition, dtype=torch.float64)
 
@@ -127,12 +127,10 @@ def two_well(
         Standard deviation of the points ``x_i`` in each coordinate. A spread as large as the narrow well fills it in.
     """
     for name, value in (("narrow", narrow), ("wide", wide), ("separation", separation), ("temperature", temperature)):
-        if not value > 0:
-            raise UsageError(f"{name}={value!r} must be positive")
-    if not noise >= 0:
-        raise UsageError(f"noise={noise!r} must not be negative")
-    check_positive("num_points", num_points)
-    check_seed(data_seed)
+        check_positive(name, value)
+    check_not_negative("noise", noise)
+    check_count("num_points", num_points)
+    check_seed(data_seed, name="data_seed")
     generator = torch.Generator().manual_seed(data_seed)
     centre = torch.tensor([separation / 2, 0.0])
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from landscape.errors import UsageError, check_choice, check_positive, check_seed
+from landscape.checks import check_choice, check_count, check_seed
+from landscape.errors import UsageError
 
 if TYPE_CHECKING:
     from landscape.objective import Objective
@@ -41,9 +42,9 @@ class Recipe:
     learning_rates: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_positive("batch_size", self.batch_size)
-        check_positive("epochs", self.epochs)
-        check_positive("full_batch_epochs", self.full_batch_epochs)
+        check_count("batch_size", self.batch_size)
+        check_count("epochs", self.epochs)
+        check_count("full_batch_epochs", self.full_batch_epochs)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,6 +90,9 @@ class Problem:
     config: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_count("at_once", self.at_once)
+        if self.num_classes is not None:
+            check_count("num_classes", self.num_classes)
         for split, data in (("train", self.train), ("test", self.test)):
             if data is None:
                 continue
@@ -107,7 +111,7 @@ class Problem:
         UsageError
             If ``seed`` is not an integer.
         """
-        check_seed(seed)
+        seed = check_seed(seed)
         with torch.random.fork_rng(devices=[]):
             # Only the CPU generator: torch.manual_seed would also move those of the accelerators.
             torch.default_generator.manual_seed(seed)

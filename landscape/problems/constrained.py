@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from landscape.errors import UsageError, check_choice, check_positive, check_seed
+from landscape.checks import check_choice, check_count, check_not_negative, check_positive, check_seed
 from landscape.problems.base import Examples, Problem, Recipe
 
 METHODS = ("none", "square", "penalty")
@@ -58,12 +58,11 @@ def constrained(
         x of a fresh model is about here, with a spread by seed.
     """
     check_choice("method", method, METHODS)
-    check_positive("num_examples", num_examples)
-    check_seed(data_seed)
-    if not penalty > 0 or not noise >= 0:
-        raise UsageError(f"penalty={penalty!r} must be positive and noise={noise!r} not negative")
-    if not start > 0:
-        raise UsageError(f"start={start!r} must be positive: an admissible start")
+    check_count("num_examples", num_examples)
+    check_seed(data_seed, name="data_seed")
+    check_positive("penalty", penalty)
+    check_not_negative("noise", noise)
+    check_positive("start", start, hint="an admissible start")
     generator = torch.Generator().manual_seed(data_seed)
     rows = torch.zeros(num_examples, 1)
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from landscape.errors import UsageError, check_choice, check_positive
+from landscape.checks import check_choice, check_count, check_not_negative, check_seed, check_share
+from landscape.errors import UsageError
 from landscape.problems.base import Examples, LossFunction, Problem, Recipe, half_squared_error
 from landscape.problems.networks import half_squared_weights, lenet5, mlp
 from landscape.problems.residual import resnet
@@ -109,8 +110,7 @@ def logistic_digits(
 def softmax_regression(train: Examples, test: Examples, *, l2: float, loss: str, recipe: Recipe) -> Problem:
     """One linear layer on the pixels."""
     check_choice("loss", loss, LOSSES)
-    if not l2 >= 0:
-        raise UsageError(f"l2={l2!r} must not be negative")
+    check_not_negative("l2", l2)
     return Problem(
         build=mlp(train[0][0].numel(), (), "tanh"),
         loss_fn=LOSSES[loss],
@@ -149,14 +149,14 @@ def softmax_hessian(examples: Examples, probabilities: Tensor) -> Tensor:
     return flat[order][:, order]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=8, typed=True)  # True is no seed, though it equals 1
 def digits_split(size: int, test_fraction: float, split_seed: int) -> tuple[Examples, Examples]:
     """``((N, 1, size, size), (N,))`` for training and test: stratified by class, standardised by training pixels."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    if not 0 < test_fraction < 1:
-        raise UsageError(f"test_fraction={test_fraction!r} must lie between 0 and 1")
+    check_share("test_fraction", test_fraction)
+    check_seed(split_seed, name="split_seed")
     digits = load_digits()
     try:
         rows = train_test_split(
@@ -183,7 +183,7 @@ def first_examples(examples: Examples, count: int | None, name: str) -> Examples
     """The first ``count`` examples, or all where it is None."""
     if count is None:
         return examples
-    check_positive(name, count)
+    check_count(name, count)
     if count > len(examples[1]):
         raise UsageError(f"{name}={count} is more than the {len(examples[1])} examples there are")
     return examples[0][:count], examples[1][:count]

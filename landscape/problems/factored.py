@@ -7,7 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from landscape.errors import UsageError, check_positive, check_seed
+from landscape.checks import check_count, check_not_negative, check_positive, check_seed, check_share
+from landscape.errors import UsageError
 from landscape.problems.base import Examples, Problem, Recipe, half_squared_error
 
 
@@ -50,14 +51,13 @@ def matrix_factorization(
         Standard deviation of the entries at the start; small ones give solutions of low rank.
     """
     for name, value in (("rows", rows), ("columns", columns), ("rank", rank)):
-        check_positive(name, value)
-    check_seed(data_seed)
-    if not 0 < observed < 1:
-        raise UsageError(f"observed={observed!r} must lie between 0 and 1")
-    if not noise >= 0 or not scale > 0:
-        raise UsageError(f"noise={noise!r} must not be negative and scale={scale!r} must be positive")
+        check_count(name, value)
+    check_seed(data_seed, name="data_seed")
+    check_share("observed", observed)
+    check_not_negative("noise", noise)
+    check_positive("scale", scale)
     width = rank if model_rank is None else model_rank
-    check_positive("model_rank", width)
+    check_count("model_rank", width)
     generator = torch.Generator().manual_seed(data_seed)
     truth = torch.randn(rows, rank, generator=generator) @ torch.randn(rank, columns, generator=generator) / rank**0.5
     seen = torch.rand(rows, columns, generator=generator) < observed
@@ -117,12 +117,12 @@ def deep_linear(
         Of the weights at the start, in units of ``1/√fan-in``.
     """
     for name, value in (("dim", dim), ("depth", depth), ("width", width), ("num_examples", num_examples)):
-        check_positive(name, value)
-    check_seed(data_seed)
+        check_count(name, value)
+    check_seed(data_seed, name="data_seed")
+    check_not_negative("noise", noise)
+    check_positive("scale", scale)
     if num_examples < dim:
         raise UsageError(f"num_examples={num_examples} must be at least dim={dim}, or the inputs cannot be whitened")
-    if not noise >= 0 or not scale > 0:
-        raise UsageError(f"noise={noise!r} must not be negative and scale={scale!r} must be positive")
     generator = torch.Generator().manual_seed(data_seed)
     left, right = (torch.linalg.qr(torch.randn(dim, dim, generator=generator))[0] for _ in range(2))
     truth = left @ torch.diag(torch.linspace(2.0, 0.2, dim)) @ right

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from landscape.errors import UsageError, check_choice
+from landscape.checks import check_choice
+from landscape.errors import UsageError
 from landscape.files import replacing
 from landscape.problems.base import Examples, Problem, Recipe
 from landscape.problems.digits import LOSSES, NUM_CLASSES, first_examples, softmax_regression, standardise

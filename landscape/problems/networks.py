@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from landscape.errors import check_choice, check_positive
+from landscape.checks import check_choice, check_count
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu, "tanh": torch.tanh}
 POOLINGS: dict[str, Callable[[Tensor, int], Tensor]] = {"max": functional.max_pool2d, "average": functional.avg_pool2d}
@@ -72,7 +72,7 @@ def mlp(num_inputs: int, hidden: Sequence[int], activation: str) -> Callable[[],
     """A builder of an MLP for ten classes; what it is asked for is checked now."""
     check_choice("activation", activation, ACTIVATIONS)
     for width in hidden:
-        check_positive("hidden width", width)
+        check_count("hidden width", width)
     return partial(MLP, num_inputs, tuple(hidden), 10, activation=activation)
 
 

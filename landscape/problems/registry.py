@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from landscape.checks import plain_number
 from landscape.errors import LandscapeError, UsageError, in_one_line
 from landscape.problems import analytic, constrained, digits, factored, mnist, regression, text
 from landscape.problems.base import Problem
@@ -149,7 +150,7 @@ def _bind(name: str, factory: Factory, config: Mapping[str, Any] | None) -> dict
         raise UsageError(f"problem {name!r} needs {', '.join(map(repr, missing))} in its config")
     full = {key: p.default for key, p in known.items() if p.default is not p.empty} | config
     try:
-        return json.loads(json.dumps(full))
+        return json.loads(json.dumps(full, default=plain_number))
     except TypeError as error:
         raise UsageError(f"problem {name!r}: a config must be JSON, to be stored in checkpoints ({error})") from error
 

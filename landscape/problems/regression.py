@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from landscape.errors import UsageError, check_positive, check_seed
+from landscape.checks import check_count, check_not_negative, check_seed
 from landscape.problems.base import Examples, Problem, Recipe
 
 
@@ -29,7 +29,7 @@ def poly_regression(*, num_examples: int = 100, noise: float = 0.0, data_seed: i
     Without noise the minimum is 0, at the weights (0, 2) and the bias 1. ``problem.hessian`` is ``2·mean(φφᵀ)`` with
     φ = (x, x², 1).
     """
-    _check(num_examples, noise, data_seed)
+    _check(num_examples, data_seed, noise=noise)
     generator = torch.Generator().manual_seed(data_seed)
 
     def draw() -> Examples:
@@ -48,8 +48,8 @@ def noisy_linear(*, sigma: float = 1.0, dim: int = 1, num_examples: int = 200, d
     ``dim=1`` is ``y = 3x + 1``; ``dim=4`` has five parameters. With σ > 0 no parameters fit all examples: the minimum
     is about σ² and minibatches disagree about where it lies. ``problem.hessian`` is ``2·mean(φφᵀ)`` with φ = (x, 1).
     """
-    _check(num_examples, sigma, data_seed)
-    check_positive("dim", dim)
+    _check(num_examples, data_seed, sigma=sigma)
+    check_count("dim", dim)
     generator = torch.Generator().manual_seed(data_seed)
 
     def draw() -> Examples:
@@ -62,11 +62,11 @@ def noisy_linear(*, sigma: float = 1.0, dim: int = 1, num_examples: int = 200, d
     )
 
 
-def _check(num_examples: int, noise: float, data_seed: int) -> None:
-    check_positive("num_examples", num_examples)
-    check_seed(data_seed)
-    if not noise >= 0:
-        raise UsageError(f"the noise {noise!r} must not be negative")
+def _check(num_examples: int, data_seed: int, **noise: float) -> None:
+    check_count("num_examples", num_examples)
+    check_seed(data_seed, name="data_seed")
+    for name, value in noise.items():
+        check_not_negative(name, value)
 
 
 def _least_squares(train: Examples, test: Examples, recipe: Recipe) -> Problem:

@@ -8,7 +8,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional
 
-from landscape.errors import check_choice, check_positive
+from landscape.checks import check_choice, check_count
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm2d,
@@ -62,7 +62,7 @@ class Block(nn.Module):
 
 def resnet(blocks: int, channels: int, norm: str, *, skip: bool) -> Callable[[], nn.Module]:
     """A builder of the network for ten classes; what it is asked for is checked now."""
-    check_positive("blocks", blocks)
-    check_positive("channels", channels)
+    check_count("blocks", blocks)
+    check_count("channels", channels)
     check_choice("norm", norm, NORMS)
     return partial(ResNet, blocks=blocks, channels=channels, skip=skip, norm=norm)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from landscape.errors import UsageError, check_positive, check_seed
+from landscape.checks import check_count, check_not_negative, check_seed, check_share
+from landscape.errors import UsageError
 from landscape.problems.base import Examples, Problem, Recipe
 from landscape.problems.child_speech import ALPHABET, corpus
 from landscape.problems.transformer import CharTransformer
@@ -69,13 +70,14 @@ def char_transformer(
         testing.
     """
     for name, value in (("context", context), ("width", width), ("layers", layers), ("heads", heads)):
-        check_positive(name, value)
-    check_positive("characters", characters)
-    check_seed(corpus_seed)
+        check_count(name, value)
+    check_count("characters", characters)
+    check_seed(corpus_seed, name="corpus_seed")
+    check_share("test_fraction", test_fraction)
     if width % heads:
         raise UsageError(f"width={width} must be a multiple of heads={heads}")
-    if not 0 <= dropout < 1 or not 0 < test_fraction < 1:
-        raise UsageError(f"dropout={dropout!r} must be in [0, 1) and test_fraction={test_fraction!r} between 0 and 1")
+    if check_not_negative("dropout", dropout) >= 1:
+        raise UsageError(f"dropout={dropout!r} must be below 1: it is a share")
     text, alphabet = load_text(file, characters, corpus_seed, None if data_dir is None else Path(data_dir))
     train, test = _sequences(alphabet.encode(text), context, test_fraction)
     vocabulary = len(alphabet.letters)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import html
+import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import special
 
+from landscape.checks import check_share
 from landscape.errors import UsageError
 from landscape.rounding import format_measured, format_value
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 Array = np.ndarray
 
@@ -37,6 +44,28 @@ class Record(ABC):
             for label, text in self._lines()
         )
         return f"<table><caption>{type(self).__name__}</caption>{cells}</table>"
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """The record as a table: a row for each eigenvalue, point, block …; of a record of single numbers, one row."""
+        import pandas as pd
+
+        from landscape.results.frames import columns
+
+        return pd.DataFrame(dict(columns(self)))
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw it on ``ax``, or on new axes (``.plot().figure`` shows them in a notebook).
+
+        ``options`` are those of the function in :mod:`landscape.plots`.
+
+        Raises
+        ------
+        UsageError
+            For a record that has no figure of its own.
+        """
+        # By name: drawing stands above the results, which are read where there is no matplotlib.
+        drawn: Axes = importlib.import_module("landscape.plots.records").draw(self, ax=ax, **options)
+        return drawn
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,8 +114,7 @@ class Estimate(Record):
         UsageError
             If ``level`` is not between 0 and 1, or the estimate has no error.
         """
-        if not 0 < level < 1:
-            raise UsageError(f"level={level!r} must lie between 0 and 1")
+        check_share("level", level)
         if self.bound is not None:
             return self.value - self.bound, self.value + self.bound
         if self.sem is None:

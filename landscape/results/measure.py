@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import special, stats
 
-from landscape.errors import UsageError, check_choice
+from landscape.checks import check_choice, check_count, check_not_negative, check_positive, check_share
+from landscape.errors import UsageError
 from landscape.results.base import Array, Estimate, Record
 from landscape.results.log_density import LogDensity, log_density
 from landscape.results.outliers import OutlierCount, bulk_edges, count_resolved, marks_eigenvalue
@@ -36,8 +37,8 @@ class SpectralMeasure(Record):
     known_residuals : (K,) array
         Residuals of the known pairs; empty where none was given.
     alphas, betas : (R, T) arrays
-        The Lanczos coefficients: ``betas[:, j]`` follows step j + 1 and is 0 where a run ended. Empty in records of
-        before they were kept.
+        The Lanczos coefficients: ``betas[:, j]`` follows step j + 1 and is 0 where a run ended. Empty where the
+        known eigenvalues are all, or the measure came from elsewhere.
     """
 
     nodes: Array
@@ -73,6 +74,7 @@ class SpectralMeasure(Record):
         Chen, Trogdon, Ubaru (2021), Analysis of stochastic Lanczos quadrature for spectrum approximation, ICML.
         Li & Li (2005), Linear Algebra Appl. 395, Thm 2, for the coupling.
         """
+        check_share("level", level)
         points = np.atleast_1d(np.asarray(x, dtype=float))
         flat, K, probes = points.ravel(), self.num_known, len(self.nodes)
         coupling = float(np.linalg.norm(self.known_residuals))
@@ -99,6 +101,7 @@ class SpectralMeasure(Record):
         twice the sum of the squared residuals over P. The rounding of the products, in float32 some 1e-6 of the moment,
         is not in the error.
         """
+        check_count("power", power, least=0)
         return self._mean((self.weights * self.nodes**power).sum(1), f"moment {power} of the spectral measure")
 
     def density(self, grid: Any = None, bandwidth: float | None = None) -> tuple[Array, Array]:
@@ -110,6 +113,7 @@ class SpectralMeasure(Record):
         low, high = float(self.nodes.min()), float(self.nodes.max())
         if bandwidth is None:
             bandwidth = max(0.01 * (high - low), 1e-9 * max(abs(low), abs(high), 1e-300))
+        check_positive("bandwidth", bandwidth)
         if grid is None:
             grid = np.linspace(low - 4 * bandwidth, high + 4 * bandwidth, 1000)
         grid = np.asarray(grid, dtype=float)
@@ -131,9 +135,8 @@ class SpectralMeasure(Record):
             products are rounding. Between floor and bulk, T nodes resolve no more than T places: structure finer than
             the spacing of the nodes is not there.
         """
-        if not bandwidth > 0:
-            raise UsageError(f"bandwidth={bandwidth!r} must be positive: it is in decades of |λ|")
-        floor = self._resolution if floor is None else float(floor)
+        check_positive("bandwidth", bandwidth, hint="it is in decades of |λ|")
+        floor = self._resolution if floor is None else check_not_negative("floor", floor)
         return log_density(*self._pooled(), magnitude=magnitude, bandwidth=bandwidth, floor=floor)
 
     def negative_mass(self, *, floor: float | None = None) -> Estimate:
@@ -142,7 +145,7 @@ class SpectralMeasure(Record):
         The standard error holds the spread over probes and, added in squares at full size, half the distance between
         the rigorous brackets of the rules at that point: together the interval covers however the two combine.
         """
-        floor = self._resolution if floor is None else float(floor)
+        floor = self._resolution if floor is None else check_not_negative("floor", floor)
         K, at = self.num_known, np.array([np.nextafter(-floor, -np.inf)])
         rows = np.stack([weight_up_to(*self._rule(r), at, np.zeros(1))[:, 0] for r in range(len(self.nodes))])
         # A share: the sum of weights may exceed 1 by rounding.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from landscape.checks import check_share
 from landscape.errors import UsageError
 from landscape.results.base import Array, Estimate, Record
 from landscape.rounding import format_brief, format_measured, format_value
@@ -40,8 +41,7 @@ class Diagonal(Record):
 
     def interval(self, level: float = 0.95) -> tuple[Array, Array]:
         """Lower and upper ends (P,) of Student's t: each entry by itself is covered with probability ``level``."""
-        if not 0 < level < 1:
-            raise UsageError(f"level={level!r} must lie between 0 and 1")
+        check_share("level", level)
         reach = float(special.stdtrit(max(self.num_samples - 1, 1), 0.5 + level / 2)) * self.sem
         return self.values - reach, self.values + reach
 
@@ -170,21 +170,6 @@ class BlockTable(Record):
     def share(self) -> Array:
         """Trace of the block ÷ trace of all, (K,); NaN where that is zero. Negative where the signs differ."""
         return self.trace / self.total if self.total else np.full(len(self), np.nan)
-
-    def rows(self) -> list[dict[str, object]]:
-        """One dict per block, for a data frame."""
-        columns = {
-            "block": self.names,
-            "parameters": self.sizes.tolist(),
-            "trace": self.trace.tolist(),
-            "trace_sem": self.trace_sem.tolist(),
-            "trace_per_parameter": self.trace_per_parameter.tolist(),
-            "share": self.share.tolist(),
-            "lambda_max": self.lambda_max.tolist(),
-            "residual": self.residual.tolist(),
-            "converged": self.converged.tolist(),
-        }
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def _lines(self) -> list[tuple[str, str]]:
         head = ["parameters", "trace", "trace ÷ parameters", "share", "λ_max"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from landscape.checks import check_positive, check_share
 from landscape.results.base import Array, Estimate, Record
 from landscape.rounding import format_value
 
@@ -21,8 +22,8 @@ class OutlierCount(Record):
     ----------
     resolved : int
         Distinct eigenvalues beyond the edges that one probe told apart: as many disjoint intervals ``node ± residual``
-        hold an eigenvalue each, so there are at least so many. Copies of one eigenvalue count once. -1 for records of
-        before the coefficients were kept.
+        hold an eigenvalue each, so there are at least so many. Copies of one eigenvalue count once. -1 where the
+        measure has no Lanczos coefficients.
     mass : Estimate
         P times the mass beyond the edges: the number with copies counted, unbiased, with the spread over probes.
     low, high : float
@@ -58,6 +59,8 @@ def bulk_edges(nodes: Array, weights: Array, dim: int, *, gap: float, most: floa
     the median, among the outer nodes that hold at most the share ``most`` of the eigenvalues; the edge is the geometric
     mean of the two. A side whose widest ratio is below ``gap`` has no outliers: its edge is infinite.
     """
+    check_positive("gap", gap)
+    check_share("most", most)
     order = np.argsort(nodes, kind="stable")
     centre = nodes[order][np.searchsorted(np.cumsum(weights[order]), 0.5)]
     edges = []

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from landscape.errors import UsageError
+from landscape.checks import check_share
 from landscape.results.base import Array, Record
 from landscape.rounding import format_measured, format_value
 
@@ -96,8 +96,7 @@ class SamplingSpread(Record):
         UsageError
             If ``level`` is not between 0 and 1.
         """
-        if not 0 < level < 1:
-            raise UsageError(f"level={level!r} must lie between 0 and 1")
+        check_share("level", level)
         reach = float(special.stdtrit(len(self.values) - 1, 0.5 + level / 2)) * float(
             np.hypot(self.error, self.full_sem)
         )

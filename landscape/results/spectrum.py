@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from landscape.results.base import Array, Estimate, Record
+from landscape.results.endings import Ending
 from landscape.rounding import format_measured, format_value
 
 
@@ -43,7 +44,7 @@ class Eigenpairs(Record):
         distance.
     converged : (K,) bool array
     reason : str
-        Why the iteration ended.
+        Why the iteration ended, and what to do where that was too early.
     num_matvecs : int
         All matvecs, those for the residuals included.
     upper_bound : (value, confidence) or None
@@ -91,6 +92,11 @@ class Eigenpairs(Record):
     def smallest(self) -> Estimate | None:
         """λ_min, with its residual as the bound; None where the pairs do not hold that end of the spectrum."""
         return self._estimate(self.bottom, "λ_min")
+
+    @property
+    def ending(self) -> Ending | None:
+        """``reason`` as one of the ways in which an iteration ends; None in records of another version."""
+        return Ending.of(self.reason)
 
     def _from_end(self, sign: float) -> Array:
         values = sign * self.values

@@ -83,22 +83,22 @@ class MissedSearch(Record):
     largest : float
         Best Ritz value outside the pairs found: H has a further eigenvalue at least as extreme, up to ``residual``.
     bound : float
-        With probability ``confidence`` no further eigenvalue is more extreme than this.
+        With probability ``level`` no further eigenvalue is more extreme than this.
     missed : bool
         A further eigenvalue was seen that is as extreme as λ_k, or more, to within the tolerance: a copy, or one passed
         over.
     complete : bool
-        ``bound`` is less extreme than λ_k + its tolerance: with probability ``confidence`` none was missed.
+        ``bound`` is less extreme than λ_k + its tolerance: with probability ``level`` none was missed.
     """
 
     edge: float
     residual: float
     largest: float
     bound: float
-    confidence: float
+    level: float
     missed: bool
     complete: bool
-    end: str
+    which: str
     num_matvecs: int
     seed: int
 
@@ -106,11 +106,11 @@ class MissedSearch(Record):
         if self.missed:
             verdict = f"a further eigenvalue lies at {format_value(self.largest, digits=5)} or beyond"
         elif self.complete:
-            verdict = f"none beyond the last one found, with probability {100 * self.confidence:g} %"
+            verdict = f"none beyond the last one found, with probability {100 * self.level:g} %"
         else:
             verdict = "not settled in the matvecs allowed"
         return [
             ("further eigenvalues", verdict),
-            ("bound", f"{format_value(self.bound, digits=5)} at {100 * self.confidence:g} %"),
-            ("", f"{self.end} end, {self.num_matvecs} matvecs"),
+            ("bound", f"{format_value(self.bound, digits=5)} at {100 * self.level:g} %"),
+            ("", f"{self.which} end, {self.num_matvecs} matvecs"),
         ]

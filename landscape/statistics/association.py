@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from landscape.checks import check_share
+
 FEWEST = 6
 
 
@@ -46,6 +48,7 @@ def kendall(x: Sequence[float], y: Sequence[float], *, level: float = 0.95) -> R
     Kendall (1945), Biometrika 33(3). Fieller, Hartley & Pearson (1957), Tests for rank correlation coefficients I,
     Biometrika 44(3/4).
     """
+    level = check_share("level", level)
     a, b = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     keep = np.isfinite(a) & np.isfinite(b)
     a, b = a[keep], b[keep]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from landscape.checks import check_share
 from landscape.statistics.effects import detectable_effect, effect_size
 from landscape.statistics.intervals import mean_interval
 from landscape.statistics.permutation import permutation_test
@@ -56,6 +57,7 @@ def contrast(a: Mapping[int, float], b: Mapping[int, float], *, level: float = 0
 
     A pair shares its initial weights and the order of its data, so that what they do to the measure cancels.
     """
+    level = check_share("level", level)
     shared = sorted(a.keys() & b.keys())
     paired = len(shared) >= 2 and len(shared) == min(len(a), len(b))
     x = np.array([a[seed] for seed in (shared if paired else sorted(a))])

@@ -8,6 +8,8 @@ from math import lgamma
 import numpy as np
 from scipy import optimize, stats
 
+from landscape.checks import check_count, check_share
+
 Values = Sequence[float] | np.ndarray
 _FAR = 60.0  # noncentralities looked through
 _NOTHING = (float("nan"), float("nan"), float("nan"))
@@ -31,6 +33,7 @@ def effect_size(a: Values, b: Values, *, paired: bool, level: float = 0.95) -> t
     Hedges (1981), J. Educational Statistics 6(2), for the correction; Steiger & Fouladi (1997) for the interval by
     inverting the noncentral t, exact for normal samples.
     """
+    level = check_share("level", level)
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if min(x.size, y.size) < 2:
         return _NOTHING
@@ -64,6 +67,10 @@ def detectable_effect(n: int, *, m: int | None = None, power: float = 0.8, level
     ----------
     Cohen (1988), Statistical power analysis, chapter 2.
     """
+    check_share("level", level)
+    check_share("power", power, hint="0.8, not 80")
+    for name, count in ("n", n), ("m", 0 if m is None else m):
+        check_count(name, count, least=0)
     if n < 2 or (m is not None and m < 2):
         return float("inf")
     freedom, root = (n - 1, n**0.5) if m is None else (n + m - 2, (n * m / (n + m)) ** 0.5)

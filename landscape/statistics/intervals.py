@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from landscape.checks import check_count, check_seed, check_share
+
 NAN = float("nan")
 
 
@@ -21,6 +23,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     ----------
     Student (1908), The probable error of a mean, Biometrika 6(1).
     """
+    level = check_share("level", level)
     sample = np.asarray(values, dtype=float)
     mean = float(sample.mean())
     if sample.size < 2:
@@ -71,6 +74,7 @@ def bootstrap_interval(
     ----------
     Efron & Tibshirani (1993), An introduction to the bootstrap, section 12.5. Hall (1988), Ann. Statist. 16(3).
     """
+    level, seed, resamples = check_share("level", level), check_seed(seed), check_count("resamples", resamples)
     sample = np.asarray(values, dtype=float)
     mean, size = float(sample.mean()), sample.size
     if size < 3 or np.ptp(sample) == 0:

@@ -8,6 +8,8 @@ from math import comb
 import numpy as np
 from scipy import stats
 
+from landscape.checks import check_seed
+
 Values = Sequence[float] | np.ndarray
 #: All rearrangements up to this number, else so many random ones.
 EXACT = 20_000
@@ -33,6 +35,7 @@ def permutation_test(a: Values, b: Values, *, paired: bool, seed: int = 0) -> tu
     Fisher (1935), The design of experiments, §21. Phipson & Smyth (2010), Stat. Appl. Genet. Mol. Biol. 9(1), for the
     p of random rearrangements, which is never 0.
     """
+    seed = check_seed(seed)
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if min(x.size, y.size) < 2:
         return float("nan"), 1.0

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from landscape.checks import check_share
+
 NAN = float("nan")
 
 
@@ -33,6 +35,7 @@ def std_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, f
     Bonett (2006), Approximate confidence interval for standard deviation of nonnormal distributions, Computational
     Statistics & Data Analysis 50(3).
     """
+    level = check_share("level", level)
     sample = np.asarray(values, dtype=float)
     size = sample.size
     std = float(sample.std(ddof=1)) if size > 1 else NAN

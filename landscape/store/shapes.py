@@ -28,7 +28,7 @@ from landscape.results.base import Array
 # The class of a record by its name, or by how its name begins: tables and figures count on it.
 _CLASSES: dict[str, type[Record]] = {
     "point": PointValue, "eigenpairs": Eigenpairs, "gap": SpectralGap, "second_order_gain": Estimate, "trace": Estimate,
-    "density": SpectralMeasure, "plane": PlaneSlice, "plane_eigenvectors": PlaneSlice,
+    "density": SpectralMeasure, "plane": PlaneSlice,
 }  # fmt: skip
 _FAMILIES: dict[str, type[Record] | tuple[type[Record], ...]] = {
     "line_": LineSlice,

@@ -12,7 +12,8 @@ from typing import Any
 
 from landscape.analysis.plan import Plan
 from landscape.checkpoints import checkpoint_files
-from landscape.errors import UsageError, check_seed
+from landscape.checks import check_choice, check_positive, check_seed
+from landscape.errors import UsageError
 from landscape.objective import Objective
 from landscape.problems import Problem, load_problem
 from landscape.training import training_settings
@@ -76,10 +77,13 @@ class Tuning:
     by: str = "train_loss"
 
     def __post_init__(self) -> None:
-        if not self.grid or not all(factor > 0 for factor in self.grid):
-            raise UsageError(f"grid={self.grid!r} must be at least one positive factor")
-        if not self.seeds or self.by not in CRITERIA:
-            raise UsageError(f"tuning needs seeds, and by={self.by!r} to be one of {', '.join(CRITERIA)}")
+        if not self.grid or not self.seeds:
+            raise UsageError(f"tuning needs at least one factor and one seed: grid={self.grid!r}, seeds={self.seeds!r}")
+        check_choice("by", self.by, CRITERIA)
+        for factor in self.grid:
+            check_positive("a factor of grid", factor)
+        for seed in self.seeds:
+            check_seed(seed)
 
 
 @dataclass(frozen=True)

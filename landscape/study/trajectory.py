@@ -12,7 +12,8 @@ import pandas as pd
 
 from landscape import plots
 from landscape.analysis.crew import available_cores
-from landscape.errors import UsageError, foreign_errors
+from landscape.checks import check_count
+from landscape.errors import foreign_errors
 from landscape.escaping.spreadsheet import frame_csv
 from landscape.estimators import gradient_share, top_eigenpairs
 from landscape.geometry import examine_step
@@ -50,8 +51,10 @@ class Trajectory:
     examples: int | None = field(default=None)
 
     def __post_init__(self) -> None:
-        if self.looks < 2 or self.top < 1:
-            raise UsageError(f"looks={self.looks!r} must be at least 2, and top={self.top!r} at least 1")
+        check_count("looks", self.looks, least=2)
+        check_count("top", self.top)
+        if self.examples is not None:
+            check_count("examples", self.examples)
 
 
 def follow(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,11 @@ from landscape.files import Held, WriterLock, reason
 from landscape.optimizers import make_optimizer, make_schedule
 from landscape.problems import Problem
 from landscape.problems.metrics import evaluate
+from landscape.progress import Progress
 from landscape.training.batch_loss import BatchLoss
 from landscape.training.order import BatchOrder, ClientOrder, Order, ranks
 from landscape.training.settings import resumed_settings, training_settings
 
-#: ``watch(steps made, steps in all)``, after each step.
-Watch = Callable[[int, int], None]
 LOCK = ".training.lock"
 
 
@@ -145,7 +144,7 @@ def make_order(problem: Problem, settings: dict[str, Any]) -> Order:
 
 
 def train(
-    problem: Problem, out: str | Path, *, resume: bool = False, watch: Watch | None = None, **asked: Any
+    problem: Problem, out: str | Path, *, resume: bool = False, progress: Progress | None = None, **asked: Any
 ) -> Checkpoint:
     """Train into a folder and return the last checkpoint.
 
@@ -155,8 +154,8 @@ def train(
     ----------
     resume : bool
         Go on from the newest usable checkpoint of the folder; its settings stand.
-    watch : callable, optional
-        ``watch(steps made, steps in all)``, at the start and after each step.
+    progress : callable, optional
+        Called as ``progress(steps made, steps in all)``, at the start and after each step.
     asked
         See :func:`landscape.training.training_settings`.
 
@@ -171,10 +170,10 @@ def train(
     """
     out = Path(out)
     with sole_training(out):
-        return _train(problem, out, resume, watch or (lambda step, total: None), asked)
+        return _train(problem, out, resume, progress or (lambda step, total: None), asked)
 
 
-def _train(problem: Problem, out: Path, resume: bool, tell: Watch, asked: dict[str, Any]) -> Checkpoint:
+def _train(problem: Problem, out: Path, resume: bool, tell: Progress, asked: dict[str, Any]) -> Checkpoint:
     latest = latest_checkpoint(out, resume=resume)
     settings = training_settings(problem, asked) if latest is None else resumed_settings(problem, asked, latest.config)
     remove_temporaries(out)

@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from landscape.errors import UsageError, check_choice, check_positive, check_seed
+from landscape.checks import check_choice, check_count, check_seed, plain_number
+from landscape.errors import UsageError
 from landscape.optimizers import FULL_BATCH, LEARNING_RATES, optimizer_options, schedule_options
 from landscape.optimizers.options import with_defaults
 from landscape.problems.base import Problem
@@ -41,7 +42,7 @@ def training_settings(problem: Problem, asked: Mapping[str, Any]) -> dict[str, A
     batch_size = _batch_size(name, asked, num_examples, recipe.batch_size)
     full_batch = name in FULL_BATCH and batch_size == num_examples
     epochs = asked.pop("epochs", recipe.full_batch_epochs if full_batch else recipe.epochs)
-    check_positive("epochs", epochs)
+    check_count("epochs", epochs)
     # An epoch of a full-batch optimizer is one step; saving each of them would cost more than the training.
     save_every = max(1, epochs // recipe.epochs) if full_batch else math.ceil(num_examples / batch_size)
     schedule = asked.pop("schedule", "constant")
@@ -67,12 +68,12 @@ def training_settings(problem: Problem, asked: Mapping[str, Any]) -> dict[str, A
     if asked:
         raise UsageError(f"unknown setting {', '.join(map(repr, asked))}; there are {', '.join(settings)}")
     _check(settings)
-    return json.loads(json.dumps(settings))
+    return json.loads(json.dumps(settings, default=plain_number))
 
 
 def _batch_size(name: str, asked: dict[str, Any], num_examples: int, usual: int) -> int:
     batch_size = asked.pop("batch_size", num_examples if name in FULL_BATCH else usual)
-    check_positive("batch_size", batch_size)
+    check_count("batch_size", batch_size)
     if name == "gd" and batch_size != num_examples:
         raise UsageError(f"gd takes all {num_examples} examples as one batch; leave the batch size out, or use sgd")
     return min(batch_size, num_examples)
@@ -95,10 +96,10 @@ def _check(settings: Mapping[str, Any]) -> None:
     check_seed(settings["seed"])
     for key in ("init_seed", "order_seed"):
         if settings[key] is not None:
-            check_seed(settings[key])
-    check_positive("save_every", settings["save_every"])
+            check_seed(settings[key], name=key)
+    check_count("save_every", settings["save_every"])
     if settings["save_last"]:
-        check_positive("save_last", settings["save_last"])
+        check_count("save_last", settings["save_last"])
     for key, value in {**settings["order_options"], **settings["batch_schedule_options"]}.items():
         if not value > 0 or (key in ("start", "full_by") and value > 1):
             raise UsageError(f"{key}={value!r} must be positive{'' if key == 'factor' else ' and at most 1'}")

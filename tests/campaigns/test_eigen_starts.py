@@ -92,7 +92,7 @@ def test_searches_for_missed_values_never_call_an_incomplete_list_complete():
         values = outliers(rng)
         values[2] = values[1]  # one of the two copies is left out by one start
         H = MatrixOperator(np.diag(values))
-        search = search_missed(H, top_eigenpairs(H, 2, seed=seed), seed=seed)
+        search = search_missed(H, eigs=top_eigenpairs(H, 2, seed=seed), seed=seed)
         wrong, unsettled = wrong + search.complete, unsettled + (not search.missed)
     print(f"called complete: {wrong}; not settled: {unsettled}, of 300")
     assert wrong <= stats.binom.ppf(0.999, 300, 0.001)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from landscape.errors import UsageError, check_positive, check_seed
+from landscape.checks import check_count, check_seed
+from landscape.errors import UsageError
 from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
-from landscape.estimators.matvecs import Matvecs, Progress
+from landscape.estimators.krylov.projection import outside
+from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
 from landscape.operators import LinearOperator, as_operator
+from landscape.progress import Progress
 from landscape.results import Eigenpairs, SpectralMeasure
 from landscape.results.quadrature import gauss_rules, run_lengths
 
@@ -77,13 +80,10 @@ def spectral_density(
     >>> print(measure.nodes[0].round(6), measure.weights[0].round(6))
     [1. 5.] [0.75 0.25]
     """
-    check_positive("num_probes", num_probes)
-    check_positive("num_steps", num_steps)
-    check_seed(seed)
+    R, num_steps, seed = check_count("num_probes", num_probes), check_count("num_steps", num_steps), check_seed(seed)
     H = as_operator(H)
-    R = int(num_probes)
     values, residuals, known = _known_pairs(H, eigs) if eigs is not None else _NOTHING_KNOWN
-    steps = min(int(num_steps), H.dim - len(values))
+    steps = min(num_steps, H.dim - len(values))
     matvecs = Matvecs(H, R * steps, progress)
     alphas, betas = np.zeros((R, steps)), np.zeros((R, steps))
     if steps:
@@ -157,7 +157,4 @@ def _starts(H: LinearOperator, group: range, known: torch.Tensor | None, seed: i
     if known is None:
         return torch.stack([probe(r, H.dim, seed=seed, dtype=H.dtype, device=H.device) for r in group])
     rows = [probe(_FAR + r, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device) for r in group]
-    starts = torch.stack(rows)
-    for _ in range(2):
-        starts -= (starts @ known) @ known.T
-    return starts
+    return outside(torch.stack(rows, dim=1), known).T

@@ -8,18 +8,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from landscape.errors import NotConverged, UsageError, check_choice, check_positive, check_seed
+from landscape.checks import check_choice, check_count, check_seed, check_share
+from landscape.errors import NotConverged, UsageError
 from landscape.estimators.density.known_mass import found_in_full, with_known_mass
-from landscape.estimators.eigen.convergence import ENDS, LEAST_RESIDUAL, Request, measure
+from landscape.estimators.eigen.convergence import ENDS, LEAST_RESIDUAL, RELATIVE, Request, measure
 from landscape.estimators.eigen.top import DEFAULT_K, as_record, top_eigenpairs
 from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
 from landscape.estimators.krylov.union import Ritz, join, ritz_of_run
-from landscape.estimators.matvecs import Matvecs, Progress
+from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
 from landscape.estimators.traces.choice import of_samples
 from landscape.estimators.traces.deflation import coarseness
 from landscape.operators import LinearOperator, as_operator
+from landscape.progress import Progress
 from landscape.results import Eigenpairs, Estimate, Spectrum
+from landscape.results.endings import Ending
 from landscape.results.quadrature import gauss_rules
 
 
@@ -106,9 +109,10 @@ def spectrum(
     H = as_operator(H)
     k = min(DEFAULT_K, H.dim) if k is None else k
     request = _check(H, k=k, which=which, num_probes=num_probes, num_steps=num_steps, tol=tol, seed=seed)
-    if max_matvecs < 2 * request.count:
+    if check_count("max_matvecs", max_matvecs) < 2 * request.count:
         raise UsageError(f"max_matvecs={max_matvecs} must be at least {2 * request.count}, two for each pair wanted")
     steps = min(int(num_steps), H.dim)
+    seed = request.seed
     matvecs = Matvecs(H, int(num_probes) * steps + request.count, progress)
     runs = _run(matvecs, request, int(num_probes), steps)
     in_runs = matvecs.done
@@ -143,8 +147,8 @@ def spectrum(
         worst = int(np.argmin(eigs.converged))
         raise NotConverged(
             f"{int(eigs.converged.sum())} of {request.count} eigenpairs converged (which={which!r}, tol={tol:g}): "
-            f"{eigs.reason}. λ = {eigs.values[worst]:.6g} has a residual of {eigs.residuals[worst]:.2g}. Raise "
-            "max_matvecs or num_steps, loosen tol, or pass strict=False; the exception carries it all as .partial",
+            f"{eigs.reason}. λ = {eigs.values[worst]:.6g} has a residual of {eigs.residuals[worst]:.2g}. More "
+            "num_steps help too; strict=False takes it as it is, and the exception carries it all as .partial",
             found,
         )
     return found
@@ -160,15 +164,14 @@ class _Runs:
 
 
 def _check(H: LinearOperator, *, k: int, which: str, num_probes: int, num_steps: int, tol: float, seed: int) -> Request:
-    for name, number in (("k", k), ("num_probes", num_probes), ("num_steps", num_steps)):
-        check_positive(name, number)
+    k, seed = check_count("k", k), check_seed(seed)
+    check_count("num_probes", num_probes)
+    check_count("num_steps", num_steps)
     check_choice("which", which, ENDS)
-    check_seed(seed)
-    if not (0 < tol < 1):
-        raise UsageError(f"tol={tol!r} must lie between 0 and 1: it is the residual relative to the eigenvalue")
+    check_share("tol", tol, hint=RELATIVE)
     if k > H.dim:
         raise UsageError(f"k={k} eigenpairs were asked of an operator with P={H.dim}; k may be at most {H.dim}")
-    return Request(k=int(k), which=which, tol=float(tol), count=min(len(ENDS[which]) * int(k), H.dim), seed=seed)
+    return Request(k=k, which=which, tol=float(tol), count=min(len(ENDS[which]) * k, H.dim), seed=seed)
 
 
 def _run(matvecs: Matvecs, request: Request, num_probes: int, steps: int) -> _Runs:
@@ -202,7 +205,7 @@ def _eigenpairs(
     if len(runs.alphas) > 1 and len(ritz.values) == request.count and (ritz.residuals <= limits).all():
         pairs = measure(matvecs, request, ritz.vectors, _scale(ritz.values, matvecs))
         if pairs.converged.all():
-            pairs = replace(pairs, reason="all residuals are within the tolerance")
+            pairs = replace(pairs, reason=Ending.CONVERGED.said())
             return as_record(H, pairs, request, method="lanczos", num_matvecs=matvecs.done - before)
     spent = matvecs.done - before
     left = max(max_matvecs - spent, 2 * request.count)

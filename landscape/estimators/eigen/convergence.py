@@ -15,6 +15,9 @@ FLOOR = 32.0
 #: Residuals are never given below this many resolution·‖H‖: by that much the operator multiplied may differ from H.
 LEAST_RESIDUAL = 8.0
 
+#: What a tolerance of eigenpairs is, for those who give another.
+RELATIVE = "it is the residual relative to the eigenvalue"
+
 Key = Callable[[np.ndarray], np.ndarray]
 
 #: Larger key, more wanted; one key for each end.

@@ -18,8 +18,10 @@ import torch
 
 from landscape.estimators.eigen.convergence import FLOOR, Pairs, Request, judged, measure
 from landscape.estimators.eigen.watch import Watch
+from landscape.estimators.krylov.projection import outside
 from landscape.estimators.krylov.search_space import SearchSpace
 from landscape.estimators.matvecs import Matvecs
+from landscape.results.endings import Ending
 
 #: (basis (P, m), θ (b,), residuals (P, b)) -> better directions (P, b).
 Improve = Callable[[torch.Tensor, np.ndarray, torch.Tensor], torch.Tensor]
@@ -227,16 +229,16 @@ class _Davidson:
         """The pairs with the reason to end, or None where the iteration must go on."""
         complete = len(pairs.values) == self.request.count
         if pairs.converged.all() and complete and (believed or self.space.spans_all):
-            return replace(pairs, reason="all residuals are within the tolerance")
+            return replace(pairs, reason=Ending.CONVERGED.said())
         if self.space.spans_all:
-            return replace(pairs, reason="the basis spans the whole space; what is left is the noise of the matvecs")
+            return replace(pairs, reason=Ending.NOISE.said())
         if self._affordable() > 0:
             return None
-        reason = f"max_matvecs={self.matvecs.maximum} was reached"
+        ending = Ending.OUT_OF_MATVECS
         if pairs.converged.all() and complete:
-            reason += " before the pairs had stayed as they are for long enough to be believed"
+            ending = Ending.UNBELIEVED
             pairs = replace(pairs, converged=np.zeros(len(pairs.values), dtype=bool))
-        return replace(pairs, reason=reason)
+        return replace(pairs, reason=ending.said(max_matvecs=self.matvecs.maximum))
 
 
 def _with_steps(pairs: np.ndarray, previous: int) -> np.ndarray:
@@ -246,7 +248,5 @@ def _with_steps(pairs: np.ndarray, previous: int) -> np.ndarray:
     """
     steps = pairs.copy()
     steps[:previous] = 0.0
-    for _ in range(2):
-        steps -= pairs @ (pairs.T @ steps)
-    U, sizes, _ = np.linalg.svd(steps, full_matrices=False)
+    U, sizes, _ = np.linalg.svd(outside(steps, pairs), full_matrices=False)
     return np.hstack([pairs, U[:, sizes > 1e-10]])

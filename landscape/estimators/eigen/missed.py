@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from landscape.errors import UsageError, check_choice, check_positive, check_seed
+from landscape.checks import check_choice, check_count, check_seed, check_share
+from landscape.errors import UsageError
 from landscape.estimators.eigen.upper_bound import CONFIDENCE, recurrence_rounding, upper_bound
 from landscape.estimators.krylov.lanczos import Krylov
-from landscape.estimators.matvecs import Matvecs, Progress
+from landscape.estimators.krylov.projection import outside
+from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
+from landscape.progress import Progress
 from landscape.results import Eigenpairs, MissedSearch
 
 #: Its random vectors are no others': those of eigenpairs with the same seed must not come again.
@@ -22,11 +25,11 @@ _FIRST_PROBE = 2**20
 
 def search_missed(
     H: Any,
-    eigs: Eigenpairs,
     *,
-    end: str = "largest",
+    eigs: Eigenpairs,
+    which: str = "largest",
     max_matvecs: int = 200,
-    confidence: float = CONFIDENCE,
+    level: float = CONFIDENCE,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> MissedSearch:
@@ -41,11 +44,11 @@ def search_missed(
     ----------
     H : LinearOperator, or what :func:`as_operator` takes
     eigs : Eigenpairs
-        With vectors, that include the ``end`` asked for: all vectors are taken out.
-    end : {"largest", "smallest"}
+        With vectors, that include the end asked for: all vectors are taken out.
+    which : {"largest", "smallest"}
     max_matvecs : int
         The search ends earlier, once a missed value has shown or the bound lies within ``eigs.tol`` of λ_k.
-    confidence : float
+    level : float
         In (0, 1).
 
     Returns
@@ -57,7 +60,7 @@ def search_missed(
     LandscapeError
         If a matvec gives NaN or Inf.
     UsageError
-        If ``eigs`` has no vectors, is of another size, or does not include ``end``.
+        If ``eigs`` has no vectors, is of another size, or does not include that end.
 
     Notes
     -----
@@ -69,22 +72,22 @@ def search_missed(
     Parlett (1998), The Symmetric Eigenvalue Problem, §10.1, for interlacing.
     """
     H = as_operator(H)
-    check_seed(seed)
-    check_positive("max_matvecs", max_matvecs)
-    Q, sign, edge, residual = _deflation(H, eigs, end)
+    seed, max_matvecs = check_seed(seed), check_count("max_matvecs", max_matvecs)
+    check_share("level", level)
+    Q, sign, edge, residual = _deflation(H, eigs, which)
     if Q.shape[1] == H.dim:
-        return MissedSearch(edge, residual, -sign * np.inf, -sign * np.inf, confidence, False, True, end, 0, seed)
-    matvecs = Matvecs(_Deflated(H, Q, sign), int(max_matvecs), progress)
+        return MissedSearch(edge, residual, -sign * np.inf, -sign * np.inf, level, False, True, which, 0, seed)
+    matvecs = Matvecs(_Deflated(H, Q, sign), max_matvecs, progress)
     # Rounding is relative to all of H, of which the run sees only the rest.
     matvecs.scale = float(np.abs(eigs.values).max())
     start = probe(_FIRST_PROBE, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device)
-    krylov = Krylov(matvecs, _outside(start, Q), capacity=min(int(max_matvecs), H.dim - Q.shape[1]))
+    krylov = Krylov(matvecs, outside(start, Q), capacity=min(max_matvecs, H.dim - Q.shape[1]))
     slack = max(eigs.tol * abs(edge), residual)
     while True:
         krylov.step()
         alphas, betas, asymmetry = krylov.recurrence
         rounding = recurrence_rounding(len(alphas), H.resolution, matvecs.scale, asymmetry)
-        bound = upper_bound(alphas, betas, dim=H.dim - Q.shape[1], confidence=confidence) + rounding
+        bound = upper_bound(alphas, betas, dim=H.dim - Q.shape[1], level=level) + rounding
         values, vectors = krylov.ritz()
         settled = float(krylov.ritz_residuals(vectors[:, -1:])[0]) <= slack + rounding
         missed = bool(values[-1] >= sign * edge - slack - rounding) and settled
@@ -92,31 +95,27 @@ def search_missed(
         if missed or complete or krylov.beta == 0 or krylov.is_full or matvecs.left == 0:
             break
     return MissedSearch(
-        edge, residual, sign * float(values[-1]), sign * bound, confidence, missed, complete and not missed, end,
+        edge, residual, sign * float(values[-1]), sign * bound, level, missed, complete and not missed, which,
         matvecs.done, seed,
     )  # fmt: skip
 
 
-def _deflation(H: LinearOperator, eigs: Eigenpairs, end: str) -> tuple[torch.Tensor, float, float, float]:
+def _deflation(H: LinearOperator, eigs: Eigenpairs, which: str) -> tuple[torch.Tensor, float, float, float]:
     """Orthonormal vectors (P, K), the sign that turns the end upwards, λ_k and its residual."""
-    check_choice("end", end, ("largest", "smallest"))
+    check_choice("which", which, ("largest", "smallest"))
     if eigs.dim != H.dim or eigs.vectors.shape[1] != len(eigs) or not len(eigs):
         raise UsageError(
             f"eigs holds {eigs.vectors.shape[1]} vectors of length {eigs.dim} for {len(eigs)} values; the search needs "
             f"one of length {H.dim} for each"
         )
-    sign, places = (1.0, eigs.top) if end == "largest" else (-1.0, eigs.bottom)
+    sign, places = (1.0, eigs.top) if which == "largest" else (-1.0, eigs.bottom)
     if not len(places):
-        raise UsageError(f'which={eigs.which!r} does not hold the {end} eigenvalues; ask for which="{end}" or "both"')
+        raise UsageError(
+            f'which={eigs.which!r} does not hold the {which} eigenvalues; ask for which="{which}" or "both"'
+        )
     last = int(places[-1])
     vectors = torch.from_numpy(np.array(eigs.vectors)).to(H.device, H.dtype)
     return torch.linalg.qr(vectors).Q, sign, float(eigs.values[last]), float(eigs.residuals[last])
-
-
-def _outside(v: torch.Tensor, Q: torch.Tensor) -> torch.Tensor:
-    for _ in range(2):
-        v = v - Q @ (Q.T @ v)
-    return v
 
 
 class _Deflated(LinearOperator):
@@ -131,4 +130,4 @@ class _Deflated(LinearOperator):
         return self._base.resolution
 
     def _matvec(self, v: torch.Tensor) -> torch.Tensor:
-        return self._sign * _outside(self._base @ _outside(v, self._Q), self._Q)
+        return self._sign * outside(self._base @ outside(v, self._Q), self._Q)

@@ -11,6 +11,7 @@ import torch
 from landscape.estimators.eigen.convergence import LEAST_RESIDUAL, Pairs, Request
 from landscape.estimators.matvecs import Matvecs, dot, norm
 from landscape.estimators.probes import probe
+from landscape.results.endings import Ending
 
 #: A pair at the wrong end is known well enough to shift by it at this relative residual.
 _GOOD_ENOUGH_TO_SHIFT = 0.1
@@ -63,7 +64,7 @@ class _PowerIteration:
             if not self._converge(i):
                 return self._collect(self._why_not(i))
             shifts[sign] = self.pairs[i].shift
-        return self._collect("all residuals are within the tolerance")
+        return self._collect(Ending.CONVERGED.said())
 
     def _start(self, i: int) -> torch.Tensor:
         x = self._random()
@@ -157,12 +158,9 @@ class _PowerIteration:
         settled = before > 0 and abs(now - before) <= _SETTLED * now
         if settled and pair.residual > _GOOD_ENOUGH_TO_SHIFT * now:
             low, high = pair.shift - now, pair.shift + now
-            return (
-                f"max_matvecs={self.matvecs.maximum} was reached with eigenvalues tied at about {low:.4g} and "
-                f"{high:.4g}, equally far from {pair.shift:.4g}: power iteration cannot separate them, "
-                'method="lanczos" can'
-            )
-        return f"max_matvecs={self.matvecs.maximum} was reached"
+            near = {"low": f"{low:.4g}", "high": f"{high:.4g}", "shift": f"{pair.shift:.4g}"}
+            return Ending.TIED.said(max_matvecs=self.matvecs.maximum, **near)
+        return Ending.OUT_OF_MATVECS.said(max_matvecs=self.matvecs.maximum)
 
     def _collect(self, reason: str) -> Pairs:
         """What was found; a vector that no matvec has measured is left out."""
@@ -170,6 +168,6 @@ class _PowerIteration:
         values, residuals = np.array([p.value for p in pairs]), np.array([p.residual for p in pairs])
         converged = np.array([p.residual <= self._limit(p.value) for p in pairs], dtype=bool)
         # The unfinished pair may have small residual and yet lie at the wrong end.
-        if len(pairs) and not reason.startswith("all"):
+        if len(pairs) and Ending.of(reason) is not Ending.CONVERGED:
             converged[-1] = False
         return Pairs(values, torch.stack([p.vector for p in pairs], dim=1), residuals, converged, reason)

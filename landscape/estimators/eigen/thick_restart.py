@@ -10,8 +10,10 @@ import torch
 from landscape.estimators.eigen.convergence import ENDS, FLOOR, Pairs, Request, judged, measure
 from landscape.estimators.eigen.upper_bound import CONFIDENCE, recurrence_rounding, upper_bound
 from landscape.estimators.krylov.lanczos import Krylov
+from landscape.estimators.krylov.projection import eigh
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
+from landscape.results.endings import Ending
 
 #: Memory for the basis, unless the wanted pairs need more.
 BASIS_BYTES = 2**30
@@ -91,15 +93,14 @@ def _iterate(matvecs: Matvecs, request: Request, krylov: Krylov) -> Pairs:
         else:
             pairs = _from_products(matvecs, krylov, request, coefficients[:, wanted], scale)
         if pairs.converged.all() and searched:
-            return replace(pairs, reason="all residuals are within the tolerance")
+            return replace(pairs, reason=Ending.CONVERGED.said())
         if krylov.spans_all:
-            return replace(pairs, reason="the basis spans the whole space; what is left is the noise of the matvecs")
+            return replace(pairs, reason=Ending.NOISE.said())
         if matvecs.left <= reserve:
             if not searched:
                 pairs = replace(pairs, converged=np.zeros(count, dtype=bool))
-            return replace(
-                pairs, reason=f"max_matvecs={matvecs.maximum} was reached" + ("" if searched else _UNSEARCHED)
-            )
+            ending = Ending.OUT_OF_MATVECS if searched else Ending.UNSEARCHED
+            return replace(pairs, reason=ending.said(max_matvecs=matvecs.maximum))
         strictness, next_try, candidate = 0.1 * strictness, matvecs.done + count, None
 
 
@@ -109,9 +110,6 @@ def _from_products(matvecs: Matvecs, krylov: Krylov, request: Request, coefficie
     residuals = krylov.true_residuals(values, coefficients)
     vectors = torch.linalg.qr(krylov.lift(coefficients)).Q
     return judged(matvecs, request, values, vectors, residuals, scale)
-
-
-_UNSEARCHED = " before further copies of these eigenvalues were looked for outside an exhausted Krylov space"
 
 
 def _patience(size: int) -> int:
@@ -147,7 +145,7 @@ def _outside_was_searched(krylov: Krylov, request: Request, wanted: np.ndarray, 
     if krylov.block_start == 0:
         return krylov.spans_all or not exhausted
     block = krylov.projected[krylov.block_start :, krylov.block_start :]
-    values, vectors = np.linalg.eigh(block)
+    values, vectors = eigh(block)
     per_end = -(-len(wanted) // len(ENDS[request.which]))
     for key in ENDS[request.which]:
         best = int(np.argmax(key(values)))

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from landscape.errors import NotConverged, UsageError, check_choice, check_positive, check_seed
+from landscape.checks import check_choice, check_count, check_seed, check_share
+from landscape.errors import NotConverged, UsageError
 from landscape.estimators.eigen.blocks import as_guess, block_lanczos, from_guess, lobpcg
-from landscape.estimators.eigen.convergence import ENDS, Pairs, Request, with_fixed_signs
+from landscape.estimators.eigen.convergence import ENDS, RELATIVE, Pairs, Request, with_fixed_signs
 from landscape.estimators.eigen.power import power_iteration
 from landscape.estimators.eigen.thick_restart import default_basis, thick_restart_lanczos
-from landscape.estimators.matvecs import Matvecs, Progress
+from landscape.estimators.matvecs import Matvecs
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
+from landscape.progress import Progress
 from landscape.results import Eigenpairs
 from landscape.rounding import format_measured, format_value
 
@@ -149,25 +151,24 @@ def top_eigenpairs(
 def check_request(
     H: LinearOperator, k: int, *, which: str, method: str, tol: float, max_matvecs: int, seed: int, block: int = 1
 ) -> Request:
-    check_positive("k", k)
+    k, seed = check_count("k", k), check_seed(seed)
     check_choice("which", which, ENDS)
     check_choice("method", method, METHODS)
-    check_seed(seed)
-    check_positive("max_matvecs", max_matvecs)
-    check_positive("block", block)
+    check_count("max_matvecs", max_matvecs)
+    check_count("block", block)
     if block > 1 and method != "lanczos":
         raise UsageError(f'block={block} belongs to method="lanczos"; method={method!r} has a block size of its own')
-    if not (0 <= tol < 1):
-        raise UsageError(f"tol={tol!r} must lie in [0, 1): it is the residual relative to the eigenvalue")
+    if tol != 0:  # which asks for what rounding allows
+        check_share("tol", tol, hint=RELATIVE)
     if k > H.dim:
         raise UsageError(f"k={k} eigenpairs were asked of an operator with P={H.dim}; k may be at most {H.dim}")
-    count = min(len(ENDS[which]) * int(k), H.dim)
+    count = min(len(ENDS[which]) * k, H.dim)
     if max_matvecs < 2 * count:
         raise UsageError(
             f"max_matvecs={max_matvecs} cannot give {count} pairs, which take at least {2 * count}: a step and a "
             "measurement of its residual each"
         )
-    return Request(k=int(k), which=which, tol=float(tol), count=count, seed=seed)
+    return Request(k=k, which=which, tol=float(tol), count=count, seed=seed)
 
 
 def check_basis(H: LinearOperator, request: Request, max_basis: int | None, *, vectors: int = 1, block: int = 1) -> int:
@@ -175,7 +176,7 @@ def check_basis(H: LinearOperator, request: Request, max_basis: int | None, *, v
     if max_basis is None:
         itemsize = torch.empty(0, dtype=H.dtype).element_size()
         return min(H.dim, max(default_basis(H.dim, request.count, vectors * itemsize), request.count + 2 * block))
-    check_positive("max_basis", max_basis)
+    check_count("max_basis", max_basis)
     least = min(request.count + 1 + block, H.dim)
     if max_basis < least:
         raise UsageError(f"max_basis={max_basis} is too small for {request.count} pairs; at least {least}")
@@ -212,6 +213,6 @@ def what_failed(eigs: Eigenpairs, request: Request, pairs: Pairs) -> str:
     return (
         f"{int(eigs.converged.sum())} of {request.count} eigenpairs converged in {eigs.num_matvecs} matvecs "
         f"(which={request.which!r}, method={eigs.method!r}, tol={request.tol:g}): {pairs.reason}. Reached: {reached}. "
-        "Raise max_matvecs, loosen tol, or pass strict=False to take these with their residuals; the exception carries "
-        "them as .partial, and start=error.partial.vectors goes on from there"
+        "strict=False takes these with their residuals; the exception carries them as .partial, and "
+        "start=error.partial.vectors goes on from there"
     )

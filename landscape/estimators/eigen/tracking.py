@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from landscape.errors import NotConverged, UsageError, check_positive
+from landscape.checks import check_choice, check_count, check_seed
+from landscape.errors import NotConverged, UsageError
 from landscape.estimators.eigen.blocks import MOST_STEPS, UNSEEN, as_guess, random_vectors
 from landscape.estimators.eigen.convergence import ENDS, Pairs, Request
 from landscape.estimators.eigen.davidson import Schedule, davidson
 from landscape.estimators.eigen.thick_restart import run_lanczos
 from landscape.estimators.eigen.top import as_record, check_basis, check_request, what_failed
 from landscape.estimators.eigen.watch import Watch
-from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
+from landscape.estimators.krylov.projection import eigh, outside
+from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
+from landscape.progress import Progress
 from landscape.results import Eigenpairs
 
 #: An eigenvector at 3/4 of the largest value beyond the wanted ones has a tenth of its weight in the sentinel.
@@ -98,7 +101,11 @@ class EigenTracker:
         strict: bool = True,
         rank: int = 16,
     ) -> None:
-        check_positive("rank", rank)
+        check_count("k", k)
+        check_count("rank", rank)
+        check_count("max_matvecs", max_matvecs)
+        check_choice("which", which, ENDS)
+        check_seed(seed)
         self._arguments: dict[str, Any] = {"which": which, "tol": tol, "max_matvecs": max_matvecs, "seed": seed}
         self._k, self._strict, self._rank = k, strict, int(rank)
         self._calls = 0
@@ -195,16 +202,15 @@ class _Model:
         B = torch.linalg.qr(torch.cat([Q, R / scale, old], dim=1)).Q
         q, r, v = _small(B.T @ Q), _small(B.T @ R), _small(B.T @ old)
         M = q @ _small(T) @ q.T + r @ q.T + q @ r.T + (v * self.values) @ v.T
-        values, vectors = np.linalg.eigh((M + M.T) / 2)
+        values, vectors = eigh(M)
         kept = np.argsort(-np.abs(values), kind="stable")[:rank]
         return _Model(B @ _like(vectors[:, kept], B), values[kept])
 
     def outside(self, Q: torch.Tensor) -> _Model:
         """``(I − QQᵀ) M (I − QQᵀ)``."""
-        rest = self.vectors - Q @ (Q.T @ self.vectors)
-        B, coordinates = torch.linalg.qr(rest - Q @ (Q.T @ rest))
+        B, coordinates = torch.linalg.qr(outside(self.vectors, Q))
         c = _small(coordinates)
-        values, vectors = np.linalg.eigh((c * self.values) @ c.T)
+        values, vectors = eigh((c * self.values) @ c.T)
         return _Model(B @ _like(vectors, B), values)
 
     def correction(self, Q: torch.Tensor, theta: np.ndarray, R: torch.Tensor) -> torch.Tensor:

@@ -28,6 +28,7 @@ import math
 import numpy as np
 from scipy import special
 
+from landscape.checks import check_share
 from landscape.errors import UsageError
 
 #: Of the bounds in results.
@@ -36,8 +37,8 @@ CONFIDENCE = 0.999
 _ROUNDING = 16.0
 
 
-def upper_bound(alphas: np.ndarray, betas: np.ndarray, *, dim: int, confidence: float = CONFIDENCE) -> float:
-    """The μ that λ_max exceeds with probability ``1 − confidence`` at most, over the Gaussian start of the recurrence.
+def upper_bound(alphas: np.ndarray, betas: np.ndarray, *, dim: int, level: float = CONFIDENCE) -> float:
+    """The μ that λ_max exceeds with probability ``1 − level`` at most, over the Gaussian start of the recurrence.
 
     Parameters
     ----------
@@ -45,28 +46,27 @@ def upper_bound(alphas: np.ndarray, betas: np.ndarray, *, dim: int, confidence: 
         Diagonal of T, and the norms β₁ … β_m that follow its entries, β_m that of the last residual vector.
     dim : int
         Dimension of the space in which the start is uniform in direction.
-    confidence : float
+    level : float
         In (0, 1).
 
     Raises
     ------
     UsageError
-        For a confidence outside (0, 1) or a recurrence without a step.
+        For a level outside (0, 1) or a recurrence without a step.
 
     Notes
     -----
     Rounding is not in it: see :func:`recurrence_rounding`. A breakdown enters as a small β_m: below the threshold at
     which a residual vector is rounding, that threshold.
     """
-    if not 0 < confidence < 1:
-        raise UsageError(f"confidence={confidence!r} must lie between 0 and 1")
+    check_share("level", level)
     if len(alphas) == 0 or len(alphas) != len(betas):
         raise UsageError(f"a recurrence of {len(alphas)} α and {len(betas)} β bounds nothing; both need m ≥ 1 entries")
     scale = float(max(np.abs(alphas).max(), betas.max())) or 1.0
     a, b = alphas / scale, np.maximum(betas / scale, np.finfo(float).tiny)
     top = float(np.linalg.eigvalsh(np.diag(a) + np.diag(b[:-1], 1) + np.diag(b[:-1], -1))[-1])
     # At dim 1 the start is the eigenvector.
-    share = float(special.betaincinv(0.5, (dim - 1) / 2, 1 - confidence)) if dim > 1 else 1.0
+    share = float(special.betaincinv(0.5, (dim - 1) / 2, 1 - level)) if dim > 1 else 1.0
     # For a confidence so high that the quantile underflows, nothing is known.
     if share == 0.0:
         return math.inf

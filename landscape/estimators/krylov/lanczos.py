@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from landscape.errors import UsageError
+from landscape.estimators.krylov.projection import eigh, orthogonalise
 from landscape.estimators.matvecs import Matvecs, norm
 
 #: In units of the operator's resolution times ‖A‖: a residual vector below this is rounding, not a direction.
@@ -110,7 +111,7 @@ class Krylov:
         j = self.size
         w = self._matvecs(self._rows[j]).clone()
         before = norm(w)
-        overlaps = self._orthogonalise(w, j + 1)
+        overlaps = orthogonalise(w, self._rows[: j + 1])
         self._projected[j, j] = overlaps[j]
         self._products[: j + 1, j] = overlaps
         self.size = j + 1
@@ -128,10 +129,7 @@ class Krylov:
 
     def ritz(self) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues of T, ascending (m,), and its eigenvectors (m, m), on the CPU in float64."""
-        # The eigensolver squares entries; dividing keeps 1e-200 and 1e200 in range.
-        scale = float(np.abs(self.projected).max()) or 1.0
-        values, vectors = np.linalg.eigh(self.projected / scale)
-        return values * scale, vectors
+        return eigh(self.projected)
 
     def ritz_residuals(self, ritz_vectors: np.ndarray) -> np.ndarray:
         """``‖A Qs − θ Qs‖ = ‖r‖·|s_m|`` of each column s (m, k): as good as the orthogonality of the basis."""
@@ -199,7 +197,7 @@ class Krylov:
         self._products[:kept, :kept] = inside
         self.size, self.block_start, self._pristine = kept, 0, False
         if following is not None:
-            self._orthogonalise(following, kept)
+            orthogonalise(following, self._rows[:kept])
             self._rows[kept] = following / norm(following)
             self._projected[:kept, kept] = self._projected[kept, :kept] = self._products[kept, :kept] = coupling
 
@@ -211,26 +209,11 @@ class Krylov:
             w = self._fresh(self._num_fresh).clone()
             self._num_fresh += 1
             length = norm(w)
-            self._orthogonalise(w, self.size)
+            orthogonalise(w, self._rows[: self.size])
             # With one dimension left the remainder is short, but far above rounding.
             if norm(w) > 1e3 * torch.finfo(w.dtype).eps * length:
                 break
         w /= norm(w)
-        self._orthogonalise(w, self.size)
+        orthogonalise(w, self._rows[: self.size])
         self._rows[self.size] = w / norm(w)
         self._has_next, self.block_start = True, self.size
-
-    def _orthogonalise(self, w: torch.Tensor, count: int) -> np.ndarray:
-        """Take the first ``count`` basis vectors out of w, in place; the overlaps found (count,)."""
-        rows = self._rows[:count]
-        overlaps = np.zeros(count)
-        length = norm(w)
-        # Twice is enough (Parlett 1998, §6.9) unless w lay in the basis up to rounding: then go on while it shrinks.
-        for sweep in range(5):
-            c = rows @ w
-            w -= c @ rows
-            overlaps += c.cpu().to(torch.float64).numpy()
-            previous, length = length, norm(w)
-            if sweep >= 1 and (length > 0.5 * previous or length == 0.0):
-                break
-        return overlaps

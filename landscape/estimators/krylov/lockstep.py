@@ -12,6 +12,7 @@ import torch
 
 from landscape.estimators.eigen.thick_restart import BASIS_BYTES
 from landscape.estimators.krylov.lanczos import BREAKDOWN
+from landscape.estimators.krylov.projection import orthogonalise
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, norm
 
 
@@ -101,7 +102,7 @@ class Lockstep:
         going_on = []
         for w, r in zip(products, self._active, strict=True):
             before = norm(w)
-            overlaps = self._orthogonalise(w, self._rows[r, : j + 1])
+            overlaps = orthogonalise(w, self._rows[r, : j + 1], known=self._known)
             self.alphas[r, j], self.sizes[r] = overlaps[-1], j + 1
             if j:
                 overlaps[-2] -= self.betas[r, j - 1]
@@ -114,18 +115,3 @@ class Lockstep:
             self._rows[r, j + 1] = w / beta
             going_on.append(r)
         self._active = going_on
-
-    def _orthogonalise(self, w: torch.Tensor, rows: torch.Tensor) -> np.ndarray:
-        """Take the rows (m, P) and the known vectors out of w, in place; the overlaps found with the rows (m,)."""
-        overlaps, length = np.zeros(len(rows)), norm(w)
-        # Twice is enough (Parlett 1998, §6.9) unless w lay in the basis up to rounding: then go on while it shrinks.
-        for sweep in range(5):
-            if self._known is not None:
-                w -= (self._known @ w) @ self._known
-            c = rows @ w
-            w -= c @ rows
-            overlaps += c.cpu().to(torch.float64).numpy()
-            previous, length = length, norm(w)
-            if sweep >= 1 and (length > 0.5 * previous or length == 0.0):
-                break
-        return overlaps

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from landscape.estimators.krylov.projection import eigh
 from landscape.estimators.matvecs import Matvecs, column_norms, norm
 
 #: In units of eps: a direction that loses all but this share to the basis is rounding.
@@ -84,11 +85,7 @@ class SearchSpace:
 
     def ritz(self) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues of T, ascending (m,), and its eigenvectors (m, m)."""
-        T = self._projected[: self.size, : self.size]
-        # The eigensolver squares entries; dividing keeps 1e-200 and 1e200 in range.
-        scale = float(np.abs(T).max()) or 1.0
-        values, vectors = np.linalg.eigh(T / scale)
-        return values * scale, vectors
+        return eigh(self._projected[: self.size, : self.size])
 
     def lift(self, coefficients: np.ndarray) -> torch.Tensor:
         """Q s for the columns s (m, k): shape (P, k)."""

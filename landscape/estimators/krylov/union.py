@@ -19,6 +19,7 @@ import torch
 
 from landscape.estimators.eigen.convergence import Request
 from landscape.estimators.krylov.lockstep import Lockstep
+from landscape.estimators.krylov.projection import eigh
 from landscape.estimators.matvecs import norm
 
 #: In units of √resolution·‖A‖: images of larger error are not taken up.
@@ -69,20 +70,18 @@ class Ritz:
 
 def ritz_of_run(runs: Lockstep, r: int, request: Request, count: int) -> Ritz:
     """The ``count`` most wanted Ritz pairs of run r, most wanted first."""
-    projected = runs.projected(r)
-    scale = float(np.abs(projected).max()) or 1.0
-    values, coefficients = np.linalg.eigh(projected / scale)
+    values, coefficients = eigh(runs.projected(r))
     kept = request.preferred(values)[:count]
     basis = runs.basis(r)
     s = torch.as_tensor(np.ascontiguousarray(coefficients[:, kept]), dtype=basis.dtype, device=basis.device)
     vectors = basis @ s
-    theta = torch.as_tensor(values[kept] * scale, dtype=basis.dtype, device=basis.device)
+    theta = torch.as_tensor(values[kept], dtype=basis.dtype, device=basis.device)
     residual = runs.residual(r)
     images = vectors * theta + residual[:, None] * s[-1][None, :]
     lengths = norm(residual) * np.abs(coefficients[-1, kept])
     noise = np.full(len(kept), runs.noise(r))
     worst = max(_WORST_IMAGE * np.sqrt(runs.resolution) * runs.scale, _WORSE_THAN_A_RUN * runs.noise(r))
-    return Ritz(vectors, images, values[kept] * scale, np.hypot(lengths, noise), noise, float(worst))
+    return Ritz(vectors, images, values[kept], np.hypot(lengths, noise), noise, float(worst))
 
 
 def join(left: Ritz | None, right: Ritz, request: Request, count: int) -> Ritz:
@@ -91,12 +90,10 @@ def join(left: Ritz | None, right: Ritz, request: Request, count: int) -> Ritz:
         return right
     worst = max(left.worst, right.worst)
     vectors, images, noise = _orthonormal(left, right, worst)
-    projected = (vectors.T @ images).to(torch.float64).cpu().numpy()
-    scale = float(np.abs(projected).max()) or 1.0
-    values, coefficients = np.linalg.eigh((projected + projected.T) / (2 * scale))
+    values, coefficients = eigh((vectors.T @ images).to(torch.float64).cpu().numpy())
     kept = request.preferred(values)[:count]
     s = torch.as_tensor(np.ascontiguousarray(coefficients[:, kept]), dtype=vectors.dtype, device=vectors.device)
-    theta = values[kept] * scale
+    theta = values[kept]
     vectors, images = vectors @ s, images @ s
     rest = images - vectors * torch.as_tensor(theta, dtype=vectors.dtype, device=vectors.device)
     noise = np.linalg.norm(coefficients[:, kept] * noise[:, None], axis=0)

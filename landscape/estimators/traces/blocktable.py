@@ -7,16 +7,20 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from landscape.errors import UsageError, check_positive, check_seed
+from landscape.checks import check_count, check_seed, check_share
+from landscape.errors import NotConverged, UsageError
+from landscape.estimators.eigen.convergence import RELATIVE
 from landscape.estimators.eigen.top import top_eigenpairs
-from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
+from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.estimators.probes import probes
 from landscape.estimators.traces.choice import exact_dots
 from landscape.estimators.traces.deflation import Plain
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
 from landscape.operators.parametric import Groups, ParametricOperator, partition
+from landscape.progress import Progress
 from landscape.results import BlockTable, Eigenpairs
+from landscape.results.endings import Ending
 
 Array = np.ndarray
 
@@ -31,6 +35,7 @@ def block_table(
     tol: float = 1e-2,
     max_matvecs: int = 100,
     seed: int = 0,
+    strict: bool = True,
     progress: Progress | None = None,
 ) -> BlockTable:
     r"""Trace, trace ÷ parameters, share of the trace and λ_max of each diagonal block, such as a network's layers.
@@ -54,8 +59,10 @@ def block_table(
     lambda_max : bool
         Whether λ_max is computed too, from products with each block: usually most of the cost.
     tol, max_matvecs : float, int
-        Of λ_max, as in ``top_eigenpairs``; what does not converge is marked, not raised.
+        Of λ_max, as in ``top_eigenpairs``.
     seed : int
+    strict : bool
+        Raise ``NotConverged`` where a λ_max has not converged; otherwise return it, marked.
     progress : callable, optional
         Called as ``progress(matvecs done, at most)``, those of single blocks included.
 
@@ -66,16 +73,19 @@ def block_table(
 
     Raises
     ------
+    NotConverged
+        With the whole table as ``.partial``, if ``strict``.
     LandscapeError
         If a matvec gives NaN or Inf.
     UsageError
         If the groups do not cut θ into parts, or H knows no names.
     """
-    check_positive("num_probes", num_probes)
-    check_positive("max_matvecs", max_matvecs)
-    check_seed(seed)
+    num_probes, max_matvecs = check_count("num_probes", num_probes), check_count("max_matvecs", max_matvecs)
+    seed = check_seed(seed)
+    check_share("tol", tol, hint=RELATIVE)
     whole = isinstance(H, ParametricOperator)
     if not whole and not isinstance(H, Mapping):
+        as_operator(H)  # which knows better what to say of an objective or a model
         raise UsageError(
             f"a {type(H).__name__} knows no parameter names; pass a HessianOperator or another operator on a model's "
             "parameters, or a mapping of name to operator"
@@ -101,7 +111,7 @@ def block_table(
         np.array(x) for x in zip(*(top or [(np.nan, np.nan, True)] * len(titles)), strict=True)
     )
     whole_sem = _sem(samples.sum(axis=0, keepdims=True))
-    return BlockTable(
+    table = BlockTable(
         names=titles,
         sizes=sizes,
         trace=samples.mean(axis=1),
@@ -117,6 +127,14 @@ def block_table(
         seed=seed,
         method=f"{num_probes} probes " + ("of the whole operator" if whole else "of each block"),
     )
+    if strict and not table.converged.all():
+        late = ", ".join(name for name, settled in zip(titles, converged, strict=True) if not settled)
+        raise NotConverged(
+            f"λ_max of {late} (tol={tol:g}): {Ending.OUT_OF_MATVECS.said(max_matvecs=max_matvecs)}. strict=False takes "
+            "the table with that marked; the exception carries it as .partial",
+            table,
+        )
+    return table
 
 
 class _Cost:

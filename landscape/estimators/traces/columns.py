@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from landscape.estimators.krylov.projection import outside
+
 #: Rows turned into float64 at a time, so that no second copy of a block is held.
 _ROWS = 1 << 18
 
@@ -52,9 +54,7 @@ def new_directions(Y: torch.Tensor, Q: torch.Tensor) -> torch.Tensor:
         return Y[:, :0]
     rest = rest / size
     longest = float(torch.linalg.vector_norm(rest, dim=0).max())
-    for _ in range(2 if old.shape[1] else 0):
-        rest = rest - old @ (old.T @ rest)
-    q, r = torch.linalg.qr(rest)
+    q, r = torch.linalg.qr(outside(rest, old) if old.shape[1] else rest)
     u, reach, _ = torch.linalg.svd(r)
     floor = 8 * torch.finfo(torch.float64).eps * max(len(Y) ** 0.5, Y.shape[1]) * longest
     return (q @ u[:, : len(reach)][:, reach > floor]).to(dtype=Y.dtype, device=Y.device)

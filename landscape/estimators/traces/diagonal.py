@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from scipy import special
 
-from landscape.errors import UsageError, check_choice, check_positive, check_seed
-from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
+from landscape.checks import check_choice, check_count, check_seed
+from landscape.errors import UsageError
+from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.estimators.probes import probes
 from landscape.estimators.traces.choice import exact_dots
 from landscape.estimators.traces.columns import column_dots
@@ -17,6 +18,7 @@ from landscape.estimators.traces.deflation import coarseness
 from landscape.estimators.traces.sketch import Sketch, lost_directions, row_space
 from landscape.estimators.traces.xtrace import LEFT_OUT
 from landscape.operators.base import LinearOperator
+from landscape.progress import Progress
 from landscape.results import Diagonal
 
 METHODS = ("auto", "hutchinson", "xdiag")
@@ -89,11 +91,10 @@ def diagonal(
     array([3. , 1. , 0.5])
     """
     check_choice("method", method, METHODS)
-    check_positive("num_probes", num_probes)
-    check_seed(seed)
+    num_probes, seed = check_count("num_probes", num_probes), check_seed(seed)
     if method == "xdiag" and num_probes < 4:
         raise UsageError(f"num_probes={num_probes} is too few for 'xdiag'; it needs at least 4")
-    matvecs = Matvecs(H, int(num_probes), progress)
+    matvecs = Matvecs(H, num_probes, progress)
     dim = matvecs.operator.dim
     if method != "hutchinson" and num_probes >= dim:
         matvecs.maximum = dim

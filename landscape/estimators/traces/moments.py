@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from landscape.errors import UsageError, check_choice, check_positive, check_seed
-from landscape.estimators.matvecs import Matvecs, Progress
+from landscape.checks import check_choice, check_count, check_seed
+from landscape.errors import UsageError
+from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.traces.choice import check_method, choose, exact_dots
 from landscape.estimators.traces.deflation import coarseness, half
 from landscape.operators.base import LinearOperator
+from landscape.progress import Progress
 from landscape.results import Estimate, SpectralMoments
 
 METHODS = ("auto", "hutchinson", "hutch++", "deflated")
@@ -71,15 +73,16 @@ def spectral_moments(
     >>> print(spectral_moments(MatrixOperator(np.diag([3.0, 1.0, -1.0])), (1, 2))[2])
     11
     """
-    powers = _check(powers, method, num_probes, eigs, seed)
-    matvecs = Matvecs(H, int(num_probes) * half(powers), progress)
+    num_probes, seed = check_count("num_probes", num_probes), check_seed(seed)
+    powers = _check(powers, method, num_probes, eigs)
+    matvecs = Matvecs(H, num_probes * half(powers), progress)
     if method != "hutchinson" and num_probes >= matvecs.operator.dim:
         matvecs.maximum = matvecs.operator.dim * half(powers)
         entries, nothing = exact_dots(matvecs, powers), np.empty((len(powers), 0))
         sem = np.array(powers) * coarseness(matvecs) * np.abs(entries).sum(axis=1)
         said = "exact, the whole diagonal"
         return SpectralMoments(powers, entries.sum(axis=1), sem, nothing, matvecs.done, -1, said)
-    split, count = choose(matvecs, powers, method=method, num_probes=int(num_probes), eigs=eigs, seed=seed)
+    split, count = choose(matvecs, powers, method=method, num_probes=num_probes, eigs=eigs, seed=seed)
     samples = split.draw(0, count, seed=seed)
     sem = np.full(len(powers), np.nan)
     if count > 1:
@@ -147,16 +150,14 @@ def frobenius_norm(
     )
 
 
-def _check(powers: Sequence[int], method: str, num_probes: int, eigs: Any, seed: int) -> tuple[int, ...]:
+def _check(powers: Sequence[int], method: str, num_probes: int, eigs: Any) -> tuple[int, ...]:
     check_choice("method", method, METHODS)
-    check_positive("num_probes", num_probes)
-    check_seed(seed)
     check_method(method, eigs)
     if method == "hutch++" and num_probes < 4:
         raise UsageError(f"num_probes={num_probes} is too few for 'hutch++'; it needs at least 4")
     asked = tuple(powers)
     for p in asked:
-        check_positive("a power", p)
+        check_count("a power", p)
     if not asked or len(set(asked)) != len(asked):
         raise UsageError(f"powers={asked!r} must be one or more different whole numbers")
     return tuple(int(p) for p in asked)

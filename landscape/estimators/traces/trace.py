@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from landscape.errors import UsageError, check_choice, check_positive, check_seed
-from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, Progress
+from landscape.checks import check_choice, check_count, check_seed, check_share
+from landscape.errors import NotConverged, UsageError
+from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.estimators.traces.choice import check_method, choose, draw, exact_dots, of_samples, until
 from landscape.estimators.traces.deflation import coarseness
 from landscape.estimators.traces.xtrace import xtrace
 from landscape.operators.base import LinearOperator
+from landscape.progress import Progress
 from landscape.results import Estimate
+from landscape.results.endings import Ending
 
 METHODS = ("auto", "hutchinson", "hutch++", "xtrace", "deflated")
 #: With ``tol`` and no other limit.
@@ -30,6 +33,7 @@ def trace(
     seed: int = 0,
     tol: float | None = None,
     max_matvecs: int | None = None,
+    strict: bool = True,
     progress: Progress | None = None,
 ) -> Estimate:
     r"""Estimate ``tr(H)``, the sum of the eigenvalues, from matrix-vector products.
@@ -72,7 +76,9 @@ def trace(
         standard error is ``tol·|value|``. ``num_probes`` is then what is spent before the first look; Hutch++ doubles
         its sketch while more probes than four times its size seem to be needed.
     max_matvecs : int, optional
-        Limit with ``tol``, 1,000 if left out. If it ends the work, ``converged`` is False and the error is as it is.
+        Limit with ``tol``, 1,000 if left out.
+    strict : bool
+        Raise ``NotConverged`` where it ends the work; otherwise return it, marked.
     progress : callable, optional
         Called as ``progress(matvecs done, limit)`` after each block of at most 16 matvecs.
 
@@ -86,6 +92,8 @@ def trace(
 
     Raises
     ------
+    NotConverged
+        With the estimate as ``.partial``, if ``strict``.
     LandscapeError
         If a matvec gives NaN or Inf.
     UsageError
@@ -109,12 +117,13 @@ def trace(
     >>> print(trace(MatrixOperator(np.diag([3.0, 1.0, 0.5]))))
     4.5
     """
-    limit = _check(method, num_probes, eigs, seed, tol, max_matvecs)
+    num_probes, seed = check_count("num_probes", num_probes), check_seed(seed)
+    limit = _check(method, num_probes, eigs, tol, max_matvecs)
     matvecs = Matvecs(H, limit, progress)
     if method != "hutchinson" and num_probes >= matvecs.operator.dim:
         return _exact(matvecs)
     if method == "xtrace":
-        return xtrace(matvecs, num_probes=num_probes, seed=seed, tol=tol)
+        return _checked(xtrace(matvecs, num_probes=num_probes, seed=seed, tol=tol), tol, limit, strict)
     split, count = choose(matvecs, (1,), method=method, num_probes=num_probes, eigs=eigs, seed=seed, tol=tol)
 
     def as_estimate(samples: np.ndarray) -> Estimate:
@@ -128,7 +137,18 @@ def trace(
         drawn = draw(split, estimate.samples.size, BLOCK_COLUMNS, seed=seed)[0]
         return as_estimate(np.append(estimate.samples, drawn))
 
-    return until(tol, as_estimate(draw(split, 0, count, seed=seed)[0]), more)
+    return _checked(until(tol, as_estimate(draw(split, 0, count, seed=seed)[0]), more), tol, limit, strict)
+
+
+def _checked(estimate: Estimate, tol: float | None, limit: int, strict: bool) -> Estimate:
+    if estimate.converged or not strict:
+        return estimate
+    raise NotConverged(
+        f"trace {estimate} after {estimate.num_matvecs} matvecs: "
+        f"{Ending.INTERVAL_TOO_WIDE.said(max_matvecs=limit, tol=tol)}. strict=False takes it with its error; the "
+        "exception carries it as .partial",
+        estimate,
+    )
 
 
 def _exact(matvecs: Matvecs) -> Estimate:
@@ -138,22 +158,18 @@ def _exact(matvecs: Matvecs) -> Estimate:
     return Estimate(float(entries.sum()), sem=sem, num_matvecs=matvecs.done, method="exact, the whole diagonal")
 
 
-def _check(method: str, num_probes: int, eigs: Any, seed: int, tol: float | None, max_matvecs: int | None) -> int:
+def _check(method: str, num_probes: int, eigs: Any, tol: float | None, max_matvecs: int | None) -> int:
     """The limit of matvecs."""
     check_choice("method", method, METHODS)
-    check_positive("num_probes", num_probes)
-    check_seed(seed)
     check_method(method, eigs)
     if num_probes < _FEWEST.get(method, 1):
         raise UsageError(f"num_probes={num_probes} is too few for {method!r}; it needs at least {_FEWEST[method]}")
     if tol is None:
         if max_matvecs is not None:
             raise UsageError("max_matvecs= limits tol=; without tol the number of matvecs is num_probes")
-        return int(num_probes)
-    if not 0 < tol < 1:
-        raise UsageError(f"tol={tol!r} must lie in (0, 1): it is the standard error relative to the trace")
-    limit = DEFAULT_MAX_MATVECS if max_matvecs is None else max_matvecs
-    check_positive("max_matvecs", limit)
+        return num_probes
+    check_share("tol", tol, hint="it is the standard error relative to the trace")
+    limit = DEFAULT_MAX_MATVECS if max_matvecs is None else check_count("max_matvecs", max_matvecs)
     if limit < num_probes:
         raise UsageError(f"max_matvecs={limit} is less than num_probes={num_probes}, which are spent first")
     return int(limit)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from landscape.checks import check_count
 from landscape.errors import ObjectiveError, UsageError
 from landscape.objective.batches.content import Content
 from landscape.objective.batches.examples import (
@@ -188,9 +189,8 @@ class Batches:
 
 def check_chunk(chunk: int | str | None) -> None:
     """Refuse a chunk size that is none."""
-    if chunk is None or chunk == "auto" or (isinstance(chunk, int) and chunk > 0):
-        return
-    raise UsageError(f"chunk={chunk!r} must be 'auto', a number of examples, or None for the batches as they come")
+    if chunk is not None and chunk != "auto":
+        check_count("chunk", chunk, hint="or 'auto', or None for the batches as they come")
 
 
 def _refuse_unknown_counts(batches: list[Any], counts: list[int | None]) -> None:

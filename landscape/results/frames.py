@@ -1,0 +1,146 @@
+"""Records as tables: what stands in which column of a data frame. ``P`` parameters, ``R`` probes, ``T`` nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+
+from landscape.results.base import Estimate, Record
+from landscape.results.basins import Basins
+from landscape.results.measure import SpectralMeasure
+from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
+from landscape.results.overview import Spectrum
+from landscape.results.paths import PathSlice
+from landscape.results.sampling import SamplingSpread
+from landscape.results.spectrum import Eigenpairs, SpectralGap
+from landscape.results.subspace import Attribution, PrincipalAngles
+from landscape.results.surface import LineSlice, PlaneSlice
+
+Columns = Mapping[str, Any]
+
+
+@singledispatch
+def columns(record: Record) -> Columns:
+    """One row of all that is a single number, text or estimate; of an estimate its error stands beside it."""
+    row: dict[str, list[Any]] = {}
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, Estimate):
+            row |= {field.name: [value.value], f"{field.name}_error": [value.error]}
+        elif value is None or isinstance(value, (bool, int, float, str)):
+            row[field.name] = [value]
+    return row
+
+
+@columns.register
+def _(eigs: Eigenpairs) -> Columns:
+    return {"value": eigs.values, "residual": eigs.residuals, "converged": eigs.converged}
+
+
+@columns.register
+def _(found: Spectrum) -> Columns:
+    estimates = {"trace": found.trace, "frobenius": found.frobenius}
+    estimates |= {f"moment {p}": moment for p, moment in enumerate(found.moments, start=1)}
+    names = [*estimates, *(f"eigenvalue {i + 1}" for i in range(len(found.eigs)))]
+    return {
+        "quantity": names,
+        "value": [*(e.value for e in estimates.values()), *found.eigs.values],
+        "error": [*(e.error for e in estimates.values()), *found.eigs.residuals],
+        "converged": [*(e.converged for e in estimates.values()), *found.eigs.converged],
+    }
+
+
+@columns.register
+def _(gap: SpectralGap) -> Columns:
+    both = {"difference": gap.difference, "ratio": gap.ratio}
+    return {
+        "quantity": list(both),
+        "value": [e.value for e in both.values()],
+        "error": [e.error for e in both.values()],
+    }
+
+
+@columns.register
+def _(measure: SpectralMeasure) -> Columns:
+    probes, nodes = measure.nodes.shape
+    return {
+        "probe": np.repeat(np.arange(probes), nodes),
+        "node": measure.nodes.ravel(),
+        "weight": measure.weights.ravel(),
+    }
+
+
+@columns.register
+def _(diagonal: Diagonal) -> Columns:
+    return {"value": diagonal.values, "sem": diagonal.sem}
+
+
+@columns.register
+def _(moments: SpectralMoments) -> Columns:
+    return {"power": moments.powers, "value": moments.values, "sem": moments.sem}
+
+
+@columns.register
+def _(table: BlockTable) -> Columns:
+    return {
+        "block": table.names,
+        "parameters": table.sizes,
+        "trace": table.trace,
+        "trace_sem": table.trace_sem,
+        "trace_per_parameter": table.trace_per_parameter,
+        "share": table.share,
+        "lambda_max": table.lambda_max,
+        "residual": table.residual,
+        "converged": table.converged,
+    }
+
+
+@columns.register
+def _(found: Attribution) -> Columns:
+    return {"vector": np.arange(1, len(found.shares) + 1)} | dict(zip(found.names, found.shares.T, strict=True))
+
+
+@columns.register
+def _(found: PrincipalAngles) -> Columns:
+    return {"angle": found.angles, "cosine": found.cosines}
+
+
+@columns.register
+def _(spread: SamplingSpread) -> Columns:
+    return {"value": spread.values, "sem": spread.sems}
+
+
+@columns.register
+def _(found: Basins) -> Columns:
+    return {
+        "loss": found.losses,
+        "lambda_max": found.lambda_max,
+        "lambda_min": found.lambda_min,
+        "points": found.counts,
+    }
+
+
+@columns.register
+def _(line: LineSlice) -> Columns:
+    return {"t": line.t, "loss": line.loss}
+
+
+@columns.register
+def _(plane: PlaneSlice) -> Columns:
+    x, y = np.meshgrid(plane.x, plane.y)
+    return {"x": x.ravel(), "y": y.ravel(), "loss": plane.loss.ravel()}
+
+
+@columns.register
+def _(found: PathSlice) -> Columns:
+    return {
+        "path": np.repeat(found.names, found.lengths),
+        "point": np.concatenate([np.arange(length) for length in found.lengths]),
+        "x": found.points[:, 0],
+        "y": found.points[:, 1],
+        "outside": found.outside,
+    }
