@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from landscape.analysis.crew import available_cores
 from landscape.analysis.pipeline import analyze
 from landscape.analysis.plan import Plan
 from landscape.checkpoints import CheckpointDir, find_runs, match_losses
 from landscape.errors import UsageError
+from landscape.jobs import available_cores
 from landscape.store.whole import write_whole
 from landscape.study.design import Study
 from landscape.study.jobs import Done, Job, run_jobs

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from landscape import plots
-from landscape.analysis.crew import available_cores
 from landscape.errors import UsageError, foreign_errors
 from landscape.escaping.spreadsheet import frame_csv
 from landscape.estimators import gradient_share, top_eigenpairs
 from landscape.geometry import examine_step
+from landscape.jobs import available_cores
 from landscape.operators import HessianOperator
 from landscape.results import StepReport
 from landscape.sampling import gradient_noise
