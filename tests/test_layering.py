@@ -52,6 +52,7 @@ EXTRA = {"geometry/sharpness.py": {"operators", "estimators"}, "geometry/basins.
 ONLY_IN = {"h5py": {"files", "importers"}, "matplotlib": {"plots"}, "typer": {"cli"}}
 WITHOUT_TORCH = [
     "escaping",
+    "jobs",
     "results",
     "statistics",
     "store",

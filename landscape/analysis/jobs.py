@@ -114,7 +114,12 @@ class Measurer:
         return self._measured([self._job(name_of(pair), "pair", pair) for pair in pairs], reporter)
 
     def _job(self, name: str, kind: str, runs: Sequence[RunFiles]) -> Job:
-        question = {"kind": kind, "plan": self.plan.fields(), "analysis": self.analysis, "version": __version__}
+        question: dict[str, Any] = {
+            "kind": kind,
+            "plan": self.plan.fields(),
+            "analysis": self.analysis,
+            "version": __version__,
+        }
         question |= {"folder": str(self.store.path.parent), "runs": [[files.run, list(files.files)] for files in runs]}
         return Job(name, f"{_HERE}:measure_in_folder", (question,), self.threads)
 
