@@ -234,9 +234,7 @@ class ResultStore:
                 (entry,) = files.entries(file)
                 value = read_entry(file, entry)
         if not files.runs_of(entry) or not files.runs_of(entry) <= {*runs}:
-            raise ResultsError(
-                f"a record of {entry} came where one of {', '.join(runs)} was asked for; it is not stored"
-            )
+            raise DamagedResults(f"{entry} came where records of {', '.join(runs)} were asked for; it is not stored")
         self._write_part(entry, value)
 
     def _old_entries(self) -> dict[str, Path]:
