@@ -25,6 +25,10 @@ def kill():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def process():
+    return os.getpid()
+
+
 def sleep(seconds, mark=None):
     if mark is not None:
         Path(mark).touch()

@@ -86,6 +86,16 @@ def test_a_process_that_is_killed_costs_its_own_job_alone():
         assert "\n" not in outcome.failure.reason
 
 
+def test_a_process_that_dies_while_it_has_nothing_to_do_costs_no_job():
+    with LocalExecutor(1) as executor:
+        (first,) = run([job("process")], executor)
+        os.kill(first.value, signal.SIGKILL)
+        time.sleep(0.3)
+        (second,) = run([job("process")], executor)
+    assert second.failure is None
+    assert second.value != first.value
+
+
 def test_a_pool_of_others_that_breaks_leaves_each_job_with_an_outcome():
     with spawning(1) as executor:
         outcomes = run([job("twice", 1), job("kill"), job("twice", 2)], executor)
@@ -149,7 +159,7 @@ def test_a_process_that_cannot_be_started_costs_one_job_where_others_can(monkeyp
     class Scarce(local.WorkerProcess):
         def __init__(self, *args):
             started.append(None)
-            if len(started) == 2:
+            if len(started) >= 2:
                 raise BlockingIOError(11, "Resource temporarily unavailable")
             super().__init__(*args)
 

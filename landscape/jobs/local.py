@@ -172,6 +172,9 @@ class LocalExecutor:
         while (call := self._waiting.get()) is not None:
             if not self._stopped and call.future.set_running_or_notify_cancel():
                 try:
+                    if process is not None and process.has_ended():  # while it had nothing to do, which costs no call
+                        self._forget(process)
+                        process = None
                     process = process or self._started()
                     kind, said = process.call(call.place, call.args, call.reporter)
                     if kind == "raised":

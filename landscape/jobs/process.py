@@ -82,6 +82,10 @@ class WorkerProcess:
                 reporter.update(done=said[0], total=said[1], doing=said[2])
         raise ProcessDied(self._why_it_ended())
 
+    def has_ended(self) -> bool:
+        """Whether it can make no more calls."""
+        return self._process.poll() is not None
+
     def kill(self) -> None:
         """End it now."""
         self._process.kill()
