@@ -13,7 +13,7 @@ import torch
 
 from landscape.analysis.barriers import Pair, measure_pair, name_of
 from landscape.analysis.measuring import Measured, RunFiles, measure_run
-from landscape.analysis.opened import opened_by
+from landscape.analysis.opened import forget, opened_by
 from landscape.analysis.plan import Plan
 from landscape.errors import LandscapeError, ResultsError
 from landscape.jobs import (
@@ -167,10 +167,12 @@ def measurer(
 ) -> Iterator[Measurer]:
     """Where the runs of an analysis are measured: by the executor given, else in this process or in several."""
     count, threads = process_count(plan, runs), threads_per_process(plan, runs)
+    if executor is None and not needs_processes(plan, count, after_a_crash=store.after_a_crash):
+        yield Measurer(store, plan, analysis, ThisProcess(), threads, True)
+        return
+    forget(analysis)  # others open the files, and this process does not again
     if executor is not None:
         yield Measurer(store, plan, analysis, executor, threads, shared)
-    elif not needs_processes(plan, count, after_a_crash=store.after_a_crash):
-        yield Measurer(store, plan, analysis, ThisProcess(), threads, True)
     else:
         with LocalExecutor(count, threads=threads, advice=advice(alone=count == 1)) as local:
             yield Measurer(store, plan, analysis, local, threads, True)

@@ -146,9 +146,13 @@ def survey(
     """The runs below a folder with the checkpoints to measure, and the files and folders that cannot be read."""
     chosen: dict[RunFiles, list[Checkpoint]] = {}
     unread: list[Skipped] = []
+
+    def without_content(file: Path) -> Checkpoint:  # of all that are chosen, it may not fit into memory
+        return replace(load(file), content=None)
+
     for folder in find_runs(root, unreadable=unread):
         try:
-            usable, unusable = CheckpointDir(folder).usable(last=plan.last, load=load)
+            usable, unusable = CheckpointDir(folder).usable(last=plan.last, load=without_content)
         except LandscapeError as error:  # it was there a moment ago
             unread.append(Skipped(folder, str(error)))
             continue

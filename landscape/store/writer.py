@@ -202,13 +202,13 @@ class ResultStore:
         return self.path
 
     def export(self, runs: Sequence[str]) -> bytes:
-        """What is stored of some runs, and of pairs of them, as the bytes of a results file for a store elsewhere."""
+        """What is stored of one run, or of a pair, as the bytes of a results file for a store elsewhere."""
         self._check_open()
         sources = {**self._old_entries(), **_intact_entries(files.journal_parts(self.path))}
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / files.FILE_NAME
             with files.writing(made) as target:
-                for entry in (entry for entry in sources if files.runs_of(entry) and files.runs_of(entry) <= {*runs}):
+                for entry in (entry for entry in sources if files.runs_of(entry) == {*runs}):
                     with files.reading(sources[entry], trusted=True) as source:
                         write_entry(target, entry, read_entry(source, entry))
             return made.read_bytes()
@@ -218,7 +218,7 @@ class ResultStore:
         return [part.read_bytes() for part in files.journal_parts(self.path)]
 
     def adopt(self, part: bytes, *, runs: Sequence[str]) -> None:
-        """Store what a store elsewhere has written of some runs.
+        """Store what a store elsewhere has written of one run, or of a pair.
 
         Raises
         ------
@@ -233,7 +233,7 @@ class ResultStore:
             with files.reading(received) as file:
                 (entry,) = files.entries(file)
                 value = read_entry(file, entry)
-        if not files.runs_of(entry) or not files.runs_of(entry) <= {*runs}:
+        if files.runs_of(entry) != {*runs}:
             raise DamagedResults(f"{entry} came where records of {', '.join(runs)} were asked for; it is not stored")
         self._write_part(entry, value)
 
