@@ -62,6 +62,7 @@ def analyze(
     data: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the problem's data files.")] = None,
     problem: Annotated[str | None, typer.Option(help="pkg.mod:factory, where a checkpoint names no known one.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that measure runs side by side.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of each process; the cores shared out, else.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, …; the CPU if left out.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64; the model's own if left out.")] = None,
     params: Annotated[

@@ -11,8 +11,9 @@ import torch
 
 import landscape as ls
 from landscape import plots
-from landscape.analysis import pipeline
-from landscape.analysis.measuring import Job
+from landscape.analysis import barriers
+from landscape.analysis.measuring import RunFiles
+from landscape.analysis.opened import Opened
 from landscape.plots.slice_figures import interpolation_figure, line_figures
 from landscape.report.words import methods as methods_of_report
 from landscape.results import LineSlice
@@ -41,7 +42,7 @@ def run_of(folder, optimizer, problem):
         steps.step()
     config = {"optimizer": optimizer, "seed": 0, "lr": LR[optimizer]}
     saved = ls.save_checkpoint(folder / optimizer, model, step=1, problem=problem, optimizer=steps, config=config)
-    return model.eval(), Job(optimizer, (str(saved),))
+    return model.eval(), RunFiles(optimizer, (str(saved),))
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def runs(tmp_path_factory):
 
 
 def barrier_of(store, a, b, plan=PLAN):
-    pipeline._measure_barrier(store, a, b, plan, pipeline._Progress(None))
+    assert barriers.measure_pair(store, (a, b), plan, Opened()).skipped == []
     (pair,) = ls.load_results(store.path, everything=True).pairs
     return pair
 
@@ -103,17 +104,16 @@ def test_a_line_whose_buffers_stood_still_is_measured_again_and_one_that_is_righ
         wrong = LineSlice(np.linspace(0, 1, 5), np.arange(5.0), "before", 1.0, "interpolation")
         store.write_pair(a.run, b.run, wrong, {"key": {**key, "constants": key["constants"][0]}})
         assert barrier_of(store, a, b).record.direction == "from one minimum to the other"
-        monkeypatch.setattr(pipeline.geometry, "interpolate", lambda *_, **__: pytest.fail("measured again"))
+        monkeypatch.setattr(barriers.geometry, "interpolate", lambda *_, **__: pytest.fail("measured again"))
         barrier_of(store, a, b)
 
 
 def test_two_runs_that_no_line_can_join_are_listed_with_the_reason(runs, tmp_path, monkeypatch):
     _, _, jobs = runs
-    last = {job: ls.load_checkpoint(job.files[-1]) for job in (jobs["sgd"], jobs["adam"])}
     pruned = iter([held(0, mask=torch.tensor([1, 1, 0, 1, 1, 1])), held(1, mask=torch.tensor([1, 0, 1, 1, 1, 1]))])
-    monkeypatch.setattr(pipeline, "objective_of", lambda *_, **__: next(pruned))
+    monkeypatch.setattr(barriers, "objective_of", lambda *_, **__: next(pruned))
     with ResultStore(tmp_path) as store:
-        (skipped,) = pipeline._measure_barriers(store, last, PLAN, pipeline._Progress(None))
+        (skipped,) = barriers.measure_pair(store, (jobs["sgd"], jobs["adam"]), PLAN, Opened()).skipped
     assert not any(tmp_path.rglob("*.h5"))
     assert skipped["file"] == "sgd to adam: interpolation"
     assert "mask" in skipped["reason"]

@@ -10,10 +10,10 @@ import sys
 import pytest
 
 import landscape as ls
-from landscape.analysis import pipeline
-from landscape.analysis.crew import needs_processes
+from landscape.analysis import barriers, pipeline
+from landscape.analysis.jobs import advice, needs_processes
 from landscape.errors import ForeignError, Frame, as_ours, foreign_errors, users_frame
-from landscape.jobs.endings import why_it_ended
+from landscape.jobs.endings import Advice, why_it_ended
 from tests import faults
 from tests.faults import RAISES, SWITCH, TINY, save
 
@@ -88,7 +88,7 @@ def test_a_line_between_minima_that_cannot_be_measured_is_listed(tmp_path, switc
 
     for optimizer in ("adam", "sgd"):
         save(tmp_path / "runs" / optimizer, steps=1, optimizer=optimizer)
-    monkeypatch.setattr(pipeline.geometry, "interpolate", broken)
+    monkeypatch.setattr(barriers.geometry, "interpolate", broken)
     results = ls.load_results(ls.analyze(tmp_path / "runs", ls.Plan(**{**TINY, "barriers": 1})))
     assert list(skipped(results)) == ["adam to sgd: interpolation"]
     assert "IndexError: no such point" in skipped(results)["adam to sgd: interpolation"]
@@ -201,7 +201,7 @@ def test_the_end_of_a_process_is_told_by_its_signal_or_last_words(code, said, tm
     script = tmp_path / "script.py"
     script.write_text(f"import os, signal, sys\ndef inner():\n    {code}\ninner()\n")
     done = subprocess.run([sys.executable, "-X", "faulthandler", str(script)], capture_output=True, text=True)
-    line = why_it_ended(done.returncode, done.stderr, alone=False)
+    line = why_it_ended(done.returncode, done.stderr, advice(alone=False))
     assert said in line
     if "called from" in said:
         assert f"{script}:3, in inner" in line
@@ -209,14 +209,14 @@ def test_the_end_of_a_process_is_told_by_its_signal_or_last_words(code, said, tm
 
 
 def test_only_where_memory_ran_out_beside_others_are_fewer_processes_advised():
-    killed = why_it_ended(-signal.SIGKILL, "", alone=False)
+    killed = why_it_ended(-signal.SIGKILL, "", advice(alone=False))
     assert "--workers 1" in killed
-    assert "--workers" not in why_it_ended(-signal.SIGKILL, "", alone=True)
+    assert "--workers" not in why_it_ended(-signal.SIGKILL, "", advice(alone=True))
     for number in set(signal.Signals) - {signal.SIGKILL}:
-        line = why_it_ended(-number, "", alone=False)
+        line = why_it_ended(-number, "", advice(alone=False))
         assert "--workers" not in line
         assert signal.Signals(number).name in line
-    assert "ended by signal 99" in why_it_ended(-99, "", alone=False)
+    assert "ended by signal 99" in why_it_ended(-99, "", Advice())
 
 
 # --- errors as ours -----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import landscape as ls
-from landscape.analysis import measuring, pipeline
+from landscape.analysis import jobs, measuring, pipeline
 from landscape.store import ResultStore, describe_results, rows
 from tests.faults import TINY, save
 from tests.test_store import identical
@@ -165,7 +165,7 @@ def test_an_interrupt_keeps_what_was_measured_and_shows_what_was_shown(runs, mon
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "measure_runs", interrupted)
+    monkeypatch.setattr(jobs, "measure_run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         analyze(runs, last=3)
     assert rows(ls.load_results(runs)) == table

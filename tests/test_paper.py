@@ -11,10 +11,10 @@ import pytest
 
 from landscape.store import load_results
 from landscape.study import Arm, Study, Tuning
-from landscape.study.jobs import Job, run_jobs
 from landscape.study.material import Material
 from landscape.study.paper import limits, write_paper
 from landscape.study.sentences import findings, over_seeds
+from landscape.study.trainings import TrainingJob, train_all
 from landscape.study.tuning import Choice
 from tests.latex import compiled, needs_latex, pages
 from tests.synthetic_results import make_results
@@ -95,11 +95,11 @@ def test_twelve_arms_of_two_factors_fit_with_paths_histories_and_differences(tmp
         histories=True,
     )
     jobs = [
-        Job(tmp_path / "runs" / arm.run(seed), study.settings_of(arm, seed=seed))
+        TrainingJob(tmp_path / "runs" / arm.run(seed), study.settings_of(arm, seed=seed))
         for arm in study.arms
         for seed in study.seeds
     ]
-    run_jobs(jobs, workers=1)
+    train_all(jobs, workers=1)
     labels = [arm.label for arm in study.arms]
     configs = {label: {"problem_config": {"sigma": int(label.split("-s")[-1])}} for label in labels}
     results = make_results(

@@ -12,7 +12,7 @@ from torch import nn
 
 import landscape as ls
 from landscape import tables
-from landscape.analysis import crew, measuring, pipeline, quantities
+from landscape.analysis import measuring, pipeline, quantities
 from landscape.report.words import methods
 from landscape.store import rows
 from tests.runs import CONFIG, SMALL, make_runs, save_run
@@ -217,8 +217,7 @@ def test_one_run_alone_is_named_after_its_folder(copy_of_analyzed):
     assert [run.name for run in results.runs] == ["adam-s0"]
 
 
-def test_runs_measured_side_by_side_give_the_same_numbers(analyzed, copy_of_analyzed, monkeypatch):
-    monkeypatch.setattr(crew, "available_cores", lambda: 2)  # one thread each, as here: more would round differently
+def test_runs_measured_side_by_side_give_the_same_numbers(analyzed, copy_of_analyzed):
     (copy_of_analyzed / "results.h5").unlink()
     ls.analyze(copy_of_analyzed, ls.Plan(**{**SMALL.fields(), "workers": 2}))
     alone, together = (rows(ls.load_results(folder)) for folder in (analyzed, copy_of_analyzed))
@@ -285,6 +284,7 @@ def test_every_quantity_names_the_plan_fields_it_uses():
         "dtype",
         "device",
         "workers",
+        "threads",
         "data",
         "problem",
         "params",

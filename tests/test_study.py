@@ -17,8 +17,8 @@ from landscape.comparison import compare
 from landscape.errors import UsageError
 from landscape.store import load_results
 from landscape.study import Arm, Study, Tuning, run_study
-from landscape.study.jobs import Job, run_jobs
 from landscape.study.paper import methods
+from landscape.study.trainings import TrainingJob, train_all
 from landscape.study.tuning import Choice, rates, tune
 from tests.latex import compiled, needs_latex, pages
 
@@ -245,7 +245,7 @@ def test_a_study_on_data_files_finds_them_and_does_not_depend_on_where_they_lie(
         )  # fmt: skip
 
     assert on("one").to_json() == on("two").to_json()
-    (done,) = run_jobs([Job(tmp_path / "run", on("two").settings_of(arms[0]), on("two").data)], workers=1)
+    (done,) = train_all([TrainingJob(tmp_path / "run", on("two").settings_of(arms[0]), on("two").data)], workers=1)
     assert done.metrics["train_loss"] > 0
     again = Study.from_json(on("one").to_json(), data=str(tmp_path / "two"))
     assert again.data == str(tmp_path / "two")
@@ -320,10 +320,10 @@ def test_a_run_that_diverges_is_told_and_the_others_are_measured(tmp_path):
 def test_processes_side_by_side_give_what_one_after_the_other_gives(tmp_path):
     study = small()
     jobs = {
-        name: [Job(tmp_path / name / str(seed), study.settings_of(study.arms[0], seed=seed)) for seed in (0, 1)]
+        name: [TrainingJob(tmp_path / name / str(seed), study.settings_of(study.arms[0], seed=seed)) for seed in (0, 1)]
         for name in ("one", "two")
     }
-    one, two = run_jobs(jobs["one"], workers=1), run_jobs(jobs["two"], workers=2)
+    one, two = train_all(jobs["one"], workers=1), train_all(jobs["two"], workers=2)
     assert [d.metrics for d in one] == [d.metrics for d in two]
 
 

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
+from landscape.analysis.opened import Opened
 from landscape.analysis.plan import PRESETS, Plan
 from landscape.analysis.quantities import Bench, Cost, Quantity, quantities
-from landscape.checkpoints import Checkpoint, load_checkpoint
+from landscape.checkpoints import Checkpoint
 from landscape.errors import ForeignError, LandscapeError, ResultsError, as_ours, traceback_text
+from landscape.jobs import Reporter
 from landscape.objective import Objective
 from landscape.problems import Problem
 from landscape.results import Record
@@ -26,15 +28,8 @@ NEEDED = ("point", "eigenpairs")  # by the other quantities: without them a chec
 RECORD_VERSION = 2  # raised where a quantity's meaning changes, so that older records are measured again
 
 
-class Reporter(Protocol):
-    """Who is told how far the work has come. Seconds are estimates from measured costs of a matvec and a loss."""
-
-    def update(self, *, done: float, total: float, doing: str) -> None:
-        """``done`` of ``total`` expected seconds of work; ``doing`` says what is being measured."""
-
-
 @dataclass(frozen=True)
-class Job:
+class RunFiles:
     """A run to be measured: its name and its checkpoint files, oldest first."""
 
     run: str
@@ -46,15 +41,16 @@ class Job:
 
 
 @dataclass
-class Outcome:
-    """What became of a job.
+class Measured:
+    """What became of the measuring of a run, or of a pair of runs.
 
     Attributes
     ----------
+    run : str
     measured : bool
-        Whether its last checkpoint was measured.
+        Whether its last checkpoint was measured; of a pair, whether its line was.
     died : bool
-        Whether the process that measured it did; what it had measured is stored.
+        Whether the process that measured it did, or an executor lost it; what it had measured is stored.
     skipped : list of dict
         ``file`` and ``reason`` of what could not be measured, and ``traceback`` where code of others raised.
     """
@@ -96,7 +92,9 @@ class Clock:
         self.total = self.done + sum(self.expected(cost) for cost in [*(q.cost for q in left), *later])
 
 
-def measure_run(store: ResultStore, job: Job, plan: Plan, reporter: Reporter | None = None) -> Outcome:
+def measure_run(
+    store: ResultStore, files: RunFiles, plan: Plan, opened: Opened, reporter: Reporter | None = None
+) -> Measured:
     """Measure the last checkpoint first: its eigenvectors are where Lanczos starts at the earlier ones.
 
     What cannot be measured is listed in the outcome, with the reason, whatever the model, loss or problem raise.
@@ -106,34 +104,34 @@ def measure_run(store: ResultStore, job: Job, plan: Plan, reporter: Reporter | N
     ResultsError
         If records cannot be stored: to go on would be to measure for nothing.
     """
-    clock, outcome = Clock(reporter), Outcome(job.run)
-    clock.total = sum(clock.expected(cost) for cost in job.expected(plan))
-    tail = [q.cost for _ in job.files[:-1] for q in quantities(plan, is_last=False)]
-    expected = max(1, int(sum(cost.matvecs for cost in job.expected(plan))))
+    clock, outcome = Clock(reporter), Measured(files.run)
+    clock.total = sum(clock.expected(cost) for cost in files.expected(plan))
+    tail = [q.cost for _ in files.files[:-1] for q in quantities(plan, is_last=False)]
+    expected = max(1, int(sum(cost.matvecs for cost in files.expected(plan))))
     guess: np.ndarray | None = None
     last: Bench | None = None
-    for file in reversed(job.files):
-        is_last = file == job.files[-1]
+    for file in reversed(files.files):
+        is_last = file == files.files[-1]
         try:
-            checkpoint = load_checkpoint(file)
-            problem = checkpoint.find_problem(plan.problem, data_dir=plan.data)
+            checkpoint = opened.checkpoint(file)
+            problem = opened.problem(checkpoint, plan)
             objective = objective_of(checkpoint, plan, check=is_last and plan.check, problem=problem)
-            stored = store.provenance(job.run, checkpoint.step, "eigenpairs") or {}
+            stored = store.provenance(files.run, checkpoint.step, "eigenpairs") or {}
             bench = Bench(
                 objective, plan, is_last, guess, stored.get("route", "auto"), expected, last, problem,
                 partial(checkpoint.model, problem),
             )  # fmt: skip
             if is_last:  # before its records, which it explains, so that they never stand under an older description
-                store.describe_run(job.run, _describe_run(checkpoint, bench))
-            failed = _measure_checkpoint(store, job.run, checkpoint, bench, clock, later=tail if is_last else [])
+                store.describe_run(files.run, _describe_run(checkpoint, bench))
+            failed = _measure_checkpoint(store, files.run, checkpoint, bench, clock, later=tail if is_last else [])
         except ResultsError:
             raise
         except BaseException as error:
-            outcome.skipped.append(skipped(f"{job.run}/{Path(file).name}", as_ours(error)))
+            outcome.skipped.append(skipped(f"{files.run}/{Path(file).name}", as_ours(error)))
             if is_last:  # the earlier ones have the same model, loss and data
                 return outcome
             continue
-        outcome.skipped += [skipped(f"{job.run}/{Path(file).name}: {name}", error) for name, error in failed]
+        outcome.skipped += [skipped(f"{files.run}/{Path(file).name}: {name}", error) for name, error in failed]
         if is_last:
             guess, outcome.measured = bench.eigenpairs.vectors[:, :2], True
             last = bench
@@ -156,7 +154,18 @@ def asked(plan: Plan) -> dict[str, str]:
     >>> asked(Plan("quick", examples=64, workers=2))
     {'examples': '64', 'seed': '0'}
     """
-    elsewhere = {*PRESETS[plan.plan], "plan", "seed", "device", "workers", "data", "chunk", "batch_statistics", "check"}
+    elsewhere = {
+        *PRESETS[plan.plan],
+        "plan",
+        "seed",
+        "device",
+        "workers",
+        "threads",
+        "data",
+        "chunk",
+        "batch_statistics",
+        "check",
+    }
     usual = Plan(plan.plan).fields()
     fields = {n: v for n, v in plan.fields().items() if n not in elsewhere and v and v != usual[n]}
     return {name: str(value) for name, value in fields.items()} | ({"seed": str(plan.seed)} if plan.examples else {})
@@ -225,13 +234,21 @@ def measure(
     clock.show(doing)
     started = time.perf_counter()
     record = quantity.measure(bench, progress)
-    store.write(run, step, quantity.name, record, {
-        "key": key, "seconds": time.perf_counter() - started, "matvecs": int(getattr(record, "num_matvecs", 0)),
-        "converged": bool(np.all(getattr(record, "converged", True))), "chunk": bench.objective.chunk,
-        "route": bench.hessian.route, "device": str(bench.objective.device), "created": now(),
-        "dtype": str(bench.objective.dtype).removeprefix("torch."), "threads": torch.get_num_threads(),
-    })  # fmt: skip
+    how = provenance(key, record, time.perf_counter() - started, bench.objective, route=bench.hessian.route)
+    store.write(run, step, quantity.name, record, how)
     return record
+
+
+def provenance(
+    key: dict[str, Any], record: Record, seconds: float, objective: Objective, *, route: str | None
+) -> dict[str, Any]:
+    """How a record was measured; ``route`` is None where no Hessian was multiplied by."""
+    return {
+        "key": key, "seconds": seconds, "matvecs": int(getattr(record, "num_matvecs", 0)),
+        "converged": bool(np.all(getattr(record, "converged", True))), "chunk": objective.chunk, "route": route,
+        "device": str(objective.device), "created": now(), "dtype": str(objective.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+    }  # fmt: skip
 
 
 def _seconds(call: Callable[[], object]) -> float:

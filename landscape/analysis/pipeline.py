@@ -6,27 +6,39 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 import torch
 
-from landscape import geometry
-from landscape.analysis.crew import available_cores, measure_runs
-from landscape.analysis.measuring import RECORD_VERSION, Job, Outcome, Reporter, asked, now, objective_of, skipped
+from landscape.analysis.barriers import comparable_pairs
+from landscape.analysis.jobs import measurer
+from landscape.analysis.measuring import Measured, RunFiles, asked, now
+from landscape.analysis.opened import forget, opened_by
 from landscape.analysis.plan import Plan
 from landscape.checkpoints import Checkpoint, CheckpointDir, Skipped, find_runs, load_checkpoint
-from landscape.errors import CheckpointError, LandscapeError, ResultsError, as_ours, foreign_errors
+from landscape.errors import CheckpointError, LandscapeError, foreign_errors
+from landscape.jobs import Executor, Reporter, available_cores, check_executor
+from landscape.jobs.job import Elsewhere
 from landscape.report import write_report
 from landscape.store import ResultStore, load_results
 from landscape.store.shown import SET_ASIDE
 from landscape.version import __version__
 
 
-def analyze(path: str | Path, plan: Plan | None = None, *, reporter: Reporter | None = None, command: str = "") -> Path:
+def analyze(
+    path: str | Path,
+    plan: Plan | None = None,
+    *,
+    reporter: Reporter | None = None,
+    command: str = "",
+    executor: Executor | None = None,
+    shared: bool = True,
+) -> Path:
     """Measure every run below a folder and write results, tables, figures and a report into it.
 
     The last checkpoint of each run gets every quantity of the plan, ``plan.last − 1`` earlier ones λ_max, spectral gap
@@ -44,6 +56,15 @@ def analyze(path: str | Path, plan: Plan | None = None, *, reporter: Reporter | 
         Told about progress.
     command : str
         What the user typed, for the provenance.
+    executor : Executor, optional
+        Measures the runs and lines elsewhere: anything whose ``submit(function, *args)`` returns a future, such as a
+        ``concurrent.futures.ProcessPoolExecutor`` or a Dask client. Left out: processes of this machine, as
+        ``plan.workers`` has it. Where jobs run, the same ``landscape`` is installed, and the problem can be imported.
+    shared : bool
+        Whether the folder is there, under the same path, wherever the executor's jobs run. Then they read checkpoints
+        and write records there, and a job that is lost has lost only what it was measuring. False: each job carries
+        the bytes of its checkpoints and gives back those of its records, at most ``plan.workers`` (32, if left out) at
+        once; a job that is lost is measured again from its beginning. ``plan.data`` is a folder there, not here.
 
     Returns
     -------
@@ -57,24 +78,36 @@ def analyze(path: str | Path, plan: Plan | None = None, *, reporter: Reporter | 
         If no checkpoint can be used.
     ResultsError
         If the folder cannot be written to, or another process analyses it.
+    UsageError
+        If the executor has no ``submit``.
     LandscapeError
         If the report cannot be drawn; the results are stored then.
     """
     plan, root, started = plan or Plan(), Path(path), time.perf_counter()
-    chosen, left_out = survey(root, plan)
-    progress = _Progress(reporter)
-    with ResultStore(root) as store:
-        outcomes = measure_runs(store, list(chosen), plan, progress)
-        shown = _shown(store, chosen, plan)
-        left_out += [bad for outcome in outcomes for bad in _told(outcome, shown)]
-        # What a process measured before it died counts; what an earlier analysis measured is no result of this one.
-        if not any(outcome.measured or (outcome.died and shown[outcome.run]) for outcome in outcomes):
-            _refuse(root, left_out)
-        left_out += _measure_barriers(store, _measured(chosen, outcomes), plan, progress)
-        aside = {run: sorted({*steps} - {*shown.get(run, ())}) for run, steps in store.steps().items()}
-        info = _describe(plan, left_out, time.perf_counter() - started, command)
-        store.describe({**info, SET_ASIDE: {run: steps for run, steps in aside.items() if steps or not shown.get(run)}})
-        results = store.consolidate()
+    if executor is not None:
+        check_executor(executor)
+        root = Path(os.path.abspath(root))  # where jobs run, the current folder is another one
+        plan = replace(plan, data=os.path.abspath(plan.data)) if shared and plan.data is not None else plan
+    progress, analysis = _Progress(reporter), uuid.uuid4().hex
+    try:
+        chosen, left_out = survey(root, plan, load=opened_by(analysis).checkpoint)
+        with (
+            ResultStore(root) as store,
+            measurer(store, plan, len(chosen), analysis, executor=executor, shared=shared) as measure,
+        ):
+            outcomes = measure.runs(list(chosen), progress)
+            shown = _shown(store, chosen, plan)
+            left_out += [bad for outcome in outcomes for bad in _skipped_of(outcome, shown)]
+            # What a process measured before it died counts; what an earlier analysis measured is no result of this one.
+            if not any(outcome.measured or (outcome.died and shown[outcome.run]) for outcome in outcomes):
+                _refuse(root, left_out)
+            pairs = comparable_pairs(_measured(chosen, outcomes))[: plan.barriers]
+            left_out += [bad for pair in measure.pairs(pairs, _AtTheEnd(progress)) for bad in pair.skipped]
+            info = _describe(plan, left_out, time.perf_counter() - started, command)
+            store.describe({**info, SET_ASIDE: _set_aside(store, shown)})
+            results = store.consolidate()
+    finally:
+        forget(analysis)
     progress.at_the_end("drawing figures and report")
     with foreign_errors(f"the results are stored in {results}, but not drawn; mend this and run landscape report"):
         write_report(load_results(results))
@@ -97,67 +130,69 @@ class _Progress:
         self.update(done=self.total, total=self.total, doing=doing)
 
 
-def survey(root: Path, plan: Plan) -> tuple[dict[Job, list[Checkpoint]], list[dict[str, str]]]:
+@dataclass(frozen=True)
+class _AtTheEnd:
+    """Listens to the small things after the measuring of runs: what is done, not how far."""
+
+    progress: _Progress
+
+    def update(self, *, done: float, total: float, doing: str) -> None:
+        self.progress.at_the_end(doing)
+
+
+def survey(
+    root: Path, plan: Plan, *, load: Callable[[Path], Checkpoint] = load_checkpoint
+) -> tuple[dict[RunFiles, list[Checkpoint]], list[dict[str, str]]]:
     """The runs below a folder with the checkpoints to measure, and the files and folders that cannot be read."""
-    chosen: dict[Job, list[Checkpoint]] = {}
+    chosen: dict[RunFiles, list[Checkpoint]] = {}
     unread: list[Skipped] = []
+
+    def without_content(file: Path) -> Checkpoint:  # of all that are chosen, it may not fit into memory
+        return replace(load(file), content=None)
+
     for folder in find_runs(root, unreadable=unread):
         try:
-            usable, unusable = CheckpointDir(folder).usable(last=plan.last)
+            usable, unusable = CheckpointDir(folder).usable(last=plan.last, load=without_content)
         except LandscapeError as error:  # it was there a moment ago
             unread.append(Skipped(folder, str(error)))
             continue
         unread += unusable
         if usable:
             name = folder.resolve().name if folder.resolve() == root.resolve() else folder.relative_to(root).as_posix()
-            chosen[Job(name, tuple(str(checkpoint.path) for checkpoint in usable))] = usable
+            chosen[RunFiles(name, tuple(str(checkpoint.path) for checkpoint in usable))] = usable
     left_out = [{"file": os.path.relpath(bad.file, root), "reason": bad.reason} for bad in unread]
     if not chosen:
         raise CheckpointError(f"no checkpoint in {root} can be read. First reason: {left_out[0]['reason']}")
     return chosen, left_out
 
 
-def comparable_pairs(last: Mapping[Job, Checkpoint]) -> list[tuple[Job, Job]]:
-    """Pairs of runs of the same problem and seed, but of another label, or optimizer where there are none.
-
-    Parameters
-    ----------
-    last : dict of Job to Checkpoint
-        The last checkpoint of each run.
-    """
-
-    def label(c: Checkpoint) -> Any:
-        return c.config.get("label", c.optimizer)
-
-    def same_start(a: Checkpoint, b: Checkpoint) -> bool:
-        question = [(c.problem, c.problem_config, c.num_parameters, c.seed) for c in (a, b)]
-        return question[0] == question[1] and label(a) != label(b)
-
-    jobs = list(last)
-    return [(a, b) for i, a in enumerate(jobs) for b in jobs[i + 1 :] if same_start(last[a], last[b])]
-
-
-def _measured(chosen: Mapping[Job, list[Checkpoint]], outcomes: list[Outcome]) -> dict[Job, Checkpoint]:
+def _measured(chosen: Mapping[RunFiles, list[Checkpoint]], outcomes: list[Measured]) -> dict[RunFiles, Checkpoint]:
     done = {outcome.run for outcome in outcomes if outcome.measured}
-    return {job: checkpoints[-1] for job, checkpoints in chosen.items() if job.run in done}
+    return {files: checkpoints[-1] for files, checkpoints in chosen.items() if files.run in done}
 
 
-def _shown(store: ResultStore, chosen: Mapping[Job, list[Checkpoint]], plan: Plan) -> dict[str, list[int]]:
+def _shown(store: ResultStore, chosen: Mapping[RunFiles, list[Checkpoint]], plan: Plan) -> dict[str, list[int]]:
     """The steps of each run whose stored records answer what is asked now, whichever analysis measured them."""
     found: dict[str, list[int]] = {}
-    for job, checkpoints in chosen.items():
-        run = store.description(job.run)
-        found[job.run] = []
+    for files, checkpoints in chosen.items():
+        run = store.description(files.run)
+        found[files.run] = []
         if run.get("asked", asked(plan)) != asked(plan):
             continue
         for checkpoint in checkpoints:
-            key = (store.provenance(job.run, checkpoint.step, "point") or {}).get("key") or {}
+            key = (store.provenance(files.run, checkpoint.step, "point") or {}).get("key") or {}
             if (key.get("params"), key.get("objective")) == (checkpoint.params_sha256, run.get("fingerprint")):
-                found[job.run].append(checkpoint.step)
+                found[files.run].append(checkpoint.step)
     return found
 
 
-def _told(outcome: Outcome, shown: Mapping[str, list[int]]) -> list[dict[str, str]]:
+def _set_aside(store: ResultStore, shown: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    """Run → the steps that are stored and not shown."""
+    aside = {run: sorted({*steps} - {*shown.get(run, ())}) for run, steps in store.steps().items()}
+    return {run: steps for run, steps in aside.items() if steps or not shown.get(run)}
+
+
+def _skipped_of(outcome: Measured, shown: Mapping[str, list[int]]) -> list[dict[str, str]]:
     """What could not be measured of a run; where older numbers stand in the tables all the same, that too."""
     if outcome.measured or not shown[outcome.run]:
         return outcome.skipped
@@ -168,51 +203,7 @@ def _refuse(root: Path, left_out: list[dict[str, str]]) -> NoReturn:
     """Nothing could be measured: say why, with the traceback of what was raised, though it was in another process."""
     first = next((bad for bad in left_out if "traceback" in bad), left_out[0])
     error = CheckpointError(f"nothing in {root} could be measured. First reason: {first['reason']}")
-    raise error from (_Elsewhere(first["traceback"]) if "traceback" in first else None)
-
-
-class _Elsewhere(Exception):
-    """An exception of another process, as its traceback."""
-
-    def __str__(self) -> str:
-        return f"\n{self.args[0]}"
-
-
-def _measure_barriers(
-    store: ResultStore, last: Mapping[Job, Checkpoint], plan: Plan, progress: _Progress
-) -> list[dict[str, str]]:
-    """The lines between minima; those that could not be measured, and why."""
-    left_out = []
-    for a, b in comparable_pairs(last)[: plan.barriers]:
-        try:
-            _measure_barrier(store, a, b, plan, progress)
-        except ResultsError:
-            raise
-        except BaseException as error:
-            left_out.append(skipped(f"{a.run} to {b.run}: interpolation", as_ours(error)))
-    return left_out
-
-
-def _measure_barrier(store: ResultStore, a: Job, b: Job, plan: Plan, progress: _Progress) -> None:
-    """The line between the ends of two runs, each with its own buffers."""
-    ends = [load_checkpoint(job.files[-1]) for job in (a, b)]
-    at_a, at_b = (objective_of(end, plan, check=False) for end in ends)
-    constants = [at.constants_digest() for at in (at_a, at_b)]
-    moved = {} if plan.batch_statistics is None else {"batch_statistics": plan.batch_statistics}
-    key = {
-        "fields": {"points": plan.points} | moved, "objective": at_a.digest(),
-        # One where they are equal, as in records from before buffers moved along the line, which are right there.
-        "constants": constants[0] if constants[0] == constants[1] else constants,
-        "params": [end.params_sha256 for end in ends], "version": RECORD_VERSION,
-    }  # fmt: skip
-    if at_a.digest() != at_b.digest() or store.find_pair(a.run, b.run, key) is not None:
-        return
-    progress.at_the_end(f"{a.run} to {b.run}  interpolation")
-    started = time.perf_counter()
-    line = geometry.interpolate(at_a, at_b, points=plan.points, batch_statistics=plan.batch_statistics)
-    seconds = time.perf_counter() - started
-    provenance = {"key": key, "seconds": seconds, "matvecs": 0, "converged": True, "created": now()}
-    store.write_pair(a.run, b.run, line, provenance)
+    raise error from (Elsewhere(first["traceback"]) if "traceback" in first else None)
 
 
 def _describe(plan: Plan, left_out: list[dict[str, str]], seconds: float, command: str) -> dict[str, Any]:

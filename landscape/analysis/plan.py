@@ -68,7 +68,11 @@ class Plan:
     device : str or None
         None: the CPU.
     workers : int or None
-        Processes that measure runs side by side. None: one per run and core on a CPU, one in all on other devices.
+        Processes that measure side by side; changes time and memory, and no number. None: one per run and core on a
+        CPU, one in all on other devices.
+    threads : int or None
+        Threads of each process; with them the last digits change. None: the cores, shared out as if each run had a
+        process, so that it does not depend on ``workers``.
     data : str or None
         Folder of the data files that the problem reads.
     problem : str or None
@@ -115,6 +119,7 @@ class Plan:
     dtype: str | None = None
     device: str | None = None
     workers: int | None = None
+    threads: int | None = None
     data: str | None = None
     problem: str | None = None
     params: str | None = None
@@ -137,7 +142,7 @@ class Plan:
         for name in ("points", "plane_points"):
             if getattr(self, name) % 2 == 0:
                 raise UsageError(f"{name}={getattr(self, name)} must be odd, so that the minimum itself is evaluated")
-        for name in ("workers", "examples", "chunk"):
+        for name in ("workers", "threads", "examples", "chunk"):
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, check_count(name, value))
         if self.subsets == 1:

@@ -13,7 +13,7 @@ from typing import IO
 from landscape.errors import CheckpointError
 from landscape.files import Damaged, Group, NewGroup, Proof, Unusable, opened, reason, remove_leftovers, seal
 from landscape.files.older import converted
-from landscape.files.seal import IN_MEMORY
+from landscape.files.seal import IN_MEMORY, InMemory
 from landscape.files.whole import NotAFile
 
 FORMAT = "landscape-checkpoint"
@@ -38,12 +38,15 @@ class OpenFile:
     proof : Proof
         Which file it was, and that hash.
     version : int
+    in_memory : bool
+        Whether the tree can be read when the file is closed.
     """
 
     tree: Group
     holds: bool
     proof: Proof
     version: int
+    in_memory: bool = False
 
 
 def write_file(path: Path, fill: Callable[[NewGroup], None]) -> None:
@@ -85,11 +88,17 @@ def open_file(path: Path, *, insist: bool = True, known: Proof | None = None) ->
     CheckpointError
         In one line: missing, empty, truncated, not HDF5, foreign, newer than this version, or damaged.
     """
+    with refusals(path), opened(path) as raw, _read(path, raw, insist=insist, known=known) as file:
+        if known is not None and file.proof.digest != known.digest:
+            raise CheckpointError(f"{path} was replaced by another checkpoint since it was opened; load it again")
+        yield file
+
+
+@contextlib.contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """Whatever reading a checkpoint raises is a :class:`CheckpointError` of one line."""
     try:
-        with opened(path) as raw, _read(path, raw, insist=insist, known=known) as file:
-            if known is not None and file.proof.digest != known.digest:
-                raise CheckpointError(f"{path} was replaced by another checkpoint since it was opened; load it again")
-            yield file
+        yield
     except CheckpointError:
         raise
     except (FileNotFoundError, NotADirectoryError):
@@ -127,7 +136,7 @@ def _read(path: Path, raw: IO[bytes], *, insist: bool, known: Proof | None) -> I
     large = known is not None and known.identity[2] > IN_MEMORY
     found = seal.compared(raw, FORMAT, FORMAT_VERSION, known=known if large else None, insist=insist)
     tree = found.tree()
-    yield OpenFile(tree, found.holds, found.proof, found.version)
+    yield OpenFile(tree, found.holds, found.proof, found.version, isinstance(found.content, InMemory))
 
 
 def _unusable(path: Path, error: Unusable) -> CheckpointError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.checkpoints import contents, loading
-from landscape.checkpoints.files import OpenFile, open_file
+from landscape.checkpoints.files import OpenFile, open_file, refusals
 from landscape.checkpoints.format import read_tree, unescape
 from landscape.checkpoints.writer import named_tensors, persistent_buffers, unwrap
 from landscape.errors import CheckpointError
@@ -50,6 +50,8 @@ class Checkpoint:
         Other name → the name under which a tied parameter is stored.
     proof : Proof
         Of the file that was verified: its tensors are never read from another one that took its name.
+    content : Group or None
+        All that the file holds, where it was to be kept; else the file is opened again for its tensors.
     """
 
     path: Path
@@ -67,6 +69,7 @@ class Checkpoint:
     num_parameters: int
     aliases: dict[str, str]
     proof: Proof
+    content: Group | None = field(default=None, repr=False)
 
     def params(self) -> dict[str, Tensor]:
         """Distinct parameters by name, in the model's own order.
@@ -116,6 +119,10 @@ class Checkpoint:
 
     @contextmanager
     def _open(self) -> Iterator[Group]:
+        if self.content is not None:
+            with refusals(self.path):
+                yield self.content
+            return
         with open_file(self.path, known=self.proof) as file:
             yield file.tree
 
@@ -206,8 +213,13 @@ class Checkpoint:
         return f"Checkpoint({str(self.path)!r}, step {self.step}{trained}, {self.num_parameters:,} parameters)"
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
+def load_checkpoint(path: str | Path, *, keep: bool = False) -> Checkpoint:
     """Open a checkpoint and verify its hash over everything in it.
+
+    Parameters
+    ----------
+    keep : bool
+        Hold what the file says in memory, unless it is too large, so that it is opened only once.
 
     Raises
     ------
@@ -216,8 +228,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     with open_file(path) as file:
-        return _read(path, file)
+        return _read(path, file, keep=keep)
 
 
-def _read(path: Path, file: OpenFile) -> Checkpoint:
-    return Checkpoint(path=path, proof=file.proof, **contents.fields(file.tree))
+def _read(path: Path, file: OpenFile, *, keep: bool) -> Checkpoint:
+    content = file.tree if keep and file.in_memory else None
+    return Checkpoint(path=path, proof=file.proof, content=content, **contents.fields(file.tree))

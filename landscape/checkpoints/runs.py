@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -66,13 +66,17 @@ class CheckpointDir(Sequence[Checkpoint]):
             return tuple(load_checkpoint(file) for file in self.files[index])
         return load_checkpoint(self.files[index])
 
-    def usable(self, last: int | None = None) -> tuple[list[Checkpoint], list[Skipped]]:
+    def usable(
+        self, last: int | None = None, *, load: Callable[[Path], Checkpoint] = load_checkpoint
+    ) -> tuple[list[Checkpoint], list[Skipped]]:
         """The checkpoints that can be used, oldest first, and the files that cannot, with the reason.
 
         Parameters
         ----------
         last : int, optional
             Stop looking, from the newest backwards, when that many were found.
+        load : callable
+            Opens one of the files.
         """
         if last is not None:
             check_count("last", last)
@@ -82,7 +86,7 @@ class CheckpointDir(Sequence[Checkpoint]):
             if last is not None and len(good) == last:
                 break
             try:
-                good.append(load_checkpoint(file))
+                good.append(load(file))
             except CheckpointError as error:
                 bad.append(Skipped(file, str(error)))
         return good[::-1], bad[::-1]

@@ -101,6 +101,12 @@ def pair_entry(run_a: str, run_b: str) -> str:
     return f"pairs/{segment(run_a)}/{segment(run_b)}"
 
 
+def runs_of(entry: str) -> set[str]:
+    """The runs that an entry is about: none, one, or two."""
+    kind, *links = entry.split("/")
+    return {segment_name(link) for link in links[: {"runs": 1, "pairs": 2}.get(kind, 0)]}
+
+
 def entries(file: Group) -> Iterator[str]:
     """The addresses of all entries of a file, in the order of their names.
 
@@ -171,6 +177,8 @@ def reading(path: Path, *, trusted: bool = False) -> Iterator[Group]:
                 yield found.tree()
     except (FileNotFoundError, ResultsError):
         raise
+    except NotADirectoryError as error:  # where a folder should be is something else, so the file is not there
+        raise FileNotFoundError(*error.args) from error
     except PermissionError as error:
         raise ResultsError(f"{path} may not be read ({_first_line(error)}); allow it, or copy it elsewhere") from error
     except OSError as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -199,6 +200,42 @@ class ResultStore:
         with contextlib.suppress(OSError):
             self._journal.rmdir()
         return self.path
+
+    def export(self, runs: Sequence[str]) -> bytes:
+        """What is stored of one run, or of a pair, as the bytes of a results file for a store elsewhere."""
+        self._check_open()
+        sources = {**self._old_entries(), **_intact_entries(files.journal_parts(self.path))}
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / files.FILE_NAME
+            with files.writing(made) as target:
+                for entry in (entry for entry in sources if files.runs_of(entry) == {*runs}):
+                    with files.reading(sources[entry], trusted=True) as source:
+                        write_entry(target, entry, read_entry(source, entry))
+            return made.read_bytes()
+
+    def written(self) -> list[bytes]:
+        """What was written since ``results.h5`` was, as bytes that :meth:`adopt` takes, each an entry."""
+        return [part.read_bytes() for part in files.journal_parts(self.path)]
+
+    def adopt(self, part: bytes, *, runs: Sequence[str]) -> None:
+        """Store what a store elsewhere has written of one run, or of a pair.
+
+        Raises
+        ------
+        DamagedResults
+            If it is not what was written there, or of other runs.
+        ResultsError
+            If it cannot be stored here.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            received = Path(folder) / files.FILE_NAME
+            received.write_bytes(part)
+            with files.reading(received) as file:
+                (entry,) = files.entries(file)
+                value = read_entry(file, entry)
+        if files.runs_of(entry) != {*runs}:
+            raise DamagedResults(f"{entry} came where records of {', '.join(runs)} were asked for; it is not stored")
+        self._write_part(entry, value)
 
     def _old_entries(self) -> dict[str, Path]:
         with contextlib.suppress(FileNotFoundError), files.reading(self.path, trusted=True) as old:

@@ -13,16 +13,16 @@ from typing import Any
 
 import torch
 
-from landscape.analysis.crew import available_cores
 from landscape.analysis.pipeline import analyze
 from landscape.analysis.plan import Plan
 from landscape.checkpoints import CheckpointDir, find_runs, match_losses
 from landscape.errors import UsageError
+from landscape.jobs import Executor, available_cores, check_executor
 from landscape.store.whole import write_whole
 from landscape.study.design import Study
-from landscape.study.jobs import Done, Job, run_jobs
 from landscape.study.material import Material
 from landscape.study.paper import write_paper
+from landscape.study.trainings import Trained, TrainingJob, train_all
 from landscape.study.tuning import Choice, tune
 from landscape.version import __version__
 
@@ -68,7 +68,14 @@ class Outcome:
     diverged: list[str]
 
 
-def run_study(study: Study, out: str | Path, *, workers: int | None = None, say: Say | None = None) -> Outcome:
+def run_study(
+    study: Study,
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    say: Say | None = None,
+    executor: Executor | None = None,
+) -> Outcome:
     """Do a study, or what is left of it.
 
     Writes ``out/tuning/…`` and ``out/runs/LABEL-sSEED/`` (checkpoints; those of runs that diverged go to
@@ -82,36 +89,45 @@ def run_study(study: Study, out: str | Path, *, workers: int | None = None, say:
         Trainings and analyses side by side; left out, one for each core.
     say : callable, optional
         Called with a line of text now and then.
+    executor : Executor, optional
+        Trains and measures elsewhere, as :func:`landscape.analyze` takes it, where the folder is there under the same
+        path.
 
     Raises
     ------
     UsageError
         If the folder holds another study, or every run diverged.
+    LandscapeError
+        If a run could not be trained, or the process died that trained it. The other runs of that step are trained
+        first; what was trained is kept, and the same call goes on there.
     """
-    out, tell, started = Path(out), say or (lambda line: None), time.perf_counter()
+    out, say, started = Path(out), say or (lambda line: None), time.perf_counter()
+    if executor is not None:
+        check_executor(executor)
     _claim(study, out)
     count = workers or available_cores()
-    tell(f"{study.name}: {len(study.arms)} arms × {len(study.seeds)} seeds on {study.problem}")
-    choices = tune(study, out, workers=count, watch=_watching(tell))
+    say(f"{study.name}: {len(study.arms)} arms × {len(study.seeds)} seeds on {study.problem}")
+    choices = tune(study, out, workers=count, executor=executor, finished=_saying(say))
     for choice in choices:
-        tell(f"  {choice.label:<20} lr {choice.lr:g}{', at the edge of its grid' if choice.at_edge else ''}")
-    done = run_jobs(_evaluations(study, choices, out), workers=count, watch=_watching(tell))
-    diverged = [f"{job.folder.name}: {job.reason}" for job in done if job.metrics is None]
-    for job in done:
-        if job.metrics is None:
-            _set_aside(job.folder, out / "diverged")
+        say(f"  {choice.label:<20} lr {choice.lr:g}{', at the edge of its grid' if choice.at_edge else ''}")
+    trainings = _evaluations(study, choices, out)
+    done = train_all(trainings, workers=count, executor=executor, finished=_saying(say))
+    diverged = [f"{run.folder.name}: {run.reason}" for run in done if run.metrics is None]
+    for run in done:
+        if run.metrics is None:
+            _set_aside(run.folder, out / "diverged")
     for line in diverged:
-        tell(f"  {line}")
+        say(f"  {line}")
     if len(diverged) == len(done):
         raise UsageError(f"every run of {study.name} diverged; lower the learning rates. First: {diverged[0]}")
-    tell(f"trained in {time.perf_counter() - started:.0f} s; measuring")
+    say(f"trained in {time.perf_counter() - started:.0f} s; measuring")
     own = study.problem if ":" in study.problem else None  # a checkpoint's own word for it is not trusted
     plan = Plan(**{"workers": workers, "data": study.data, "problem": own, **study.plan})
-    results = analyze(out / "runs", plan, command=f"study {study.name}")
-    matched = _at_equal_loss(study, out, plan, tell)
+    results = analyze(out / "runs", plan, command=f"study {study.name}", executor=executor)
+    matched = _at_equal_loss(study, out, plan, say, executor)
     _remember(study, out, choices, diverged)
     paper = write_paper(Material(study, choices, diverged, results, matched), out / "paper")
-    tell(f"done in {time.perf_counter() - started:.0f} s: {out / 'runs' / 'report.html'}, {paper}")
+    say(f"done in {time.perf_counter() - started:.0f} s: {out / 'runs' / 'report.html'}, {paper}")
     return Outcome(out, results, matched, paper, choices, diverged)
 
 
@@ -123,7 +139,7 @@ def _set_aside(folder: Path, home: Path) -> None:
         shutil.move(folder, home / folder.name)
 
 
-def _at_equal_loss(study: Study, out: Path, plan: Plan, tell: Say) -> Path | None:
+def _at_equal_loss(study: Study, out: Path, plan: Plan, say: Say, executor: Executor | None) -> Path | None:
     """The analysis of the runs at equal training loss; None where there is nothing to match."""
     if not study.matched or len(study.arms) < 2 or not study.same_problem():
         return None
@@ -131,26 +147,27 @@ def _at_equal_loss(study: Study, out: Path, plan: Plan, tell: Say) -> Path | Non
     ends = {folder.name: CheckpointDir(folder).steps[-1] for folder in find_runs(out / "runs")}
     if all(step == ends[run] for run, step in matching.steps.items()):
         return None
-    tell(f"measuring at equal loss: {matching}")
+    say(f"measuring at equal loss: {matching}")
     brief = replace(plan, last=1, **{name: min(getattr(plan, name), most) for name, most in BRIEF.items()})
-    return analyze(out / "matched", brief, command=f"study {study.name}, at equal training loss")
+    return analyze(out / "matched", brief, command=f"study {study.name}, at equal training loss", executor=executor)
 
 
-def _evaluations(study: Study, choices: list[Choice], out: Path) -> list[Job]:
+def _evaluations(study: Study, choices: list[Choice], out: Path) -> list[TrainingJob]:
     rate = {choice.label: choice.lr for choice in choices}
     return [
-        Job(out / "runs" / arm.run(seed), study.settings_of(arm, lr=rate[arm.label], seed=seed), study.data)
+        TrainingJob(out / "runs" / arm.run(seed), study.settings_of(arm, lr=rate[arm.label], seed=seed), study.data)
         for seed in study.seeds  # the seeds outside, so that a study cut short has whole replicates
         for arm in study.arms
     ]
 
 
-def _watching(tell: Say) -> Callable[[Done], None]:
-    def watch(done: Done) -> None:
-        loss = "diverged" if done.metrics is None else f"train loss {done.metrics['train_loss']:.3g}"
-        tell(f"  {done.folder.parent.name}/{done.folder.name}: {loss}")
+def _saying(say: Say) -> Callable[[Trained], None]:
+    def finished(run: Trained) -> None:
+        what = run.reason if run.failed else "diverged"
+        loss = what if run.metrics is None else f"train loss {run.metrics['train_loss']:.3g}"
+        say(f"  {run.folder.parent.name}/{run.folder.name}: {loss}")
 
-    return watch
+    return finished
 
 
 def _claim(study: Study, out: Path) -> None:

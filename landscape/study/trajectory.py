@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,19 +12,18 @@ import numpy as np
 import pandas as pd
 
 from landscape import plots
-from landscape.analysis.crew import available_cores
 from landscape.checks import check_count
-from landscape.errors import foreign_errors
 from landscape.escaping.spreadsheet import frame_csv
 from landscape.estimators import gradient_share, top_eigenpairs
 from landscape.geometry import examine_step
+from landscape.jobs import Executor, Job, Outcome, available_cores
 from landscape.operators import HessianOperator
 from landscape.results import StepReport
 from landscape.sampling import gradient_noise
 from landscape.store.whole import write_whole
 from landscape.study.design import Study
-from landscape.study.jobs import one_thread, processes, told_of_deaths
 from landscape.study.sentences import over_seeds
+from landscape.study.trainings import do_all
 from landscape.training import Training
 
 RATES = {"descent": "the descent lemma holds with the smoothness met", "convex": "the loss lies above its tangent"}
@@ -58,7 +58,12 @@ class Trajectory:
 
 
 def follow(
-    design: Trajectory, out: str | Path, *, say: Callable[[str], None] | None = None, workers: int | None = None
+    design: Trajectory,
+    out: str | Path,
+    *,
+    say: Callable[[str], None] | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
 ) -> Path:
     """Train every arm and seed, look at steps on the way, and write ``trajectory.csv`` and a figure.
 
@@ -67,62 +72,75 @@ def follow(
     largest eigenvalue ``lambda_max``, the share ``top_share`` of the gradient in the top space, the squared noise of a
     batch over the squared gradient, ``noise_ratio``. A run that is there already is not made again.
 
+    Parameters
+    ----------
+    workers : int, optional
+        Processes of this machine; left out, one for each core.
+    executor : Executor, optional
+        Follows runs elsewhere, where the folder is there under the same path.
+
     Returns
     -------
     Path
         ``out/trajectory.csv``.
+
+    Raises
+    ------
+    LandscapeError
+        If a run could not be followed, or its process died; the others are followed first, and kept.
     """
-    out, tell = Path(out), say or (lambda line: None)
-    (out / "rows").mkdir(parents=True, exist_ok=True)
-    todo = [
-        (design, index, seed, out / "rows") for seed in design.study.seeds for index in range(len(design.study.arms))
+    out, say = Path(out), say or (lambda line: None)
+    rows = Path(os.path.abspath(out / "rows"))
+    rows.mkdir(parents=True, exist_ok=True)
+    study, data = design.study, design.study.data
+    if executor is not None and data is not None:
+        data = os.path.abspath(data)
+    looked_at = {"looks": design.looks, "top": design.top, "examples": design.examples}
+    jobs = [
+        Job(arm.run(seed), f"{__name__}:follow_job", (study.to_json(), data, looked_at, index, seed, str(rows)), 1)
+        for seed in study.seeds
+        for index, arm in enumerate(study.arms)
     ]
-    count = min(workers or available_cores(), len(todo))
-    if count == 1:
-        parts = [_tell(_run(*job), tell) for job in todo]
-    else:
-        with told_of_deaths(), processes(count) as pool:
-            parts = [_tell(job.result(), tell) for job in [pool.submit(_run, *job) for job in todo]]
-    frame = pd.concat([pd.read_csv(part) for part in parts], ignore_index=True)
+
+    def finished(outcome: Outcome) -> None:
+        say(f"  {outcome.name}" + (f": {outcome.failure.reason}" if outcome.failure is not None else ""))
+
+    count = workers or available_cores()
+    parts = do_all(jobs, doing="following", workers=count, executor=executor, finished=finished)
+    frame = pd.concat([pd.read_csv(part.value) for part in parts], ignore_index=True)
     write_whole(out / "trajectory.csv", frame_csv(frame))
     with plots.house_style():
         plots.save(plots.step_panels(frame), out, "trajectory")
     for sentence in sentences(frame):
-        tell(sentence)
+        say(sentence)
     return out / "trajectory.csv"
 
 
 def sentences(frame: pd.DataFrame) -> list[str]:
     """What held how often, by arm, with the interval over seeds."""
-    said = []
+    made = []
     for column, words in RATES.items():
-        told = []
+        held = []
         for label, group in frame.groupby("arm", sort=False):
             rates = (100 * group.groupby("seed")[column].mean()).to_list()
-            told.append(f"{label} {over_seeds(rates)} %")
-        said.append(f"Steps at which {words}: {', '.join(told)}.")
-    told = [f"{label} {group['stretch'].median():.2f}" for label, group in frame.groupby("arm", sort=False)]
-    return [*said, f"Median of the change met over the change predicted by the quadratic model: {', '.join(told)}."]
+            held.append(f"{label} {over_seeds(rates)} %")
+        made.append(f"Steps at which {words}: {', '.join(held)}.")
+    medians = [f"{label} {group['stretch'].median():.2f}" for label, group in frame.groupby("arm", sort=False)]
+    return [*made, f"Median of the change met over the change predicted by the quadratic model: {', '.join(medians)}."]
 
 
-def _tell(part: Path, tell: Callable[[str], None]) -> Path:
-    tell(f"  {part.stem}")
-    return part
-
-
-def _run(design: Trajectory, index: int, seed: int, folder: Path) -> Path:
-    """One training, looked at on the way; its rows as a CSV."""
-    study = design.study
-    arm = study.arms[index]
-    part = folder / f"{arm.run(seed)}.csv"
+def follow_job(study: str, data: str | None, looked_at: dict[str, Any], index: int, seed: int, folder: str) -> str:
+    """A job: one training, looked at on the way; the file of its rows."""
+    design = Trajectory(Study.from_json(study, data=data), **looked_at)
+    arm = design.study.arms[index]
+    part = Path(folder) / f"{arm.run(seed)}.csv"
     if part.exists():
-        return part
-    with one_thread(), foreign_errors(f"following {arm.run(seed)}"):
-        settings = study.settings_of(arm, seed=seed)
-        training = Training(study.problem_of(arm), settings, folder)
-        with training.seeded():
-            rows = _looked_at(design, training, settings)
-    return write_whole(part, pd.DataFrame(rows).assign(arm=arm.label, seed=seed).to_csv(index=False))
+        return str(part)
+    settings = design.study.settings_of(arm, seed=seed)
+    training = Training(design.study.problem_of(arm), settings, Path(folder))
+    with training.seeded():
+        rows = _looked_at(design, training, settings)
+    return str(write_whole(part, pd.DataFrame(rows).assign(arm=arm.label, seed=seed).to_csv(index=False)))
 
 
 def _looked_at(design: Trajectory, training: Training, settings: dict[str, Any]) -> list[dict[str, Any]]:

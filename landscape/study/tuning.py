@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from landscape.errors import UsageError
+from landscape.jobs import Executor
 from landscape.study.design import Arm, Study
-from landscape.study.jobs import Done, Job, run_jobs
+from landscape.study.trainings import Trained, TrainingJob, train_all
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,14 @@ class Choice:
     at_edge: bool = False
 
 
-def tune(study: Study, out: Path, *, workers: int, watch: Callable[[Done], None] | None = None) -> list[Choice]:
+def tune(
+    study: Study,
+    out: Path,
+    *,
+    workers: int,
+    executor: Executor | None = None,
+    finished: Callable[[Trained], None] | None = None,
+) -> list[Choice]:
     """Train every arm at every rate of the grid on the tuning seeds, into ``out/tuning``; the best of each arm."""
     tuning = study.tuning
     if tuning is None:
@@ -44,7 +52,8 @@ def tune(study: Study, out: Path, *, workers: int, watch: Callable[[Done], None]
         for rate in rates(study, arm)
         for seed in tuning.seeds
     }
-    done = dict(zip(trials, run_jobs(list(trials.values()), workers=workers, watch=watch), strict=True))
+    outcomes = train_all(list(trials.values()), workers=workers, executor=executor, finished=finished)
+    done = dict(zip(trials, outcomes, strict=True))
     choices = []
     for arm in study.arms:
         scores = {}
@@ -63,9 +72,9 @@ def rates(study: Study, arm: Arm) -> list[float]:
     return [float(f"{usual * factor:.3g}") for factor in sorted(grid)]
 
 
-def _trial(study: Study, arm: Arm, rate: float, seed: int, out: Path) -> Job:
+def _trial(study: Study, arm: Arm, rate: float, seed: int, out: Path) -> TrainingJob:
     settings = study.settings_of(arm, lr=rate, seed=seed, save_every=10**9, save_last=0)
-    return Job(out / "tuning" / arm.label / f"lr-{rate:g}-s{seed}", settings, study.data)
+    return TrainingJob(out / "tuning" / arm.label / f"lr-{rate:g}-s{seed}", settings, study.data)
 
 
 def _score(metrics: dict[str, Any] | None, by: str) -> float:

@@ -95,7 +95,7 @@ def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
     found = []
     for pid in descendants(process.pid):
         try:
-            if b"landscape.analysis.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            if b"landscape.jobs.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
         except OSError:
             continue

@@ -1,0 +1,92 @@
+"""The line between the minima of two runs: which are compared, and how high the loss rises between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from landscape import geometry
+from landscape.analysis.measuring import RECORD_VERSION, Measured, RunFiles, objective_of, provenance, skipped
+from landscape.analysis.opened import Opened
+from landscape.analysis.plan import Plan
+from landscape.checkpoints import Checkpoint
+from landscape.errors import ResultsError, as_ours
+from landscape.store import ResultStore
+
+Pair = tuple[RunFiles, RunFiles]
+
+
+def comparable_pairs(last: Mapping[RunFiles, Checkpoint]) -> list[Pair]:
+    """Pairs of runs of the same problem and seed, but of another label, or optimizer where there are none.
+
+    Parameters
+    ----------
+    last : dict of RunFiles to Checkpoint
+        The last checkpoint of each run.
+    """
+
+    def label(c: Checkpoint) -> Any:
+        return c.config.get("label", c.optimizer)
+
+    def same_start(a: Checkpoint, b: Checkpoint) -> bool:
+        question = [(c.problem, c.problem_config, c.num_parameters, c.seed) for c in (a, b)]
+        return question[0] == question[1] and label(a) != label(b)
+
+    runs = list(last)
+    return [(a, b) for i, a in enumerate(runs) for b in runs[i + 1 :] if same_start(last[a], last[b])]
+
+
+def name_of(pair: Pair) -> str:
+    """What a pair is called in messages."""
+    return f"{pair[0].run} to {pair[1].run}"
+
+
+def measure_pair(
+    store: ResultStore, pair: Pair, plan: Plan, opened: Opened, report: Callable[[str], None] = lambda doing: None
+) -> Measured:
+    """The line between the ends of two runs; where it cannot be measured, why.
+
+    Parameters
+    ----------
+    report : callable
+        ``report(doing)``, before it is measured; not called where it is stored already.
+
+    Raises
+    ------
+    ResultsError
+        If the record cannot be stored.
+    """
+    name = name_of(pair)
+    try:
+        measure_barrier(store, *pair, plan, opened, report)
+    except ResultsError:
+        raise
+    except BaseException as error:
+        return Measured(name, skipped=[skipped(f"{name}: interpolation", as_ours(error))])
+    return Measured(name, measured=True)
+
+
+def measure_barrier(
+    store: ResultStore, a: RunFiles, b: RunFiles, plan: Plan, opened: Opened, report: Callable[[str], None]
+) -> None:
+    """Put the line between the last checkpoints of two runs on disk, each end with its own buffers.
+
+    There is none between answers to different questions, such as on other data.
+    """
+    ends = [opened.checkpoint(run.files[-1]) for run in (a, b)]
+    at_a, at_b = (objective_of(end, plan, check=False, problem=opened.problem(end, plan)) for end in ends)
+    constants = [at.constants_digest() for at in (at_a, at_b)]
+    moved = {} if plan.batch_statistics is None else {"batch_statistics": plan.batch_statistics}
+    key = {
+        "fields": {"points": plan.points} | moved, "objective": at_a.digest(),
+        # One where they are equal, as in records from before buffers moved along the line, which are right there.
+        "constants": constants[0] if constants[0] == constants[1] else constants,
+        "params": [end.params_sha256 for end in ends], "version": RECORD_VERSION,
+    }  # fmt: skip
+    if at_a.digest() != at_b.digest() or store.find_pair(a.run, b.run, key) is not None:
+        return
+    report(f"{name_of((a, b))}  interpolation")
+    started = time.perf_counter()
+    line = geometry.interpolate(at_a, at_b, points=plan.points, batch_statistics=plan.batch_statistics)
+    store.write_pair(a.run, b.run, line, provenance(key, line, time.perf_counter() - started, at_a, route=None))

@@ -1,0 +1,69 @@
+"""What one analysis has open in this process: a checkpoint is read and hashed once, and a problem is built once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import OrderedDict
+from pathlib import Path
+
+from landscape.analysis.plan import Plan
+from landscape.checkpoints import Checkpoint, load_checkpoint
+from landscape.problems import Problem
+
+#: Of the checkpoints held; where they are more, those that were not used for the longest time are let go.
+MOST_BYTES = 256 << 20
+
+
+class Opened:
+    """Checkpoints and problems at hand, for as long as their files and the question are the same."""
+
+    def __init__(self) -> None:
+        self._checkpoints: OrderedDict[str, tuple[tuple[int, ...], Checkpoint]] = OrderedDict()
+        self._problems: dict[str, Problem] = {}
+
+    def checkpoint(self, file: str | Path) -> Checkpoint:
+        """As :func:`landscape.checkpoints.load_checkpoint`; read again where the file is not the one that was read."""
+        name, identity = os.path.abspath(file), _identity(file)
+        known = self._checkpoints.get(name)
+        if known is not None and known[0] == identity:
+            self._checkpoints.move_to_end(name)
+            return known[1]
+        checkpoint = load_checkpoint(file, keep=True)
+        if identity:
+            self._checkpoints[name] = identity, checkpoint
+            self._checkpoints.move_to_end(name)
+            while len(self._checkpoints) > 1 and sum(size for (size, *_), _ in self._checkpoints.values()) > MOST_BYTES:
+                self._checkpoints.popitem(last=False)
+        return checkpoint
+
+    def problem(self, checkpoint: Checkpoint, plan: Plan) -> Problem:
+        """The problem of a checkpoint, as the plan has it."""
+        name = json.dumps([checkpoint.problem, checkpoint.problem_config, plan.problem, plan.data], default=str)
+        if name not in self._problems:
+            self._problems[name] = checkpoint.find_problem(plan.problem, data_dir=plan.data)
+        return self._problems[name]
+
+
+_of: dict[str, Opened] = {}
+
+
+def opened_by(analysis: str) -> Opened:
+    """What an analysis, named by a word of its own, has open here; what another one had open is let go."""
+    if analysis not in _of:
+        _of.clear()
+        _of[analysis] = Opened()
+    return _of[analysis]
+
+
+def forget(analysis: str) -> None:
+    """Let go what it had open: code and data may be others when the next one begins."""
+    _of.pop(analysis, None)
+
+
+def _identity(file: str | Path) -> tuple[int, ...]:
+    try:
+        said = os.stat(file)
+    except OSError:
+        return ()  # opening it says why
+    return said.st_size, said.st_dev, said.st_ino, said.st_mtime_ns, said.st_ctime_ns
