@@ -139,8 +139,8 @@ def _check_same_question(objective: Objective, end: Objective) -> None:
         raise UsageError(f"the ends of a line must be asked one question: their losses differ in {_listed(different)}")
     if end.digest() != objective.digest():
         raise UsageError(
-            "the ends of a line must be asked one question: their objectives are on different data, or their losses have "
-            "other settings"
+            "the ends of a line must be asked one question: their objectives are on different data, or their losses "
+            "have other settings"
         )
 
 
