@@ -85,7 +85,7 @@ def text_table(results: Results) -> Table:
     from rich.table import Table
 
     names = min(14, max((len(run.name) for run in results.runs), default=1))
-    gap, lines = _fitting(results, TERMINAL - max(names, len("run")) - 2)  # the box is open at both sides
+    gap, lines = _fitting(results, TERMINAL - max(names, len("run")) - 1)  # a space before it; one behind may be cut
     table = Table(
         box=box.SIMPLE_HEAD, padding=(0, 0, 0, gap - 1), pad_edge=False, caption_justify="left", caption_style=""
     )

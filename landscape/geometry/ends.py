@@ -135,11 +135,14 @@ def _check_same_question(objective: Objective, end: Objective) -> None:
                 f"the ends of a line must be asked one question: their {word} is {getattr(objective, name)} and "
                 f"{getattr(end, name)}"
             )
-    if end.digest() != objective.digest():
-        raise UsageError("the ends of a line must be asked one question: their objectives are on different data")
     of_loss = [{n: t for n, t in o.parts().constants.items() if not n.startswith(_MODEL)} for o in (objective, end)]
     if different := _different(*of_loss):
         raise UsageError(f"the ends of a line must be asked one question: their losses differ in {_listed(different)}")
+    if end.digest() != objective.digest():
+        raise UsageError(
+            "the ends of a line must be asked one question: their objectives are on different data, or their losses "
+            "have other settings"
+        )
 
 
 def _check_theta_is_all(objective: Objective, batch_statistics: str | None, *, gathers: bool) -> None:
