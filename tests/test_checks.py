@@ -156,6 +156,7 @@ TABLE = {
     "SpectralMeasure.negative_mass": (MEASURE.negative_mass, {"floor": "not negative"}),
     "SpectralMeasure.num_outliers": (MEASURE.num_outliers, {"gap": "positive", "most": "share"}),
     "mean_interval": (lambda **g: statistics.mean_interval(SAMPLE, **g), {"level": "share"}),
+    "geometric_interval": (lambda **g: statistics.geometric_interval(SAMPLE, **g), {"level": "share"}),
     "bootstrap_interval": (
         lambda **g: statistics.bootstrap_interval(SAMPLE, **g),
         {"level": "share", "resamples": "count", "seed": "seed"},
@@ -176,7 +177,8 @@ TABLE = {
         {"last": "count", "eigs": "count", "trace_probes": "count", "density_probes": "count", "steps": "count",
          "points": "count", "plane_points": "count", "directions": "count or 0", "samples": "count",
          "restarts": "count", "subsets": "count or 0", "barriers": "count or 0", "tol": "share",
-         "examples": "count", "max_matvecs": "count", "seed": "seed", "workers": "count", "chunk": "count"},
+         "examples": "count", "max_matvecs": "count", "seed": "seed", "workers": "count", "threads": "count",
+         "chunk": "count"},
     ),
     "Trajectory": (lambda **g: Trajectory(None, **g), {"looks": "count", "top": "count", "examples": "count"}),
     "Problem.make_model": (get_problem("quadratic").make_model, {"seed": "seed"}),

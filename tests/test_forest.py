@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgba
 
 from landscape import comparison, plots
 from landscape.errors import UsageError
-from landscape.plots.forest import FARTHEST, MOST_ROWS, drawn_pairs
+from landscape.plots.forest import FARTHEST, FARTHEST_EFFECT, MOST_ROWS, drawn_pairs
 from landscape.store import ResultStore, load_results
 from tests import synthetic_results as synthetic
 
@@ -40,6 +40,13 @@ def test_every_pair_has_its_effect_in_its_row_filled_where_the_adjusted_p_is_sma
     filled = {place for place, line in found.items() if to_rgba(line.get_markerfacecolor()) != (1, 1, 1, 1)}
     assert filled == {(2.0, 0.0), (5.0, 2.0)}
     assert [t.get_text() for t in ax.get_yticklabels()] == ["adam − sgd", "adam − gd", "gd − sgd"]
+
+
+def test_an_effect_of_hundreds_stands_at_the_edge_with_its_number_and_leaves_room_for_the_others():
+    rows = [("lambda_max", "adam", "sgd", -480.0, -2000.0, -3.0, 0.4), *ROWS[1:]]
+    ax = plots.plot_forest(differences(rows), "lambda_max")
+    assert ax.get_xlim()[1] <= 1.06 * 1.15 * FARTHEST_EFFECT
+    assert "-480" in [text.get_text() for text in ax.texts]
 
 
 def test_an_interval_beyond_the_panel_ends_in_an_arrow():

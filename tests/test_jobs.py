@@ -303,6 +303,7 @@ def test_where_the_caller_stops_the_processes_end_and_nothing_more_begins():
     with pytest.raises(KeyboardInterrupt), LocalExecutor(2) as executor:
         run([job("twice", 1), job("sleep", 60), job("sleep", 60), job("sleep", 60)], executor, finished=stop)
     assert time.monotonic() - began < 20
+    wait_until(lambda: not alive(descendants(os.getpid()) - before))
     assert not alive(descendants(os.getpid()) - before)
 
 

@@ -448,7 +448,7 @@ def test_interacting_examples_are_part_of_the_question_and_leave_out_parts_of_th
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"chunk": 0}, "chunk=0 must be a number of examples"),
+        ({"chunk": 0}, "chunk=0 must be a whole number of at least 1"),
         ({"chunk": True}, "chunk=True must be"),
         ({"chunk": 8, "interacting": True}, "would cut the batches that interacting=True asks to keep whole"),
         ({"chunk": 8, "mode": "train"}, "would cut the batches that mode='train'"),

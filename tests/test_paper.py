@@ -63,8 +63,8 @@ def test_a_number_that_all_arms_share_is_said_once(tmp_path):
         ("lambda_max", "a", 2.0082),
         ("lambda_max", "b", 2.00821),
     ]
-    rows = [(group, measure, 5, mean, mean - 0.1, mean + 0.1, 0.1) for measure, group, mean in found]
-    means = pd.DataFrame(rows, columns=["group", "measure", "n", "mean", "low", "high", "std"])
+    rows = [(group, measure, 5, mean, mean - 0.1, mean + 0.1, 0.1, "linear") for measure, group, mean in found]
+    means = pd.DataFrame(rows, columns=["group", "measure", "n", "mean", "low", "high", "std", "scale"])
     results = load_results(make_results(tmp_path, optimizers=("a", "b"), vectors=False, steps=(1,)))
     study = SimpleNamespace(within="")
     material = SimpleNamespace(
@@ -72,7 +72,7 @@ def test_a_number_that_all_arms_share_is_said_once(tmp_path):
     )
     told = findings(material)
     assert "The training loss at the end: a 1.00 ± 0.10, b 2.00 ± 0.10." in told
-    assert "The smallest top eigenvalue λ₁ is the same in all arms: 2.01." in told
+    assert "The smallest λ_max is the same in all arms: 2.01." in told
 
 
 @needs_latex
@@ -126,7 +126,7 @@ def test_arms_that_could_not_be_matched_closely_are_pointed_out(tmp_path):
     assert len(results.runs) == 4
     means = material.at_equal_loss
     rows = means["measure"] == "train_loss"
-    means.loc[rows, "mean"] = [0.10, 0.11]
+    means.loc[rows, ["mean", "gmean"]] = [[0.10, 0.10], [0.11, 0.11]]
     assert not any("At equal training loss" in note for note in limits(material))
-    means.loc[rows, "mean"] = [0.10, 0.14]
+    means.loc[rows, ["mean", "gmean"]] = [[0.10, 0.10], [0.14, 0.14]]
     assert any("still differ in it (0.1 to 0.14)" in note for note in limits(material))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import subprocess
@@ -178,8 +179,8 @@ def test_a_killed_analysis_still_makes_a_report(tmp_path):
 def test_one_optimizer_is_told_by_its_mean_and_no_run_is_dropped_in_silence(tmp_path):
     results = load_results(make_results(tmp_path / "r", optimizers=("sgd",), seeds=(0, 1, 2, 3, 4), steps=(5,)))
     sentences = headline(results)
-    mean = sum(float(run.last.records["eigenpairs"].values[0]) for run in results.runs) / 5
-    said = float(re.search(r"sgd, mean over 5 runs .*: largest eigenvalue ([\d.]+) ±", sentences[0]).group(1))
+    mean = math.prod(float(run.last.records["eigenpairs"].values[0]) for run in results.runs) ** (1 / 5)
+    said = float(re.search(r"sgd, 5 runs, geometric mean .*: largest eigenvalue ([\d.]+) ×/÷", sentences[0]).group(1))
     assert said == pytest.approx(mean, rel=0.1)
     assert sentences[-1] == "The table has 2 more runs."
 

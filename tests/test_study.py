@@ -81,7 +81,7 @@ def test_labels_and_grids_are_checked():
     for label in ("", "a b", "../a"):
         with pytest.raises(UsageError, match="names a folder"):
             Arm(label)
-    with pytest.raises(UsageError, match="at least one positive factor"):
+    with pytest.raises(UsageError, match="positive"):
         Tuning(grid=(0.0,))
     with pytest.raises(UsageError, match="by='loss'"):
         Tuning(by="loss")

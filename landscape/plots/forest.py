@@ -18,8 +18,9 @@ from landscape.store.catalogue import IN_CONTRASTS, MEASURES
 
 #: With more pairs than that, only those with the first group are drawn.
 MOST_ROWS = 18
-#: Beyond it, in standard deviations, an interval ends in an arrow: with few seeds it may be any length.
-FARTHEST = 12.0
+#: Beyond them, in standard deviations, an interval ends in an arrow, and an effect stands at the edge with its number:
+#: with few seeds both may be anything.
+FARTHEST, FARTHEST_EFFECT = 12.0, 30.0
 ALPHA = 0.05
 _LEFT, _SURE = "#9AA5B1", "#0072B2"
 
@@ -93,7 +94,7 @@ def _reach(rows: pd.DataFrame) -> float:
     effects = np.abs(rows["effect"].to_numpy(float))
     ends = np.abs(rows[["effect_low", "effect_high"]].to_numpy(float))
     finite_effects, finite_ends = effects[np.isfinite(effects)], ends[np.isfinite(ends)]
-    most = float(finite_effects.max(initial=1.0))
+    most = min(float(finite_effects.max(initial=1.0)), FARTHEST_EFFECT)
     return max(1.15 * most, min(float(finite_ends.max(initial=1.0)), FARTHEST))
 
 
@@ -105,7 +106,12 @@ def _draw_pair(ax: Axes, row: Any, y: int, reach: float) -> None:
     color, said = (_SURE, f"adjusted p < {ALPHA:g}") if sure else (_LEFT, f"adjusted p ≥ {ALPHA:g}")
     low, high = max(row.effect_low, -reach), min(row.effect_high, reach)
     ax.plot([low, high], [y, y], color=color, linewidth=1.2)
-    ax.plot(row.effect, y, "o", color=color, markerfacecolor=color if sure else "white", markersize=4, label=said)
+    place = min(max(row.effect, -reach), reach)
+    ax.plot(place, y, "o", color=color, markerfacecolor=color if sure else "white", markersize=4, label=said)
+    if place != row.effect:  # no axis holds both 0.5 and 500: this one stands at the edge with its number
+        side = 1 if place < 0 else -1
+        ax.annotate(f"{row.effect:.0f}", (place, y), (5 * side, 2), textcoords="offset points", fontsize=6, color=color,
+                    ha="left" if side > 0 else "right", va="bottom")  # fmt: skip
     for beyond, place, mark in ((row.effect_low < -reach, -reach, "<"), (row.effect_high > reach, reach, ">")):
         if beyond:
             ax.plot(place, y, mark, color=color, markersize=3.5, clip_on=False)
