@@ -45,6 +45,17 @@ def format_measured(value: float | None, error: float | None) -> str:
     return f"({inner})e{exponent}"
 
 
+def format_short(value: float) -> str:
+    """Two digits, hundreds in full: for what no error of its own rounds, such as an effect or the end of an interval.
+
+    >>> format_short(0.2641), format_short(387.2), format_short(-17.84), format_short(123456.0)
+    ('0.26', '390', '-18', '1.2e5')
+    """
+    if not 100 <= abs(value) < 1e5:
+        return format_value(value, digits=2)
+    return f"{float(f'{value:.2g}'):.0f}"
+
+
 def format_factor(value: float, factor: float) -> str:
     """Print ``value ×/÷ factor``, the value to the digits that the factor leaves; alone where the factor is 1.
 
@@ -59,7 +70,7 @@ def format_factor(value: float, factor: float) -> str:
     places = digits - 1 - math.floor(math.log10(value))
     plain = 1e-4 <= value < 1e6
     shown = f"{round(value, places):.{max(places, 0)}f}" if plain else _tidy(f"{value:.{digits - 1}e}")
-    share = format_value(factor, digits=2) if factor >= 2 else f"{1 + float(f'{factor - 1:.1e}'):.6g}"
+    share = format_short(factor) if factor >= 2 else f"{1 + float(f'{factor - 1:.1e}'):.6g}"
     return f"{shown} ×/÷ {share}"
 
 

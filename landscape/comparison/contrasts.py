@@ -16,7 +16,7 @@ from landscape.comparison.centres import LOG, centre
 from landscape.comparison.groups import Groups, gather, setting
 from landscape.errors import UsageError
 from landscape.escaping.terminal import cell
-from landscape.rounding import format_value
+from landscape.rounding import format_short
 from landscape.statistics import Contrast, contrast, holm
 from landscape.store import Results, RunResults
 from landscape.store.catalogue import COUNTERPARTS, IN_CONTRASTS, MEASURES
@@ -172,7 +172,7 @@ def _caption(shown: pd.DataFrame) -> list[str]:
 
 
 def _short(value: float) -> str:
-    return "—" if not np.isfinite(value) else format_value(float(value), digits=2)
+    return "—" if not np.isfinite(value) else format_short(float(value))
 
 
 def _by_seed(runs: list[RunResults], rows: dict[str, Any], measure: str) -> dict[Any, float]:
