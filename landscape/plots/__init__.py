@@ -34,7 +34,7 @@ from landscape.plots.style import (
     short_names,
 )
 from landscape.plots.surface import add_colorbar, log_levels, plot_contour, plot_surface, surface_heights
-from landscape.plots.trajectory import plot_sharpness_path, plot_tail, tail_band, tail_of_run
+from landscape.plots.tails import plot_sharpness_path, plot_tail, tail_band, tail_of_run
 
 __all__ = [
     "DOUBLE",

@@ -31,7 +31,7 @@ from landscape.plots.style import (
     panels,
     share_limits,
 )
-from landscape.plots.trajectory import plot_tail, side_by_side, tail_of_run, tails_of_groups
+from landscape.plots.tails import plot_tail, side_by_side, tail_of_run, tails_of_groups
 from landscape.results import Eigenpairs, SpectralMeasure
 from landscape.store import Results
 from landscape.store.catalogue import IN_CONTRASTS, IN_SUMMARY, IN_TAIL, MEASURES
@@ -63,12 +63,12 @@ def draw_all(results: ResultsLike, folder: Path | str) -> list[FigureFile]:
     return files
 
 
-def drawings(results: ResultsLike, rooms: Collection[str] | None = None) -> Iterator[Drawing]:
+def drawings(results: ResultsLike, kinds: Collection[str] | None = None) -> Iterator[Drawing]:
     """The figures one after the other, so that only one is in memory.
 
     Parameters
     ----------
-    rooms : collection of str, optional
+    kinds : collection of str, optional
         Of ``summary``, ``differences``, ``tails``, ``spectra``, ``lines``, ``planes``, ``interpolation``, ``classes``:
         only figures of these are drawn. Left out: all.
     """
@@ -85,8 +85,8 @@ def drawings(results: ResultsLike, rooms: Collection[str] | None = None) -> Iter
         "interpolation": interpolation_figure(results.pairs, runs, styles),
         "classes": _classes(runs, styles),
     }
-    for room, figures in drawn.items():
-        if rooms is None or room in rooms:
+    for kind, figures in drawn.items():
+        if kinds is None or kind in kinds:
             yield from figures
 
 
