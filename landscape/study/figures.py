@@ -14,8 +14,8 @@ from landscape.study.histories import draw_histories
 from landscape.study.material import MANY, Material
 from landscape.study.paths import draw_paths
 
-#: Of the analysis, in this order, where their records are; and the rooms they stand in.
-ROOMS = ("lines", "tails", "classes")
+#: Of the analysis, in this order, where their records are; and their kinds.
+KINDS = ("lines", "tails", "classes")
 CHOSEN = ("slice_eigenvector", "last_iterations", "class_accuracy")
 #: Share of the page's height a figure over both columns may take: three of them fill a page with their captions.
 HEIGHTS = {"differences": 0.31, "histories": 0.36, "paths": 0.27}
@@ -48,5 +48,5 @@ def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
 
 def _chosen(study: Study, results: Results) -> list[Drawing]:
     chosen = CHOSEN if len(study.arms) <= MANY else [name for name in CHOSEN if name not in CROWDED]
-    there = {drawing.name: drawing for drawing in plots.drawings(results, ROOMS) if drawing.name in chosen}
+    there = {drawing.name: drawing for drawing in plots.drawings(results, KINDS) if drawing.name in chosen}
     return [there[name] for name in chosen if name in there]
