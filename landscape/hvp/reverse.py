@@ -139,7 +139,8 @@ def count_saved_bytes(build: Callable[[], object]) -> int:
             raise
     with _MadeBytes() as made:
         build()
-    return made.total
+    total: int = made.total
+    return total
 
 
 def _saved_bytes(build: Callable[[], object]) -> int:
