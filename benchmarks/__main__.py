@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.cases import SIZES
 from benchmarks.harness import SAMPLE_SECONDS
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := [pattern for pattern in options.only or [] if not any(n.startswith(pattern) for n in names)]:
         print(f"no workload begins with {', '.join(unknown)}; there are {', '.join(names)}", file=sys.stderr)
         return 2
-    results: dict = {
+    results: dict[str, Any] = {
         "machine": describe(),
         "settings": {"size": options.size, "repeats": options.repeats, "threads": options.threads or "default"},
     }
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def jobs(size: str, memory: bool) -> Iterator[dict]:
+def jobs(size: str, memory: bool) -> Iterator[dict[str, Any]]:
     """All that is measured, as what a child process is told."""
     for workload in workloads(size).values():
         # Training and the judge's own work come first, and are kept for the others in a folder.
@@ -67,7 +68,7 @@ def jobs(size: str, memory: bool) -> Iterator[dict]:
             yield {"kind": "scaling", "name": scaling.name, "contender": name}
 
 
-def run_job(job: dict, options: argparse.Namespace, folder: Path) -> dict:
+def run_job(job: dict[str, Any], options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Do a job in a process of its own; a process that dies or takes too long is a failure of the contender."""
     result = folder / "result.json"
     result.unlink(missing_ok=True)
@@ -97,18 +98,19 @@ def run_job(job: dict, options: argparse.Namespace, folder: Path) -> dict:
         except subprocess.TimeoutExpired:
             return {"failure": f"not done within {options.timeout:g} s"}
     if run.returncode == 0 and result.exists():
-        return json.loads(result.read_text())
+        found: dict[str, Any] = json.loads(result.read_text())
+        return found
     last = (run.stderr.strip().splitlines() or ["no message"])[-1]
     return {"failure": f"the process ended with {run.returncode}: {last[:120]}"}
 
 
-def write(results: dict, out: Path) -> None:
+def write(results: dict[str, Any], out: Path) -> None:
     """RESULTS.md and RESULTS.json."""
     out.with_suffix(".json").write_text(json.dumps(results, indent=1))
     out.write_text(render(results))
 
 
-def _wanted(job: dict, options: argparse.Namespace, names: Sequence[str]) -> bool:
+def _wanted(job: dict[str, Any], options: argparse.Namespace, names: Sequence[str]) -> bool:
     """A pattern that is a name means that workload alone; any other means all that begin like it."""
     name, contender = job["name"], job["contender"]
     named = options.only is None or any(name == p if p in names else name.startswith(p) for p in options.only)
@@ -116,7 +118,7 @@ def _wanted(job: dict, options: argparse.Namespace, names: Sequence[str]) -> boo
     return named and (met or job["kind"] != "pair")
 
 
-def _kept(out: Path, measured: set[str]) -> tuple[dict[str, list], str]:
+def _kept(out: Path, measured: set[str]) -> tuple[dict[str, list[dict[str, Any]]], str]:
     """What the file already holds about other workloads than those to be measured now, and since when."""
     path = out.with_suffix(".json")
     old = json.loads(path.read_text()) if path.exists() else {}
@@ -124,8 +126,9 @@ def _kept(out: Path, measured: set[str]) -> tuple[dict[str, list], str]:
     return kept, old["machine"]["began"] if any(kept.values()) else ""
 
 
-def _outcome(result: dict) -> str:
-    return result.get("failure") or (result.get("other") or {}).get("failure") or "done"
+def _outcome(result: dict[str, Any]) -> str:
+    outcome: str = result.get("failure") or (result.get("other") or {}).get("failure") or "done"
+    return outcome
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:

@@ -91,7 +91,8 @@ class Case:
     def vectors(self, count: int) -> Tensor:
         """(P, count) random directions of length 1, the same on each call."""
         V = torch.randn(self.dim, count, generator=torch.Generator().manual_seed(1))
-        return V / V.norm(dim=0)
+        unit: Tensor = V / V.norm(dim=0)
+        return unit
 
     def at(self, state: dict[str, Tensor]) -> Case:
         """The same case in another state, with a model of its own."""

@@ -20,7 +20,7 @@ from benchmarks.workloads import SCALINGS, workloads
 from benchmarks.workloads.scaling import measure_scaling
 
 
-def do(job: dict) -> dict:
+def do(job: dict[str, Any]) -> dict[str, Any]:
     """Measure what the job asks for."""
     cache = Path(job["cache"]) if job["cache"] else None
     if job["kind"] == "scaling":

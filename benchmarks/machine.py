@@ -7,6 +7,7 @@ import platform
 import time
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,7 +23,7 @@ PACKAGES = (
 )
 
 
-def describe() -> dict:
+def describe() -> dict[str, Any]:
     """Processor, memory, versions, threads and how busy the machine is."""
     return {
         "cpu": cpu_name(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
 
 
-def measure_memory(contender: Contender, case: Case) -> dict:
+def measure_memory(contender: Contender, case: Case) -> dict[str, Any]:
     """Bytes by which the process's resident memory peaked above where it stood before ``prepare`` and one ``run``.
 
     Where it stood: everything imported, model and data loaded, one gradient on one example taken, so that thread pools

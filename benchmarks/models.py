@@ -29,7 +29,8 @@ class CharTransformer(nn.Module):
         x = self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]
         for block in self.blocks:
             x = block(x)
-        return self.head(self.norm(x))
+        logits: Tensor = self.head(self.norm(x))
+        return logits
 
 
 class ResNet(nn.Module):
@@ -46,7 +47,8 @@ class ResNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, 32, 32) → logits (N, C)."""
         x = self.blocks(F.relu(self.norm(self.stem(images))))
-        return self.head(x.mean((2, 3)))
+        logits: Tensor = self.head(x.mean((2, 3)))
+        return logits
 
 
 class TokenLoss(nn.CrossEntropyLoss):

@@ -78,8 +78,9 @@ def counting_pyhessian(*, restore_eig: bool = False) -> Iterator[Counter]:
     for the symmetric T that PyHessian passes, ``torch.linalg.eigh`` gives the same. Both are undone at the end.
     """
     home: Any = importlib.import_module("pyhessian.hessian")
+    library: Any = torch  # whose stubs no longer know eig
     counter = Counter()
-    multiply, removed = home.hessian_vector_product, torch.eig
+    multiply, removed = home.hessian_vector_product, library.eig
 
     def counted(*arguments: Any) -> Any:
         counter.matvecs += 1
@@ -91,11 +92,11 @@ def counting_pyhessian(*, restore_eig: bool = False) -> Iterator[Counter]:
 
     home.hessian_vector_product = counted
     if restore_eig:
-        torch.eig = symmetric_eig  # type: ignore[assignment]
+        library.eig = symmetric_eig
     try:
         yield counter
     finally:
-        home.hessian_vector_product, torch.eig = multiply, removed
+        home.hessian_vector_product, library.eig = multiply, removed
 
 
 class Eigenthings:
@@ -109,7 +110,8 @@ class Eigenthings:
 
         def counted(v: Tensor) -> Tensor:
             self.matvecs += 1
-            return base.matvec(v)
+            product: Tensor = base.matvec(v)
+            return product
 
         # Its own wrapper for a callable: the algorithms take it as they take the operator.
         self.operator = package.LambdaOperator(counted, size=base.size, dtype=base.dtype)
@@ -133,11 +135,12 @@ class Curvlinops:
         package = importlib.import_module("curvlinops")
         face, self.matvecs = self, 0
 
-        class Counted(package.HessianLinearOperator):  # type: ignore[name-defined]
+        class Counted(package.HessianLinearOperator):  # type: ignore[name-defined, misc]
             def _matmat(self, M: list[Tensor]) -> list[Tensor]:
                 face.matvecs += M[0].shape[-1]
                 if columns is None or M[0].shape[-1] <= columns:
-                    return super()._matmat(M)
+                    whole: list[Tensor] = super()._matmat(M)
+                    return whole
                 parts = zip(*(m.split(columns, -1) for m in M), strict=True)
                 blocks = [super(Counted, self)._matmat(list(part)) for part in parts]
                 return [torch.cat(pieces, dim=-1) for pieces in zip(*blocks, strict=True)]

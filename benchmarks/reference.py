@@ -125,7 +125,8 @@ def reference_dense(case: Case) -> np.ndarray:
     """The Hessian itself (P, P), symmetrised."""
     reference = Reference(case, keep=True)
     dense = reference.products(torch.eye(reference.dim, dtype=torch.float64)).numpy()
-    return (dense + dense.T) / 2
+    symmetric: np.ndarray = (dense + dense.T) / 2
+    return symmetric
 
 
 def reference_spectrum(case: Case) -> np.ndarray:
@@ -190,4 +191,5 @@ def relative_residuals(
     U = U / U.norm(dim=0)
     eigenvalues = torch.from_numpy(np.array(values, dtype=np.float64))
     apart = Reference(case, state=state, dtype=dtype).products(U).double() - U * eigenvalues
-    return (apart.norm(dim=0) / eigenvalues.abs()).numpy()
+    relative: np.ndarray = (apart.norm(dim=0) / eigenvalues.abs()).numpy()
+    return relative

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from typing import Any
 
 from benchmarks.harness import FASTEST_PEER, Goal, Workload
 from benchmarks.workloads import SCALINGS, workloads
@@ -13,7 +14,7 @@ LEAST_SECONDS = 1e-4
 MOST_EXPONENT = 1.1
 
 
-def render(results: dict) -> str:
+def render(results: dict[str, Any]) -> str:
     """The whole page."""
     size = results["settings"]["size"]
     known = workloads(size)
@@ -28,7 +29,7 @@ def render(results: dict) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _heading(results: dict) -> str:
+def _heading(results: dict[str, Any]) -> str:
     machine, settings = results["machine"], results["settings"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     return "\n".join(
@@ -52,7 +53,7 @@ def _heading(results: dict) -> str:
     )
 
 
-def _ratios(pair: dict, quantity: str = "seconds") -> list[float]:
+def _ratios(pair: dict[str, Any], quantity: str = "seconds") -> list[float]:
     """The other's figure over ours, round by round."""
     ours, other = pair.get("ours"), pair.get("other")
     if not ours or not other:
@@ -60,7 +61,7 @@ def _ratios(pair: dict, quantity: str = "seconds") -> list[float]:
     return [b / a for a, b in zip(ours[quantity], other[quantity], strict=False) if a > 0]
 
 
-def _ratio_text(pair: dict) -> str:
+def _ratio_text(pair: dict[str, Any]) -> str:
     ratios = _ratios(pair)
     if not ratios:
         return "–"
@@ -68,7 +69,7 @@ def _ratio_text(pair: dict) -> str:
     return text if pair["other"]["agrees"] and pair["ours"]["agrees"] else f"[{text}]"
 
 
-def _summary(results: dict, known: dict[str, Workload]) -> str:
+def _summary(results: dict[str, Any], known: dict[str, Workload]) -> str:
     lines = [
         "## Against the goals",
         "",
@@ -86,7 +87,7 @@ def _summary(results: dict, known: dict[str, Workload]) -> str:
     return "\n".join(lines)
 
 
-def _absence(workload: Workload, goal: Goal, pairs: list[dict]) -> str:
+def _absence(workload: Workload, goal: Goal, pairs: list[dict[str, Any]]) -> str:
     """Why there is nothing to divide by: no peer was measured, or none has the answer."""
     met = [pair for pair in pairs if pair["contender"] in workload.peers and _ratios(pair)]
     if goal.against != FASTEST_PEER or not met:
@@ -94,7 +95,9 @@ def _absence(workload: Workload, goal: Goal, pairs: list[dict]) -> str:
     return "no peer has the answer" if all(pair["ours"]["agrees"] for pair in met) else "no"
 
 
-def _goal_ratio(workload: Workload, goal: Goal, pairs: list[dict], memory: dict[str, dict]) -> tuple[str, float | None]:
+def _goal_ratio(
+    workload: Workload, goal: Goal, pairs: list[dict[str, Any]], memory: dict[str, dict[str, Any]]
+) -> tuple[str, float | None]:
     """Whom the goal is held against, and the median ratio; None where there is none with the same answer."""
     fitting = [
         pair
@@ -119,7 +122,7 @@ def _is_meant(goal: Goal, contender: str, workload: Workload) -> bool:
     return contender in workload.peers if goal.against == FASTEST_PEER else contender.startswith(goal.against)
 
 
-def _section(workload: Workload, pairs: list[dict], memory: dict[str, dict]) -> str:
+def _section(workload: Workload, pairs: list[dict[str, Any]], memory: dict[str, dict[str, Any]]) -> str:
     lines = [
         f"## {workload.name}",
         "",
@@ -146,7 +149,7 @@ def _section(workload: Workload, pairs: list[dict], memory: dict[str, dict]) -> 
     return "\n".join(lines)
 
 
-def _rounds(pairs: list[dict]) -> str:
+def _rounds(pairs: list[dict[str, Any]]) -> str:
     """How many timed rounds stand behind the medians of a section."""
     counts = sorted({len(pair["ours"]["seconds"]) for pair in pairs if _ratios(pair)})
     if not counts:
@@ -154,7 +157,7 @@ def _rounds(pairs: list[dict]) -> str:
     return f" Timed rounds: {counts[0]}" + (f" to {counts[-1]}." if len(counts) > 1 else ".")
 
 
-def _row(name: str, side: dict, beside: str, ratio: str, memory: dict[str, dict]) -> str:
+def _row(name: str, side: dict[str, Any], beside: str, ratio: str, memory: dict[str, dict[str, Any]]) -> str:
     made, memory_text = side["matvecs"], _bytes(memory.get(name))
     matvecs = f"{statistics.median(made):g}" if made and max(made) > 0 else "–"
     if side["note"]:
@@ -179,7 +182,7 @@ def _seconds(values: list[float]) -> str:
     return f"{1000 * middle:.3g} ms" if middle < 1 else f"{middle:.3g} s"
 
 
-def _bytes(measured: dict | None) -> str:
+def _bytes(measured: dict[str, Any] | None) -> str:
     if measured is None or measured.get("bytes") is None:
         return "–"
     return f"{measured['bytes'] / 1e6:.0f} MB"
@@ -189,7 +192,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def _scaling(measured: list[dict]) -> str:
+def _scaling(measured: list[dict[str, Any]]) -> str:
     lines = [
         "## How the time grows",
         "",

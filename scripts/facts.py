@@ -17,6 +17,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTS = ROOT / "scripts" / "reproduce"
@@ -28,7 +29,7 @@ def scripts() -> list[Path]:
     return sorted(path for path in FACTS.glob("*.py") if "FACT = Fact(" in path.read_text())
 
 
-def put_to_test(script: Path, out: Path) -> dict:
+def put_to_test(script: Path, out: Path) -> dict[str, Any]:
     """What a script found, by running it where it has not been run to the end."""
     kept = out / f"{script.stem}.json"
     if not kept.exists() or json.loads(kept.read_text())["quick"]:
@@ -38,10 +39,11 @@ def put_to_test(script: Path, out: Path) -> dict:
         )
         if done.returncode:
             raise SystemExit(f"{script.name} failed:\n{done.stderr.strip()}")
-    return json.loads(kept.read_text())
+    finding: dict[str, Any] = json.loads(kept.read_text())
+    return finding
 
 
-def table(findings: list[dict]) -> str:
+def table(findings: list[dict[str, Any]]) -> str:
     """The page: claim, source, what was measured, whether it holds, its figure."""
     held = sum(finding["holds"] for finding in findings)
     versions = ", ".join(f"{name} {version}" for name, version in findings[0]["versions"].items())
@@ -71,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--docs", action="store_true", help="write docs/facts.md and docs/figures/facts")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     args = parser.parse_args(argv)
-    found: dict[str, dict] = {}
+    found: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor(args.workers) as pool:
         jobs = {pool.submit(put_to_test, script, args.out): script for script in scripts()}
         for job in as_completed(jobs):

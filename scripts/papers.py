@@ -56,7 +56,8 @@ def study_of(script: Path) -> Study:
         spec.loader.exec_module(module)
     finally:
         sys.path.remove(str(STUDIES))
-    return module.STUDY
+    study: Study = module.STUDY
+    return study
 
 
 def do(script: Path, out: Path) -> None:

@@ -111,7 +111,7 @@ def measure_scaling(
     repeats: int,
     sample_seconds: float = SAMPLE_SECONDS,
     cache: Path | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Median seconds at each point, and the exponent b of seconds ∝ X^b with its standard error.
 
     Returns
@@ -120,7 +120,7 @@ def measure_scaling(
         ``points`` with ``x``, ``median`` and all ``seconds``; ``exponent`` and ``stderr`` of the least-squares line in
         log–log coordinates, ``stderr`` None where there are only two points; ``failure`` as in a pair.
     """
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
     result: dict[str, Any] = {"scaling": scaling.name, "contender": contender, "points": rows, "failure": None}
     try:
         for point in POINTS[scaling.axis][size]:

@@ -93,7 +93,8 @@ def column_norms(V: torch.Tensor) -> torch.Tensor:
     """``‖v‖`` of each column of V (P, K) as float64 (K,), also where squares would leave the range of the dtype."""
     largest = torch.linalg.vector_norm(V, ord=torch.inf, dim=0)
     divisor = torch.where(largest > 0, largest, torch.ones_like(largest))
-    return largest.to(torch.float64) * torch.linalg.vector_norm(V / divisor, dim=0).to(torch.float64)
+    norms: torch.Tensor = largest.to(torch.float64) * torch.linalg.vector_norm(V / divisor, dim=0).to(torch.float64)
+    return norms
 
 
 def norm(v: torch.Tensor) -> float:

@@ -117,7 +117,7 @@ def _share_bound(share: float, eigs: Any, k: int) -> float | None:
     gap = (eigs.values[k - 1] - eigs.residuals[k - 1]) - (eigs.values[k] + eigs.residuals[k])
     if gap <= 0:
         return max(share, 1 - share)
-    sine = min(float(np.linalg.norm(eigs.residuals[:k])) / gap, 1.0)
+    sine: float = min(float(np.linalg.norm(eigs.residuals[:k])) / gap, 1.0)
     root = float(np.sqrt(share))
     low, high = max(root - sine, 0.0) ** 2, min(root + sine, 1.0) ** 2
     return max(share - low, high - share)
@@ -238,7 +238,8 @@ def _normalised(V: np.ndarray, name: str) -> np.ndarray:
     if not np.isfinite(largest).all() or (largest == 0).any():
         raise UsageError(f"{name} holds a vector that is zero or not finite; no direction to attribute")
     V = V.astype(np.float64) / largest
-    return V / np.linalg.norm(V, axis=0)
+    unit: np.ndarray = V / np.linalg.norm(V, axis=0)
+    return unit
 
 
 def _orthonormal(given: Any, name: str) -> np.ndarray:
@@ -250,4 +251,5 @@ def _orthonormal(given: Any, name: str) -> np.ndarray:
     sizes = linalg.svdvals(R)
     if sizes[-1] <= V.shape[0] * np.finfo(np.float64).eps * sizes[0]:
         raise UsageError(f"the columns of {name} are linearly dependent; leave out those that add no direction")
-    return Q
+    basis: np.ndarray = Q
+    return basis

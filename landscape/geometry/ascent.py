@@ -122,8 +122,10 @@ class Ball:
         noise = gaussian(index, len(self.theta) + 1, seed=seed, family="sharpness").to(self.theta)
         z, share = noise[:-1], float(torch.special.ndtr(noise[-1]))
         if math.isinf(self.p):
-            return self.rho * (2 * torch.special.ndtr(z) - 1) * self.inside
-        return self.rho * share ** (1 / max(count, 1)) * self.unit(z)
+            point: Tensor = self.rho * (2 * torch.special.ndtr(z) - 1) * self.inside
+        else:
+            point = self.rho * share ** (1 / max(count, 1)) * self.unit(z)
+        return point
 
 
 def most_evaluations(restarts: int, steps: int) -> int:

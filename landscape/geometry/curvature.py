@@ -12,6 +12,8 @@ from landscape.errors import ObjectiveError
 from landscape.geometry.bending import GROWTH, second_difference
 from landscape.objective import Objective
 
+#: What is even and what is odd in a pair of slopes, (K,) each, and the length of the latter.
+_Pair = tuple[np.ndarray, np.ndarray, float]
 #: Error in units of the distance between steps: enough for one kink, wherever it stands.
 _SPREAD = 3.0
 #: How many pairs of shorter steps are tried where kinks are in the way.
@@ -133,14 +135,14 @@ class _Line:
             value, error = np.where(better, shorter, value), np.where(better, error_then, error)
         return value, error
 
-    def _pair(self, step: float) -> tuple[np.ndarray, np.ndarray, float]:
+    def _pair(self, step: float) -> _Pair:
         """Half the sum and half the difference of the slopes at ±step, (K,) each, and the length of the latter."""
         ahead, behind = (self.objective.gradient(self._at(side * step)) for side in (1.0, -1.0))
         odd = (ahead - behind) / 2
         slopes = (self.units.T @ torch.stack([(ahead + behind) / 2, odd], dim=1)).cpu().double().numpy()
         return slopes[:, 0], slopes[:, 1], float(odd.norm())
 
-    def _extrapolate(self, step: float, near: tuple, far: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _extrapolate(self, step: float, near: _Pair, far: _Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Richardson's value from steps h and 3h, its error, and what roundoff is of it."""
         # What is even in so small a step bends nothing: it is roundoff, or a kink on one side.
         floor = self.objective.resolution * near[2] / step * self._scale
@@ -183,4 +185,5 @@ def _products(objective: Objective, theta: Tensor, units: Tensor) -> np.ndarray:
     except ObjectiveError:
         return np.full((count, count), np.nan)
     matrix = (units.T @ torch.stack(columns, dim=1)).cpu().double().numpy()
-    return (matrix + matrix.T) / 2
+    symmetric: np.ndarray = (matrix + matrix.T) / 2
+    return symmetric

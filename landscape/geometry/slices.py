@@ -231,4 +231,5 @@ def _moved(point: Tensor, columns: Tensor, steps: tuple[float, ...]) -> Tensor:
 
 
 def _lengths(columns: Tensor) -> np.ndarray:
-    return np.linalg.norm(columns.cpu().double().numpy(), axis=0)
+    lengths: np.ndarray = np.linalg.norm(columns.cpu().double().numpy(), axis=0)
+    return lengths

@@ -153,7 +153,8 @@ def function_at(place: str) -> Callable[..., Any]:
         ) from error
     if not callable(found):
         raise UsageError(f"{place} is a {type(found).__name__}, not a function that a job could call")
-    return found
+    function: Callable[..., Any] = found
+    return function
 
 
 def place_of(function: Callable[..., Any]) -> str:

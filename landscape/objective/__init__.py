@@ -1,5 +1,6 @@
 """A fixed question: loss, gradient and Hessian-vector product of a model on given data, examined when it is made."""
 
-from landscape.objective.objective import Objective, Vector, Weight
+from landscape.objective.batches import Weight
+from landscape.objective.objective import Objective, Vector
 
 __all__ = ["Objective", "Vector", "Weight"]

@@ -122,7 +122,8 @@ def _direction(objective: Objective, theta: Tensor, generator: torch.Generator) 
         scale = part.norm() / max(part.numel(), 1) ** 0.5
         pieces.append((noise * (scale if scale > 0 else 1.0)).reshape(-1))
     v = torch.cat(pieces)
-    return v / v.norm()
+    unit: Tensor = v / v.norm()
+    return unit
 
 
 def _nearby(objective: Objective, theta: Tensor, generator: torch.Generator) -> Tensor:

@@ -116,7 +116,8 @@ class LinearOperator(ABC):
             other = torch.from_numpy(np.array(other, order="C", copy=True))
         if other.is_complex():
             raise UsageError("a complex vector; operators here are real")
-        return other.detach().to(dtype=self.dtype, device=self.device)
+        vectors: torch.Tensor = other.detach().to(dtype=self.dtype, device=self.device)
+        return vectors
 
     def dense(self) -> torch.Tensor:
         """The matrix itself, ``(P, P)``, from P matvecs on unit vectors, in blocks of columns.
@@ -185,9 +186,7 @@ class LinearOperator(ABC):
         """Whether dtype and device may be taken from a partner."""
         return False
 
-    def _plus(self, other: Any, sign: float) -> LinearOperator:
-        if not isinstance(other, LinearOperator):
-            return NotImplemented
+    def _plus(self, other: LinearOperator, sign: float) -> LinearOperator:
         if self.dim != other.dim:
             raise UsageError(f"operators do not match: {self.shape} against {other.shape}")
         lead = other if self._is_flexible else self
@@ -196,9 +195,13 @@ class LinearOperator(ABC):
         return _SumOperator(left, right if sign == 1 else _ScaledOperator(right, sign), flexible=both_flexible)
 
     def __add__(self, other: Any) -> LinearOperator:
+        if not isinstance(other, LinearOperator):
+            return NotImplemented
         return self._plus(other, 1.0)
 
     def __sub__(self, other: Any) -> LinearOperator:
+        if not isinstance(other, LinearOperator):
+            return NotImplemented
         return self._plus(other, -1.0)
 
     def __mul__(self, factor: Any) -> LinearOperator:

@@ -99,7 +99,8 @@ class OutputJacobian:
         v, u = [random_like(x) for x in self._leaves], [random_like(x) for x in self.outputs]
         image, pulled = self.push(v), self.pull(u, keep=True)
         apart = abs(_dot(image, u) - _dot(v, pulled))
-        return apart <= _AGREEMENT[self._leaves[0].dtype] * (_dot(image, image) * _dot(u, u)) ** 0.5
+        allowed: float = _AGREEMENT[self._leaves[0].dtype] * (_dot(image, image) * _dot(u, u)) ** 0.5
+        return apart <= allowed
 
     def _outputs_at(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         found = pytree.tree_leaves(self._parts.outputs(self._chunk, tensors))
@@ -111,8 +112,10 @@ class OutputJacobian:
 
     def _tangent(self, *directions: Tensor) -> tuple[Tensor, ...]:
         if self._mode == "linearized":
-            return self._map(*directions)
-        return jvp(self._outputs_at, tuple(leaf.detach() for leaf in self._leaves), directions)[1]
+            image: tuple[Tensor, ...] = self._map(*directions)
+        else:
+            image = jvp(self._outputs_at, tuple(leaf.detach() for leaf in self._leaves), directions)[1]
+        return image
 
     def _prepare_double_backward(self) -> None:
         """``Jv`` is the derivative of ⟨Jᵀu, v⟩ by u; Jᵀu is linear in u, so it does not matter where u is."""

@@ -95,7 +95,8 @@ def _adam(own: State, group: State) -> Tensor:
     steps = float(own["step"])
     squares = own["max_exp_avg_sq"] if group.get("amsgrad") else own["exp_avg_sq"]
     denominator = (_numbers(squares) / (1 - beta2**steps)).sqrt() + float(group["eps"])
-    return (1 - beta1**steps) * denominator
+    scale: Tensor = (1 - beta1**steps) * denominator
+    return scale
 
 
 def _rmsprop(own: State, group: State) -> Tensor:

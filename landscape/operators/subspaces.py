@@ -137,4 +137,5 @@ def orthonormal_basis(operator: LinearOperator, V: Tensor | np.ndarray) -> Tenso
             f"column {dependent} of V is zero or a combination of those before it, to rounding ({smallest:.1g} of it "
             "stands apart); leave it out"
         )
-    return (Q * heights.sign()).to(operator.dtype)
+    basis: Tensor = (Q * heights.sign()).to(operator.dtype)
+    return basis

@@ -59,6 +59,6 @@ class CoordinateDescent(WholeVectorOptimizer):
             return gradient.abs().topk(size).indices
         if group["rule"] == "random":
             return torch.randperm(count)[:size].to(gradient.device)
-        chosen = (group["next"] + torch.arange(size)) % count
+        chosen: Tensor = (group["next"] + torch.arange(size)) % count
         group["next"] = (group["next"] + size) % count
         return chosen.to(gradient.device)

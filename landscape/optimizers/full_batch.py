@@ -177,7 +177,8 @@ class FrankWolfe(WholeVectorOptimizer):
 
     def _size(self) -> float:
         if self.group["norm"] == "l2":
-            return dot(self.tensors, self.tensors) ** 0.5
+            length: float = dot(self.tensors, self.tensors) ** 0.5
+            return length
         if self.group["norm"] == "l1":
             return sum(float(p.abs().sum()) for p in self.tensors)
         return max(float(p.abs().max()) for p in self.tensors)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytorch_optimizer as published
@@ -72,7 +72,7 @@ def build(name: str, params: Iterable[Tensor], lr: float, options: dict[str, Any
         return SAM(params, torch.optim.SGD, lr=lr, adaptive=name == "asam", **options)
     if name == "muon":
         return _muon(list(params), lr, **options)
-    kinds = {
+    kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
         "adahessian": AdaHessian, "sophia": Sophia, "lion": published.Lion, "signsgd": published.SignSGD,
         "shampoo": published.Shampoo, "soap": SOAP,
     }  # fmt: skip

@@ -48,7 +48,8 @@ class WholeVectorOptimizer(torch.optim.Optimizer):
     @property
     def tensors(self) -> list[Tensor]:
         """The parameters."""
-        return self.group["params"]
+        params: list[Tensor] = self.group["params"]
+        return params
 
     def gradients(self) -> list[Tensor]:
         """∇L at the last call of the closure; zero where the loss does not depend on a parameter."""

@@ -236,7 +236,7 @@ def _spectra(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]
         )
 
 
-def _spectrum_caption(found: list, name: str) -> str:
+def _spectrum_caption(found: list[tuple[RunLike, SpectralMeasure | None, Eigenpairs | None]], name: str) -> str:
     runs, measures, pairs = zip(*found, strict=True)
     density = next((m for m in measures if m is not None), None)
     parts = [f"Hessian spectrum at the last checkpoint of {count_words(len(runs), 'run')} with {name}."]

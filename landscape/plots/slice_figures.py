@@ -210,4 +210,5 @@ def _statistics(slices: Sequence[LineSlice | PlaneSlice], *, of: str = "lines") 
 
 
 def _finite(plane: PlaneSlice) -> np.ndarray:
-    return plane.loss[np.isfinite(plane.loss)]
+    finite: np.ndarray = plane.loss[np.isfinite(plane.loss)]
+    return finite

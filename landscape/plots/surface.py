@@ -154,4 +154,5 @@ def plot_surface(
     if is_log:
         ax.zaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{10**value:.2g}"))
     say_gaps(ax, int(heights.size - finite.size), inside=True)
-    return ax
+    axes: Axes = ax
+    return axes

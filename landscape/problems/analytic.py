@@ -87,7 +87,8 @@ def _spectrum(eigenvalues: Sequence[float] | None, dim: int, condition: float) -
 
 
 def _orthonormal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
-    return torch.linalg.qr(torch.randn(rows, columns, dtype=torch.float64, generator=generator))[0]
+    Q: Tensor = torch.linalg.qr(torch.randn(rows, columns, dtype=torch.float64, generator=generator))[0]
+    return Q
 
 
 class Position(nn.Module):

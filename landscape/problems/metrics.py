@@ -67,7 +67,8 @@ def evaluate_test(problem: Problem, model: nn.Module) -> Score:
 
 def norm(tensors: Iterable[Tensor]) -> float:
     """Euclidean norm over all tensors together, in double precision."""
-    return float(sum(float(t.detach().double().square().sum()) for t in tensors)) ** 0.5
+    length: float = float(sum(float(t.detach().double().square().sum()) for t in tensors)) ** 0.5
+    return length
 
 
 def _gradient(problem: Problem, model: nn.Module) -> tuple[float, Tensor | None, list[Tensor]]:

@@ -37,7 +37,8 @@ class LeNet5(nn.Module):
         x = self._pooling(self._activation(self.conv1(images)), 2)
         x = self._pooling(self._activation(self.conv2(x)), 2)
         x = self._activation(self.fc1(x.flatten(1)))
-        return self.fc3(self._activation(self.fc2(x)))
+        logits: Tensor = self.fc3(self._activation(self.fc2(x)))
+        return logits
 
 
 class MLP(nn.Module):
@@ -58,7 +59,8 @@ class MLP(nn.Module):
         x = x.flatten(1)
         for name in self._names[:-1]:
             x = self._activation(self.get_submodule(name)(x))
-        return self.get_submodule(self._names[-1])(x)
+        out: Tensor = self.get_submodule(self._names[-1])(x)
+        return out
 
 
 def lenet5(activation: str, pooling: str) -> Callable[[], nn.Module]:

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -150,13 +150,14 @@ def _bind(name: str, factory: Factory, config: Mapping[str, Any] | None) -> dict
         raise UsageError(f"problem {name!r} needs {', '.join(map(repr, missing))} in its config")
     full = {key: p.default for key, p in known.items() if p.default is not p.empty} | config
     try:
-        return json.loads(json.dumps(full, default=plain_number))
+        settled: dict[str, Any] = json.loads(json.dumps(full, default=plain_number))
+        return settled
     except TypeError as error:
         raise UsageError(f"problem {name!r}: a config must be JSON, to be stored in checkpoints ({error})") from error
 
 
 @contextmanager
-def _current_folder_importable():
+def _current_folder_importable() -> Iterator[None]:
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
     try:

@@ -20,7 +20,8 @@ class Regression(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (N, F) → predictions (N, 1)."""
-        return self.fc(x)
+        predictions: Tensor = self.fc(x)
+        return predictions
 
 
 def poly_regression(*, num_examples: int = 100, noise: float = 0.0, data_seed: int = 0) -> Problem:

@@ -38,7 +38,8 @@ class ResNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 1, H, W) → logits (N, C)."""
         x = self.blocks(functional.relu(self.norm(self.stem(images))))
-        return self.head(x.mean((2, 3)))
+        logits: Tensor = self.head(x.mean((2, 3)))
+        return logits
 
 
 class Block(nn.Module):

@@ -37,7 +37,8 @@ class CharTransformer(nn.Module):
         x = self.drop(self.tokens(tokens) + self.positions.weight[: tokens.shape[1]])
         for block in self.blocks:
             x = block(x)
-        return self.head(self.norm(x)).transpose(1, 2)
+        logits: Tensor = self.head(self.norm(x)).transpose(1, 2)
+        return logits
 
 
 class Block(nn.Module):
@@ -58,7 +59,8 @@ class Block(nn.Module):
         dropout = self._dropout if self.training else 0.0
         mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
         x = x + self.drop(self.out(mixed.transpose(1, 2).flatten(2)))
-        return x + self.drop(self.down(functional.gelu(self.up(self.norm2(x)))))
+        out: Tensor = x + self.drop(self.down(functional.gelu(self.up(self.norm2(x)))))
+        return out
 
 
 @torch.no_grad()

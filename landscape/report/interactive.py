@@ -18,7 +18,8 @@ def plotly_library() -> str:
     """The library itself, to stand once in the page."""
     from plotly.offline import get_plotlyjs
 
-    return get_plotlyjs().replace("</script", "<\\/script")
+    library: str = get_plotlyjs()
+    return library.replace("</script", "<\\/script")
 
 
 def surface_figure(records: Mapping[str, Any]) -> tuple[str | None, str]:

@@ -107,7 +107,8 @@ class Eigenpairs(Record):
             # Within its residual a value counts as beyond what may lie outside the list: of zeros, rounding sets the
             # sign.
             reaches = values + self.residuals >= np.abs(values).min(initial=np.inf)
-            return order[reaches[order]]
+            beyond: Array = order[reaches[order]]
+            return beyond
         if self.which == "both":
             return order[: (len(self) + (sign > 0)) // 2]
         return order if (self.which == "largest") == (sign > 0) else order[:0]

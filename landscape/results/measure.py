@@ -58,7 +58,7 @@ class SpectralMeasure(Record):
     @property
     def num_steps(self) -> int:
         """T: steps of the longest run."""
-        return self.alphas.shape[1] if self.alphas.size else self.nodes.shape[1] - self.num_known
+        return int(self.alphas.shape[1] if self.alphas.size else self.nodes.shape[1] - self.num_known)
 
     def cdf(self, x: Any, *, level: float = 0.95) -> tuple[Array, Array, Array]:
         """Share of the eigenvalues that are ≤ x, as ``(lower, estimate, upper)``, each of the shape of ``x``.
@@ -291,7 +291,8 @@ class SpectralMeasure(Record):
     @property
     def _exhausted(self) -> Array:
         """Which runs (R,) ended with their Krylov space."""
-        return (self.betas == 0).any(1)
+        ended: Array = (self.betas == 0).any(1)
+        return ended
 
     def _rule(self, r: int) -> tuple[Array, Array]:
         """Nodes and weights of probe r without the known ones, and without places that no node takes."""
@@ -317,12 +318,7 @@ class SpectralMeasure(Record):
         if sem is None and len(samples) > 1:
             sem = float(stats.sem(samples))
         return Estimate(
-            float(samples.mean()),
-            sem=sem,
-            samples=samples,
-            num_matvecs=self.num_matvecs,
-            seed=self.seed,
-            method=method,
+            float(samples.mean()), sem=sem, samples=samples, num_matvecs=self.num_matvecs, seed=self.seed, method=method
         )
 
     def _lines(self) -> list[tuple[str, str]]:
@@ -347,4 +343,5 @@ def _slack(points: Array, known: Array, coupling: float) -> Array:
     if not len(known) or coupling == 0:
         return np.zeros(len(points))
     away = np.abs(points[:, None] - known[None, :]).min(1)
-    return 4 * coupling**2 / (np.sqrt(away**2 + 4 * coupling**2) + away)
+    slack: Array = 4 * coupling**2 / (np.sqrt(away**2 + 4 * coupling**2) + away)
+    return slack

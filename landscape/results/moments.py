@@ -164,7 +164,8 @@ class BlockTable(Record):
     @property
     def trace_per_parameter(self) -> Array:
         """Trace ÷ number of parameters, (K,): the mean eigenvalue of the block."""
-        return self.trace / self.sizes
+        means: Array = self.trace / self.sizes
+        return means
 
     @property
     def share(self) -> Array:

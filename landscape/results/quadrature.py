@@ -26,7 +26,8 @@ def gauss_rule(alphas: Array, betas: Array) -> tuple[Array, Array, Array]:
 def run_lengths(betas: Array) -> Array:
     """Steps that each run made (R,): a run ends where its coefficient β (R, T) is zero."""
     ended = betas == 0
-    return np.where(ended.any(1), ended.argmax(1) + 1, betas.shape[1])
+    lengths: Array = np.where(ended.any(1), ended.argmax(1) + 1, betas.shape[1])
+    return lengths
 
 
 def gauss_rules(alphas: Array, betas: Array, steps: int | None = None) -> tuple[Array, Array, Array]:

@@ -30,7 +30,8 @@ class PrincipalAngles(Record):
     @property
     def cosines(self) -> Array:
         """Cosines of the angles, descending."""
-        return np.cos(self.angles)
+        cosines: Array = np.cos(self.angles)
+        return cosines
 
     @property
     def overlap(self) -> float:

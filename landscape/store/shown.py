@@ -88,4 +88,4 @@ def _is_between(pair: PairResult, ends: Mapping[str, Mapping[str, Any]]) -> bool
     key, shown = _key_in(pair.provenance), [ends[pair.run_a], ends[pair.run_b]]
     if "params" not in key or not all("params" in end for end in shown):
         return True  # nothing to tell by
-    return key["params"] == [end["params"] for end in shown]
+    return bool(key["params"] == [end["params"] for end in shown])

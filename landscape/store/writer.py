@@ -290,7 +290,8 @@ def _record_with_key(file: Group, entry: str, key: Mapping[str, Any]) -> Record 
     provenance = read_json(file.group(entry), PROVENANCE)
     if "key" not in provenance or dump(provenance["key"]) != dump(key):
         return None
-    return read_entry(file, entry)[0]
+    record: Record = read_entry(file, entry)[0]
+    return record
 
 
 def _intact_entries(parts: list[Path]) -> dict[str, Path]:

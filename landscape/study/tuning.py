@@ -83,4 +83,5 @@ def _score(metrics: dict[str, Any] | None, by: str) -> float:
         return math.inf
     if by not in metrics:
         raise UsageError(f"tuning by {by!r}: the runs have no such metric; a problem without test data has train_loss")
-    return -metrics[by] if by.endswith("accuracy") else metrics[by]
+    value: float = metrics[by]
+    return -value if by.endswith("accuracy") else value

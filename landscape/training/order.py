@@ -96,7 +96,8 @@ class BatchOrder:
             return self.batch_size
         done = epoch / max(self.epochs - 1, 1)
         rise = done if self.schedule == "growing" else 1 - abs(2 * done - 1)
-        return min(self.num_examples, max(1, round(self.batch_size * self.options["factor"] ** rise)))
+        wanted: float = self.batch_size * self.options["factor"] ** rise
+        return min(self.num_examples, max(1, round(wanted)))
 
     @property
     def total_steps(self) -> int:
@@ -216,7 +217,8 @@ def ranks(examples: Examples, kind: str) -> Tensor | None:
         return None
     if targets.is_floating_point() or targets.ndim > 1:
         flat = targets.reshape(len(targets), -1).double()
-        return (flat - flat.median(0).values).norm(dim=1)
+        away: Tensor = (flat - flat.median(0).values).norm(dim=1)
+        return away
     flat = inputs.reshape(len(inputs), -1).double()
     away = torch.zeros(len(flat), dtype=torch.float64)
     for label in targets.unique():

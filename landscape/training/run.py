@@ -106,7 +106,7 @@ class Training:
     def save_is_due(self) -> bool:
         """Every ``save_every`` steps, each of the last ``save_last``, and at both ends."""
         left = self.total_steps - self.step
-        return self.step % self.settings["save_every"] == 0 or left < max(1, self.settings["save_last"])
+        return bool(self.step % self.settings["save_every"] == 0 or left < max(1, self.settings["save_last"]))
 
     def _check_finite(self, loss: float) -> None:
         if not math.isfinite(loss):

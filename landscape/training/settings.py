@@ -68,11 +68,12 @@ def training_settings(problem: Problem, asked: Mapping[str, Any]) -> dict[str, A
     if asked:
         raise UsageError(f"unknown setting {', '.join(map(repr, asked))}; there are {', '.join(settings)}")
     _check(settings)
-    return json.loads(json.dumps(settings, default=plain_number))
+    plain: dict[str, Any] = json.loads(json.dumps(settings, default=plain_number))
+    return plain
 
 
 def _batch_size(name: str, asked: dict[str, Any], num_examples: int, usual: int) -> int:
-    batch_size = asked.pop("batch_size", num_examples if name in FULL_BATCH else usual)
+    batch_size: int = asked.pop("batch_size", num_examples if name in FULL_BATCH else usual)
     check_count("batch_size", batch_size)
     if name == "gd" and batch_size != num_examples:
         raise UsageError(f"gd takes all {num_examples} examples as one batch; leave the batch size out, or use sgd")

@@ -38,7 +38,8 @@ def between(problem: Problem, *, shared: int | None, seed: int, until: float) ->
             problem, trained(problem, epochs=shared, seed=seed) if shared else problem.make_model(seed)
         )
     ends = [problem.objective(trained(problem, until=until, epochs=EPOCHS, seed=order)) for order in (first, second)]
-    return ls.interpolate(*ends, points=POINTS)
+    line: LineSlice = ls.interpolate(*ends, points=POINTS)
+    return line
 
 
 def measure(quick: bool) -> Lines:

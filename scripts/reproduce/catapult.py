@@ -39,7 +39,8 @@ class TwoLayers(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Inputs (N, dim) → outputs (N, 1)."""
-        return x @ self.U.T @ self.v.T * self._scale
+        out: Tensor = x @ self.U.T @ self.v.T * self._scale
+        return out
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ def with_general_labels(num_examples: int, seed: int) -> Problem:
     noise = torch.randn(num_examples, OUTPUTS, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     labels = nn.functional.one_hot(targets, OUTPUTS) + NOISE * noise
     data = {"train": (inputs.double(), labels), "test": (inputs.double(), labels)}
-    return replace(problem, build=lambda: problem.build().double(), num_classes=None, **data)
+    noisy: Problem = replace(problem, build=lambda: problem.build().double(), num_classes=None, **data)
+    return noisy
 
 
 def exactly_fitted(problem: Problem, model: nn.Module) -> tuple[ls.Objective, torch.Tensor]:
@@ -60,7 +61,8 @@ def exactly_fitted(problem: Problem, model: nn.Module) -> tuple[ls.Objective, to
     theta = objective.theta
 
     def residual(theta: torch.Tensor) -> torch.Tensor:
-        return (functional_call(model, objective.layout.unflatten(theta), (inputs,)) - wanted).flatten()
+        apart: torch.Tensor = (functional_call(model, objective.layout.unflatten(theta), (inputs,)) - wanted).flatten()
+        return apart
 
     for _ in range(MOST_STEPS):
         if objective.loss(theta) <= EXACT:
@@ -76,7 +78,8 @@ def spectrum(num_examples: int, seed: int) -> np.ndarray:
     model = trained(problem, optimizer="lbfgs", until=NEAR, epochs=2000, seed=seed)
     H = ls.HessianOperator(*exactly_fitted(problem, model)).dense()
     sizes = torch.linalg.eigvalsh((H + H.T) / 2).abs().sort(descending=True).values.numpy()
-    return sizes / sizes[0]
+    relative: np.ndarray = sizes / sizes[0]
+    return relative
 
 
 def measure(quick: bool) -> Found:

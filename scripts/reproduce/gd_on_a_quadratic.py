@@ -68,7 +68,8 @@ def critical_step_size(hessian: torch.Tensor, start: torch.Tensor, *, momentum: 
             high = lr
         else:
             low = lr
-    return (low * high) ** 0.5
+    middle: float = (low * high) ** 0.5
+    return middle
 
 
 def measure(quick: bool) -> Found:

@@ -40,7 +40,8 @@ class Found:
     @property
     def late(self) -> np.ndarray:
         """Mean share of each seed once the early part of training is over."""
-        return self.shares[:, self.epochs >= EARLY * self.epochs[-1]].mean(axis=1)
+        late: np.ndarray = self.shares[:, self.epochs >= EARLY * self.epochs[-1]].mean(axis=1)
+        return late
 
 
 def shares_along_training(seed: int, *, epochs: int) -> tuple[list[float], int]:

@@ -34,7 +34,8 @@ def line(name: str, config: dict[str, Any], *, seed: int, until: float) -> LineS
     problem = ls.get_problem(name, config)
     objective = problem.objective(trained(problem, optimizer="sgd", until=until, epochs=EPOCHS, seed=seed))
     start = problem.objective(problem.make_model(seed), check=False)
-    return ls.interpolate(start, objective, points=POINTS)
+    found: LineSlice = ls.interpolate(start, objective, points=POINTS)
+    return found
 
 
 def largest_climb(line: LineSlice) -> float:

@@ -47,7 +47,8 @@ class Found:
     def relative(self, measure: str) -> np.ndarray:
         """The measure over that of the network itself, (seeds, α)."""
         original = list(self.alphas).index(1.0)
-        return self.values[measure] / self.values[measure][:, original : original + 1]
+        relative: np.ndarray = self.values[measure] / self.values[measure][:, original : original + 1]
+        return relative
 
 
 def measure(quick: bool) -> Found:

@@ -51,7 +51,8 @@ class Found:
     @property
     def logarithm_bound(self) -> np.ndarray:
         q = (CONDITION**0.5 - 1) / (CONDITION**0.5 + 1)
-        return 2 * q ** (2 * self.steps) / (self.steps * (1 - q))
+        bound: np.ndarray = 2 * q ** (2 * self.steps) / (self.steps * (1 - q))
+        return bound
 
     @property
     def exponents(self) -> np.ndarray:

@@ -253,7 +253,8 @@ def _overlaps(H: LinearOperator, vectors: torch.Tensor, num_probes: int, seed: i
 
 def _corrected(samples: np.ndarray, values: np.ndarray, overlaps: np.ndarray) -> np.ndarray:
     """Samples (R,) of zᵀf(H)z less ``Σ f(λᵢ)((uᵢᵀz)² − 1)``, whose mean is zero; values are f(λᵢ) (K,)."""
-    return samples - (overlaps**2 - 1) @ values
+    corrected: np.ndarray = samples - (overlaps**2 - 1) @ values
+    return corrected
 
 
 def _frobenius(

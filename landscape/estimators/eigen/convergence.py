@@ -64,7 +64,8 @@ class Request:
 
         ``rounding`` is resolution·‖H‖, here as everywhere in this package.
         """
-        return np.maximum(self.tol * np.abs(values), FLOOR * rounding)
+        largest: np.ndarray = np.maximum(self.tol * np.abs(values), FLOOR * rounding)
+        return largest
 
     def edges(self, values: np.ndarray) -> list[tuple[Key, float]]:
         """(key, edge) of each wanted end, of the wanted values (K,): a rival has a key above the edge."""

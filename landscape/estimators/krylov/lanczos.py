@@ -133,7 +133,8 @@ class Krylov:
 
     def ritz_residuals(self, ritz_vectors: np.ndarray) -> np.ndarray:
         """``‖A Qs − θ Qs‖ = ‖r‖·|s_m|`` of each column s (m, k): as good as the orthogonality of the basis."""
-        return self.beta * np.abs(ritz_vectors[-1])
+        residuals: np.ndarray = self.beta * np.abs(ritz_vectors[-1])
+        return residuals
 
     def true_residuals(self, values: np.ndarray, ritz_vectors: np.ndarray) -> np.ndarray:
         """``‖A Qs − θ Qs‖`` of each θ (k,) and column s (m, k) from the products themselves, for no further matvec.
@@ -145,11 +146,15 @@ class Krylov:
         products = self._products[: self.size, : self.size] / scale
         inside = np.linalg.norm(products @ ritz_vectors - ritz_vectors * (values / scale), axis=0)
         outside = self.beta / scale * np.abs(ritz_vectors[-1])
-        return scale * np.hypot(inside, outside) + self.lost
+        residuals: np.ndarray = scale * np.hypot(inside, outside) + self.lost
+        return residuals
 
     def quotients(self, ritz_vectors: np.ndarray) -> np.ndarray:
         """Rayleigh quotients ``(Qs)ᵀA(Qs)`` of the columns s (m, k), from the products themselves: (k,)."""
-        return np.einsum("ij,ij->j", ritz_vectors, self._products[: self.size, : self.size] @ ritz_vectors)
+        quotients: np.ndarray = np.einsum(
+            "ij,ij->j", ritz_vectors, self._products[: self.size, : self.size] @ ritz_vectors
+        )
+        return quotients
 
     def images(self) -> torch.Tensor:
         """``A Q``, shape (P, m), from the overlaps, for no matvec; without what restarts have dropped."""

@@ -216,4 +216,5 @@ def _sem(samples: Array) -> Array:
     """Standard errors (K,) of the rows of samples (K, R); NaN for one probe."""
     if samples.shape[1] < 2:
         return np.full(len(samples), np.nan)
-    return samples.std(axis=1, ddof=1) / np.sqrt(samples.shape[1])
+    sem: Array = samples.std(axis=1, ddof=1) / np.sqrt(samples.shape[1])
+    return sem

@@ -57,7 +57,8 @@ def new_directions(Y: torch.Tensor, Q: torch.Tensor) -> torch.Tensor:
     q, r = torch.linalg.qr(outside(rest, old) if old.shape[1] else rest)
     u, reach, _ = torch.linalg.svd(r)
     floor = 8 * torch.finfo(torch.float64).eps * max(len(Y) ** 0.5, Y.shape[1]) * longest
-    return (q @ u[:, : len(reach)][:, reach > floor]).to(dtype=Y.dtype, device=Y.device)
+    directions: torch.Tensor = (q @ u[:, : len(reach)][:, reach > floor]).to(dtype=Y.dtype, device=Y.device)
+    return directions
 
 
 def _in_float64(V: torch.Tensor, W: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -81,7 +81,8 @@ class KnownPairs(Split):
         self.rounding = rounding(matvecs) * np.abs(self._weights).sum(axis=1)
 
     def _known(self, Z: torch.Tensor) -> Array:
-        return self._means[:, None] - self._weights @ gram(self._vectors, Z) ** 2
+        known: Array = self._means[:, None] - self._weights @ gram(self._vectors, Z) ** 2
+        return known
 
 
 class KnownSpace(Split):

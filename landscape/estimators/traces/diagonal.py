@@ -177,7 +177,8 @@ def _samples(basis: np.ndarray, image: np.ndarray, omega: np.ndarray, coordinate
     lost = lost_directions(coordinates)
     # (I − QᵢQᵢᵀ)Hωᵢ is Q sᵢ times this number, as Hωᵢ lies in the span of Q.
     outside = (lost * coordinates).sum(axis=0)
-    return (basis * image).sum(axis=1, keepdims=True) + (basis @ lost) * (omega * outside - image @ lost)
+    samples: np.ndarray = (basis * image).sum(axis=1, keepdims=True) + (basis @ lost) * (omega * outside - image @ lost)
+    return samples
 
 
 def _widening(basis: np.ndarray, image: np.ndarray, omega: np.ndarray, coordinates: np.ndarray) -> float:

@@ -91,7 +91,8 @@ class _Seen:
         outside = self.quadratic - 2 * _columns(inside, self.products) + _columns(inside, self.inner @ inside)
         rank = len(lost) - (lost != 0).any(axis=0)
         trace = np.trace(self.inner) - _columns(lost, self.inner @ lost)
-        return trace + (self.dim - rank) * outside / (self.length - _columns(inside, inside))
+        samples: Array = trace + (self.dim - rank) * outside / (self.length - _columns(inside, inside))
+        return samples
 
 
 def _estimate(matvecs: Matvecs, seen: _Seen, seed: int) -> Estimate:
@@ -116,4 +117,5 @@ def _estimate(matvecs: Matvecs, seen: _Seen, seed: int) -> Estimate:
 
 def _columns(V: Array, W: Array) -> Array:
     """``vᵀw`` for each pair of columns."""
-    return (V * W).sum(axis=0)
+    products: Array = (V * W).sum(axis=0)
+    return products

@@ -237,7 +237,7 @@ def bytes_of(tensor: Tensor) -> bytes:
 
 def _is_its_attributes(value: Any) -> bool:
     """Whether attributes are all there is: nothing of its own in C, and no account of itself for pickle."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind.__reduce_ex__ is not object.__reduce_ex__ or kind.__reduce__ is not object.__reduce__:
         return False
     if getattr(kind, "__getstate__", None) not in (None, getattr(object, "__getstate__", None)):
