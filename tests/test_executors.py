@@ -17,6 +17,7 @@ from landscape.store import ResultStore
 from tests import calls, faults
 from tests.runs import SMALL, save_run
 from tests.test_jobs import spawning
+from tests.test_kept import stored
 from tests.test_store import identical
 
 PLAN = ls.Plan(**{**SMALL.fields(), "last": 2, "barriers": 1})
@@ -46,18 +47,6 @@ def saved(tmp_path_factory):
 @pytest.fixture
 def runs(saved, tmp_path):
     return shutil.copytree(saved, tmp_path / "runs")
-
-
-def stored(folder):
-    """Every record on disk with its provenance."""
-    found = ls.load_results(folder, everything=True)
-    records = {
-        (run.name, c.step, name): (record, c.provenance[name])
-        for run in found.runs
-        for c in run.checkpoints
-        for name, record in c.records.items()
-    }
-    return records | {(p.run_a, p.run_b): (p.record, p.provenance) for p in found.pairs}
 
 
 @pytest.fixture(scope="module")

@@ -32,25 +32,18 @@ class Centre:
     scale: str = LINEAR
 
     def __str__(self) -> str:
-        return self.text()
-
-    def text(self, *, unit: float = 1.0) -> str:
         """``9.1 ×/÷ 1.6``, or ``9.1 ± 3.5``: what the interval reaches to on either side."""
-        value, low, high = unit * self.value, unit * self.low, unit * self.high
-        if not math.isfinite(value) or math.isnan(low):
-            return format_brief(value, None)
+        if not math.isfinite(self.value) or math.isnan(self.low):
+            return format_brief(self.value, None)
         if self.scale == LOG:
-            return format_factor(value, math.sqrt(high / low) if low > 0 else math.inf)
-        return format_brief(value, (high - low) / 2)
+            return format_factor(self.value, math.sqrt(self.high / self.low) if self.low > 0 else math.inf)
+        return format_brief(self.value, (self.high - self.low) / 2)
 
     def interval(self, *, digits: int = 3) -> str:
         """``9.1 [5.6, 14.7]``; the value alone where the interval is narrower than the digits shown."""
         value, low, high = (format_value(x, digits=digits) for x in (self.value, self.low, self.high))
-        return (
-            value
-            if math.isnan(self.low) or not self.high - self.low > 1e-4 * abs(self.value)
-            else (f"{value} [{low}, {high}]")
-        )
+        # Not so for NaN either, where one run has no interval.
+        return f"{value} [{low}, {high}]" if self.high - self.low > 1e-4 * abs(self.value) else value
 
 
 def centre(values: Sequence[float], scale: str, level: float = 0.95) -> Centre:

@@ -18,6 +18,7 @@ from landscape.errors import UsageError
 from landscape.escaping.terminal import cell
 from landscape.rounding import format_short
 from landscape.statistics import Contrast, contrast, holm
+from landscape.statistics.intervals import as_factor
 from landscape.store import Results, RunResults
 from landscape.store.catalogue import COUNTERPARTS, IN_CONTRASTS, MEASURES
 
@@ -90,7 +91,7 @@ def _compared(a: dict[Any, float], b: dict[Any, float], scale: str, level: float
     if scale != LOG:
         return (*astuple(linear), scale, np.nan, np.nan, np.nan)
     logs = contrast(*({key: math.log(value) for key, value in group.items()} for group in (a, b)), level=level)
-    ratios = (float(np.exp(x)) for x in (logs.difference, logs.low, logs.high))
+    ratios = (as_factor(x) for x in (logs.difference, logs.low, logs.high))
     kept = replace(logs, difference=linear.difference, low=linear.low, high=linear.high)
     return (*astuple(kept), scale, *ratios)
 

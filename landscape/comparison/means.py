@@ -61,10 +61,10 @@ def compare(results: Results | str | Path, by: str = "label", *, level: float = 
     """
     groups = gather(results, by, level)
     records = []
+    scales = {measure: groups.scale(measure) for measure in MEASURES}
     for label in groups.by_label:
-        for measure in MEASURES:
+        for measure, scale in scales.items():
             if values := groups.values(label, measure):
-                scale = groups.scale(measure)
                 factors = geometric_interval(values, level) if scale == LOG else (np.nan,) * 4
                 records.append((label, measure, len(values), *mean_interval(values, level), scale, *factors))
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))

@@ -13,6 +13,7 @@ from landscape.comparison.groups import gather
 from landscape.escaping.terminal import cell
 from landscape.rounding import format_value
 from landscape.statistics import equal_spread, holm, std_interval
+from landscape.statistics.intervals import as_factor
 from landscape.store import Results
 from landscape.store.catalogue import MEASURES
 
@@ -55,7 +56,7 @@ def spreads(results: Results | str | Path, by: str = "label", *, level: float = 
         logs = {label: np.log(found).tolist() for label, found in values.items()} if scale == LOG else {}
         tests[measure] = equal_spread(list((logs or values).values()))
         for label, found in values.items():
-            factors = np.exp(std_interval(logs[label], level)) if logs else (np.nan,) * 3
+            factors = tuple(map(as_factor, std_interval(logs[label], level))) if logs else (np.nan,) * 3
             records.append((measure, label, len(found), *std_interval(found, level), scale, *factors, tests[measure]))
     adjusted = dict(zip(tests, holm(list(tests.values())), strict=True))
     frame = pd.DataFrame.from_records([(*row, adjusted[row[0]]) for row in records], columns=list(COLUMNS))

@@ -49,11 +49,11 @@ def geometric_interval(values: Sequence[float], level: float = 0.95) -> tuple[fl
     Limpert, Stahel, Abbt (2001), Log-normal distributions across the sciences, BioScience 51(5).
     """
     mean, low, high, std = mean_interval(np.log(np.asarray(values, dtype=float)).tolist(), level)
-    return math.exp(mean), _exp(low), _exp(high), _exp(std)
+    return math.exp(mean), as_factor(low), as_factor(high), as_factor(std)
 
 
-def _exp(x: float) -> float:
-    """Infinite, not an error, where two seeds differ so much that their interval has no end."""
+def as_factor(x: float) -> float:
+    """exp(x); infinite, without an error, where two seeds differ so much that their interval has no end."""
     return math.exp(x) if not x > 709 else math.inf
 
 

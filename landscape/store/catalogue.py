@@ -168,10 +168,10 @@ def sharpness_record(measure: str) -> str:
 
 
 def _sharpness(measure: str, words: str, title: str, *, rescaling: str, bound: bool, heading: str = "") -> Measure:
-    key = sharpness_record(measure)
+    key, stacked, sign = sharpness_record(measure), heading.replace("\n", r"\\"), r"\,$\ge$" if bound else ""
     return Measure(
         key, words, "max rise ≥" if bound else "mean rise", "loss", _record(key), title=title, heading=heading,
-        tex_heading=r"\shortstack[r]{worst\\sharp.\,$\ge$}" if heading else "", tex=words, digits=3 if bound else None,
+        tex_heading=rf"\shortstack[r]{{{stacked}{sign}}}" if heading else "", tex=words, digits=3 if bound else None,
         is_bound=bound, rescaling=rescaling,
     )  # fmt: skip
 
