@@ -16,8 +16,8 @@ import typer
 
 import landscape as ls
 from landscape import cli
-from tests import faults
-from tests.runs import CONFIG, SMALL, make_runs
+from tests.support import faults
+from tests.support.runs import CONFIG, SMALL, make_runs
 
 QUICK = [
     "--plan", "quick", "--last", "2", "--eigs", "2", "--trace-probes", "4", "--density-probes", "2", "--steps", "5",

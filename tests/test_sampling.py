@@ -11,7 +11,7 @@ from torch import nn
 import landscape as ls
 from landscape.errors import ObjectiveError, UsageError
 from landscape.results import Estimate, SamplingSpread
-from tests.roundtrip import written_and_read
+from tests.support.roundtrip import written_and_read
 
 SPREADS = np.array([3.0, 1.0, 0.5])  # x ~ N(0, diag(s²)): the Hessian of ½(θᵀx − y)² is E xxᵀ, its trace Σ s²
 

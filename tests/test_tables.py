@@ -20,9 +20,9 @@ from landscape.escaping.latex import latex_number, latex_sentence, latex_table, 
 from landscape.results import Estimate, PointValue, SpectralGap
 from landscape.store import Results, ResultStore, load_results
 from landscape.tables import Cell, caption_lines, final_rows, rows, text_table, write_tables
-from tests.hostile import NAMES
-from tests.latex import needs_latex
-from tests.synthetic_results import eigenpairs, make_results, provenance, run_info, sharpness, tail_records
+from tests.support.hostile import NAMES
+from tests.support.latex import needs_latex
+from tests.support.synthetic_results import eigenpairs, make_results, provenance, run_info, sharpness, tail_records
 
 # As the design promises them to whoever reads --json.
 PROMISED = [

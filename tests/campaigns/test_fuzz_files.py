@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests import crafting, format_one, fuzzing
+from tests.support import crafting, format_one, fuzzing
 
 SHARE = float(os.environ.get("FUZZ_SHARE", "1"))
 FORMATS = {"checkpoint": "landscape-checkpoint 2", "results": "landscape-results 2"}

@@ -16,7 +16,7 @@ import pytest
 import landscape as ls
 from landscape.errors import ResultsError
 from landscape.store import rows
-from tests.runs import make_runs
+from tests.support.runs import make_runs
 
 FLAGS = ["--plan", "quick", "--directions", "1", "--plane-points", "5", "--samples", "4"]
 

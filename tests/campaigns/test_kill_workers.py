@@ -20,8 +20,8 @@ import landscape as ls
 from landscape.errors import ResultsError
 from landscape.store import rows
 from tests.campaigns.test_kill_study import alive, descendants
-from tests.runs import SMALL, save_run
-from tests.test_store import identical
+from tests.store.test_store import identical
+from tests.support.runs import SMALL, save_run
 
 KILLS = 220
 DRIVER = """

@@ -12,7 +12,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import landscape as ls
-from tests.families import FAMILIES, problem
+from tests.support.families import FAMILIES, problem
 
 pytest.importorskip("transformers")
 COLUMNS = 4
@@ -79,7 +79,9 @@ def test_analyze_measures_all_and_ends_with_status_0(tmp_path, family, masked, s
     task = problem(**settings)
     ls.save_checkpoint(tmp_path, task.make_model(0), step=0, config={"problem_config": settings})
     factory = tmp_path / "task.py"
-    factory.write_text(f"from tests.families import problem\ndef factory():\n    return problem(**{settings!r})\n")
+    factory.write_text(
+        f"from tests.support.families import problem\ndef factory():\n    return problem(**{settings!r})\n"
+    )
     done = subprocess.run(
         [sys.executable, "-m", "landscape", "analyze", str(tmp_path), "--problem", "task:factory", "--plan", "quick",
          "--max-matvecs", "2000", "--json"],

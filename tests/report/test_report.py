@@ -1,0 +1,340 @@
+"""The report: one file, offline, every number with its error, nothing cut off on a phone."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from landscape.errors import ResultsError
+from landscape.report import write_report
+from landscape.report.interactive import surface_figure
+from landscape.report.words import headline
+from landscape.results import PlaneSlice
+from landscape.store import load_results
+from tests.support.hostile import NAMES
+from tests.support.synthetic_results import make_results
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text outside scripts and styles."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text, self._silent = "", False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._silent = tag in ("script", "style")
+
+    def handle_endtag(self, tag):
+        self._silent = False
+
+    def handle_data(self, data):
+        if not self._silent:
+            self.text += data
+
+
+def read(path) -> str:
+    """The text of a page, in one line."""
+    return " ".join(Page(path.read_text()).text.split())
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """For what only words can tell: drawing takes most of the time."""
+    monkeypatch.setattr("landscape.plots.draw_all", lambda results, folder: [])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = make_results(tmp_path_factory.mktemp("report") / "runs").parent
+    write_report(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return Page((folder / "report.html").read_text())
+
+
+def test_it_loads_nothing_from_elsewhere(page, folder):
+    for tag, attrs in page.tags:
+        for name in ("src", "href", "action", "poster"):
+            link = attrs.get(name)
+            if link and tag != "a":
+                assert link.startswith("data:"), f"<{tag} {name}={link[:60]}>"
+            if link and tag == "a":
+                assert (folder / link).exists(), link
+
+
+def test_every_figure_is_embedded_with_a_text_and_a_caption(page, folder):
+    images = [attrs for tag, attrs in page.tags if tag == "img"]
+    assert len(images) == len(list((folder / "figures").glob("*.png")))
+    assert all(image["alt"] for image in images)
+    assert sum(tag == "figcaption" for tag, _ in page.tags) >= len(images)
+
+
+def test_it_stays_small_enough_to_send(folder):
+    assert (folder / "report.html").stat().st_size < 9_000_000
+
+
+def test_numbers_stand_with_their_errors(page, folder):
+    results = load_results(folder)
+    for run in results.runs:
+        assert run.name in page.text
+        assert str(run.last.records["trace"]) in page.text  # value ± sem
+    assert "95 % interval" in page.text
+    assert "lower bound" in page.text
+    assert "agrees" in page.text
+
+
+def test_what_did_not_converge_and_what_was_skipped_is_said_first(page, folder):
+    results = load_results(folder)
+    assert results.info["skipped"]
+    for bad in results.info["skipped"]:
+        assert bad["file"] in page.text
+    failed = [run.name for run in results.runs for c in run.checkpoints if c.not_converged]
+    assert failed
+    before_table = page.text.split("The minima")[1].split("Over seeds")[0]
+    assert "Not converged" in page.text
+    assert "*" in before_table
+
+
+def test_the_methods_paragraph_has_the_numbers_of_this_analysis(page, folder):
+    run = load_results(folder).runs[0]
+    paragraph = page.text.split("Methods")[1].split("Provenance")[0]
+    density = run.last.records["density"]
+    for said in (
+        f"{run.info['num_parameters']:,} parameters",
+        f"{run.info['num_examples']} training examples",
+        f"{density.nodes.shape[0]} probes and {density.nodes.shape[1]} steps",
+        f"{run.last.records['trace'].samples.size} sign vectors",
+        "thick-restart Lanczos",
+        "Hutchinson (1990)",
+    ):
+        assert said in paragraph, said
+    cited = [int(n) for group in re.findall(r"\[([\d, ]+)\]", paragraph) for n in group.split(",")]
+    listed = sum(tag == "li" for tag, _ in Page((folder / "report.html").read_text().split("references")[-1]).tags)
+    assert sorted(set(cited)) == list(range(1, listed + 1))
+
+
+def test_the_headline_names_the_flattest_by_the_mean_over_seeds(page, folder):
+    results = load_results(folder)
+    means: dict[str, list[float]] = {}
+    for run in results.runs:
+        means.setdefault(run.optimizer, []).append(float(run.last.records["eigenpairs"].values[0]))
+    order = sorted(means, key=lambda name: sum(means[name]) / len(means[name]))
+    said = f"{order[0]} ended in the flattest minima and {order[-1]} in the sharpest"
+    assert said in " ".join(page.text.split())
+    assert "not a generalization claim" in page.text
+
+
+def test_hostile_names_are_only_text(tmp_path):
+    results = load_results(make_results(tmp_path / "r", optimizers=("adam", "sgd"), seeds=(0,), steps=(5,)))
+    name = "<script>alert(1)</script>&\"'"
+    runs = tuple(replace(run, name=f"{name}{i}") for i, run in enumerate(results.runs))
+    skipped = [{"file": name, "reason": name}]
+    hostile = replace(results, runs=runs, pairs=(), info={**results.info, "skipped": skipped, "command": name})
+    html = write_report(hostile, tmp_path / "out").read_text()
+    assert "<script>alert(1)" not in html
+    assert "&lt;script&gt;alert(1)" in html
+
+
+def test_one_run_alone_and_missing_records_make_a_report(tmp_path):
+    results = load_results(make_results(tmp_path / "r", optimizers=("sgd",), seeds=(0,), steps=(10,)))
+    run = results.runs[0]
+    few = replace(run.last, records={k: run.last.records[k] for k in ("point", "eigenpairs")}, metrics={})
+    html = write_report(replace(results, runs=(replace(run, checkpoints=(few,)),), pairs=(), info={}), tmp_path / "o")
+    text = " ".join(Page(html.read_text()).text.split())
+    assert "λ_max =" in text
+    assert "Over seeds" not in text
+    assert "turnable" not in text
+
+
+def test_a_killed_analysis_still_makes_a_report(tmp_path):
+    """A run without any record, and a last checkpoint of which only the training's metrics are stored."""
+    results = load_results(make_results(tmp_path / "r", optimizers=("adam", "sgd"), seeds=(0,), steps=(5, 6)))
+    first, second = results.runs
+    unmeasured = replace(first.last, step=7, records={}, provenance={})
+    nothing_yet = replace(second, name="nothing-yet", checkpoints=())
+    runs = (replace(first, checkpoints=(*first.checkpoints, unmeasured)), nothing_yet)
+    text = read(write_report(replace(results, runs=runs, pairs=()), tmp_path / "out"))
+    assert f"{first.name} ended, at step 6, with λ_max = " in text
+    assert "nothing-yet nothing measured" in text
+    none = (replace(first, checkpoints=()), nothing_yet)
+    assert "Nothing was measured." in read(write_report(replace(results, runs=none, pairs=()), tmp_path / "none"))
+
+
+def test_one_optimizer_is_told_by_its_mean_and_no_run_is_dropped_in_silence(tmp_path):
+    results = load_results(make_results(tmp_path / "r", optimizers=("sgd",), seeds=(0, 1, 2, 3, 4), steps=(5,)))
+    sentences = headline(results)
+    mean = math.prod(float(run.last.records["eigenpairs"].values[0]) for run in results.runs) ** (1 / 5)
+    said = float(re.search(r"sgd, 5 runs, geometric mean .*: largest eigenvalue ([\d.]+) ×/÷", sentences[0]).group(1))
+    assert said == pytest.approx(mean, rel=0.1)
+    assert sentences[-1] == "The table has 2 more runs."
+
+
+@pytest.mark.parametrize(("spread", "said"), [(1e-3, "do not overlap"), (0.9, "overlap, so these seeds do not settle")])
+def test_the_headline_says_whether_the_intervals_settle_the_order(tmp_path, spread, said):
+    results = load_results(make_results(tmp_path / "r", optimizers=("adam", "sgd"), steps=(5,)))
+    factors = {"adam-s0": 10, "adam-s1": 10 * (1 + spread), "sgd-s0": 1, "sgd-s1": 1 + spread}
+    runs = []
+    for run in results.runs:
+        eigs = run.last.records["eigenpairs"]
+        eigs = replace(eigs, values=factors[run.name] * eigs.values / eigs.values[0])
+        runs.append(replace(run, checkpoints=(replace(run.last, records={"eigenpairs": eigs}),)))
+    assert f"Their intervals, of sgd and adam, {said}" in " ".join(headline(replace(results, runs=tuple(runs))))
+
+
+def test_a_slice_that_disagrees_with_its_derivatives_is_said_first(tmp_path, no_figures):
+    results = load_results(make_results(tmp_path / "r", optimizers=("sgd",), seeds=(0,), steps=(5,)))
+    run = results.runs[0]
+    line = run.last.records["line_random_1"]
+    line = replace(line, curvature_slice=1.25 * line.curvature)
+    records = {"eigenpairs": run.last.records["eigenpairs"], "line_random_1": line}
+    bad = replace(run, checkpoints=(replace(run.last, records=records),))
+    text = read(write_report(replace(results, runs=(bad,)), tmp_path / "out"))
+    assert f"sgd-s0: {line.direction} (by 25 %)" in text.split("Checks that disagree")[1].split("The minima")[0]
+    good = replace(
+        run, checkpoints=(replace(run.last, records={**records, "line_random_1": run.last.records["plane"]}),)
+    )
+    assert "Checks that disagree" not in read(write_report(replace(results, runs=(good,)), tmp_path / "good"))
+
+
+def test_an_analysis_from_python_tells_the_command_with_its_plan(folder, tmp_path, no_figures):
+    results = load_results(folder)
+    lone = replace(results.runs[0], checkpoints=())
+    info = {**results.info, "command": "", "plan": {"plan": "quick", "trace_probes": 7, "device": None}}
+    text = read(write_report(replace(results, runs=(lone,), pairs=(), info=info), tmp_path / "out"))
+    assert f"landscape analyze {folder} --plan quick --trace-probes 7" in text
+    assert "--device" not in text
+
+
+def test_the_surface_is_linear_where_the_loss_reaches_zero():
+    x = np.linspace(-1, 1, 5)
+    loss = np.add.outer(x**2, x**2)
+    flat = np.zeros((2, 2))
+    plane = PlaneSlice(x, x, loss, ("a", "b"), np.ones(2), flat, flat, flat)
+    above = replace(plane, loss=loss + 1e-3)
+    assert surface_figure({"above": above})[1] == "logarithmic"
+    element, scale = surface_figure({"above": above, "zero": plane})
+    assert scale == "linear"
+    assert "log" not in re.search(r'"zaxis":\{"title":\{"text":"(.*?)"', element).group(1)
+    assert surface_figure({"gone": replace(plane, loss=np.full((5, 5), np.nan)), "none": None}) == (None, "")
+
+
+def test_the_same_results_give_the_same_report(folder, tmp_path):
+    first = (folder / "report.html").read_bytes()
+    again = write_report(load_results(folder), tmp_path / "again").read_bytes()
+    assert first == again
+
+
+def browse(html: str, folder, width: int) -> str:
+    """The page's title after it has loaded in a frame of that width: errors seen, and how far it overflows."""
+    probe = """<script>
+      window.seen = []; window.onerror = m => { window.seen.push(m); };
+      const complain = console.error; console.error = (...a) => { window.seen.push(a.join(" ")); complain(...a); };
+      window.addEventListener("load", () => setTimeout(() => {
+        const over = document.documentElement.scrollWidth - window.innerWidth;
+        parent.postMessage(`overflow=${over} errors=${window.seen.join("|")}`, "*");
+      }, 1500));
+    </script>"""
+    (folder / "probed.html").write_text(html.replace("<head>", "<head>" + probe, 1))
+    (folder / "frame.html").write_text(
+        f'<iframe src="probed.html" style="width:{width}px;height:900px;border:0"></iframe>'
+        "<script>onmessage = e => { document.title = e.data; document.body.append(e.data); };</script>"
+    )
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader",
+             "--allow-file-access-from-files", f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=15000",
+             "--window-size=1400,1000", "--dump-dom", f"file://{folder / 'frame.html'}"]  # fmt: skip
+    dom = subprocess.run([CHROMIUM, *flags], capture_output=True, text=True, timeout=90).stdout
+    found = re.search(r"<title>(.*?)</title>", dom, flags=re.DOTALL)
+    assert found, f"the page said nothing: {dom[-300:]}"
+    return found.group(1)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_sees_no_error_and_nothing_wider_than_the_screen(folder, tmp_path, width):
+    said = browse((folder / "report.html").read_text(), tmp_path, width)
+    overflow = int(re.search(r"overflow=(-?\d+)", said).group(1))
+    assert overflow <= 0
+    assert said.split("errors=")[1] == ""
+
+
+def test_every_name_is_text_in_the_page_and_in_the_surface(tmp_path, no_figures):
+    """Names of runs, labels, config values and reasons: no markup, nothing that turns or hides the text around it."""
+    arms = (*NAMES[:6], NAMES[8], NAMES[11], NAMES[12])
+    results = load_results(make_results(tmp_path / "r", optimizers=arms, seeds=(0,), steps=(5,)))
+    skipped = [{"file": name, "reason": name} for name in NAMES]
+    hostile = replace(results, info={**results.info, "skipped": skipped, "command": "</script><img onerror=x>"})
+    html = write_report(hostile, tmp_path / "out").read_text(encoding="utf-8")
+    assert "<script>alert(1)" not in html
+    assert "<img onerror" not in html
+    assert not set("\x1b\x07\x9b\u202e\u2066\r") & set(html.split("<script>")[0])
+    assert "\\x1b[31mred" in html
+    assert "undecodable-\\udcff" in html
+    labels = [b for tag, attrs in Page(html).tags for b in attrs.values() if b and "javascript:" in b]
+    assert labels == []
+
+
+def test_the_menu_of_the_surface_shows_tags_and_long_names_as_text():
+    plane = PlaneSlice(np.arange(3.0), np.arange(3.0), np.arange(9.0).reshape(3, 3) + 1, ("a", "b"), np.ones(2),
+                       np.eye(2), np.eye(2), np.eye(2))  # fmt: skip
+    element, _ = surface_figure({"<a href='javascript:x'>run</a>": plane, "y" * 240: plane})
+    assert "<a href" not in element
+    assert "\\u003ca" not in element
+    assert "y" * 41 not in element
+
+
+def test_a_ranking_at_unequal_training_losses_says_so_in_its_own_sentence(tmp_path):
+    """Losses by hand: sgd ends at 0.1, adam at 0.001 and passed 0.1 on the way, where its λ_max was measured too."""
+    results = load_results(make_results(tmp_path, optimizers=("adam", "sgd"), seeds=(0, 1), steps=(1, 2)))
+
+    def at(run, losses, tops):
+        checkpoints = []
+        for checkpoint, loss, top in zip(run.checkpoints, losses, tops, strict=True):
+            eigs = checkpoint.records["eigenpairs"]
+            values = np.concatenate([[top], np.minimum(eigs.values[1:], top)])
+            records = {**checkpoint.records, "eigenpairs": replace(eigs, values=values),
+                       "point": replace(checkpoint.records["point"], loss=loss)}  # fmt: skip
+            metrics = {**checkpoint.metrics, "train_loss": loss}
+            checkpoints.append(replace(checkpoint, records=records, metrics=metrics))
+        return replace(run, checkpoints=tuple(checkpoints))
+
+    def told(adam, sgd):
+        runs = [at(run, adam if run.optimizer == "adam" else sgd, (50, 5) if run.optimizer == "adam" else (30, 20))
+                for run in results.runs]  # fmt: skip
+        return headline(replace(results, runs=tuple(runs), pairs=()))
+
+    matched = told((0.1, 0.001), (0.3, 0.1))
+    ranking = next(s for s in matched if s.startswith("By the largest"))
+    assert "adam ended in the flattest minima" in ranking
+    assert "differ by far (adam 0.001, sgd 0.1)" in ranking
+    assert any(s.startswith("At equal training loss (0.1,") and "sgd 20, adam 50" in s for s in matched)
+    unmatched = told((0.002, 0.001), (0.3, 0.1))
+    assert any("landscape match" in s for s in unmatched)
+    assert not any(s.startswith("At equal") for s in unmatched)
+    equal = told((0.2, 0.1), (0.3, 0.11))
+    assert not any("losses" in s or "landscape match" in s for s in equal)
+
+
+def test_a_full_disk_is_one_clear_error(folder, no_figures, tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ResultsError, match="No space left"):
+        write_report(folder, tmp_path)

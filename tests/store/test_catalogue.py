@@ -1,0 +1,107 @@
+"""The catalogue of measures: one entry makes a measure appear everywhere, and every place reads it."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from landscape.store import catalogue
+from landscape.store.catalogue import COUNTERPARTS, MEASURES
+from tests.support.runs import make_runs
+
+PACKAGE = Path(__file__).parents[2] / "landscape"
+PLACES = {name: getattr(catalogue, name) for name in vars(catalogue) if name.startswith("IN_")}
+
+#: The recipe of CONTRIBUTING.md: file, the line after which something is added, what is added.
+RECIPE = (
+    (
+        "geometry/sharpness.py",
+        '    "average": _Definition(_MODERN, {2: 0.05}, ("num_probes",)),\n',
+        '    "near": _Definition("this test", {2: 0.01}, ("num_probes",)),\n',
+    ),
+    ("geometry/sharpness.py", '_SAMPLES = {"trace": 32, ', '"near": 16, '),
+    (
+        "store/catalogue.py",
+        "_LATER = (\n",
+        '    _sharpness("near", "near sharpness", "Sharpness, near", rescaling="changes", bound=False),\n',
+    ),
+    *(
+        ("store/catalogue.py", opening, '"sharpness_near", ')
+        for opening in ("IN_SUMMARY = (", "IN_MEANS = (", "IN_CONTRASTS = (", "IN_HEADLINE = (", "IN_RANKS = (")
+    ),
+)
+
+ANALYZE = """
+import io, sys
+import landscape as ls
+from rich.console import Console
+from landscape import comparison
+from tests.support.runs import SMALL
+
+results = ls.analyze(sys.argv[1], SMALL)
+frame = comparison.compare(results, by="label")
+console = Console(file=sys.stdout, width=80)
+console.print(comparison.comparison_table(frame))
+console.print(comparison.contrast_table(comparison.contrasts(results, by="label")))
+print(comparison.ranks_with_gap(results)["measure"].to_list())
+"""
+
+
+def test_every_place_shows_measures_that_there_are():
+    for name, keys in PLACES.items():
+        assert set(keys) <= set(MEASURES), name
+        assert len(set(keys)) == len(keys), name
+    assert {key for pair in COUNTERPARTS for key in pair} <= set(MEASURES)
+    assert all(MEASURES[raw].rescaling == "changes" for raw, _ in COUNTERPARTS)
+    assert all(MEASURES[invariant].rescaling == "same" for _, invariant in COUNTERPARTS)
+    assert all(MEASURES[key].heading and (MEASURES[key].tex_heading or MEASURES[key].tex) for key in catalogue.IN_TABLE)
+    assert all(MEASURES[key].tex for key in catalogue.IN_PAPER)
+
+
+def test_no_two_measures_share_a_column_or_a_name():
+    columns = [column for measure in MEASURES.values() for column in measure.columns]
+    assert len(set(columns)) == len(columns)
+    assert len({measure.words for measure in MEASURES.values()}) == len(MEASURES)
+
+
+@pytest.fixture(scope="module")
+def with_one_more(tmp_path_factory):
+    """A copy of the package in which the recipe was carried out, and runs analysed by it."""
+    home = tmp_path_factory.mktemp("copy")
+    shutil.copytree(PACKAGE, home / "landscape", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PACKAGE.parent / "tests", home / "tests", ignore=shutil.ignore_patterns("__pycache__", "campaigns"))
+    for name, place, more in RECIPE:
+        file = home / "landscape" / name
+        text = file.read_text()
+        assert text.count(place) == 1, f"{name} has {place!r} {text.count(place)} times"
+        file.write_text(text.replace(place, place + more))
+    runs = make_runs(home / "runs")
+    done = subprocess.run(
+        [sys.executable, "-c", ANALYZE, str(runs)], capture_output=True, text=True, cwd=home,
+        env={**os.environ, "PYTHONPATH": str(home)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    return runs, done.stdout
+
+
+def test_a_new_measure_of_sharpness_takes_two_files_and_nine_lines():
+    assert {name for name, _, _ in RECIPE} == {"geometry/sharpness.py", "store/catalogue.py"}
+    assert len(RECIPE) <= 9
+
+
+def test_a_new_measure_is_found_in_rows_comparison_differences_ranks_report_and_figures(with_one_more):
+    runs, printed = with_one_more
+    with (runs / "tables" / "summary.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert all(float(row["sharpness_near"]) < float(row["sharpness_average"]) for row in rows if row["sharpness_near"])
+    assert sum(bool(row["sharpness_near"]) for row in rows) == 4
+    assert printed.count("sharpness_near") == 3
+    assert "sharpness_near" in (runs / "tables" / "comparison.csv").read_text()
+    report = (runs / "report.html").read_text()
+    assert "near sharpness" in report

@@ -1,0 +1,141 @@
+"""Functions for jobs, and executors that go wrong. Imported as ``tests.support.calls``, by other processes too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import Future
+from pathlib import Path
+
+from landscape.jobs import current_reporter
+
+
+def twice(number):
+    return 2 * number
+
+
+def divide(number):
+    return number / 0
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def process():
+    return os.getpid()
+
+
+def sleep(seconds, mark=None):
+    if mark is not None:
+        Path(mark).touch()
+    time.sleep(seconds)
+
+
+def threads():
+    import torch
+
+    return torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS")
+
+
+def disturb(number):
+    """Prints, by Python and below it, reads, and forks a process that lives on."""
+    print("\0\0\0\0\0\0\0\1x", flush=True)
+    os.write(1, b"\0" * 64)
+    os.write(2, bytes(range(128, 256)))
+    assert sys.stdin.read() == ""
+    if not os.fork():
+        time.sleep(20)
+        os._exit(0)
+    return 2 * number
+
+
+def a_lock():
+    return threading.Lock()
+
+
+def leave():
+    raise SystemExit("no more")
+
+
+def report(parts):
+    for part in range(1, parts + 1):
+        reporter = current_reporter()
+        if reporter is not None:
+            reporter.update(done=part, total=parts, doing=f"part {part}")
+    return parts
+
+
+_inside = []
+
+
+def alone():
+    """How many of these run in this process at the same time."""
+    _inside.append(None)
+    time.sleep(0.05)
+    count = len(_inside)
+    _inside.pop()
+    return count
+
+
+def refuse_folder(folder):
+    """From now on this process can open nothing below a folder, and stands elsewhere."""
+
+    def hook(event, args):
+        is_a_path = event == "open" and isinstance(args[0], str | bytes | os.PathLike)
+        if is_a_path and os.fsdecode(args[0]).startswith(folder):
+            raise PermissionError(f"{args[0]} is out of reach here")
+
+    sys.addaudithook(hook)
+    os.chdir("/")
+
+
+class Refusing:
+    """Takes no job, as a pool that was shut down."""
+
+    def submit(self, function, *args):
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+
+class Odd:
+    """Each future goes wrong in its own way, but the last."""
+
+    def __init__(self):
+        self.count = 0
+
+    def submit(self, function, *args):
+        self.count += 1
+        future = Future()
+        if self.count == 1:
+            future.set_exception(ConnectionError("the worker\nis gone"))
+        elif self.count == 2:
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        elif self.count == 3:
+            future.set_result("no outcome")
+        else:
+            future.set_result(function(*args))
+        return future
+
+
+class Silent:
+    """Futures as submitit's: they must be asked, and the job is done when they are."""
+
+    def submit(self, function, *args):
+        return SilentFuture(function, args)
+
+
+class SilentFuture:
+    def __init__(self, function, args):
+        self.call, self.asked = (function, args), 0
+
+    def done(self):
+        self.asked += 1
+        return self.asked > 1
+
+    def result(self):
+        function, args = self.call
+        return function(*args)
