@@ -1,10 +1,10 @@
-# Two commands do everything on a fresh machine: make demo, make test.
+# Two commands do everything on a fresh machine: make demo, make test. What is slower: make test-slow, make test-all.
 VENV   ?= .venv
 PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-all bench lint env clean
+.PHONY: demo test test-slow test-all bench lint env clean
 
 demo: env
 	$(BIN)/python scripts/run.py
@@ -12,9 +12,12 @@ demo: env
 test: lint
 	$(BIN)/python -m pytest -n 2
 
-# The campaigns too, and property tests on new random examples, ten times as many; a find becomes a fixed @example.
+test-slow: env
+	$(BIN)/python -m pytest -n 2 -m slow
+
+# Both, the campaigns, and property tests on new random examples, ten times as many; a find becomes a fixed @example.
 test-all: lint
-	RANDOM_SEARCH=1 $(BIN)/python -m pytest -n 2 -m "campaign or not campaign"
+	RANDOM_SEARCH=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow"
 
 # Side by side with other tools, in one run each: hours. ONLY="hvp-mlp trace" and SIZE=small are shorter.
 bench: env

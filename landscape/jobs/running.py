@@ -131,8 +131,8 @@ class _HandedOut:
 
     def take(self, *, wait: bool) -> None:
         """Take in the outcomes that are there; where told to, wait for one, or for the next time to ask."""
-        # Never without a limit: on some systems a wait without one cannot be interrupted.
-        limit = (LOOK_EVERY if self.asked else 60.0) if wait else 0.0
+        # Never without a limit, or a long one: an interrupt that comes just before a wait is seen when it is over.
+        limit = (LOOK_EVERY if self.asked else 1.0) if wait else 0.0
         with contextlib.suppress(queue.Empty):
             self._settle_future(self.arrived.get(timeout=limit) if wait else self.arrived.get_nowait())
             while True:
