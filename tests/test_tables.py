@@ -22,7 +22,8 @@ from landscape.store import Results, ResultStore, load_results
 from landscape.tables import Cell, caption_lines, final_rows, rows, text_table, write_tables
 from tests.support.hostile import NAMES
 from tests.support.latex import needs_latex
-from tests.support.synthetic_results import eigenpairs, make_results, provenance, run_info, sharpness, tail_records
+from tests.support.synthetic_results import eigenpairs, make_results, sharpness, tail_records
+from tests.support.tables import one_run
 
 # As the design promises them to whoever reads --json.
 PROMISED = [
@@ -37,15 +38,6 @@ PROMISED = [
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return load_results(make_results(tmp_path_factory.mktemp("results"), vectors=False))
-
-
-def one_run(folder: Path, records: dict, *, metrics: dict | None = None, run: str = "adam-s0") -> Results:
-    with ResultStore(folder) as store:
-        store.describe_run(run, run_info("adam", 0))
-        store.describe_checkpoint(run, 7, metrics or {})
-        for name, record in records.items():
-            store.write(run, 7, name, record, provenance(name, record))
-    return load_results(folder)
 
 
 def printed(results: Results, width: int) -> list[str]:

@@ -13,8 +13,8 @@ from torch import nn
 import landscape as ls
 from landscape.hvp import agreement, blocks, planner
 from landscape.hvp.differences import Differences
-from tests.hvp.test_hvp import seeded_vector
 from tests.support.networks import make
+from tests.support.products import seeded_vector
 
 MU = 2.0
 

@@ -13,8 +13,8 @@ from torch import nn
 import landscape as ls
 from landscape import hvp
 from landscape.hvp import agreement, blocks, planner
-from tests.hvp.test_hvp import EAGER, seeded_vector
 from tests.support.networks import KINDS, dense_hessian, make
+from tests.support.products import EAGER, seeded_vector
 
 RECORDED = [route for route in EAGER if route not in ("fresh", "retained")]
 

@@ -71,6 +71,7 @@ WITHOUT_TORCH = [
 ]
 
 FILES = sorted(PACKAGE.rglob("*.py"))
+TESTS = sorted((PACKAGE.parent / "tests").rglob("*.py"))
 
 
 def room_of(path: Path) -> str:
@@ -168,6 +169,14 @@ def test_no_files_form_a_circle_when_they_are_loaded():
         }  # fmt: skip
         below[name] = {found for found in (w if w in files else f"{w}.__init__" for w in wanted) if found in files}
     TopologicalSorter(below).prepare()
+
+
+def test_tests_import_from_the_support_folder_alone():
+    """What several of them share lies there, so that each file of tests can be moved, split or dropped by itself."""
+    for path in TESTS:
+        ours = {name for name in imports_of(path) if name.split(".")[0] == "tests"}
+        others = {name for name in ours if not name.startswith("tests.support.")}
+        assert not others, f"{path} imports {sorted(others)}"
 
 
 def test_files_stay_readable():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -20,22 +19,11 @@ from landscape import results
 from landscape.errors import ResultsError, UsageError
 from landscape.results import Estimate, LineSlice, PointValue, Record, SpectralGap
 from landscape.store import ResultStore, describe_results, files, load_results
+from tests.support.stores import identical
 from tests.support.synthetic_results import P, eigenpairs, final_records, interpolation, make_results, tail_records
 
 KEY = {"tol": 1e-3, "seed": 0, "nested": {"p": [1, 2.5, None]}}
 FOREVER = 30  # seconds until a subprocess counts as stuck
-
-
-def identical(a: object, b: object) -> bool:
-    """Same class, same bits; NaN equals NaN."""
-    if isinstance(a, Record):
-        names = [f.name for f in dataclasses.fields(a)]
-        return type(a) is type(b) and all(identical(getattr(a, n), getattr(b, n)) for n in names)
-    if isinstance(a, np.ndarray):
-        return isinstance(b, np.ndarray) and (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
-    if isinstance(a, float) and isinstance(b, float):
-        return np.float64(a).tobytes() == np.float64(b).tobytes() or (a != a and b != b)
-    return type(a) is type(b) and a == b
 
 
 def written(folder: Path, record: Record) -> Record:

@@ -18,13 +18,7 @@ from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
 from landscape.estimators.matvecs import Matvecs
 from landscape.operators import LinearOperator, MatrixOperator
 from landscape.results import SpectralMeasure
-
-
-def with_spectrum(values, *, seed=0, dtype=torch.float64) -> MatrixOperator:
-    dim = len(values)
-    q = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))[0]
-    a = (q * np.asarray(values)) @ q.T
-    return MatrixOperator(torch.tensor((a + a.T) / 2, dtype=dtype))
+from tests.support.spectra import spectra, with_spectrum
 
 
 def distance(measure: SpectralMeasure, values: np.ndarray) -> float:
@@ -371,22 +365,6 @@ def test_eigenpairs_without_vectors_or_of_another_operator_are_refused():
 
 
 # --- any spectrum ------------------------------------------------------------------------------------------------
-
-
-@st.composite
-def spectra(draw):
-    """Clusters, zeros, both signs, one value above all, scales from 1e-14 to 1e14, dimension 1."""
-    kind = draw(st.sampled_from(["any", "clusters", "zeros", "dominated", "one"]))
-    dim = 1 if kind == "one" else draw(st.integers(2, 40))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    values = rng.standard_normal(dim)
-    if kind == "clusters":
-        values = rng.choice([-1.0, 0.5, 2.0], dim) * (1 + 1e-9 * rng.standard_normal(dim))
-    if kind == "zeros":
-        values[rng.random(dim) < 0.7] = 0.0
-    if kind == "dominated":
-        values[0] = 1e6
-    return values * draw(st.sampled_from([1e-14, 1.0, 1e14]))
 
 
 @settings(max_examples=60, deadline=None)

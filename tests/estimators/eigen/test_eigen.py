@@ -12,15 +12,9 @@ from landscape.errors import LandscapeError, NotConverged, UsageError
 from landscape.estimators import top_eigenpairs
 from landscape.operators import LinearOperator, MatrixOperator
 from landscape.results import Eigenpairs
+from tests.support.spectra import with_spectrum
 
 WHICH = ("largest", "smallest", "both", "magnitude")
-
-
-def with_spectrum(values, *, seed=0, dtype=torch.float64) -> MatrixOperator:
-    dim = len(values)
-    q = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))[0]
-    a = (q * np.asarray(values)) @ q.T
-    return MatrixOperator(torch.tensor((a + a.T) / 2, dtype=dtype))
 
 
 def exact(H: LinearOperator, k: int, which: str) -> np.ndarray:

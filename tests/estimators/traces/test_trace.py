@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import fft, stats
+from scipy import stats
 
 from landscape.errors import LandscapeError, UsageError
 from landscape.estimators import top_eigenpairs, trace
@@ -15,52 +15,9 @@ from landscape.estimators.matvecs import Matvecs
 from landscape.operators import IdentityOperator, LinearOperator, MatrixOperator
 from landscape.results import Eigenpairs, Estimate
 from tests.support.networks import dense_hessian, make
+from tests.support.spectra import SPECTRA, Turned, like_lenet, pairs_of, with_spectrum
 
-
-def with_spectrum(values, *, seed=0, dtype=torch.float64) -> MatrixOperator:
-    dim = len(values)
-    q = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))[0]
-    a = (q * np.asarray(values)) @ q.T
-    return MatrixOperator(torch.tensor((a + a.T) / 2, dtype=dtype))
-
-
-SPECTRA = {
-    "flat": np.linspace(0.5, 1.5, 60),
-    "decaying": np.arange(1, 61) ** -1.5,
-    "ten outliers": np.r_[np.linspace(5, 50, 10), np.linspace(-0.1, 0.1, 50)],
-    "one above all": np.r_[1.0, np.zeros(59)],
-    "both signs": np.r_[1.0, -0.9, np.linspace(-0.05, 0.05, 58)],
-}
 METHODS = ("auto", "hutchinson", "hutch++", "xtrace", "deflated")
-
-
-class Turned(LinearOperator):
-    """A large matrix of known spectrum whose eigenvectors, signed cosines, have no large entry."""
-
-    def __init__(self, values, *, seed=0):
-        super().__init__(len(values), dtype=torch.float64)
-        self.values = np.asarray(values)[:, None]
-        self.signs = np.random.default_rng(seed).choice([-1.0, 1.0], (len(values), 1))
-
-    def vectors(self, count):
-        return self.signs * fft.idct(np.eye(self.dim, count), axis=0, norm="ortho")
-
-    def _matmat(self, V):
-        inside = self.values * fft.dct(self.signs * V.numpy(), axis=0, norm="ortho")
-        return torch.as_tensor(self.signs * fft.idct(inside, axis=0, norm="ortho"))
-
-    def _matvec(self, v):
-        return self._matmat(v[:, None])[:, 0]
-
-
-def pairs_of(H, count, *, error=0.0) -> Eigenpairs:
-    """The first eigenpairs by |λ|, turned away from the truth by about ``error`` and no longer orthogonal."""
-    values, vectors = np.linalg.eigh(H.dense().double().numpy())
-    order = np.argsort(-np.abs(values))[:count]
-    vectors = vectors[:, order] + error * np.random.default_rng(1).standard_normal((H.dim, len(order)))
-    vectors /= np.linalg.norm(vectors, axis=0)
-    nothing = np.zeros(len(order))
-    return Eigenpairs(values[order], vectors, nothing, nothing == 0, 0, "", "magnitude", "", 1e-3, 0, H.dim)
 
 
 def estimate(H, method, **options) -> Estimate:
@@ -335,12 +292,6 @@ def test_the_error_of_hutchpp_falls_like_one_over_m_where_that_of_hutchinson_fal
     assert -0.75 < slopes["hutchinson"] < -0.3
     assert slopes["hutch++"] < -1
     assert slopes["xtrace"] < -1
-
-
-def like_lenet() -> np.ndarray:
-    """15 outliers that carry 60 % of the trace, 1, over a bulk of P = 2000."""
-    outliers, bulk = np.linspace(8, 1, 15), np.random.default_rng(0).exponential(size=1985)
-    return np.r_[0.6 * outliers / outliers.sum(), 0.4 * bulk / bulk.sum()]
 
 
 def test_one_per_cent_costs_a_fifth_of_hutchinson_or_less_on_a_spectrum_like_that_of_lenet():
