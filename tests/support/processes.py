@@ -1,8 +1,11 @@
-"""Other processes: pools that spawn them, which of them are alive, and what runs below one."""
+"""Other processes: code run in a fresh one, pools that spawn them, which of them live, and what runs below one."""
 
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
+import textwrap
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -36,3 +39,16 @@ def spawning(workers, initializer=None, *args):
     """A pool of another library's, whose processes begin with a call."""
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, mp_context=context, initializer=initializer, initargs=args)
+
+
+FOREVER = 30  # seconds until a subprocess counts as stuck
+
+
+def run_python(code: str, *args: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=FOREVER,
+        cwd=Path(__file__).parents[2],
+    )

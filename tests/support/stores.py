@@ -1,4 +1,4 @@
-"""Records on disk: all that a folder holds, and whether two of them are the same to the last bit."""
+"""Records on disk: small results, all that a folder holds, and whether two records are the same to the last bit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 import landscape as ls
-from landscape.results import Record
+from landscape.results import Estimate, Record
+from landscape.store import ResultStore, files
 
 
 def identical(a: object, b: object) -> bool:
@@ -33,3 +34,16 @@ def stored(folder: Path) -> dict:
         for name, record in c.records.items()
     }
     return records | {(p.run_a, p.run_b): (p.record, p.provenance) for p in found.pairs}
+
+
+KEY = {"tol": 1e-3, "seed": 0, "nested": {"p": [1, 2.5, None]}}
+
+
+def small_results(folder: Path, *, consolidate: bool) -> Path:
+    folder.mkdir(exist_ok=True)
+    with ResultStore(folder) as store:
+        store.describe_run("a", {"optimizer": "adam"})
+        store.write("a", 1, "trace", Estimate(1.0, samples=np.arange(300.0)), {"key": KEY})
+        if consolidate:
+            return store.consolidate()
+    return max(files.journal_parts(folder / "results.h5"), key=lambda p: p.stat().st_size)
