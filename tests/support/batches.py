@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import enum
 from collections import OrderedDict, UserDict
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -147,3 +150,46 @@ def objective_on(form, *, uneven=CUTS, reduction="mean", seen=None, **options):
         return F.cross_entropy(model(x), y, reduction=reduction)
 
     return ls.Objective.from_loss(make_linear(), loss, batches, **options)
+
+
+class Colour(enum.Enum):
+    RED = 1
+    BLUE = 2
+
+
+class Carrier:
+    def __init__(self, **named):
+        self.__dict__.update(named)
+
+
+OTHERS = [
+    (X, Y),
+    (X, (Y,)),
+    ((X, Y), None),
+    (X, Y.double()),
+    (X.reshape(11, 1, 3), Y),
+    {"x": X, "y": Y},
+    {"y": X, "x": Y},
+    Encoding(x=X, y=Y),
+    PlainDict(x=X, y=Y),
+    Example(X, Y),
+    Example(X, Y, "telescope"),
+    Frozen(X, Y),
+    Named(X, Y),
+    Carrier(x=X, y=Y),
+    Carrier(x=X, y=Y, colour=Colour.RED),
+    Carrier(x=X, y=Y, colour=Colour.BLUE),
+    Carrier(x=X, y=Y, tags={"a", "b"}),
+    Carrier(x=X, y=Y, tags={"a", "c"}),
+    Carrier(x=X, y=Y, limit=1),
+    Carrier(x=X, y=Y, limit=1.0),
+    Carrier(x=X, y=Y, limit=True),
+    Carrier(x=X, y=Y, limit="1"),
+    Carrier(x=X, y=Y, path=Path("a")),
+    Carrier(x=X, y=Y, table=np.arange(5000)),
+    Carrier(x=X, y=Y, table=np.where(np.arange(5000) == 2500, 0, np.arange(5000))),
+    Carrier(x=X, y=Y, inner=Carrier(value=1)),
+    Carrier(x=X, y=Y, inner=Carrier(value=2)),
+    {"x": X, "y": Y, "file": [str(i) for i in range(11)]},
+    {"x": X, "y": Y, "file": [str(i) for i in range(10)] + ["x"]},
+]
