@@ -95,9 +95,6 @@ def with_statistics_of(model, x):
     return twin.eval()
 
 
-# --- other buffers, and what cannot move ------------------------------------------------------------------------------
-
-
 class Held(nn.Module):
     """A linear map with something beside θ."""
 
