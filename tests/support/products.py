@@ -9,3 +9,6 @@ EAGER = ("fresh", "retained", "linearized", "forward", "linearized/channels-last
 
 def seeded_vector(dim, seed, dtype=torch.float64):
     return torch.randn(dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+ROUTES = ("fresh", "retained", "linearized", "forward")
