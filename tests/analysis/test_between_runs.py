@@ -22,8 +22,8 @@ from landscape.study import Arm, Study
 from landscape.study import paths as study_paths
 from landscape.study.methods import methods
 from landscape.study.tuning import Choice
-from tests.geometry.test_batch_statistics import held
-from tests.study.test_study_figures import trained
+from tests.support.running_statistics import held
+from tests.support.studies import trained
 
 CONFIG = {"channels": 2, "test_fraction": 0.9}
 PLAN = ls.Plan("quick", points=5)

@@ -14,11 +14,10 @@ from landscape.analysis import jobs, pipeline
 from landscape.checkpoints import reader
 from landscape.errors import LandscapeError, UsageError
 from landscape.store import ResultStore
-from tests.analysis.test_kept import stored
-from tests.jobs.test_jobs import spawning
-from tests.store.test_store import identical
 from tests.support import calls, faults
+from tests.support.processes import spawning
 from tests.support.runs import SMALL, save_run
+from tests.support.stores import identical, stored
 
 PLAN = ls.Plan(**{**SMALL.fields(), "last": 2, "barriers": 1})
 

@@ -12,8 +12,8 @@ import pytest
 import landscape as ls
 from landscape.analysis import jobs, measuring, pipeline
 from landscape.store import ResultStore, describe_results, rows
-from tests.store.test_store import identical
 from tests.support.faults import TINY, save
+from tests.support.stores import identical, stored
 
 
 @pytest.fixture
@@ -43,18 +43,6 @@ def runs(tmp_path, switch):
 
 def analyze(folder: Path, **changed) -> ls.store.Results:
     return ls.load_results(ls.analyze(folder, ls.Plan(**{**TINY, "barriers": 1, **changed})))
-
-
-def stored(folder: Path) -> dict:
-    """Every record on disk with how it was measured: its seconds tell it from one that was measured again."""
-    found = ls.load_results(folder, everything=True)
-    records = {
-        (run.name, c.step, name): (record, c.provenance[name])
-        for run in found.runs
-        for c in run.checkpoints
-        for name, record in c.records.items()
-    }
-    return records | {(p.run_a, p.run_b): (p.record, p.provenance) for p in found.pairs}
 
 
 def check_all_is_there(before: dict, folder: Path, *, but: set = frozenset()) -> None:

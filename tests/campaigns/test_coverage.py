@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from landscape.estimators import spectral_density, top_eigenpairs, trace
-from landscape.operators import MatrixOperator
+from tests.support.spectra import with_spectrum
 
 pytestmark = pytest.mark.campaign
 
@@ -22,13 +22,6 @@ SPECTRA = {
     "one below all": np.r_[-1.0, np.full(P - 1, 1e-4)],
     "both signs": np.r_[1.0, -0.9, np.zeros(P - 2)],
 }
-
-
-def with_spectrum(values, *, seed=0, dtype=torch.float64) -> MatrixOperator:
-    dim = len(values)
-    q = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))[0]
-    a = (q * np.asarray(values)) @ q.T
-    return MatrixOperator(torch.tensor((a + a.T) / 2, dtype=dtype))
 
 
 @pytest.mark.parametrize("num_probes", [8, 16, 32, 64])

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import landscape as ls
-from tests.estimators.density.test_density import with_spectrum
+from tests.support.spectra import with_spectrum
 
 pytestmark = pytest.mark.campaign
 

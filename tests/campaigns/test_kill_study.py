@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from landscape.checkpoints import CheckpointDir
+from tests.support.processes import alive, descendants
 
 KILLS = 6
 DESIGN = """
@@ -35,31 +36,6 @@ if __name__ == "__main__":
 
 def start(script: Path, out: Path) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, str(script), str(out)], stdout=subprocess.DEVNULL)
-
-
-def descendants(pid: int) -> set[int]:
-    """All processes below one, as /proc tells them."""
-    try:
-        found = {
-            int(child)
-            for task in Path(f"/proc/{pid}/task").iterdir()
-            for child in (task / "children").read_text().split()
-        }
-    except OSError:
-        return set()
-    return found.union(*(descendants(child) for child in found))
-
-
-def alive(pids: set[int]) -> set[int]:
-    """Those that still run; a zombie does not."""
-    found = set()
-    for pid in pids:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-                found.add(pid)
-        except OSError:
-            continue
-    return found
 
 
 def wait_for_training(process: subprocess.Popen, out: Path) -> None:

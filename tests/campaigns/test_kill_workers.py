@@ -19,9 +19,9 @@ import pytest
 import landscape as ls
 from landscape.errors import ResultsError
 from landscape.store import rows
-from tests.campaigns.test_kill_study import alive, descendants
-from tests.store.test_store import identical
+from tests.support.processes import alive, descendants
 from tests.support.runs import SMALL, save_run
+from tests.support.stores import identical
 
 KILLS = 220
 DRIVER = """

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from tests.hvp.test_losses_and_layers import judged
 from tests.support.route_judge import CASES, ROUTES
+from tests.support.verdicts import judged
 
 #: No second derivative in torch, so that every route but differences is refused.
 WITHOUT = {

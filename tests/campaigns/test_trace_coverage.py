@@ -9,8 +9,8 @@ from scipy import stats
 
 from landscape.estimators import diagonal, frobenius_norm, spectral_moments, trace
 from landscape.operators import MatrixOperator
-from tests.estimators.traces.test_trace import Turned, like_lenet, pairs_of, with_spectrum
 from tests.support.networks import dense_hessian, make
+from tests.support.spectra import Turned, like_lenet, pairs_of, with_spectrum
 
 pytestmark = pytest.mark.campaign
 

@@ -13,8 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import landscape as ls
-from landscape.operators import LinearOperator
-from tests.estimators.density.test_density import with_spectrum
+from tests.support.spectra import RoundedProducts, clusters, with_spectrum
 
 LEVEL = 0.9999  # of the intervals that must hold the truth, for seeds laid down: some hundreds of them
 
@@ -44,32 +43,8 @@ SPECTRA = {
 }
 
 
-def clusters(seed, width, dim=20):
-    """Three clusters of random sizes."""
-    rng = np.random.default_rng(seed)
-    return rng.choice([-1.0, 0.5, 2.0], dim) * (1 + width * rng.standard_normal(dim))
-
-
 #: Exactly degenerate in every arithmetic, so that the number of distinct values is the length of a run.
 EXACT = [name for name in SPECTRA if "apart" not in name]
-
-
-class RoundedProducts(LinearOperator):
-    """float64 outside, float32 inside: what a model that casts its activations down makes of a Hessian."""
-
-    def __init__(self, H: LinearOperator) -> None:
-        super().__init__(H.dim, dtype=torch.float64)
-        self._single = H.dense().float()
-
-    @property
-    def resolution(self) -> float:
-        return float(torch.finfo(torch.float32).eps)
-
-    def _matvec(self, v: torch.Tensor) -> torch.Tensor:
-        return (self._single @ v.float()).double()
-
-    def _matmat(self, V: torch.Tensor) -> torch.Tensor:
-        return torch.stack([self._matvec(v) for v in V.T], dim=1)
 
 
 def operator(values, kind):

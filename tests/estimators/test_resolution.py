@@ -18,8 +18,7 @@ from landscape.operators import (
     LinearOperator,
     MatrixOperator,
 )
-from tests.estimators.density.test_density import with_spectrum
-from tests.estimators.test_degenerate_spectra import RoundedProducts
+from tests.support.spectra import RoundedProducts, with_spectrum
 
 P = 120
 SINGLE = float(torch.finfo(torch.float32).eps)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -13,68 +12,10 @@ from torch import nn
 
 from landscape.errors import UsageError
 from landscape.geometry import sharpness
-from landscape.geometry.ascent import Ball
 from landscape.objective import Objective
+from tests.support.landscapes import DOUBLE, LeastSquares, draw, of_point, two_layers
 
-DOUBLE = torch.float64
 BALLS = ("worst", "average", "adaptive_worst", "adaptive_average")
-
-
-def draw(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, dtype=DOUBLE, generator=torch.Generator().manual_seed(seed))
-
-
-class LeastSquares:
-    """L(w) = mean (xᵀw − y)² on batches of 8 + 5; everything about it is known."""
-
-    def __init__(self, dim: int = 6, dtype: torch.dtype = DOUBLE, diagonal: bool = False) -> None:
-        self.x = draw(13, dim, seed=1) * torch.linspace(0.5, 2.0, dim, dtype=DOUBLE)
-        if diagonal:
-            self.x = torch.zeros(13, dim, dtype=DOUBLE)
-            self.x[:dim] = torch.diag(torch.linspace(0.5, 2.0, dim, dtype=DOUBLE))
-        self.minimum = draw(dim, seed=2)
-        y = self.x @ self.minimum[:, None]
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            model = nn.Linear(dim, 1, bias=False)
-        batches = [(self.x[:8], y[:8]), (self.x[8:], y[8:])]
-        self.objective = Objective(model, nn.functional.mse_loss, batches, chunk=None, dtype=dtype)
-        self.hessian = (2 / 13 * self.x.T @ self.x).numpy()
-
-    def top(self, scale: np.ndarray | float = 1.0) -> float:
-        """Largest eigenvalue of CHC."""
-        c = np.broadcast_to(scale, len(self.hessian))
-        return float(np.linalg.eigvalsh(c[:, None] * self.hessian * c)[-1])
-
-
-class Point(nn.Module):
-    """The parameters themselves; the loss is any function of them."""
-
-    def __init__(self, start: list[float]) -> None:
-        super().__init__()
-        self.w = nn.Parameter(torch.tensor(start, dtype=DOUBLE))
-
-
-def of_point(function: Callable[[torch.Tensor], torch.Tensor], start: list[float]) -> Objective:
-    return Objective.from_loss(Point(start), lambda m, b: function(m.w), torch.ones(1), check=False)
-
-
-def two_layers(rescaled: float = 1.0, *, dtype: torch.dtype = DOUBLE) -> Objective:
-    """A bias-free ReLU network after a few steps of training, its layers multiplied by a and 1/a."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = nn.Sequential(nn.Linear(5, 6, bias=False), nn.ReLU(), nn.Linear(6, 3, bias=False)).double()
-    data = draw(20, 5, seed=4), torch.arange(20) % 3
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
-    for _ in range(60):
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(data[0]), data[1]).backward()
-        optimizer.step()
-    optimizer.zero_grad()
-    with torch.no_grad():
-        model[0].weight *= rescaled
-        model[2].weight /= rescaled
-    return Objective(model, nn.functional.cross_entropy, data, dtype=dtype)
 
 
 @pytest.mark.parametrize("rho", [1e-3, 0.05, 10.0])
@@ -217,94 +158,6 @@ def test_lambda_max_and_trace_carry_the_errors_of_their_estimators():
     assert math.isnan(total.rho)
 
 
-def test_a_worst_case_is_a_lower_bound_and_says_so():
-    """Never above the true maximum, with its restarts beside it, the best of them the value."""
-    problem = LeastSquares()
-    result = sharpness(problem.objective, measure="worst", rho=0.1, theta=problem.minimum, restarts=3, steps=2)
-    assert result.kind == "lower bound"
-    assert result.error is None
-    assert result.samples.shape == (3,)
-    assert result.value == result.samples.max() <= 0.1**2 / 2 * problem.top() * (1 + 1e-10)
-    assert "≥" in str(result)
-    assert "lower bound" in str(result)
-
-
-def test_more_restarts_never_lower_the_bound():
-    objective = two_layers()
-    values = [sharpness(objective, measure="worst", rho=0.5, restarts=n, steps=3).value for n in (1, 2, 4, 8)]
-    assert values == sorted(values)
-
-
-@pytest.mark.parametrize("steps", [1, 3])
-def test_an_ascent_that_still_climbs_is_not_called_converged(steps):
-    """A curved ridge, as in Rosenbrock's valley turned over: each step goes a little further along it."""
-    ridge = of_point(lambda w: w[0] - 100 * (w[1] - w[0] ** 2) ** 2, [0.0, 0.0])
-    result = sharpness(ridge, measure="worst", rho=1.0, steps=steps, restarts=2, strict=False)
-    longer = sharpness(ridge, measure="worst", rho=1.0, steps=200, restarts=2)
-    assert longer.value > 1.05 * result.value
-    assert (result.converged, longer.converged) == (False, True)
-
-
-def test_along_a_curved_ridge_the_default_ascent_settles_on_the_highest_point_of_the_ball():
-    ridge = of_point(lambda w: w[0] - 100 * (w[1] - w[0] ** 2) ** 2, [0.0, 0.0])
-    result = sharpness(ridge, measure="worst", rho=1.0)
-    angle = np.linspace(0, np.pi / 2, 1_000_001)
-    x, y = np.cos(angle), np.sin(angle)
-    highest = float((x - 100 * (y - x**2) ** 2).max())
-    assert result.converged
-    assert 0.99 * highest <= result.value <= highest * (1 + 1e-9)
-
-
-@pytest.mark.parametrize("side", [-0.5, 0.5])
-def test_both_ends_of_the_sharpest_direction_are_tried(side):
-    """w² + side·w³ has a maximum at either end of the ball; ascent from one never sees the other."""
-    objective = of_point(lambda w: w[0] ** 2 + side * w[0] ** 3, [0.0])
-    result = sharpness(objective, measure="worst", rho=0.4, restarts=1)
-    assert result.value == pytest.approx(0.4**2 + 0.5 * 0.4**3)
-
-
-def test_of_two_hills_random_starts_find_the_one_that_is_not_uphill():
-    """The wide hill lies along the gradient; the higher one is seen only from where it stands."""
-
-    def hills(w: torch.Tensor) -> torch.Tensor:
-        wide, narrow = (torch.tensor(place, dtype=DOUBLE) for place in ([0.8, 0.0], [-0.2, 0.4]))
-        return torch.exp(-((w - wide) ** 2).sum() / 0.3) + 3 * torch.exp(-((w - narrow) ** 2).sum() / 0.02)
-
-    objective = of_point(hills, [0.0, 0.0])
-    few, many = (sharpness(objective, measure="worst", rho=1.0, restarts=n, steps=20) for n in (2, 30))
-    assert few.value < 1
-    assert many.value > 2.5
-
-
-def test_along_negative_curvature_the_ascent_does_not_bounce():
-    """H = diag(1, −5): steps of the plain power method run into the −5 and end below zero."""
-    objective = of_point(lambda w: w[0] ** 2 / 2 - 5 * w[1] ** 2 / 2, [0.0, 0.0])
-    result = sharpness(objective, measure="worst", rho=0.2, restarts=4, steps=20)
-    assert (result.samples > 0.95 * 0.2**2 / 2).all()
-
-
-def test_at_a_maximum_the_worst_case_is_zero():
-    objective = of_point(lambda w: -(w**2).sum(), [0.0, 0.0])
-    assert sharpness(objective, measure="worst", rho=0.2).value == 0
-
-
-@pytest.mark.parametrize("p", [2, math.inf])
-@pytest.mark.parametrize("measure", ["worst", "adaptive_worst"])
-def test_no_point_outside_the_ball_is_ever_evaluated(measure, p, monkeypatch):
-    seen: list[torch.Tensor] = []
-    original = Ball.rise
-
-    def watched(self, z):
-        seen.append(z)
-        return original(self, z)
-
-    monkeypatch.setattr(Ball, "rise", watched)
-    result = sharpness(two_layers(), measure=measure, rho=0.3, p=p)
-    norms = torch.stack(seen).norm(dim=1) if p == 2 else torch.stack(seen).abs().amax(dim=1)
-    assert float(norms.max()) <= 0.3 * (1 + 1e-12)
-    assert len(seen) == result.num_evaluations
-
-
 @pytest.mark.parametrize("measure", ["adaptive_worst", "adaptive_average"])
 @pytest.mark.parametrize("p", [2, math.inf])
 def test_where_theta_is_zero_nothing_moves_and_nothing_is_divided_by_zero(measure, p):
@@ -417,12 +270,3 @@ def test_sharpness_leaves_model_gradients_mode_and_random_numbers_as_they_were()
     assert model[3].weight.grad is None
     assert all(m.training for m in model.modules())
     assert torch.equal(torch.random.get_rng_state(), state)
-
-
-def test_random_starts_are_uniform_in_the_ball():
-    """In 6 dimensions ‖z‖⁶/ρ⁶ is uniform on [0, 1], and each direction as likely as its opposite."""
-    problem = LeastSquares()
-    ball = Ball(problem.objective, problem.minimum, torch.ones(6, dtype=DOUBLE), rho=2.0, p=2, tick=lambda: None)
-    points = torch.stack([ball.random_point(i, seed=0) for i in range(400)])
-    assert stats.kstest((points.norm(dim=1) / 2).numpy() ** 6, "uniform").pvalue > 1e-3
-    assert float(points.mean(0).abs().max()) < 5 * 2 / (8 * 400) ** 0.5

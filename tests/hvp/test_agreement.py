@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import nn
 
 import landscape as ls
+from landscape import hvp
 from landscape.hvp import agreement, blocks, planner
-from landscape.hvp.differences import Differences
-from tests.hvp.test_hvp import seeded_vector
 from tests.support.networks import make
+from tests.support.products import seeded_vector
 
 MU = 2.0
 
@@ -176,14 +176,42 @@ def test_a_block_that_is_not_finite_is_not_taken(monkeypatch):
     assert H._product.block_size is None
 
 
-def test_differences_that_are_not_finite_have_no_finite_error():
+def on_the_brink(seed=0):
+    """ReLU units whose inputs are zero but for rounding, on one example each, among many that are far from it."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(4800, 300, generator=generator)
+    with torch.random.fork_rng():
+        model = nn.Sequential(nn.Linear(300, 24), nn.ReLU(), nn.Linear(24, 3))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * parameter.shape[-1] ** -0.5)
+        exact = (x[:24].double() * model[0].weight.double()).sum(1)
+        model[0].bias.copy_(-exact)
+    return ls.Objective(model, F.cross_entropy, (x, torch.arange(4800) % 3), check=False)
+
+
+def test_where_rounding_decides_float64_says_whether_a_route_may_be_taken():
+    """A ReLU that rounding switches on moves float32 products by more than is agreed; a route may not be blamed."""
+    objective = on_the_brink()
+    theta, v = objective.theta, seeded_vector(objective.layout.size, 0, torch.float32)
+    parts = objective.parts()
+    reference = hvp.Fresh(parts, theta)(v)
+    double = objective.with_dtype(torch.float64)
+    truth = hvp.Fresh(double.parts(), theta.double())(v.double())
+    own = float((reference.double() - truth).norm() / truth.norm())
+    assert 2 * agreement.AGREEMENT[torch.float32] < own < agreement.MOST_APART, "the example must be one"
+    assert agreement.refusal(parts, theta, v, reference, truth.float()) == ""
+    beyond = (truth + 2.5 * (reference.double() - truth)).float()
+    assert "from float64" in agreement.refusal(parts, theta, v, reference, beyond)
+    far = reference + 0.1 * reference.norm() * v / v.norm()
+    assert "differs from double backward" in agreement.refusal(parts, theta, v, reference, far)
+
+
+def test_a_smooth_model_keeps_to_what_is_agreed():
     model, loss_fn, batches = make("mlp")
-    objective = ls.Objective(model, loss_fn, batches, check=False)
-    product = Differences(objective.parts(), objective.theta)
-    v = seeded_vector(68, 0)
-    product(v)
-    assert 0 < product.error < 1e-4
-    product(v * math.nan)
-    assert product.error == math.inf
-    product(v)
-    assert product.error == math.inf
+    objective = ls.Objective(model.float(), loss_fn, batches, check=False, dtype=torch.float32)
+    theta, v = objective.theta, seeded_vector(objective.layout.size, 0, torch.float32)
+    reference = hvp.Fresh(objective.parts(), theta)(v)
+    off = reference * (1 + 3 * agreement.AGREEMENT[torch.float32])
+    assert "from float64" in agreement.refusal(objective.parts(), theta, v, reference, off)
+    assert agreement.refusal(objective.parts(), theta, v, reference, reference * (1 + 1e-6)) == ""

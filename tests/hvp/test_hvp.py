@@ -7,13 +7,9 @@ import torch
 
 import landscape as ls
 from tests.support.networks import KINDS, dense_hessian, make
+from tests.support.products import EAGER, seeded_vector
 
-EAGER = ("fresh", "retained", "linearized", "forward", "linearized/channels-last", "forward/channels-last")
 EPS = torch.finfo(torch.float64).eps
-
-
-def seeded_vector(dim, seed, dtype=torch.float64):
-    return torch.randn(dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,10 +6,6 @@ The whole is ``tests/campaigns/test_losses_and_layers.py``.
 from __future__ import annotations
 
 import inspect
-import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +15,7 @@ from torch import nn
 import landscape as ls
 from tests.support.layers_by_name import LAYERS
 from tests.support.losses_by_name import LOSSES
+from tests.support.verdicts import judged
 
 #: Layers that are not tried, and why.
 LEFT_OUT = {
@@ -28,24 +25,6 @@ LEFT_OUT = {
 }
 #: And the lazy ones: once they have run they are of the class without that name.
 LAZY = "Lazy"
-
-
-def judged(*names):
-    """Verdict and detail by case and route, each case in a process of its own."""
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.support.route_judge", *names],
-        capture_output=True, text=True, cwd=Path(__file__).parents[2], check=True,
-    )  # fmt: skip
-    lines = [json.loads(line) for line in run.stdout.splitlines()]
-    begun = [line["route"] for line in lines if line["verdict"] == "begun"]
-    return {
-        (line["case"], line["route"]): (
-            line["verdict"],
-            line["detail"] + f" after {begun[-1]}" * (line["verdict"] == "died"),
-        )
-        for line in lines
-        if line["verdict"] != "begun"
-    }
 
 
 def test_losses_that_end_a_process_which_records_them_carelessly_are_right_on_every_route():

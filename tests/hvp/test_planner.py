@@ -12,9 +12,9 @@ from torch import nn
 
 import landscape as ls
 from landscape import hvp
-from landscape.hvp import agreement, blocks, planner
-from tests.hvp.test_hvp import EAGER, seeded_vector
+from landscape.hvp import blocks, planner
 from tests.support.networks import KINDS, dense_hessian, make
+from tests.support.products import EAGER, seeded_vector
 
 RECORDED = [route for route in EAGER if route not in ("fresh", "retained")]
 
@@ -240,40 +240,6 @@ def test_any_other_error_is_not_taken_for_a_lack_of_memory():
             H @ seeded_vector(68, 0)
 
 
-@pytest.mark.parametrize(("dtype", "limit"), [(torch.float64, 1e-6), (torch.float32, 2e-2)])
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-def test_differences_are_off_by_about_the_error_they_give(dtype, limit, scale):
-    model, loss_fn, batches = make("mlp")
-    exact = dense_hessian(model, loss_fn, batches)
-    H = ls.HessianOperator(ls.Objective(model.to(dtype), loss_fn, batches, check=False), route="differences")
-    v = scale * seeded_vector(H.dim, 0, dtype)
-    expected = exact @ v.double()
-    off = float((H @ v - expected).norm() / expected.norm())
-    assert off <= H._product.error <= limit
-
-
-def test_differences_are_there_where_torch_has_no_second_derivative():
-    """ctc_loss: double backward is refused with this way named, and the Rayleigh quotient agrees with the loss."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = nn.Linear(3, 5).double()
-        x, target = torch.randn(6, 2, 3).double(), torch.randint(1, 5, (2, 2))
-
-    def loss(model, batch):
-        logits = model(batch[0].transpose(0, 1)).log_softmax(-1)
-        sizes = torch.full((logits.shape[1],), 6), torch.full((logits.shape[1],), 2)
-        return F.ctc_loss(logits, batch[1], *sizes)
-
-    objective = ls.Objective.from_loss(model, loss, (x.transpose(0, 1), target), check=False)
-    with pytest.raises(ls.ObjectiveError, match="route='differences'"):
-        ls.HessianOperator(objective) @ objective.theta
-    H = ls.HessianOperator(objective, route="differences")
-    v, h = seeded_vector(H.dim, 0), 1e-4
-    theta = objective.theta
-    second = objective.loss(theta + h * v) - 2 * objective.loss(theta) + objective.loss(theta - h * v)
-    assert float(v @ (H @ v)) == pytest.approx(second / h**2, rel=1e-4)
-
-
 @pytest.mark.campaign
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs a C++ compiler")
 @pytest.mark.parametrize("kind", ["mlp", "cnn", "tied"])
@@ -305,47 +271,6 @@ def test_the_plan_is_logged(caplog):
         H = ls.HessianOperator(ls.Objective(model, loss_fn, batches, check=False))
     assert str(H.plan) in caplog.text
     assert hvp.ROUTES[0] == "auto"
-
-
-def on_the_brink(seed=0):
-    """ReLU units whose inputs are zero but for rounding, on one example each, among many that are far from it."""
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(4800, 300, generator=generator)
-    with torch.random.fork_rng():
-        model = nn.Sequential(nn.Linear(300, 24), nn.ReLU(), nn.Linear(24, 3))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * parameter.shape[-1] ** -0.5)
-        exact = (x[:24].double() * model[0].weight.double()).sum(1)
-        model[0].bias.copy_(-exact)
-    return ls.Objective(model, F.cross_entropy, (x, torch.arange(4800) % 3), check=False)
-
-
-def test_where_rounding_decides_float64_says_whether_a_route_may_be_taken():
-    """A ReLU that rounding switches on moves float32 products by more than is agreed; a route may not be blamed."""
-    objective = on_the_brink()
-    theta, v = objective.theta, seeded_vector(objective.layout.size, 0, torch.float32)
-    parts = objective.parts()
-    reference = hvp.Fresh(parts, theta)(v)
-    double = objective.with_dtype(torch.float64)
-    truth = hvp.Fresh(double.parts(), theta.double())(v.double())
-    own = float((reference.double() - truth).norm() / truth.norm())
-    assert 2 * agreement.AGREEMENT[torch.float32] < own < agreement.MOST_APART, "the example must be one"
-    assert agreement.refusal(parts, theta, v, reference, truth.float()) == ""
-    beyond = (truth + 2.5 * (reference.double() - truth)).float()
-    assert "from float64" in agreement.refusal(parts, theta, v, reference, beyond)
-    far = reference + 0.1 * reference.norm() * v / v.norm()
-    assert "differs from double backward" in agreement.refusal(parts, theta, v, reference, far)
-
-
-def test_a_smooth_model_keeps_to_what_is_agreed():
-    model, loss_fn, batches = make("mlp")
-    objective = ls.Objective(model.float(), loss_fn, batches, check=False, dtype=torch.float32)
-    theta, v = objective.theta, seeded_vector(objective.layout.size, 0, torch.float32)
-    reference = hvp.Fresh(objective.parts(), theta)(v)
-    off = reference * (1 + 3 * agreement.AGREEMENT[torch.float32])
-    assert "from float64" in agreement.refusal(objective.parts(), theta, v, reference, off)
-    assert agreement.refusal(objective.parts(), theta, v, reference, reference * (1 + 1e-6)) == ""
 
 
 class Overwrites(nn.Module):

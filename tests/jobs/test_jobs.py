@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,16 +20,10 @@ from landscape.errors import LandscapeError, UsageError
 from landscape.jobs import Job, LocalExecutor, ThisProcess, local, run
 from landscape.jobs.job import function_at, torch_threads
 from landscape.jobs.progress import Total
-from tests.campaigns.test_kill_study import alive, descendants
 from tests.support import calls
+from tests.support.processes import alive, descendants, spawning
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are looked up in /proc")
-
-
-def spawning(workers, initializer=None, *args):
-    """A pool of another library's, whose processes begin with a call."""
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=initializer, initargs=args)
 
 
 EXECUTORS = {

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import landscape as ls
-from tests.objective.test_batches import Frozen, hessian_by_differences
+from tests.support.batches import Frozen, hessian_by_differences
 
 SIZES = (16, 16, 15)
 

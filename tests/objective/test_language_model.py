@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 import landscape as ls
-from tests.hvp.test_hvp import seeded_vector
 from tests.support.networks import TiedTransformer, dense_hessian
+from tests.support.products import seeded_vector
 
 PAD = -100
 ROUTES = ["fresh", "retained", "linearized", "forward", "linearized/blocks-4"]

@@ -7,27 +7,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse
-from scipy.sparse.linalg import LinearOperator as ScipyOperator
-from scipy.sparse.linalg import aslinearoperator, eigsh
+from scipy.sparse.linalg import eigsh
 
 from landscape.errors import LandscapeError, UsageError
-from landscape.objective import Objective
 from landscape.operators import (
-    DeflatedOperator,
-    GaussNewtonOperator,
     IdentityOperator,
     LinearOperator,
     MatrixOperator,
-    ProjectedOperator,
-    as_operator,
 )
 from landscape.operators import base as operators_base
-
-
-def symmetric(dim: int, seed: int = 0) -> np.ndarray:
-    a = np.random.default_rng(seed).standard_normal((dim, dim))
-    return (a + a.T) / 2
+from tests.support.matrices import symmetric
 
 
 class Diagonal(LinearOperator):
@@ -221,162 +210,3 @@ def test_block_needs_names():
         MatrixOperator(np.eye(2)).block("fc*")
     with pytest.raises(UsageError, match=r"MatrixOperator knows no parameter names"):
         MatrixOperator(np.eye(2)).blocks()
-
-
-class Bare:
-    """What a user might write: a shape and @, for one kind of array only."""
-
-    def __init__(self, a, *, only_vectors=False):
-        self.a, self.shape, self.only_vectors = a, tuple(a.shape), only_vectors
-
-    def __matmul__(self, v):
-        if type(v) is not type(self.a) or (self.only_vectors and v.ndim != 1):
-            raise TypeError(f"no {type(v).__name__} of shape {tuple(v.shape)}")
-        return self.a @ v
-
-
-FOREIGN = {
-    "array": lambda a: a,
-    "tensor": torch.from_numpy,
-    "ours": MatrixOperator,
-    "sparse matrix": sparse.csr_matrix,
-    "sparse array": sparse.coo_array,
-    "sparse tensor": lambda a: torch.from_numpy(a).to_sparse(),
-    "SciPy operator": aslinearoperator,
-    "SciPy operator of vectors": lambda a: ScipyOperator(a.shape, matvec=lambda v: a @ v, dtype=a.dtype),
-    "bare, NumPy": Bare,
-    "bare, torch": lambda a: Bare(torch.from_numpy(a)),
-    "bare, one vector at a time": lambda a: Bare(torch.from_numpy(a), only_vectors=True),
-}
-
-
-@pytest.mark.parametrize("kind", FOREIGN)
-def test_anything_with_a_shape_and_at_becomes_an_operator(kind):
-    a = symmetric(9)
-    A = as_operator(FOREIGN[kind](a))
-    assert isinstance(A, LinearOperator)
-    assert A.dtype == torch.float64
-    V = np.random.default_rng(2).standard_normal((9, 3))
-    np.testing.assert_allclose((A @ V).numpy(), a @ V, atol=1e-13)
-    np.testing.assert_allclose((A @ V[:, 0]).numpy(), a @ V[:, 0], atol=1e-13)
-    np.testing.assert_allclose((A + IdentityOperator(9)).dense().numpy(), a + np.eye(9), atol=1e-13)
-
-
-def test_a_foreign_operator_keeps_its_dtype_or_takes_the_one_that_is_asked_for():
-    a = symmetric(5)
-    single, whole = sparse.csr_matrix(a.astype(np.float32)), sparse.csr_matrix(np.eye(5, dtype=np.int64))
-    assert as_operator(single).dtype == torch.float32
-    assert as_operator(whole).dtype == torch.float64
-    assert as_operator(single, dtype=torch.float64).dtype == torch.float64
-    assert as_operator(a, dtype=torch.float32).dtype == torch.float32
-    half = Bare(torch.from_numpy(a).float())
-    half.dtype = torch.float32
-    wide = as_operator(half, dtype=torch.float64)
-    np.testing.assert_allclose((wide @ np.ones(5)).numpy(), a @ np.ones(5), rtol=1e-5, atol=1e-6)
-    H = MatrixOperator(a)
-    assert as_operator(H) is H
-
-
-@pytest.mark.parametrize(
-    ("matrix", "message"),
-    [
-        (sparse.csr_matrix(np.triu(np.ones((6, 6)))), "csr_matrix is not symmetric"),
-        (1e-150 * np.triu(np.ones((6, 6))), "not symmetric"),
-        (Bare(torch.triu(1e-150 * torch.ones(6, 6, dtype=torch.float64))), "Bare is not symmetric"),
-        (sparse.csr_matrix(np.ones((2, 3))), r"shape \(2, 3\) is not square"),
-        (Bare(np.ones(3)), r"shape \(3,\) is not square"),
-        (sparse.csr_matrix(np.eye(2, dtype=complex)), "complex128 cannot carry"),
-        (3.0, r"float is no operator: it has no .shape and A @ v"),
-        ([[1.0]], r"list is no operator: it has no .shape and A @ v"),
-        (Bare(torch.eye(2, dtype=torch.float16)), "multiplies neither a tensor nor a NumPy array"),
-    ],
-)
-def test_what_is_no_symmetric_operator_is_refused(matrix, message):
-    with pytest.raises(UsageError, match=message):
-        as_operator(matrix)
-
-
-def test_the_check_of_symmetry_can_be_left_out_and_does_not_hide_nan():
-    lopsided = sparse.csr_matrix(np.triu(np.ones((4, 4))))
-    assert as_operator(lopsided, check=False).dim == 4
-    broken = as_operator(sparse.csr_matrix(np.diag([1.0, np.nan])))
-    assert bool(torch.isnan(broken @ np.ones(2)).any())
-
-
-def test_operators_of_curvlinops_are_taken_as_they_are():
-    curvlinops = pytest.importorskip("curvlinops")
-    with torch.random.fork_rng():  # theirs draws numbers of its own
-        torch.manual_seed(0)
-        model = torch.nn.Linear(3, 2).double()
-        x, y = torch.randn(8, 3).double(), torch.randint(2, (8,))
-        loss_fn = torch.nn.CrossEntropyLoss()
-        A = as_operator(curvlinops.GGNLinearOperator(model, loss_fn, list(model.parameters()), [(x, y)]))
-        ours = GaussNewtonOperator(Objective(model, loss_fn, (x, y)))
-        torch.testing.assert_close(A.dense(), ours.dense())
-
-
-def spans(dim: int, count: int, scale: float, seed: int) -> np.ndarray:
-    """Columns of very different lengths, some nearly parallel."""
-    rng = np.random.default_rng(seed)
-    V = rng.standard_normal((dim, count)) * 10.0 ** rng.uniform(-3, 3, count)
-    V[:, 1:] += 100 * V[:, :1]
-    return scale * V
-
-
-@given(
-    st.integers(1, 8),
-    st.integers(1, 4),
-    st.sampled_from([1e-14, 1.0, 1e14]),
-    st.sampled_from([1e-200, 1.0, 1e150]),
-    st.integers(0, 1000),
-)
-@settings(max_examples=60, deadline=None)
-def test_projection_and_deflation_equal_their_dense_matrices(dim, count, size, scale, seed):
-    count = min(count, dim)
-    a, V = size * symmetric(dim, seed), spans(dim, count, scale, seed)
-    inside, outside = ProjectedOperator(MatrixOperator(a), V), DeflatedOperator(a, V)
-    Q = inside.basis.numpy()
-    np.testing.assert_allclose(Q.T @ Q, np.eye(count), atol=1e-13)
-    np.testing.assert_allclose(Q @ (Q.T @ (V / scale)), V / scale, atol=1e-12 * np.abs(V / scale).max())
-    np.testing.assert_allclose(inside.dense().numpy(), Q.T @ a @ Q, atol=1e-12 * size)
-    P = np.eye(dim) - Q @ Q.T
-    np.testing.assert_allclose(outside.dense().numpy(), P @ a @ P, atol=1e-12 * size)
-    w = np.random.default_rng(seed).standard_normal(dim)
-    np.testing.assert_allclose((outside @ w).numpy(), P @ a @ P @ w, atol=1e-11 * size)
-    assert inside.dim == count
-    assert outside.dim == dim
-
-
-def test_deflating_eigenvectors_leaves_the_other_eigenvalues():
-    a = symmetric(12)
-    values, vectors = np.linalg.eigh(a)
-    left = torch.linalg.eigvalsh(DeflatedOperator(a, vectors[:, [0, 11]]).dense()).numpy()
-    np.testing.assert_allclose(left, np.sort([*values[1:11], 0, 0]), atol=1e-13)
-    kept = torch.linalg.eigvalsh(ProjectedOperator(a, vectors[:, [0, 11]]).dense()).numpy()
-    np.testing.assert_allclose(kept, values[[0, 11]], atol=1e-13)
-
-
-def test_an_orthonormal_basis_is_taken_as_it_is_also_with_its_signs():
-    Q = np.linalg.qr(np.random.default_rng(1).standard_normal((7, 3)))[0]
-    np.testing.assert_allclose(ProjectedOperator(np.eye(7), -Q).basis.numpy(), -Q, atol=1e-15)
-    single = ProjectedOperator(np.eye(7, dtype=np.float32), Q)
-    assert single.basis.dtype == torch.float32
-
-
-@pytest.mark.parametrize(
-    ("V", "message"),
-    [
-        (np.ones((3, 1)), r"shape \(3, 1\) does not fit; expected \(4, K\)"),
-        (np.ones((4, 5)), r"1 ≤ K ≤ 4"),
-        (np.ones((4, 0)), r"1 ≤ K ≤ 4"),
-        (np.ones((4, 2)), "column 1 of V is zero or a combination"),
-        (np.zeros(4), "column 0 of V is zero"),
-        (np.array([1.0, np.nan, 0, 0]), "1 of the entries of V are NaN"),
-        ([[1.0]], "not list"),
-        (np.array([[1, 1], [1, 1], [1, 1], [1, 1 + 3e-7]], dtype=np.float32), "column 1 of V"),
-    ],
-)
-def test_columns_that_span_nothing_definite_are_refused(V, message):
-    for kind in (ProjectedOperator, DeflatedOperator):
-        with pytest.raises(UsageError, match=message):
-            kind(np.eye(4), V)

@@ -71,6 +71,7 @@ WITHOUT_TORCH = [
 ]
 
 FILES = sorted(PACKAGE.rglob("*.py"))
+TESTS = sorted((PACKAGE.parent / "tests").rglob("*.py"))
 
 
 def room_of(path: Path) -> str:
@@ -170,8 +171,16 @@ def test_no_files_form_a_circle_when_they_are_loaded():
     TopologicalSorter(below).prepare()
 
 
+def test_tests_import_from_the_support_folder_alone():
+    """What several of them share lies there, so that each file of tests can be moved, split or dropped by itself."""
+    for path in TESTS:
+        ours = {name for name in imports_of(path) if name.split(".")[0] == "tests"}
+        others = {name for name in ours if not name.startswith("tests.support.")}
+        assert not others, f"{path} imports {sorted(others)}"
+
+
 def test_files_stay_readable():
-    long = {str(p): n for p in FILES if (n := len(p.read_text().splitlines())) > 350}
+    long = {str(p): n for p in FILES + TESTS if (n := len(p.read_text().splitlines())) > 350}
     assert not long, f"files over 350 lines: {long}"
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):

@@ -16,8 +16,8 @@ from landscape.results import Eigenpairs, Estimate
 from landscape.store.catalogue import IN_TABLE
 from landscape.store.rows import rows
 from landscape.tables import final_cells
-from tests.estimators.density.test_density import with_spectrum
-from tests.test_tables import one_run
+from tests.support.spectra import with_spectrum
+from tests.support.tables import one_run
 
 
 def pairs(values, which, *, dim=100, residual=0.0):

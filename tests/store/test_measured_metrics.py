@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import shutil
 from dataclasses import replace
 
@@ -11,47 +9,21 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
 import landscape as ls
 from landscape import comparison, tables
 from landscape.analysis import measuring
 from landscape.plots.figures import drawings
 from landscape.plots.gather import measured
-from landscape.problems import Problem
-from landscape.problems.metrics import evaluate, evaluate_test
+from landscape.problems.metrics import evaluate
 from landscape.report.words import methods
-from landscape.results import Evaluation, PointValue
-from landscape.rounding import same_number
-from landscape.store import ResultStore, final_rows, load_results, rows
-from landscape.store.metrics import class_accuracies, mismatches, read_metric
+from landscape.store import final_rows, load_results, rows
+from landscape.store.metrics import class_accuracies
+from tests.support.problems import classifier
 from tests.support.runs import SMALL
 from tests.support.synthetic_results import make_results
 
 ONE = ls.Plan(**{**SMALL.fields(), "last": 2, "barriers": 0})
-
-
-def stored(folder, metrics, *, test=None, point=0.5, info=None):
-    """One run with one checkpoint: what training saved, and what was measured."""
-    with ResultStore(folder) as store:
-        store.describe_run("a", {"config": {"optimizer": "sgd"}, **(info or {})})
-        store.describe_checkpoint("a", 3, metrics)
-        store.write("a", 3, "point", PointValue(point, 0.1, 1.0), {})
-        if test is not None:
-            store.write("a", 3, "test", test, {})
-    return load_results(folder)
-
-
-def classifier(seed=0, *, classes=3, count=60, **more):
-    """Three classes of points in the plane, with a third of them for testing."""
-    x = torch.randn(count, 2, generator=torch.Generator().manual_seed(seed))
-    y = (x[:, 0] > 0).long() + (x[:, 1] > 0).long()
-    cut = 2 * count // 3
-    facts = {
-        "build": lambda: nn.Linear(2, classes), "loss_fn": functional.cross_entropy, "loss_name": "cross_entropy",
-        "train": (x[:cut], y[:cut]), "test": (x[cut:], y[cut:]), "num_classes": classes,
-    }  # fmt: skip
-    return Problem(**{**facts, **more})
 
 
 def own_problem(folder, monkeypatch, body):
@@ -68,56 +40,6 @@ def report_without_figures():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("landscape.plots.draw_all", lambda results, folder: [])
         yield
-
-
-# --- the number of the model, by another route ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("at_once", [7, 512])
-def test_test_loss_and_accuracy_are_those_of_the_definition(at_once):
-    problem = classifier(at_once=at_once)
-    model = problem.make_model(1)
-    score = evaluate_test(problem, model)
-    x, y = problem.test
-    logits = x.double().numpy() @ model.weight.detach().double().numpy().T + model.bias.detach().double().numpy()
-    log_z = np.log(np.exp(logits).sum(1))
-    assert score.loss == pytest.approx(float(np.mean(log_z - logits[np.arange(len(y)), y.numpy()])), rel=1e-6)
-    right = logits.argmax(1) == y.numpy()
-    assert score.accuracy == pytest.approx(right.mean(), abs=0)
-    assert score.accuracy_per_class == pytest.approx([right[y.numpy() == c].mean() for c in range(3)])
-    assert evaluate(problem, model)["test_loss"] == score.loss
-
-
-@pytest.mark.parametrize("whole", [True, False])
-def test_one_logit_for_two_classes_has_no_accuracy_by_the_largest_score(whole):
-    """The largest of one is always the first: it would say that every example is of class 0."""
-    x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
-    data = x, ((x[:, 0] > 0).long() if whole else (x[:, :1] > 0).float())
-
-    def loss(output, target):
-        return functional.binary_cross_entropy_with_logits(output, target.reshape(-1, 1).to(output))
-
-    problem = classifier(build=lambda: nn.Linear(2, 1), loss_fn=loss, train=data, test=data, num_classes=2)
-    found = evaluate(problem, problem.make_model(0))
-    assert "test_accuracy" not in found
-    assert "train_accuracy" not in found
-    assert found["test_loss"] > 0
-
-
-def test_scores_of_every_token_count_each_token():
-    tokens = torch.arange(24).reshape(4, 6) % 5
-
-    class Repeat(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(()))
-
-        def forward(self, x):  # (N, T) -> (N, C, T): says the token before, which is right but for four of 24
-            shifted = torch.cat([x[:, :1], x[:, :-1]], 1)
-            return self.scale * functional.one_hot((shifted + 1) % 5, 5).float().transpose(1, 2)
-
-    problem = classifier(build=Repeat, train=(tokens, tokens), test=(tokens, tokens), num_classes=5)
-    assert evaluate_test(problem, Repeat()).accuracy == pytest.approx(20 / 24)
 
 
 def test_a_problem_without_test_data_trains_and_is_measured(tmp_path, monkeypatch):
@@ -256,91 +178,6 @@ def test_test_data_that_the_model_cannot_take_stop_nothing_else(tmp_path, monkey
     assert row["lambda_max"] is not None
 
 
-# --- one place says how a metric is read ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("odd", ["text", [1.0], {"a": 1}, True, None, math.nan, 10**400])
-def test_what_is_no_number_is_none_and_stops_nothing(tmp_path, odd):
-    names = ("train_loss", "test_loss", "test_accuracy", "grad_norm", "accuracy_per_class")
-    with ResultStore(tmp_path) as store:
-        store.describe_run("a", {})
-        store.describe_checkpoint("a", 3, dict.fromkeys(names, odd))
-        store.write("a", 3, "gap", ls.spectral_gap(ls.top_eigenpairs(ls.MatrixOperator(np.eye(3)), 2)), {})
-    results = load_results(tmp_path)
-    assert all(read_metric(results.runs[0].last, name).value is None for name in names[:-1])
-    accuracies, _ = class_accuracies(results.runs[0].last)
-    assert accuracies is None or accuracies.tolist() == [1.0]
-    (row,) = json.loads(json.dumps(rows(results), allow_nan=False))
-    assert row["train_loss"] is row["test_accuracy_source"] is row["warning"] is None
-    assert tables.caption_lines(results)
-
-
-@pytest.mark.parametrize(
-    ("saved", "shown", "odd"),
-    [
-        (0.9, 0.9, None),
-        (1, 1, None),
-        (90, 0.9, "read as percent"),
-        (250, None, "no accuracy"),
-        (-1, None, "no accuracy"),
-    ],
-)
-def test_an_accuracy_that_was_not_measured_is_shown_as_a_share_or_not_at_all(tmp_path, saved, shown, odd):
-    (row,) = rows(stored(tmp_path, {"test_accuracy": saved}))
-    assert row["test_accuracy"] == shown
-    assert (odd in row["warning"]) if odd else row["warning"] is None
-
-
-@pytest.mark.parametrize(
-    ("saved", "right"),
-    [
-        (0.5, True), (0.5004, True), (0.500001, True), (0.501, False), (0.52, False), (123, False), (0, False),
-        (math.inf, False), (0.5 * (1 + 2**-20), True),
-    ],
-)  # fmt: skip
-def test_a_saved_loss_differs_beyond_rounding_or_not_at_all(tmp_path, saved, right):
-    results = stored(tmp_path, {"train_loss": saved}, point=0.5)
-    assert (mismatches(results.runs[0].last, {}) == []) == right
-
-
-def test_a_saved_number_may_be_rounded_to_the_digits_it_has():
-    assert same_number(0.33, 1 / 3)
-    assert same_number(97.35, 97.3529)
-    assert not same_number(0.32, 1 / 3)
-    assert not same_number(0.0, 0.04)  # one decimal says nothing
-    assert not same_number(1.0, 0.96)
-    assert same_number(2e-8, 3e-7)  # both are rounding
-    assert not same_number(math.nan, 0.5)
-    assert same_number(math.inf, math.inf)
-
-
-def test_one_example_at_the_border_of_two_classes_is_no_mismatch(tmp_path):
-    one_off = stored(tmp_path / "a", {"test_accuracy": 9 / 10}, test=Evaluation(0.5, 10, 0.8))
-    assert mismatches(one_off.runs[0].last, {}) == []
-    two_off = stored(tmp_path / "b", {"test_accuracy": 1.0}, test=Evaluation(0.5, 10, 0.8))
-    assert [str(found) for found in mismatches(two_off.runs[0].last, {})] == ["test_accuracy: saved 1, measured 0.8"]
-
-
-@pytest.mark.parametrize("info", [{"num_examples": 50, "of_examples": 200}, {"mode": "train"}])
-def test_a_loss_on_other_examples_or_in_another_mode_is_not_held_against_the_saved_one(tmp_path, info):
-    results = stored(tmp_path, {"train_loss": 0.7}, point=0.5, info=info)
-    (row,) = rows(results)
-    assert (row["train_loss"], row["warning"]) == (0.5, None)
-
-
-def test_a_measured_loss_that_is_not_finite_is_missing_and_not_replaced_by_the_saved_one(tmp_path):
-    (row,) = rows(stored(tmp_path, {"train_loss": 0.7}, point=math.nan))
-    assert (row["train_loss"], row["train_loss_source"]) == (None, "measured")
-    assert row["warning"] == "train_loss: saved 0.7, measured not a number"
-
-
-def test_saved_class_accuracies_in_percent_are_shares(tmp_path):
-    last = stored(tmp_path, {"accuracy_per_class": [90.0, None, 100.0]}).runs[0].last
-    accuracies, source = class_accuracies(last)
-    assert source == "saved"
-    assert accuracies == pytest.approx([0.9, math.nan, 1.0], nan_ok=True)
-
-
 # --- columns say what they are of ----------------------------------------------------------------------------------
 
 
@@ -416,50 +253,3 @@ def test_figures_say_what_their_numbers_are_of(tmp_path):
 def saved_only(checkpoint):
     records = {name: record for name, record in checkpoint.records.items() if name != "test"}
     return replace(checkpoint, records=records)
-
-
-# --- the plan ------------------------------------------------------------------------------------------------------
-
-
-def test_only_options_that_were_asked_for_reach_the_objective():
-    assert ls.Plan().objective_options() == {}
-    plan = ls.Plan(params="fc*", chunk=8, device="cpu")
-    assert plan.objective_options() == {"params": "fc*", "chunk": 8, "device": "cpu"}
-    assert ls.Plan(interacting=True).objective_options() == {"interacting": True}
-    assert ls.Plan(mode="train").objective_options() == {"mode": "train"}
-
-
-def test_interacting_examples_are_part_of_the_question_and_leave_out_parts_of_the_data():
-    plan = ls.Plan("thorough", interacting=True)
-    assert plan.subsets == 0
-    assert ls.Plan(**plan.fields()) == plan
-    seen = {}
-
-    class Checkpoint:
-        def objective(self, problem, **options):
-            seen.update(options)
-            return "objective"
-
-    assert measuring.objective_of(Checkpoint(), plan, check=True) == "objective"
-    assert seen["interacting"] is True
-    assert seen["check"] is True
-
-
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({"chunk": 0}, "chunk=0 must be a whole number of at least 1"),
-        ({"chunk": True}, "chunk=True must be"),
-        ({"chunk": 8, "interacting": True}, "would cut the batches that interacting=True asks to keep whole"),
-        ({"chunk": 8, "mode": "train"}, "would cut the batches that mode='train'"),
-        ({"examples": 5, "interacting": True}, "examples=5 would measure parts of batches"),
-        ({"subsets": 2, "interacting": True}, "subsets=2 would measure parts of batches"),
-        ({"params": " "}, "must be globs"),
-        ({"params": ["fc"]}, "must be globs"),
-        ({"check": "no"}, "check='no' must be True or False"),
-        ({"mode": "test"}, "mode='test' is not one of"),
-    ],
-)
-def test_options_that_contradict_each_other_are_refused(fields, said):
-    with pytest.raises(ls.UsageError, match=said.replace("(", r"\(")):
-        ls.Plan(**fields)

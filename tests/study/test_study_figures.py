@@ -11,16 +11,8 @@ from landscape.errors import UsageError
 from landscape.study import Arm, Study
 from landscape.study.histories import draw_histories, read_histories
 from landscape.study.paths import draw_paths
-from landscape.study.trainings import TrainingJob, train_all
 from landscape.study.wells import wells, wells_sentences
-
-
-def trained(folder, **changes):
-    """A study whose runs are there, without its analysis."""
-    study = Study(**{"name": "small", "question": "?", "seeds": (0, 1, 2), "paths": True} | changes)
-    jobs = [TrainingJob(folder / arm.run(s), study.settings_of(arm, seed=s)) for arm in study.arms for s in study.seeds]
-    assert all(done.metrics for done in train_all(jobs, workers=1))
-    return study
+from tests.support.studies import trained
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from landscape.checkpoints import CheckpointDir
 from landscape.errors import ForeignError, LandscapeError
 from landscape.study import Arm, Study, Trajectory, follow, run_study
 from landscape.study.trainings import TrainingJob, train_all
-from tests.jobs.test_jobs import spawning
 from tests.support import faults
+from tests.support.processes import spawning
 
 
 @pytest.fixture(autouse=True)

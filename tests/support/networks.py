@@ -119,3 +119,9 @@ def dense_hessian(model: nn.Module, loss_fn, batches) -> torch.Tensor:
             return loss_fn(model(inputs), targets)
 
     return torch.autograd.functional.hessian(loss, theta)
+
+
+def seeded(make):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return make()

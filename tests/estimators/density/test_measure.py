@@ -17,8 +17,8 @@ from landscape.operators import MatrixOperator
 from landscape.results import SpectralMeasure
 from landscape.results.outliers import bulk_edges, count_resolved
 from landscape.results.quadrature import gauss_rules
-from tests.estimators.density.test_density import with_spectrum
 from tests.support.roundtrip import written_and_read
+from tests.support.spectra import with_spectrum
 
 BULK = stats.laplace.ppf((np.arange(190) + 0.5) / 190) * 0.1
 VALUES = np.sort(np.r_[BULK, np.geomspace(2, 20, 10)])

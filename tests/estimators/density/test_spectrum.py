@@ -19,10 +19,9 @@ from landscape.estimators.krylov.union import join, ritz_of_run
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
 from landscape.operators import MatrixOperator
-from tests.estimators.density.test_density import spectra, with_spectrum
-from tests.estimators.test_degenerate_spectra import clusters
 from tests.support.networks import KINDS, dense_hessian, make
 from tests.support.roundtrip import written_and_read
+from tests.support.spectra import clusters, spectra, with_spectrum
 
 P = 90
 VALUES = np.sort(np.r_[np.geomspace(2, 30, 6), np.random.default_rng(1).laplace(size=P - 6) * 0.1])[::-1]

@@ -10,16 +10,10 @@ from hypothesis import strategies as st
 
 from landscape.errors import NotConverged
 from landscape.estimators import top_eigenpairs
-from landscape.operators import LinearOperator, MatrixOperator
+from landscape.operators import LinearOperator
+from tests.support.spectra import with_spectrum
 
 OPTIONS = {"lobpcg": {"method": "lobpcg"}, "block": {"block": 3}, "guess": {"start": None}}
-
-
-def with_spectrum(values, *, seed=0, dtype=torch.float64) -> MatrixOperator:
-    dim = len(values)
-    q = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))[0]
-    a = (q * np.asarray(values)) @ q.T
-    return MatrixOperator(torch.tensor((a + a.T) / 2, dtype=dtype))
 
 
 def options(name, dim, seed):

@@ -13,13 +13,7 @@ from landscape.estimators.krylov.lanczos import Krylov
 from landscape.estimators.matvecs import Matvecs, dot, norm
 from landscape.estimators.probes import probe
 from landscape.operators import LinearOperator, MatrixOperator
-
-
-def with_spectrum(values, *, seed=0, dtype=torch.float64) -> MatrixOperator:
-    dim = len(values)
-    q = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))[0]
-    a = (q * np.asarray(values)) @ q.T
-    return MatrixOperator(torch.tensor((a + a.T) / 2, dtype=dtype))
+from tests.support.spectra import with_spectrum
 
 
 def krylov(H: LinearOperator, *, capacity: int, seed: int = 0) -> Krylov:

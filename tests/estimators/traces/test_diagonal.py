@@ -12,7 +12,7 @@ from scipy import stats
 from landscape.errors import UsageError
 from landscape.estimators import diagonal, trace
 from landscape.operators import MatrixOperator
-from tests.estimators.traces.test_trace import SPECTRA, with_spectrum
+from tests.support.spectra import SPECTRA, with_spectrum
 
 
 def diag(H) -> np.ndarray:

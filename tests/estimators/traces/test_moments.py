@@ -14,9 +14,9 @@ from landscape.errors import UsageError
 from landscape.estimators import block_table, diagonal, frobenius_norm, spectral_moments, top_eigenpairs, trace
 from landscape.operators import HessianOperator, MatrixOperator
 from landscape.results import BlockTable, Diagonal, Estimate, SpectralMoments
-from tests.estimators.traces.test_trace import SPECTRA, pairs_of, with_spectrum
 from tests.support.networks import dense_hessian, make
 from tests.support.roundtrip import written_and_read
+from tests.support.spectra import SPECTRA, pairs_of, with_spectrum
 
 METHODS = ("auto", "hutchinson", "hutch++", "deflated")
 NAMES = ["flat", "decaying", "ten outliers", "both signs"]

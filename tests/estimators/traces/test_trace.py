@@ -7,60 +7,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import fft, stats
+from scipy import stats
 
-from landscape.errors import LandscapeError, UsageError
-from landscape.estimators import top_eigenpairs, trace
-from landscape.estimators.matvecs import Matvecs
+from landscape.errors import UsageError
+from landscape.estimators import trace
 from landscape.operators import IdentityOperator, LinearOperator, MatrixOperator
 from landscape.results import Eigenpairs, Estimate
 from tests.support.networks import dense_hessian, make
+from tests.support.spectra import SPECTRA, Turned, like_lenet, pairs_of, with_spectrum
 
-
-def with_spectrum(values, *, seed=0, dtype=torch.float64) -> MatrixOperator:
-    dim = len(values)
-    q = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))[0]
-    a = (q * np.asarray(values)) @ q.T
-    return MatrixOperator(torch.tensor((a + a.T) / 2, dtype=dtype))
-
-
-SPECTRA = {
-    "flat": np.linspace(0.5, 1.5, 60),
-    "decaying": np.arange(1, 61) ** -1.5,
-    "ten outliers": np.r_[np.linspace(5, 50, 10), np.linspace(-0.1, 0.1, 50)],
-    "one above all": np.r_[1.0, np.zeros(59)],
-    "both signs": np.r_[1.0, -0.9, np.linspace(-0.05, 0.05, 58)],
-}
 METHODS = ("auto", "hutchinson", "hutch++", "xtrace", "deflated")
-
-
-class Turned(LinearOperator):
-    """A large matrix of known spectrum whose eigenvectors, signed cosines, have no large entry."""
-
-    def __init__(self, values, *, seed=0):
-        super().__init__(len(values), dtype=torch.float64)
-        self.values = np.asarray(values)[:, None]
-        self.signs = np.random.default_rng(seed).choice([-1.0, 1.0], (len(values), 1))
-
-    def vectors(self, count):
-        return self.signs * fft.idct(np.eye(self.dim, count), axis=0, norm="ortho")
-
-    def _matmat(self, V):
-        inside = self.values * fft.dct(self.signs * V.numpy(), axis=0, norm="ortho")
-        return torch.as_tensor(self.signs * fft.idct(inside, axis=0, norm="ortho"))
-
-    def _matvec(self, v):
-        return self._matmat(v[:, None])[:, 0]
-
-
-def pairs_of(H, count, *, error=0.0) -> Eigenpairs:
-    """The first eigenpairs by |λ|, turned away from the truth by about ``error`` and no longer orthogonal."""
-    values, vectors = np.linalg.eigh(H.dense().double().numpy())
-    order = np.argsort(-np.abs(values))[:count]
-    vectors = vectors[:, order] + error * np.random.default_rng(1).standard_normal((H.dim, len(order)))
-    vectors /= np.linalg.norm(vectors, axis=0)
-    nothing = np.zeros(len(order))
-    return Eigenpairs(values[order], vectors, nothing, nothing == 0, 0, "", "magnitude", "", 1e-3, 0, H.dim)
 
 
 def estimate(H, method, **options) -> Estimate:
@@ -193,12 +149,6 @@ def test_arguments_out_of_range_are_refused(options, message):
         trace(MatrixOperator(np.eye(9)), **options)
 
 
-def test_pairs_without_their_vectors_are_refused():
-    H = with_spectrum(SPECTRA["flat"])
-    with pytest.raises(UsageError, match="stored or loaded without them"):
-        trace(H, eigs=pairs_of(H, 2).without_vectors())
-
-
 def test_the_error_of_xtrace_knows_that_its_samples_are_correlated():
     """Their spread alone is 0.6 to 0.75 of the true error where the spectrum falls fast."""
     values = 0.7 ** np.arange(100)
@@ -285,39 +235,6 @@ def test_every_spectrum_at_every_scale_lies_within_seven_standard_errors(seed, d
     assert abs(found.value - exact) <= reach + rounding
 
 
-def test_eigenpairs_cost_nothing_and_leave_only_the_rest_to_the_probes():
-    values = SPECTRA["ten outliers"]
-    H = with_spectrum(values)
-    found = trace(H, num_probes=8, eigs=pairs_of(H, 10))
-    assert found.num_matvecs == 8
-    assert found.method == "deflated, 8 probes"
-    assert found.sem < 1e-2 * trace(H, method="hutchinson", num_probes=8).sem
-    assert abs(found.value - values.sum()) <= 8 * found.sem
-
-
-def test_wrong_eigenpairs_cause_no_bias_and_their_error_shows():
-    """Values off by a third and vectors that are not orthogonal: what is taken from a probe has the mean put back."""
-    values = SPECTRA["ten outliers"]
-    H = with_spectrum(values)
-    eigs = pairs_of(H, 10, error=0.05)
-    eigs.values[:] *= 1.3
-    found = [trace(H, num_probes=8, eigs=eigs, seed=s) for s in range(400)]
-    error = np.array([e.value for e in found]) - values.sum()
-    assert abs(error.mean()) <= 4 * error.std() / 20
-    assert error.std() > 1
-    assert np.sqrt(np.mean([e.sem**2 for e in found])) == pytest.approx(error.std(), rel=0.15)
-
-
-def test_vectors_without_eigenvalues_cost_one_matvec_each_and_need_not_be_orthogonal():
-    values = SPECTRA["ten outliers"]
-    H = with_spectrum(values)
-    mixed = pairs_of(H, 10).vectors @ np.random.default_rng(0).standard_normal((10, 10))
-    found = trace(H, num_probes=16, eigs=np.c_[mixed, mixed[:, :1]])
-    assert (found.num_matvecs, found.samples.size) == (16, 6)
-    assert found.sem < 0.2
-    assert abs(found.value - values.sum()) <= 10 * found.sem
-
-
 def test_the_error_of_hutchpp_falls_like_one_over_m_where_that_of_hutchinson_falls_like_its_root():
     """λᵢ = 1/i²: the slopes of log error against log matvecs, 30 seeds, are −1/2 and at least as steep as −1."""
     values = np.arange(1, 401) ** -2.0
@@ -335,12 +252,6 @@ def test_the_error_of_hutchpp_falls_like_one_over_m_where_that_of_hutchinson_fal
     assert -0.75 < slopes["hutchinson"] < -0.3
     assert slopes["hutch++"] < -1
     assert slopes["xtrace"] < -1
-
-
-def like_lenet() -> np.ndarray:
-    """15 outliers that carry 60 % of the trace, 1, over a bulk of P = 2000."""
-    outliers, bulk = np.linspace(8, 1, 15), np.random.default_rng(0).exponential(size=1985)
-    return np.r_[0.6 * outliers / outliers.sum(), 0.4 * bulk / bulk.sum()]
 
 
 def test_one_per_cent_costs_a_fifth_of_hutchinson_or_less_on_a_spectrum_like_that_of_lenet():
@@ -396,57 +307,3 @@ def test_auto_is_at_most_four_tenths_worse_than_the_better_method(name, num_prob
         for method in ("hutchinson", "hutch++", "auto")
     }
     assert errors["auto"] <= 1.4 * min(errors["hutchinson"], errors["hutch++"]) + 1e-12
-
-
-def test_pairs_from_our_own_solver_deflate_a_real_network():
-    matrix = dense_hessian(*make("cnn"))
-    H = MatrixOperator((matrix + matrix.T) / 2)
-    eigs = top_eigenpairs(H, 10, which="magnitude", max_matvecs=2000)
-    found = [trace(H, eigs=eigs, num_probes=16, seed=s) for s in range(40)]
-    plain = [trace(H, method="hutchinson", num_probes=16, seed=s) for s in range(40)]
-    assert np.mean([e.sem for e in found]) < 0.7 * np.mean([e.sem for e in plain])
-    hits = sum(low <= float(matrix.trace()) <= high for low, high in (e.interval() for e in found))
-    assert hits >= stats.binom.ppf(0.001, 40, 0.92)
-
-
-class Counting(MatrixOperator):
-    """Remembers the widths of the blocks it was given."""
-
-    def __init__(self, matrix):
-        super().__init__(matrix)
-        self.widths = []
-
-    def _matmat(self, V):
-        self.widths.append(V.shape[1])
-        return super()._matmat(V)
-
-
-def test_blocks_are_at_most_sixteen_columns_wide_and_equal_single_products():
-    H = Counting(with_spectrum(SPECTRA["decaying"]).dense())
-    V = torch.as_tensor(np.random.default_rng(0).standard_normal((60, 37)))
-    matvecs = Matvecs(H, 100)
-    torch.testing.assert_close(matvecs.block(V), H.dense() @ V, rtol=0, atol=1e-13)
-    assert H.widths[:3] == [16, 16, 5]
-    assert matvecs.done == 37
-    ratio = torch.linalg.vector_norm(H.dense() @ V, dim=0) / torch.linalg.vector_norm(V, dim=0)
-    assert matvecs.scale == pytest.approx(float(ratio.max()))
-    assert matvecs.block(V[:, :0]).shape == (60, 0)
-    assert matvecs.done == 37
-
-
-def test_nan_in_one_column_of_a_block_names_the_matvec():
-    class Broken(MatrixOperator):
-        def _matmat(self, V):
-            out = super()._matmat(V)
-            out[3, 4] = torch.nan
-            return out
-
-    with pytest.raises(LandscapeError, match="matvec 5 gave NaN or Inf in 1 of 60 entries"):
-        trace(Broken(with_spectrum(SPECTRA["flat"]).dense()), method="hutchinson", num_probes=8)
-
-
-@pytest.mark.parametrize("scale", [1e-30, 1e30])
-def test_the_scale_of_a_block_survives_float32(scale):
-    matvecs = Matvecs(MatrixOperator(torch.eye(20, dtype=torch.float32) * scale), 9)
-    matvecs.block(torch.ones(20, 3) * 1e-5)
-    assert matvecs.scale == pytest.approx(scale, rel=1e-5)

@@ -1,12 +1,9 @@
-"""The command line: flags are the plan's fields, exit codes and one-line errors are as documented."""
+"""The command line: flags are the plan's fields, exit codes and streams as they should be, errors in one line."""
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 
@@ -16,7 +13,7 @@ import typer
 
 import landscape as ls
 from landscape import cli
-from tests.support import faults
+from tests.support.command_line import call
 from tests.support.runs import CONFIG, SMALL, make_runs
 
 QUICK = [
@@ -31,16 +28,6 @@ def runs(tmp_path_factory):
     folder = make_runs(tmp_path_factory.mktemp("cli") / "runs")
     ls.analyze(folder, SMALL)
     return folder
-
-
-def call(capsys, monkeypatch, *arguments):
-    """Exit status, stdout and stderr of ``landscape ARGUMENTS``."""
-    monkeypatch.setattr(sys, "argv", ["landscape", *map(str, arguments)])
-    monkeypatch.setenv("COLUMNS", "110")
-    with pytest.raises(SystemExit) as exit_info:
-        cli.main()
-    said = capsys.readouterr()
-    return exit_info.value.code or 0, said.out, said.err
 
 
 def test_each_flag_is_a_field_of_plan_and_each_field_a_flag():
@@ -222,45 +209,6 @@ def test_an_interrupt_is_one_line_and_status_130(runs, capsys, monkeypatch):
     assert err.strip() == "landscape: interrupted; what was measured is kept, and the same command goes on"
 
 
-# --- odd folders --------------------------------------------------------------------------------------------------
-
-
-def odd_places(folder) -> dict:
-    """Paths that a person or a script may name by mistake."""
-    (folder / "empty").mkdir()
-    (folder / "file").write_text("text")
-    (folder / "results").mkdir()
-    (folder / "results" / "results.h5").mkdir()
-    (folder / "garbage").mkdir()
-    (folder / "garbage" / "results.h5").write_bytes(b"landscape-results 1 garbage" * 99)
-    (folder / "garbage" / "step_00000001.h5").write_bytes(b"garbage" * 99)
-    (folder / "circle").symlink_to(folder / "circle")
-    (folder / "folder_for_a_checkpoint").mkdir()
-    (folder / "folder_for_a_checkpoint" / "step_00000001.h5").mkdir()
-    return {
-        "nowhere": folder / "nowhere", "below a file": folder / "file" / "runs", "too long": folder / ("x" * 300),
-        "far too long": "/".join(["y" * 200] * 30), "brackets": folder / "[a-", "empty name": "",
-        "undecodable": folder / os.fsdecode(b"\xff\xfe"), "lines": folder / "one\ntwo",
-        **{name: folder / name for name in ("empty", "file", "results", "garbage", "circle")},
-        "folder for a checkpoint": folder / "folder_for_a_checkpoint",
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("command", ["analyze", "compare", "report", "show", "match", "inspect"])
-def test_an_odd_folder_is_one_line_on_stderr_and_status_2(command, tmp_path, capsys, monkeypatch):
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    for name, path in odd_places(tmp_path).items():
-        more = [tmp_path / "out"] if command == "match" else []
-        status, out, err = call(capsys, monkeypatch, command, path, *more)
-        damaged = (command, name) == ("inspect", "garbage")  # one of ours, whose hash does not hold
-        assert (status, out) == (1 if damaged else 2, ""), (name, out, err)
-        assert err.startswith("landscape: "), (name, err)
-        assert name != "circle" or "damaged" not in err
-        assert err.count("\n") == 1, (name, err)
-        assert "This should not happen" not in err, (name, err)
-
-
 def test_an_error_that_nobody_foresaw_is_one_line_too_and_its_traceback_there_for_the_asking(runs, capsys, monkeypatch):
     def broken(*_, **__):
         raise KeyError("unforeseen")
@@ -268,7 +216,7 @@ def test_an_error_that_nobody_foresaw_is_one_line_too_and_its_traceback_there_fo
     monkeypatch.setattr("landscape.store.load_results", broken)
     status, out, err = call(capsys, monkeypatch, "show", runs)
     assert (status, out) == (2, "")
-    assert err.startswith("landscape: KeyError: 'unforeseen' (tests/test_cli.py:")
+    assert err.startswith("landscape: KeyError: 'unforeseen' (tests/cli/test_commands.py:")
     assert err.count("\n") == 1
     assert "LANDSCAPE_TRACEBACK=1" in err
     monkeypatch.setenv("LANDSCAPE_TRACEBACK", "1")
@@ -288,67 +236,3 @@ def test_an_interrupt_of_any_command_is_no_traceback_and_status_130(command, run
     status, _, err = call(capsys, monkeypatch, command, runs)
     assert status == 130
     assert err == ""
-
-
-def test_a_crash_of_a_library_in_the_one_process_leaves_a_trace_and_the_next_analysis_gets_round_it(tmp_path):
-    folder = faults.save(tmp_path / "run", steps=1, fault="crash")
-    (tmp_path / "switch").touch()
-    environment = {**os.environ, faults.SWITCH: str(tmp_path / "switch")}
-    flags = [part for k, v in faults.TINY.items() if k != "workers" for part in (f"--{k.replace('_', '-')}", str(v))]
-
-    def again():
-        command = [sys.executable, "-m", "landscape", "analyze", str(folder), *flags]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-
-    first = again()
-    assert first.returncode == -signal.SIGSEGV
-    assert "Segmentation fault" in first.stderr
-    assert "in crash" in first.stderr
-    second = again()
-    assert second.returncode == 2
-    assert second.stderr.startswith("landscape: nothing in ")
-    assert "SIGSEGV" in second.stderr
-    assert second.stderr.count("\n") == 1
-
-
-def test_any_name_that_a_folder_can_have_is_measured_and_shown(tmp_path, capsys, monkeypatch):
-    """Brackets, quotes, bytes that are no text, line ends, spaces, long ones: through processes, files and terminal."""
-    monkeypatch.setattr("landscape.analysis.pipeline.write_report", lambda results: None)
-    names = ["a[0]", "b*?", os.fsdecode(b"c-\xff\xfe"), "d\ne", " f ", "g'\"$HOME", "h" * 200, "-i", "%2F", "j/../k"]
-    for name in names[:-1]:
-        faults.save(tmp_path / "runs [x" / name, steps=1)
-    plan = ls.Plan(**{**faults.TINY, "workers": 2})
-    results = ls.load_results(ls.analyze(tmp_path / "runs [x", plan))
-    assert {run.name for run in results.runs} == set(names[:-1])
-    assert results.info["skipped"] == []
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
-    monkeypatch.setattr(sys, "argv", ["landscape", "show", str(tmp_path / "runs [x")])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    sys.stdout.flush()
-    assert ended.value.code in (0, None)
-    assert b"a[0]" in sys.stdout.buffer.getvalue()
-    assert call(capsys, monkeypatch, "analyze", tmp_path / "runs [x" / names[2], "--eigs", "0")[0] == 2
-
-
-def test_a_folder_that_cannot_be_read_is_listed_and_the_others_are_measured(tmp_path, monkeypatch):
-    """A path that is too long cannot be read by anyone, not even root."""
-    monkeypatch.setattr("landscape.analysis.pipeline.write_report", lambda results: None)
-    runs = tmp_path / "runs"
-    faults.save(runs / "sound", steps=1)
-    (runs / "deep").mkdir()
-    above = os.open(runs / "deep", os.O_RDONLY)
-    for _ in range(25):
-        os.mkdir("z" * 200, dir_fd=above)
-        below = os.open("z" * 200, os.O_RDONLY, dir_fd=above)
-        os.close(above)
-        above = below
-    os.close(above)
-    try:
-        results = ls.load_results(ls.analyze(runs, ls.Plan(**faults.TINY)))
-    finally:
-        subprocess.run(["rm", "-rf", str(runs / "deep")], check=True)
-    assert [run.name for run in results.runs] == ["sound"]
-    (bad,) = results.info["skipped"]
-    assert bad["file"].startswith("deep/zzz")
-    assert "too long" in bad["reason"]
