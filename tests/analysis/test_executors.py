@@ -75,6 +75,7 @@ def test_the_number_of_workers_changes_no_bit(runs, reference, workers):
     check_same_bits(stored(runs), reference)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["threads", "processes", "bytes"])
 def test_an_executor_of_others_changes_no_bit(runs, reference, name):
     with ThreadPoolExecutor(2) if name == "threads" else spawning(2) as executor:

@@ -217,6 +217,7 @@ def test_one_run_alone_is_named_after_its_folder(copy_of_analyzed):
     assert [run.name for run in results.runs] == ["adam-s0"]
 
 
+@pytest.mark.slow
 def test_runs_measured_side_by_side_give_the_same_numbers(analyzed, copy_of_analyzed):
     (copy_of_analyzed / "results.h5").unlink()
     ls.analyze(copy_of_analyzed, ls.Plan(**{**SMALL.fields(), "workers": 2}))
@@ -225,6 +226,7 @@ def test_runs_measured_side_by_side_give_the_same_numbers(analyzed, copy_of_anal
         assert {k: v for k, v in a.items() if k != "seconds"} == {k: v for k, v in b.items() if k != "seconds"}
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_takes_only_its_own_run_with_it(tmp_path, monkeypatch):
     folder = make_runs(tmp_path / "runs")
     (tmp_path / "deadly.py").write_text(

@@ -52,6 +52,7 @@ def test_an_odd_folder_is_one_line_on_stderr_and_status_2(command, tmp_path, cap
         assert "This should not happen" not in err, (name, err)
 
 
+@pytest.mark.slow
 def test_a_crash_of_a_library_in_the_one_process_leaves_a_trace_and_the_next_analysis_gets_round_it(tmp_path):
     folder = faults.save(tmp_path / "run", steps=1, fault="crash")
     (tmp_path / "switch").touch()

@@ -64,6 +64,7 @@ def test_positive_measures_are_compared_as_ratios_and_a_common_factor_is_found_e
     assert "× 0.67" in console.file.getvalue()
 
 
+@pytest.mark.slow
 def test_of_equal_skewed_groups_the_test_rejects_as_often_as_its_level_says():
     """Five seeds a side, lognormal, unpaired: 12 of the 252 ways to deal them out are beyond the 5 % level."""
     rng, draws = np.random.default_rng(3), 1000

@@ -11,6 +11,8 @@ from landscape.comparison import cells, compare, contrasts
 from landscape.results import Estimate, PointValue
 from landscape.store import ResultStore, load_results
 
+pytestmark = pytest.mark.slow
+
 STUDIES = 300
 SEEDS = 5
 MEDIAN = 3.0
@@ -51,7 +53,7 @@ def test_the_interval_of_a_geometric_mean_covers_the_median_as_the_table_states_
     table = of(compared, "trace")
     second = table[table["group"].str.endswith("b")]
     assert set(second["scale"]) == {"log"}
-    covered = ((second["gmean_low"] <= MEDIAN) & (MEDIAN <= second["gmean_high"])).sum()
+    covered = ((second["gmean_low"] <= MEDIAN) & (second["gmean_high"] >= MEDIAN)).sum()
     assert ALLOWED[0] <= covered <= ALLOWED[1]
     printed = dict(zip(table["group"], dict(cells(compared)[1])["trace"], strict=True))
     covered = 0
@@ -72,13 +74,13 @@ def test_the_interval_of_a_ratio_covers_the_true_ratio_and_holms_p_is_no_smaller
     table = of(contrasts(studies, by="arm", within="study"), "trace")
     assert len(table) == STUDIES
     assert table["paired"].all()
-    covered = ((table["ratio_low"] <= RATIO) & (RATIO <= table["ratio_high"])).sum()
+    covered = ((table["ratio_low"] <= RATIO) & (table["ratio_high"] >= RATIO)).sum()
     assert ALLOWED[0] <= covered <= ALLOWED[1]
     assert (table["p_holm"] >= table["p"]).all()
 
 
 def test_arms_that_are_equal_are_called_different_as_seldom_as_the_level_says(studies):
-    """Gradient norms have one distribution in both arms; five pairs reach p = 2/32 at least, so nothing is below 5 %."""
+    """Gradient norms have one distribution in both arms; five pairs reach p = 2/32 at least, never 5 %."""
     table = of(contrasts(studies, by="arm", within="study"), "grad_norm")
     assert isinstance(table, pd.DataFrame)
     assert len(table) == STUDIES

@@ -105,6 +105,7 @@ def test_traces_lie_within_their_errors(case, method):
     assert_covers(seen, np.trace(dense), len(dense) * rounding)
 
 
+@pytest.mark.slow
 def test_the_density_its_moments_and_the_norm_lie_within_their_errors(case):
     A, dense, rounding = case
     exact = np.linalg.eigvalsh(dense)
@@ -116,6 +117,7 @@ def test_the_density_its_moments_and_the_norm_lie_within_their_errors(case):
     assert np.all(np.abs(overview.eigs.values - exact[::-1][:2]) <= overview.eigs.residuals + rounding)
 
 
+@pytest.mark.slow
 def test_the_diagonal_and_second_moment_lie_within_their_errors(case):
     A, dense, rounding = case
     exact = ls.diagonal(A, num_probes=len(dense))

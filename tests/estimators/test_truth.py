@@ -46,6 +46,7 @@ def test_reported_residuals_are_true_within_twenty_percent(network, dtype):
     assert np.all(abs(true - eigs.residuals) <= 0.2 * true + rounding)
 
 
+@pytest.mark.slow
 def test_trace_intervals_cover_as_often_as_they_say(network):
     """400 seeds; the limits are those that a coverage of 95 % leaves once in a thousand times."""
     dense = network[3]
@@ -58,6 +59,7 @@ def test_trace_intervals_cover_as_often_as_they_say(network):
     assert inside <= binom.ppf(1 - 5e-4, 400, 0.95)
 
 
+@pytest.mark.slow
 def test_the_density_lies_near_the_spectrum(network):
     model, loss_fn, batches, dense = network
     H = ls.HessianOperator(ls.Objective(model, loss_fn, batches))

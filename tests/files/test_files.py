@@ -332,6 +332,7 @@ def test_inspect_ends_with_one_where_a_hash_fails_and_shows_no_control_character
 # --- a little of the campaign -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_few_hundred_damaged_and_crafted_files_do_no_harm(tmp_path, checkpoint, results):
     """The rest is in tests/campaigns/test_fuzz_files.py."""
     for kind, path, title in (

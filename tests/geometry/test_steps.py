@@ -82,6 +82,7 @@ def test_no_step_at_all_is_refused(regression):
 # --- gradient noise ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_noise_of_a_batch_is_the_mean_over_all_batches_there_are():
     """E‖g_B − g‖² over all 70 batches of 4 of 8 examples, and by tr Σ/B (1 − B/N); the estimate over deals meets it."""
     rng = np.random.default_rng(1)

@@ -27,6 +27,7 @@ LEFT_OUT = {
 LAZY = "Lazy"
 
 
+@pytest.mark.slow
 def test_losses_that_end_a_process_which_records_them_carelessly_are_right_on_every_route():
     """``mse_loss`` reads the zero tangent of its target; a bias without a weight has no second derivative at once."""
     names = ["mse_loss mean", "Hardsigmoid", "layer_norm bias alone"]

@@ -23,6 +23,7 @@ def block_of(dim, columns, dtype=torch.float64):
     return torch.stack([seeded_vector(dim, seed, dtype) for seed in range(columns)], dim=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("route", ["linearized", "forward/channels-last"])
 def test_a_block_equals_the_dense_hessian_times_its_columns(kind, route):

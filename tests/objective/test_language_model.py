@@ -41,6 +41,7 @@ def make_model():
         return TiedTransformer().double()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("chunk", [1, 4, None])
 def test_padding_counts_for_nothing_however_the_text_is_cut(route, chunk):

@@ -180,6 +180,7 @@ def test_an_operation_without_second_derivative_is_named_with_a_way_out():
         ls.Objective(model, F.cross_entropy, (tokens, targets))
 
 
+@pytest.mark.slow
 def test_attention_kernels_without_a_second_derivative_are_made_to_work():
     with torch.random.fork_rng():
         torch.manual_seed(0)

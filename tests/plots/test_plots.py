@@ -156,6 +156,7 @@ def test_what_was_not_measured_is_not_drawn(tmp_path):
     assert not names & {"contour", "surface", "slice_random", "slice_eigenvector", "interpolation"}
 
 
+@pytest.mark.slow
 def test_saving_twice_gives_the_same_bytes_and_embeds_truetype(drawn, results, tmp_path):
     again = {f.name: f for f in plots.draw_all(results, tmp_path)}
     for name in ("summary", "contour"):

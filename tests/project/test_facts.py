@@ -27,6 +27,7 @@ def test_there_are_sixteen_at_least():
     assert len(SCRIPTS) >= 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda p: p.stem)
 def test_a_fact_runs_in_small_and_says_all_it_should(path, monkeypatch, tmp_path, capsys):
     script = load(path, monkeypatch)

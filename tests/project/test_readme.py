@@ -81,6 +81,7 @@ def notebook(request):
     return nbformat.read(request.param, as_version=4)
 
 
+@pytest.mark.slow
 def test_a_notebook_runs_from_top_to_bottom(notebook):
     """In small, where it has a switch for that; the cells are the same."""
     for cell in notebook.cells:

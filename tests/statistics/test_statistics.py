@@ -66,6 +66,7 @@ DRAWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [5, 10, 20])
 @pytest.mark.parametrize(("kind", "least"), [("normal", 0.95), ("long tails", 0.93), ("skewed", 0.88)])
 def test_the_interval_of_a_standard_deviation_covers_where_tails_are_long_too(kind, least, n):
@@ -136,6 +137,7 @@ def test_the_p_of_random_rearrangements_is_near_the_exact_one_and_never_zero():
     assert permutation_test(a, a + 100, paired=False)[0] >= smallest > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paired", [True, False])
 @pytest.mark.parametrize("n", [5, 10])
 def test_a_permutation_test_rejects_no_more_true_hypotheses_than_it_says(n, paired):
@@ -158,6 +160,7 @@ def test_holm_is_the_procedure_worked_by_hand():
 # --- effects ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_hedges_g_has_the_mean_of_the_true_effect():
     rng = np.random.default_rng(0)
     a, b = rng.normal(1.0, 1.0, size=(6000, 5)), rng.normal(0.0, 1.0, size=(6000, 5))
@@ -165,6 +168,7 @@ def test_hedges_g_has_the_mean_of_the_true_effect():
     assert abs(found.mean() - 1.0) <= 4 * found.std() / 1500**0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("paired", [True, False])
 def test_the_interval_of_an_effect_covers_as_it_says(paired):
     rng = np.random.default_rng(1)
@@ -216,6 +220,7 @@ def test_kendalls_tau_counts_pairs():
     assert kendall([*range(8), np.nan], [*range(8), 3.0]).n == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [8, 12, 30])
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
 def test_the_interval_of_tau_covers_as_it_says(n, rho):
@@ -243,6 +248,7 @@ def test_groups_with_the_same_seeds_are_paired_and_what_seeds_share_cancels():
     assert paired.p == paired.smallest_p == pytest.approx(2 / 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(5, 5), (10, 6), (20, 20)])
 def test_the_interval_of_a_difference_covers_as_it_says(sizes):
     rng = np.random.default_rng(sum(sizes))

@@ -95,6 +95,7 @@ def test_a_new_measure_of_sharpness_takes_two_files_and_nine_lines():
     assert len(RECIPE) <= 9
 
 
+@pytest.mark.slow
 def test_a_new_measure_is_found_in_rows_comparison_differences_ranks_report_and_figures(with_one_more):
     runs, printed = with_one_more
     with (runs / "tables" / "summary.csv").open() as file:

@@ -36,6 +36,7 @@ def paper(folder: Path, arms: int, **changes) -> Path:
     return write_paper(Material(study, choices, ["sgd-s9: it diverged"], results, results), folder / "paper")
 
 
+@pytest.mark.slow
 @needs_latex
 @pytest.mark.parametrize("arms", [2, 7, 8, 12])
 def test_a_paper_has_three_pages_at_most_and_nothing_over_the_edge(arms, tmp_path):
@@ -75,6 +76,7 @@ def test_a_number_that_all_arms_share_is_said_once(tmp_path):
     assert "The smallest λ_max is the same in all arms: 2.01." in told
 
 
+@pytest.mark.slow
 @needs_latex
 def test_twelve_arms_of_two_factors_fit_with_paths_histories_and_differences(tmp_path):
     """Four optimizers at three noises, trained for a few steps: no pair of different noises is compared."""

@@ -200,6 +200,7 @@ def test_arms_of_different_problems_are_not_matched(tmp_path):
     assert "matched.tex" not in outcome.paper.read_text()
 
 
+@pytest.mark.slow
 def test_paths_of_the_first_seed_are_drawn_over_the_loss(tmp_path):
     study = small(
         problem="poly-regression",
@@ -267,6 +268,7 @@ def test_a_problem_of_one_s_own_can_be_studied(tmp_path, monkeypatch):
     assert "plane" in run.last.records  # one weight and one bias: filter normalisation alone spans no plane
 
 
+@pytest.mark.slow
 def test_a_study_that_stopped_goes_on_and_ends_the_same(done, tmp_path):
     study, outcome, _ = done
     folder = tmp_path / "stopped"
@@ -284,6 +286,7 @@ def test_a_study_that_stopped_goes_on_and_ends_the_same(done, tmp_path):
     assert first["mean"].to_list() == pytest.approx(second["mean"].to_list(), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_study_whose_words_and_figures_changed_goes_on(done, tmp_path):
     study, outcome, _ = done
     folder = shutil.copytree(outcome.folder, tmp_path / "again")
@@ -303,6 +306,7 @@ def test_a_folder_of_another_study_is_refused(done):
         run_study(small(seeds=(0, 1)), outcome.folder)
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_is_told_and_the_others_are_measured(tmp_path):
     study = small(
         problem_config={"hidden": [5], "num_train": 60, "loss": "mse", "activation": "relu"},
@@ -317,6 +321,7 @@ def test_a_run_that_diverges_is_told_and_the_others_are_measured(tmp_path):
         run_study(small(problem_config=study.problem_config, arms=(Arm("bad", {"lr": 1e6}),)), tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_processes_side_by_side_give_what_one_after_the_other_gives(tmp_path):
     study = small()
     jobs = {
@@ -327,6 +332,7 @@ def test_processes_side_by_side_give_what_one_after_the_other_gives(tmp_path):
     assert [d.metrics for d in one] == [d.metrics for d in two]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
 def test_every_study_s_design_stands_and_runs_in_small(path, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(path.parent))

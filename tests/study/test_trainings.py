@@ -49,12 +49,14 @@ def trained(tmp_path_factory):
     return hashes(folder), [run.metrics for run in done]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 3])
 def test_the_number_of_workers_changes_no_bit_of_a_training(tmp_path, trained, workers):
     done = train_all(trainings(tmp_path), workers=workers)
     assert (hashes(tmp_path), [run.metrics for run in done]) == trained
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["threads", "processes"])
 def test_an_executor_of_others_changes_no_bit_of_a_training(tmp_path, trained, name, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -72,6 +74,7 @@ def with_faults(folder, *named):
     ]
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_costs_itself_alone_and_the_next_start_goes_on(tmp_path, monkeypatch):
     monkeypatch.setenv(faults.SWITCH, str(tmp_path / "switch"))
     (tmp_path / "switch").touch()
@@ -107,6 +110,7 @@ def test_a_training_that_raises_is_named_with_its_cause_when_the_others_are_done
     assert CheckpointDir(tmp_path / "runs" / "good").steps
 
 
+@pytest.mark.slow
 def test_a_study_whose_training_is_killed_says_which_and_goes_on(tmp_path, monkeypatch):
     monkeypatch.setenv(faults.SWITCH, str(tmp_path / "switch"))
     (tmp_path / "switch").touch()
@@ -130,6 +134,7 @@ def test_a_study_whose_training_is_killed_says_which_and_goes_on(tmp_path, monke
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_study_through_an_executor_ends_with_the_same_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with spawning(2, os.chdir, "/") as executor:
@@ -144,6 +149,7 @@ def hashes_of_runs(folder):
     return {run.name: CheckpointDir(run)[-1].params_sha256 for run in folder.glob("*-s*")}
 
 
+@pytest.mark.slow
 def test_steps_are_followed_alike_here_in_processes_and_through_an_executor(tmp_path):
     study = Study(
         name="steps", question="?", problem="quadratic", problem_config={"eigenvalues": [4.0, 1.0], "noise": 0.0},

@@ -76,6 +76,7 @@ def test_gd_takes_the_exact_gradient_of_all_examples_in_cache_sized_pieces(tmp_p
         training_settings(problem, {"optimizer": "gd", "batch_size": 10})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "config", "settings"),
     [

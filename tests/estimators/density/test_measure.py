@@ -103,6 +103,7 @@ def test_residuals_of_nodes_are_those_of_their_ritz_vectors_and_bound_the_distan
 # --- negative mass -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_negative_mass_covers_the_share_of_negative_eigenvalues(many):
     truth = (VALUES < 0).mean()
     intervals = np.array([m.negative_mass().interval() for m in many])
@@ -147,6 +148,7 @@ def test_edges_gap_and_share_are_as_asked():
     assert bulk_edges(np.array([5.0]), np.array([1.0]), 1, gap=1.5, most=0.05) == (-np.inf, np.inf)
 
 
+@pytest.mark.slow
 def test_mass_beyond_the_bulk_covers_and_one_probe_tells_all_outliers_apart(many):
     hits, resolved = 0, []
     for measure in many:
@@ -208,6 +210,7 @@ def test_effective_ranks_are_those_of_the_definitions(scale):
         measure.effective_rank("trace")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "truth"),
     [

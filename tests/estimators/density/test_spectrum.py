@@ -74,6 +74,7 @@ TRUTH = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRUTH)
 def test_intervals_cover_as_often_as_the_binomial_law_allows(many, name):
     """Although the eigenvectors taken out come from the same probes."""
@@ -85,6 +86,7 @@ def test_intervals_cover_as_often_as_the_binomial_law_allows(many, name):
     assert hits >= stats.binom.ppf(0.001, 400, 0.95)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["trace", "frobenius", "second moment"])
 def test_taking_out_eigenvectors_of_the_same_probes_leaves_no_bias(many, name):
     estimate, truth = TRUTH[name]
@@ -93,6 +95,7 @@ def test_taking_out_eigenvectors_of_the_same_probes_leaves_no_bias(many, name):
     assert abs(values.mean() - truth) <= 4 * values.std() / 20
 
 
+@pytest.mark.slow
 def test_the_band_of_the_density_covers_pointwise(many):
     values = VALUES[::-1]
     points = np.r_[(values[1:] + values[:-1])[::9] / 2, (values[1:] + values[:-1])[-6:] / 2]
@@ -104,6 +107,7 @@ def test_the_band_of_the_density_covers_pointwise(many):
     assert np.mean(covered, axis=0).min() >= stats.binom.ppf(0.001, 400, 0.95) / 400
 
 
+@pytest.mark.slow
 def test_outliers_found_on_the_way_take_their_noise_out_of_the_trace(many):
     H = with_spectrum(VALUES)
     plain = [ls.trace(H, method="hutchinson", num_probes=6, seed=seed).sem for seed in range(20)]
@@ -166,6 +170,7 @@ def test_copies_of_an_eigenvalue_and_close_pairs_are_all_found(dtype):
     assert abs(found.trace.value - values.sum()) <= 4 * found.trace.sem
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copies", [7, 8, 30])
 def test_copies_beyond_the_number_of_probes_bias_nothing(copies):
     """Eight probes find eight vectors in the space of 30 copies: their own projections, which carry all their mass.

@@ -44,6 +44,7 @@ def spectrum(kind, rng):
     }[kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("confidence", [0.9, 0.999])
 def test_the_bound_fails_as_rarely_as_its_confidence_says(confidence):
     """5 spectra × 500 starts × 1 to 12 steps: at 90 % the failures that do occur show that the test can see them."""

@@ -59,6 +59,7 @@ def test_variance_of_a_probe_is_twice_the_mass_off_the_diagonal():
     assert abs(samples.mean() - a.trace()) <= 4 * np.sqrt(expected / 2000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", SPECTRA)
 def test_intervals_cover_as_often_as_the_binomial_law_allows(name, method):
@@ -293,6 +294,7 @@ def test_intervals_cover_also_where_the_number_of_probes_depends_on_the_samples(
     assert hits >= stats.binom.ppf(0.001, 200, 0.92)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*SPECTRA, "network"])
 @pytest.mark.parametrize("num_probes", [16, 32])
 def test_auto_is_at_most_four_tenths_worse_than_the_better_method(name, num_probes):
