@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -22,8 +19,6 @@ from landscape.study.trainings import TrainingJob, train_all
 from landscape.study.tuning import Choice, rates, tune
 from tests.support.latex import compiled, needs_latex, pages
 
-FOLDER = Path(__file__).parents[2] / "scripts" / "studies"
-STUDIES = sorted(path for path in FOLDER.glob("*.py") if "STUDY = Study(" in path.read_text())
 TINY = {"plan": "quick", "last": 1, "density_probes": 2, "steps": 8, "points": 5, "plane_points": 5,
         "directions": 1, "samples": 2, "barriers": 0}  # fmt: skip
 
@@ -50,10 +45,9 @@ def done(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def brief(request, monkeypatch):
+def brief(monkeypatch):
     """Figures and report take most of a small study's time; ``done`` has them, and the studies of the scripts."""
-    if "path" not in request.fixturenames:
-        monkeypatch.setattr("landscape.analysis.pipeline.write_report", lambda results: None)
+    monkeypatch.setattr("landscape.analysis.pipeline.write_report", lambda results: None)
 
 
 # --- the design -------------------------------------------------------------------------------------------------------
@@ -330,23 +324,3 @@ def test_processes_side_by_side_give_what_one_after_the_other_gives(tmp_path):
     }
     one, two = train_all(jobs["one"], workers=1), train_all(jobs["two"], workers=2)
     assert [d.metrics for d in one] == [d.metrics for d in two]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.stem)
-def test_every_study_s_design_stands_and_runs_in_small(path, monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(path.parent))
-    spec = importlib.util.spec_from_file_location(f"study_{path.stem}", path)
-    script = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = script
-    spec.loader.exec_module(script)
-    study = script.STUDY
-    assert study.name == path.stem.replace("_", "-")
-    assert len(study.arms) >= 2
-    assert len(study.seeds) >= (3 if path.stem == "trajectory" else 5)
-    quick = study.quick()
-    assert all(quick.settings_of(arm)["epochs"] == 2 for arm in quick.arms)
-    asked = ["--quick", "--workers", "1", "--out", str(tmp_path)]
-    assert (script.main(asked) if path.stem == "trajectory" else script.main(study, asked)) == 0
-    made = tmp_path / ("trajectory.pdf" if path.stem == "trajectory" else "paper/report.tex")
-    assert made.stat().st_size > 1000
