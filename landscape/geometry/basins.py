@@ -29,11 +29,11 @@ _HORIZON = 1e9  # in units of 1/λ_max: enough for a condition number of 1e8
 
 
 def basins(objective: Objective, points: Any, *, radius: float = 1e-3, progress: Progress | None = None) -> Basins:
-    r"""The minimum whose basin of attraction each point lies in.
+    """The minimum whose basin of attraction each point lies in.
 
-    The basin of a minimum are the points from which gradient flow, ``dθ/dt = −∇L(θ)``, comes to rest there. The flow
-    is integrated by an implicit method with the dense Hessian, so that stiffness costs nothing and no step jumps over
-    a ridge as an optimizer's would; Newton's method ends it. All in float64, whatever the objective's type.
+    The basin of a minimum is the set of points from which gradient flow, ``dθ/dt = −∇L(θ)``, comes to rest there. The
+    flow is integrated by an implicit method with the dense Hessian, so that stiffness costs nothing and no step jumps
+    over a ridge as an optimizer's would; Newton's method ends it. All in float64, whatever the objective's type.
 
     Parameters
     ----------
@@ -52,16 +52,13 @@ def basins(objective: Objective, points: Any, *, radius: float = 1e-3, progress:
     Basins
         A point is without a minimum where the flow did not come to rest, or where the Hessian has an eigenvalue that
         is not positive (below 1e-9 λ_max): minima that are not isolated have no number. On a ridge or a saddle it is
-        chance which side the flow takes.
+        chance which side the flow takes. Costs some 250 gradients and 10 dense Hessians (P products each) for each
+        point that is not given twice.
 
     Raises
     ------
     UsageError
         If the points do not fit θ or are not finite, or there are more than 500 parameters.
-
-    Notes
-    -----
-    Costs some 250 gradients and 10 dense Hessians (P products each) for each point that is not given twice.
 
     References
     ----------

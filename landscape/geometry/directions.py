@@ -62,15 +62,16 @@ def random_direction(
     seed: int = 0,
     theta: Vector | None = None,
 ) -> Tensor:
-    r"""A Gaussian direction of shape ``(P,)``, scaled to the parameters it perturbs.
+    r"""A Gaussian direction of shape ``(P,)``, scaled to the parameters it perturbs. Costs no evaluation.
 
     With ``"filter"``, each filter of the direction gets the length of the same filter of θ,
 
     .. math:: d_{ij} \leftarrow \frac{d_{ij}}{\|d_{ij}\|}\,\|\theta_{ij}\|,
 
-    so that slices along it are comparable between networks, and unchanged when a ReLU network is rescaled into an
-    equal one. ``"layer"`` does the same with each whole tensor, ``"model"`` with all of θ at once, None leaves every
-    entry a standard normal number.
+    so that slices along it are comparable between networks, and unchanged when a ReLU network is rescaled into an equal
+    one. A filter is what makes one output: ``w[i]`` of a convolution, a row of any other tensor of two or more
+    dimensions; in a transposed convolution the slice over its inputs. ``"layer"`` does the same with each whole tensor,
+    ``"model"`` with all of θ at once, None leaves every entry a standard normal number.
 
     Parameters
     ----------
@@ -80,8 +81,8 @@ def random_direction(
     normalize : {"filter", "layer", "model", None}
     ignore : {"bias,norm", "bias", "norm", None}
         What is set to zero. ``"bias"``: vectors (and numbers) called bias, or standing beside a matrix in the same
-        module. ``"norm"``: parameters of batch, layer, group, instance and RMS norm, told by the type of the module.
-        Other vectors, such as one that is all of a model, are kept, and are one filter.
+        module. ``"norm"``: parameters of modules of batch, layer, group, instance and RMS norm. Other vectors, such as
+        one that is all of a model, are kept, and are one filter.
     seed : int
         At least 0.
     theta : (P,) tensor or array, optional
@@ -90,19 +91,13 @@ def random_direction(
     Returns
     -------
     (P,) tensor
-        In the objective's dtype, on its device. Drawn on the CPU in float64 from the stream of ``seed`` and ``index``,
-        so that neither changes the numbers; the global generators are untouched.
+        In the objective's dtype, on its device, drawn on the CPU in float64 so that neither changes the numbers.
+        Filters that are zero in θ are zero in it.
 
     Raises
     ------
     UsageError
         For an unknown choice, a negative seed or index, or if nothing is left: all of θ ignored, or all of it zero.
-
-    Notes
-    -----
-    A filter is what makes one output: the slice ``w[i]`` of a convolution, a row of a dense layer, of an embedding and
-    of any other tensor of two or more dimensions; in a transposed convolution, the slice over its inputs. Vectors that
-    are not ignored are one filter each. Filters that are zero in θ are zero in the direction. Costs no evaluation.
 
     References
     ----------
