@@ -17,7 +17,7 @@ from landscape.geometry.directions import gaussian
 from landscape.objective import Objective, Vector
 from landscape.operators import HessianOperator
 from landscape.progress import Progress
-from landscape.results import Sharpness
+from landscape.results import Estimate, Sharpness
 from landscape.results.endings import Ending
 from landscape.rounding import format_measured
 
@@ -199,36 +199,28 @@ def _largest_eigenvalue(objective: Objective, point: Tensor, seed: int, progress
     H = HessianOperator(objective, point)
     largest = top_eigenpairs(H, 1, which="largest", seed=seed, strict=False, progress=progress).largest
     assert largest is not None
-    return Sharpness(
-        measure="lambda_max",
-        value=largest.value,
-        error=largest.bound,
-        kind="estimate",
-        rho=math.nan,
-        p=math.nan,
-        samples=np.array([largest.value]),
-        converged=largest.converged,
-        num_evaluations=largest.num_matvecs,
-        seed=seed,
-        reference=MEASURES["lambda_max"].reference,
-    )
+    return _of_hessian("lambda_max", largest, np.array([largest.value]), seed)
 
 
 def _trace(objective: Objective, point: Tensor, probes: int, seed: int, progress: Progress | None) -> Sharpness:
     H = HessianOperator(objective, point, expected_matvecs=probes)
     estimate = trace(H, num_probes=probes, seed=seed, progress=progress)
+    return _of_hessian("trace", estimate, estimate.samples, seed)
+
+
+def _of_hessian(measure: str, estimate: Estimate, samples: np.ndarray, seed: int) -> Sharpness:
     return Sharpness(
-        measure="trace",
+        measure=measure,
         value=estimate.value,
         error=estimate.error,
         kind="estimate",
         rho=math.nan,
         p=math.nan,
-        samples=estimate.samples,
+        samples=samples,
         converged=estimate.converged,
         num_evaluations=estimate.num_matvecs,
         seed=seed,
-        reference=MEASURES["trace"].reference,
+        reference=MEASURES[measure].reference,
     )
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from landscape.checks import check_choice, check_count, check_seed, check_share
-from landscape.errors import NotConverged, UsageError
+from landscape.checks import check_count, check_share
+from landscape.errors import NotConverged
 from landscape.estimators.density.known_mass import found_in_full, with_known_mass
 from landscape.estimators.eigen.convergence import ENDS, LEAST_RESIDUAL, RELATIVE, Request, measure
-from landscape.estimators.eigen.top import DEFAULT_K, as_record, top_eigenpairs
+from landscape.estimators.eigen.top import DEFAULT_K, as_record, check_request, top_eigenpairs
 from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
 from landscape.estimators.krylov.union import Ritz, join, ritz_of_run
 from landscape.estimators.matvecs import Matvecs
@@ -93,9 +93,10 @@ def spectrum(
     """
     H = as_operator(H)
     k = min(DEFAULT_K, H.dim) if k is None else k
-    request = _check(H, k=k, which=which, num_probes=num_probes, num_steps=num_steps, tol=tol, seed=seed)
-    if check_count("max_matvecs", max_matvecs) < 2 * request.count:
-        raise UsageError(f"max_matvecs={max_matvecs} must be at least {2 * request.count}, two for each pair wanted")
+    check_count("num_probes", num_probes)
+    check_count("num_steps", num_steps)
+    check_share("tol", tol, hint=RELATIVE)
+    request = check_request(H, k, which=which, method="lanczos", tol=tol, max_matvecs=max_matvecs, seed=seed)
     steps = min(int(num_steps), H.dim)
     seed = request.seed
     matvecs = Matvecs(H, int(num_probes) * steps + request.count, progress)
@@ -146,17 +147,6 @@ class _Runs:
     alphas: np.ndarray
     betas: np.ndarray
     ritz: Ritz
-
-
-def _check(H: LinearOperator, *, k: int, which: str, num_probes: int, num_steps: int, tol: float, seed: int) -> Request:
-    k, seed = check_count("k", k), check_seed(seed)
-    check_count("num_probes", num_probes)
-    check_count("num_steps", num_steps)
-    check_choice("which", which, ENDS)
-    check_share("tol", tol, hint=RELATIVE)
-    if k > H.dim:
-        raise UsageError(f"k={k} eigenpairs were asked of an operator with P={H.dim}; k may be at most {H.dim}")
-    return Request(k=k, which=which, tol=float(tol), count=min(len(ENDS[which]) * k, H.dim), seed=seed)
 
 
 def _run(matvecs: Matvecs, request: Request, num_probes: int, steps: int) -> _Runs:
