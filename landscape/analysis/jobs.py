@@ -90,7 +90,7 @@ class Measurer:
     store : ResultStore
     plan : Plan
     analysis : str
-        A word of its own for this analysis, by which processes know what they have open for it.
+        A unique name of this analysis, under which each process keeps what it has open for it.
     executor : Executor
     threads : int
         Of torch in each job.

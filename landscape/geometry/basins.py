@@ -78,7 +78,7 @@ def basins(objective: Objective, points: Any, *, radius: float = 1e-3, progress:
     if objective.layout.size > MOST_PARAMETERS:
         raise UsageError(
             f"basins needs dense Hessians: {objective.layout.size} parameters are more than {MOST_PARAMETERS}. Compare "
-            "ends of large models by interpolate, whose barrier tells whether a ridge lies between two of them"
+            "ends of large models by interpolate, whose barrier shows whether a ridge lies between two of them"
         )
     check_positive("radius", radius)
     flow = _Flow(objective.with_dtype(torch.float64))
@@ -91,7 +91,7 @@ def basins(objective: Objective, points: Any, *, radius: float = 1e-3, progress:
         if progress is not None:
             progress(done + 1, len(theta))
     reach = radius * max(1.0, float(np.ptp(theta, axis=0).max()))
-    minima, index = _told_apart(ends, reach)
+    minima, index = _distinct(ends, reach)
     return flow.described(minima, index, reach)
 
 
@@ -193,7 +193,7 @@ class _Flow:
         )
 
 
-def _told_apart(ends: list[np.ndarray | None], radius: float) -> tuple[np.ndarray, np.ndarray]:
+def _distinct(ends: list[np.ndarray | None], radius: float) -> tuple[np.ndarray, np.ndarray]:
     """The different ones (M, P), and which of them each is; -1 for None."""
     known: list[np.ndarray] = []
     index = np.full(len(ends), -1)

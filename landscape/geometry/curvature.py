@@ -103,7 +103,7 @@ class _Line:
         return float(self.theta.norm()) or 1.0
 
     def slope_is_of_the_loss(self) -> bool:
-        """Whether loss and gradient tell one slope, at a place where it is not zero though θ be a minimum."""
+        """Whether loss and gradient agree on the slope, at a place where it is not zero even if θ is a minimum."""
         objective, away = self.objective, _AWAY * self._scale
         eps = objective.resolution
         loss, gradient = objective.loss_and_gradient(self._at(away))

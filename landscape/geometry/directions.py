@@ -16,7 +16,7 @@ from landscape.objective import Objective, Vector
 NORMALIZATIONS = ("filter", "layer", "model", None)
 IGNORED = ("bias", "norm", "bias,norm", None)
 
-#: First word of a stream's key: the families share no random number with each other, nor with the probes of estimators.
+#: First number of a stream's key: families share no random number with each other, nor with the probes of estimators.
 FAMILIES = {"direction": 2, "sharpness": 3}
 
 _NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -131,8 +131,8 @@ def random_direction(
 def gaussian(index: int, dim: int, *, seed: int, family: str) -> Tensor:
     """Standard normal vector number ``index`` of a family, shape ``(dim,)``, float64 on the CPU."""
     seed, index = check_seed(seed), check_count("index", index, least=0)
-    word = np.random.SeedSequence(seed, spawn_key=(FAMILIES[family], index)).generate_state(1, np.uint64)[0]
-    generator = torch.Generator(device="cpu").manual_seed(int(word) >> 1)
+    state = np.random.SeedSequence(seed, spawn_key=(FAMILIES[family], index)).generate_state(1, np.uint64)[0]
+    generator = torch.Generator(device="cpu").manual_seed(int(state) >> 1)
     return torch.randn(dim, generator=generator, dtype=torch.float64)
 
 

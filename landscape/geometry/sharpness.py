@@ -164,11 +164,11 @@ def sharpness(
 
 def _why(found: Sharpness) -> str:
     if found.measure == "lambda_max":
-        said = Ending.OUT_OF_MATVECS.said(max_matvecs=found.num_evaluations)
-        return f"{said}, both of top_eigenpairs(HessianOperator(objective), 1)"
+        ending = Ending.OUT_OF_MATVECS.text(max_matvecs=found.num_evaluations)
+        return f"{ending}, both of top_eigenpairs(HessianOperator(objective), 1)"
     if math.isnan(found.value) or not np.isfinite(found.samples).all():
-        return Ending.UNDEFINED.said()
-    return Ending.NO_SUMMIT.said(evaluations=found.num_evaluations)
+        return Ending.UNDEFINED.text()
+    return Ending.NO_MAXIMUM.text(evaluations=found.num_evaluations)
 
 
 def _check_options(measure: str, given: dict[str, int | None]) -> None:

@@ -171,7 +171,7 @@ def evaluate_plane(
 def losses_on_grid(
     loss_at: Callable[[float, float], float], x: np.ndarray, y: np.ndarray, progress: Progress | None
 ) -> np.ndarray:
-    """``loss[j, i] = loss_at(x[i], y[j])``, (Y, X), row by row, told to ``progress`` after each point."""
+    """``loss[j, i] = loss_at(x[i], y[j])``, (Y, X), row by row; ``progress`` is called after each point."""
     loss = np.empty((len(y), len(x)))
     for j, up in enumerate(y):
         for i, right in enumerate(x):

@@ -127,7 +127,7 @@ class FisherOperator(ThroughOutputsOperator):
             likelihood=self._named,
             num_samples=self.num_samples,
             seed=self.seed,
-            route=self._asked,
+            route=self._requested,
             memory=self._memory,
         )
 

@@ -40,7 +40,7 @@ class ThroughOutputsOperator(ParametricOperator):
     ) -> None:
         check_choice("route", route, ROUTES)
         super().__init__(objective, theta)
-        self._asked, self._memory, self._parts = route, int(check_positive("memory", memory)), objective.parts()
+        self._requested, self._memory, self._parts = route, int(check_positive("memory", memory)), objective.parts()
         with self._parts.borrowed():
             self._leaves = [t.detach().clone().requires_grad_() for t in objective.layout.split(self.theta)]
             self._prepare()
@@ -196,7 +196,7 @@ class GaussNewtonOperator(ThroughOutputsOperator):
         return loss_curvature(jacobian)
 
     def _like(self, objective: Objective, theta: Tensor) -> GaussNewtonOperator:
-        return GaussNewtonOperator(objective, theta, route=self._asked, memory=self._memory)
+        return GaussNewtonOperator(objective, theta, route=self._requested, memory=self._memory)
 
 
 def loss_curvature(jacobian: OutputJacobian) -> OutputCurvature:

@@ -94,7 +94,7 @@ class HessianOperator(ParametricOperator):
         super().__init__(objective, theta)
         self._memory = int(check_positive("memory", memory))
         self._expected = check_count("expected_matvecs", expected_matvecs)
-        self._asked, self._halved = route, False
+        self._requested, self._halved = route, False
         self._blocks = None if route == "auto" else "as the route says"
         self._product, self.plan = self._with_room(self._plan)
 
@@ -117,7 +117,7 @@ class HessianOperator(ParametricOperator):
         try:
             twin._product = hvp.again(self._product, self.objective.parts(), twin.theta)
         except ObjectiveError:
-            if self._asked != "auto":
+            if self._requested != "auto":
                 raise
             twin._product, twin.plan = twin._with_room(twin._plan)
         return twin
@@ -129,7 +129,11 @@ class HessianOperator(ParametricOperator):
 
     def _plan(self) -> tuple[hvp.Product, hvp.RoutePlan]:
         return hvp.make(
-            self.objective.parts(), self.theta, route=self._asked, memory=self._memory, expected_matvecs=self._expected
+            self.objective.parts(),
+            self.theta,
+            route=self._requested,
+            memory=self._memory,
+            expected_matvecs=self._expected,
         )
 
     def _matvec(self, v: Tensor) -> Tensor:
@@ -167,5 +171,5 @@ class HessianOperator(ParametricOperator):
 
     def _like(self, objective: Objective, theta: Tensor) -> HessianOperator:
         return HessianOperator(
-            objective, theta, route=self._asked, memory=self._memory, expected_matvecs=self._expected
+            objective, theta, route=self._requested, memory=self._memory, expected_matvecs=self._expected
         )

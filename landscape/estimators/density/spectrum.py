@@ -180,7 +180,7 @@ def _eigenpairs(
     if len(runs.alphas) > 1 and len(ritz.values) == request.count and (ritz.residuals <= limits).all():
         pairs = measure(matvecs, request, ritz.vectors, _scale(ritz.values, matvecs))
         if pairs.converged.all():
-            pairs = replace(pairs, reason=Ending.CONVERGED.said())
+            pairs = replace(pairs, reason=Ending.CONVERGED.text())
             return as_record(H, pairs, request, method="lanczos", num_matvecs=matvecs.done - before)
     spent = matvecs.done - before
     left = max(max_matvecs - spent, 2 * request.count)

@@ -134,7 +134,7 @@ class EigenTracker:
         else:
             method = "tracked"
             pairs, Q, W = self._follow(matvecs, request, self._last, self._model)
-            # A call that also watches for the unseen costs more, and says nothing about the others.
+            # A call that also watches for the unseen costs more, and is no measure of the others.
             pays = self._calls % _WATCH_EVERY == 0 or matvecs.done < _PAYS * self._fresh_cost
             self._fresh_left, self._fresh_next = (0, 1) if pays else (self._fresh_next, 2 * self._fresh_next)
         eigs = as_record(H, pairs, request, method=method, num_matvecs=matvecs.done)

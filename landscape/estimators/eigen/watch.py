@@ -1,6 +1,6 @@
-"""A random vector beside a guess: is there an eigenvalue of which the guess knows nothing?
+"""A random vector beside a guess: is there an eigenvalue that the guess does not hold?
 
-Where the guess lies in an invariant subspace that is not the wanted one, its residuals vanish and nothing tells. So
+Where the guess lies in an invariant subspace that is not the wanted one, its residuals vanish and nothing shows it. So
 once the guess has led to converged pairs, a Gaussian vector makes Lanczos steps with ``A = (I − QQᵀ)H(I − QQᵀ)``, Q the
 space that the guess has led to. By interlacing H has at most as many eigenvalues beyond an edge as Q has dimensions,
 unless A has one there too. For a unit eigenvector u of A the coefficients of the steps give polynomials with

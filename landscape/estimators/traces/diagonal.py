@@ -100,13 +100,13 @@ def diagonal(
         sketch.extend(count)
     if method == "xdiag" or (sketch.omega.shape[1] and _pays(sketch, int(num_probes))):
         values, sem = _xdiag(matvecs, sketch)
-        said = f"XDiag, {count} vectors"
+        label = f"XDiag, {count} vectors"
     else:
         count = int(num_probes)
         values, sem = _hutchinson(matvecs, count, seed, sketch)
-        said = f"Hutchinson, {num_probes} probes"
+        label = f"Hutchinson, {num_probes} probes"
     sem = np.hypot(sem, coarseness(matvecs) * matvecs.scale)
-    return Diagonal(values, sem, count, matvecs.done, seed, said)
+    return Diagonal(values, sem, count, matvecs.done, seed, label)
 
 
 def _pays(sketch: Sketch, num_probes: int) -> bool:

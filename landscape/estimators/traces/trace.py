@@ -107,9 +107,9 @@ def trace(
     split, count = choose(matvecs, (1,), method=method, num_probes=num_probes, eigs=eigs, seed=seed, tol=tol)
 
     def as_estimate(samples: np.ndarray) -> Estimate:
-        said = f"{split.name}, {len(samples)} probes"
+        label = f"{split.name}, {len(samples)} probes"
         rounding = float(split.rounding[0]) + coarseness(matvecs) * abs(float(samples.mean()))
-        return of_samples(samples, rounding=rounding, num_matvecs=matvecs.done, seed=seed, method=said)
+        return of_samples(samples, rounding=rounding, num_matvecs=matvecs.done, seed=seed, method=label)
 
     def more(estimate: Estimate) -> Estimate | None:
         if matvecs.left == 0:
@@ -125,7 +125,7 @@ def _checked(estimate: Estimate, tol: float | None, limit: int, strict: bool) ->
         return estimate
     raise NotConverged(
         f"trace {estimate} after {estimate.num_matvecs} matvecs: "
-        f"{Ending.INTERVAL_TOO_WIDE.said(max_matvecs=limit, tol=tol)}. strict=False takes it with its error; the "
+        f"{Ending.INTERVAL_TOO_WIDE.text(max_matvecs=limit, tol=tol)}. strict=False takes it with its error; the "
         "exception carries it as .partial",
         estimate,
     )
