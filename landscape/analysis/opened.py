@@ -16,7 +16,7 @@ MOST_BYTES = 256 << 20
 
 
 class Opened:
-    """Checkpoints and problems at hand, for as long as their files and the question are the same."""
+    """Checkpoints and problems kept in memory as long as their files and the question are the same."""
 
     def __init__(self) -> None:
         self._checkpoints: OrderedDict[str, tuple[tuple[int, ...], Checkpoint]] = OrderedDict()

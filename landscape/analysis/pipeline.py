@@ -116,7 +116,7 @@ def analyze(
 
 @dataclass
 class _Progress:
-    """Passes progress on, and remembers where it stands for the small things after the measuring."""
+    """Passes progress on, and keeps the last total for the short steps after the measuring."""
 
     reporter: Reporter | None
     total: float = 1.0
@@ -132,7 +132,7 @@ class _Progress:
 
 @dataclass(frozen=True)
 class _AtTheEnd:
-    """Progress of the small things after the measuring of runs: what is done, not how far."""
+    """Progress of the short steps after the measuring of runs: what is being done, not how far it is."""
 
     progress: _Progress
 

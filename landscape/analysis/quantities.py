@@ -73,7 +73,7 @@ class CheckpointContext:
 
     @cached_property
     def question(self) -> dict[str, str]:
-        """What is asked at this checkpoint but for θ, as hashes; computed once, for they read all the data."""
+        """What is measured at this checkpoint, apart from θ, as hashes; computed once, as it reads all the data."""
         return {"objective": self.objective.digest(), "constants": self.objective.constants_digest()}
 
     @cached_property
@@ -202,7 +202,7 @@ def _point(context: CheckpointContext, progress: Progress) -> PointValue:
 
 
 def _test(context: CheckpointContext, progress: Progress) -> Evaluation:
-    """In the dtype and on the device of the objective, with a model of its own, for it may be cast."""
+    """In the dtype and on the device of the objective, with a model of its own, since it may be cast."""
     assert context.problem is not None
     assert context.model is not None
     try:

@@ -23,7 +23,7 @@ _ENOUGH = 1e-4
 #: An ascent has settled when no point of the ball promises more than this share of its rise, to first order. A rise
 #: that only stopped growing is not settled: the steps may have been too long.
 _SETTLED = 0.01
-#: The best ascent goes on until that share is smaller still, for at most so many times the steps that each had.
+#: The best ascent goes on until that share is smaller still, for at most this many times the steps that each had.
 _AT_LAST, _LONGER = 0.001, 8
 
 
@@ -153,7 +153,7 @@ def highest(ball: Ball, *, restarts: int, steps: int, seed: int) -> Maximum:
 
 
 def ascend(ball: Ball, start: Point, *, steps: int, within: float = _SETTLED) -> Point:
-    """The highest point that spectral projected gradients reach until one is settled, by so many evaluations at most.
+    """The highest point that spectral projected gradients reach until one is settled, in at most ``steps`` evaluations.
 
     A step is as long as the curvature along the last one says, is shortened until it is high enough, and may end below
     the point before, not below all of the last five: Birgin, Martínez, Raydan (2000), SIAM J. Optim. 10, algorithm 2.1.

@@ -17,7 +17,7 @@ from landscape.operators import HessianOperator
 from landscape.progress import Progress
 from landscape.results.basins import Basins
 
-#: Beyond this the dense Hessians of the flow cost more than anybody means to pay.
+#: With more parameters the dense Hessians of the flow cost too much.
 MOST_PARAMETERS = 500
 #: Where the gradient has fallen to this share Newton's method takes over; if that does not contract from there, as near
 #: a saddle, the flow goes on to the next.

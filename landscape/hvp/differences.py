@@ -18,7 +18,7 @@ class Differences:
 
     The step is relative to ``‖θ‖ / ‖v‖`` and about the cube root of eps, where truncation and rounding balance. Every
     product is made twice, with h and 2h, and extrapolated; their distance is the error. Gradients are taken in float64
-    where the model runs in it, for in float32 two digits are left.
+    where the model runs in it; in float32 only two digits are left.
 
     Attributes
     ----------

@@ -37,7 +37,8 @@ DEFAULT_MATVECS = 100
 #: What recording took on two networks of 60,000 and 100,000 parameters; and what it and compiling save at least.
 RECORDING_SECONDS, RECORDING_SAVES = 2.0, 0.4
 COMPILING_SAVES, LAYOUT_SAVES = 0.2, 0.15
-#: Of the work expected, at least and at most (``TIMING_SECONDS``) so many seconds, to time a candidate.
+#: Time to spend on timing a candidate: this share of the expected work, at least ``TIMING_LEAST`` and at most
+#: ``TIMING_SECONDS`` seconds.
 TIMING_SHARE, TIMING_LEAST = 0.005, 0.01
 
 _log = logging.getLogger("landscape.hvp")

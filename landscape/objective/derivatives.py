@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from landscape.objective import Objective
 
 STEPS = {torch.float64: (1e-3, 1e-4, 1e-5, 1e-6, 1e-7), torch.float32: (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)}
-_FEW = 8.0  # so many eps are what a sum of products loses
+_FEW = 8.0  # in eps: what a sum of products loses
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 5e-2}
 
 _WAYS_OUT = (

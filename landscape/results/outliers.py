@@ -22,7 +22,7 @@ class OutlierCount(Record):
     ----------
     resolved : int
         Distinct eigenvalues beyond the edges that one probe resolves: as many disjoint intervals ``node ± residual``
-        hold an eigenvalue each, so there are at least so many. Copies of one eigenvalue count once. -1 where the
+        hold an eigenvalue each, so there are at least that many. Copies of one eigenvalue count once. -1 where the
         measure has no Lanczos coefficients.
     mass : Estimate
         P times the mass beyond the edges: the number with copies counted, unbiased, with the spread over probes.

@@ -55,7 +55,7 @@ class _PowerIteration:
         count, shifts = self.request.count, {-1: 0.0, 0: 0.0, 1: 0.0}
         for i in range(count):
             if self.request.which == "both":
-                # In turn, so that a list cut short holds as many from each end as it says.
+                # In turn, so that a list cut short still holds as many from each end.
                 sign = 1 if i % 2 == 0 else -1
             else:
                 sign = {"largest": 1, "smallest": -1, "magnitude": 0}[self.request.which]

@@ -17,7 +17,7 @@ from landscape.results.endings import Ending
 
 #: Memory for the basis, unless the wanted pairs need more.
 BASIS_BYTES = 2**30
-#: What restarts dropped may disturb residuals by this share of the smallest threshold.
+#: Share of the smallest threshold by which the parts that restarts dropped may change residuals.
 _SHARP = 0.1
 #: Up to this P the basis may span the whole space.
 _SMALL = 512

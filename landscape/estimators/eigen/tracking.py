@@ -26,7 +26,7 @@ from landscape.results import Eigenpairs
 
 #: An eigenvector at 3/4 of the largest value beyond the wanted ones has a tenth of its weight in the sentinel.
 _STEEPNESS = 8
-#: Every so many calls a random vector looks for what no earlier call has seen.
+#: Once in this many calls a random vector looks for what no earlier call has seen.
 _WATCH_EVERY = 5
 #: Following pays if it takes less than this share of the matvecs that a fresh start took.
 _PAYS = 0.9

@@ -32,7 +32,7 @@ class Watch:
     chance : float
         The watch ends when an eigenvalue beyond the wanted ones would have stayed hidden with at most this chance.
     steps : int
-        Or after this many steps: beside an eigenvalue that all but ties with the wanted ones the chance falls slowly.
+        Or after this many steps: where another eigenvalue is nearly as large as those wanted the chance falls slowly.
     """
 
     chance: float

@@ -174,7 +174,7 @@ def _samples(basis: np.ndarray, image: np.ndarray, omega: np.ndarray, coordinate
 
 
 def _widening(basis: np.ndarray, image: np.ndarray, omega: np.ndarray, coordinates: np.ndarray) -> float:
-    """What the spread of the samples must be multiplied by, for they share their bases and are correlated.
+    """What the spread of the samples must be multiplied by: they share their bases, so they are correlated.
 
     The root of the jackknife over the spread, in the mean over some rows; as for the trace in ``xtrace.py``.
     """
