@@ -30,13 +30,16 @@ def over_subsets(
 
     .. math:: \text{error of the value on all } N = \sqrt{n/N}\;\cdot\;\text{standard deviation over subsets}.
 
+    It holds for smooth functions of means over independent examples, at parameters that do not depend on them; the bias
+    of fewer examples, of order 1/n, is ``shift``, and no part of the error (docs/accuracy.md).
+
     Parameters
     ----------
     objective : Objective
     quantity : callable
-        ``quantity(objective on a subset)`` gives a number or an Estimate. An Estimate brings its probe noise with it,
-        and its seed: where the seeds differ between subsets, probe noise is independent and is taken out of the spread
-        over subsets; where all have one seed, they share their probes, whose noise then cancels in the spread.
+        ``quantity(objective on a subset)`` gives a number or an Estimate, which brings its probe noise and its seed:
+        where seeds differ between subsets, probe noise is independent and is taken out of the spread; where all have
+        one seed, they share their probes, whose noise cancels.
     num_subsets : int
         S, at least 2. The error itself is known to within ``1/√(2(S − 1))``: 41 % with 4, 24 % with 10.
     size : int, optional
@@ -49,6 +52,7 @@ def over_subsets(
     Returns
     -------
     SamplingSpread
+        From S measurements on n examples each, for n = N/S about the cost of one on all of them, and that one.
 
     Raises
     ------
@@ -56,15 +60,6 @@ def over_subsets(
         If the subsets do not fit into the data, or the quantity gives something else.
     ObjectiveError
         If the data cannot be cut into examples.
-
-    Notes
-    -----
-    Costs S measurements on n examples each, so for n = N/S about as much as one on all of them, and that one.
-
-    The scaling holds for smooth functions of means over examples. The bias of fewer examples, of order 1/n, is no part
-    of the error; ``shift`` shows it. The examples are taken as independent draws from one population, at parameters
-    that do not depend on them: at a minimum fitted to these examples the error is about them alone, and fresh data, on
-    which the loss is higher, can have another curvature altogether.
 
     References
     ----------

@@ -32,7 +32,7 @@ from landscape.store import ResultStore
 from landscape.store.files import DamagedResults
 from landscape.version import __version__
 
-#: Jobs that carry their checkpoints are in memory: so many at once, unless the plan says how many workers there are.
+#: Jobs that carry their checkpoints are in memory: at most this many at once, unless the plan has ``workers``.
 AT_ONCE = 32
 _HERE = "landscape.analysis.jobs"
 
@@ -90,7 +90,7 @@ class Measurer:
     store : ResultStore
     plan : Plan
     analysis : str
-        A word of its own for this analysis, by which processes know what they have open for it.
+        A unique name of this analysis, under which each process keeps what it has open for it.
     executor : Executor
     threads : int
         Of torch in each job.

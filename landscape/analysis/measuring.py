@@ -15,7 +15,7 @@ import torch
 
 from landscape.analysis.opened import Opened
 from landscape.analysis.plan import PRESETS, Plan
-from landscape.analysis.quantities import Bench, Cost, Quantity, quantities
+from landscape.analysis.quantities import CheckpointContext, Cost, Quantity, quantities
 from landscape.checkpoints import Checkpoint
 from landscape.errors import ForeignError, LandscapeError, ResultsError, as_ours, traceback_text
 from landscape.jobs import Reporter
@@ -76,13 +76,13 @@ class Clock:
         return cost.matvecs * rate.matvecs + cost.gradients * rate.gradients + cost.losses * rate.losses
 
     def show(self, doing: str, ahead: float = 0.0) -> None:
-        """Tell the reporter; ``ahead`` seconds of the current measurement are done."""
+        """Update the reporter; ``ahead`` seconds of the current measurement are done."""
         if self.reporter is not None:
             self.reporter.update(done=self.done + ahead, total=max(self.total, self.done + ahead), doing=doing)
 
-    def calibrate(self, bench: Bench, left: list[Quantity], later: list[Cost]) -> None:
+    def calibrate(self, context: CheckpointContext, left: list[Quantity], later: list[Cost]) -> None:
         """Time one loss, gradient and matvec, after one of each to warm up, and expect the rest accordingly."""
-        objective, hessian = bench.objective, bench.hessian
+        objective, hessian = context.objective, context.hessian
         theta = objective.theta
         self.seconds_per = Cost(
             matvecs=_seconds(lambda: hessian @ theta),
@@ -109,7 +109,7 @@ def measure_run(
     tail = [q.cost for _ in files.files[:-1] for q in quantities(plan, is_last=False)]
     expected = max(1, int(sum(cost.matvecs for cost in files.expected(plan))))
     guess: np.ndarray | None = None
-    last: Bench | None = None
+    last: CheckpointContext | None = None
     for file in reversed(files.files):
         is_last = file == files.files[-1]
         try:
@@ -117,13 +117,13 @@ def measure_run(
             problem = opened.problem(checkpoint, plan)
             objective = objective_of(checkpoint, plan, check=is_last and plan.check, problem=problem)
             stored = store.provenance(files.run, checkpoint.step, "eigenpairs") or {}
-            bench = Bench(
+            context = CheckpointContext(
                 objective, plan, is_last, guess, stored.get("route", "auto"), expected, last, problem,
                 partial(checkpoint.model, problem),
             )  # fmt: skip
             if is_last:  # before its records, which it explains, so that they never stand under an older description
-                store.describe_run(files.run, _describe_run(checkpoint, bench))
-            failed = _measure_checkpoint(store, files.run, checkpoint, bench, clock, later=tail if is_last else [])
+                store.describe_run(files.run, _describe_run(checkpoint, context))
+            failed = _measure_checkpoint(store, files.run, checkpoint, context, clock, later=tail if is_last else [])
         except ResultsError:
             raise
         except BaseException as error:
@@ -133,8 +133,8 @@ def measure_run(
             continue
         outcome.skipped += [skipped(f"{files.run}/{Path(file).name}: {name}", error) for name, error in failed]
         if is_last:
-            guess, outcome.measured = bench.eigenpairs.vectors[:, :2], True
-            last = bench
+            guess, outcome.measured = context.eigenpairs.vectors[:, :2], True
+            last = context
     return outcome
 
 
@@ -148,10 +148,10 @@ def objective_of(checkpoint: Checkpoint, plan: Plan, *, check: bool, problem: Pr
     return whole.subset(np.sort(drawn))
 
 
-def asked(plan: Plan) -> dict[str, str]:
+def question_of(plan: Plan) -> dict[str, str]:
     """What a plan asks, apart from how thoroughly and with what: answers to another question stand in no table with it.
 
-    >>> asked(Plan("quick", examples=64, workers=2))
+    >>> question_of(Plan("quick", examples=64, workers=2))
     {'examples': '64', 'seed': '0'}
     """
     elsewhere = {
@@ -184,31 +184,31 @@ def now() -> str:
 
 
 def _measure_checkpoint(
-    store: ResultStore, run: str, checkpoint: Checkpoint, bench: Bench, clock: Clock, *, later: list[Cost]
+    store: ResultStore, run: str, checkpoint: Checkpoint, context: CheckpointContext, clock: Clock, *, later: list[Cost]
 ) -> list[tuple[str, LandscapeError]]:
     """Measure what is not stored yet; the quantities that could not be measured, and why, do not stop the others."""
     store.describe_checkpoint(run, checkpoint.step, checkpoint.metrics)
     question = {
-        **bench.question, "params": checkpoint.params_sha256,
+        **context.question, "params": checkpoint.params_sha256,
         "problem": [checkpoint.problem, checkpoint.problem_config], "version": RECORD_VERSION,
-        **({"interacting": True} if bench.plan.interacting else {}),
+        **({"interacting": True} if context.plan.interacting else {}),
     }  # fmt: skip
-    todo = quantities(bench.plan, is_last=bench.is_last)
-    calibrated, failed = not bench.is_last, list[tuple[str, LandscapeError]]()
+    todo = quantities(context.plan, is_last=context.is_last)
+    calibrated, failed = not context.is_last, list[tuple[str, LandscapeError]]()
     for index, quantity in enumerate(todo):
         key = {"fields": quantity.fields, **question}
         if quantity.on_test_data:
-            if bench.test_data is None:
+            if context.test_data is None:
                 continue
-            key["test"] = bench.test_data
+            key["test"] = context.test_data
         stored = store.find(run, checkpoint.step, quantity.name, key)
         if stored is None:
             if not calibrated:
                 clock.show(f"{run}  step {checkpoint.step}  timing a matvec")
-                clock.calibrate(bench, todo[index:], later)
+                clock.calibrate(context, todo[index:], later)
                 calibrated = True
             try:
-                stored = measure(store, run, checkpoint.step, quantity, key, bench, clock)
+                stored = measure(store, run, checkpoint.step, quantity, key, context, clock)
             except ResultsError:
                 raise
             except BaseException as error:
@@ -216,13 +216,19 @@ def _measure_checkpoint(
                     raise
                 failed.append((quantity.name, as_ours(error)))
         if stored is not None:
-            bench.found[quantity.name] = stored
+            context.found[quantity.name] = stored
         clock.done += clock.expected(quantity.cost)
     return failed
 
 
 def measure(
-    store: ResultStore, run: str, step: int, quantity: Quantity, key: dict[str, Any], bench: Bench, clock: Clock
+    store: ResultStore,
+    run: str,
+    step: int,
+    quantity: Quantity,
+    key: dict[str, Any],
+    context: CheckpointContext,
+    clock: Clock,
 ) -> Record:
     """Measure one quantity and put it on disk with its provenance."""
     doing, seconds = f"{run}  step {step}  {quantity.name}", clock.expected(quantity.cost)
@@ -233,8 +239,8 @@ def measure(
 
     clock.show(doing)
     started = time.perf_counter()
-    record = quantity.measure(bench, progress)
-    how = provenance(key, record, time.perf_counter() - started, bench.objective, route=bench.hessian.route)
+    record = quantity.measure(context, progress)
+    how = provenance(key, record, time.perf_counter() - started, context.objective, route=context.hessian.route)
     store.write(run, step, quantity.name, record, how)
     return record
 
@@ -258,8 +264,8 @@ def _seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _describe_run(checkpoint: Checkpoint, bench: Bench) -> dict[str, Any]:
-    objective, problem = bench.objective, bench.problem
+def _describe_run(checkpoint: Checkpoint, context: CheckpointContext) -> dict[str, Any]:
+    objective, problem = context.objective, context.problem
     assert problem is not None
     return {
         "optimizer": checkpoint.optimizer, "seed": checkpoint.seed, "lr": checkpoint.lr, "config": checkpoint.config,
@@ -267,8 +273,8 @@ def _describe_run(checkpoint: Checkpoint, bench: Bench) -> dict[str, Any]:
         "num_examples": objective.num_examples, "of_examples": objective.drawn_from,
         "num_classes": problem.num_classes, "loss": problem.loss_name,
         "num_test_examples": None if problem.test is None else len(problem.test[1]),
-        "checked": bench.plan.check, "interacting": bench.plan.interacting, "params": bench.plan.params,
+        "checked": context.plan.check, "interacting": context.plan.interacting, "params": context.plan.params,
         "fingerprint": objective.digest(), "mode": objective.mode, "frozen": list(objective.layout.frozen),
         "dtype": str(objective.dtype).removeprefix("torch."), "unused": list(objective.unused),
-        "linear": list(objective.linear), "asked": asked(bench.plan),
+        "linear": list(objective.linear), "asked": question_of(context.plan),
     }  # fmt: skip

@@ -16,7 +16,7 @@ MOST_BYTES = 256 << 20
 
 
 class Opened:
-    """Checkpoints and problems at hand, for as long as their files and the question are the same."""
+    """Checkpoints and problems kept in memory as long as their files and the question are the same."""
 
     def __init__(self) -> None:
         self._checkpoints: OrderedDict[str, tuple[tuple[int, ...], Checkpoint]] = OrderedDict()
@@ -49,7 +49,7 @@ _of: dict[str, Opened] = {}
 
 
 def opened_by(analysis: str) -> Opened:
-    """What an analysis, named by a word of its own, has open here; what another one had open is let go."""
+    """What an analysis, under its unique name, has open here; what another one had open is let go."""
     if analysis not in _of:
         _of.clear()
         _of[analysis] = Opened()
@@ -63,7 +63,7 @@ def forget(analysis: str) -> None:
 
 def _identity(file: str | Path) -> tuple[int, ...]:
     try:
-        said = os.stat(file)
+        found = os.stat(file)
     except OSError:
-        return ()  # opening it says why
-    return said.st_size, said.st_dev, said.st_ino, said.st_mtime_ns, said.st_ctime_ns
+        return ()  # opening it raises the reason
+    return found.st_size, found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns

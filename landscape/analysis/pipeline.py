@@ -17,7 +17,7 @@ import torch
 
 from landscape.analysis.barriers import comparable_pairs
 from landscape.analysis.jobs import measurer
-from landscape.analysis.measuring import Measured, RunFiles, asked, now
+from landscape.analysis.measuring import Measured, RunFiles, now, question_of
 from landscape.analysis.opened import forget, opened_by
 from landscape.analysis.plan import Plan
 from landscape.checkpoints import Checkpoint, CheckpointDir, Skipped, find_runs, load_checkpoint
@@ -53,7 +53,7 @@ def analyze(
     plan : Plan, optional
         Left out, ``Plan("standard")``.
     reporter : Reporter, optional
-        Told about progress.
+        Gets the progress, by ``update(done=, total=, doing=)``.
     command : str
         What the user typed, for the provenance.
     executor : Executor, optional
@@ -116,7 +116,7 @@ def analyze(
 
 @dataclass
 class _Progress:
-    """Passes progress on, and remembers where it stands for the small things after the measuring."""
+    """Passes progress on, and keeps the last total for the short steps after the measuring."""
 
     reporter: Reporter | None
     total: float = 1.0
@@ -132,7 +132,7 @@ class _Progress:
 
 @dataclass(frozen=True)
 class _AtTheEnd:
-    """Listens to the small things after the measuring of runs: what is done, not how far."""
+    """Progress of the short steps after the measuring of runs: what is being done, not how far it is."""
 
     progress: _Progress
 
@@ -177,7 +177,7 @@ def _shown(store: ResultStore, chosen: Mapping[RunFiles, list[Checkpoint]], plan
     for files, checkpoints in chosen.items():
         run = store.description(files.run)
         found[files.run] = []
-        if run.get("asked", asked(plan)) != asked(plan):
+        if run.get("asked", question_of(plan)) != question_of(plan):
             continue
         for checkpoint in checkpoints:
             key = (store.provenance(files.run, checkpoint.step, "point") or {}).get("key") or {}

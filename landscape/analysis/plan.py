@@ -157,8 +157,8 @@ class Plan:
 
     def objective_options(self) -> dict[str, Any]:
         """Those keyword arguments of :class:`landscape.Objective` that were asked for, but for ``check``."""
-        asked = {"params": self.params, "chunk": self.chunk, "device": self.device}
-        options = {name: value for name, value in asked.items() if value is not None}
+        given = {"params": self.params, "chunk": self.chunk, "device": self.device}
+        options = {name: value for name, value in given.items() if value is not None}
         options |= {} if self.mode == "eval" else {"mode": self.mode}
         return options | ({"interacting": True} if self.interacting else {})
 

@@ -39,7 +39,7 @@ class Cost:
 
 
 @dataclass
-class Bench:
+class CheckpointContext:
     """One checkpoint while it is measured.
 
     Attributes
@@ -50,7 +50,7 @@ class Bench:
         How to multiply by the Hessian: as records stored earlier were measured, else by trial.
     expected_matvecs : int
         Products at this and the run's earlier checkpoints, which share what is recorded and compiled.
-    last : Bench or None
+    last : CheckpointContext or None
         Of the run's last checkpoint, whose recording serves here too if the questions are the same.
     problem : Problem or None
         Where the test data are.
@@ -66,14 +66,14 @@ class Bench:
     guess: np.ndarray | None = None
     route: str = "auto"
     expected_matvecs: int = 100
-    last: Bench | None = None
+    last: CheckpointContext | None = None
     problem: Problem | None = None
     model: Callable[[], nn.Module] | None = None
     found: dict[str, Record] = field(default_factory=dict)
 
     @cached_property
     def question(self) -> dict[str, str]:
-        """What is asked at this checkpoint but for θ, as hashes; computed once, for they read all the data."""
+        """What is measured at this checkpoint, apart from θ, as hashes; computed once, as it reads all the data."""
         return {"objective": self.objective.digest(), "constants": self.objective.constants_digest()}
 
     @cached_property
@@ -108,7 +108,7 @@ class Quantity:
         The plan's settings that its value depends on: a stored record is reused only if they agree.
     cost : Cost
     measure : callable
-        ``measure(bench, progress) -> Record``.
+        ``measure(context, progress) -> Record``.
     on_test_data : bool
         Whether it is of the test data, which are then part of the question.
     """
@@ -116,7 +116,7 @@ class Quantity:
     name: str
     fields: dict[str, Any]
     cost: Cost
-    measure: Callable[[Bench, Progress], Record]
+    measure: Callable[[CheckpointContext, Progress], Record]
     on_test_data: bool = False
 
 
@@ -128,7 +128,7 @@ def quantities(plan: Plan, *, is_last: bool) -> list[Quantity]:
         Quantity("point", {}, Cost(gradients=1), _point),
         Quantity("test", {}, Cost(losses=1), _test, on_test_data=True),
         Quantity("eigenpairs", spectrum, Cost(matvecs=(30 if is_last else 8) + 6 * pairs), _eigenpairs),
-        Quantity("gap", spectrum, Cost(), lambda bench, _: estimators.spectral_gap(bench.eigenpairs)),
+        Quantity("gap", spectrum, Cost(), lambda context, _: estimators.spectral_gap(context.eigenpairs)),
     ]
     if not is_last:
         return first
@@ -195,65 +195,65 @@ def _fields(plan: Plan, *names: str) -> dict[str, Any]:
     return {name: getattr(plan, name) for name in names}
 
 
-def _point(bench: Bench, progress: Progress) -> PointValue:
-    theta = bench.objective.theta
-    loss, gradient = bench.objective.loss_and_gradient(theta)
+def _point(context: CheckpointContext, progress: Progress) -> PointValue:
+    theta = context.objective.theta
+    loss, gradient = context.objective.loss_and_gradient(theta)
     return PointValue(loss=loss, grad_norm=float(gradient.norm()), param_norm=float(theta.norm()))
 
 
-def _test(bench: Bench, progress: Progress) -> Evaluation:
-    """In the dtype and on the device of the objective, with a model of its own, for it may be cast."""
-    assert bench.problem is not None
-    assert bench.model is not None
+def _test(context: CheckpointContext, progress: Progress) -> Evaluation:
+    """In the dtype and on the device of the objective, with a model of its own, since it may be cast."""
+    assert context.problem is not None
+    assert context.model is not None
     try:
-        model = bench.model().to(bench.objective.device, bench.objective.dtype)
-        score = evaluate_test(bench.problem, model)
+        model = context.model().to(context.objective.device, context.objective.dtype)
+        score = evaluate_test(context.problem, model)
     except LandscapeError:
         raise
     except Exception as error:  # the user's model or loss on data that nothing has tried yet
         raise ObjectiveError(
             f"the test data could not be evaluated ({type(error).__name__}: {error}); what training saved is shown"
         ) from error
-    assert bench.problem.test is not None
+    assert context.problem.test is not None
     classes = np.array([np.nan if x is None else x for x in score.accuracy_per_class or ()], dtype=float)
-    return Evaluation(score.loss, len(bench.problem.test[1]), score.accuracy, classes)
+    return Evaluation(score.loss, len(context.problem.test[1]), score.accuracy, classes)
 
 
-def _eigenpairs(bench: Bench, progress: Progress) -> Eigenpairs:
-    plan = bench.plan
-    k = min(plan.eigs if bench.is_last else TAIL_PAIRS, bench.hessian.dim)
+def _eigenpairs(context: CheckpointContext, progress: Progress) -> Eigenpairs:
+    plan = context.plan
+    k = min(plan.eigs if context.is_last else TAIL_PAIRS, context.hessian.dim)
     eigs = estimators.top_eigenpairs(
-        bench.hessian, k, which="both" if bench.is_last else "largest", tol=plan.tol, max_matvecs=plan.max_matvecs,
-        seed=plan.seed, start=bench.guess, strict=False, progress=progress,
+        context.hessian, k, which="both" if context.is_last else "largest", tol=plan.tol, max_matvecs=plan.max_matvecs,
+        seed=plan.seed, start=context.guess, strict=False, progress=progress,
     )  # fmt: skip
-    return eigs if bench.is_last else eigs.without_vectors()
+    return eigs if context.is_last else eigs.without_vectors()
 
 
-def _second_order_gain(bench: Bench, progress: Progress) -> Record:
-    gradient, eigs = bench.objective.gradient(), bench.eigenpairs
+def _second_order_gain(context: CheckpointContext, progress: Progress) -> Record:
+    gradient, eigs = context.objective.gradient(), context.eigenpairs
     if not bool((gradient != 0).any()) or eigs.largest is None or not eigs.largest.value > 0:
         return Estimate(float("nan"), method="no gradient, or no positive curvature")
-    return estimators.second_order_gain(bench.hessian, gradient, eigs=eigs, num_steps=NEWTON_STEPS, progress=progress)
+    return estimators.second_order_gain(context.hessian, gradient, eigs=eigs, num_steps=NEWTON_STEPS, progress=progress)
 
 
-def _trace(bench: Bench, progress: Progress) -> Record:
-    plan = bench.plan
+def _trace(context: CheckpointContext, progress: Progress) -> Record:
+    plan = context.plan
     return estimators.trace(
-        bench.hessian, method="deflated", eigs=bench.eigenpairs, num_probes=plan.trace_probes, seed=plan.seed,
+        context.hessian, method="deflated", eigs=context.eigenpairs, num_probes=plan.trace_probes, seed=plan.seed,
         progress=progress,
     )  # fmt: skip
 
 
-def _density(bench: Bench, progress: Progress) -> Record:
-    plan = bench.plan
+def _density(context: CheckpointContext, progress: Progress) -> Record:
+    plan = context.plan
     return estimators.spectral_density(
-        bench.hessian, bench.eigenpairs, num_probes=plan.density_probes, num_steps=plan.steps, seed=plan.seed,
+        context.hessian, context.eigenpairs, num_probes=plan.density_probes, num_steps=plan.steps, seed=plan.seed,
         progress=progress,
     )  # fmt: skip
 
 
-def _sampling_of_lambda_max(bench: Bench, progress: Progress) -> Record:
-    plan, pairs = bench.plan, bench.eigenpairs
+def _sampling_of_lambda_max(context: CheckpointContext, progress: Progress) -> Record:
+    plan, pairs = context.plan, context.eigenpairs
     start, settled = pairs.vectors[:, pairs.top[:1]], []
 
     def largest(part: Objective) -> float:
@@ -264,7 +264,7 @@ def _sampling_of_lambda_max(bench: Bench, progress: Progress) -> Record:
         settled.append(bool(eigs.converged.all()))
         return _lambda_max(eigs)
 
-    spread = over_subsets(bench.objective, largest, num_subsets=plan.subsets, full=_lambda_max(pairs), seed=plan.seed)
+    spread = over_subsets(context.objective, largest, num_subsets=plan.subsets, full=_lambda_max(pairs), seed=plan.seed)
     return replace(spread, converged=all(settled))
 
 
@@ -273,54 +273,54 @@ def _lambda_max(eigs: Eigenpairs) -> float:
     return eigs.largest.value
 
 
-def _sampling_of_trace(bench: Bench, progress: Progress) -> Record:
-    plan, whole = bench.plan, bench.found["trace"]
+def _sampling_of_trace(context: CheckpointContext, progress: Progress) -> Record:
+    plan, whole = context.plan, context.found["trace"]
     assert isinstance(whole, Estimate)
 
     def total(part: Objective) -> Estimate:
         H = HessianOperator(part, expected_matvecs=plan.trace_probes)
         return estimators.trace(H, method="hutchinson", num_probes=plan.trace_probes, seed=plan.seed)
 
-    return over_subsets(bench.objective, total, num_subsets=plan.subsets, full=whole, seed=plan.seed)
+    return over_subsets(context.objective, total, num_subsets=plan.subsets, full=whole, seed=plan.seed)
 
 
-def _line_along_eigenvector(index: int) -> Callable[[Bench, Progress], Record]:
-    def measure(bench: Bench, progress: Progress) -> Record:
+def _line_along_eigenvector(index: int) -> Callable[[CheckpointContext, Progress], Record]:
+    def measure(context: CheckpointContext, progress: Progress) -> Record:
         return geometry.evaluate_line(
-            bench.objective, bench.eigenpairs.vectors[:, index], radius=EIGENVECTOR_RADIUS, points=bench.plan.points,
-            label=f"eigenvector {index + 1}", progress=progress,
+            context.objective, context.eigenpairs.vectors[:, index], radius=EIGENVECTOR_RADIUS,
+            points=context.plan.points, label=f"eigenvector {index + 1}", progress=progress,
         )  # fmt: skip
 
     return measure
 
 
-def _line_along_random(index: int) -> Callable[[Bench, Progress], Record]:
-    def measure(bench: Bench, progress: Progress) -> Record:
-        direction = geometry.random_direction(bench.objective, index=index, seed=bench.plan.seed)
+def _line_along_random(index: int) -> Callable[[CheckpointContext, Progress], Record]:
+    def measure(context: CheckpointContext, progress: Progress) -> Record:
+        direction = geometry.random_direction(context.objective, index=index, seed=context.plan.seed)
         return geometry.evaluate_line(
-            bench.objective, direction, radius=RADIUS, points=bench.plan.points,
+            context.objective, direction, radius=RADIUS, points=context.plan.points,
             label=f"random, filter-normalised ({index})", progress=progress,
         )  # fmt: skip
 
     return measure
 
 
-def _plane(bench: Bench, progress: Progress) -> Record:
-    objective, seed, kind = bench.objective, bench.plan.seed, "random, filter-normalised"
+def _plane(context: CheckpointContext, progress: Progress) -> Record:
+    objective, seed, kind = context.objective, context.plan.seed, "random, filter-normalised"
     plane = geometry.random_plane(objective, seed=seed)
     if np.linalg.matrix_rank(plane.cpu().double().numpy()) < 2:  # one weight, and a bias that is held fixed
         plane, kind = geometry.random_plane(objective, normalize="model", ignore=None, seed=seed), "random"
     return geometry.evaluate_plane(
-        objective, plane, radius=RADIUS, points=bench.plan.plane_points, labels=(f"{kind} (0)", f"{kind} (1)"),
+        objective, plane, radius=RADIUS, points=context.plan.plane_points, labels=(f"{kind} (0)", f"{kind} (1)"),
         progress=progress,
     )  # fmt: skip
 
 
-def _sharpness(measure: str, option: str, field: str) -> Callable[[Bench, Progress], Record]:
-    def run(bench: Bench, progress: Progress) -> Record:
-        thorough: dict[str, Any] = {option: getattr(bench.plan, field)}
+def _sharpness(measure: str, option: str, field: str) -> Callable[[CheckpointContext, Progress], Record]:
+    def run(context: CheckpointContext, progress: Progress) -> Record:
+        thorough: dict[str, Any] = {option: getattr(context.plan, field)}
         return geometry.sharpness(
-            bench.objective, measure=measure, seed=bench.plan.seed, progress=progress, strict=False, **thorough
+            context.objective, measure=measure, seed=context.plan.seed, progress=progress, strict=False, **thorough
         )
 
     return run

@@ -43,10 +43,10 @@ def probe(
     check_choice("kind", kind, KINDS)
     check_count("dim", dim)
     seed, index = check_seed(seed), check_count("index", index, least=0)
-    # SeedSequence mixes its words: neighbouring seeds and indices give unrelated streams. The kind is a word too, so
+    # SeedSequence mixes its numbers: neighbouring seeds and indices give unrelated streams. The kind is one too, so
     # that the start of a Krylov run and a trace probe of the same index share nothing.
-    words = np.random.SeedSequence(seed, spawn_key=(KINDS.index(kind), index)).generate_state(1, np.uint64)
-    generator = torch.Generator(device="cpu").manual_seed(int(words[0]) >> 1)
+    state = np.random.SeedSequence(seed, spawn_key=(KINDS.index(kind), index)).generate_state(1, np.uint64)
+    generator = torch.Generator(device="cpu").manual_seed(int(state[0]) >> 1)
     if kind == "rademacher":
         signs = torch.randint(0, 2, (dim,), generator=generator, dtype=torch.int8)
         return signs.to(device).to(dtype) * 2 - 1

@@ -36,13 +36,8 @@ def second_order_gain(
     .. math:: \text{gain} = \frac{\int (\tfrac12 λ + δ)/(λ + δ)^2\,dμ(λ)}{1/λ_1 - \barλ/(2λ_1^2)},
 
     where μ is the spectral measure of the gradient, ``Σᵢ (uᵢᵀg)² δ(λ − λᵢ) / ‖g‖²``, and λ̄ its mean ``gᵀHg/‖g‖²``. A
-    gain of 1: the curvature along the gradient is that of the sharpest direction, and one step size serves all. Large:
-    the gradient lies where the loss is flat, and a method that knew so would go further. With c = 0.01 and a positive
-    Hessian it is at most 200. It is about one step on the whole data's quadratic model, not about noise.
-
-    The integral comes from Lanczos started at the gradient. The integrand is completely monotone above −δ, so that
-    Gauss quadrature is never above it and Gauss–Radau quadrature with a node at the lower end of the spectrum never
-    below: the value is their middle, ``bound`` half their distance.
+    gain of 1: one step size serves all. Large: the gradient lies where the loss is flat. It is about one step on the
+    whole data's quadratic model, not about noise.
 
     Parameters
     ----------
@@ -53,14 +48,16 @@ def second_order_gain(
     eigs : Eigenpairs
         Of both ends of the spectrum (``which="both"``): λ₁ and λ_min.
     damping : float
-        c.
+        c. With c = 0.01 and a positive Hessian the gain is at most 200.
     num_steps : int
-        Lanczos steps: one matvec each, and as many vectors of memory.
+        Lanczos steps from the gradient: one matvec each, and as many vectors of memory.
 
     Returns
     -------
     Estimate
-        Dimensionless. The bound holds as far as λ_min, less its residual, is below the whole spectrum.
+        Dimensionless. Gauss quadrature is never above the integral, Gauss–Radau quadrature with a node at λ_min never
+        below: the value is their middle, ``bound`` half their distance. It holds as far as λ_min, less its residual, is
+        below the whole spectrum.
 
     Raises
     ------

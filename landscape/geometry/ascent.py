@@ -23,11 +23,11 @@ _ENOUGH = 1e-4
 #: An ascent has settled when no point of the ball promises more than this share of its rise, to first order. A rise
 #: that only stopped growing is not settled: the steps may have been too long.
 _SETTLED = 0.01
-#: The best ascent goes on until that share is smaller still, for at most so many times the steps that each had.
+#: The best ascent goes on until that share is smaller still, for at most this many times the steps that each had.
 _AT_LAST, _LONGER = 0.001, 8
 
 
-class Spot(NamedTuple):
+class Point(NamedTuple):
     """A point of the ball, with how much higher the loss is there, and its gradient by z."""
 
     z: Tensor
@@ -36,7 +36,7 @@ class Spot(NamedTuple):
 
 
 @dataclass
-class Summit:
+class Maximum:
     """The highest rise of the loss that each start led to, and whether the best is a maximum to first order."""
 
     rises: list[float]
@@ -72,14 +72,14 @@ class Ball:
         self.base, self.slope = 0.0, torch.zeros_like(theta)
         self.base, self.slope = self.rise(torch.zeros_like(theta))
 
-    def spot(self, z: Tensor) -> Spot:
+    def point(self, z: Tensor) -> Point:
         """A point with its rise and gradient; one evaluation."""
-        return Spot(z, *self.rise(z))
+        return Point(z, *self.rise(z))
 
-    def settled(self, spot: Spot, within: float = _SETTLED) -> bool:
+    def settled(self, point: Point, within: float = _SETTLED) -> bool:
         """Whether it is a maximum to first order, within that share of its rise."""
-        promised = float(spot.gradient @ (self.farthest(spot.gradient) - spot.z))
-        return not self.undefined and (math.isinf(spot.rise) or promised <= within * abs(spot.rise))
+        promised = float(point.gradient @ (self.farthest(point.gradient) - point.z))
+        return not self.undefined and (math.isinf(point.rise) or promised <= within * abs(point.rise))
 
     def rise(self, z: Tensor) -> tuple[float, Tensor]:
         """``L(θ + c⊙z) − L(θ)`` and its gradient in z; one evaluation."""
@@ -133,7 +133,7 @@ def most_evaluations(restarts: int, steps: int) -> int:
     return steps * (restarts + 1) + 3 + _LONGER * steps
 
 
-def highest(ball: Ball, *, restarts: int, steps: int, seed: int) -> Summit:
+def highest(ball: Ball, *, restarts: int, steps: int, seed: int) -> Maximum:
     """The best of each start: the sharpest direction, the gradient, then random points; the best of all goes on.
 
     An ascent ends when it has settled, or after ``steps`` evaluations; that of the best after ``8·steps`` more.
@@ -144,16 +144,16 @@ def highest(ball: Ball, *, restarts: int, steps: int, seed: int) -> Summit:
         start = ball.farthest(ball.slope) if index == 1 else ball.random_point(index, seed)
         if not bool(start.any()):  # at an exact minimum the gradient points nowhere
             start = ball.random_point(index, seed)
-        found = ascend(ball, ball.spot(start), steps=steps - 1)
+        found = ascend(ball, ball.point(start), steps=steps - 1)
         rises.append(found.rise)
-        best = max(best, found, key=lambda spot: spot.rise)
+        best = max(best, found, key=lambda point: point.rise)
     last = ascend(ball, best, steps=_LONGER * steps, within=_AT_LAST)
     rises[rises.index(best.rise)] = last.rise
-    return Summit(rises, ball.settled(last))
+    return Maximum(rises, ball.settled(last))
 
 
-def ascend(ball: Ball, start: Spot, *, steps: int, within: float = _SETTLED) -> Spot:
-    """The highest point that spectral projected gradients reach until one is settled, by so many evaluations at most.
+def ascend(ball: Ball, start: Point, *, steps: int, within: float = _SETTLED) -> Point:
+    """The highest point that spectral projected gradients reach until one is settled, in at most ``steps`` evaluations.
 
     A step is as long as the curvature along the last one says, is shortened until it is high enough, and may end below
     the point before, not below all of the last five: Birgin, Martínez, Raydan (2000), SIAM J. Optim. 10, algorithm 2.1.
@@ -167,8 +167,8 @@ def ascend(ball: Ball, start: Spot, *, steps: int, within: float = _SETTLED) -> 
         if not math.isfinite(slope):  # a finite loss may have a gradient that is not
             break
         while steps > 0:
-            there, steps = ball.spot(here.z + share * way), steps - 1
-            best = max(best, there, key=lambda spot: spot.rise)
+            there, steps = ball.point(here.z + share * way), steps - 1
+            best = max(best, there, key=lambda point: point.rise)
             if not there.rise < min(past) + _ENOUGH * share * slope:
                 break
             share /= 4
@@ -180,7 +180,7 @@ def ascend(ball: Ball, start: Spot, *, steps: int, within: float = _SETTLED) -> 
     return best
 
 
-def sharpest_point(ball: Ball, *, steps: int, seed: int) -> Spot:
+def sharpest_point(ball: Ball, *, steps: int, seed: int) -> Point:
     """A point on the edge of the ball in the direction that bends most, with its rise and gradient.
 
     Lanczos on gradients alone: ``(g(z) − g(0))/‖z‖`` with z on the edge is the Hessian's product with ``z/‖z‖`` where
@@ -210,4 +210,4 @@ def sharpest_point(ball: Ball, *, steps: int, seed: int) -> Spot:
     top = V @ torch.as_tensor(eigh(projected)[1][:, -1]).to(V) if finite else basis[0]
     # Where rounding cancels to nothing, sign() would leave the middle of a face, from which no gradient leads away.
     top = torch.where(top == 0, torch.finfo(top.dtype).tiny, top)
-    return max((ball.spot(ball.farthest(v)) for v in (top, -top)), key=lambda spot: spot.rise)
+    return max((ball.point(ball.farthest(v)) for v in (top, -top)), key=lambda point: point.rise)

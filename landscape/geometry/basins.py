@@ -17,7 +17,7 @@ from landscape.operators import HessianOperator
 from landscape.progress import Progress
 from landscape.results.basins import Basins
 
-#: Beyond this the dense Hessians of the flow cost more than anybody means to pay.
+#: With more parameters the dense Hessians of the flow cost too much.
 MOST_PARAMETERS = 500
 #: Where the gradient has fallen to this share Newton's method takes over; if that does not contract from there, as near
 #: a saddle, the flow goes on to the next.
@@ -29,11 +29,11 @@ _HORIZON = 1e9  # in units of 1/λ_max: enough for a condition number of 1e8
 
 
 def basins(objective: Objective, points: Any, *, radius: float = 1e-3, progress: Progress | None = None) -> Basins:
-    r"""The minimum whose basin of attraction each point lies in.
+    """The minimum whose basin of attraction each point lies in.
 
-    The basin of a minimum are the points from which gradient flow, ``dθ/dt = −∇L(θ)``, comes to rest there. The flow
-    is integrated by an implicit method with the dense Hessian, so that stiffness costs nothing and no step jumps over
-    a ridge as an optimizer's would; Newton's method ends it. All in float64, whatever the objective's type.
+    The basin of a minimum is the set of points from which gradient flow, ``dθ/dt = −∇L(θ)``, comes to rest there. The
+    flow is integrated by an implicit method with the dense Hessian, so that stiffness costs nothing and no step jumps
+    over a ridge as an optimizer's would; Newton's method ends it. All in float64, whatever the objective's type.
 
     Parameters
     ----------
@@ -52,16 +52,13 @@ def basins(objective: Objective, points: Any, *, radius: float = 1e-3, progress:
     Basins
         A point is without a minimum where the flow did not come to rest, or where the Hessian has an eigenvalue that
         is not positive (below 1e-9 λ_max): minima that are not isolated have no number. On a ridge or a saddle it is
-        chance which side the flow takes.
+        chance which side the flow takes. Costs some 250 gradients and 10 dense Hessians (P products each) for each
+        point that is not given twice.
 
     Raises
     ------
     UsageError
         If the points do not fit θ or are not finite, or there are more than 500 parameters.
-
-    Notes
-    -----
-    Costs some 250 gradients and 10 dense Hessians (P products each) for each point that is not given twice.
 
     References
     ----------
@@ -81,7 +78,7 @@ def basins(objective: Objective, points: Any, *, radius: float = 1e-3, progress:
     if objective.layout.size > MOST_PARAMETERS:
         raise UsageError(
             f"basins needs dense Hessians: {objective.layout.size} parameters are more than {MOST_PARAMETERS}. Compare "
-            "ends of large models by interpolate, whose barrier tells whether a ridge lies between two of them"
+            "ends of large models by interpolate, whose barrier shows whether a ridge lies between two of them"
         )
     check_positive("radius", radius)
     flow = _Flow(objective.with_dtype(torch.float64))
@@ -94,7 +91,7 @@ def basins(objective: Objective, points: Any, *, radius: float = 1e-3, progress:
         if progress is not None:
             progress(done + 1, len(theta))
     reach = radius * max(1.0, float(np.ptp(theta, axis=0).max()))
-    minima, index = _told_apart(ends, reach)
+    minima, index = _distinct(ends, reach)
     return flow.described(minima, index, reach)
 
 
@@ -196,7 +193,7 @@ class _Flow:
         )
 
 
-def _told_apart(ends: list[np.ndarray | None], radius: float) -> tuple[np.ndarray, np.ndarray]:
+def _distinct(ends: list[np.ndarray | None], radius: float) -> tuple[np.ndarray, np.ndarray]:
     """The different ones (M, P), and which of them each is; -1 for None."""
     known: list[np.ndarray] = []
     index = np.full(len(ends), -1)

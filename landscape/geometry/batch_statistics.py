@@ -32,7 +32,7 @@ def statistics_of(model: nn.Module) -> set[str]:
 
 
 def loss_where_theta_moves(objective: Objective, batch_statistics: str) -> tuple[str, Callable[[Tensor], float]]:
-    """The word that tells a record what its running statistics are, ``"fixed"`` or ``"recompute"``, and that loss."""
+    """What a record has for ``batch_statistics``, ``"fixed"`` or ``"recompute"``, and that loss as a function of θ."""
     if batch_statistics == "interpolate":
         raise UsageError(
             "batch_statistics='interpolate' needs the two models at the ends of a line, as interpolate(objective_a, "

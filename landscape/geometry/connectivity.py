@@ -32,44 +32,35 @@ def interpolate(
         Evaluated exactly as given. Objectives must be of the same data and loss, each of a model of its own. A vector
         that is the objective's own θ stands for its model.
     points : int
-        At least 3, ends included.
+        At least 3, ends included: as many losses.
     batch_statistics : {"interpolate", "recompute", "fixed"}, optional
-        What running statistics do between the ends. ``"interpolate"``, the default for two objectives: they, and other
-        buffers that differ, move linearly, so that both ends are the two models as they are. ``"recompute"``: at each
-        point, ends included, those that the data have there (Izmailov et al. 2018; Jordan et al. 2023), so that
-        the loss depends on θ alone; other buffers move linearly. ``"fixed"``: everything but θ stays as in
-        ``objective``. Left out for vectors, a model in which training moves more than θ is refused.
+        ``"interpolate"``, the default for two objectives: running statistics, and other buffers that differ, move
+        linearly, so that both ends are the two models as they are. ``"recompute"``: at each point, ends included, those
+        that the data have there, by more passes over the data. ``"fixed"``: everything but θ stays as in ``objective``.
+        Left out for vectors, a model in which training moves more than θ is refused. What each does to the barrier:
+        docs/accuracy.md.
     progress : callable, optional
         Called as ``progress(done, points)`` after each point.
 
     Returns
     -------
     LineSlice
-        ``kind="interpolation"``; ``step_norm`` is ``‖θ_b − θ_a‖``, ``batch_statistics`` what became of them. Its
-        ``barrier``, ``max_t L(t) − [(1 − t)·L(0) + t·L(1)]``, is a maximum over the points evaluated, so a lower bound
-        of the one over the whole line. NaN stays NaN. A line that ends at two minima has no centre, so no curvature is
-        checked.
+        ``kind="interpolation"``; ``step_norm`` is ``‖θ_b − θ_a‖``. Its ``barrier``,
+        ``max_t L(t) − [(1 − t)·L(0) + t·L(1)]``, is a maximum over the points evaluated, so a lower bound of the one
+        over the whole line. NaN stays NaN. No curvature is checked.
 
     Raises
     ------
     UsageError
-        If an end has another shape than θ, or there are fewer than 3 points. If an end would not be the model it comes
+        If an end has another shape than θ, there are fewer than 3 points, or an end would not be the model it comes
         from: buffers unknown from a vector; frozen parameters, or whole numbers on which the loss depends, that differ.
-
-    Notes
-    -----
-    Costs ``points`` losses; with ``"recompute"`` as many passes over the data more as
-    :func:`~landscape.geometry.batch_statistics.recomputed` says. Between two trained networks interpolated statistics
-    are not those of the data, which alone makes a barrier; recomputed ones are, but the ends then have not quite the
-    loss that they have as saved.
 
     References
     ----------
     Frankle, Dziugaite, Roy, Carbin (2020), Linear Mode Connectivity and the Lottery Ticket Hypothesis, ICML, §2.
     Entezari, Sedghi, Saukh, Neyshabur (2022), The Role of Permutation Invariance in Linear Mode Connectivity of Neural
-    Networks, ICLR, §2, for the barrier against the chord.
-    Izmailov, Podoprikhin, Garipov, Vetrov, Wilson (2018), Averaging Weights Leads to Wider Optima, UAI.
-    Jordan, Sedghi, Saukh, Entezari, Neyshabur (2023), REPAIR, ICLR, for statistics between minima.
+    Networks, ICLR, §2, for the barrier against the chord. Izmailov et al. (2018), Averaging Weights Leads to Wider
+    Optima, UAI, and Jordan et al. (2023), REPAIR, ICLR, for recomputed statistics.
 
     Examples
     --------

@@ -29,7 +29,7 @@ _EXAMPLES = 256
 
 
 def centre_curvature(objective: Objective, theta: Tensor, directions: Tensor) -> tuple[np.ndarray, ...]:
-    r"""``DᵀHD`` at θ, by Hessian-vector products and by differences along the slice.
+    """``DᵀHD`` at θ, by Hessian-vector products and by differences along the slice.
 
     Up to 256 examples both are computed in float64 where the model runs in it, whatever the objective's dtype. Beyond,
     ``by_hvp`` is of all examples in the objective's dtype, and ``by_differences`` is that plus the discrepancy which
@@ -44,8 +44,8 @@ def centre_curvature(objective: Objective, theta: Tensor, directions: Tensor) ->
     Returns
     -------
     by_hvp, by_differences, error : (K, K) arrays
-        ``error`` is how far the differences can be trusted. NaN where the loss or its derivatives are, and ``by_hvp``
-        where the model has no second derivative.
+        ``error`` is how far the differences can be trusted (measured: docs/accuracy.md). NaN where the loss or its
+        derivatives are, and ``by_hvp`` where the model has no second derivative.
 
     Notes
     -----
@@ -53,16 +53,12 @@ def centre_curvature(objective: Objective, theta: Tensor, directions: Tensor) ->
     in the way) and 2 K losses; where slopes are not those of the loss, second differences of the loss as well
     (:func:`~landscape.geometry.bending.second_difference`).
 
-    A kink of ReLU within the step h, with a jump j of the slope, adds ``j/2h``: curvature that H rightly leaves out.
-    Second differences of the loss need a step at which h² of the curvature is above the roundoff of the loss; on
-    LeNet-5 several kinks lie within it, whose sum may look alike at three steps and be wrong at all of them. So the
-    curvature is that of the slope ``dᵀ∇L``, whose differences need a step a hundred times shorter, √resolution of
-    ``‖θ‖``. Its value is Richardson's from h and 3h; the error is roundoff, measured by the part of the slopes that is
-    even in the step, plus three times the larger distance from the value to both. While that is above the roundoff of a
-    shorter step, as with a kink within h, that is tried too. That slopes are those of the loss is seen away from θ.
-
-    Along 240 filter-normalised directions of six LeNet-5 it covered the difference 240 times, with a median of 1e-6 of
-    the curvature; second differences of the loss, with errors of 0.4 %, covered 230.
+    A kink of ReLU within the step h, with a jump j of the slope, adds ``j/2h``: curvature that H rightly leaves out. So
+    the curvature is that of the slope ``dᵀ∇L``, whose differences need a step, √resolution of ``‖θ‖``, a hundred times
+    shorter than those of the loss. Its value is Richardson's from h and 3h; the error is roundoff, measured by the part
+    of the slopes that is even in the step, plus three times the larger distance from the value to both. While that is
+    above the roundoff of a shorter step, as with a kink within h, that is tried too. That slopes are those of the loss
+    is seen away from θ.
     """
     lengths = torch.linalg.vector_norm(directions, dim=0)
     units = directions / lengths
@@ -107,7 +103,7 @@ class _Line:
         return float(self.theta.norm()) or 1.0
 
     def slope_is_of_the_loss(self) -> bool:
-        """Whether loss and gradient tell one slope, at a place where it is not zero though θ be a minimum."""
+        """Whether loss and gradient agree on the slope, at a place where it is not zero even if θ is a minimum."""
         objective, away = self.objective, _AWAY * self._scale
         eps = objective.resolution
         loss, gradient = objective.loss_and_gradient(self._at(away))

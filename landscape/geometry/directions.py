@@ -16,7 +16,7 @@ from landscape.objective import Objective, Vector
 NORMALIZATIONS = ("filter", "layer", "model", None)
 IGNORED = ("bias", "norm", "bias,norm", None)
 
-#: First word of a stream's key: the families share no random number with each other, nor with the probes of estimators.
+#: First number of a stream's key: families share no random number with each other, nor with the probes of estimators.
 FAMILIES = {"direction": 2, "sharpness": 3}
 
 _NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -62,15 +62,16 @@ def random_direction(
     seed: int = 0,
     theta: Vector | None = None,
 ) -> Tensor:
-    r"""A Gaussian direction of shape ``(P,)``, scaled to the parameters it perturbs.
+    r"""A Gaussian direction of shape ``(P,)``, scaled to the parameters it perturbs. Costs no evaluation.
 
     With ``"filter"``, each filter of the direction gets the length of the same filter of θ,
 
     .. math:: d_{ij} \leftarrow \frac{d_{ij}}{\|d_{ij}\|}\,\|\theta_{ij}\|,
 
-    so that slices along it are comparable between networks, and unchanged when a ReLU network is rescaled into an
-    equal one. ``"layer"`` does the same with each whole tensor, ``"model"`` with all of θ at once, None leaves every
-    entry a standard normal number.
+    so that slices along it are comparable between networks, and unchanged when a ReLU network is rescaled into an equal
+    one. A filter is what makes one output: ``w[i]`` of a convolution, a row of any other tensor of two or more
+    dimensions; in a transposed convolution the slice over its inputs. ``"layer"`` does the same with each whole tensor,
+    ``"model"`` with all of θ at once, None leaves every entry a standard normal number.
 
     Parameters
     ----------
@@ -80,8 +81,8 @@ def random_direction(
     normalize : {"filter", "layer", "model", None}
     ignore : {"bias,norm", "bias", "norm", None}
         What is set to zero. ``"bias"``: vectors (and numbers) called bias, or standing beside a matrix in the same
-        module. ``"norm"``: parameters of batch, layer, group, instance and RMS norm, told by the type of the module.
-        Other vectors, such as one that is all of a model, are kept, and are one filter.
+        module. ``"norm"``: parameters of modules of batch, layer, group, instance and RMS norm. Other vectors, such as
+        one that is all of a model, are kept, and are one filter.
     seed : int
         At least 0.
     theta : (P,) tensor or array, optional
@@ -90,19 +91,13 @@ def random_direction(
     Returns
     -------
     (P,) tensor
-        In the objective's dtype, on its device. Drawn on the CPU in float64 from the stream of ``seed`` and ``index``,
-        so that neither changes the numbers; the global generators are untouched.
+        In the objective's dtype, on its device, drawn on the CPU in float64 so that neither changes the numbers.
+        Filters that are zero in θ are zero in it.
 
     Raises
     ------
     UsageError
         For an unknown choice, a negative seed or index, or if nothing is left: all of θ ignored, or all of it zero.
-
-    Notes
-    -----
-    A filter is what makes one output: the slice ``w[i]`` of a convolution, a row of a dense layer, of an embedding and
-    of any other tensor of two or more dimensions; in a transposed convolution, the slice over its inputs. Vectors that
-    are not ignored are one filter each. Filters that are zero in θ are zero in the direction. Costs no evaluation.
 
     References
     ----------
@@ -136,8 +131,8 @@ def random_direction(
 def gaussian(index: int, dim: int, *, seed: int, family: str) -> Tensor:
     """Standard normal vector number ``index`` of a family, shape ``(dim,)``, float64 on the CPU."""
     seed, index = check_seed(seed), check_count("index", index, least=0)
-    word = np.random.SeedSequence(seed, spawn_key=(FAMILIES[family], index)).generate_state(1, np.uint64)[0]
-    generator = torch.Generator(device="cpu").manual_seed(int(word) >> 1)
+    state = np.random.SeedSequence(seed, spawn_key=(FAMILIES[family], index)).generate_state(1, np.uint64)[0]
+    generator = torch.Generator(device="cpu").manual_seed(int(state) >> 1)
     return torch.randn(dim, generator=generator, dtype=torch.float64)
 
 

@@ -71,11 +71,11 @@ def between(objective: Objective, given: Sequence[Vector | Objective], batch_sta
     moving = _moving(objective, a, b)
     if normalises and not (gathers and batch_statistics != "recompute"):
         moving -= gathered_by(model)
-        word = "recompute" if gathers else by_itself
+        statistics = "recompute" if gathers else by_itself
     else:
-        word = "interpolate" if moving else "fixed" if gathers else ""
+        statistics = "interpolate" if moving else "fixed" if gathers else ""
     at_a, at_b = ({name: constants[name] for name in moving} for constants in (a.constants, b.constants))
-    return Between(objective.with_constants(a.constants), a.theta, b.theta, word, (at_a, at_b))
+    return Between(objective.with_constants(a.constants), a.theta, b.theta, statistics, (at_a, at_b))
 
 
 def _ends(objective: Objective, given: Sequence[Vector | Objective]) -> tuple[End, End]:
@@ -129,19 +129,21 @@ def _check_same_question(objective: Objective, end: Objective) -> None:
             "would not be that model's. Give both the same row"
         )
     facts = {"loss": "loss_name", "mode": "mode", "dtype": "dtype"}
-    for word, name in facts.items():
+    for what, name in facts.items():
         if getattr(end, name) != getattr(objective, name):
             raise UsageError(
-                f"the ends of a line must be asked one question: their {word} is {getattr(objective, name)} and "
+                f"the objectives at both ends of a line must agree: their {what} is {getattr(objective, name)} and "
                 f"{getattr(end, name)}"
             )
     of_loss = [{n: t for n, t in o.parts().constants.items() if not n.startswith(_MODEL)} for o in (objective, end)]
     if different := _different(*of_loss):
-        raise UsageError(f"the ends of a line must be asked one question: their losses differ in {_listed(different)}")
+        raise UsageError(
+            f"the objectives at both ends of a line must agree: their losses differ in {_listed(different)}"
+        )
     if end.digest() != objective.digest():
         raise UsageError(
-            "the ends of a line must be asked one question: their objectives are on different data, or their losses "
-            "have other settings"
+            "the objectives at both ends of a line must agree: they are on different data, or their losses have other "
+            "settings"
         )
 
 

@@ -60,7 +60,7 @@ def evaluate_paths(
     ------
     UsageError
         For no path, positions of another length than P, positions that are not finite, or that never move. For a model
-        in which training moves other buffers, too, which positions do not tell, unless they are to be fixed.
+        in which training moves other buffers, too, which positions do not hold, unless they are to be fixed.
 
     Notes
     -----
@@ -83,7 +83,7 @@ def evaluate_paths(
     statistics, loss_at = loss_where_theta_moves(objective, batch_statistics)
     if batch_statistics != "fixed" and (moved := moved_by_training(objective)):
         raise UsageError(
-            f"positions do not tell what training moves beside θ in this model: {', '.join(moved[:4])}. "
+            f"positions do not hold what training moves beside θ in this model: {', '.join(moved[:4])}. "
             "batch_statistics='fixed' draws the loss with all that as it is in the objective's model"
         )
     origin, axes, directions, explained = _plane(objective, theta)

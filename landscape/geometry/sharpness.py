@@ -17,7 +17,7 @@ from landscape.geometry.directions import gaussian
 from landscape.objective import Objective, Vector
 from landscape.operators import HessianOperator
 from landscape.progress import Progress
-from landscape.results import Sharpness
+from landscape.results import Estimate, Sharpness
 from landscape.results.endings import Ending
 from landscape.rounding import format_measured
 
@@ -72,20 +72,21 @@ def sharpness(
         \text{worst} = \max_{\|\delta \odot c^{-1}\|_p \le \rho} L(\theta + \delta) - L(\theta), \qquad
         \text{average} = \mathbb{E}_{\delta \sim N(0,\, \rho^2 \mathrm{diag}(c^2))}\, L(\theta + \delta) - L(\theta).
 
+    The adaptive forms are unchanged when a ReLU network is rescaled into an equal one, the plain ones are not.
+
     Parameters
     ----------
     objective : Objective
     measure : {"lambda_max", "trace", "worst", "average", "adaptive_worst", "adaptive_average"}
     rho : float, optional
-        Radius, or standard deviation of each ``δ_i/c_i``. Left out, a published value: worst 0.05 (Foret et al. 2021),
-        adaptive_worst 0.5 (Kwon et al. 2021, on CIFAR-10); with p = inf 0.001 for both; average 0.05, adaptive_average
-        0.1 (grids of Andriushchenko et al. 2023 for CIFAR-10, which begin there or contain them). Compare networks at
-        the same value only.
+        Radius, or standard deviation of each ``δ_i/c_i``. Left out, a published value: worst 0.05 (Foret et al.),
+        adaptive_worst 0.5 (Kwon et al., on CIFAR-10), with p = inf 0.001 for both; average 0.05, adaptive_average 0.1
+        (grids of Andriushchenko et al. for CIFAR-10). Compare networks at the same value only.
     p : 2 or inf
         Norm of the ball, for the worst case.
     restarts : int, optional
         Ascents for the worst case, 4 if left out: from the direction that bends most, from the gradient, and from
-        random points. More of them only add starts.
+        random points.
     num_probes : int, optional
         Antithetic pairs ``±δ`` of an average, 16 if left out; probes of the trace, 32 if left out.
     steps : int, optional
@@ -102,11 +103,11 @@ def sharpness(
     Returns
     -------
     Sharpness
-        ``error`` is the residual of λ_max (a bound), or the standard error over probes or pairs. The worst case is
-        found by ascent: a lower bound, called so, with no error; ``samples`` is what each ascent reached and
-        ``converged`` whether the best one is a maximum to first order: no point δ' of the ball has
-        ``⟨∇L, δ' − δ⟩`` above 1 % of the value. NaN anywhere in the ball or among the draws makes the value NaN and
-        ``converged`` false.
+        ``error`` is the residual of λ_max (a bound), or the standard error over probes or pairs. The worst case is a
+        lower bound, called so, with no error; ``samples`` is what each ascent reached, and ``converged`` whether no
+        point δ' of the ball has ``⟨∇L, δ' − δ⟩`` above 1 % of the best. NaN in the ball or among the draws makes the
+        value NaN. ``num_evaluations`` counts, by default: at most 500 matvecs for λ_max, 32 for the trace, 33 losses
+        for an average, at most ``steps·(restarts + 9) + 3`` = 94 gradients for the worst case.
 
     Raises
     ------
@@ -115,23 +116,13 @@ def sharpness(
     UsageError
         For an unknown measure, a radius that is not positive, or an option that the measure does not have.
 
-    Notes
-    -----
-    ``num_evaluations`` counts matvecs for λ_max and trace, gradients for the worst case, losses for averages. By
-    default λ_max takes what it needs (at most 500 matvecs), the trace 32 matvecs, an average 33 losses, and the worst
-    case what it needs: ``steps·(restarts + 9) + 3`` = 94 gradients at most, often 25.
-
-    As ρ → 0 at a minimum, average → ``ρ²/2·tr H``, adaptive average → ``ρ²/2·Σ H_ii θ_i²``, worst (p = 2) →
-    ``ρ²/2·λ_max(H)``, adaptive worst → ``ρ²/2·λ_max(H ⊙ |θ||θ|ᵀ)``. The adaptive forms are unchanged when a ReLU
-    network is rescaled into an equal one (Dinh, Pascanu, Bengio, Bengio 2017); the plain ones are not.
-
     References
     ----------
-    Foret, Kleiner, Mobahi, Neyshabur (2021), Sharpness-Aware Minimization, ICLR, eq. 1. Kwon, Kim, Park, Choi (2021),
-    ASAM, ICML. Andriushchenko, Croce, Müller, Hein, Flammarion (2023), A Modern Look at the Relationship between
-    Sharpness and Generalization, ICML, for the definitions with c. Ascents by spectral projected gradients: Birgin,
-    Martínez, Raydan (2000), SIAM J. Optim. 10, algorithm 2.1. Both δ and −δ are used: Hammersley & Morton (1956), Proc.
-    Camb. Phil. Soc. 52; the odd part of the loss, the gradient's, cancels exactly.
+    Foret, Kleiner, Mobahi, Neyshabur (2021), SAM, ICLR, eq. 1. Kwon, Kim, Park, Choi (2021), ASAM, ICML.
+    Andriushchenko, Croce, Müller, Hein, Flammarion (2023), ICML, for the definitions with c. Dinh, Pascanu, Bengio,
+    Bengio (2017), ICML, for rescaling. Birgin, Martínez, Raydan (2000), SIAM J. Optim. 10, algorithm 2.1, for the
+    ascent. Hammersley & Morton (1956), Proc. Camb. Phil. Soc. 52, for both δ and −δ: the odd part of the loss, the
+    gradient's, cancels exactly.
 
     Examples
     --------
@@ -173,11 +164,11 @@ def sharpness(
 
 def _why(found: Sharpness) -> str:
     if found.measure == "lambda_max":
-        said = Ending.OUT_OF_MATVECS.said(max_matvecs=found.num_evaluations)
-        return f"{said}, both of top_eigenpairs(HessianOperator(objective), 1)"
+        ending = Ending.OUT_OF_MATVECS.text(max_matvecs=found.num_evaluations)
+        return f"{ending}, both of top_eigenpairs(HessianOperator(objective), 1)"
     if math.isnan(found.value) or not np.isfinite(found.samples).all():
-        return Ending.UNDEFINED.said()
-    return Ending.NO_SUMMIT.said(evaluations=found.num_evaluations)
+        return Ending.UNDEFINED.text()
+    return Ending.NO_MAXIMUM.text(evaluations=found.num_evaluations)
 
 
 def _check_options(measure: str, given: dict[str, int | None]) -> None:
@@ -208,36 +199,28 @@ def _largest_eigenvalue(objective: Objective, point: Tensor, seed: int, progress
     H = HessianOperator(objective, point)
     largest = top_eigenpairs(H, 1, which="largest", seed=seed, strict=False, progress=progress).largest
     assert largest is not None
-    return Sharpness(
-        measure="lambda_max",
-        value=largest.value,
-        error=largest.bound,
-        kind="estimate",
-        rho=math.nan,
-        p=math.nan,
-        samples=np.array([largest.value]),
-        converged=largest.converged,
-        num_evaluations=largest.num_matvecs,
-        seed=seed,
-        reference=MEASURES["lambda_max"].reference,
-    )
+    return _of_hessian("lambda_max", largest, np.array([largest.value]), seed)
 
 
 def _trace(objective: Objective, point: Tensor, probes: int, seed: int, progress: Progress | None) -> Sharpness:
     H = HessianOperator(objective, point, expected_matvecs=probes)
     estimate = trace(H, num_probes=probes, seed=seed, progress=progress)
+    return _of_hessian("trace", estimate, estimate.samples, seed)
+
+
+def _of_hessian(measure: str, estimate: Estimate, samples: np.ndarray, seed: int) -> Sharpness:
     return Sharpness(
-        measure="trace",
+        measure=measure,
         value=estimate.value,
         error=estimate.error,
         kind="estimate",
         rho=math.nan,
         p=math.nan,
-        samples=estimate.samples,
+        samples=samples,
         converged=estimate.converged,
         num_evaluations=estimate.num_matvecs,
         seed=seed,
-        reference=MEASURES["trace"].reference,
+        reference=MEASURES[measure].reference,
     )
 
 

@@ -56,20 +56,15 @@ def evaluate_line(
     -------
     LineSlice
         Losses in the objective's dtype, NaN and infinity as they come. ``curvature`` is ``dᵀHd`` from a Hessian-vector
-        product, ``curvature_slice ± curvature_error`` the same from differences of the slope on this line; both in
-        float64 where the model runs in it. The error covers roundoff, truncation and the kinks of ReLU
-        (:func:`~landscape.geometry.curvature.centre_curvature`). All three are NaN where statistics are recomputed: ∇²L
-        holds them fixed.
+        product, ``curvature_slice ± curvature_error`` the same from differences of the slope on this line: roundoff,
+        truncation and kinks of ReLU are in that error (measured: docs/accuracy.md). All three in float64 where the
+        model runs in it; NaN where statistics are recomputed: ∇²L holds them fixed. Costs ``points`` losses; for the
+        curvature, on at most 256 examples in float64, 5 to 11 gradients, 2 losses and one Hessian-vector product.
 
     Raises
     ------
     UsageError
         For a direction of another shape, zero or not finite, an even number of points, a radius that is not positive.
-
-    Notes
-    -----
-    Costs ``points`` losses; for the curvature, on at most 256 examples in float64, 5 to 11 gradients, 2 losses and one
-    Hessian-vector product.
 
     Examples
     --------
@@ -176,7 +171,7 @@ def evaluate_plane(
 def losses_on_grid(
     loss_at: Callable[[float, float], float], x: np.ndarray, y: np.ndarray, progress: Progress | None
 ) -> np.ndarray:
-    """``loss[j, i] = loss_at(x[i], y[j])``, (Y, X), row by row, told to ``progress`` after each point."""
+    """``loss[j, i] = loss_at(x[i], y[j])``, (Y, X), row by row; ``progress`` is called after each point."""
     loss = np.empty((len(y), len(x)))
     for j, up in enumerate(y):
         for i, right in enumerate(x):

@@ -39,7 +39,7 @@ def check_agreement(product: Product, parts: LossParts, theta: Tensor, seen: Ten
 
 
 def check_finite(reference: Tensor, parts: LossParts, theta: Tensor) -> None:
-    """Refuse a model whose second derivative is not finite, and say what was: loss and gradient, or not even those."""
+    """Refuse a model whose second derivative is not finite, and name what is: loss and gradient, or not even those."""
     if bool(reference.isfinite().all()):
         return
     count, (loss, gradient) = int((~reference.isfinite()).sum()), loss_and_gradient(parts, theta)
@@ -102,6 +102,6 @@ def distance(a: Tensor, b: Tensor) -> float:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says first, short."""
+    """The first line of an error's message, cut short."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:160]

@@ -25,7 +25,7 @@ TIMING_SECONDS = 1.0  # at most, to time a candidate
 def consider_blocks(
     product: Product, parts: LossParts, theta: Tensor, *, memory: int, expected: int, recording: float = 0.0
 ) -> str:
-    """Let a recorded product multiply several columns at once, if that is faster; says what was measured.
+    """Let a recorded product multiply several columns at once, if that is faster; returns what was measured.
 
     ``recording`` is the seconds that the product of one vector took to record; that of a block takes longer.
     """

@@ -10,7 +10,7 @@ from torch import Tensor
 from landscape.hvp.product import LossParts, each_column
 from landscape.hvp.reverse import loss_and_gradient
 
-SETTLED = 1e-3  # a relative error at which differences are believed
+_SETTLED = 1e-3  # a relative error at which differences are believed
 
 
 class Differences:
@@ -18,7 +18,7 @@ class Differences:
 
     The step is relative to ``‖θ‖ / ‖v‖`` and about the cube root of eps, where truncation and rounding balance. Every
     product is made twice, with h and 2h, and extrapolated; their distance is the error. Gradients are taken in float64
-    where the model runs in it, for in float32 two digits are left.
+    where the model runs in it; in float32 only two digits are left.
 
     Attributes
     ----------
@@ -32,25 +32,29 @@ class Differences:
     def __init__(self, parts: LossParts, theta: Tensor) -> None:
         self.parts, self.theta, self.error = parts, theta, 0.0
         self._double: Differences | None = None
-        self._settled = theta.dtype == torch.float64
+        self._chosen = theta.dtype == torch.float64
 
     def __call__(self, v: Tensor) -> Tensor:
-        if not self._settled:
-            self._double, self._settled = self._in_double(v), True
+        if not self._chosen:
+            self._double, self._chosen = self._in_double(v), True
         if self._double is None:
             return self._product(v)
         out = self._double(v.double())
         self.error = max(self._double.error, torch.finfo(v.dtype).eps)
         return out.to(v.dtype)
 
+    def settled(self, v: Tensor, *, within: float = _SETTLED) -> Tensor | None:
+        """The product where it is finite and its error at most ``within``; None where the differences do not settle."""
+        out = self(v)
+        return out if bool(out.isfinite().all()) and self.error <= within else None
+
     def _in_double(self, v: Tensor) -> Differences | None:
         """The same in float64, unless the model has none, or computes in less by itself and does not settle."""
         double = Differences(self.parts.in_double(), self.theta.double())
         try:
-            double(v.double())
+            return None if double.settled(v.double()) is None else double
         except (RuntimeError, TypeError):
             return None
-        return double if double.error <= SETTLED else None
 
     def _product(self, v: Tensor) -> Tensor:
         length = float(v.norm())

@@ -25,19 +25,20 @@ from landscape.hvp.agreement import (
     refusal,
 )
 from landscape.hvp.blocks import COMPILING_SECONDS, TIMING_SECONDS, has_filters, seconds
-from landscape.hvp.differences import SETTLED, Differences
+from landscape.hvp.differences import Differences
 from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, Kernels, Linearized
 from landscape.hvp.plans import Candidate, RoutePlan
 from landscape.hvp.product import LossParts, Product, first_chunk
 from landscape.hvp.reverse import Fresh, retained_bytes
-from landscape.hvp.routes import SIMPLE, build, impossible, parse
+from landscape.hvp.routes import SIMPLE, build, by_name, parse
 
 DEFAULT_MEMORY = 2 * 2**30
 DEFAULT_MATVECS = 100
 #: What recording took on two networks of 60,000 and 100,000 parameters; and what it and compiling save at least.
 RECORDING_SECONDS, RECORDING_SAVES = 2.0, 0.4
 COMPILING_SAVES, LAYOUT_SAVES = 0.2, 0.15
-#: Of the work expected, at least and at most (``TIMING_SECONDS``) so many seconds, to time a candidate.
+#: Time to spend on timing a candidate: this share of the expected work, at least ``TIMING_LEAST`` and at most
+#: ``TIMING_SECONDS`` seconds.
 TIMING_SHARE, TIMING_LEAST = 0.005, 0.01
 
 _log = logging.getLogger("landscape.hvp")
@@ -57,15 +58,11 @@ def make(
     parse(route)
     if route == "auto":
         return _Trial(parts, theta, memory, expected_matvecs).best()
-    try:
+    with by_name(route):
         product = build(route, parts, theta)
         if route not in SIMPLE:
             check_agreement(product, parts, theta)
             _check_blocks(product, theta)
-    except NotFiniteError:
-        raise
-    except IMPOSSIBLE as error:
-        raise impossible(route, error) from error
     return product, RoutePlan(product.name, "asked for by name", expected_matvecs)
 
 
@@ -96,7 +93,7 @@ class _Trial:
         except NotFiniteError as error:
             # Norms and roots at zero: the loss may be smooth all the same.
             product = Differences(self.parts, self.theta)
-            if not (bool(product(self.v).isfinite().all()) and product.error <= SETTLED):
+            if product.settled(self.v) is None:
                 raise
             reason = f"double backward gives NaN here; differences of gradients settle to {product.error:.0e} ({error})"
             return product, RoutePlan(product.name, reason, self.expected)

@@ -108,7 +108,7 @@ def other_chunks(parts: LossParts) -> SomeChunks:
 
 
 def each_column(product: Product, V: Tensor) -> Tensor:
-    """A block of products one after another, where a route knows nothing better."""
+    """A block of products one after another, where a route has no better way."""
     return torch.stack([product(V[:, i].contiguous()) for i in range(V.shape[1])], dim=1)
 
 

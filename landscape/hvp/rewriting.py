@@ -24,14 +24,14 @@ LINEAR = {
 }  # fmt: skip
 _COPIES = {_aten.alias.default, _aten.detach.default}
 _POOLING_BACK = _aten.avg_pool2d_backward.default
-_LARGEST_PATCH = 16  # of so many slices is a sum of them surely faster
+_LARGEST_PATCH = 16  # a sum of at most this many slices is surely faster
 _END = 2**63 - 1  # of a slice, as torch writes it
 
 
 def drop_changes_in_place(graph: fx.Graph) -> bool:
     """Let operations that overwrite a tensor make a new one; False where something else may share its memory.
 
-    Of a tensor nothing shares the memory that an operation has just made and that no view was taken of since.
+    A tensor shares its memory with nothing if an operation has just made it and no view of it was taken since.
     """
     order = {node: place for place, node in enumerate(graph.nodes)}
     for node in list(graph.nodes):
@@ -55,7 +55,7 @@ def _overwrites(node: fx.Node) -> bool:
 
 
 def _shares_memory(node: fx.Node) -> bool:
-    """Whether the result may be a view of an argument; of what is no operation of torch nothing is known."""
+    """Whether the result may be a view of an argument; unknown, so True, for what is no operation of torch."""
     schema = getattr(node.target, "_schema", None)
     if schema is None or node.target is _aten._unsafe_view.default:
         return True

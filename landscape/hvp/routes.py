@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from torch import Tensor
 
@@ -67,13 +68,9 @@ def again(product: Product, parts: LossParts, theta: Tensor) -> Product:
             raise
         except IMPOSSIBLE:  # it was recorded on another branch, or with other shapes
             pass
-    try:
+    with by_name(product.name):
         twin = on(product.kernels.blank())
         check_agreement(twin, parts, theta)
-    except NotFiniteError:
-        raise
-    except IMPOSSIBLE as error:
-        raise impossible(product.name, error) from error
     return twin
 
 
@@ -86,7 +83,15 @@ def _losses_agree(twin: Linearized, theta: Tensor) -> bool:
     return all(abs(ours - eager) <= limit * max(abs(ours), abs(eager)) for ours, eager in pairs)
 
 
-def impossible(route: str, error: Exception) -> ObjectiveError:
-    """The refusal of a route that was asked for by name."""
-    why = str(error) if isinstance(error, ObjectiveError) else first_line(error)
-    return ObjectiveError(f"route={route!r} is impossible for this model: {why}. Take route='auto', which tries others")
+@contextmanager
+def by_name(route: str) -> Iterator[None]:
+    """While a route asked for by name is built: what makes it impossible for the model becomes the refusal of it."""
+    try:
+        yield
+    except NotFiniteError:
+        raise
+    except IMPOSSIBLE as error:
+        why = str(error) if isinstance(error, ObjectiveError) else first_line(error)
+        raise ObjectiveError(
+            f"route={route!r} is impossible for this model: {why}. Take route='auto', which tries others"
+        ) from error

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from landscape.objective import Objective
 
 STEPS = {torch.float64: (1e-3, 1e-4, 1e-5, 1e-6, 1e-7), torch.float32: (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)}
-_FEW = 8.0  # so many eps are what a sum of products loses
+_FEW = 8.0  # in eps: what a sum of products loses
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 5e-2}
 
 _WAYS_OUT = (
@@ -138,9 +138,8 @@ def _product(objective: Objective, theta: Tensor, v: Tensor) -> Tensor:
     hv = objective.hvp(v, theta)
     if bool(hv.isfinite().all()):
         return hv
-    quotient = hvp.Differences(objective.parts(), theta)
-    settled = quotient(v)
-    if bool(settled.isfinite().all()) and quotient.error <= TOLERANCE[objective.dtype]:
+    settled = hvp.Differences(objective.parts(), theta).settled(v, within=TOLERANCE[objective.dtype])
+    if settled is not None:
         return settled
     which = "second derivative" if bool(objective.gradient(theta).isfinite().all()) else "gradient"
     bad = [name for name, part in objective.layout.unflatten(hv).items() if not bool(part.isfinite().all())]
@@ -152,12 +151,13 @@ def _product(objective: Objective, theta: Tensor, v: Tensor) -> Tensor:
 
 
 def _check_gradient(objective: Objective, theta: Tensor, v: Tensor, gradient: Tensor, nearby: Tensor) -> None:
-    def differs(at: Tensor) -> float | None:
-        slope = ((gradient if at is theta else objective.gradient(at)) @ v).double().reshape(1)
-        return _disagreement(objective, at, v, slope, lambda x: slope.new_tensor([objective.loss(x)]))
+    def slope(at: Tensor) -> Tensor:
+        return ((gradient if at is theta else objective.gradient(at)) @ v).double().reshape(1)
 
-    seen = _both(differs, (theta, nearby))
-    if seen is not None:
+    def loss(at: Tensor) -> Tensor:
+        return torch.tensor([objective.loss(at)], dtype=torch.float64, device=v.device)
+
+    if (seen := _smallest_disagreement(objective, (theta, nearby), v, slope, loss)) is not None:
         raise ObjectiveError(
             f"the gradient is not that of the loss: along a direction it differs from the difference of losses by "
             f"{100 * seen:.2g} % at every step size tried. Likely causes: create_graph=self.training inside the model "
@@ -168,12 +168,10 @@ def _check_gradient(objective: Objective, theta: Tensor, v: Tensor, gradient: Te
 
 
 def _check_product(objective: Objective, theta: Tensor, v: Tensor, hv: Tensor, nearby: Tensor) -> None:
-    def differs(at: Tensor) -> float | None:
-        product = hv if at is theta else _product(objective, at, v)
-        return _disagreement(objective, at, v, product, objective.gradient)
+    def product(at: Tensor) -> Tensor:
+        return hv if at is theta else _product(objective, at, v)
 
-    seen = _both(differs, (theta, nearby))
-    if seen is not None:
+    if (seen := _smallest_disagreement(objective, (theta, nearby), v, product, objective.gradient)) is not None:
         raise ObjectiveError(
             f"the second derivative is wrong: a Hessian-vector product differs from the difference of gradients by "
             f"{100 * seen:.2g} % at every step size tried. Likely causes: a custom autograd.Function whose double "
@@ -182,14 +180,20 @@ def _check_product(objective: Objective, theta: Tensor, v: Tensor, hv: Tensor, n
         )
 
 
-def _both(differs: Callable[[Tensor], float | None], places: Sequence[Tensor]) -> float | None:
-    """The smaller disagreement of two places; None where they agree at one of them.
+def _smallest_disagreement(
+    objective: Objective,
+    places: Sequence[Tensor],
+    v: Tensor,
+    derivative: Callable[[Tensor], Tensor],
+    function: Callable[[Tensor], Tensor],
+) -> float | None:
+    """The least over several places; None where a derivative and the differences of its function agree at one of them.
 
     θ may lie exactly on a kink (ReLU at zero), where no step is small enough; a wrong derivative is wrong nearby too.
     """
     seen = []
-    for place in places:
-        found = differs(place)
+    for at in places:
+        found = _disagreement(objective, at, v, derivative(at), function)
         if found is None:
             return None
         seen.append(found)

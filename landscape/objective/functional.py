@@ -96,7 +96,7 @@ class Parts:
         Raises
         ------
         ObjectiveError
-            If the objective was made by ``Objective.from_loss``, which knows of no outputs.
+            If the objective was made by ``Objective.from_loss``, which has no outputs.
         """
         return self._with(tensors, self._module.outputs, unpack(chunk))
 

@@ -18,10 +18,10 @@ def borrowed(module: nn.Module, *, mode: str, device: torch.device) -> Iterator[
     """Put a module into ``"eval"`` or ``"train"`` mode, in exact arithmetic, for the duration of the block.
 
     Attention runs on the math kernel, which alone has a second derivative, and recurrent layers off the fused kernels,
-    which have none. Autocast and TF32 are off. Activation checkpointing is off, for what runs again during the backward
-    pass reads the parameters that stand in the model by then; embeddings have dense gradients, since sparse ones have
-    no second derivative; weight normalisation is spelled out, since the second derivative of the fused one takes the
-    norm for a constant. The global generators end where they began.
+    which have none. Autocast and TF32 are off. Activation checkpointing is off, because what runs again during the
+    backward pass reads the parameters that are in the model by then; embeddings have dense gradients, since sparse ones
+    have no second derivative; weight normalisation is spelled out, since the second derivative of the fused one takes
+    the norm for a constant. The global generators end where they began.
     """
     flags = [(part, part.training) for part in module.modules()]
     with ExitStack() as stack:

@@ -131,7 +131,7 @@ def name_of(function: Any) -> str:
 
 
 def settings_of(function: Any) -> list[list[str]]:
-    """What tells two losses of one name apart: the numbers, text and fixed tensors that they hold.
+    """What distinguishes two losses of one name: the numbers, text and fixed tensors that they hold.
 
     Of a module its attributes and buffers (``label_smoothing``, class weights), of another callable its attributes, of
     a function what it closes over and its defaults, of a partial one what it was given. What has parameters is a model,
@@ -140,7 +140,7 @@ def settings_of(function: Any) -> list[list[str]]:
     >>> settings_of(nn.MSELoss(reduction="sum"))
     [['reduction', "'sum'"]]
     """
-    return sorted([name, text] for name, value in _settings(function) if (text := _told(value)))
+    return sorted([name, text] for name, value in _settings(function) if (text := _text_of(value)))
 
 
 def _settings(function: Any) -> Iterator[tuple[str, Any]]:
@@ -169,7 +169,7 @@ def _settings_of_module(loss: nn.Module) -> Iterator[tuple[str, Any]]:
             yield from ((f"{path}.{name}".lstrip("."), value) for name, value in own.items() if name != "training")
 
 
-def _told(value: Any) -> str:
+def _text_of(value: Any) -> str:
     if type(value) in ATOMS:
         return repr(value)
     return digest_of(value) if isinstance(value, Tensor) and not value.requires_grad else ""

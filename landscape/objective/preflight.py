@@ -188,8 +188,8 @@ _INTEGERS = re.compile(r"\b(byte|char|short|int|long|u?int\d+)(tensor)?\b", re.I
 _FLOATS_FOUND = re.compile(r"(found|got):? (torch\.)?(cuda\.)?(half|float|double)", re.I)  # where integers were wanted
 
 
-def _reason(objective: Objective, said: str) -> str | None:
-    first = (said.splitlines() or [""])[0]
+def _reason(objective: Objective, message: str) -> str | None:
+    first = (message.splitlines() or [""])[0]
     batch = objective.batches.batches[0]
     pair = hasattr(objective.module, "loss_fn") and isinstance(batch, (tuple, list)) and len(batch) == 2
     if pair and all(target is None for target in pytree.tree_leaves(batch[1])):
@@ -199,7 +199,7 @@ def _reason(objective: Objective, said: str) -> str | None:
         )
     leaves = [leaf for leaf in pytree.tree_leaves(batch) if isinstance(leaf, Tensor)]
     whole = [str(x.dtype).removeprefix("torch.") for x in leaves if not x.is_floating_point() and not x.is_complex()]
-    if not whole or not _INTEGERS.search(said) or _FLOATS_FOUND.search(said):
+    if not whole or not _INTEGERS.search(message) or _FLOATS_FOUND.search(message):
         return None
     return (
         f"the batches hold integers ({', '.join(dict.fromkeys(whole))}), and torch does not compute with them here: "

@@ -37,18 +37,10 @@ class FisherOperator(ThroughOutputsOperator):
                               information, nor an estimate of one (Kunstner et al. 2019).
     ========================  ==========================================================================================
 
-    A unit is what one label belongs to. Under cross-entropy it is a position of the outputs without the class
-    dimension: an example, or a token that counts (ignored labels weigh nothing). Under squared error and binary
-    cross-entropy it is each number among the outputs, for these are independent given the model.
-
-    ``kind="empirical"`` needs no likelihood. Under cross-entropy its units are positions too; under any other loss, or
-    one that is not recognised, a unit is an example: a row along the first dimension of the outputs. A sequence is then
-    one unit; name ``likelihood="categorical"`` to have tokens. The loss of an example is what ``loss_fn`` gives for it
-    alone: under ``mse_loss`` the mean over its outputs.
-
-    Squared error is the negative log-likelihood of a Gaussian whose variance makes its Hessian that of the loss: 1 for
-    ``½Σ(f − y)²``, C/2 for ``mse_loss`` over C outputs. ``binary_cross_entropy_with_logits`` divides by the number of
-    outputs, and so does this matrix.
+    A unit is what one label belongs to: under cross-entropy a position of the outputs without the class dimension, an
+    example or a token that counts; under squared error and binary cross-entropy each number among the outputs. Where
+    ``"empirical"`` has no likelihood a unit is an example, a row along the first dimension of the outputs, and its loss
+    what ``loss_fn`` gives for it alone; name ``likelihood="categorical"`` to have tokens.
 
     Parameters
     ----------
@@ -59,9 +51,10 @@ class FisherOperator(ThroughOutputsOperator):
         Where; left out, the model's parameters now.
     kind : {"exact", "mc", "empirical"}
     likelihood : {"categorical", "gaussian", "bernoulli"}, optional
-        Left out, it is read off ``cross_entropy``, ``mse_loss`` or ``binary_cross_entropy_with_logits`` of
-        ``torch.nn.functional``, their modules, or a ``functools.partial`` of them. Either way the loss's own second
-        derivative by the outputs is held against it on the first chunk. Categorical logits stand along the last
+        Left out, read off ``cross_entropy``, ``mse_loss`` or ``binary_cross_entropy_with_logits`` of torch, as
+        function, module or ``functools.partial``. Either way it is held against the loss's own second derivative by the
+        outputs, which sets the scale: the Gaussian's variance is 1 for ``½Σ(f − y)²``, C/2 for ``mse_loss`` over C
+        outputs, and binary cross-entropy divides by the number of outputs. Categorical logits stand along the last
         dimension, or dimension 1.
     num_samples : int
         Labels drawn for each unit, ``kind="mc"`` only. Costs memory, not time.
@@ -95,9 +88,7 @@ class FisherOperator(ThroughOutputsOperator):
     >>> import landscape as ls
     >>> x, y = torch.tensor([[2.0], [1.0]]), torch.tensor([[0.0], [1.0]])
     >>> model = torch.nn.Linear(1, 1, bias=False)
-    >>> torch.nn.init.zeros_(model.weight)
-    Parameter containing:
-    tensor([[0.]], requires_grad=True)
+    >>> _ = torch.nn.init.zeros_(model.weight)
     >>> objective = ls.Objective(model, torch.nn.functional.binary_cross_entropy_with_logits, (x, y))
     >>> FisherOperator(objective).dense()  # mean of p(1−p)x² = (1 + ¼)/2
     tensor([[0.6250]])
@@ -136,7 +127,7 @@ class FisherOperator(ThroughOutputsOperator):
             likelihood=self._named,
             num_samples=self.num_samples,
             seed=self.seed,
-            route=self._asked,
+            route=self._requested,
             memory=self._memory,
         )
 

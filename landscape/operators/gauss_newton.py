@@ -40,7 +40,7 @@ class ThroughOutputsOperator(ParametricOperator):
     ) -> None:
         check_choice("route", route, ROUTES)
         super().__init__(objective, theta)
-        self._asked, self._memory, self._parts = route, int(check_positive("memory", memory)), objective.parts()
+        self._requested, self._memory, self._parts = route, int(check_positive("memory", memory)), objective.parts()
         with self._parts.borrowed():
             self._leaves = [t.detach().clone().requires_grad_() for t in objective.layout.split(self.theta)]
             self._prepare()
@@ -120,25 +120,24 @@ class GaussNewtonOperator(ThroughOutputsOperator):
     r"""``G @ v`` = :math:`\sum_b \frac{n_b}{\sum n} J_b^\top \nabla_f^2 L_b(f)\, J_b\, v`, with
     :math:`J_b = \partial f_b / \partial\theta` the Jacobian of chunk b's outputs and :math:`L_b` its mean loss.
 
-    The part of the Hessian that the curvature of the loss makes; what the curvature of the model makes is left out.
+    The part of the Hessian that the curvature of the loss makes, without that of the model; nothing is sampled.
     Positive semidefinite where the loss is convex in the outputs. Equal to the Hessian where the model is linear in θ,
-    or fits so well that the loss has no gradient at its outputs. Exact: nothing is sampled or averaged away.
-
-    A term of the loss that reads the parameters other than through the outputs, such as a weight penalty written into
-    ``loss_fn``, adds nothing here; add its matrix: ``G + c * IdentityOperator(P)``.
+    or fits so well that the loss has no gradient at its outputs. A term of the loss that reads the parameters directly,
+    such as a weight penalty written into ``loss_fn``, adds nothing here; add its matrix:
+    ``G + c * IdentityOperator(P)``.
 
     Parameters
     ----------
     objective : Objective
-        Of ``Objective(model, loss_fn, data)``: the loss must be told apart from the model. Outputs may have any shape,
-        or be a tuple, list or dict of tensors.
+        Of ``Objective(model, loss_fn, data)``: loss and model must be apart. Outputs may have any shape, or be a tuple,
+        list or dict of tensors.
     theta : (P,) tensor or array, optional
         Where; left out, the model's parameters now.
     route : {"auto", "fresh", "retained", "linearized"}
         ``"retained"`` keeps the graph of the outputs of all chunks; ``"fresh"`` makes it anew for each product, in the
         memory of one chunk. ``"auto"`` keeps where it fits. ``"linearized"`` also traces the forward tangents once,
-        about a quarter of a second a chunk, and spares each product a forward pass; in twice the memory. Where it does
-        not fit or work, it is left for ``"auto"``.
+        about a quarter of a second a chunk, in twice the memory; where it does not fit or work, it is left for
+        ``"auto"``.
     memory : int
         Bytes that kept graphs may take.
 
@@ -146,19 +145,14 @@ class GaussNewtonOperator(ThroughOutputsOperator):
     ----------
     theta : (P,) tensor
     route : str
-        The way taken: ``"fresh"``, ``"retained"`` or ``"linearized"``.
+        The way taken: ``"fresh"``, ``"retained"`` or ``"linearized"``. One matvec is a forward pass with tangents and a
+        backward pass: by count of operations 2, 1.7 and 1.3 gradients.
 
     Raises
     ------
     ObjectiveError
         If the objective was made by ``from_loss``; if the loss has no curvature in the outputs, as ``nll_loss`` on
         log-probabilities is, so that the matrix would be zero; or if a derivative is missing or not finite.
-
-    Notes
-    -----
-    One matvec is a forward pass with tangents and a backward pass: by count of operations 1.7 gradients with kept
-    graphs, 2 without, and 1.3 linearized. Where an operation has no forward mode, or forward and reverse mode
-    disagree, tangents come from double backward instead.
 
     References
     ----------
@@ -202,7 +196,7 @@ class GaussNewtonOperator(ThroughOutputsOperator):
         return loss_curvature(jacobian)
 
     def _like(self, objective: Objective, theta: Tensor) -> GaussNewtonOperator:
-        return GaussNewtonOperator(objective, theta, route=self._asked, memory=self._memory)
+        return GaussNewtonOperator(objective, theta, route=self._requested, memory=self._memory)
 
 
 def loss_curvature(jacobian: OutputJacobian) -> OutputCurvature:

@@ -31,21 +31,16 @@ class HessianOperator(ParametricOperator):
     theta : (P,) tensor or array, optional
         Where; left out, the model's parameters now.
     route : str
-        How to multiply. ``"auto"`` tries what is possible on the first chunk and takes the fastest that agrees with
-        double backward; the others are taken as named:
+        ``"auto"`` tries what is possible on the first chunk and takes the fastest that agrees with double backward;
+        the others are taken as named:
 
-        ``"fresh"``, ``"retained"``
-            Double backward; the latter keeps the gradient's graphs, which about halves the time of a matvec.
-        ``"linearized"``, ``"forward"``
-            The gradient recorded once as a linear map by forward mode, one recording for all chunks of a shape. The
-            latter keeps nothing between products and computes what the map needs anew, for a gradient more.
-        ``"compiled"``, ``"compiled-forward"``
-            The same maps compiled; tens of seconds, once.
-        ``"…/channels-last"``, ``"…/blocks-8"``
-            Any of these four, with images and filters laid out channels last; with 16, 8 or 4 vectors at once, where
-            several are multiplied. ``"auto"`` tries that when it first happens.
-        ``"differences"``
-            Central differences of gradients, for models without a second derivative (with ``check=False``).
+        - ``"fresh"``, ``"retained"``: double backward; the latter keeps the gradient's graphs;
+        - ``"linearized"``, ``"forward"``: the gradient recorded once as a linear map by forward mode; the latter keeps
+          nothing between products;
+        - ``"compiled"``, ``"compiled-forward"``: the same maps compiled; tens of seconds, once;
+        - ``"…/channels-last"``, ``"…/blocks-8"``: any of these four, with images laid out channels last; with 16, 8 or
+          4 vectors at once;
+        - ``"differences"``: central ones of gradients, for models without a second derivative (with ``check=False``).
     memory : int
         Bytes that may be kept between products.
     expected_matvecs : int
@@ -55,7 +50,8 @@ class HessianOperator(ParametricOperator):
     ----------
     theta : (P,) tensor
     route : str
-        The way taken; asked for by this name, a later operator rounds as this one does.
+        The way taken; asked for by this name, a later operator rounds as this one does. One matvec costs 0.8-1.5
+        gradients recorded, 1.2-2.5 with kept graphs, 2.3-4.8 fresh; its error: docs/accuracy.md.
     plan : RoutePlan
         What was tried and how it did; prints as a table.
 
@@ -69,12 +65,6 @@ class HessianOperator(ParametricOperator):
     -----
     RuntimeWarning
         Where memory runs out: the chunks are halved, once, and the product made again.
-
-    Notes
-    -----
-    One matvec costs 0.8-1.5 gradients recorded, 1.2-2.5 with kept graphs, 2.3-4.8 fresh (MLP, LeNet-5 and a small
-    transformer on a CPU). Relative error against the dense float64 Hessian of small networks: about 1e-6 in float32
-    and 1e-15 in float64, by every route but ``"differences"``.
 
     References
     ----------
@@ -104,7 +94,7 @@ class HessianOperator(ParametricOperator):
         super().__init__(objective, theta)
         self._memory = int(check_positive("memory", memory))
         self._expected = check_count("expected_matvecs", expected_matvecs)
-        self._asked, self._halved = route, False
+        self._requested, self._halved = route, False
         self._blocks = None if route == "auto" else "as the route says"
         self._product, self.plan = self._with_room(self._plan)
 
@@ -127,7 +117,7 @@ class HessianOperator(ParametricOperator):
         try:
             twin._product = hvp.again(self._product, self.objective.parts(), twin.theta)
         except ObjectiveError:
-            if self._asked != "auto":
+            if self._requested != "auto":
                 raise
             twin._product, twin.plan = twin._with_room(twin._plan)
         return twin
@@ -139,7 +129,11 @@ class HessianOperator(ParametricOperator):
 
     def _plan(self) -> tuple[hvp.Product, hvp.RoutePlan]:
         return hvp.make(
-            self.objective.parts(), self.theta, route=self._asked, memory=self._memory, expected_matvecs=self._expected
+            self.objective.parts(),
+            self.theta,
+            route=self._requested,
+            memory=self._memory,
+            expected_matvecs=self._expected,
         )
 
     def _matvec(self, v: Tensor) -> Tensor:
@@ -177,5 +171,5 @@ class HessianOperator(ParametricOperator):
 
     def _like(self, objective: Objective, theta: Tensor) -> HessianOperator:
         return HessianOperator(
-            objective, theta, route=self._asked, memory=self._memory, expected_matvecs=self._expected
+            objective, theta, route=self._requested, memory=self._memory, expected_matvecs=self._expected
         )

@@ -95,7 +95,7 @@ class PreconditionedOperator(LinearOperator):
         base = self._named_base("blocks()")
         return {title: self.block(names) for title, names in partition(base.objective, groups).items()}
 
-    def _named_base(self, asked: str) -> ParametricOperator:
+    def _named_base(self, call: str) -> ParametricOperator:
         if not isinstance(self._base, ParametricOperator):
-            raise UsageError(f"{asked}: a {type(self._base).__name__} knows no parameter names")
+            raise UsageError(f"{call}: a {type(self._base).__name__} knows no parameter names")
         return self._base

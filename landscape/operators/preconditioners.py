@@ -21,7 +21,7 @@ def preconditioner(
     optimizer: str | None = None,
     names: Sequence[str] | None = None,
 ) -> Tensor:
-    r"""The diagonal of D for which an adaptive optimizer moves θ by ``−η D⁻¹ (momentum of g)``.
+    """The diagonal of D for which an adaptive optimizer moves θ by ``−η D⁻¹ (momentum of g)``.
 
     ==================  ==============================================  ==============================================
     optimizer           D                                               stable on a quadratic iff λ_max(D⁻¹H) is below
@@ -32,9 +32,8 @@ def preconditioner(
     ==================  ==============================================  ==============================================
 
     with t the steps made and v the running mean of squared gradients after them; AMSGrad takes the largest v so far.
-    Thresholds hold while D and η stay as they are. Weight decay in the gradient adds ``decay·I`` to H. Decoupled decay
-    λ (AdamW) multiplies θ by 1 − ηλ besides, and the threshold becomes
-    ``(2 + 2β₁)/((1 − β₁)η) − (1 + β₁)λ/(1 − β₁)``.
+    Thresholds hold while D and η stay as they are. Weight decay in the gradient adds ``decay·I`` to H; with decoupled
+    decay λ (AdamW) the threshold becomes ``(2 + 2β₁)/((1 − β₁)η) − (1 + β₁)λ/(1 − β₁)``.
 
     Parameters
     ----------
@@ -46,8 +45,8 @@ def preconditioner(
     optimizer : {"Adam", "AdamW", "RMSprop", "Adagrad"}, optional
         Which optimizer, in any case, where ``state`` has no ``"class"``.
     names : sequence of str, optional
-        Names in the order in which the optimizer was given its parameters, where ``state`` numbers them and its groups
-        have no ``param_names``: ``[name for name, _ in model.named_parameters()]``.
+        Names in the order in which the optimizer was given its parameters, where its groups have no ``param_names``:
+        ``[name for name, _ in model.named_parameters()]``.
 
     Returns
     -------
@@ -67,7 +66,6 @@ def preconditioner(
 
     Examples
     --------
-    >>> import landscape as ls
     >>> model = torch.nn.Linear(1, 1, bias=False)
     >>> adam = torch.optim.Adam(model.named_parameters(), betas=(0.9, 0.99), eps=0.5)
     >>> (3 * model.weight.sum()).backward()

@@ -155,7 +155,7 @@ def make_optimizer(name: str, params: Iterable[torch.Tensor], *, lr: float, **op
     Parameters
     ----------
     name : str
-        ``"gd"`` is plain SGD; its name tells the training to take the whole data set as one batch.
+        ``"gd"`` is plain SGD; under that name the training takes the whole data set as one batch.
     lr : float
         Learning rate; ``LEARNING_RATES[name]`` is a fair first guess.
     options

@@ -76,12 +76,12 @@ def constrained(
         loss_name="(x − c)²",
         train=draw(),
         test=draw(),
-        regularizer=partial(_paid, penalty) if method == "penalty" else None,
+        regularizer=partial(_penalty, penalty) if method == "penalty" else None,
         recipe=Recipe("gd", batch_size=8, epochs=50, full_batch_epochs=100, learning_rates={"gd": 0.02, "sgd": 0.02}),
     )
 
 
-def _paid(penalty: float, model: nn.Module) -> Tensor:
+def _penalty(penalty: float, model: nn.Module) -> Tensor:
     assert isinstance(model, Variable)
     return penalty * model.x.clamp(max=0.0).square().sum()
 

@@ -1,4 +1,4 @@
-"""What a slice says of running statistics, which are no part of θ and yet belong to one."""
+"""How a slice treats running statistics, which are no part of θ and yet belong to one."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def sentences(kinds: Sequence[str], *, of: str) -> str:
     >>> sentences(["fixed", ""], of="lines")
     ' Running statistics and other buffers are held as the model has them (1 of 2 lines).'
     """
-    said = ""
+    text = ""
     for kind, sentence in _SENTENCES.items():
         count = list(kinds).count(kind)
         if count:
             part = "" if count == len(kinds) else f" ({count} of {len(kinds)} {of})"
-            said += f" {sentence[:-1]}{part}."
-    return said
+            text += f" {sentence[:-1]}{part}."
+    return text

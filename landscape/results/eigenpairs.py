@@ -72,7 +72,7 @@ class Eigenpairs(Record):
     def top(self) -> Array:
         """Positions of the pairs that are λ₁, λ₂, … of the whole spectrum, in that order; empty where none is known.
 
-        With ``which="both"`` the upper half of the list. With ``"magnitude"`` every pair above −min|λ|, for nothing
+        With ``which="both"`` the upper half of the list. With ``"magnitude"`` every pair above −min|λ|, since nothing
         outside the list is larger in ``|λ|``: the positive ones, and zeros where the list goes down to them. A list of
         all P pairs holds both ends whatever was asked for.
         """

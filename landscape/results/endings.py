@@ -9,7 +9,7 @@ from enum import Enum
 class Ending(Enum):
     """How an iteration ended; records keep the text, with the numbers of their case in it.
 
-    >>> text = Ending.OUT_OF_MATVECS.said(max_matvecs=500)
+    >>> text = Ending.OUT_OF_MATVECS.text(max_matvecs=500)
     >>> text
     'max_matvecs=500 was reached: raise it or loosen tol'
     >>> Ending.of(text), Ending.of("as an earlier version put it")
@@ -37,13 +37,13 @@ class Ending(Enum):
         "max_matvecs={max_matvecs} was reached while the 95 % interval is wider than tol={tol} asks for: raise it, "
         "loosen tol, or pass eigs= of the largest eigenvalues"
     )
-    NO_SUMMIT = (
+    NO_MAXIMUM = (
         "after {evaluations} gradients the highest point found is no maximum of the ball to first order: raise steps "
         "or restarts, or take the value for the lower bound that it is"
     )
     UNDEFINED = "the loss is not a number somewhere in the ball: take a smaller rho, or compute in float64"
 
-    def said(self, **facts: object) -> str:
+    def text(self, **facts: object) -> str:
         """The text with the numbers of this case."""
         return self.value.format(**facts)
 

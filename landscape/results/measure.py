@@ -201,8 +201,8 @@ class SpectralMeasure(Record):
         r"""How many eigenvalues matter, from 1 to P.
 
         The standard error holds the spread over probes and, added in squares, the change since half the steps: |λ| has
-        a kink at zero, so that a rule of T nodes integrates it only roughly while the nodes near zero are few. Measured
-        on spectra with outliers, 95 % intervals cover at least as often from 24 steps on, 91 times in 100 with 12.
+        a kink at zero, so that a rule of T nodes integrates it only roughly while the nodes near zero are few. Coverage
+        measured: docs/accuracy.md.
 
         Parameters
         ----------

@@ -21,8 +21,8 @@ class OutlierCount(Record):
     Attributes
     ----------
     resolved : int
-        Distinct eigenvalues beyond the edges that one probe told apart: as many disjoint intervals ``node ± residual``
-        hold an eigenvalue each, so there are at least so many. Copies of one eigenvalue count once. -1 where the
+        Distinct eigenvalues beyond the edges that one probe resolves: as many disjoint intervals ``node ± residual``
+        hold an eigenvalue each, so there are at least that many. Copies of one eigenvalue count once. -1 where the
         measure has no Lanczos coefficients.
     mass : Estimate
         P times the mass beyond the edges: the number with copies counted, unbiased, with the spread over probes.
@@ -44,10 +44,10 @@ class OutlierCount(Record):
         return float(self.mass.value)
 
     def _lines(self) -> list[tuple[str, str]]:
-        told = "not known" if self.resolved < 0 else f"at least {self.resolved}"
+        resolved = "not known" if self.resolved < 0 else f"at least {self.resolved}"
         return [
             ("eigenvalues beyond the bulk", f"{self.mass} by mass"),
-            ("told apart by one probe", told),
+            ("told apart by one probe", resolved),
             ("bulk", f"{format_value(self.low)} … {format_value(self.high)}"),
         ]
 

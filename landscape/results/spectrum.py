@@ -12,7 +12,7 @@ from landscape.rounding import format_measured
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Spectrum(Record):
-    """What one set of Krylov runs says about a spectrum.
+    """Eigenpairs, trace, norm and density of one operator, from one set of Krylov runs.
 
     Attributes
     ----------

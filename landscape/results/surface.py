@@ -90,8 +90,8 @@ class LineSlice(Record):
             return [*lines, ("barrier ≥", format_value(self.barrier))]
         if self.batch_statistics == "recompute":
             return lines
-        said = format_measured(self.curvature_slice, self.curvature_error)
-        return [*lines, ("dᵀHd", f"{format_value(self.curvature)}; from the slice {said}")]
+        from_slice = format_measured(self.curvature_slice, self.curvature_error)
+        return [*lines, ("dᵀHd", f"{format_value(self.curvature)}; from the slice {from_slice}")]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

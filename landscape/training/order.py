@@ -34,7 +34,7 @@ class Order(Protocol):
         """Batches of the whole training."""
 
     def epochs_after(self, steps: int) -> float:
-        """How often every example was seen, on average, after so many steps."""
+        """How often every example was seen, on average, after ``steps`` steps."""
 
     def next(self) -> list[Tensor]:
         """Rows of the next batch, for each client; one client where there is only one."""
@@ -105,7 +105,7 @@ class BatchOrder:
         return sum(self._steps)
 
     def epochs_after(self, steps: int) -> float:
-        """How often every example was seen, on average, after so many steps."""
+        """How often every example was seen, on average, after ``steps`` steps."""
         for epoch, count in enumerate(self._steps):
             if steps <= count:
                 return epoch + steps / count

@@ -144,7 +144,7 @@ def make_order(problem: Problem, settings: dict[str, Any]) -> Order:
 
 
 def train(
-    problem: Problem, out: str | Path, *, resume: bool = False, progress: Progress | None = None, **asked: Any
+    problem: Problem, out: str | Path, *, resume: bool = False, progress: Progress | None = None, **requested: Any
 ) -> Checkpoint:
     """Train into a folder and return the last checkpoint.
 
@@ -156,7 +156,7 @@ def train(
         Go on from the newest usable checkpoint of the folder; its settings stand.
     progress : callable, optional
         Called as ``progress(steps made, steps in all)``, at the start and after each step.
-    asked
+    requested
         See :func:`landscape.training.training_settings`.
 
     Raises
@@ -170,12 +170,14 @@ def train(
     """
     out = Path(out)
     with sole_training(out):
-        return _train(problem, out, resume, progress or (lambda step, total: None), asked)
+        return _train(problem, out, resume, progress or (lambda step, total: None), requested)
 
 
-def _train(problem: Problem, out: Path, resume: bool, tell: Progress, asked: dict[str, Any]) -> Checkpoint:
+def _train(problem: Problem, out: Path, resume: bool, progress: Progress, requested: dict[str, Any]) -> Checkpoint:
     latest = latest_checkpoint(out, resume=resume)
-    settings = training_settings(problem, asked) if latest is None else resumed_settings(problem, asked, latest.config)
+    settings = (
+        training_settings(problem, requested) if latest is None else resumed_settings(problem, requested, latest.config)
+    )
     remove_temporaries(out)
     run = Training(problem, settings, out)
     with run.seeded():
@@ -183,12 +185,12 @@ def _train(problem: Problem, out: Path, resume: bool, tell: Progress, asked: dic
             run.save()
         else:
             run.restore(latest)
-        tell(run.step, run.total_steps)
+        progress(run.step, run.total_steps)
         while run.step < run.total_steps:
             run.advance()
             if run.save_is_due():
                 run.save()
-            tell(run.step, run.total_steps)
+            progress(run.step, run.total_steps)
     return CheckpointDir(out)[-1]
 
 

@@ -18,12 +18,12 @@ from landscape.training.order import BATCH_SCHEDULES, ORDERS
 HARMLESS = {"save_every", "save_last", "threads"}
 
 
-def training_settings(problem: Problem, asked: Mapping[str, Any]) -> dict[str, Any]:
+def training_settings(problem: Problem, requested: Mapping[str, Any]) -> dict[str, Any]:
     """Everything that determines a run, as JSON.
 
     Parameters
     ----------
-    asked : mapping
+    requested : mapping
         Any of ``label`` (names the group of replicates; left out, the optimizer), ``optimizer``, ``lr``, ``options``,
         ``schedule``, ``schedule_options``, ``batch_size``, ``order``,
         ``order_options``, ``batch_schedule``, ``batch_schedule_options``, ``epochs``, ``seed``, ``init_seed`` and
@@ -35,60 +35,60 @@ def training_settings(problem: Problem, asked: Mapping[str, Any]) -> dict[str, A
     UsageError
         If a setting is unknown or a value is outside what it accepts.
     """
-    asked = {key: value for key, value in asked.items() if value is not None}
+    requested = {key: value for key, value in requested.items() if value is not None}
     recipe, num_examples = problem.recipe, len(problem.train[1])
-    name = asked.pop("optimizer", recipe.optimizer)
-    options = optimizer_options(name, asked.pop("options", None))
-    batch_size = _batch_size(name, asked, num_examples, recipe.batch_size)
+    name = requested.pop("optimizer", recipe.optimizer)
+    options = optimizer_options(name, requested.pop("options", None))
+    batch_size = _batch_size(name, requested, num_examples, recipe.batch_size)
     full_batch = name in FULL_BATCH and batch_size == num_examples
-    epochs = asked.pop("epochs", recipe.full_batch_epochs if full_batch else recipe.epochs)
+    epochs = requested.pop("epochs", recipe.full_batch_epochs if full_batch else recipe.epochs)
     check_count("epochs", epochs)
     # An epoch of a full-batch optimizer is one step; saving each of them would cost more than the training.
     save_every = max(1, epochs // recipe.epochs) if full_batch else math.ceil(num_examples / batch_size)
-    schedule = asked.pop("schedule", "constant")
+    schedule = requested.pop("schedule", "constant")
     settings = {
         "problem": problem.name,
         "problem_config": problem.config,
-        "label": asked.pop("label", name),
+        "label": requested.pop("label", name),
         "optimizer": name,
-        "lr": asked.pop("lr", recipe.learning_rates.get(name, LEARNING_RATES[name])),
+        "lr": requested.pop("lr", recipe.learning_rates.get(name, LEARNING_RATES[name])),
         "options": options,
         "schedule": schedule,
-        "schedule_options": schedule_options(schedule, asked.pop("schedule_options", None)),
+        "schedule_options": schedule_options(schedule, requested.pop("schedule_options", None)),
         "batch_size": batch_size,
-        **_order(asked),
+        **_order(requested),
         "epochs": epochs,
-        "seed": asked.pop("seed", 0),
-        "init_seed": asked.pop("init_seed", None),
-        "order_seed": asked.pop("order_seed", None),
-        "save_every": asked.pop("save_every", save_every),
-        "save_last": asked.pop("save_last", 0),
-        "threads": asked.pop("threads", None),
+        "seed": requested.pop("seed", 0),
+        "init_seed": requested.pop("init_seed", None),
+        "order_seed": requested.pop("order_seed", None),
+        "save_every": requested.pop("save_every", save_every),
+        "save_last": requested.pop("save_last", 0),
+        "threads": requested.pop("threads", None),
     }
-    if asked:
-        raise UsageError(f"unknown setting {', '.join(map(repr, asked))}; there are {', '.join(settings)}")
+    if requested:
+        raise UsageError(f"unknown setting {', '.join(map(repr, requested))}; there are {', '.join(settings)}")
     _check(settings)
     plain: dict[str, Any] = json.loads(json.dumps(settings, default=plain_number))
     return plain
 
 
-def _batch_size(name: str, asked: dict[str, Any], num_examples: int, usual: int) -> int:
-    batch_size: int = asked.pop("batch_size", num_examples if name in FULL_BATCH else usual)
+def _batch_size(name: str, requested: dict[str, Any], num_examples: int, usual: int) -> int:
+    batch_size: int = requested.pop("batch_size", num_examples if name in FULL_BATCH else usual)
     check_count("batch_size", batch_size)
     if name == "gd" and batch_size != num_examples:
         raise UsageError(f"gd takes all {num_examples} examples as one batch; leave the batch size out, or use sgd")
     return min(batch_size, num_examples)
 
 
-def _order(asked: dict[str, Any]) -> dict[str, Any]:
+def _order(requested: dict[str, Any]) -> dict[str, Any]:
     """How the examples are ordered, and how the size of the batch changes."""
     settings: dict[str, Any] = {}
     for key, choices, default in (("order", ORDERS, "shuffled"), ("batch_schedule", BATCH_SCHEDULES, "constant")):
-        name = asked.pop(key, default)
+        name = requested.pop(key, default)
         check_choice(key, name, choices)
         settings[key] = name
         settings[f"{key}_options"] = with_defaults(
-            f"{key.replace('_', ' ')} {name!r}", choices[name], asked.pop(f"{key}_options", None)
+            f"{key.replace('_', ' ')} {name!r}", choices[name], requested.pop(f"{key}_options", None)
         )
     return settings
 
@@ -110,7 +110,7 @@ def _check(settings: Mapping[str, Any]) -> None:
                 raise UsageError(f"local-sgd deals the examples out to its clients itself; leave {key} out")
 
 
-def resumed_settings(problem: Problem, asked: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+def resumed_settings(problem: Problem, requested: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of a run that goes on: as stored, but more epochs, other saving and threads may be asked for.
 
     Raises
@@ -121,7 +121,7 @@ def resumed_settings(problem: Problem, asked: Mapping[str, Any], stored: Mapping
     if not {"optimizer", "lr", "epochs", "seed"} <= stored.keys():
         raise UsageError("the checkpoint does not say how it was trained; it was not saved by scripts/train.py")
     known = {key: value for key, value in stored.items() if key not in ("problem", "problem_config")}
-    wanted = training_settings(problem, known | {key: value for key, value in asked.items() if value is not None})
+    wanted = training_settings(problem, known | {key: value for key, value in requested.items() if value is not None})
     # What does not change with the length of the run takes the same steps first, however long it goes on.
     steady = (
         wanted["schedule"] == "constant" and wanted["batch_schedule"] == "constant" and wanted["order"] != "curriculum"
@@ -129,6 +129,6 @@ def resumed_settings(problem: Problem, asked: Mapping[str, Any], stored: Mapping
     longer = {"epochs"} if steady and wanted["epochs"] >= stored["epochs"] else set()
     changed = [key for key in wanted.keys() - HARMLESS - longer if wanted[key] != stored.get(key)]
     if changed:
-        said = "; ".join(f"{key} was {stored.get(key)!r}, asked for is {wanted[key]!r}" for key in sorted(changed))
-        raise UsageError(f"a resumed run keeps its settings, but {said}. Leave it out, or train into another folder")
+        changes = "; ".join(f"{key} was {stored.get(key)!r}, asked for is {wanted[key]!r}" for key in sorted(changed))
+        raise UsageError(f"a resumed run keeps its settings, but {changes}. Leave it out, or train into another folder")
     return wanted

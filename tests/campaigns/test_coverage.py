@@ -1,4 +1,4 @@
-"""How often intervals and bands cover the truth: the figures that the docstrings state."""
+"""How often intervals and bands cover the truth: the figures that docs/accuracy.md states."""
 
 from __future__ import annotations
 

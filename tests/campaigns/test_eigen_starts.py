@@ -1,4 +1,4 @@
-"""How often starts miss an eigenvalue, and bounds fail: the figures that the docstrings state."""
+"""How often starts miss an eigenvalue, and bounds fail: the figures that docs/accuracy.md states."""
 
 from __future__ import annotations
 

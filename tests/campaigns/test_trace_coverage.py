@@ -1,4 +1,4 @@
-"""How often the intervals of the trace family cover the truth, over 400 seeds each: what the docstrings state."""
+"""How often the intervals of the trace family cover the truth, over 400 seeds each: what docs/accuracy.md states."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.campaign
 
 SEEDS = 400
 P = 200
-#: The share that the docstrings state.
+#: The share that docs/accuracy.md states.
 STATED = 0.92
 SPECTRA = {
     "flat": np.linspace(0.5, 1.5, P),

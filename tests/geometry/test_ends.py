@@ -210,7 +210,7 @@ def test_other_buffers_that_training_moves_are_seen_and_belong_to_their_end(make
     for statistics in (None, "recompute"):
         with pytest.raises(UsageError, match="not all that training moves"):
             ls.interpolate(at_a, at_a.theta, at_b.theta, points=3, batch_statistics=statistics)
-        with pytest.raises(UsageError, match="do not tell what training moves"):
+        with pytest.raises(UsageError, match="do not hold what training moves"):
             ls.evaluate_paths(at_a, {"run": torch.stack([at_a.theta, at_b.theta])}, points=3)
     line = ls.interpolate(at_a, at_b, points=3)
     assert (line.loss[0], line.loss[-1]) == pytest.approx((loss_of(a), loss_of(b)), rel=1e-12)

@@ -26,7 +26,7 @@ def spectral_density(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> SpectralMeasure:
-    r"""How the eigenvalues are distributed, as one Gauss quadrature per random probe.
+    """How the eigenvalues are distributed, as one Gauss quadrature per random probe.
 
     T Lanczos steps from a random sign vector z give the Gauss quadrature of the measure with mass ``(uᵢᵀz)²/P`` at each
     eigenvalue: its nodes are the eigenvalues of the tridiagonal matrix, its weights the squares of their eigenvectors'
@@ -38,8 +38,8 @@ def spectral_density(
     H : LinearOperator, or what `as_operator` takes
     eigs : Eigenpairs, optional
         Pairs already known, with their vectors; those that have converged are taken out. Each then has mass 1/P
-        exactly, and the probes, Gaussian and orthogonal to the known vectors before and during their run, measure the
-        rest, which has mass 1 − K/P. In the spectra of networks most of the noise comes from the outliers.
+        exactly, and Gaussian probes orthogonal to the known vectors measure the rest, which has mass 1 − K/P. In the
+        spectra of networks most of the noise comes from the outliers.
     num_probes : int
         R. The error from the randomness of z falls like ``1/√(R·P)``.
     num_steps : int
@@ -52,21 +52,14 @@ def spectral_density(
     -------
     SpectralMeasure
         Nodes and weights ``(R, K + T)``, unsmoothed; each row of weights sums to 1. ``cdf`` brackets the distribution,
-        ``step_error`` says how much it still changes with T.
+        ``step_error`` is how much it still changes with T. Costs R·T matvecs, fewer where a probe exhausts its Krylov
+        space, and T + 3 vectors of length P for each of the probes that step together: up to 16, if they fit into 1
+        GiB.
 
     Raises
     ------
-    LandscapeError
-        If a matvec gives NaN or Inf.
-    UsageError
-        For fewer than one probe or step, a seed that is not an integer, or eigenpairs without vectors or of another P.
-
-    Notes
-    -----
-    Costs R·T matvecs, fewer where a probe exhausts its Krylov space, in blocks of up to 16 probes that step together.
-    Memory: T + 3 vectors of length P for each probe of a block; as many probes step together as fit into 1 GiB, and at
-    least one. The basis is kept and reorthogonalised, since without it converged eigenvalues come back as ghosts. The
-    block size changes results by rounding only.
+    UsageError, LandscapeError
+        For arguments outside the ranges above, or eigenpairs without vectors; if a matvec gives NaN or Inf.
 
     References
     ----------

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from landscape.checks import check_choice, check_count, check_seed, check_share
-from landscape.errors import NotConverged, UsageError
+from landscape.checks import check_count, check_share
+from landscape.errors import NotConverged
 from landscape.estimators.density.known_mass import found_in_full, with_known_mass
 from landscape.estimators.eigen.convergence import ENDS, LEAST_RESIDUAL, RELATIVE, Request, measure
-from landscape.estimators.eigen.top import DEFAULT_K, as_record, top_eigenpairs
+from landscape.estimators.eigen.top import DEFAULT_K, as_record, check_request, top_eigenpairs
 from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
 from landscape.estimators.krylov.union import Ritz, join, ritz_of_run
 from landscape.estimators.matvecs import Matvecs
@@ -43,8 +43,8 @@ def spectrum(
 
     R probes make T Lanczos steps each. Their tridiagonal matrices are the density, as in
     :func:`~landscape.spectral_density`; the first coefficients are ``zᵀHz/P`` and ``‖Hz‖²/P``, as in
-    :func:`~landscape.trace`; and the sum of their Krylov spaces holds the outer eigenvectors, for no further matvec but
-    those that measure the residuals. The eigenvectors in turn take their share of the probes' noise out of all others:
+    :func:`~landscape.trace`; and the sum of their Krylov spaces holds the outer eigenvectors, as many copies of a
+    multiple one as there are probes. The eigenvectors in turn take their share of the probes' noise out of all others:
 
     .. math:: \mathrm{tr}\,H \approx
         \frac1R\sum_r \Bigl(z_r^T H z_r - \sum_i \lambda_i\bigl((u_i^T z_r)^2 - 1\bigr)\Bigr).
@@ -57,10 +57,9 @@ def spectrum(
     which, tol, seed
         As in :func:`~landscape.top_eigenpairs`.
     num_probes, num_steps : int
-        R and T.
+        R and T: R·T matvecs in blocks of up to 16 probes, and one for the residual of each pair wanted.
     max_matvecs : int
-        Most matvecs for eigenpairs beyond the R·T of the runs: one each where the runs have found them, more where
-        they have not and :func:`~landscape.top_eigenpairs` goes on from there.
+        Most matvecs for eigenpairs beyond the R·T of the runs, where those have not found them.
     strict : bool
         Raise ``NotConverged`` where a pair has not converged; otherwise return it, marked.
     progress : callable, optional
@@ -69,30 +68,16 @@ def spectrum(
     Returns
     -------
     Spectrum
+        Each part with its own error; why eigenvectors of the same probes add no bias that matters, and the coverage
+        measured: docs/accuracy.md. Memory: as :func:`~landscape.spectral_density`, and some ``8·(k + max(k, 8))``
+        vectors of length P, twice that for ``"both"``.
 
     Raises
     ------
     NotConverged
         With the whole Spectrum as ``.partial``, if ``strict``.
-    LandscapeError
-        If a matvec gives NaN or Inf.
-    UsageError
-        For arguments outside the ranges above.
-
-    Notes
-    -----
-    The eigenvectors come from the very probes they correct, and yet the correction, whose mean is zero for vectors that
-    do not depend on z, adds no bias that matters. Within a probe's own run ``(uᵀz)²`` is P times a Gauss weight, off by
-    the square of the vector's error only: the residual of a Ritz vector is orthogonal to the Krylov space that z spans.
-    Towards the other probes its error is independent of z. Only pairs with residuals within the tolerance take part,
-    and of eigenvalues with several copies, or closer than the tolerance, only where the runs have found all copies:
-    vectors chosen within an eigenspace by the probes would overlap with them far too much.
-    Measured over 400 seeds on spectra as of networks, 95 % intervals of trace and norm cover as often as they say.
-
-    Copies of a multiple eigenvalue are found, as many as there are probes: each run holds one combination of them.
-
-    Costs R·T matvecs in blocks of up to 16 probes, and one for the residual of each pair wanted. Memory: as
-    :func:`~landscape.spectral_density`, and some ``8·(k + max(k, 8))`` vectors of length P, twice that for ``"both"``.
+    UsageError, LandscapeError
+        For arguments outside the ranges above; if a matvec gives NaN or Inf.
 
     References
     ----------
@@ -108,9 +93,10 @@ def spectrum(
     """
     H = as_operator(H)
     k = min(DEFAULT_K, H.dim) if k is None else k
-    request = _check(H, k=k, which=which, num_probes=num_probes, num_steps=num_steps, tol=tol, seed=seed)
-    if check_count("max_matvecs", max_matvecs) < 2 * request.count:
-        raise UsageError(f"max_matvecs={max_matvecs} must be at least {2 * request.count}, two for each pair wanted")
+    check_count("num_probes", num_probes)
+    check_count("num_steps", num_steps)
+    check_share("tol", tol, hint=RELATIVE)
+    request = check_request(H, k, which=which, method="lanczos", tol=tol, max_matvecs=max_matvecs, seed=seed)
     steps = min(int(num_steps), H.dim)
     seed = request.seed
     matvecs = Matvecs(H, int(num_probes) * steps + request.count, progress)
@@ -163,17 +149,6 @@ class _Runs:
     ritz: Ritz
 
 
-def _check(H: LinearOperator, *, k: int, which: str, num_probes: int, num_steps: int, tol: float, seed: int) -> Request:
-    k, seed = check_count("k", k), check_seed(seed)
-    check_count("num_probes", num_probes)
-    check_count("num_steps", num_steps)
-    check_choice("which", which, ENDS)
-    check_share("tol", tol, hint=RELATIVE)
-    if k > H.dim:
-        raise UsageError(f"k={k} eigenpairs were asked of an operator with P={H.dim}; k may be at most {H.dim}")
-    return Request(k=k, which=which, tol=float(tol), count=min(len(ENDS[which]) * k, H.dim), seed=seed)
-
-
 def _run(matvecs: Matvecs, request: Request, num_probes: int, steps: int) -> _Runs:
     """All runs, as many at once as fit; of each only its coefficients and outer Ritz vectors are kept."""
     H = matvecs.operator
@@ -205,7 +180,7 @@ def _eigenpairs(
     if len(runs.alphas) > 1 and len(ritz.values) == request.count and (ritz.residuals <= limits).all():
         pairs = measure(matvecs, request, ritz.vectors, _scale(ritz.values, matvecs))
         if pairs.converged.all():
-            pairs = replace(pairs, reason=Ending.CONVERGED.said())
+            pairs = replace(pairs, reason=Ending.CONVERGED.text())
             return as_record(H, pairs, request, method="lanczos", num_matvecs=matvecs.done - before)
     spent = matvecs.done - before
     left = max(max_matvecs - spent, 2 * request.count)

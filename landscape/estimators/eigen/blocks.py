@@ -18,7 +18,7 @@ from landscape.estimators.probes import probe
 from landscape.operators.base import LinearOperator
 from landscape.results import Eigenpairs
 
-#: Chance at which an eigenvalue of which a guess knows nothing may stay unseen, and the most steps spent on it.
+#: Chance at which an eigenvalue that a guess does not hold may stay unseen, and the most steps spent on it.
 UNSEEN, MOST_STEPS = 0.05, 12
 
 

@@ -154,9 +154,9 @@ class _Davidson:
     def _rivals(
         self, values: np.ndarray, coefficients: np.ndarray, order: np.ndarray, limits: np.ndarray
     ) -> np.ndarray:
-        """Positions of the first pairs beyond the wanted ones that might be wanted, as far as their residuals tell."""
+        """Positions of the first pairs beyond the wanted ones that might be wanted, as far as their residuals show."""
         count, found = self.request.count, []
-        # A watch that has begun knows more.
+        # A watch that has begun shows more.
         if self.schedule.guard and (self.schedule.watch is None or self.schedule.watch.last is None):
             for key, edge in self.request.edges(values[order[:count]]):
                 beyond = order[count:][np.argsort(-key(values[order[count:]]), kind="stable")[:1]]
@@ -229,16 +229,16 @@ class _Davidson:
         """The pairs with the reason to end, or None where the iteration must go on."""
         complete = len(pairs.values) == self.request.count
         if pairs.converged.all() and complete and (believed or self.space.spans_all):
-            return replace(pairs, reason=Ending.CONVERGED.said())
+            return replace(pairs, reason=Ending.CONVERGED.text())
         if self.space.spans_all:
-            return replace(pairs, reason=Ending.NOISE.said())
+            return replace(pairs, reason=Ending.NOISE.text())
         if self._affordable() > 0:
             return None
         ending = Ending.OUT_OF_MATVECS
         if pairs.converged.all() and complete:
             ending = Ending.UNBELIEVED
             pairs = replace(pairs, converged=np.zeros(len(pairs.values), dtype=bool))
-        return replace(pairs, reason=ending.said(max_matvecs=self.matvecs.maximum))
+        return replace(pairs, reason=ending.text(max_matvecs=self.matvecs.maximum))
 
 
 def _with_steps(pairs: np.ndarray, previous: int) -> np.ndarray:

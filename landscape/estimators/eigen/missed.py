@@ -64,8 +64,8 @@ def search_missed(
 
     Notes
     -----
-    Costs one matvec per step: on spectra like those of networks about as many as the pairs cost. Where λ_{k+1} all but
-    ties with λ_k the bound comes down slowly and ``complete`` may stay False though nothing was missed.
+    Costs one matvec per step: on spectra like those of networks about as many as the pairs cost. Where λ_{k+1} nearly
+    equals λ_k the bound comes down slowly and ``complete`` may stay False though nothing was missed.
 
     References
     ----------

@@ -55,7 +55,7 @@ class _PowerIteration:
         count, shifts = self.request.count, {-1: 0.0, 0: 0.0, 1: 0.0}
         for i in range(count):
             if self.request.which == "both":
-                # In turn, so that a list cut short holds as many from each end as it says.
+                # In turn, so that a list cut short still holds as many from each end.
                 sign = 1 if i % 2 == 0 else -1
             else:
                 sign = {"largest": 1, "smallest": -1, "magnitude": 0}[self.request.which]
@@ -64,7 +64,7 @@ class _PowerIteration:
             if not self._converge(i):
                 return self._collect(self._why_not(i))
             shifts[sign] = self.pairs[i].shift
-        return self._collect(Ending.CONVERGED.said())
+        return self._collect(Ending.CONVERGED.text())
 
     def _start(self, i: int) -> torch.Tensor:
         x = self._random()
@@ -159,8 +159,8 @@ class _PowerIteration:
         if settled and pair.residual > _GOOD_ENOUGH_TO_SHIFT * now:
             low, high = pair.shift - now, pair.shift + now
             near = {"low": f"{low:.4g}", "high": f"{high:.4g}", "shift": f"{pair.shift:.4g}"}
-            return Ending.TIED.said(max_matvecs=self.matvecs.maximum, **near)
-        return Ending.OUT_OF_MATVECS.said(max_matvecs=self.matvecs.maximum)
+            return Ending.TIED.text(max_matvecs=self.matvecs.maximum, **near)
+        return Ending.OUT_OF_MATVECS.text(max_matvecs=self.matvecs.maximum)
 
     def _collect(self, reason: str) -> Pairs:
         """What was found; a vector that no matvec has measured is left out."""

@@ -17,7 +17,7 @@ from landscape.results.endings import Ending
 
 #: Memory for the basis, unless the wanted pairs need more.
 BASIS_BYTES = 2**30
-#: What restarts dropped may disturb residuals by this share of the smallest threshold.
+#: Share of the smallest threshold by which the parts that restarts dropped may change residuals.
 _SHARP = 0.1
 #: Up to this P the basis may span the whole space.
 _SMALL = 512
@@ -93,14 +93,14 @@ def _iterate(matvecs: Matvecs, request: Request, krylov: Krylov) -> Pairs:
         else:
             pairs = _from_products(matvecs, krylov, request, coefficients[:, wanted], scale)
         if pairs.converged.all() and searched:
-            return replace(pairs, reason=Ending.CONVERGED.said())
+            return replace(pairs, reason=Ending.CONVERGED.text())
         if krylov.spans_all:
-            return replace(pairs, reason=Ending.NOISE.said())
+            return replace(pairs, reason=Ending.NOISE.text())
         if matvecs.left <= reserve:
             if not searched:
                 pairs = replace(pairs, converged=np.zeros(count, dtype=bool))
             ending = Ending.OUT_OF_MATVECS if searched else Ending.UNSEARCHED
-            return replace(pairs, reason=ending.said(max_matvecs=matvecs.maximum))
+            return replace(pairs, reason=ending.text(max_matvecs=matvecs.maximum))
         strictness, next_try, candidate = 0.1 * strictness, matvecs.done + count, None
 
 

@@ -46,8 +46,8 @@ def top_eigenpairs(
     .. math:: \max(\mathrm{tol}\,|\lambda|,\; 32\,\mathrm{resolution}\,\|H\|),
 
     ``H.resolution`` the relative rounding of its products (eps of the dtype; more where less is computed in inside),
-    ``‖H‖`` estimated from below by the largest ``‖Hv‖/‖v‖`` and Ritz value seen. The operator then has an eigenvalue
-    within the residual of λ; an isolated one is closer still, within residual² / gap.
+    ``‖H‖`` estimated from below. H then has an eigenvalue within the residual of λ; an isolated one is closer still,
+    within residual² / gap.
 
     Parameters
     ----------
@@ -58,9 +58,8 @@ def top_eigenpairs(
         Ends in the algebraic sense; ``"both"`` is k from each, no pair twice where 2k > P; ``"magnitude"`` is by |λ|.
     method : {"lanczos", "lobpcg", "power"}
         ``"lanczos"``: thick-restart Lanczos with full reorthogonalisation; from a guess or in blocks, generalised
-        Davidson. ``"lobpcg"``: a block of a quarter more vectors than pairs, at least 2 more, in the memory of six such
-        blocks, however long it takes. ``"power"``: power iteration with deflation, for comparison: its error falls like
-        ``(|λ₂|/|λ₁|)^n`` and it cannot separate λ from −λ.
+        Davidson. ``"lobpcg"``: in the memory of six blocks, each a quarter more vectors than pairs, at least 2 more,
+        however long it takes. ``"power"``: with deflation, for comparison; it cannot separate λ from −λ.
     tol : float
         Relative residual; 0 asks for what the products give.
     max_matvecs : int
@@ -68,19 +67,16 @@ def top_eigenpairs(
     seed : int
         Of the random start and of the fresh vectors after a breakdown.
     start : Eigenpairs, or (P,) or (P, K) tensor or array, optional
-        A guess, such as the eigenpairs of the previous checkpoint. Its columns are multiplied first, then only the
-        directions that they lack, and beside them a random vector that looks for what the guess does not know. For many
-        checkpoints in a row :class:`EigenTracker` needs fewer matvecs still.
+        A guess, such as the eigenpairs of the previous checkpoint; beside it a random vector looks for what the guess
+        does not hold. For many checkpoints in a row :class:`EigenTracker` needs fewer matvecs still.
     strict : bool
         Raise ``NotConverged`` where a pair has not converged; otherwise return it, marked.
     max_basis : int, optional
-        Basis vectors of length P held by Lanczos, the memory of this function. Left out, for K pairs in all:
-        ``4K + 60`` or what fits into 1 GiB, but at least ``2K + 8``; P where P ≤ 512. A smaller basis means more
-        restarts and more matvecs. From a guess and in blocks each takes two vectors of memory. Left unread by the other
-        methods.
+        Basis vectors of length P held by Lanczos (from a guess and in blocks, two each). Left out, for K pairs in all:
+        ``4K + 60`` or what fits into 1 GiB, but at least ``2K + 8``; P where P ≤ 512. Fewer mean more restarts.
     block : int
-        Random vectors to start from, for ``"lanczos"``. 1 needs the fewest matvecs. A block of b multiplies b vectors
-        at once, and finds eigenvalues of multiplicity up to b with all their copies.
+        Random vectors to start Lanczos from. 1 needs the fewest matvecs, and may miss further copies of a multiple
+        eigenvalue; b finds up to b of them. :func:`search_missed` tests whether the list is complete.
     progress : callable, optional
         Called as ``progress(matvecs done, max_matvecs)``.
 
@@ -89,31 +85,15 @@ def top_eigenpairs(
     Eigenpairs
         In descending order, vectors as NumPy ``(P, K)``, orthonormal, each with its largest entry positive. A residual
         is never given below ``8·resolution·‖H‖``, by which what was multiplied may differ from H. ``upper_bound`` of
-        λ_max at 99.9 % confidence from a random start of ``"lanczos"``, otherwise None; a restart does not void it,
-        since it rests on the steps before the first one.
+        λ_max at 99.9 % confidence from a random start of ``"lanczos"``, restarts included, otherwise None. How rarely
+        an eigenvalue is missed, from random starts and from guesses: docs/accuracy.md.
 
     Raises
     ------
     NotConverged
         With the pairs reached as ``.partial``, if ``strict``.
-    LandscapeError
-        If a matvec gives NaN or Inf.
-    UsageError
-        For arguments outside the ranges above.
-
-    Notes
-    -----
-    Values within the tolerance are believed once they have stayed as they are for 4 to 12 further steps: two
-    eigenvalues closer than ``tol`` look like one at first. On 500 random spectra with ten outliers each, none of the
-    first five was missed; accepted at once, one was missed in 105 of 240 spectra with a pair closer than ``tol``.
-
-    Pairs from a guess are believed once a random vector, outside the space they led to, has made Krylov steps enough
-    that an eigenvalue beyond them would have stayed hidden with a chance of 5 %, at most 12 steps. Of 1,000 guesses,
-    eigenvectors turned by 0.01 to 0.5 radians, none led to a miss; of 1,000 exactly blind to λ₁ or λ₂, 12 did.
-
-    A Krylov space from one start holds each distinct eigenvalue once: further copies of an exactly multiple eigenvalue
-    appear late, through rounding, or after a breakdown, or not at all. Where copies matter take ``block=``, and ask
-    :func:`search_missed` whether the list is complete: it answers with 99.9 % confidence, whatever the start was.
+    UsageError, LandscapeError
+        For arguments outside the ranges above; if a matvec gives NaN or Inf.
 
     References
     ----------

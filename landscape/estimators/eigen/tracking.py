@@ -26,7 +26,7 @@ from landscape.results import Eigenpairs
 
 #: An eigenvector at 3/4 of the largest value beyond the wanted ones has a tenth of its weight in the sentinel.
 _STEEPNESS = 8
-#: Every so many calls a random vector looks for what no earlier call has seen.
+#: Once in this many calls a random vector looks for what no earlier call has seen.
 _WATCH_EVERY = 5
 #: Following pays if it takes less than this share of the matvecs that a fresh start took.
 _PAYS = 0.9
@@ -42,11 +42,16 @@ class EigenTracker:
 
     .. math:: t = -(M - θI)^{-1}\,(Hu - θu), \qquad M = V\,\mathrm{diag}(μ)\,Vᵀ,
 
-    where M is made to agree with every product formed so far, the latest first: on the directions Q multiplied at the
+    where M is made to agree with every product formed so far, the latest first: on the directions multiplied at the
     last checkpoint it acts as H did, elsewhere as the model before (a symmetric block secant update, cut to ``rank``).
-    A network's Hessian is a few large eigenvalues and a bulk near zero, so M is close to it after one run, and the
-    correction removes the error by a factor that shrinks with the distance between checkpoints. M costs no matvec,
-    and a poor one costs only speed: values and residuals come from products with the operator itself.
+    M costs no matvec, and a poor one costs only speed: values and residuals come from products with the operator
+    itself. Where following does not pay, because too much changes from one operator to the next, the next calls are
+    fresh starts.
+
+    At each call one vector per end of the spectrum is multiplied beside the guess, to show an eigenvalue that
+    overtakes; at every fifth call a random vector makes Krylov steps too, 12 at most, so that a direction of which
+    nothing was known shows itself with 95 % probability. In between such a direction would be missed (how often:
+    docs/accuracy.md), and no call but the first has an ``upper_bound``; where that matters use :func:`search_missed`.
 
     Parameters
     ----------
@@ -59,20 +64,6 @@ class EigenTracker:
     ------
     UsageError
         For arguments outside their ranges.
-
-    Notes
-    -----
-    Where following took as many matvecs as a fresh start, because too much changes from one operator to the next, the
-    next call is a fresh start again, then the next two, four and so on until following pays: on LeNet-5 while it still
-    learns, five steps of momentum SGD apart, it does not.
-
-    At each call one vector per end of the spectrum is multiplied beside the guess, from the model's next eigenvectors
-    beyond the wanted ones: it shows an eigenvalue that overtakes, and is improved while its residual leaves that open.
-    At every fifth call a random vector makes Krylov steps too, until a direction of which nothing was known would have
-    shown itself with 95 % probability, at most 12. In between such a direction would be missed, and no call but the
-    first has an ``upper_bound``; where that matters use :func:`search_missed`. With ten outliers whose values drift by
-    2 % (5 %, 10 %) a call while no eigenvector moves, so that nothing but the sentinel shows a crossing, 0 (3, 12) of
-    500 calls missed one of the first two.
 
     References
     ----------
@@ -143,7 +134,7 @@ class EigenTracker:
         else:
             method = "tracked"
             pairs, Q, W = self._follow(matvecs, request, self._last, self._model)
-            # A call that also watches for the unseen costs more, and says nothing about the others.
+            # A call that also watches for the unseen costs more, and is no measure of the others.
             pays = self._calls % _WATCH_EVERY == 0 or matvecs.done < _PAYS * self._fresh_cost
             self._fresh_left, self._fresh_next = (0, 1) if pays else (self._fresh_next, 2 * self._fresh_next)
         eigs = as_record(H, pairs, request, method=method, num_matvecs=matvecs.done)

@@ -1,4 +1,4 @@
-r"""What a random start says about the eigenvalue it may not have found.
+r"""How large the eigenvalue may be that a random start has not found.
 
 Lanczos from a unit vector x makes orthonormal vectors :math:`v_{j+1} = p_j(A)x`, with polynomials :math:`p_j` that the
 coefficients of the recurrence give:

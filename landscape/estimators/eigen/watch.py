@@ -1,6 +1,6 @@
-"""A random vector beside a guess: is there an eigenvalue of which the guess knows nothing?
+"""A random vector beside a guess: is there an eigenvalue that the guess does not hold?
 
-Where the guess lies in an invariant subspace that is not the wanted one, its residuals vanish and nothing tells. So
+Where the guess lies in an invariant subspace that is not the wanted one, its residuals vanish and nothing shows it. So
 once the guess has led to converged pairs, a Gaussian vector makes Lanczos steps with ``A = (I − QQᵀ)H(I − QQᵀ)``, Q the
 space that the guess has led to. By interlacing H has at most as many eigenvalues beyond an edge as Q has dimensions,
 unless A has one there too. For a unit eigenvector u of A the coefficients of the steps give polynomials with
@@ -32,7 +32,7 @@ class Watch:
     chance : float
         The watch ends when an eigenvalue beyond the wanted ones would have stayed hidden with at most this chance.
     steps : int
-        Or after this many steps: beside an eigenvalue that all but ties with the wanted ones the chance falls slowly.
+        Or after this many steps: where another eigenvalue is nearly as large as those wanted the chance falls slowly.
     """
 
     chance: float

@@ -130,7 +130,7 @@ def block_table(
     if strict and not table.converged.all():
         late = ", ".join(name for name, settled in zip(titles, converged, strict=True) if not settled)
         raise NotConverged(
-            f"λ_max of {late} (tol={tol:g}): {Ending.OUT_OF_MATVECS.said(max_matvecs=max_matvecs)}. strict=False takes "
+            f"λ_max of {late} (tol={tol:g}): {Ending.OUT_OF_MATVECS.text(max_matvecs=max_matvecs)}. strict=False takes "
             "the table with that marked; the exception carries it as .partial",
             table,
         )

@@ -51,12 +51,11 @@ def diagonal(
     ----------
     H : LinearOperator
     num_probes : int
-        The matvecs, whatever the method (XDiag uses an even number). Where it reaches P, unit vectors give the diagonal
-        itself in P matvecs, with errors of 0.
+        The matvecs, whatever the method (XDiag uses an even number, 4 at least). From P on unit vectors give the
+        diagonal itself in P matvecs, with errors of 0.
     method : {"auto", "hutchinson", "xdiag"}
-        ``"auto"``: Hutchinson's below 8 matvecs. From there on half of them are spent on sign vectors, and XDiag goes
-        on if what each product leaves of the span of the others says that its intervals will be shorter; otherwise
-        they are the first of Hutchinson's probes, and nothing is lost.
+        ``"auto"``: Hutchinson's below 8 matvecs; from there on XDiag where what the first half of the products leaves
+        of each other's span shows that its intervals will be shorter, else Hutchinson's, with nothing lost.
     seed : int
     progress : callable, optional
         Called as ``progress(matvecs done, limit)``.
@@ -64,20 +63,13 @@ def diagonal(
     Returns
     -------
     Diagonal
-        ``values`` and ``sem``, each (P,), in loss per squared parameter. Both methods are unbiased; ``"auto"`` chooses
-        by the size of products that enter the estimate too, which no bias was seen from in 400 seeds. 95 % intervals,
-        Student's t in each entry, cover 95 entries in 100 from 8 matvecs on, and up to 100 where XDiag is very exact.
+        ``values`` and ``sem``, each (P,), in loss per squared parameter; 95 % intervals are Student's t in each entry.
+        Bias and coverage measured: docs/accuracy.md. Memory in vectors of length P: 32, and for XDiag ``2·num_probes``.
 
     Raises
     ------
-    LandscapeError
-        If a matvec gives NaN or Inf.
-    UsageError
-        For an unknown method, fewer than one probe (4 for XDiag), or a seed that is not an integer.
-
-    Notes
-    -----
-    Memory in vectors of length P: 32, and for XDiag ``2·num_probes``.
+    UsageError, LandscapeError
+        For arguments outside the ranges above; if a matvec gives NaN or Inf.
 
     References
     ----------
@@ -108,13 +100,13 @@ def diagonal(
         sketch.extend(count)
     if method == "xdiag" or (sketch.omega.shape[1] and _pays(sketch, int(num_probes))):
         values, sem = _xdiag(matvecs, sketch)
-        said = f"XDiag, {count} vectors"
+        label = f"XDiag, {count} vectors"
     else:
         count = int(num_probes)
         values, sem = _hutchinson(matvecs, count, seed, sketch)
-        said = f"Hutchinson, {num_probes} probes"
+        label = f"Hutchinson, {num_probes} probes"
     sem = np.hypot(sem, coarseness(matvecs) * matvecs.scale)
-    return Diagonal(values, sem, count, matvecs.done, seed, said)
+    return Diagonal(values, sem, count, matvecs.done, seed, label)
 
 
 def _pays(sketch: Sketch, num_probes: int) -> bool:
@@ -182,7 +174,7 @@ def _samples(basis: np.ndarray, image: np.ndarray, omega: np.ndarray, coordinate
 
 
 def _widening(basis: np.ndarray, image: np.ndarray, omega: np.ndarray, coordinates: np.ndarray) -> float:
-    """What the spread of the samples must be multiplied by, for they share their bases and are correlated.
+    """What the spread of the samples must be multiplied by: they share their bases, so they are correlated.
 
     The root of the jackknife over the spread, in the mean over some rows; as for the trace in ``xtrace.py``.
     """

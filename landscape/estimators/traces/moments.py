@@ -29,7 +29,7 @@ def spectral_moments(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> SpectralMoments:
-    r"""Estimate ``tr(H^p) = Σ λᵢ^p`` for several p from the same probes.
+    """Estimate ``tr(H^p) = Σ λᵢ^p`` for several p from the same probes.
 
     ``zᵀH^p z`` is the product of ``H^a z`` and ``H^b z`` with a + b = p, so that ``⌈max p / 2⌉`` matvecs per probe give
     all powers up to the largest. Methods are those of :func:`trace`: the large eigenvalues, which dominate high powers,
@@ -53,15 +53,13 @@ def spectral_moments(
     Returns
     -------
     SpectralMoments
-        ``moments[p]`` is the `Estimate` of ``tr(H^p)``, in units of H to the power p. 95 % intervals cover 93 to 98
-        times in 100 from 16 probes on, the least for high powers of one dominating eigenvalue.
+        ``moments[p]`` is the `Estimate` of ``tr(H^p)``, in units of H to the power p; coverage measured:
+        docs/accuracy.md.
 
     Raises
     ------
-    LandscapeError
-        If a matvec gives NaN or Inf.
-    UsageError
-        For powers below 1 or twice the same, and as :func:`trace` does.
+    UsageError, LandscapeError
+        For powers below 1 or twice the same, and as :func:`trace` does; if a matvec gives NaN or Inf.
 
     References
     ----------
@@ -80,16 +78,16 @@ def spectral_moments(
         matvecs.maximum = matvecs.operator.dim * half(powers)
         entries, nothing = exact_dots(matvecs, powers), np.empty((len(powers), 0))
         sem = np.array(powers) * coarseness(matvecs) * np.abs(entries).sum(axis=1)
-        said = "exact, the whole diagonal"
-        return SpectralMoments(powers, entries.sum(axis=1), sem, nothing, matvecs.done, -1, said)
+        label = "exact, the whole diagonal"
+        return SpectralMoments(powers, entries.sum(axis=1), sem, nothing, matvecs.done, -1, label)
     split, count = choose(matvecs, powers, method=method, num_probes=num_probes, eigs=eigs, seed=seed)
     samples = split.draw(0, count, seed=seed)
     sem = np.full(len(powers), np.nan)
     if count > 1:
         rounding = split.rounding + np.array(powers) * coarseness(matvecs) * np.abs(samples.mean(axis=1))
         sem = np.hypot(samples.std(axis=1, ddof=1) / np.sqrt(count), rounding)
-    said = f"{split.name}, {count} probes"
-    return SpectralMoments(powers, samples.mean(axis=1), sem, samples, matvecs.done, seed, said)
+    label = f"{split.name}, {count} probes"
+    return SpectralMoments(powers, samples.mean(axis=1), sem, samples, matvecs.done, seed, label)
 
 
 def frobenius_norm(
@@ -155,9 +153,9 @@ def _check(powers: Sequence[int], method: str, num_probes: int, eigs: Any) -> tu
     check_method(method, eigs)
     if method == "hutch++" and num_probes < 4:
         raise UsageError(f"num_probes={num_probes} is too few for 'hutch++'; it needs at least 4")
-    asked = tuple(powers)
-    for p in asked:
+    chosen = tuple(powers)
+    for p in chosen:
         check_count("a power", p)
-    if not asked or len(set(asked)) != len(asked):
-        raise UsageError(f"powers={asked!r} must be one or more different whole numbers")
-    return tuple(int(p) for p in asked)
+    if not chosen or len(set(chosen)) != len(chosen):
+        raise UsageError(f"powers={chosen!r} must be one or more different whole numbers")
+    return tuple(int(p) for p in chosen)

@@ -43,38 +43,26 @@ def trace(
     .. math:: 2\,\bigl(\|H\|_F^2 - \textstyle\sum_i h_{ii}^2\bigr):
 
     only mass off the diagonal causes error, and a diagonal H is exact up to rounding. The other methods take the large
-    eigenvalues out of H, so that H here is only what is left:
-
-    - ``"deflated"``: by ``eigs``. Eigenpairs cost no matvecs: from ``zᵀHz`` each probe takes ``Σ λᵢ(uᵢᵀz)²``, whose
-      mean ``Σ λᵢ`` is added back. That is unbiased however inexact the pairs are; their residuals add to the spread of
-      the samples, which the error shows. Vectors without eigenvalues cost one matvec each.
-    - ``"hutch++"``: a third of the matvecs finds the range of H from random vectors, a third measures its trace, a
-      third probes outside it. For eigenvalues ``∝ 1/i²`` and the like the error falls like 1/matvecs, or faster.
-    - ``"xtrace"``: half of the matvecs finds the range, half measures it; every random vector is also a probe, held
-      against the range found by all others. For spectra that fall fast, the most exact.
+    eigenvalues out of H, so that H here is only what is left: ``"deflated"`` those of ``eigs``; ``"hutch++"`` finds the
+    range with a third of the matvecs; ``"xtrace"`` with half of them, and every random vector is also a probe.
 
     Parameters
     ----------
     H : LinearOperator
     method : {"auto", "hutchinson", "hutch++", "xtrace", "deflated"}
-        ``"auto"``: deflated where ``eigs`` is given; Hutchinson's below 12 matvecs; from there on the sketch of Hutch++
-        is made and used only if it shows, each of its products held against the span of the others, that a 95 %
-        interval will be shorter with it. Otherwise the matvecs left are plain probes. The choice is made before the
-        first probe is drawn, so it causes no bias. From 16 matvecs on the error was at most 1.3 times that of the
-        better of the two.
+        ``"auto"``: deflated where ``eigs`` is given; Hutchinson's below 12 matvecs; from there on Hutch++ where its
+        sketch shows that a 95 % interval will be shorter, else Hutchinson's.
     num_probes : int
-        The matvecs, whatever the method: this many exactly for Hutchinson's, at most this many for the others, sketch
-        and bases included. Where it reaches P, the diagonal is multiplied out in P matvecs and the error is 0 (not for
-        ``"hutchinson"``, which stays what it is). At least 4 for Hutch++ and XTrace.
+        The matvecs, whatever the method: exactly for Hutchinson's, at most for the others, sketch and bases included;
+        at least 4 for Hutch++ and XTrace. From P on the diagonal is exact, in P matvecs (not for ``"hutchinson"``).
     eigs : Eigenpairs or (P, K) array or tensor, optional
-        From ``top_eigenpairs``, converged or not; or any vectors that span where H is large. They must not depend on
+        From ``top_eigenpairs``, converged or not, at no cost; or vectors, at one matvec each. They must not depend on
         the sign probes of this seed, as those of ``top_eigenpairs`` do not.
     seed : int
         Probe r depends on seed and r alone: more probes continue the same sequence.
     tol : float, optional
         Add probes until the 95 % interval reaches no further than ``1.96·tol·|value|``: for many probes, until the
-        standard error is ``tol·|value|``. ``num_probes`` is then what is spent before the first look; Hutch++ doubles
-        its sketch while more probes than four times its size seem to be needed.
+        standard error is ``tol·|value|``. ``num_probes`` is then what is spent before the first look.
     max_matvecs : int, optional
         Limit with ``tol``, 1,000 if left out.
     strict : bool
@@ -85,24 +73,16 @@ def trace(
     Returns
     -------
     Estimate
-        ``value`` in loss per squared parameter, ``sem`` the standard error (None for one probe), ``samples`` one
-        unbiased value per probe. ``interval(0.95)`` covers the truth, over 400 seeds each on flat, decaying and
-        indefinite spectra, with ten outliers, with one eigenvalue above all, and on Hessians of small networks, 93 to
-        98 times in 100 from 16 matvecs on, and XTrace's up to 100 times where the spectrum falls fast.
+        ``value`` in loss per squared parameter, ``sem`` its standard error (None for one probe), ``samples`` one
+        unbiased value per probe; how often its 95 % interval covers: docs/accuracy.md. Memory in vectors of length P:
+        32 for Hutchinson's, and three per column of the sketch (``num_probes``, or 1 GiB if ``tol`` makes it larger).
 
     Raises
     ------
     NotConverged
         With the estimate as ``.partial``, if ``strict``.
-    LandscapeError
-        If a matvec gives NaN or Inf.
-    UsageError
-        For an unknown method, too few probes, a seed that is not an integer, ``eigs`` of another P or without vectors.
-
-    Notes
-    -----
-    Memory in vectors of length P: 32 for Hutchinson's, and three per column of the sketch (``num_probes``, or 1 GiB if
-    ``tol`` makes it larger).
+    UsageError, LandscapeError
+        For arguments outside the ranges above; if a matvec gives NaN or Inf.
 
     References
     ----------
@@ -127,9 +107,9 @@ def trace(
     split, count = choose(matvecs, (1,), method=method, num_probes=num_probes, eigs=eigs, seed=seed, tol=tol)
 
     def as_estimate(samples: np.ndarray) -> Estimate:
-        said = f"{split.name}, {len(samples)} probes"
+        label = f"{split.name}, {len(samples)} probes"
         rounding = float(split.rounding[0]) + coarseness(matvecs) * abs(float(samples.mean()))
-        return of_samples(samples, rounding=rounding, num_matvecs=matvecs.done, seed=seed, method=said)
+        return of_samples(samples, rounding=rounding, num_matvecs=matvecs.done, seed=seed, method=label)
 
     def more(estimate: Estimate) -> Estimate | None:
         if matvecs.left == 0:
@@ -145,7 +125,7 @@ def _checked(estimate: Estimate, tol: float | None, limit: int, strict: bool) ->
         return estimate
     raise NotConverged(
         f"trace {estimate} after {estimate.num_matvecs} matvecs: "
-        f"{Ending.INTERVAL_TOO_WIDE.said(max_matvecs=limit, tol=tol)}. strict=False takes it with its error; the "
+        f"{Ending.INTERVAL_TOO_WIDE.text(max_matvecs=limit, tol=tol)}. strict=False takes it with its error; the "
         "exception carries it as .partial",
         estimate,
     )

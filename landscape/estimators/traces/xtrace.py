@@ -28,9 +28,9 @@ def xtrace(matvecs: Matvecs, *, num_probes: int, seed: int, tol: float | None) -
     ``y = (I − QᵢQᵢᵀ)ωᵢ``, it is ``tr(QᵢᵀHQᵢ) + (P − rᵢ)·yᵀHy / ‖y‖²``: ``ωᵢ`` is Gaussian, so given ``Qᵢ`` the
     direction of y is uniform outside it, and every one of them is unbiased.
 
-    They share their bases, so they are correlated, and their spread alone is a standard error 0.6 to 0.95 times the
-    true one. The jackknife (the spread of XTrace without each vector) is 1 to 3 times the true one (Efron & Stein 1981,
-    Ann. Statist. 9(3): it errs upwards). ``sem`` is the geometric mean of the two, 0.9 to 1.6 times the true one.
+    They share their bases, so they are correlated, and their spread alone gives too small a standard error. The
+    jackknife (the spread of XTrace without each vector) errs upwards (Efron & Stein 1981, Ann. Statist. 9(3)). ``sem``
+    is the geometric mean of the two; docs/accuracy.md has all three against the true one.
     """
     sketch = Sketch(matvecs, seed=seed)
     inner = np.empty((0, 0))

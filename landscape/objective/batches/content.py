@@ -25,9 +25,9 @@ _CLOSED = (
 
 
 class Packed:
-    """What stands for a part of a batch while its tensors are moved, and says itself what it is made of."""
+    """What stands for a part of a batch while its tensors are moved; it adds its own content to a digest."""
 
-    def tell(self, content: Content) -> None:
+    def add_to(self, content: Content) -> None:
         """Add what this is made of."""
         raise NotImplementedError
 
@@ -113,7 +113,7 @@ class Content:
         if id(value) in self._holes:
             self.fact("hole", self._holes[id(value)])
         elif isinstance(value, Packed):
-            value.tell(self)
+            value.add_to(self)
         elif type(value) in ATOMS:
             self.fact(type(value).__name__, repr(value))
         elif isinstance(value, Tensor):
@@ -202,7 +202,7 @@ class Content:
             self.add(attributes[name], f"{where}.{name}")
 
     def _add_reduced(self, value: Any, where: str) -> None:
-        """By what pickle would ask of it: for types written in C, and those that say themselves what they are."""
+        """By what pickle would ask of it: for types written in C, and those that define it themselves."""
         try:
             reduced = value.__reduce_ex__(4)
         except Exception:

@@ -20,7 +20,7 @@ def count_examples(batch: Any) -> int | None:
     Numbers and scalar tensors are not counted, and a batch of nothing else is one example. Lists of text count where
     there are no tensors.
     """
-    if not all(nest.mould.counted for nest in _nests(batch)):
+    if not all(nest.template.counted for nest in _nests(batch)):
         return None
     leaves = pytree.tree_leaves(batch)
     tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
@@ -119,7 +119,7 @@ def _nests(batch: Any) -> list[Nest]:
 
 def constant_arrays(batch: Any) -> list[Any]:
     """Arrays inside objects, which stay as they are."""
-    return [array for nest in _nests(batch) for array in nest.mould.arrays()]
+    return [array for nest in _nests(batch) for array in nest.template.arrays()]
 
 
 def _is_by_example(leaf: Any, count: int | None) -> bool:

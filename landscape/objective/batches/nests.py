@@ -35,7 +35,7 @@ class Column(Packed):
     def __repr__(self) -> str:
         return f"Column({list(self.items)!r})"
 
-    def tell(self, content: Content) -> None:
+    def add_to(self, content: Content) -> None:
         content.fact("column")
         content.add(list(self.items))
 
@@ -47,23 +47,23 @@ class Column(Packed):
 
 
 class Nest(Packed):
-    """An object of the caller's as its tensors and columns, and the mould that they are put back into."""
+    """An object of the caller's as its tensors and columns, and the template that they are put back into."""
 
-    def __init__(self, leaves: Sequence[Any], mould: Mould) -> None:
-        self.leaves, self.mould = leaves, mould
+    def __init__(self, leaves: Sequence[Any], template: Template) -> None:
+        self.leaves, self.template = leaves, template
 
     def whole(self) -> Any:
         """The object, of its own type, around these tensors; the caller's is left as it was."""
-        return self.mould.around(self.leaves)
+        return self.template.around(self.leaves)
 
-    def tell(self, content: Content) -> None:
+    def add_to(self, content: Content) -> None:
         content.fact("nest")
-        self.mould.tell(content)
+        self.template.add_to(content)
         for leaf in self.leaves:
             content.add(leaf)
 
 
-class Mould:
+class Template:
     """An object without its tensors.
 
     Attributes
@@ -81,9 +81,9 @@ class Mould:
         self.places, self._kept = places, kept
         try:
             content = Content()
-            self.tell(content)
+            self.add_to(content)
             self._name = content.hexdigest()
-        except ObjectiveError:  # asked for its digest it says so; until then it is like no other
+        except ObjectiveError:  # its digest raises this again; until then it is like no other
             self._name = f"{type(original).__name__} at {id(original)}"
 
     def around(self, leaves: Sequence[Any]) -> Any:
@@ -97,14 +97,14 @@ class Mould:
         """Arrays in what is not replaced."""
         return [array for thing in self._kept for array in arrays_in(thing)]
 
-    def tell(self, content: Content) -> None:
+    def add_to(self, content: Content) -> None:
         """What the original is, its tensors left out."""
         inside = Content({id(place): number for number, place in enumerate(self.places)})
         inside.add(self.original, type(self.original).__name__)
         content.fact(inside.hexdigest())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Mould) and self._name == other._name
+        return isinstance(other, Template) and self._name == other._name
 
     def __hash__(self) -> int:
         return hash(self._name)
@@ -114,7 +114,7 @@ class Mould:
 
 
 pytree.register_pytree_node(
-    Nest, lambda nest: (list(nest.leaves), nest.mould), lambda leaves, mould: Nest(list(leaves), mould)
+    Nest, lambda nest: (list(nest.leaves), nest.template), lambda leaves, template: Nest(list(leaves), template)
 )
 
 
@@ -207,13 +207,13 @@ def _not_replaced(nest: Nest, original: Any) -> set[int]:
         If the type copies itself in a way by which the loss would not see the tensors that it is given.
     """
     marks = [leaf.detach() if isinstance(leaf, Tensor) else Column(leaf.items[:]) for leaf in nest.leaves]
-    said = ""
+    reason = ""
     try:
-        rebuilt = nest.mould.around(marks)
+        rebuilt = nest.template.around(marks)
         search = _Search()
         search.visit(rebuilt, arrays=True)
         marked = {id(mark.items if isinstance(mark, Column) else mark) for mark in marks}
-        shared = {id(place): place for place in nest.mould.places if id(place) in search.leaves}
+        shared = {id(place): place for place in nest.template.places if id(place) in search.leaves}
         indices = all(
             isinstance(p, Tensor) and not p.is_floating_point() and not p.is_complex() for p in shared.values()
         )
@@ -221,10 +221,10 @@ def _not_replaced(nest: Nest, original: Any) -> set[int]:
         if type(rebuilt) is type(original) and indices and all_there and len(shared) < len(marks):
             return set(shared)
     except Exception as error:
-        said = f" ({type(error).__name__}: {error})"
+        reason = f" ({type(error).__name__}: {error})"
     raise ObjectiveError(
         f"a batch of type {type(original).__name__} cannot be made again around other tensors, which every evaluation "
-        f"needs{said}. Hand over its tensors as a tuple or a dict, with Objective.from_loss"
+        f"needs{reason}. Hand over its tensors as a tuple or a dict, with Objective.from_loss"
     )
 
 
@@ -247,8 +247,8 @@ class _Search:
     def nest(self, original: Any) -> Nest:
         """Of what was visited."""
         places = tuple(self.leaves.values())
-        mould = Mould(original, places, tuple(self._kept.values()), counted=self._counted)
-        return Nest([_as_leaf(place) for place in places], mould)
+        template = Template(original, places, tuple(self._kept.values()), counted=self._counted)
+        return Nest([_as_leaf(place) for place in places], template)
 
     def share(self, chosen: set[int]) -> None:
         """Take leaves for what stays as it is."""

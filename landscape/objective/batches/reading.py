@@ -74,9 +74,9 @@ def _collated(dataset: Any) -> list[Any]:
         try:
             batches.append(default_collate(examples))
         except (TypeError, RuntimeError, KeyError, ValueError, AttributeError) as error:
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ObjectiveError(
-                f"the examples of this {type(dataset).__name__} do not stack into a batch ({said}). Pass "
+                f"the examples of this {type(dataset).__name__} do not stack into a batch ({reason}). Pass "
                 "DataLoader(dataset, batch_size=..., collate_fn=...) that you write, or a list of batches"
             ) from error
     return batches
