@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 import landscape as ls
 from landscape import plots
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)
