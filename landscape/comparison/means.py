@@ -11,6 +11,7 @@ import pandas as pd
 from landscape.comparison.centres import LOG, centre_of
 from landscape.comparison.equal_loss import HOW, losses_differ
 from landscape.comparison.groups import gather, notes, scope_notes
+from landscape.comparison.terminal import new_table
 from landscape.escaping.terminal import cell
 from landscape.statistics import geometric_interval, mean_interval
 from landscape.store import Results
@@ -101,12 +102,9 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
 
     Up to three groups stand side by side with all measures; more stand below each other with the main ones.
     """
-    from rich import box
-    from rich.table import Table
-
     headings, body = cells(comparison)
     level = comparison.attrs.get("level", 0.95)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
+    table = new_table()
     lines = _legend(comparison, level)
     wide = len(headings) <= 3
     if wide:

@@ -115,26 +115,18 @@ def plot_measure(
 
 def _limits(found: Sequence[SeedSummary], *, wide: bool) -> tuple[float, float]:
     """Room for all dots with their errors, and for intervals up to the spread of the dots on either side."""
-    if wide:  # the same, of the logarithms; errors of single dots are small there
-        logs = [
-            SeedSummary(np.log(s.values), 0 * s.errors, s.converged, *map(_log, (s.mean, s.low, s.high)))
-            for s in found
-        ]  # fmt: skip
-        low, high = _limits(logs, wide=False)
-        return float(np.exp(low)), float(np.exp(high))
     values = np.concatenate([s.values for s in found])
     errors = np.nan_to_num(np.concatenate([s.errors for s in found]))
+    ends = np.array([(s.low, s.high) for s in found])
+    if wide:  # on the scale of the axis, where the errors of single dots are small
+        values, errors, ends = np.log(values), np.zeros_like(errors), np.log(np.where(ends > 0, ends, np.nan))
     low, high = float(np.min(values - errors)), float(np.max(values + errors))
     spread = (high - low) or 0.1 * abs(high) or 1.0
-    ends = np.array([(s.low, s.high) for s in found])
     if np.isfinite(ends).any():
         low = min(low, max(float(np.nanmin(ends)), low - 0.5 * spread))
         high = max(high, min(float(np.nanmax(ends)), high + 0.5 * spread))
-    return low - 0.08 * spread, high + 0.08 * spread
-
-
-def _log(x: float) -> float:
-    return float(np.log(x)) if x > 0 else float("nan")
+    low, high = low - 0.08 * spread, high + 0.08 * spread
+    return (float(np.exp(low)), float(np.exp(high))) if wide else (low, high)
 
 
 def _draw_row(ax: Axes, summary: SeedSummary, row: int, style: Style, limits: tuple[float, float]) -> None:

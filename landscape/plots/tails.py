@@ -205,10 +205,6 @@ def plot_sharpness_path(
     error : (M,) array, optional
         Residual bound of each λ₁, drawn as a band.
 
-    Returns
-    -------
-    Axes
-
     Raises
     ------
     UsageError
