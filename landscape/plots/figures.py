@@ -35,7 +35,7 @@ from landscape.plots.tails import plot_tail, side_by_side, tail_of_run, tails_of
 from landscape.results import Eigenpairs, SpectralMeasure
 from landscape.store import Results
 from landscape.store.catalogue import IN_CONTRASTS, IN_SUMMARY, IN_TAIL, MEASURES
-from landscape.store.metrics import class_accuracies, read_metric
+from landscape.store.metrics import COMPARED, class_accuracies, read_metric
 from landscape.store.scope import scope_lines
 
 
@@ -125,7 +125,7 @@ def _scope_sentences(runs: list[RunLike], keys: Collection[str]) -> str:
     lines = scope_lines(runs)
     saved = [
         MEASURES[key].words
-        for key in ("test_loss", "test_accuracy")
+        for key in COMPARED
         if key in keys and any(read_metric(run.checkpoints[-1], key).is_saved for run in runs)
     ]
     lines += (

@@ -10,18 +10,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from landscape.comparison import ALPHA
 from landscape.errors import UsageError
 from landscape.plots.labels import drawn_names
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import DOUBLE, REFERENCE_COLOR, SINGLE, axes_or_new, new_figure
-from landscape.store.catalogue import IN_CONTRASTS, MEASURES
+from landscape.store.catalogue import IN_CONTRASTS, MEASURES, shown_contrasts
 
 #: With more pairs than that, only those with the first group are drawn.
 MOST_ROWS = 18
 #: Beyond them, in standard deviations, an interval ends in an arrow, and an effect stands at the edge with its number:
 #: with few seeds both may be anything.
 FARTHEST, FARTHEST_EFFECT = 12.0, 30.0
-ALPHA = 0.05
 _LEFT, _SURE = "#9AA5B1", "#0072B2"
 
 
@@ -67,8 +67,8 @@ def plot_forest(differences: pd.DataFrame, measure: str, *, ax: Axes | None = No
 
 def forest_figure(differences: pd.DataFrame) -> Figure | None:
     """A panel for each of the main measures in which a pair has an effect size; None where none has."""
-    present = [m for m in IN_CONTRASTS if np.isfinite(drawn_pairs(differences, m)["effect"].to_numpy(float)).any()]
-    present = [m for m in present if m != "test_loss" or "test_accuracy" not in present]
+    effects = {m: drawn_pairs(differences, m)["effect"].to_numpy(float) for m in IN_CONTRASTS}
+    present = shown_contrasts([m for m, found in effects.items() if np.isfinite(found).any()])
     if not present:
         return None
     rows = max(len(drawn_pairs(differences, m)) for m in present)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from landscape import comparison
+from landscape.plots.drawing import join_words
 from landscape.results import (
     Eigenpairs,
     Estimate,
@@ -21,7 +22,7 @@ from landscape.results import (
 from landscape.results.batch_statistics import sentences
 from landscape.rounding import format_brief, format_value
 from landscape.store import Results, RunResults, final_rows
-from landscape.store.catalogue import IN_HEADLINE, MEASURES, read
+from landscape.store.catalogue import IN_HEADLINE, IN_LISTS, MEASURES, read
 from landscape.store.metrics import read_metric
 from landscape.store.scope import option_lines
 
@@ -80,7 +81,7 @@ def headline(results: Results) -> list[str]:
         )
         sentences += _overlap(*(table[g, "lambda_max"] for g in (order[0], order[-1])))
         sentences += _at_equal_loss(results) if differ else []
-    for measure in ("trace", "sharpness_worst"):
+    for measure in IN_LISTS:
         if measure in orders:
             values = ", ".join(f"{g} {_mean(table[g, measure])}" for g in orders[measure])
             bound = " (lower bounds)" if MEASURES[measure].is_bound else ""
@@ -124,7 +125,7 @@ def _of_one_group(results: Results) -> list[str]:
     if not parts:
         return []
     first = next(row for measure, row in rows.items() if measure in IN_HEADLINE)
-    return [f"{first['group']}, {first['n']} runs, {_what(first)}: {_listed(parts)}."]
+    return [f"{first['group']}, {first['n']} runs, {_what(first)}: {join_words(parts)}."]
 
 
 def _overlap(low: Any, high: Any) -> list[str]:
@@ -151,7 +152,7 @@ def _agreement(orders: dict[str, list[Any]]) -> list[str]:
         flattest.setdefault(order[0], []).append(MEASURES[measure].words)
     if len(flattest) == 1:
         return [f"All {len(orders)} flatness measures agree on {next(iter(flattest))} as the flattest."]
-    parts = [f"{group} by {_listed(names)}" for group, names in flattest.items()]
+    parts = [f"{group} by {join_words(names)}" for group, names in flattest.items()]
     return [f"The flatness measures disagree on which is flattest: {'; '.join(parts)}."]
 
 
@@ -164,7 +165,7 @@ def _alone(run: RunResults) -> str:
         parts.append(f"a trace of {format_brief(tr.value, tr.error)}")
     if worst is not None:
         parts.append(f"a worst-case rise of at least {format_value(worst.value, digits=3)}")
-    return f"{run.name or 'This run'} ended, at step {run.last.step}, with {_listed(parts) or 'nothing measured'}."
+    return f"{run.name or 'This run'} ended, at step {run.last.step}, with {join_words(parts) or 'nothing measured'}."
 
 
 def methods(results: Results) -> tuple[str, list[str]]:
@@ -201,9 +202,12 @@ def _about_objective(runs: list[RunResults], cite: Any) -> list[str]:
 
 def _about_test_data(runs: list[RunResults]) -> list[str]:
     counts = {record.num_examples for run in runs if isinstance(record := run.last.records.get("test"), Evaluation)}
-    texts = [f"Test loss and accuracy were measured on {_listed([f'{c:,}' for c in sorted(counts)])} test examples."]
+    texts = []
+    if counts:
+        sizes = join_words([f"{count:,}" for count in sorted(counts)])
+        texts.append(f"Test loss and accuracy were measured on {sizes} test examples.")
     saved = any(read_metric(run.last, name).is_saved for run in runs for name in ("test_loss", "test_accuracy"))
-    return (texts if counts else []) + (["Those marked † are as training saved them."] if saved else [])
+    return [*texts, "Those marked † are as training saved them."] if saved else texts
 
 
 def _question(run: RunResults) -> dict[str, Any]:
@@ -258,16 +262,10 @@ def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> l
             f"the centre of each slice was checked against Hessian-vector products.{_statistics(records.values())}"
         )
     balls = {name: r for name, r in records.items() if isinstance(r, Sharpness) and np.isfinite(r.rho)}
-    said = {
-        "sharpness_worst": ("the largest rise of the loss found within ‖δ‖₂ ≤ {rho}, a lower bound", "foret"),
-        "sharpness_adaptive_worst": ("the same within ‖δ/|θ|‖₂ ≤ {rho}", "kwon"),
-        "sharpness_average": ("the mean rise under Gaussian noise of standard deviation {rho}", "andriushchenko"),
-        "sharpness_adaptive_average": ("the same with noise {rho}·|θ|", "andriushchenko"),
-    }
     parts = [
-        f"{text.format(rho=format_value(balls[name].rho))} {cite(key)}"
-        for name, (text, key) in said.items()
-        if name in balls
+        f"{measure.definition.format(rho=format_value(balls[key].rho))} {cite(measure.reference)}"
+        for key, measure in MEASURES.items()
+        if key in balls and measure.definition
     ]
     if parts:
         texts.append(f"Sharpness is {'; '.join(parts)}.")
@@ -293,7 +291,3 @@ def _statistics(records: Iterable[Record]) -> str:
 
 def _mean(row: Any) -> str:
     return str(comparison.centre_of(row))
-
-
-def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + (" and " if parts else "") + (parts or [""])[-1]

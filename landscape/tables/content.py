@@ -82,12 +82,8 @@ def caption_lines(results: Results) -> list[str]:
     """What stands under a table: what the signs mean, what did not converge, which files were skipped."""
     steps = sorted({c.step for run in results.runs if (c := final_checkpoint(run)) is not None})
     at = f"at step {steps[0]}" if len(steps) == 1 else "at the last checkpoint of each run"
-    lines = [
-        f"{at}; ± of λ and λ₁/λ₂: bound from residuals, where it shows",
-        "± of the trace: one standard error",
-        "worst sharp.: the largest rise of the loss found in a ball, a lower bound",
-    ]
-    lines += [*remarks(results), *mismatch_lines(results.runs)]
+    first, *more = (measure.note for measure in SHOWN if measure.note)
+    lines = [f"{at}; {first}", *more, *remarks(results), *mismatch_lines(results.runs)]
     failed = [
         f"* not converged: {run.name} step {c.step}: {', '.join(c.not_converged)}"
         for run in results.runs
