@@ -1,53 +1,21 @@
-"""What the numbers say, in sentences: a headline for the reader, a methods paragraph for the paper."""
+"""What a reader takes away, in a few sentences computed from the numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from landscape import comparison
 from landscape.plots.drawing import join_words
-from landscape.results import (
-    Eigenpairs,
-    Estimate,
-    Evaluation,
-    LineSlice,
-    PlaneSlice,
-    Record,
-    Sharpness,
-    SpectralMeasure,
-)
-from landscape.results.batch_statistics import sentences
 from landscape.rounding import format_brief, format_value
-from landscape.store import Results, RunResults, final_rows
+from landscape.store import Results, RunResults
 from landscape.store.catalogue import IN_HEADLINE, IN_LISTS, MEASURES, read
-from landscape.store.metrics import read_metric
-from landscape.store.scope import option_lines
+from landscape.store.metrics import ACCURACY, read_metric
 
-LISTED = 3  # runs that get a sentence of their own
-REFERENCES = {
-    "pearlmutter": "Pearlmutter (1994). Fast exact multiplication by the Hessian. Neural Computation 6(1).",
-    "wu": "Wu, Simon (2000). Thick-restart Lanczos method for large symmetric eigenvalue problems. SIAM J. Matrix "
-    "Anal. Appl. 22(2).",
-    "hutchinson": "Hutchinson (1990). A stochastic estimator of the trace of the influence matrix for Laplacian "
-    "smoothing splines. Commun. Stat. Simul. Comput. 19(2).",
-    "ubaru": "Ubaru, Chen, Saad (2017). Fast estimation of tr(f(A)) via stochastic Lanczos quadrature. SIAM J. Matrix "
-    "Anal. Appl. 38(4).",
-    "ghorbani": "Ghorbani, Krishnan, Xiao (2019). An investigation into neural net optimization via Hessian eigenvalue "
-    "density. ICML.",
-    "golub": "Golub, Meurant (2010). Matrices, Moments and Quadrature with Applications. Princeton.",
-    "li": "Li, Xu, Taylor, Studer, Goldstein (2018). Visualizing the loss landscape of neural nets. NeurIPS.",
-    "foret": "Foret, Kleiner, Mobahi, Neyshabur (2021). Sharpness-aware minimization for efficiently improving "
-    "generalization. ICLR.",
-    "kwon": "Kwon, Kim, Park, Choi (2021). ASAM: adaptive sharpness-aware minimization for scale-invariant learning of "
-    "deep neural networks. ICML.",
-    "andriushchenko": "Andriushchenko, Croce, Müller, Hein, Flammarion (2023). A modern look at the relationship "
-    "between sharpness and generalization. ICML.",
-    "frankle": "Frankle, Dziugaite, Roy, Carbin (2020). Linear mode connectivity and the lottery ticket hypothesis. "
-    "ICML.",
-}
+MOST_RUNS = 3  # that get a sentence of their own
+#: Group and measure → the row of the comparison.
+Table = dict[tuple[Any, str], Any]
 
 
 def headline(results: Results) -> list[str]:
@@ -57,55 +25,60 @@ def headline(results: Results) -> list[str]:
         return ["Nothing was measured."]
     labels = {run.label for run in measured}
     if len(labels - {None}) < 2:
-        more = len(measured) - LISTED
+        more = len(measured) - MOST_RUNS
         rest = [f"The table has {more} more run{'s' if more > 1 else ''}."] if more > 0 else []
         together = _of_one_group(results) if len(measured) > 1 and None not in labels else []
-        return [*together, *map(_alone, measured[:LISTED]), *rest]
+        return [*together, *map(_of_one_run, measured[:MOST_RUNS]), *rest]
     frame = comparison.compare(results, by="label")
-    table: dict[tuple[Any, str], Any] = {(row["group"], str(row["measure"])): row for _, row in frame.iterrows()}
+    table: Table = {(row["group"], str(row["measure"])): row for _, row in frame.iterrows()}
     groups = list(dict.fromkeys(frame["group"]))
-    orders: dict[str, list[Any]] = {}
-    for measure in IN_HEADLINE:
-        there = [g for g in groups if (g, measure) in table and np.isfinite(table[g, measure]["mean"])]
-        if len(there) > 1:
-            orders[measure] = sorted(there, key=lambda group: comparison.centre_of(table[group, measure]).value)
+    orders = {measure: found for measure in IN_HEADLINE if len(found := _order(table, groups, measure)) > 1}
     sentences = []
     if "lambda_max" in orders:
-        order = orders["lambda_max"]
-        values = ", ".join(f"{g} {_mean(table[g, 'lambda_max'])}" for g in order)
         differ = comparison.losses_differ(frame)
-        but = f", but at {differ}, which curvature follows: this order may be theirs" if differ else ""
-        sentences.append(
-            f"By the largest Hessian eigenvalue, {order[0]} ended in the flattest minima and {order[-1]} in the "
-            f"sharpest ({_what(table[order[0], 'lambda_max'])}: {values}){but}."
-        )
-        sentences += _overlap(*(table[g, "lambda_max"] for g in (order[0], order[-1])))
+        sentences += _by_lambda_max(table, orders["lambda_max"], differ)
         sentences += _at_equal_loss(results) if differ else []
     for measure in IN_LISTS:
         if measure in orders:
-            values = ", ".join(f"{g} {_mean(table[g, measure])}" for g in orders[measure])
+            values = ", ".join(f"{group} {_centre(table[group, measure])}" for group in orders[measure])
             bound = " (lower bounds)" if MEASURES[measure].is_bound else ""
             sentences.append(f"{MEASURES[measure].words.capitalize()}{bound}, flattest first: {values}.")
     sentences += _agreement(orders)
-    gains = [f"{g} {_mean(table[g, 'second_order_gain'])}" for g in groups if (g, "second_order_gain") in table]
+    gains = [f"{g} {_centre(table[g, 'second_order_gain'])}" for g in groups if (g, "second_order_gain") in table]
     if gains:
         sentences.append(
             f"A damped Newton step on the whole data promises so many times the decrease of a gradient step: "
             f"{', '.join(gains)}."
         )
-    accuracies = [
-        f"{g} {100 * table[g, 'test_accuracy']['mean']:.1f} %" for g in groups if (g, "test_accuracy") in table
-    ]
+    accuracies = [f"{g} {100 * table[g, ACCURACY]['mean']:.1f} %" for g in groups if (g, ACCURACY) in table]
     if accuracies:
-        saved = any(read_metric(run.last, "test_accuracy").is_saved for run in measured)
+        saved = any(read_metric(run.last, ACCURACY).is_saved for run in measured)
         sentences.append(f"Test accuracy{', as training saved it' if saved else ''}: {', '.join(accuracies)}.")
     fewest = int(frame["n"].min())
-    if fewest < 10:
+    if fewest < comparison.FEW_SEEDS:
         sentences.append(
             f"{fewest} seed{'s say' if fewest > 1 else ' says'} little about others: where intervals overlap, "
             "the order may be chance. That a minimum is flatter is not a generalization claim."
         )
     return sentences
+
+
+def _order(table: Table, groups: list[Any], measure: str) -> list[Any]:
+    """The groups that have the measure, flattest first."""
+    there = [g for g in groups if (g, measure) in table and np.isfinite(table[g, measure]["mean"])]
+    return sorted(there, key=lambda group: comparison.centre_of(table[group, measure]).value)
+
+
+def _by_lambda_max(table: Table, order: list[Any], differ: str) -> list[str]:
+    """Who ended flattest and sharpest; ``differ`` says where their training losses are not equal."""
+    first, last = (table[group, "lambda_max"] for group in (order[0], order[-1]))
+    values = ", ".join(f"{group} {_centre(table[group, 'lambda_max'])}" for group in order)
+    but = f", but at {differ}, which curvature follows: this order may be theirs" if differ else ""
+    return [
+        f"By the largest Hessian eigenvalue, {order[0]} ended in the flattest minima and {order[-1]} in the "
+        f"sharpest ({_scale(first)}: {values}){but}.",
+        *_overlap(first, last),
+    ]
 
 
 def _at_equal_loss(results: Results) -> list[str]:
@@ -121,11 +94,11 @@ def _at_equal_loss(results: Results) -> list[str]:
 def _of_one_group(results: Results) -> list[str]:
     """The means over seeds, where there is nothing to compare them with."""
     rows = {str(row["measure"]): row for _, row in comparison.compare(results, by="label").iterrows()}
-    parts = [f"{MEASURES[measure].words} {_mean(rows[measure])}" for measure in IN_HEADLINE if measure in rows]
+    parts = [f"{MEASURES[measure].words} {_centre(rows[measure])}" for measure in IN_HEADLINE if measure in rows]
     if not parts:
         return []
     first = next(row for measure, row in rows.items() if measure in IN_HEADLINE)
-    return [f"{first['group']}, {first['n']} runs, {_what(first)}: {join_words(parts)}."]
+    return [f"{first['group']}, {first['n']} runs, {_scale(first)}: {join_words(parts)}."]
 
 
 def _overlap(low: Any, high: Any) -> list[str]:
@@ -137,7 +110,7 @@ def _overlap(low: Any, high: Any) -> list[str]:
     return [f"Their intervals, of {low['group']} and {high['group']}, {settled}."]
 
 
-def _what(row: Any) -> str:
+def _scale(row: Any) -> str:
     """What stands behind the numbers of a comparison."""
     if row["scale"] == comparison.LOG:
         return "geometric mean over seeds ×/÷ the factor to the ends of its 95 % interval"
@@ -156,7 +129,7 @@ def _agreement(orders: dict[str, list[Any]]) -> list[str]:
     return [f"The flatness measures disagree on which is flattest: {'; '.join(parts)}."]
 
 
-def _alone(run: RunResults) -> str:
+def _of_one_run(run: RunResults) -> str:
     top, tr, worst = (read(run.last, key) for key in ("lambda_max", "trace", "sharpness_worst"))
     parts = []
     if top is not None:
@@ -168,126 +141,5 @@ def _alone(run: RunResults) -> str:
     return f"{run.name or 'This run'} ended, at step {run.last.step}, with {join_words(parts) or 'nothing measured'}."
 
 
-def methods(results: Results) -> tuple[str, list[str]]:
-    """A paragraph that says how every number was made, with its numbered references."""
-    runs = [run for run in results.runs if run.checkpoints]
-    cited: list[str] = []
-
-    def cite(*keys: str) -> str:
-        for key in keys:
-            if key not in cited:
-                cited.append(key)
-        return "[" + ", ".join(str(cited.index(key) + 1) for key in keys) + "]"
-
-    records: dict[str, Record] = {}
-    for run in runs:
-        for name, record in run.last.records.items():
-            records.setdefault(name, record)
-    parts = [*_about_objective(runs, cite), *_about_spectrum(results, records, cite)]
-    parts += _about_surface(results, records, cite)
-    return " ".join(parts), [REFERENCES[key] for key in cited]
-
-
-def _about_objective(runs: list[RunResults], cite: Any) -> list[str]:
-    texts = []
-    for info in {str(sorted(_question(run).items())): _question(run) for run in runs}.values():
-        texts.append(
-            f"The objective is the mean {info['loss']} over {_examples(info)}, a function of "
-            f"{info['num_parameters']:,} parameters, in {info['mode']} mode and {info['dtype']} ({info['problem']})."
-        )
-    texts += _about_test_data(runs)
-    texts += [f"{line[0].upper()}{line[1:]}." for line in option_lines(runs)]
-    return [*texts, f"Hessian-vector products are exact up to rounding {cite('pearlmutter')}."]
-
-
-def _about_test_data(runs: list[RunResults]) -> list[str]:
-    counts = {record.num_examples for run in runs if isinstance(record := run.last.records.get("test"), Evaluation)}
-    texts = []
-    if counts:
-        sizes = join_words([f"{count:,}" for count in sorted(counts)])
-        texts.append(f"Test loss and accuracy were measured on {sizes} test examples.")
-    saved = any(read_metric(run.last, name).is_saved for run in runs for name in ("test_loss", "test_accuracy"))
-    return [*texts, "Those marked † are as training saved them."] if saved else texts
-
-
-def _question(run: RunResults) -> dict[str, Any]:
-    found = {key: run.info.get(key) or "unknown" for key in ("loss", "num_examples", "mode", "dtype", "problem")}
-    found["loss"] = str(found["loss"]).replace("_", " ")
-    return {**found, **{key: int(run.info.get(key) or 0) for key in ("num_parameters", "of_examples")}}
-
-
-def _examples(info: dict[str, Any]) -> str:
-    count, whole = info["num_examples"], info["of_examples"]
-    if isinstance(count, int) and count < whole:
-        return f"{count:,} of {whole:,} training examples, drawn at random"
-    return f"{count} training examples"
-
-
-def _about_spectrum(results: Results, records: dict[str, Record], cite: Any) -> list[str]:
-    plan, texts = results.info.get("plan") or {}, []
-    eigs, tr, density = (records.get(name) for name in ("eigenpairs", "trace", "density"))
-    if isinstance(eigs, Eigenpairs):
-        texts.append(
-            f"Eigenpairs were computed by thick-restart Lanczos with full reorthogonalisation {cite('wu')} to a "
-            f"relative residual of {format_value(eigs.tol)}; the residual printed, from a matrix-vector product of its "
-            "own, bounds the distance to an eigenvalue."
-        )
-    if isinstance(tr, Estimate):
-        rest = "; the eigenpairs found are taken out exactly" if isinstance(eigs, Eigenpairs) else ""
-        texts.append(
-            f"The trace is Hutchinson's estimate {cite('hutchinson')} from {tr.samples.size} sign vectors{rest}. Its "
-            "error is one standard error."
-        )
-    if isinstance(density, SpectralMeasure):
-        probes, steps = len(density.nodes), density.num_steps
-        texts.append(
-            f"Spectral densities are by stochastic Lanczos quadrature {cite('ubaru', 'ghorbani')} with {probes} probes "
-            f"and {steps} steps{' beside the eigenpairs found' if density.num_known else ''}."
-        )
-    gain = records.get("second_order_gain")
-    if isinstance(gain, Estimate):
-        texts.append(
-            "The second-order gain is the decrease of the quadratic model by a damped Newton step −(H + δI)⁻¹g over "
-            "that by the gradient step −g/λ₁, δ = 0.01 λ₁ or −2λ_min where that is more, between bounds by Gauss and "
-            f"Gauss–Radau quadrature {cite('golub')}."
-        )
-    return [*texts, f"All random vectors derive from seed {plan.get('seed', 0)}."] if texts else []
-
-
-def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> list[str]:
-    texts = []
-    if any(name.startswith("line_random") or name == "plane" for name in records):
-        texts.append(
-            f"Random directions are Gaussian and filter-normalised, biases left fixed {cite('li')}; the curvature at "
-            f"the centre of each slice was checked against Hessian-vector products.{_statistics(records.values())}"
-        )
-    balls = {name: r for name, r in records.items() if isinstance(r, Sharpness) and np.isfinite(r.rho)}
-    parts = [
-        f"{measure.definition.format(rho=format_value(balls[key].rho))} {cite(measure.reference)}"
-        for key, measure in MEASURES.items()
-        if key in balls and measure.definition
-    ]
-    if parts:
-        texts.append(f"Sharpness is {'; '.join(parts)}.")
-    if results.pairs:
-        texts.append(
-            f"Barriers are the largest excess of the loss over the chord on the straight line between two minima "
-            f"{cite('frankle')}, over {len(results.pairs[0].record.t)} points, without permuting neurons."
-            f"{_statistics([pair.record for pair in results.pairs])}"
-        )
-    seeds = sorted({run.seed for run in results.runs if run.seed is not None})
-    if final_rows(results) and len(seeds) > 1:
-        texts.append(
-            f"Intervals over {len(seeds)} seeds are Student's t at 95 %, uncorrected for multiple comparisons."
-        )
-    return texts
-
-
-def _statistics(records: Iterable[Record]) -> str:
-    """What running statistics are on these lines, in a sentence; empty where no model has any."""
-    slices = [record for record in records if isinstance(record, (LineSlice, PlaneSlice))]
-    return sentences([one.batch_statistics for one in slices], of="slices")
-
-
-def _mean(row: Any) -> str:
+def _centre(row: Any) -> str:
     return str(comparison.centre_of(row))

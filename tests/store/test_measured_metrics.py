@@ -20,7 +20,7 @@ from landscape.plots.figures import drawings
 from landscape.plots.gather import measured
 from landscape.problems import Problem
 from landscape.problems.metrics import evaluate, evaluate_test
-from landscape.report.words import methods
+from landscape.report.methods import methods
 from landscape.results import Evaluation, PointValue
 from landscape.rounding import same_number
 from landscape.store import ResultStore, final_rows, load_results, rows
