@@ -55,7 +55,8 @@ class Measure:
     note : str
         Below a table in which it stands: what its sign or its error means, and that of those like it.
     definition, reference : str
-        For the methods of a report: what it is, with ``{rho}`` for the radius, and the key of its paper.
+        Of a sharpness, for the methods of a report: what it is, with ``{rho}`` for the radius, and the key of its
+        paper. Left out, the methods do not say it.
     digits : int, optional
         How many are shown; left out, as many as the error leaves.
     is_positive : bool
@@ -175,8 +176,8 @@ def sharpness_record(measure: str) -> str:
 
 
 def _sharpness(
-    measure: str, words: str, title: str, definition: str, reference: str, *, rescaling: str, bound: bool,
-    heading: str = "", note: str = "",
+    measure: str, words: str, title: str, *, rescaling: str, bound: bool, heading: str = "", note: str = "",
+    definition: str = "", reference: str = "",
 ) -> Measure:  # fmt: skip
     key, stacked, sign = sharpness_record(measure), heading.replace("\n", r"\\"), r"\,$\ge$" if bound else ""
     return Measure(
@@ -205,18 +206,17 @@ _FIRST = (
             heading="λ₁/λ₂", rescaling="changes"),
     Measure("trace", "trace", "tr H", _CURVATURE, _record("trace"), tex=r"$\operatorname{tr} H$", heading="trace",
             error="trace_sem", rescaling="changes", note="± of the trace: one standard error"),
-    _sharpness("worst", "worst-case sharpness", "Sharpness, worst case",
-               "the largest rise of the loss found within ‖δ‖₂ ≤ {rho}, a lower bound", "foret",
-               rescaling="changes", bound=True, heading="worst\nsharp.",
-               note="worst sharp.: the largest rise of the loss found in a ball, a lower bound"),
-    _sharpness("average", "average sharpness", "Sharpness, average",
-               "the mean rise under Gaussian noise of standard deviation {rho}", "andriushchenko",
-               rescaling="changes", bound=False),
-    _sharpness("adaptive_worst", "adaptive worst-case sharpness", "Adaptive, worst case",
-               "the largest rise found within ‖δ/|θ|‖₂ ≤ {rho}, a lower bound", "kwon", rescaling="same", bound=True),
-    _sharpness("adaptive_average", "adaptive average sharpness", "Adaptive, average",
-               "the mean rise under Gaussian noise of standard deviation {rho}·|θ|", "andriushchenko",
-               rescaling="same", bound=False),
+    _sharpness("worst", "worst-case sharpness", "Sharpness, worst case", rescaling="changes", bound=True,
+               heading="worst\nsharp.",
+               note="worst sharp.: the largest rise of the loss found in a ball, a lower bound",
+               definition="the largest rise of the loss found within ‖δ‖₂ ≤ {rho}, a lower bound", reference="foret"),
+    _sharpness("average", "average sharpness", "Sharpness, average", rescaling="changes", bound=False,
+               definition="the mean rise under Gaussian noise of standard deviation {rho}", reference="andriushchenko"),
+    _sharpness("adaptive_worst", "adaptive worst-case sharpness", "Adaptive, worst case", rescaling="same", bound=True,
+               definition="the largest rise found within ‖δ/|θ|‖₂ ≤ {rho}, a lower bound", reference="kwon"),
+    _sharpness("adaptive_average", "adaptive average sharpness", "Adaptive, average", rescaling="same", bound=False,
+               definition="the mean rise under Gaussian noise of standard deviation {rho}·|θ|",
+               reference="andriushchenko"),
 )  # fmt: skip
 _LATER = (
     Measure("second_order_gain", "second-order gain", "gain", "", _record("second_order_gain"),
