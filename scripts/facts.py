@@ -30,7 +30,7 @@ def scripts() -> list[Path]:
     return sorted(FACTS.glob("*.py"))
 
 
-def put_to_test(script: Path, out: Path) -> dict[str, Any]:
+def finding_of(script: Path, out: Path) -> dict[str, Any]:
     """What a script found, by running it where it has not been run to the end."""
     kept = out / f"{script.stem}.json"
     if not kept.exists() or json.loads(kept.read_text())["quick"]:
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     found: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor(args.workers) as pool:
-        jobs = {pool.submit(put_to_test, script, args.out): script for script in scripts()}
+        jobs = {pool.submit(finding_of, script, args.out): script for script in scripts()}
         for job in as_completed(jobs):
             finding = found[jobs[job].stem] = job.result()
             print(f"{'holds' if finding['holds'] else 'does not hold':<14} {finding['claim']}", flush=True)

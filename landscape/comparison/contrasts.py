@@ -34,7 +34,7 @@ _LONG = 25
 #: Adjusted p below which a difference is marked.
 ALPHA = 0.05
 #: Means that differ by less, relative to the larger, have no order worth a warning.
-HAIR = 0.01
+NEGLIGIBLE = 0.01
 
 
 def contrasts(
@@ -184,7 +184,7 @@ def _by_seed(runs: list[RunResults], rows: dict[str, Any], measure: str) -> dict
 
 
 def _disagreements(groups: Groups, pairs: list[tuple[Any, Any]]) -> list[str]:
-    """Where raw and scale-invariant flatness put two groups in another order, each by more than a hair."""
+    """Where raw and scale-invariant flatness put two groups in another order, each by more than is negligible."""
     found = []
     for pair in COUNTERPARTS:
         raw, invariant = (_means(groups, measure) for measure in pair)
@@ -202,9 +202,9 @@ def _disagreements(groups: Groups, pairs: list[tuple[Any, Any]]) -> list[str]:
 
 
 def _swapped(raw: dict[Any, float], invariant: dict[Any, float], a: Any, b: Any) -> bool:
-    """Whether a is flatter by one measure and b by the other, both by more than ``HAIR`` of the larger mean."""
+    """Whether a is flatter by one measure and b by the other, both by more than ``NEGLIGIBLE`` of the larger mean."""
     steps = [(of[a] - of[b]) / max(abs(of[a]), abs(of[b]), 1e-300) for of in (raw, invariant)]
-    return steps[0] * steps[1] < 0 and min(map(abs, steps)) > HAIR
+    return steps[0] * steps[1] < 0 and min(map(abs, steps)) > NEGLIGIBLE
 
 
 def _means(groups: Groups, measure: str) -> dict[Any, float]:

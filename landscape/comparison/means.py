@@ -38,7 +38,7 @@ def compare(results: Results | str | Path, by: str = "label", *, level: float = 
     results : Results or path
         As :func:`landscape.load_results` takes it.
     by : str
-        ``"label"`` (the optimizer where there is none), or a key of the training config that tells groups apart, such
+        ``"label"`` (the optimizer where there is none), or a key of the training config that distinguishes groups, such
         as ``"optimizer"`` or ``"lr"``.
     level : float
         Confidence of the intervals.
@@ -70,13 +70,13 @@ def compare(results: Results | str | Path, by: str = "label", *, level: float = 
                 records.append((label, measure, len(values), *mean_interval(values, level), scale, *factors))
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
     left_out = [run.name for run in groups.runs if all(run not in runs for runs in groups.by_label.values())]
-    told = notes(groups.by_label, groups.rows, by, left_out)
+    found = notes(groups.by_label, groups.rows, by, left_out)
     if differ := losses_differ(frame):
-        told.insert(
+        found.insert(
             0, f"The groups stand at {differ}, and curvature follows the loss: compare them at equal loss ({HOW})."
         )
     scope = scope_notes(groups.by_label, groups.rows)
-    frame.attrs = {"by": by, "level": level, "notes": told, "scope": scope}
+    frame.attrs = {"by": by, "level": level, "notes": found, "scope": scope}
     return frame
 
 

@@ -12,7 +12,7 @@ from landscape.checks import check_choice
 from landscape.comparison import LINEAR, centre, scale_of
 from landscape.errors import UsageError
 from landscape.plots.gather import Measured, RunLike, by_label, measured
-from landscape.plots.labels import drawn_names, entry
+from landscape.plots.labels import figure_names, legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import DOUBLE, Style, axes_or_new, is_wide, optimizer_styles
 from landscape.results.base import Array
@@ -20,7 +20,7 @@ from landscape.store.catalogue import MEASURES
 from landscape.store.metrics import class_accuracies
 
 #: Room for the names of groups beside a panel, in inches.
-NAMES = 1.3
+NAMES_WIDTH = 1.3
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def plot_measure(
     ax.set_xscale("log" if wide else "linear")
     ax.set_xlim(low, high)
     ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.set_yticks(range(len(names)), list(drawn_names(names, inches=NAMES).values()))
+    ax.set_yticks(range(len(names)), list(figure_names(names, inches=NAMES_WIDTH).values()))
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", color="#E6E6E6", linewidth=0.6)
     ax.set_axisbelow(True)
@@ -222,7 +222,7 @@ def plot_class_accuracy(
             color=style.color,
             markersize=4,
             elinewidth=1,
-            label=entry(name),
+            label=legend_text(name),
         )
     for edge in classes[:-1] + 0.5:
         ax.axvline(edge, color="#E6E6E6", linewidth=0.6, zorder=0)

@@ -64,7 +64,7 @@ class RunResults:
 
     @property
     def optimizer(self) -> str | None:
-        """Name of the optimizer, where the run tells it."""
+        """Name of the optimizer, where the run has one."""
         found = self.info.get("optimizer", self.config.get("optimizer"))
         return None if found is None else str(found)
 
@@ -76,7 +76,7 @@ class RunResults:
 
     @property
     def seed(self) -> int | None:
-        """Seed of the training, where the run tells it."""
+        """Seed of the training, where the run has one."""
         found = self.info.get("seed", self.config.get("seed"))
         return None if found is None else int(found)
 

@@ -55,7 +55,7 @@ def findings(material: Material) -> list[str]:
 def _each(material: Material, measure: str, sentence_on: Callable[[pd.DataFrame], str]) -> list[str]:
     """A sentence on all arms; where only some are compared with each other, and differ, one for each set of those."""
     means = material.means
-    if not material.study.within or _agree(_of(means, measure)):
+    if not material.study.within or _agree(_rows_of(means, measure)):
         return [sentence_on(means)]
     found = []
     for shared, arms in material.study.strata().items():
@@ -66,15 +66,15 @@ def _each(material: Material, measure: str, sentence_on: Callable[[pd.DataFrame]
 
 def _best(means: pd.DataFrame, pairs: pd.DataFrame | None, measure: str, wording: str, *, largest: bool) -> str:
     """The first arm, how far it is from the second, and whether that stands out of the spread over seeds."""
-    rows = _of(means, measure)
+    rows = _rows_of(means, measure)
     if rows.empty:
         return ""
     if _agree(rows):
-        shared = _middle(rows).mean()
+        shared = _centres(rows).mean()
         number = f"{100 * shared:.1f} %" if MEASURES[measure].is_share else _number(shared)
         return f"the {wording} is the same in all arms: {number}."
     order = _sorted(rows, largest=largest)
-    first, middles = order.iloc[0], _middle(order)
+    first, middles = order.iloc[0], _centres(order)
     level = int((np.abs(middles - middles[0]) <= SAME * abs(middles[0])).sum())
     who = f"arm {first['group']} has" if level == 1 else f"arms {join_words(order['group'][:level].to_list())} share"
     sentence = f"{who} the {wording}: {_interval(first)}"
@@ -86,12 +86,12 @@ def _best(means: pd.DataFrame, pairs: pd.DataFrame | None, measure: str, wording
         return sentence + "."
     chance = "; chance could have made that" if not pair["p_holm"] < ALPHA else ""
     return (
-        f"{sentence}; next is {second['group']}, {_apart(pair, first['group'])} "
+        f"{sentence}; next is {second['group']}, {_difference(pair, first['group'])} "
         f"(adjusted p = {_number(pair['p_holm'])}{chance})."
     )
 
 
-def _apart(pair: Any, first: Any) -> str:
+def _difference(pair: Any, first: Any) -> str:
     """How far the first arm is from the other: a factor of it, or a difference, with its interval."""
     turned = pair["a"] != first
     numbers = np.array(estimate_of(pair))
@@ -152,25 +152,25 @@ def _rises(found: Results) -> str:
 
 def _in_order(means: pd.DataFrame | None, measure: str, opening: str, *, largest: bool) -> str:
     """All arms in the order of their means."""
-    rows = pd.DataFrame() if means is None else _of(means, measure)
+    rows = pd.DataFrame() if means is None else _rows_of(means, measure)
     if rows.empty:
         return ""
     if _agree(rows):
-        return f"{opening} is the same in all arms: {_number(_middle(rows).mean())}."
-    listed = ", ".join(f"{row['group']} {_half(row)}" for _, row in _sorted(rows, largest=largest).iterrows())
+        return f"{opening} is the same in all arms: {_number(_centres(rows).mean())}."
+    listed = ", ".join(f"{row['group']} {_centre(row)}" for _, row in _sorted(rows, largest=largest).iterrows())
     return f"{opening}: {listed}."
 
 
 def _gain(means: pd.DataFrame) -> str:
     """Whether second-order information would pay at the end."""
-    rows = _of(means, "second_order_gain")
+    rows = _rows_of(means, "second_order_gain")
     if rows.empty:
         return ""
     order = _sorted(rows, largest=True)
     low, high = order.iloc[-1], order.iloc[0]
-    ends = f"{_half(low)} ({low['group']}) to {_half(high)} ({high['group']})"
+    ends = f"{_centre(low)} ({low['group']}) to {_centre(high)} ({high['group']})"
     if _agree(rows):
-        ends = _number(float(_middle(rows).mean()))
+        ends = _number(float(_centres(rows).mean()))
     least, most = centre_of(low).value, centre_of(high).value
     verdict = "would pay" if least > 3 else "would pay little" if most < 1.5 else "may pay"
     return (
@@ -211,27 +211,29 @@ def _differences(pairs: pd.DataFrame | None) -> str:
 
 
 def _ranks(found: Results) -> list[str]:
-    ranks = ranks_with_gap(found).dropna(subset=["tau"])
-    return [
-        f"Over all runs Kendall's τ of {'λ_max' if row.measure == 'lambda_max' else 'adaptive sharpness'} with the "
-        f"generalisation gap is {_two(row.tau)} [{_two(row.low)}, {_two(row.high)}]; runs of one arm are not "
-        "independent, and this is not a generalization claim."
-        for _, row in ranks[ranks["measure"].isin(["lambda_max", "sharpness_adaptive_worst"])].iterrows()
-    ]
+    ranks, lines = ranks_with_gap(found).dropna(subset=["tau"]), []
+    names = {"lambda_max": "λ_max", "sharpness_adaptive_worst": "adaptive sharpness"}
+    for _, row in ranks[ranks["measure"].isin(names)].iterrows():
+        tau, low, high = (_two_decimals(row[key]) for key in ("tau", "low", "high"))
+        lines.append(
+            f"Over all runs Kendall's τ of {names[row['measure']]} with the generalisation gap is {tau} [{low}, "
+            f"{high}]; runs of one arm are not independent, and this is not a generalization claim."
+        )
+    return lines
 
 
 def _agree(rows: pd.DataFrame) -> bool:
     """Whether the means of all of several arms are one number to four digits, as where the problem is quadratic."""
-    return _one_number(_middle(rows).tolist())
+    return _one_number(_centres(rows).tolist())
 
 
-def _middle(rows: pd.DataFrame) -> np.ndarray:
+def _centres(rows: pd.DataFrame) -> np.ndarray:
     """Where each arm lies, on the scale of the measure."""
     return np.array([centre_of(row).value for _, row in rows.iterrows()])
 
 
 def _sorted(rows: pd.DataFrame, *, largest: bool) -> pd.DataFrame:
-    middles = _middle(rows)
+    middles = _centres(rows)
     return rows.iloc[np.argsort(-middles if largest else middles, kind="stable")]
 
 
@@ -240,7 +242,7 @@ def _one_number(values: Sequence[float]) -> bool:
     return len(values) > 1 and float(np.ptp(values)) <= SAME * float(np.abs(values).max())
 
 
-def _of(means: pd.DataFrame, measure: str) -> pd.DataFrame:
+def _rows_of(means: pd.DataFrame, measure: str) -> pd.DataFrame:
     return means[means["measure"] == measure].dropna(subset=["mean"])
 
 
@@ -263,7 +265,7 @@ def _interval(row: Any) -> str:
     return f"{mean} % [{low}, {high}]" if row["high"] - row["low"] > SAME * abs(row["mean"]) else f"{mean} %"
 
 
-def _half(row: Any) -> str:
+def _centre(row: Any) -> str:
     return str(centre_of(row))
 
 
@@ -278,7 +280,7 @@ def _plus_minus(mean: float, half: float) -> str:
     return format_brief(mean, half) if half > SAME * abs(mean) else format_value(mean)
 
 
-def _two(value: float) -> str:
+def _two_decimals(value: float) -> str:
     """Two decimals, zero without a sign."""
     return f"{round(value, 2) + 0.0:.2f}"
 
