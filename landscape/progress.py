@@ -1,4 +1,4 @@
-"""How a long function tells how far it is: the one way for all rooms."""
+"""How a long function reports its progress: the one way for all rooms."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def format_brief(value: float | None, error: float | None, *, digits: int = 5) -
     return format_measured(value, error)
 
 
-def same_number(told: float, measured: float, *, relative: float = 1e-3, absolute: float = 1e-6) -> bool:
+def same_number(written: float, measured: float, *, relative: float = 1e-3, absolute: float = 1e-6) -> bool:
     """Whether a number that someone wrote down can be the measured one: equal but for float32 and for its last digit.
 
     ``relative`` leaves room for other orders of summation, ``absolute`` for losses so small that they are rounding; a
@@ -96,11 +96,11 @@ def same_number(told: float, measured: float, *, relative: float = 1e-3, absolut
     >>> same_number(0.97, 0.9681), same_number(0.5, 0.4), same_number(1.0, 0.96), same_number(0.0, 3e-8)
     (True, False, False, True)
     """
-    if not (math.isfinite(told) and math.isfinite(measured)):
-        return told == measured or (math.isnan(told) and math.isnan(measured))
-    _, _, decimals = repr(float(told)).partition(".")
+    if not (math.isfinite(written) and math.isfinite(measured)):
+        return written == measured or (math.isnan(written) and math.isnan(measured))
+    _, _, decimals = repr(float(written)).partition(".")
     last_digit = 0.5 * 10.0 ** -len(decimals) if decimals.isdigit() and len(decimals) > 1 else 0.0
-    return abs(told - measured) <= max(relative * abs(measured), absolute, 1.000001 * last_digit)
+    return abs(written - measured) <= max(relative * abs(measured), absolute, 1.000001 * last_digit)
 
 
 def _to_error(x: float, error: float) -> str:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
+
+from landscape.store.whole import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTS = ROOT / "scripts" / "reproduce"
@@ -25,11 +26,11 @@ DOCS = ROOT / "docs"
 
 
 def scripts() -> list[Path]:
-    """Those of the folder that hold a fact, in alphabetical order."""
-    return sorted(path for path in FACTS.glob("*.py") if "FACT = Fact(" in path.read_text())
+    """One fact each, in alphabetical order."""
+    return sorted(FACTS.glob("*.py"))
 
 
-def put_to_test(script: Path, out: Path) -> dict[str, Any]:
+def finding_of(script: Path, out: Path) -> dict[str, Any]:
     """What a script found, by running it where it has not been run to the end."""
     kept = out / f"{script.stem}.json"
     if not kept.exists() or json.loads(kept.read_text())["quick"]:
@@ -75,17 +76,16 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     found: dict[str, dict[str, Any]] = {}
     with ThreadPoolExecutor(args.workers) as pool:
-        jobs = {pool.submit(put_to_test, script, args.out): script for script in scripts()}
+        jobs = {pool.submit(finding_of, script, args.out): script for script in scripts()}
         for job in as_completed(jobs):
             finding = found[jobs[job].stem] = job.result()
             print(f"{'holds' if finding['holds'] else 'does not hold':<14} {finding['claim']}", flush=True)
     findings = [found[script.stem] for script in scripts()]
     if args.docs:
-        folder = DOCS / "figures" / "facts"
-        folder.mkdir(parents=True, exist_ok=True)
         for finding in findings:
-            shutil.copy(args.out / f"{finding['name']}.png", folder)
-        (DOCS / "facts.md").write_text(table(findings))
+            figure = f"{finding['name']}.png"
+            write_whole(DOCS / "figures" / "facts" / figure, (args.out / figure).read_bytes())
+        write_whole(DOCS / "facts.md", table(findings))
     print(f"{sum(f['holds'] for f in findings)} of {len(findings)} hold; figures in {args.out}")
     return 0
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 
+from landscape.store.whole import write_whole
 from landscape.study import Study
 from landscape.study.trajectory import sentences
 
@@ -97,8 +97,7 @@ def section(script: Path, out: Path, figures: Path) -> str:
         "",
     ]
     if (figure := figure_of(out)) is not None:
-        figures.mkdir(parents=True, exist_ok=True)
-        shutil.copy(figure, figures / f"{script.stem}.png")
+        write_whole(figures / f"{script.stem}.png", figure.read_bytes())
         lines += [f"![{study.heading}](figures/studies/{script.stem}.png)", ""]
     return "\n".join(lines)
 
@@ -127,7 +126,7 @@ def main(argv: list[str] | None = None) -> int:
     for script, out in done.items():
         do(script, out)
     if args.docs:
-        (DOCS / "studies.md").write_text(page(done))
+        write_whole(DOCS / "studies.md", page(done))
     return 0
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
+
+from landscape.store.whole import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIMIZERS = ("sgd", "momentum", "adam")
@@ -87,9 +88,8 @@ def main() -> int:
 
 def refresh_docs(out: Path) -> None:
     """The README's figure is one of the demo; facts and studies have pages with theirs. Benchmarks: ``make bench``."""
-    target = ROOT / "docs" / "figures"
-    target.mkdir(parents=True, exist_ok=True)
-    shutil.copy(out / "edge" / "edge_of_stability.png", target)
+    figure = "edge_of_stability.png"
+    write_whole(ROOT / "docs" / "figures" / figure, (out / "edge" / figure).read_bytes())
     for script in ("scripts/facts.py", "scripts/papers.py"):
         subprocess.run([sys.executable, script, "--docs"], cwd=ROOT, check=True)
 

@@ -96,8 +96,8 @@ def main(argv: list[str] | None = None) -> int:
         asked |= {setting: options(getattr(args, flag)) for flag, setting in OPTIONS.items()}
         with progress_bar() as bar:
             task = bar.add_task(args.out.name, total=None)
-            tell = lambda step, total: bar.update(task, completed=step, total=total)  # noqa: E731
-            last = train(problem, args.out, resume=args.resume, progress=tell, **asked)
+            report = lambda step, total: bar.update(task, completed=step, total=total)  # noqa: E731
+            last = train(problem, args.out, resume=args.resume, progress=report, **asked)
     except KeyboardInterrupt:
         print(f"stopped; --resume goes on from the last checkpoint in {args.out}", file=sys.stderr)
         return 130

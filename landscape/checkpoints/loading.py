@@ -22,15 +22,17 @@ def check_architecture(path: Path, model: nn.Module, found: Mapping[str, Tensor]
         for name in wanted
         if name in found and found[name].shape != wanted[name].shape
     ]
-    complaints = [
+    differences = [
         ("missing from the file", [name for name in wanted if name not in found]),
         ("not in the model", [name for name in found if name not in wanted]),
         ("of another shape", shapes),
         ("tied in one and not in the other", sorted(aliases.keys() ^ tied.keys())),
     ]
-    said = [f"{what}: {_few(names)}" for what, names in complaints if names]
-    if said:
-        raise CheckpointError(f"{path} is of another architecture than this {type(model).__name__}. {'; '.join(said)}")
+    listed = [f"{what}: {_few(names)}" for what, names in differences if names]
+    if listed:
+        raise CheckpointError(
+            f"{path} is of another architecture than this {type(model).__name__}. {'; '.join(listed)}"
+        )
 
 
 def check_kinds(path: Path, model: nn.Module, found: Mapping[str, Tensor]) -> None:
@@ -78,8 +80,8 @@ def optimizer_state_for(
     return {"state": {number[name]: part for name, part in saved["state"].items()}, "param_groups": groups}
 
 
-def give(path: Path, receiver: Any, state: dict[str, Any], what: str) -> None:
-    """Have an optimizer or a schedule take its state."""
+def load_state(path: Path, receiver: Any, state: dict[str, Any], what: str) -> None:
+    """Give an optimizer or a schedule its state."""
     try:
         receiver.load_state_dict(state)
     except Exception as error:  # whatever it makes of a state that is not its own

@@ -1,4 +1,4 @@
-"""The training loss along a run: what training saved at each checkpoint, proved or replaced by measuring."""
+"""The training loss along a run: what training saved at each checkpoint, verified or replaced by measuring."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from landscape.rounding import format_value, same_number
 MEASURE = "train_loss"
 
 
-class Gauge:
+class LossMeter:
     """Measures the training loss of checkpoints: one forward pass over the training data each.
 
     Parameters
@@ -71,7 +71,7 @@ class LossPath:
     ----------
     checkpoints : list of Checkpoint
     losses : list of float
-    gauge : Gauge or None
+    meter : LossMeter or None
         None leaves the saved ones as they are.
     unmeasured : str
         Why nothing could be measured; empty where it could, or was not asked for.
@@ -80,7 +80,7 @@ class LossPath:
     """
 
     checkpoints: list[Checkpoint]
-    gauge: Gauge | None = None
+    meter: LossMeter | None = None
     losses: list[float] = field(default_factory=list)
     unmeasured: str = ""
     wrong: str = ""
@@ -105,9 +105,9 @@ class LossPath:
         """Whether that loss was measured, not saved."""
         return index in self._measured
 
-    def prove(self, index: int) -> bool:
+    def verify(self, index: int) -> bool:
         """Measure one loss; all of them where its saved one was wrong. True if any number is new."""
-        if index in self._measured or self.gauge is None or self.unmeasured:
+        if index in self._measured or self.meter is None or self.unmeasured:
             return False
         if not self._measure(index):
             return False
@@ -122,11 +122,11 @@ class LossPath:
                 self.losses[index] = math.nan
 
     def _measure(self, index: int) -> bool:
-        if self.gauge is None or self.unmeasured:
+        if self.meter is None or self.unmeasured:
             return False
         checkpoint, saved = self.checkpoints[index], self.losses[index]
         try:
-            measured = self.gauge(checkpoint)
+            measured = self.meter(checkpoint)
         except LandscapeError as error:
             self.unmeasured = str(error)
             return False

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from landscape.checkpoints.files import TEMPORARY, remove_temporaries
-from landscape.checkpoints.losses import MEASURE, Gauge, LossPath
+from landscape.checkpoints.losses import MEASURE, LossMeter, LossPath
 from landscape.checkpoints.runs import CheckpointDir, checkpoint_files, find_runs
 from landscape.checks import check_choice, check_not_negative
 from landscape.errors import CheckpointError, UsageError
@@ -98,7 +98,7 @@ def match_losses(
     above, inside = (Path(os.path.realpath(folder)) for folder in (root, out))  # which links in a circle do not stop
     if inside == above or above in inside.parents:
         raise UsageError(f"{out} lies within {root}, whose runs would then be found twice; name a folder beside it")
-    paths, left_out = _paths(root, None if losses == "saved" else Gauge(problem, data_dir=data_dir))
+    paths, left_out = _paths(root, None if losses == "saved" else LossMeter(problem, data_dir=data_dir))
     if losses == "measured":
         for path in paths.values():
             path.measure_all()
@@ -136,8 +136,8 @@ def _choose(
             raise CheckpointError(f"no checkpoint below {root} has the metric {MEASURE!r}; {_first(left_out)}")
         reached = max(loss for _, loss in lowest.values()) if level is None else level
         chosen = {run: i for run, path in paths.items() if (i := path.first_below(reached)) is not None}
-        # All are proved, not as many as it takes to find one that is wrong.
-        news = sum(paths[run].prove(i) for run, i in _deciding(lowest, chosen, level))
+        # All are verified, not as many as it takes to find one that is wrong.
+        news = sum(paths[run].verify(i) for run, i in _deciding(lowest, chosen, level))
         if not news:
             break
     left_out |= {run: _no_loss(path) for run, path in paths.items() if run not in lowest}
@@ -155,14 +155,14 @@ def _deciding(
     return [*found, *((run, i) for run, last in chosen.items() for i in (last, last - 1) if i >= 0)]
 
 
-def _paths(root: Path, gauge: Gauge | None) -> tuple[dict[str, LossPath], dict[str, str]]:
+def _paths(root: Path, meter: LossMeter | None) -> tuple[dict[str, LossPath], dict[str, str]]:
     """Run → its checkpoints with their training losses; and the runs without a checkpoint that can be used."""
     found, left_out = {}, {}
     for folder in find_runs(root):
         run = "." if folder.resolve() == root.resolve() else folder.relative_to(root).as_posix()
         usable, unusable = CheckpointDir(folder).usable()
         if usable:
-            found[run] = LossPath(usable, gauge)
+            found[run] = LossPath(usable, meter)
         else:
             left_out[run] = unusable[0].reason
     return found, left_out

@@ -159,12 +159,12 @@ class Checkpoint:
             for name, buffer in persistent_buffers(model).items():
                 buffer.copy_(buffers[name])
         if optimizer is not None and state is not None:
-            loading.give(self.path, optimizer, state, "optimizer")
+            loading.load_state(self.path, optimizer, state, "optimizer")
         if scheduler is not None:
             saved_schedule = self.scheduler_state()
             if saved_schedule is None:
                 raise CheckpointError(f"{self.path} holds no learning rate schedule")
-            loading.give(self.path, scheduler, saved_schedule, "learning rate schedule")
+            loading.load_state(self.path, scheduler, saved_schedule, "learning rate schedule")
 
     def model(self, problem: Problem | str | None = None, *, data_dir: str | Path | None = None) -> nn.Module:
         """The problem's model with these parameters."""

@@ -49,7 +49,7 @@ class CheckpointDir(Sequence[Checkpoint]):
         self.path = Path(path)
         found = checkpoint_files(self.path)
         if not found:
-            raise CheckpointError(f"no checkpoint (step_*.h5) in {self.path}{_but(self.path)}")
+            raise CheckpointError(f"no checkpoint (step_*.h5) in {self.path}{_hint(self.path)}")
         self.steps, self.files = tuple(found), tuple(found.values())
 
     def __len__(self) -> int:
@@ -151,7 +151,7 @@ def find_runs(path: str | Path, *, unreadable: list[Skipped] | None = None) -> l
         unreadable += refused
     if not runs:
         raise CheckpointError(
-            f"no checkpoint found: neither {path} nor a folder below it holds a file step_*.h5{_but(path)}"
+            f"no checkpoint found: neither {path} nor a folder below it holds a file step_*.h5{_hint(path)}"
         )
     return runs
 
@@ -173,7 +173,7 @@ def _runs_below(folder: Path, seen: set[Path], refused: list[Skipped]) -> Iterat
             yield from _runs_below(child, seen, refused)
 
 
-def _but(path: Path) -> str:
+def _hint(path: Path) -> str:
     if path.is_file():
         return ". It is a file; name the folder it is in"
     return "" if path.exists() else ". There is no such folder"

@@ -1,7 +1,7 @@
 """Groups of runs side by side, seeds as replicates: means, differences and ranks, each with its uncertainty."""
 
 from landscape.comparison.centres import LINEAR, LOG, Centre, centre, centre_of, scale_of
-from landscape.comparison.contrasts import contrast_table, contrasts, estimate_of
+from landscape.comparison.contrasts import ALPHA, contrast_table, contrasts, estimate_of
 from landscape.comparison.equal_loss import HOW, UNEQUAL, at_equal_loss, losses_differ
 from landscape.comparison.groups import FEW_SEEDS, NOT_A_CLAIM
 from landscape.comparison.means import cells, compare, comparison_table, pivot
@@ -10,6 +10,7 @@ from landscape.comparison.spreads import spread_cells, spread_table, spreads
 from landscape.statistics import mean_interval
 
 __all__ = [
+    "ALPHA",
     "FEW_SEEDS",
     "HOW",
     "LINEAR",

@@ -14,13 +14,14 @@ import pandas as pd
 
 from landscape.comparison.centres import LOG, centre
 from landscape.comparison.groups import Groups, gather, setting
+from landscape.comparison.terminal import new_table
 from landscape.errors import UsageError
 from landscape.escaping.terminal import cell
 from landscape.rounding import format_short
 from landscape.statistics import Contrast, contrast, holm
 from landscape.statistics.intervals import as_factor
 from landscape.store import Results, RunResults
-from landscape.store.catalogue import COUNTERPARTS, IN_CONTRASTS, MEASURES
+from landscape.store.catalogue import COUNTERPARTS, MEASURES, shown_contrasts
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,8 +31,10 @@ COLUMNS = (
     "p_holm",
 )  # fmt: skip
 _LONG = 25
+#: Adjusted p below which a difference is marked.
+ALPHA = 0.05
 #: Means that differ by less, relative to the larger, have no order worth a warning.
-HAIR = 0.01
+NEGLIGIBLE = 0.01
 
 
 def contrasts(
@@ -105,8 +108,8 @@ def _pairs(groups: Groups, within: str | None) -> list[tuple[Any, Any]]:
     for label, runs in groups.by_label.items():
         values = {setting(run, within) for run in runs}
         if len(values) > 1:
-            told = ", ".join(sorted(map(str, values)))
-            raise UsageError(f"within={within!r}: the runs of {label} do not agree in it ({told})")
+            listed = ", ".join(sorted(map(str, values)))
+            raise UsageError(f"within={within!r}: the runs of {label} do not agree in it ({listed})")
         shared[label] = values.pop()
     chosen = [(a, b) for a, b in every if shared[a] == shared[b]]
     if not chosen:
@@ -116,15 +119,11 @@ def _pairs(groups: Groups, within: str | None) -> list[tuple[Any, Any]]:
 
 def contrast_table(frame: pd.DataFrame) -> Table:
     """The main differences for a terminal of 80 columns; ``•`` marks a Holm-adjusted p below 0.05."""
-    from rich import box
-    from rich.table import Table
-
     level = frame.attrs.get("level", 0.95)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
+    table = new_table()
     for i, title in enumerate(("a − b or a ÷ b", "estimate", f"{100 * level:g} % interval", "g", "p", "Holm")):
         table.add_column(title, justify="right" if i else "left", no_wrap=i > 0)
-    there = set(frame["measure"])
-    shown = frame[frame["measure"].isin(set(IN_CONTRASTS) - ({"test_loss"} if "test_accuracy" in there else set()))]
+    shown = frame[frame["measure"].isin(shown_contrasts(set(frame["measure"])))]
     for measure, lines in shown.groupby("measure", sort=False):
         table.add_row(cell(str(measure), style="bold"))
         if (lines["difference"] == 0).all() and len(lines) > 1:
@@ -134,7 +133,7 @@ def contrast_table(frame: pd.DataFrame) -> Table:
         for row in lines.itertuples():
             size, low, high = estimate_of(row)
             interval = "—" if np.isnan(low) else f"{_short(low)} … {_short(high)}"
-            holm_p = _short(row.p_holm) + ("•" if row.p_holm < 0.05 else "")
+            holm_p = _short(row.p_holm) + ("•" if row.p_holm < ALPHA else "")
             cells = (
                 _pair_name(row.a, row.b, row.scale),
                 ("× " if row.scale == LOG else "") + _short(size),
@@ -165,7 +164,7 @@ def _caption(shown: pd.DataFrame) -> list[str]:
     paired = "seeds paired" if shown["paired"].all() else "seeds paired where both groups have them"
     lines = [f"{paired}; g: Hedges; p: permutation test, then adjusted over the pairs of a measure (Holm)"]
     floor, detectable = shown["smallest_p"].max(), shown["detectable"].max()
-    if floor > 0.05:
+    if floor > ALPHA:
         lines.append(f"With so few seeds p cannot fall below {floor:.2g}: nothing could reach the 5 % level here.")
     if np.isfinite(detectable):
         lines.append(f"A t test of this size finds a difference of {detectable:.2g} standard deviations 4 times in 5.")
@@ -185,27 +184,27 @@ def _by_seed(runs: list[RunResults], rows: dict[str, Any], measure: str) -> dict
 
 
 def _disagreements(groups: Groups, pairs: list[tuple[Any, Any]]) -> list[str]:
-    """Where raw and scale-invariant flatness put two groups in another order, each by more than a hair."""
+    """Where raw and scale-invariant flatness put two groups in another order, each by more than is negligible."""
     found = []
     for pair in COUNTERPARTS:
         raw, invariant = (_means(groups, measure) for measure in pair)
         if not (raw and invariant) or not any(_swapped(raw, invariant, a, b) for a, b in pairs):
             continue
-        told = [
+        orders = [
             f"{measure}: {' < '.join(map(str, sorted(means, key=means.__getitem__)))}"
             for measure, means in zip(pair, (raw, invariant), strict=True)
         ]
         found.append(
-            f"Flatness depends on the measure here ({'; '.join(told)}). {pair[0]} changes when weights are "
+            f"Flatness depends on the measure here ({'; '.join(orders)}). {pair[0]} changes when weights are "
             f"rescaled without changing the network, {pair[1]} does not."
         )
     return found
 
 
 def _swapped(raw: dict[Any, float], invariant: dict[Any, float], a: Any, b: Any) -> bool:
-    """Whether a is flatter by one measure and b by the other, both by more than ``HAIR`` of the larger mean."""
+    """Whether a is flatter by one measure and b by the other, both by more than ``NEGLIGIBLE`` of the larger mean."""
     steps = [(of[a] - of[b]) / max(abs(of[a]), abs(of[b]), 1e-300) for of in (raw, invariant)]
-    return steps[0] * steps[1] < 0 and min(map(abs, steps)) > HAIR
+    return steps[0] * steps[1] < 0 and min(map(abs, steps)) > NEGLIGIBLE
 
 
 def _means(groups: Groups, measure: str) -> dict[Any, float]:

@@ -46,8 +46,8 @@ def losses_differ(means: pd.DataFrame) -> str:
     low, high = losses[0][1], losses[-1][1]
     if high - low <= UNEQUAL * abs(low):
         return ""
-    told = ", ".join(f"{group} {format_value(loss, digits=2)}" for group, loss in losses)
-    return f"training losses that differ {'by far ' if low <= 0 or high > FAR * low else ''}({told})"
+    listed = ", ".join(f"{group} {format_value(loss, digits=2)}" for group, loss in losses)
+    return f"training losses that differ {'by far ' if low <= 0 or high > FAR * low else ''}({listed})"
 
 
 def at_equal_loss(results: Results, by: str = "label", *, measure: str = "lambda_max") -> AtEqualLoss | None:

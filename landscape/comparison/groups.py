@@ -105,15 +105,17 @@ def _settings(run: RunResults) -> dict[str, Any]:
 
 
 def notes(groups: dict[Any, list[RunResults]], rows: dict[str, Any], by: str, left_out: list[str]) -> list[str]:
-    """What a reader of the comparison must be told, worst first; ``rows`` by the name of a run."""
+    """What a reader of the comparison must know, worst first; ``rows`` by the name of a run."""
     found = []
     few = [f"{label} has {len(runs)}" for label, runs in groups.items() if len(runs) < FEW_SEEDS]
     if few:
         found.append(f"Fewer than {FEW_SEEDS} runs per group ({_shortened(few)}): the intervals are wide and rough.")
     seeds = {label: sorted(str(run.seed) for run in runs) for label, runs in groups.items()}
     if len({tuple(s) for s in seeds.values()}) > 1:
-        told = [f"{label}: {_shortened(s)}" for label, s in seeds.items()]
-        found.append(f"The groups have different seeds ({_shortened(told, '; ')}); part of a difference may be theirs.")
+        listed = [f"{label}: {_shortened(s)}" for label, s in seeds.items()]
+        found.append(
+            f"The groups have different seeds ({_shortened(listed, '; ')}); part of a difference may be theirs."
+        )
     for label, runs in groups.items():
         found += _notes_on_replicates(label, runs, by)
     for measure in MEASURES:

@@ -11,6 +11,7 @@ import pandas as pd
 from landscape.comparison.centres import LOG, centre_of
 from landscape.comparison.equal_loss import HOW, losses_differ
 from landscape.comparison.groups import gather, notes, scope_notes
+from landscape.comparison.terminal import new_table
 from landscape.escaping.terminal import cell
 from landscape.statistics import geometric_interval, mean_interval
 from landscape.store import Results
@@ -37,7 +38,7 @@ def compare(results: Results | str | Path, by: str = "label", *, level: float = 
     results : Results or path
         As :func:`landscape.load_results` takes it.
     by : str
-        ``"label"`` (the optimizer where there is none), or a key of the training config that tells groups apart, such
+        ``"label"`` (the optimizer where there is none), or a key of the training config that distinguishes groups, such
         as ``"optimizer"`` or ``"lr"``.
     level : float
         Confidence of the intervals.
@@ -69,13 +70,13 @@ def compare(results: Results | str | Path, by: str = "label", *, level: float = 
                 records.append((label, measure, len(values), *mean_interval(values, level), scale, *factors))
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
     left_out = [run.name for run in groups.runs if all(run not in runs for runs in groups.by_label.values())]
-    told = notes(groups.by_label, groups.rows, by, left_out)
+    found = notes(groups.by_label, groups.rows, by, left_out)
     if differ := losses_differ(frame):
-        told.insert(
+        found.insert(
             0, f"The groups stand at {differ}, and curvature follows the loss: compare them at equal loss ({HOW})."
         )
     scope = scope_notes(groups.by_label, groups.rows)
-    frame.attrs = {"by": by, "level": level, "notes": told, "scope": scope}
+    frame.attrs = {"by": by, "level": level, "notes": found, "scope": scope}
     return frame
 
 
@@ -101,12 +102,9 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
 
     Up to three groups stand side by side with all measures; more stand below each other with the main ones.
     """
-    from rich import box
-    from rich.table import Table
-
     headings, body = cells(comparison)
     level = comparison.attrs.get("level", 0.95)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
+    table = new_table()
     lines = _legend(comparison, level)
     wide = len(headings) <= 3
     if wide:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from landscape.comparison.terminal import new_table
 from landscape.escaping.terminal import cell
 from landscape.statistics import kendall
 from landscape.store import Results, load_results
@@ -49,10 +50,7 @@ def ranks_with_gap(results: Results | str | Path, *, level: float = 0.95) -> pd.
 
 def rank_table(frame: pd.DataFrame) -> Table:
     """For a terminal of 80 columns."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
+    table = new_table()
     for i, title in enumerate(("flatness against gap", "τ", "interval", "n")):
         table.add_column(title, justify="right" if i else "left")
     row: Any

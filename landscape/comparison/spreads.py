@@ -10,6 +10,7 @@ import pandas as pd
 
 from landscape.comparison.centres import LOG
 from landscape.comparison.groups import gather
+from landscape.comparison.terminal import new_table
 from landscape.escaping.terminal import cell
 from landscape.rounding import format_value
 from landscape.statistics import equal_spread, holm, std_interval
@@ -81,11 +82,8 @@ def spread_cells(frame: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[t
 
 def spread_table(frame: pd.DataFrame) -> Table:
     """The standard deviations for a terminal."""
-    from rich import box
-    from rich.table import Table
-
     headings, body = spread_cells(frame)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
+    table = new_table()
     for i, title in enumerate(("standard deviation", *headings)):
         table.add_column(cell(title), justify="right" if i else "left", overflow="fold")
     for measure, cells in body:

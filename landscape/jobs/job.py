@@ -95,7 +95,7 @@ def perform(job: Job) -> Outcome:
     Jobs in threads of one process take turns: torch's random state, and the levels of its forward mode, belong to the
     whole process, so two of them would disturb each other's numbers.
     """
-    with _turn:
+    with _one_at_a_time:
         try:
             function = function_at(job.function)
             with torch_threads(job.threads):
@@ -104,17 +104,17 @@ def perform(job: Job) -> Outcome:
             return Outcome(job.name, failure=Failure.of(error))
 
 
-_turn = threading.RLock()
+_one_at_a_time = threading.RLock()
 
 
-def _renew_turn() -> None:
+def _renew_lock() -> None:
     """A process that is forked while a job runs here has a copy of the lock that nobody would ever release."""
-    global _turn
-    _turn = threading.RLock()
+    global _one_at_a_time
+    _one_at_a_time = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_turn)
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class ThisProcess:
         return self.submit_reporting(None, function, *args)
 
     def submit_reporting(self, reporter: Reporter | None, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
-        """As :meth:`submit`; the reporter is told how far it is."""
+        """As :meth:`submit`; the reporter receives its progress."""
         future: Future[Any] = Future()
         try:
             with reporting_to(reporter):
@@ -55,7 +55,7 @@ class _Call:
 
 
 class LocalExecutor:
-    """Processes on this machine, each a fresh interpreter with as many threads as it is told; a context manager.
+    """Processes on this machine, each a fresh interpreter with as many threads as asked for; a context manager.
 
     A process that dies is the error :class:`ProcessDied` of the one call that it was making, and another process takes
     its place. All end with this one, however that ends, and at Ctrl-C when the executor is closed. What calls read
@@ -115,7 +115,7 @@ class LocalExecutor:
         return self.submit_reporting(None, function, *args)
 
     def submit_reporting(self, reporter: Reporter | None, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
-        """As :meth:`submit`; the reporter is told what the function tells :func:`current_reporter`."""
+        """As :meth:`submit`; the reporter receives what the function reports to :func:`current_reporter`."""
         call = _Call(place_of(function), args, reporter)
         with self._lock:
             if self._closed:

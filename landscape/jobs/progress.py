@@ -1,4 +1,4 @@
-"""How far jobs are: a job tells it where it runs, and those of several jobs are added up."""
+"""The progress of jobs: each reports its own where it runs, and that of several jobs is added up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Who is told how far the work has come. The unit is the caller's, such as expected seconds."""
+    """Receives the progress of some work. The unit is the caller's, such as expected seconds."""
 
     def update(self, *, done: float, total: float, doing: str) -> None:
         """``done`` of ``total`` are done; ``doing`` says what is being done."""
@@ -21,13 +21,13 @@ _current: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
 
 
 def current_reporter() -> Reporter | None:
-    """Whom the job that runs here tells how far it is; None where nobody listens, as in executors of others."""
+    """To which the job that runs here reports; None where nobody listens, as in executors of others."""
     return _current.get()
 
 
 @contextmanager
 def reporting_to(reporter: Reporter | None) -> Iterator[None]:
-    """Whoever runs a job in this block listens to it."""
+    """A job that runs in this block reports to it."""
     before = _current.set(reporter)
     try:
         yield
@@ -58,7 +58,7 @@ class Total:
     error: Exception | None = None
 
     def part(self, index: int) -> Part:
-        """Who listens to one of the jobs."""
+        """The reporter of one of the jobs."""
         return Part(self, index)
 
     def update(self, index: int, done: float, total: float, doing: str) -> None:
@@ -69,7 +69,7 @@ class Total:
             self._report(sums[0], sums[1] * self.jobs / len(self.seen), doing)
 
     def finished(self, count: int, doing: str) -> None:
-        """So many jobs are done, where they do not tell themselves how far they are."""
+        """So many jobs are done, where they do not report their own progress."""
         self._report(float(count), float(self.jobs), doing)
 
     def _report(self, done: float, total: float, doing: str) -> None:

@@ -15,8 +15,8 @@ from landscape.jobs.job import Failure, Job, Outcome, perform
 from landscape.jobs.process import ProcessDied
 from landscape.jobs.progress import Reporter, Total
 
-#: Seconds between two looks at futures that cannot say by themselves that they are done, as those of submitit.
-LOOK_EVERY = 0.5
+#: Seconds between two polls of futures that cannot say by themselves that they are done, as those of submitit.
+POLL_EVERY = 0.5
 
 
 class Executor(Protocol):
@@ -63,7 +63,7 @@ def run(
     executor : Executor
         It is not closed: whoever made it does that.
     reporter : Reporter, optional
-        Told how far all are: by the jobs themselves in executors of this room, else whenever one is done.
+        Receives the progress of all: from the jobs themselves in executors of this room, else whenever one is done.
     finished : callable, optional
         Called with each outcome when it is there. What it raises ends the run.
     prepare : callable, optional
@@ -83,11 +83,11 @@ def run(
     try:
         for index, job in enumerate(jobs):
             handed_out.add(index, job, prepare)
-            handed_out.take(wait=False)
+            handed_out.collect(wait=False)
             while at_once is not None and len(handed_out.futures) >= at_once:
-                handed_out.take(wait=True)
+                handed_out.collect(wait=True)
         while handed_out.futures:
-            handed_out.take(wait=True)
+            handed_out.collect(wait=True)
     except BaseException:
         handed_out.stop()
         raise
@@ -102,7 +102,7 @@ class _HandedOut:
     total: Total
     finished: Callable[[Outcome], None]
     futures: dict[int, tuple[str, Any]] = field(default_factory=dict)
-    asked: set[int] = field(default_factory=set)  # those whose futures do not say by themselves that they are done
+    polled: set[int] = field(default_factory=set)  # those whose futures do not say by themselves that they are done
     arrived: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
@@ -127,19 +127,19 @@ class _HandedOut:
         if hasattr(future, "add_done_callback"):
             future.add_done_callback(lambda _: self.arrived.put(index))
         else:
-            self.asked.add(index)
+            self.polled.add(index)
 
-    def take(self, *, wait: bool) -> None:
-        """Take in the outcomes that are there; where told to, wait for one, or for the next time to ask."""
+    def collect(self, *, wait: bool) -> None:
+        """Take in the outcomes that are there; with ``wait`` wait for one, or for the next time to ask."""
         # Never without a limit, or a long one: an interrupt that comes just before a wait is seen when it is over.
-        limit = (LOOK_EVERY if self.asked else 1.0) if wait else 0.0
+        limit = (POLL_EVERY if self.polled else 1.0) if wait else 0.0
         with contextlib.suppress(queue.Empty):
             self._settle_future(self.arrived.get(timeout=limit) if wait else self.arrived.get_nowait())
             while True:
                 self._settle_future(self.arrived.get_nowait())
-        for index in sorted(self.asked):
+        for index in sorted(self.polled):
             if _is_done(self.futures[index][1]):
-                self.asked.discard(index)
+                self.polled.discard(index)
                 self._settle_future(index)
         if self.total.error is not None:
             raise self.total.error

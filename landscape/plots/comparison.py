@@ -12,7 +12,7 @@ from landscape.checks import check_choice
 from landscape.comparison import LINEAR, centre, scale_of
 from landscape.errors import UsageError
 from landscape.plots.gather import Measured, RunLike, by_label, measured
-from landscape.plots.labels import drawn_names, entry
+from landscape.plots.labels import figure_names, legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import DOUBLE, Style, axes_or_new, is_wide, optimizer_styles
 from landscape.results.base import Array
@@ -20,7 +20,7 @@ from landscape.store.catalogue import MEASURES
 from landscape.store.metrics import class_accuracies
 
 #: Room for the names of groups beside a panel, in inches.
-NAMES = 1.3
+NAMES_WIDTH = 1.3
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def plot_measure(
     ax.set_xscale("log" if wide else "linear")
     ax.set_xlim(low, high)
     ax.set_ylim(len(names) - 0.4, -0.6)
-    ax.set_yticks(range(len(names)), list(drawn_names(names, inches=NAMES).values()))
+    ax.set_yticks(range(len(names)), list(figure_names(names, inches=NAMES_WIDTH).values()))
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", color="#E6E6E6", linewidth=0.6)
     ax.set_axisbelow(True)
@@ -115,26 +115,18 @@ def plot_measure(
 
 def _limits(found: Sequence[SeedSummary], *, wide: bool) -> tuple[float, float]:
     """Room for all dots with their errors, and for intervals up to the spread of the dots on either side."""
-    if wide:  # the same, of the logarithms; errors of single dots are small there
-        logs = [
-            SeedSummary(np.log(s.values), 0 * s.errors, s.converged, *map(_log, (s.mean, s.low, s.high)))
-            for s in found
-        ]  # fmt: skip
-        low, high = _limits(logs, wide=False)
-        return float(np.exp(low)), float(np.exp(high))
     values = np.concatenate([s.values for s in found])
     errors = np.nan_to_num(np.concatenate([s.errors for s in found]))
+    ends = np.array([(s.low, s.high) for s in found])
+    if wide:  # on the scale of the axis, where the errors of single dots are small
+        values, errors, ends = np.log(values), np.zeros_like(errors), np.log(np.where(ends > 0, ends, np.nan))
     low, high = float(np.min(values - errors)), float(np.max(values + errors))
     spread = (high - low) or 0.1 * abs(high) or 1.0
-    ends = np.array([(s.low, s.high) for s in found])
     if np.isfinite(ends).any():
         low = min(low, max(float(np.nanmin(ends)), low - 0.5 * spread))
         high = max(high, min(float(np.nanmax(ends)), high + 0.5 * spread))
-    return low - 0.08 * spread, high + 0.08 * spread
-
-
-def _log(x: float) -> float:
-    return float(np.log(x)) if x > 0 else float("nan")
+    low, high = low - 0.08 * spread, high + 0.08 * spread
+    return (float(np.exp(low)), float(np.exp(high))) if wide else (low, high)
 
 
 def _draw_row(ax: Axes, summary: SeedSummary, row: int, style: Style, limits: tuple[float, float]) -> None:
@@ -230,7 +222,7 @@ def plot_class_accuracy(
             color=style.color,
             markersize=4,
             elinewidth=1,
-            label=entry(name),
+            label=legend_text(name),
         )
     for edge in classes[:-1] + 0.5:
         ax.axvline(edge, color="#E6E6E6", linewidth=0.6, zorder=0)

@@ -39,8 +39,8 @@ def seeds_words(groups: Iterable[Sequence[RunLike]]) -> str:
 
 
 def join_words(words: Sequence[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    """``a``, ``a and b``, ``a, b and c``; empty for nothing."""
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def gap_sentence(count: int) -> str:

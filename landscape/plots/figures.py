@@ -15,7 +15,7 @@ from landscape.plots.drawing import Drawing, count_words, join_words, seeds_word
 from landscape.plots.files import FigureFile, save
 from landscape.plots.forest import drawn_pairs, forest_figure
 from landscape.plots.gather import ResultsLike, RunLike, by_label, group_word, last_record
-from landscape.plots.labels import drawn_names
+from landscape.plots.labels import figure_names
 from landscape.plots.legends import legend_outside
 from landscape.plots.slice_figures import interpolation_figure, line_figures, plane_figures
 from landscape.plots.spectrum import plot_spectrum
@@ -35,7 +35,7 @@ from landscape.plots.tails import plot_tail, side_by_side, tail_of_run, tails_of
 from landscape.results import Eigenpairs, SpectralMeasure
 from landscape.store import Results
 from landscape.store.catalogue import IN_CONTRASTS, IN_SUMMARY, IN_TAIL, MEASURES
-from landscape.store.metrics import class_accuracies, read_metric
+from landscape.store.metrics import COMPARED, class_accuracies, read_metric
 from landscape.store.scope import scope_lines
 
 
@@ -125,7 +125,7 @@ def _scope_sentences(runs: list[RunLike], keys: Collection[str]) -> str:
     lines = scope_lines(runs)
     saved = [
         MEASURES[key].words
-        for key in ("test_loss", "test_accuracy")
+        for key in COMPARED
         if key in keys and any(read_metric(run.checkpoints[-1], key).is_saved for run in runs)
     ]
     lines += (
@@ -220,7 +220,7 @@ def _spectra(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]
             continue
         columns = 2 if len(found) in (2, 4) else 3
         figure, axes = panels(len(found), columns=columns, row_height=1.75)
-        titles = drawn_names([run.name for run in group], inches=panel_width(figure, min(columns, len(found))))
+        titles = figure_names([run.name for run in group], inches=panel_width(figure, min(columns, len(found))))
         for ax, (run, measure, pairs) in zip(axes, found, strict=True):
             plot_spectrum(measure, eigenpairs=pairs, color=styles[name].color, ax=ax)
             ax.set_title(titles[run.name], fontsize=7)

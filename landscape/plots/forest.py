@@ -10,19 +10,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from landscape.comparison import ALPHA
 from landscape.errors import UsageError
-from landscape.plots.labels import drawn_names
+from landscape.plots.labels import figure_names
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import DOUBLE, REFERENCE_COLOR, SINGLE, axes_or_new, new_figure
-from landscape.store.catalogue import IN_CONTRASTS, MEASURES
+from landscape.store.catalogue import IN_CONTRASTS, MEASURES, shown_contrasts
 
 #: With more pairs than that, only those with the first group are drawn.
 MOST_ROWS = 18
 #: Beyond them, in standard deviations, an interval ends in an arrow, and an effect stands at the edge with its number:
 #: with few seeds both may be anything.
 FARTHEST, FARTHEST_EFFECT = 12.0, 30.0
-ALPHA = 0.05
-_LEFT, _SURE = "#9AA5B1", "#0072B2"
+_OTHER, _SIGNIFICANT = "#9AA5B1", "#0072B2"
 
 
 def plot_forest(differences: pd.DataFrame, measure: str, *, ax: Axes | None = None) -> Axes:
@@ -42,7 +42,7 @@ def plot_forest(differences: pd.DataFrame, measure: str, *, ax: Axes | None = No
     """
     rows = drawn_pairs(differences, measure)
     if rows.empty:
-        raise UsageError(f"no pair of groups was compared in {measure!r}; there is {_there(differences)}")
+        raise UsageError(f"no pair of groups was compared in {measure!r}; there is {_measures_of(differences)}")
     own = ax is None
     ax = axes_or_new(ax, height=0.9 + 0.19 * len(rows))
     reach = _reach(rows)
@@ -53,7 +53,7 @@ def plot_forest(differences: pd.DataFrame, measure: str, *, ax: Axes | None = No
     ax.set_xlim(-1.05 * reach, 1.05 * reach)
     ax.set_ylim(len(rows) - 0.4, -0.6)
     room = 0.16 * ax.figure.get_figwidth()  # type: ignore[union-attr]
-    names = drawn_names([str(name) for pair in rows[["a", "b"]].to_numpy() for name in pair], inches=room)
+    names = figure_names([str(name) for pair in rows[["a", "b"]].to_numpy() for name in pair], inches=room)
     ax.set_yticks(range(len(rows)), [f"{names[str(row.a)]} − {names[str(row.b)]}" for row in rows.itertuples()])
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", color="#EEEEEE", linewidth=0.6)
@@ -67,8 +67,8 @@ def plot_forest(differences: pd.DataFrame, measure: str, *, ax: Axes | None = No
 
 def forest_figure(differences: pd.DataFrame) -> Figure | None:
     """A panel for each of the main measures in which a pair has an effect size; None where none has."""
-    present = [m for m in IN_CONTRASTS if np.isfinite(drawn_pairs(differences, m)["effect"].to_numpy(float)).any()]
-    present = [m for m in present if m != "test_loss" or "test_accuracy" not in present]
+    effects = {m: drawn_pairs(differences, m)["effect"].to_numpy(float) for m in IN_CONTRASTS}
+    present = shown_contrasts([m for m, found in effects.items() if np.isfinite(found).any()])
     if not present:
         return None
     rows = max(len(drawn_pairs(differences, m)) for m in present)
@@ -100,14 +100,14 @@ def _reach(rows: pd.DataFrame) -> float:
 
 def _draw_pair(ax: Axes, row: Any, y: int, reach: float) -> None:
     if not np.isfinite(row.effect):
-        ax.plot(0, y, "x", color=_LEFT, markersize=4, label="no spread, or one seed: no effect size")
+        ax.plot(0, y, "x", color=_OTHER, markersize=4, label="no spread, or one seed: no effect size")
         return
-    sure = bool(row.p_holm < ALPHA)
-    color, said = (_SURE, f"adjusted p < {ALPHA:g}") if sure else (_LEFT, f"adjusted p ≥ {ALPHA:g}")
+    significant = bool(row.p_holm < ALPHA)
+    color, said = (_SIGNIFICANT, f"adjusted p < {ALPHA:g}") if significant else (_OTHER, f"adjusted p ≥ {ALPHA:g}")
     low, high = max(row.effect_low, -reach), min(row.effect_high, reach)
     ax.plot([low, high], [y, y], color=color, linewidth=1.2)
     place = min(max(row.effect, -reach), reach)
-    ax.plot(place, y, "o", color=color, markerfacecolor=color if sure else "white", markersize=4, label=said)
+    ax.plot(place, y, "o", color=color, markerfacecolor=color if significant else "white", markersize=4, label=said)
     if place != row.effect:  # no axis holds both 0.5 and 500: this one stands at the edge with its number
         side = 1 if place < 0 else -1
         ax.annotate(f"{row.effect:.0f}", (place, y), (5 * side, 2), textcoords="offset points", fontsize=6, color=color,
@@ -117,6 +117,6 @@ def _draw_pair(ax: Axes, row: Any, y: int, reach: float) -> None:
             ax.plot(place, y, mark, color=color, markersize=3.5, clip_on=False)
 
 
-def _there(differences: pd.DataFrame) -> str:
+def _measures_of(differences: pd.DataFrame) -> str:
     names: Sequence[str] = list(dict.fromkeys(differences["measure"]))
     return ", ".join(names) or "nothing"

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from landscape.plots.labels import drawn, entry
+from landscape.plots.labels import figure_text, legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import DOUBLE, SINGLE, Style, log_if_wide, new_figure, optimizer_styles, short_names
 
@@ -40,11 +40,11 @@ def history_panels(losses: pd.DataFrame, sizes: pd.DataFrame, columns: Mapping[s
         below = figure.add_subplot(2, len(columns), len(columns) + place + 1, sharex=above)
         for arm in arms:
             style = styles[names[arm]]
-            _band(above, losses[losses["arm"] == arm], style, entry(names[arm]), inner=(0.0, 1.0))
+            _band(above, losses[losses["arm"] == arm], style, legend_text(names[arm]), inner=(0.0, 1.0))
             _band(below, _windowed(sizes[sizes["arm"] == arm]), style, None, inner=_INNER)
         for ax, frame in ((above, losses), (below, sizes)):
             log_if_wide(ax, frame.loc[frame["arm"].isin(arms) & (frame["value"] > 0), "value"])
-        above.set_title(drawn(title))
+        above.set_title(figure_text(title))
         above.tick_params(labelbottom=False)
         below.set_xlabel("step")
         if place == 0:

@@ -14,28 +14,28 @@ from landscape.escaping.visible import told_apart, visible
 LETTER = 0.062
 
 
-def drawn(text: object) -> str:
+def figure_text(text: object) -> str:
     r"""A name for a figure: no ``$…$``, no steering characters, no boxes for what the font lacks.
 
-    >>> print(drawn("a$b$"), drawn("_seen"), drawn("日 λ"))
+    >>> print(figure_text("a$b$"), figure_text("_seen"), figure_text("日 λ"))
     a\$b\$  _seen U+65E5 λ
     """
     text = "".join(_glyph(c) for c in visible(str(text))).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text  # matplotlib hides such labels from legends
 
 
-def drawn_names(names: Iterable[str], *, inches: float) -> dict[str, str]:
+def figure_names(names: Iterable[str], *, inches: float) -> dict[str, str]:
     """Each name as it is drawn where so much room is; those cut to one look are told apart by number."""
     most = max(8, int(inches / LETTER))
     names = list(dict.fromkeys(names))
     shown = {name: "".join(_glyph(c) for c in visible(name)) for name in names}
     cut = told_apart(shown.values(), most)
-    return {name: drawn(cut[shown[name]]) for name in names}
+    return {name: figure_text(cut[shown[name]]) for name in names}
 
 
-def entry(name: str) -> str:
+def legend_text(name: str) -> str:
     """A name for a legend, which cuts it where it is too wide."""
-    return drawn(name) or " "  # one without any is left out
+    return figure_text(name) or " "  # one without any is left out
 
 
 @cache

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from landscape.errors import UsageError
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import PALETTE, REFERENCE_COLOR, axes_or_new, say_gaps
+from landscape.plots.style import PALETTE, REFERENCE_COLOR, axes_or_new, note_gaps
 from landscape.results import LineSlice
 from landscape.results.base import Array
 from landscape.results.batch_statistics import BRIEFLY
@@ -114,7 +114,7 @@ def plot_lines(
         for i, line in enumerate(line for line in lines if np.isfinite(line.curvature)):
             model = "½t²λ" if i == 0 else None
             ax.plot(line.t, quadratic_rise(line), color=REFERENCE_COLOR, linewidth=0.8, ls=(0, (4, 2)), label=model)
-    say_gaps(ax, total)
+    note_gaps(ax, total)
     ax.set_xlabel("t (distance along the direction)" if _unit(lines) else "t (lengths of the direction)")
     ax.set_ylabel(f"L(θ + t·d) − L(θ){_statistics(lines)}")
     if own:
@@ -136,7 +136,7 @@ def plot_line_band(
     band = band_over_lines(lines)
     ax.fill_between(band.t, band.low, band.high, color=color, alpha=0.18, linewidth=0)
     ax.plot(band.t, band.median, color=color, linestyle=dash, linewidth=1.3, label=label)
-    say_gaps(ax, band.num_gaps)
+    note_gaps(ax, band.num_gaps)
     ax.locator_params(axis="x", nbins=5)
     ax.set_xlabel("t (lengths of the direction)")
     ax.set_ylabel(f"L(θ + t·d) − L(θ){_statistics(lines)}")
@@ -171,7 +171,7 @@ def plot_interpolation(
         ax.plot(line.t, loss, color=color, linestyle=dash, linewidth=1, label=label if i == 0 else None)
         if top is not None:
             ax.plot(*top, "o", color=color, markersize=3)
-    say_gaps(ax, gaps)
+    note_gaps(ax, gaps)
     ax.set_xlabel("t from one minimum (0) to the other (1)")
     ax.set_ylabel(f"loss L{_statistics(lines)}")
     if own:

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from landscape.escaping.visible import shortened
-from landscape.plots.labels import drawn, entry
+from landscape.plots.labels import figure_text, legend_text
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import GAP_COLOR, Style, axes_or_new, optimizer_styles, say_gaps
+from landscape.plots.style import GAP_COLOR, Style, axes_or_new, note_gaps, optimizer_styles
 from landscape.plots.surface import log_levels, loss_norm
 from landscape.results import PathSlice
 
@@ -51,16 +51,16 @@ def plot_paths(
     size = 3.0 + 2.0 * min(width, 1.0)
     for name in found.names:
         path, style = found.path(name), chosen[name]
-        ax.plot(path[:, 0], path[:, 1], color=style.color, linewidth=width, label=entry(name), zorder=2)
+        ax.plot(path[:, 0], path[:, 1], color=style.color, linewidth=width, label=legend_text(name), zorder=2)
         ax.plot(*path[0], "o", color=style.color, markerfacecolor="white", markersize=size - 1, zorder=3)
         ax.plot(
             *path[-1], "o", color=style.color, markeredgecolor="black", markeredgewidth=0.5, markersize=size, zorder=4
         )
     ax.set_aspect("equal" if 0.2 < np.ptp(found.y) / np.ptp(found.x) < 5 else "auto")
     ax.spines[["top", "right"]].set_visible(True)
-    ax.set_xlabel(drawn(shortened(found.directions[0], MOST)))
-    ax.set_ylabel(drawn(shortened(found.directions[1], MOST)))
-    say_gaps(ax, int(np.ma.count_masked(masked)))
+    ax.set_xlabel(figure_text(shortened(found.directions[0], MOST)))
+    ax.set_ylabel(figure_text(shortened(found.directions[1], MOST)))
+    note_gaps(ax, int(np.ma.count_masked(masked)))
     if own:
         legend_outside(ax)
     return ax

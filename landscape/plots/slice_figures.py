@@ -8,7 +8,7 @@ import numpy as np
 
 from landscape.plots.drawing import Drawing, count_words, gap_sentence, seeds_words
 from landscape.plots.gather import PairLike, RunLike, by_label, group_of, group_word, last_lines, last_record
-from landscape.plots.labels import drawn_names, entry
+from landscape.plots.labels import figure_names, legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.lines import barrier_point, plot_interpolation, plot_line_band, plot_lines, rise
 from landscape.plots.style import (
@@ -47,7 +47,7 @@ def _eigenvector_figure(
 ) -> Drawing:
     columns = columns_for(len(top))
     figure, axes = panels(len(top), columns=columns, row_height=1.8)
-    titles = drawn_names(top, inches=panel_width(figure, columns))
+    titles = figure_names(top, inches=panel_width(figure, columns))
     for ax, (name, lines) in zip(axes, top.items(), strict=True):
         plot_lines(lines, color=styles[name].color, label="loss", ax=ax)
         ax.set_title(titles[name])
@@ -72,7 +72,7 @@ def _random_figure(
     figure = new_figure(SINGLE, 2.5)
     ax = figure.add_subplot()
     for name, lines in random.items():
-        plot_line_band(lines, color=styles[name].color, dash=styles[name].dash, label=entry(name), ax=ax)
+        plot_line_band(lines, color=styles[name].color, dash=styles[name].dash, label=legend_text(name), ax=ax)
     legend_outside(figure)
     per_run = sorted({len(last_lines(run, "line_random_")) for name in random for run in groups[name]} - {0})
     directions = " to ".join(str(n) for n in per_run)
@@ -107,7 +107,7 @@ def _contour_figure(found: Sequence[tuple[RunLike, PlaneSlice]]) -> Drawing:
     side = min(width / columns, 2.4)
     figure, axes = panels(len(found), columns=columns, width=width, row_height=side + 0.25)
     levels = log_levels(np.concatenate([_finite(plane) for _, plane in found]), count=12)
-    titles = drawn_names([run.name for run, _ in found], inches=0.85 * panel_width(figure, columns))
+    titles = figure_names([run.name for run, _ in found], inches=0.85 * panel_width(figure, columns))
     for ax, (run, plane) in zip(axes, found, strict=True):
         plot_contour(plane, levels=levels, ax=ax)
         ax.set_title(titles[run.name], fontsize=7)
@@ -134,7 +134,7 @@ def _surface_figure(found: Sequence[tuple[RunLike, PlaneSlice]]) -> Drawing:
     values = np.concatenate([_finite(plane) for _, plane in found])
     values = np.log10(values) if logarithmic else values
     limits = float(values.min()), float(values.max())
-    titles = drawn_names([run.name for run, _ in found], inches=panel_width(figure, columns))
+    titles = figure_names([run.name for run, _ in found], inches=panel_width(figure, columns))
     for ax, (run, plane) in zip(axes, found, strict=True):
         plot_surface(plane, logarithmic=logarithmic, limits=limits, ax=ax)
         ax.set_title(titles[run.name], fontsize=7, loc="left")
@@ -163,7 +163,7 @@ def interpolation_figure(
     figure = new_figure(DOUBLE, 2.6)
     ax = figure.add_subplot()
     dashes = ["-", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1))]
-    names = drawn_names([name for ends in groups for name in ends], inches=1.8)
+    names = figure_names([name for ends in groups for name in ends], inches=1.8)
     mixed = [ends for ends in sorted(groups) if ends[0] != ends[1]]
     for ends in sorted(groups, key=lambda e: (e in mixed, e)):
         same = ends[0] == ends[1] and ends[0] in styles

@@ -87,10 +87,6 @@ def plot_spectrum(
     bandwidth : float, optional
         See :func:`density_on_grid`.
 
-    Returns
-    -------
-    Axes
-
     Raises
     ------
     UsageError

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from landscape.plots.labels import entry
+from landscape.plots.labels import legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import DOUBLE, REFERENCE_COLOR, new_figure, optimizer_styles
 
@@ -41,7 +41,7 @@ def step_panels(frame: pd.DataFrame) -> Figure:
             over_seeds = frame[frame["arm"] == label].groupby("step")[column]
             steps, style = over_seeds.median().index.to_numpy() + 1, styles[label]
             ax.fill_between(steps, over_seeds.min(), over_seeds.max(), color=style.color, alpha=0.15, linewidth=0)
-            ax.plot(steps, over_seeds.median(), color=style.color, linestyle=style.dash, label=entry(label))
+            ax.plot(steps, over_seeds.median(), color=style.color, linestyle=style.dash, label=legend_text(label))
         ax.set_xscale("log")
         if column in _LOGARITHMIC and (frame[column] > 0).all():
             ax.set_yscale("log")

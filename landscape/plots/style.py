@@ -184,7 +184,7 @@ def share_limits(axes: Sequence[Axes], *, which: str = "y") -> None:
             getattr(ax, f"set_{name}lim")(limits[:, 0].min(), limits[:, 1].max())
 
 
-def say_gaps(ax: Any, count: int, *, inside: bool = False) -> None:
+def note_gaps(ax: Any, count: int, *, inside: bool = False) -> None:
     """Write above the axes, or within where the title has the room, how many points are not finite, and missing."""
     if not count:
         return

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from landscape.errors import UsageError
-from landscape.plots.style import DOUBLE, GAP_COLOR, SURFACE_CMAP, axes_or_new, new_figure, say_gaps
+from landscape.plots.style import DOUBLE, GAP_COLOR, SURFACE_CMAP, axes_or_new, new_figure, note_gaps
 from landscape.results import PlaneSlice
 from landscape.results.base import Array
 
@@ -69,7 +69,7 @@ def plot_contour(plane: PlaneSlice, *, levels: Any = None, ax: Axes | None = Non
     ax.spines[["top", "right"]].set_visible(True)
     ax.set_xlabel("x (lengths of direction 1)")
     ax.set_ylabel("y (lengths of direction 2)")
-    say_gaps(ax, int(np.ma.count_masked(masked)), inside=True)
+    note_gaps(ax, int(np.ma.count_masked(masked)), inside=True)
     return ax
 
 
@@ -153,6 +153,6 @@ def plot_surface(
     ax.zaxis.set_major_locator(ticker.MaxNLocator(5, integer=is_log and high - low > 2))
     if is_log:
         ax.zaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{10**value:.2g}"))
-    say_gaps(ax, int(heights.size - finite.size), inside=True)
+    note_gaps(ax, int(heights.size - finite.size), inside=True)
     axes: Axes = ax
     return axes

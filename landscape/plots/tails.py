@@ -13,14 +13,14 @@ from matplotlib.axes import Axes
 from landscape.checks import check_choice
 from landscape.errors import UsageError
 from landscape.plots.gather import RunLike, by_label, measured
-from landscape.plots.labels import entry
+from landscape.plots.labels import legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import PALETTE, Style, axes_or_new, log_if_wide, optimizer_styles
 from landscape.results.base import Array
 from landscape.store.catalogue import IN_TAIL, MEASURES
 
-MARKED = 8  # up to so many points, each gets a marker
-BANDS = 3  # so many bands can lie over each other and still be told apart
+MOST_MARKERS = 8  # up to so many points, each gets a marker
+MOST_BANDS = 3  # so many bands can lie over each other and still be distinguished
 
 
 @dataclass(frozen=True)
@@ -129,14 +129,14 @@ def _draw_tails(ax: Axes, tails: Sequence[Tail], name: str, style: Style, shift:
         return
     for i, tail in enumerate(tails):
         if band is None:
-            marker = style.marker if tail.steps.size <= MARKED else ""
+            marker = style.marker if tail.steps.size <= MOST_MARKERS else ""
             look: dict[str, Any] = {"linestyle": style.dash, "linewidth": 1.3, "marker": marker, "markersize": 4}
-            ax.plot(tail.steps, tail.values, color=style.color, label=entry(name) if i == 0 else None, **look)
+            ax.plot(tail.steps, tail.values, color=style.color, label=legend_text(name) if i == 0 else None, **look)
         else:
             ax.plot(tail.steps, tail.values, color=style.color, linewidth=0.5, alpha=0.7)
         _open_circles(ax, tail, 0.0, style)
     if band is not None:
-        marker = style.marker if band.steps.size <= MARKED else ""
+        marker = style.marker if band.steps.size <= MOST_MARKERS else ""
         ax.fill_between(band.steps, band.low, band.high, color=style.color, alpha=0.15, linewidth=0)
         ax.plot(
             band.steps,
@@ -145,7 +145,7 @@ def _draw_tails(ax: Axes, tails: Sequence[Tail], name: str, style: Style, shift:
             linestyle=style.dash,
             marker=marker,
             markersize=4,
-            label=entry(name),
+            label=legend_text(name),
         )
 
 
@@ -156,7 +156,7 @@ def _draw_ranges(ax: Axes, tails: Sequence[Tail], band: Band, name: str, style: 
         ax.plot(tail.steps + shift, tail.values, ".", color=style.color, markersize=2.5)
         _open_circles(ax, tail, shift, style)
     look: dict[str, Any] = {"linestyle": style.dash, "linewidth": 0.9, "marker": style.marker, "markersize": 4.5}
-    ax.plot(band.steps + shift, band.mean, color=style.color, label=entry(name), **look)
+    ax.plot(band.steps + shift, band.mean, color=style.color, label=legend_text(name), **look)
 
 
 def _open_circles(ax: Axes, tail: Tail, shift: float, style: Style) -> None:
@@ -167,13 +167,13 @@ def _open_circles(ax: Axes, tail: Tail, shift: float, style: Style) -> None:
 
 
 def side_by_side(groups: Mapping[str, Sequence[Tail]]) -> Array | None:
-    """How far aside each group is drawn, in steps; None where bands over each other can still be told apart.
+    """How far aside each group is drawn, in steps; None where bands over each other can still be distinguished.
 
     Groups stand aside where more than three have bands, and the steps are few.
     """
     steps = np.unique(np.concatenate([t.steps for tails in groups.values() for t in tails] or [np.empty(0)]))
     bands = [name for name, tails in groups.items() if tail_band(tails) is not None]
-    if len(bands) <= BANDS or steps.size > MARKED:
+    if len(bands) <= MOST_BANDS or steps.size > MOST_MARKERS:
         return None
     width = 0.6 * float(np.diff(steps).min()) if steps.size > 1 else 0.6
     return np.linspace(-0.5 * width, 0.5 * width, len(groups))
@@ -204,10 +204,6 @@ def plot_sharpness_path(
         What stands beside it.
     error : (M,) array, optional
         Residual bound of each λ₁, drawn as a band.
-
-    Returns
-    -------
-    Axes
 
     Raises
     ------

@@ -14,8 +14,9 @@ from markupsafe import Markup
 from landscape import comparison, plots, tables
 from landscape.escaping.pages import page_text
 from landscape.report.details import disagreements, run_details
+from landscape.report.headline import headline
 from landscape.report.interactive import plotly_library, surface_figure
-from landscape.report.words import headline, methods
+from landscape.report.methods import methods
 from landscape.rounding import format_value
 from landscape.store import Results, load_results
 from landscape.store.view import natural_order

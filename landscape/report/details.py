@@ -16,6 +16,7 @@ from landscape.results import (
 )
 from landscape.rounding import format_brief, format_measured, format_value
 from landscape.store import RunResults
+from landscape.store.catalogue import MEASURES
 
 
 def run_details(run: RunResults) -> dict[str, Any]:
@@ -88,7 +89,8 @@ def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bo
         text = f"{mark}{format_measured(record.value, record.error)} ({record.kind}, ρ = {format_value(record.rho)}; "
         return [(label, f"{text}{record.reference})", failed)]
     if isinstance(record, SamplingSpread):
-        of = {"sampling_lambda_max": "λ_max", "sampling_trace": "trace"}.get(name, label)
+        measure = MEASURES.get(name.removeprefix("sampling_"))
+        of = label if measure is None else measure.heading or measure.words
         shift = format_measured(record.shift, record.sem_of_subset)
         text = (
             f"{format_measured(record.full, record.error)} from the choice of examples, by {len(record.values)} "

@@ -1,9 +1,10 @@
 """Results on disk: every record with its provenance, written as it comes, found again after a kill. No torch."""
 
 from landscape.store.files import FORMAT, FORMAT_VERSION, is_results_file
+from landscape.store.loading import load_results
 from landscape.store.rows import final_rows, rows
 from landscape.store.summary import describe_results
-from landscape.store.view import CheckpointResults, PairResult, Results, RunResults, load_results
+from landscape.store.view import CheckpointResults, PairResult, Results, RunResults
 from landscape.store.writer import ResultStore
 
 __all__ = [

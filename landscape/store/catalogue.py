@@ -7,7 +7,7 @@ the places where it is to stand.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,11 @@ class Measure:
         Above a column of a terminal's table, where it stands in one; ``tex_heading`` in LaTeX, if not ``tex``.
     error : str
         The column of its error, where it has one.
+    note : str
+        Below a table in which it stands: what its sign or its error means, and that of those like it.
+    definition, reference : str
+        Of a sharpness, for the methods of a report: what it is, with ``{rho}`` for the radius, and the key of its
+        paper. Left out, the methods do not say it.
     digits : int, optional
         How many are shown; left out, as many as the error leaves.
     is_positive : bool
@@ -75,6 +80,9 @@ class Measure:
     heading: str = ""
     tex_heading: str = ""
     error: str = ""
+    note: str = ""
+    definition: str = ""
+    reference: str = ""
     digits: int | None = None
     is_positive: bool = True
     is_share: bool = False
@@ -167,12 +175,15 @@ def sharpness_record(measure: str) -> str:
     return f"sharpness_{measure}"
 
 
-def _sharpness(measure: str, words: str, title: str, *, rescaling: str, bound: bool, heading: str = "") -> Measure:
+def _sharpness(
+    measure: str, words: str, title: str, *, rescaling: str, bound: bool, heading: str = "", note: str = "",
+    definition: str = "", reference: str = "",
+) -> Measure:  # fmt: skip
     key, stacked, sign = sharpness_record(measure), heading.replace("\n", r"\\"), r"\,$\ge$" if bound else ""
     return Measure(
         key, words, "max rise ≥" if bound else "mean rise", "loss", _record(key), title=title, heading=heading,
         tex_heading=rf"\shortstack[r]{{{stacked}{sign}}}" if heading else "", tex=words, digits=3 if bound else None,
-        is_bound=bound, rescaling=rescaling,
+        note=note, definition=definition, reference=reference, is_bound=bound, rescaling=rescaling,
     )  # fmt: skip
 
 
@@ -186,19 +197,26 @@ _FIRST = (
     Measure("grad_norm", "gradient norm", "‖∇L‖", _SLOPE, _metric("grad_norm"), tex=r"$\|\nabla L\|$", heading="‖g‖",
             digits=3),
     Measure("lambda_max", "largest eigenvalue", "λ_max", _CURVATURE, _end(True), tex=r"$\lambda_{\max}$",
-            heading="λ_max", error="lambda_max_residual", rescaling="changes"),
+            heading="λ_max", error="lambda_max_residual", rescaling="changes",
+            note="± of λ and λ₁/λ₂: bound from residuals, where it shows"),
     Measure("lambda_min", "smallest eigenvalue", "λ_min", _CURVATURE, _end(False), tex=r"$\lambda_{\min}$",
             heading="λ_min", is_positive=False),
     Measure("spectral_gap", "spectral gap", "λ₁ − λ₂", _CURVATURE, _gap("difference"), tex=r"$\lambda_1 - \lambda_2$"),
     Measure("spectral_ratio", "spectral ratio", "λ₁/λ₂", "", _gap("ratio"), tex=r"$\lambda_1/\lambda_2$",
             heading="λ₁/λ₂", rescaling="changes"),
     Measure("trace", "trace", "tr H", _CURVATURE, _record("trace"), tex=r"$\operatorname{tr} H$", heading="trace",
-            error="trace_sem", rescaling="changes"),
+            error="trace_sem", rescaling="changes", note="± of the trace: one standard error"),
     _sharpness("worst", "worst-case sharpness", "Sharpness, worst case", rescaling="changes", bound=True,
-               heading="worst\nsharp."),
-    _sharpness("average", "average sharpness", "Sharpness, average", rescaling="changes", bound=False),
-    _sharpness("adaptive_worst", "adaptive worst-case sharpness", "Adaptive, worst case", rescaling="same", bound=True),
-    _sharpness("adaptive_average", "adaptive average sharpness", "Adaptive, average", rescaling="same", bound=False),
+               heading="worst\nsharp.",
+               note="worst sharp.: the largest rise of the loss found in a ball, a lower bound",
+               definition="the largest rise of the loss found within ‖δ‖₂ ≤ {rho}, a lower bound", reference="foret"),
+    _sharpness("average", "average sharpness", "Sharpness, average", rescaling="changes", bound=False,
+               definition="the mean rise under Gaussian noise of standard deviation {rho}", reference="andriushchenko"),
+    _sharpness("adaptive_worst", "adaptive worst-case sharpness", "Adaptive, worst case", rescaling="same", bound=True,
+               definition="the largest rise found within ‖δ/|θ|‖₂ ≤ {rho}, a lower bound", reference="kwon"),
+    _sharpness("adaptive_average", "adaptive average sharpness", "Adaptive, average", rescaling="same", bound=False,
+               definition="the mean rise under Gaussian noise of standard deviation {rho}·|θ|",
+               reference="andriushchenko"),
 )  # fmt: skip
 _LATER = (
     Measure("second_order_gain", "second-order gain", "gain", "", _record("second_order_gain"),
@@ -219,10 +237,12 @@ IN_SUMMARY = ("lambda_max", "trace", "sharpness_worst", "sharpness_average", "sh
 IN_TAIL = ("lambda_max", "spectral_gap", "grad_norm")
 #: Means of more than three groups in a terminal.
 IN_MEANS = ("train_loss", "test_accuracy", "grad_norm", "lambda_max", "spectral_ratio", "trace", "sharpness_worst")
-#: Differences in a terminal and in the forest plot; the test loss stands in for the accuracy.
+#: Differences in a terminal and in the forest plot: see :func:`shown_contrasts`.
 IN_CONTRASTS = ("test_accuracy", "test_loss", "lambda_max", "trace", "sharpness_adaptive_worst")
 #: Order groups in the sentences of the report.
 IN_HEADLINE = ("lambda_max", "trace", "sharpness_worst", "sharpness_adaptive_worst")
+#: Of these, besides the first, the ones whose groups are listed with their means.
+IN_LISTS = ("trace", "sharpness_worst")
 #: Held against the generalisation gap.
 IN_RANKS = ("lambda_max", "spectral_ratio", "trace", "sharpness_worst", "sharpness_average",
             "sharpness_adaptive_worst", "sharpness_adaptive_average", "grad_norm")  # fmt: skip
@@ -232,6 +252,11 @@ IN_PAPER = ("train_loss", "test_loss", "test_accuracy", "grad_norm", "lambda_max
 IN_PAPER_CONTRASTS = ("test_accuracy", "lambda_max", "sharpness_adaptive_worst")
 #: A measure that changes when weights are rescaled beside one that does not: they should order groups alike.
 COUNTERPARTS = (("lambda_max", "sharpness_adaptive_worst"), ("trace", "sharpness_adaptive_average"))
+
+
+def shown_contrasts(there: Collection[str]) -> list[str]:
+    """Of ``IN_CONTRASTS`` those that are there; the test loss only where there is no accuracy."""
+    return [key for key in IN_CONTRASTS if key in there and not (key == "test_loss" and ACCURACY in there)]
 
 
 def first_columns() -> tuple[str, ...]:

@@ -30,14 +30,21 @@ def scope_lines(runs: Iterable[RunLike]) -> list[str]:
 def option_lines(runs: Sequence[RunLike]) -> list[str]:
     """How the objective was asked for, where otherwise than by default."""
     return [
-        *(f"over the parameters {p} alone, the others fixed: ‖g‖, λ, trace, sharpness" for p in _told(runs, "params")),
+        *(
+            f"over the parameters {p} alone, the others fixed: ‖g‖, λ, trace, sharpness"
+            for p in _values_of(runs, "params")
+        ),
         *(
             "train loss and curvature by the batch statistics of all examples"
-            for m in _told(runs, "mode")
+            for m in _values_of(runs, "mode")
             if m == "train"
         ),
-        *("batches are evaluated whole, for their examples interact" for x in _told(runs, "interacting") if x),
-        *("the loss was not examined before it was measured (--no-check)" for x in _told(runs, "checked") if not x),
+        *("batches are evaluated whole, for their examples interact" for x in _values_of(runs, "interacting") if x),
+        *(
+            "the loss was not examined before it was measured (--no-check)"
+            for x in _values_of(runs, "checked")
+            if not x
+        ),
     ]
 
 
@@ -60,6 +67,6 @@ def _examples(runs: list[RunLike]) -> list[str]:
     return [*lines, *(f"on all {count:,} test examples: test loss and accuracy" for count in tested)]
 
 
-def _told(runs: Sequence[RunLike], key: str) -> list[Any]:
-    """The different values that runs have, where they tell."""
+def _values_of(runs: Sequence[RunLike], key: str) -> list[Any]:
+    """The different values that runs have, where they have any."""
     return list({str(value): value for run in runs if (value := run.info.get(key)) is not None}.values())

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from landscape.store import files
-
-if TYPE_CHECKING:
-    from landscape.store.view import CheckpointResults, PairResult, Results, RunResults
+from landscape.store.view import CheckpointResults, PairResult, Results, RunResults
 
 #: Name, in the description of all results, of the checkpoints that are kept and not shown: run → steps.
 SET_ASIDE = "set_aside"
@@ -87,5 +85,5 @@ def _is_between(pair: PairResult, ends: Mapping[str, Mapping[str, Any]]) -> bool
         return False
     key, shown = _key_in(pair.provenance), [ends[pair.run_a], ends[pair.run_b]]
     if "params" not in key or not all("params" in end for end in shown):
-        return True  # nothing to tell by
+        return True  # nothing to know it by
     return bool(key["params"] == [end["params"] for end in shown])

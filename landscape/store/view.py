@@ -1,24 +1,18 @@
-"""Results as a reader sees them: runs, their analysed checkpoints, the records of each. Read once, then plain data."""
+"""Results as a reader sees them: runs, their analysed checkpoints, the records of each. Plain data."""
 
 from __future__ import annotations
 
-import contextlib
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from landscape.errors import ResultsError
 from landscape.files import shapes
 from landscape.files.shapes import usable
 from landscape.results import LineSlice, Record
-from landscape.store import files
-from landscape.store.files import DamagedResults
-from landscape.store.records import read_entry
-from landscape.store.shown import only_shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +64,7 @@ class RunResults:
 
     @property
     def optimizer(self) -> str | None:
-        """Name of the optimizer, where the run tells it."""
+        """Name of the optimizer, where the run has one."""
         found = self.info.get("optimizer", self.config.get("optimizer"))
         return None if found is None else str(found)
 
@@ -82,7 +76,7 @@ class RunResults:
 
     @property
     def seed(self) -> int | None:
-        """Seed of the training, where the run tells it."""
+        """Seed of the training, where the run has one."""
         found = self.info.get("seed", self.config.get("seed"))
         return None if found is None else int(found)
 
@@ -159,43 +153,6 @@ class Results:
         return f"<pre>{html.escape(repr(self))}</pre>"
 
 
-def load_results(path: str | Path, *, vectors: bool = True, everything: bool = False) -> Results:
-    """Read what ``landscape analyze`` stored, also while it is running or after it was killed.
-
-    That is what answers the question of the last analysis. More may be kept: see :mod:`landscape.store.shown`.
-
-    Parameters
-    ----------
-    path : str or Path
-        ``results.h5`` or the folder that holds it.
-    vectors : bool
-        False leaves eigenvectors (P, K) on the disk and returns them as (P, 0): tables and figures need none.
-    everything : bool
-        True returns all that is kept: of checkpoints outside the last plan, or gone, or asked another question.
-
-    Raises
-    ------
-    ResultsError
-        If there is nothing there, the file is damaged, foreign or of a newer version. A damaged file of the journal
-        is passed over: the next analysis measures that record again.
-    """
-    path = files.results_path(path)
-    # The journal first: if a writer merges it meanwhile, what is gone from it is in the results.h5 opened after.
-    newest = dict(_journal_values(path, vectors=vectors))
-    new = frozenset(newest)
-    found = path.exists()
-    with contextlib.suppress(FileNotFoundError), files.reading(path) as file:
-        for entry in files.entries(file):
-            if entry not in newest:
-                newest[entry] = read_entry(file, entry, vectors=vectors)
-    if not newest and not found:
-        raise ResultsError(
-            f"no results in {path.parent}: {path.name} is not there; run landscape analyze {path.parent}"
-        )
-    results = _assembled(path, newest)
-    return results if everything else only_shown(results, new=new)
-
-
 def natural_order(name: str) -> list[tuple[int, float, str]]:
     """A sorting key under which numbers count as numbers.
 
@@ -204,52 +161,6 @@ def natural_order(name: str) -> list[tuple[int, float, str]]:
     """
     pieces = re.split(r"(\d+(?:\.\d+)?)", name)  # numbers stand at the odd places
     return [(0, float(p), "") if i % 2 else (1, 0.0, p) for i, p in enumerate(pieces) if p]
-
-
-def _journal_values(path: Path, *, vectors: bool) -> Iterator[tuple[str, Any]]:
-    for part in files.journal_parts(path):
-        with contextlib.suppress(FileNotFoundError, DamagedResults):
-            with files.reading(part) as file:
-                (entry,) = files.entries(file)
-                value = read_entry(file, entry, vectors=vectors)
-            yield entry, value
-
-
-def _assembled(path: Path, values: Mapping[str, Any]) -> Results:
-    infos: dict[str, dict[str, Any]] = {}
-    metrics: dict[tuple[str, int], dict[str, Any]] = {}
-    records: dict[tuple[str, int], dict[str, tuple[Record, dict[str, Any]]]] = {}
-    pairs = []
-    for entry, value in values.items():
-        kind, *links = entry.split("/")
-        if kind == "pairs":
-            run_a, run_b = map(files.segment_name, links)
-            record, provenance = value
-            pairs.append(PairResult(run_a, run_b, record, usable(provenance, shapes.PROVENANCE)))
-        elif kind == "runs":
-            run = files.segment_name(links[0])
-            infos.setdefault(run, {})
-            match links[1:]:
-                case ["info"]:
-                    infos[run] = usable(value, shapes.RUN)
-                case ["steps", digits, "info"]:
-                    metrics[run, int(digits)] = usable(value, shapes.METRICS)
-                case ["steps", digits, "records", name]:
-                    records.setdefault((run, int(digits)), {})[files.segment_name(name)] = value
-    checkpoints: dict[str, list[CheckpointResults]] = {run: [] for run in infos}
-    for run, step in sorted({*metrics, *records}):
-        found = dict(sorted(records.get((run, step), {}).items(), key=lambda item: natural_order(item[0])))
-        checkpoints[run].append(
-            CheckpointResults(
-                step,
-                metrics.get((run, step), {}),
-                MappingProxyType({name: record for name, (record, _) in found.items()}),
-                MappingProxyType({name: usable(how, shapes.PROVENANCE) for name, (_, how) in found.items()}),
-            )
-        )
-    runs = (RunResults(name, infos[name], tuple(checkpoints[name])) for name in sorted(infos, key=natural_order))
-    pairs.sort(key=lambda p: (natural_order(p.run_a), natural_order(p.run_b)))
-    return Results(path, usable(values.get("info", {}), shapes.RESULTS), tuple(runs), tuple(pairs))
 
 
 def _says_converged(record: Record) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 from landscape.files import replacing
@@ -17,7 +18,9 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     ResultsError
         If the disk is full, the name too long or the folder read-only; the old file stays.
     """
-    temporary = path.with_name(f".{os.getpid()}.tmp")  # the name itself may be as long as names may be
+    # Not the name itself, which may be as long as names may be; nor the number of the process alone, which a writer on
+    # another machine may have too.
+    temporary = path.with_name(f".{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, temporary) as stream:

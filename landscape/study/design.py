@@ -20,7 +20,7 @@ from landscape.training import training_settings
 
 _LABEL = re.compile(r"[\w.+=-]+")
 #: What a study in small measures, on a few examples: enough for every figure and table to be there.
-SKETCH = {
+QUICK_PLAN = {
     "plan": "quick", "last": 2, "trace_probes": 4, "density_probes": 2, "steps": 8, "points": 5, "plane_points": 5,
     "directions": 1, "samples": 2, "barriers": 1, "tol": 0.1, "examples": 64,
 }  # fmt: skip
@@ -189,14 +189,14 @@ class Study:
         return [(arm, seed, place) for arm, seed, place in places if checkpoint_files(place)]
 
     def strata(self) -> dict[str, list[Arm]]:
-        """What tells some arms from the others, by ``within`` and by problem → those arms, in the study's order."""
+        """What some arms differ in from the others, by ``within`` and by problem → those arms, in the study's order."""
         found: dict[str, list[Arm]] = {}
         for arm in self.arms:
             own = arm.settings.get("problem_config", {})
-            told = [f"{key} = {value}" for key, value in own.items()]
+            parts = [f"{key} = {value}" for key, value in own.items()]
             if self.within and self.within != "problem_config":
-                told.append(f"{self.within.replace('_', ' ')} {self.settings_of(arm)[self.within]}")
-            found.setdefault(", ".join(told) or self.problem, []).append(arm)
+                parts.append(f"{self.within.replace('_', ' ')} {self.settings_of(arm)[self.within]}")
+            found.setdefault(", ".join(parts) or self.problem, []).append(arm)
         return found
 
     def same_problem(self) -> bool:
@@ -204,7 +204,7 @@ class Study:
         return len({json.dumps(self.problem_of(arm).config, sort_keys=True) for arm in self.arms}) == 1
 
     def quick(self) -> Study:
-        """The same in small, to see that it runs: two or three arms, two seeds, epochs, rates, a sketch of a plan."""
+        """The same in small, to see that it runs: two or three arms, two seeds, epochs, rates, a quick plan."""
         tuning = self.tuning and replace(self.tuning, grid=self.tuning.grid[:2], seeds=self.tuning.seeds[:1])
         few = sorted({0, len(self.arms) - 1})
         if self.within:  # two that are compared with each other
@@ -220,7 +220,7 @@ class Study:
             settings={**self.settings, "epochs": 2, "save_last": 2},
             arms=arms,
             tuning=tuning,
-            plan=SKETCH,
+            plan=QUICK_PLAN,
             matched=False,
         )
 

@@ -74,5 +74,5 @@ class Material:
 
     @cached_property
     def wells(self) -> Wells | None:
-        """The minima that runs begin and end near; None where that is not the question or cannot be told."""
+        """The minima that runs begin and end near; None where that is not the question or cannot be known."""
         return wells(self.study, self.results.parent)

@@ -22,14 +22,14 @@ _DEFAULTS = {"schedule": "constant", "order": "shuffled", "batch_schedule": "con
 def methods(study: Study, choices: list[Choice], found: Results | None = None) -> str:
     """The paragraph in LaTeX; with what the slices in the results say of running statistics."""
     settings = [study.settings_of(arm) for arm in study.arms]
-    same = [key for key in COMMON if len({_told(full, key) for full in settings}) == 1]
+    same = [key for key in COMMON if len({_setting(full, key) for full in settings}) == 1]
     configs = [s["problem_config"] for s in settings]
     shared = {key: value for key, value in configs[0].items() if all(c.get(key) == value for c in configs)}
-    common = ", ".join(_told(settings[0], key) for key in same)
+    common = ", ".join(_setting(settings[0], key) for key in same)
     seeds = ", ".join(map(str, study.seeds))
-    lines = [f"Problem: {study.problem} ({_listed(shared)}). All arms: {common}. Seeds {seeds}, paired across arms."]
+    lines = [f"Problem: {study.problem} ({_options(shared)}). All arms: {common}. Seeds {seeds}, paired across arms."]
     for arm, choice, full in zip(study.arms, choices, settings, strict=True):
-        own = [_told(full, key) for key in COMMON if key not in same]
+        own = [_setting(full, key) for key in COMMON if key not in same]
         own += [f"{key.replace('_', ' ')} {value}" for key, value in full["options"].items()]
         own += [f"{key} = {value}" for key, value in full["problem_config"].items() if key not in shared]
         own += [f"{words} {full[key]} in all runs" for key, words in SEEDS.items() if full.get(key) is not None]
@@ -63,13 +63,13 @@ def _seeds(seeds: Sequence[int]) -> str:
     return f"seed {seeds[0]}, which is" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}, which are"
 
 
-def _told(settings: dict[str, Any], key: str) -> str:
+def _setting(settings: dict[str, Any], key: str) -> str:
     """``batch size 64``, ``schedule cosine (warmup = 10)``."""
     options = settings.get(f"{key}_options") or {}
     name = f"{key.replace('_', ' ')} {settings[key]}"
     plain = settings[key] == _DEFAULTS.get(key) or not options
-    return name if plain else f"{name} ({_listed(options)})"
+    return name if plain else f"{name} ({_options(options)})"
 
 
-def _listed(options: dict[str, Any]) -> str:
+def _options(options: dict[str, Any]) -> str:
     return ", ".join(f"{key} = {value}" for key, value in options.items())

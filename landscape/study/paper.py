@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from landscape.comparison import HOW, LOG, UNEQUAL, cells, centre_of, estimate_of, spread_cells
+from landscape.comparison import ALPHA, HOW, LOG, UNEQUAL, cells, centre_of, estimate_of, spread_cells
 from landscape.escaping.latex import latex_number, latex_sentence, latex_table, latex_text
 from landscape.escaping.spreadsheet import frame_csv
 from landscape.escaping.visible import visible
@@ -19,7 +19,7 @@ from landscape.store.whole import write_whole
 from landscape.study.figures import paper_figures
 from landscape.study.material import MANY, Material
 from landscape.study.methods import SEEDS, methods
-from landscape.study.sentences import ALPHA, findings
+from landscape.study.sentences import findings
 from landscape.version import __version__
 
 MOST_ROWS = 12

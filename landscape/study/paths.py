@@ -14,7 +14,7 @@ from landscape.errors import UsageError
 from landscape.geometry import evaluate_paths
 from landscape.objective import Objective
 from landscape.plots.drawing import Drawing
-from landscape.plots.labels import drawn
+from landscape.plots.labels import figure_text
 from landscape.results.batch_statistics import sentences
 from landscape.study.design import Study
 
@@ -38,7 +38,7 @@ def draw_paths(study: Study, runs: Path) -> Drawing | None:
     objective = study.objective_of(study.arms[0])
     try:
         return _drawn(study, runs, objective)
-    except UsageError as error:  # a model in which training moves more than positions tell
+    except UsageError as error:  # a model in which training moves more than positions say
         warnings.warn(f"the paths are not drawn: {error}", stacklevel=2)
         return None
 
@@ -66,7 +66,7 @@ def _of_all_seeds(study: Study, runs: Path, objective: Objective) -> Drawing | N
         ax = figure.add_subplot(rows, columns, index + 1)
         own = dict.fromkeys(named, styles[label])
         plots.plot_paths(plane.only(list(named)), styles=own, width=0.5, ax=ax)
-        ax.set_title(drawn(label))
+        ax.set_title(figure_text(label))
         if index % columns:
             ax.set_ylabel("")
     return Drawing(
@@ -98,7 +98,7 @@ def _of_the_first_seed(study: Study, runs: Path) -> Drawing | None:
         positions = {names[arm.label]: _positions(runs / arm.run(seed)) for arm in arms}
         found = evaluate_paths(objective, positions, points=GRID, margin=MARGIN)
         ax = plots.plot_paths(found, styles=styles, ax=figure.add_subplot(rows, columns, index + 1))
-        ax.set_title(drawn(said))
+        ax.set_title(figure_text(said))
         planes.append(found)
     plots.legend_outside(figure)
     plane = "over the two parameters"

@@ -37,7 +37,7 @@ BRIEF = {
     "subsets": 0,
 }
 #: Another study has other runs: they must not be mixed.
-RUNS_ARE_MADE_OF = ("name", "problem", "problem_config", "arms", "seeds", "settings", "tuning")
+WHAT_DETERMINES_RUNS = ("name", "problem", "problem_config", "arms", "seeds", "settings", "tuning")
 #: ``say(line)``: what happens, for a person who waits.
 Say = Callable[[str], None]
 
@@ -107,11 +107,11 @@ def run_study(
     _claim(study, out)
     count = workers or available_cores()
     say(f"{study.name}: {len(study.arms)} arms × {len(study.seeds)} seeds on {study.problem}")
-    choices = tune(study, out, workers=count, executor=executor, finished=_saying(say))
+    choices = tune(study, out, workers=count, executor=executor, finished=_reporting(say))
     for choice in choices:
         say(f"  {choice.label:<20} lr {choice.lr:g}{', at the edge of its grid' if choice.at_edge else ''}")
     trainings = _evaluations(study, choices, out)
-    done = train_all(trainings, workers=count, executor=executor, finished=_saying(say))
+    done = train_all(trainings, workers=count, executor=executor, finished=_reporting(say))
     diverged = [f"{run.folder.name}: {run.reason}" for run in done if run.metrics is None]
     for run in done:
         if run.metrics is None:
@@ -125,7 +125,7 @@ def run_study(
     plan = Plan(**{"workers": workers, "data": study.data, "problem": own, **study.plan})
     results = analyze(out / "runs", plan, command=f"study {study.name}", executor=executor)
     matched = _at_equal_loss(study, out, plan, say, executor)
-    _remember(study, out, choices, diverged)
+    _write_reproduction(study, out, choices, diverged)
     paper = write_paper(Material(study, choices, diverged, results, matched), out / "paper")
     say(f"done in {time.perf_counter() - started:.0f} s: {out / 'runs' / 'report.html'}, {paper}")
     return Outcome(out, results, matched, paper, choices, diverged)
@@ -161,7 +161,7 @@ def _evaluations(study: Study, choices: list[Choice], out: Path) -> list[Trainin
     ]
 
 
-def _saying(say: Say) -> Callable[[Trained], None]:
+def _reporting(say: Say) -> Callable[[Trained], None]:
     def finished(run: Trained) -> None:
         what = run.reason if run.failed else "diverged"
         loss = what if run.metrics is None else f"train loss {run.metrics['train_loss']:.3g}"
@@ -185,10 +185,10 @@ def _same(written: str, study: Study) -> bool:
     except (UsageError, KeyError, TypeError, ValueError):
         return False
     now = json.loads(study.to_json())
-    return all(before[key] == now[key] for key in RUNS_ARE_MADE_OF)
+    return all(before[key] == now[key] for key in WHAT_DETERMINES_RUNS)
 
 
-def _remember(study: Study, out: Path, choices: list[Choice], diverged: list[str]) -> None:
+def _write_reproduction(study: Study, out: Path, choices: list[Choice], diverged: list[str]) -> None:
     facts: dict[str, Any] = {
         "study": json.loads(study.to_json()),
         "learning_rates": [

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from landscape.comparison import LOG, centre_of, estimate_of, ranks_with_gap
+from landscape.comparison import ALPHA, LOG, centre_of, estimate_of, ranks_with_gap
 from landscape.plots.drawing import join_words
 from landscape.plots.gather import group_of
 from landscape.results import LineSlice
 from landscape.rounding import format_brief, format_value
 from landscape.statistics import mean_interval
 from landscape.store import Results
+from landscape.store.catalogue import MEASURES
 from landscape.store.metrics import class_accuracies
 from landscape.study.material import MANY, Material
 from landscape.study.wells import wells_sentences
 
-ALPHA = 0.05
 #: Numbers that differ by less, relative to the larger, are one to the digits shown.
 SAME = 1e-4
 
@@ -31,16 +31,14 @@ def findings(material: Material) -> list[str]:
     def order(measure: str, opening: str, *, largest: bool = False) -> list[str]:
         return _each(material, measure, lambda rows: _in_order(rows, measure, opening, largest=largest))
 
-    def best(measure: str, wording: str, *, largest: bool = False, percent: bool = False) -> list[str]:
-        return _each(
-            material, measure, lambda rows: _best(rows, pairs, measure, wording, largest=largest, percent=percent)
-        )
+    def best(measure: str, wording: str, *, largest: bool = False) -> list[str]:
+        return _each(material, measure, lambda rows: _best(rows, pairs, measure, wording, largest=largest))
 
     said = [
         *wells_sentences(material.wells),
         *_spreads(material.spreads),
         *order("train_loss", "the training loss at the end"),
-        *best("test_accuracy", "highest mean test accuracy", largest=True, percent=True),
+        *best("test_accuracy", "highest mean test accuracy", largest=True),
         _classes(found),
         *best("lambda_max", "smallest λ_max"),
         _rises(found) if means["group"].nunique() <= MANY else "",
@@ -54,33 +52,32 @@ def findings(material: Material) -> list[str]:
     return [sentence[0].upper() + sentence[1:] for sentence in said if sentence]
 
 
-def _each(material: Material, measure: str, tell: Callable[[pd.DataFrame], str]) -> list[str]:
+def _each(material: Material, measure: str, sentence_on: Callable[[pd.DataFrame], str]) -> list[str]:
     """A sentence on all arms; where only some are compared with each other, and differ, one for each set of those."""
     means = material.means
-    if not material.study.within or _agree(_of(means, measure)):
-        return [tell(means)]
-    told = []
-    for said, arms in material.study.strata().items():
-        sentence = tell(means[means["group"].isin([arm.label for arm in arms])])
-        told.append(f"with {said}, {sentence}" if sentence else "")
-    return told
+    if not material.study.within or _agree(_rows_of(means, measure)):
+        return [sentence_on(means)]
+    found = []
+    for shared, arms in material.study.strata().items():
+        sentence = sentence_on(means[means["group"].isin([arm.label for arm in arms])])
+        found.append(f"with {shared}, {sentence}" if sentence else "")
+    return found
 
 
-def _best(
-    means: pd.DataFrame, pairs: pd.DataFrame | None, measure: str, wording: str, *, largest: bool, percent: bool = False
-) -> str:
+def _best(means: pd.DataFrame, pairs: pd.DataFrame | None, measure: str, wording: str, *, largest: bool) -> str:
     """The first arm, how far it is from the second, and whether that stands out of the spread over seeds."""
-    rows = _of(means, measure)
+    rows = _rows_of(means, measure)
     if rows.empty:
         return ""
     if _agree(rows):
-        shared = _middle(rows).mean()
-        return f"the {wording} is the same in all arms: {f'{100 * shared:.1f} %' if percent else _number(shared)}."
+        shared = _centres(rows).mean()
+        number = f"{100 * shared:.1f} %" if MEASURES[measure].is_share else _number(shared)
+        return f"the {wording} is the same in all arms: {number}."
     order = _sorted(rows, largest=largest)
-    first, middles = order.iloc[0], _middle(order)
+    first, middles = order.iloc[0], _centres(order)
     level = int((np.abs(middles - middles[0]) <= SAME * abs(middles[0])).sum())
     who = f"arm {first['group']} has" if level == 1 else f"arms {join_words(order['group'][:level].to_list())} share"
-    sentence = f"{who} the {wording}: {_interval(first, percent=percent)}"
+    sentence = f"{who} the {wording}: {_interval(first)}"
     if len(order) == level or pairs is None:
         return sentence + "."
     second = order.iloc[level]
@@ -89,20 +86,20 @@ def _best(
         return sentence + "."
     chance = "; chance could have made that" if not pair["p_holm"] < ALPHA else ""
     return (
-        f"{sentence}; next is {second['group']}, {_apart(pair, first['group'], percent=percent)} "
+        f"{sentence}; next is {second['group']}, {_difference(pair, first['group'])} "
         f"(adjusted p = {_number(pair['p_holm'])}{chance})."
     )
 
 
-def _apart(pair: Any, first: Any, *, percent: bool) -> str:
+def _difference(pair: Any, first: Any) -> str:
     """How far the first arm is from the other: a factor of it, or a difference, with its interval."""
     turned = pair["a"] != first
     numbers = np.array(estimate_of(pair))
     if pair["scale"] == LOG:
         numbers, opening, unit = (1 / numbers if turned else numbers), "of which it has", " times"
     else:
-        sign, unit = (-1.0 if turned else 1.0), " points" if percent else ""
-        numbers, opening = (100.0 if percent else 1.0) * sign * numbers, "from which it differs by"
+        scale, unit = _unit(pair["measure"])
+        numbers, opening = scale * (-1.0 if turned else 1.0) * numbers, "from which it differs by"
     low, high = sorted(numbers[1:])
     interval = "" if np.isnan(numbers[1:]).any() else f" [{_number(low)}, {_number(high)}]"
     return f"{opening} {_number(numbers[0])}{interval}{unit}"
@@ -123,12 +120,10 @@ def _classes(found: Results) -> str:
         return ""
     worst, labels = int(np.nanargmax(spread)), list(tables)
     ends = [labels[int(choose(centres[:, worst]))] for choose in (np.argmax, np.argmin)]
-    told = []
-    for label in ends:
-        told.append(f"{label} {over_seeds(tables[label][:, worst].tolist())} %")
+    most, least = (f"{label} {over_seeds(tables[label][:, worst].tolist())} %" for label in ends)
     hardest = int(np.nanargmin(centres.mean(0)))
     return (
-        f"Class by class the arms differ most on class {worst}: {told[0]} against {told[1]}. Hardest for all together "
+        f"Class by class the arms differ most on class {worst}: {most} against {least}. Hardest for all together "
         f"is class {hardest}, with {centres[:, hardest].mean():.1f} %."
     )
 
@@ -147,35 +142,35 @@ def _rises(found: Results) -> str:
     if not rises:
         return ""
     order = sorted(rises, key=lambda label: float(np.mean(rises[label])))
-    told = ", ".join(f"{label} {over_seeds(rises[label])}" for label in order)
+    listed = ", ".join(f"{label} {over_seeds(rises[label])}" for label in order)
     where = f"At a distance of {format_value(reach)} along the top eigenvector"
     means = [float(np.mean(values)) for values in rises.values()]
     if _one_number(means):
         return f"{where} the loss is higher by {_number(float(np.mean(means)))} in all arms."
-    return f"{where} the loss is higher by, flattest first: {told}."
+    return f"{where} the loss is higher by, flattest first: {listed}."
 
 
 def _in_order(means: pd.DataFrame | None, measure: str, opening: str, *, largest: bool) -> str:
     """All arms in the order of their means."""
-    rows = pd.DataFrame() if means is None else _of(means, measure)
+    rows = pd.DataFrame() if means is None else _rows_of(means, measure)
     if rows.empty:
         return ""
     if _agree(rows):
-        return f"{opening} is the same in all arms: {_number(_middle(rows).mean())}."
-    told = ", ".join(f"{row['group']} {_half(row)}" for _, row in _sorted(rows, largest=largest).iterrows())
-    return f"{opening}: {told}."
+        return f"{opening} is the same in all arms: {_number(_centres(rows).mean())}."
+    listed = ", ".join(f"{row['group']} {_centre(row)}" for _, row in _sorted(rows, largest=largest).iterrows())
+    return f"{opening}: {listed}."
 
 
 def _gain(means: pd.DataFrame) -> str:
     """Whether second-order information would pay at the end."""
-    rows = _of(means, "second_order_gain")
+    rows = _rows_of(means, "second_order_gain")
     if rows.empty:
         return ""
     order = _sorted(rows, largest=True)
     low, high = order.iloc[-1], order.iloc[0]
-    ends = f"{_half(low)} ({low['group']}) to {_half(high)} ({high['group']})"
+    ends = f"{_centre(low)} ({low['group']}) to {_centre(high)} ({high['group']})"
     if _agree(rows):
-        ends = _number(float(_middle(rows).mean()))
+        ends = _number(float(_centres(rows).mean()))
     least, most = centre_of(low).value, centre_of(high).value
     verdict = "would pay" if least > 3 else "would pay little" if most < 1.5 else "may pay"
     return (
@@ -193,17 +188,17 @@ def _spreads(spreads: pd.DataFrame | None) -> list[str]:
         rows = spreads[spreads["measure"] == measure].dropna(subset=["low"])
         if rows.empty:
             continue
-        scale, unit = (100.0, " points") if measure == "test_accuracy" else (1.0, "")
+        scale, unit = _unit(measure)
         factors = rows.iloc[0]["scale"] == LOG
         keys = ("gstd", "gstd_low", "gstd_high") if factors else ("std", "low", "high")
-        told = []
+        listed = []
         for _, row in rows.sort_values(keys[0], ascending=False).iterrows():
             std, low, high = (_number(scale * row[key], digits=3 if factors else 2) for key in keys)
-            told.append(f"{row['group']} {std} [{low}, {high}]{unit}")
+            listed.append(f"{row['group']} {std} [{low}, {high}]{unit}")
         p = float(rows.iloc[0]["p_holm"])
         verdict = f"; adjusted p that they are one: {_number(p, digits=2)}" if np.isfinite(p) else ""
         what = "geometric standard deviation (a factor)" if factors else "standard deviation"
-        said.append(f"The {what} over seeds of {name}: {', '.join(told)}{verdict}.")
+        said.append(f"The {what} over seeds of {name}: {', '.join(listed)}{verdict}.")
     return said
 
 
@@ -216,27 +211,29 @@ def _differences(pairs: pd.DataFrame | None) -> str:
 
 
 def _ranks(found: Results) -> list[str]:
-    ranks = ranks_with_gap(found).dropna(subset=["tau"])
-    return [
-        f"Over all runs Kendall's τ of {'λ_max' if row.measure == 'lambda_max' else 'adaptive sharpness'} with the "
-        f"generalisation gap is {_two(row.tau)} [{_two(row.low)}, {_two(row.high)}]; runs of one arm are not "
-        "independent, and this is not a generalization claim."
-        for _, row in ranks[ranks["measure"].isin(["lambda_max", "sharpness_adaptive_worst"])].iterrows()
-    ]
+    ranks, lines = ranks_with_gap(found).dropna(subset=["tau"]), []
+    names = {"lambda_max": "λ_max", "sharpness_adaptive_worst": "adaptive sharpness"}
+    for _, row in ranks[ranks["measure"].isin(names)].iterrows():
+        tau, low, high = (_two_decimals(row[key]) for key in ("tau", "low", "high"))
+        lines.append(
+            f"Over all runs Kendall's τ of {names[row['measure']]} with the generalisation gap is {tau} [{low}, "
+            f"{high}]; runs of one arm are not independent, and this is not a generalization claim."
+        )
+    return lines
 
 
 def _agree(rows: pd.DataFrame) -> bool:
     """Whether the means of all of several arms are one number to four digits, as where the problem is quadratic."""
-    return _one_number(_middle(rows).tolist())
+    return _one_number(_centres(rows).tolist())
 
 
-def _middle(rows: pd.DataFrame) -> np.ndarray:
+def _centres(rows: pd.DataFrame) -> np.ndarray:
     """Where each arm lies, on the scale of the measure."""
     return np.array([centre_of(row).value for _, row in rows.iterrows()])
 
 
 def _sorted(rows: pd.DataFrame, *, largest: bool) -> pd.DataFrame:
-    middles = _middle(rows)
+    middles = _centres(rows)
     return rows.iloc[np.argsort(-middles if largest else middles, kind="stable")]
 
 
@@ -245,7 +242,7 @@ def _one_number(values: Sequence[float]) -> bool:
     return len(values) > 1 and float(np.ptp(values)) <= SAME * float(np.abs(values).max())
 
 
-def _of(means: pd.DataFrame, measure: str) -> pd.DataFrame:
+def _rows_of(means: pd.DataFrame, measure: str) -> pd.DataFrame:
     return means[means["measure"] == measure].dropna(subset=["mean"])
 
 
@@ -256,14 +253,19 @@ def _pair(pairs: pd.DataFrame, measure: str, first: Any, second: Any) -> Any:
     return None if either.empty else either.iloc[0]
 
 
-def _interval(row: Any, *, percent: bool) -> str:
-    if not percent:
+def _unit(measure: str) -> tuple[float, str]:
+    """The factor and the unit of a difference: shares differ by percentage points."""
+    return (100.0, " points") if MEASURES[measure].is_share else (1.0, "")
+
+
+def _interval(row: Any) -> str:
+    if not MEASURES[row["measure"]].is_share:
         return centre_of(row).interval()
     mean, low, high = (f"{100 * row[key]:.1f}" for key in ("mean", "low", "high"))
     return f"{mean} % [{low}, {high}]" if row["high"] - row["low"] > SAME * abs(row["mean"]) else f"{mean} %"
 
 
-def _half(row: Any) -> str:
+def _centre(row: Any) -> str:
     return str(centre_of(row))
 
 
@@ -278,7 +280,7 @@ def _plus_minus(mean: float, half: float) -> str:
     return format_brief(mean, half) if half > SAME * abs(mean) else format_value(mean)
 
 
-def _two(value: float) -> str:
+def _two_decimals(value: float) -> str:
     """Two decimals, zero without a sign."""
     return f"{round(value, 2) + 0.0:.2f}"
 

@@ -60,7 +60,7 @@ def wells_sentences(found: Wells | None) -> list[str]:
         return []
     names = [f"λ₁ = {format_value(value)}" for value in found.basins.lambda_max.tolist()]
     losses = [format_value(value) for value in found.basins.losses.tolist()]
-    told = " and ".join(f"{name} (loss {loss})" for name, loss in zip(names, losses, strict=True))
+    listed = " and ".join(f"{name} (loss {loss})" for name, loss in zip(names, losses, strict=True))
     sharpest = int(found.basins.lambda_max.argmax())
     begun, ended, left = [], [], []
     for label, ends in found.ends.items():
@@ -71,8 +71,8 @@ def wells_sentences(found: Wells | None) -> list[str]:
         left.append(f"{label} {_share(moved, len(ends))}")
     beginnings = begun[0] if len(set(begun)) == 1 else ", ".join(begun)
     return [
-        f"By gradient flow the runs' beginnings and ends belong to {len(names)} minima, of {told}. In the basin of the "
-        f"sharpest begin {beginnings} and end {', '.join(ended)} (shares with Wilson's 95 % interval).",
+        f"By gradient flow the runs' beginnings and ends belong to {len(names)} minima, of {listed}. In the basin of "
+        f"the sharpest begin {beginnings} and end {', '.join(ended)} (shares with Wilson's 95 % interval).",
         f"The basin they began in is left by {', '.join(left)}.",
     ]
 

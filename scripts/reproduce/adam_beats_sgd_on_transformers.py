@@ -11,9 +11,9 @@ import sys
 from typing import Any
 
 import numpy as np
-from common import Fact, main
 from matplotlib.figure import Figure
-from tuning import Tuned, tuned
+from shared.fact import Fact, main
+from shared.tuning import Tuned, tuned
 
 import landscape as ls
 from landscape import plots

@@ -11,8 +11,8 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from common import Fact, main
-from stability import Case, draw_cases, judge_cases, stability_path
+from shared.fact import Fact, main
+from shared.stability import Case, draw_cases, judge_cases, stability_path
 
 STEP_SIZES, SEEDS = (3e-4, 1e-3), (0, 1)
 STEPS, EVERY = 3000, 50

@@ -10,11 +10,11 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from common import Fact, main
 from matplotlib.figure import Figure
-from palette import BLUE, GREEN, RED
-from replicates import with_range
-from training import started_at, trained
+from shared.fact import Fact, main
+from shared.palette import BLUE, GREEN, RED
+from shared.replicates import with_range
+from shared.training import started_at, trained
 
 import landscape as ls
 from landscape import plots

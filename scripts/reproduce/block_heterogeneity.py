@@ -11,10 +11,10 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from common import Fact, main
 from matplotlib.figure import Figure
-from replicates import with_range
-from spectra_of_blocks import Blocks, block_spectra
+from shared.fact import Fact, main
+from shared.replicates import with_range
+from shared.spectra_of_blocks import Blocks, block_spectra
 
 import landscape as ls
 from landscape import plots

@@ -10,11 +10,11 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-from common import Fact, main
 from matplotlib.figure import Figure
-from palette import BLUE, GREY, RED
-from replicates import with_interval
-from training import trained
+from shared.fact import Fact, main
+from shared.palette import BLUE, GREY, RED
+from shared.replicates import with_interval
+from shared.training import trained
 
 import landscape as ls
 from landscape import plots

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from common import Fact, main
 from matplotlib.figure import Figure
-from palette import BLACK, BLUE, BROWN, GREEN, GREY, ORANGE, PINK, RED, SKY
-from replicates import with_range
+from shared.fact import Fact, main
+from shared.palette import BLACK, BLUE, BROWN, GREEN, GREY, ORANGE, PINK, RED, SKY
+from shared.replicates import with_range
 from torch import Tensor, nn
 
 import landscape as ls

@@ -9,17 +9,15 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from common import Fact, main
 from matplotlib.figure import Figure
+from shared.fact import Fact, main
+from shared.stability import ALL_WITHIN, CONFIG, MEAN_WITHIN, Curve
 
 import landscape as ls
 from landscape import plots
 
 STEP_SIZES = (0.0625, 0.1)
 STEPS, EVERY = 3000, 50
-MEAN_WITHIN, ALL_WITHIN = 0.05, 0.2  # of the threshold: the mean, and each single measurement
-CONFIG = {"hidden": [100, 100], "activation": "tanh", "loss": "mse", "num_train": 1000}
-Curve = dict[str, np.ndarray]
 
 
 def sharpness_path(lr: float, *, steps: int = STEPS, every: int = EVERY, seed: int = 0) -> Curve:

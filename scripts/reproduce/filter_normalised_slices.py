@@ -10,11 +10,11 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-from common import Fact, main
 from matplotlib.figure import Figure
-from palette import BLACK, BLUE, RED
-from replicates import with_range
-from rescaling import relu_network, rescaled
+from shared.fact import Fact, main
+from shared.palette import BLACK, BLUE, RED
+from shared.replicates import with_range
+from shared.rescaling import relu_network, rescaled
 from torch import nn
 
 import landscape as ls

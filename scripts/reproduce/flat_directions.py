@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from common import Fact, main
 from matplotlib.figure import Figure
-from palette import BLACK, BLUE, GREEN, GREY, RED
+from shared.fact import Fact, main
+from shared.palette import BLACK, BLUE, GREEN, GREY, RED
+from shared.training import NotReached, trained
 from torch import nn
 from torch.func import functional_call, jacrev
-from training import NotReached, trained
 
 import landscape as ls
 from landscape import plots

@@ -10,13 +10,13 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-from common import Fact, main
 from matplotlib.figure import Figure
-from palette import BLUE, GREY
-from replicates import with_interval
+from shared.fact import Fact, main
+from shared.palette import BLUE, GREY
+from shared.replicates import with_interval
+from shared.training import trained
 from torch import nn
 from torch.nn.utils import parameters_to_vector
-from training import trained
 
 import landscape as ls
 from landscape import plots

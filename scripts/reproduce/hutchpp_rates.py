@@ -10,11 +10,11 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-from common import Fact, main
-from known_spectra import with_eigenvalues
 from matplotlib.figure import Figure
-from palette import BLUE, GREY, RED
-from replicates import power, with_interval
+from shared.fact import Fact, main
+from shared.known_spectra import with_eigenvalues
+from shared.palette import BLUE, GREY, RED
+from shared.replicates import power, with_interval
 
 import landscape as ls
 from landscape import plots

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Fact, main
 from matplotlib.figure import Figure
-from palette import BLUE, GREY, RED
+from shared.fact import Fact, main
+from shared.palette import BLUE, GREY, RED
 
 import landscape as ls
 from landscape import plots

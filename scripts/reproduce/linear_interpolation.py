@@ -10,10 +10,10 @@ import sys
 from typing import Any
 
 import numpy as np
-from common import Fact, main
 from matplotlib.figure import Figure
-from palette import BLUE, GREEN, RED
-from training import trained
+from shared.fact import Fact, main
+from shared.palette import BLUE, GREEN, RED
+from shared.training import trained
 
 import landscape as ls
 from landscape import plots

@@ -10,8 +10,8 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from common import Fact, main
-from stability import Case, draw_cases, judge_cases, stability_path
+from shared.fact import Fact, main
+from shared.stability import Case, draw_cases, judge_cases, stability_path
 
 LR, BETAS, SEEDS = 0.1, (0.5, 0.9), (0, 1)
 STEPS, EVERY = 2000, 50

@@ -13,10 +13,10 @@ from functools import partial
 
 import numpy as np
 import torch
-from common import Fact, main
 from matplotlib.figure import Figure
-from palette import BLUE, GREEN, GREY, RED
-from training import trained
+from shared.fact import Fact, main
+from shared.palette import BLUE, GREEN, GREY, RED
+from shared.training import trained
 
 import landscape as ls
 from landscape import plots

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Fact, main
 from matplotlib.figure import Figure
-from palette import BLUE, GREEN, RED
-from replicates import with_range
+from shared.fact import Fact, main
+from shared.palette import BLUE, GREEN, RED
+from shared.replicates import with_range
+from shared.training import trained
 from torch import nn
-from training import trained
 
 import landscape as ls
 from landscape import plots

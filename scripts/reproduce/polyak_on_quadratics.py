@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Fact, main
-from known_spectra import with_eigenvalues
 from matplotlib.figure import Figure
-from palette import BLACK, BLUE, GREEN, GREY, RED
+from shared.fact import Fact, main
+from shared.known_spectra import with_eigenvalues
+from shared.palette import BLACK, BLUE, GREEN, GREY, RED
 
 from landscape import plots
 from landscape.operators.base import LinearOperator

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from common import Fact, main
-from known_spectra import with_eigenvalues
 from matplotlib.figure import Figure
-from palette import BLACK, BLUE, GREY, RED
-from replicates import rate, with_interval
+from shared.fact import Fact, main
+from shared.known_spectra import with_eigenvalues
+from shared.palette import BLACK, BLUE, GREY, RED
+from shared.replicates import rate, with_interval
 
 import landscape as ls
 from landscape import plots

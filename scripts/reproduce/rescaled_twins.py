@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from common import Fact, main
 from matplotlib.figure import Figure
-from palette import BLACK, BLUE, GREEN, ORANGE, RED
-from replicates import with_range
-from rescaling import relu_network, rescaled
+from shared.fact import Fact, main
+from shared.palette import BLACK, BLUE, GREEN, ORANGE, RED
+from shared.replicates import with_range
+from shared.rescaling import relu_network, rescaled
 
 import landscape as ls
 from landscape import plots

@@ -11,9 +11,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from common import Fact, main
 from matplotlib.figure import Figure
-from minima import Minima, compared, draw_minima, losses, minima
+from shared.fact import Fact, main
+from shared.minima import Minima, compared, draw_minima, losses, minima
 
 import landscape as ls
 

@@ -12,11 +12,11 @@ import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
-from common import Fact, main
 from matplotlib.figure import Figure
-from palette import BLUE
-from ratios import ratio
-from training import trained
+from shared.fact import Fact, main
+from shared.palette import BLUE
+from shared.ratios import ratio
+from shared.training import trained
 
 import landscape as ls
 from landscape import plots

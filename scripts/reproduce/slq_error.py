@@ -13,12 +13,12 @@ import sys
 from dataclasses import dataclass, replace
 
 import numpy as np
-from common import Fact, main
-from known_spectra import with_eigenvalues
 from matplotlib.figure import Figure
-from palette import BLACK, BLUE, GREY, RED
-from replicates import power, with_interval
 from scipy.stats import wasserstein_distance
+from shared.fact import Fact, main
+from shared.known_spectra import with_eigenvalues
+from shared.palette import BLACK, BLUE, GREY, RED
+from shared.replicates import power, with_interval
 
 import landscape as ls
 from landscape import plots

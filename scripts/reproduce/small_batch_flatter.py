@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import sys
 
-from common import Fact, main
 from matplotlib.figure import Figure
-from minima import Minima, compared, draw_minima, losses, means, minima
+from shared.fact import Fact, main
+from shared.minima import Minima, compared, draw_minima, losses, means, minima
 
 import landscape as ls
 

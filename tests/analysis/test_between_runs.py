@@ -15,7 +15,7 @@ from landscape.analysis import barriers
 from landscape.analysis.measuring import RunFiles
 from landscape.analysis.opened import Opened
 from landscape.plots.slice_figures import interpolation_figure, line_figures
-from landscape.report.words import methods as methods_of_report
+from landscape.report.methods import methods as methods_of_report
 from landscape.results import LineSlice
 from landscape.store import ResultStore
 from landscape.study import Arm, Study

@@ -13,7 +13,7 @@ from torch import nn
 import landscape as ls
 from landscape import tables
 from landscape.analysis import measuring, pipeline, quantities
-from landscape.report.words import methods
+from landscape.report.methods import methods
 from landscape.store import rows
 from tests.support.runs import CONFIG, SMALL, make_runs, save_run
 

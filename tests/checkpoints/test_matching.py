@@ -11,7 +11,7 @@ import torch
 
 import landscape as ls
 from landscape.checkpoints import CheckpointDir, find_runs, match_losses, save_checkpoint
-from landscape.checkpoints.losses import Gauge
+from landscape.checkpoints.losses import LossMeter
 from landscape.errors import CheckpointError, UsageError
 
 LOSSES = {
@@ -134,13 +134,13 @@ def measurable(tmp_path):
 @pytest.fixture
 def passes(monkeypatch):
     """Where a loss was measured, in order."""
-    seen, original = [], Gauge.__call__
+    seen, original = [], LossMeter.__call__
 
     def spy(self, checkpoint):
         seen.append((checkpoint.path.parent.name, checkpoint.step))
         return original(self, checkpoint)
 
-    monkeypatch.setattr(Gauge, "__call__", spy)
+    monkeypatch.setattr(LossMeter, "__call__", spy)
     return seen
 
 

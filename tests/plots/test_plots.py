@@ -15,7 +15,7 @@ from scipy import stats
 
 from landscape import plots
 from landscape.errors import ResultsError
-from landscape.plots.labels import drawn as drawn_text
+from landscape.plots.labels import figure_text as drawn_text
 from landscape.results import PathSlice
 from landscape.store import load_results
 from tests.support import synthetic_results as synthetic

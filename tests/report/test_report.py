@@ -14,8 +14,8 @@ import pytest
 
 from landscape.errors import ResultsError
 from landscape.report import write_report
+from landscape.report.headline import headline
 from landscape.report.interactive import surface_figure
-from landscape.report.words import headline
 from landscape.results import PlaneSlice
 from landscape.store import load_results
 from tests.support.hostile import NAMES

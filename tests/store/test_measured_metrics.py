@@ -16,7 +16,7 @@ from landscape.analysis import measuring
 from landscape.plots.figures import drawings
 from landscape.plots.gather import measured
 from landscape.problems.metrics import evaluate
-from landscape.report.words import methods
+from landscape.report.methods import methods
 from landscape.store import final_rows, load_results, rows
 from landscape.store.metrics import class_accuracies
 from tests.support.problems import classifier

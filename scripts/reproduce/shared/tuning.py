@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from shared.training import trained
 from torch import nn
-from training import trained
 
 from landscape.problems import Problem
 from landscape.problems.metrics import evaluate

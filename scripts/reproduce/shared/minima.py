@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from palette import BLUE
-from ratios import Ratio, ratio
-from training import trained
+from shared.palette import BLUE
+from shared.ratios import Ratio, ratio
+from shared.training import trained
 
 import landscape as ls
 from landscape import plots
@@ -48,7 +48,7 @@ def minima(
     Parameters
     ----------
     ways : mapping
-        label → keyword arguments of :func:`training.trained`.
+        label → keyword arguments of :func:`trained`.
     measures : sequence of str
         Of :func:`landscape.sharpness`.
     """

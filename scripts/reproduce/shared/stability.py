@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from edge_of_stability import ALL_WITHIN, CONFIG, MEAN_WITHIN, Curve
 from matplotlib.figure import Figure
-from palette import BLUE, RED
+from shared.palette import BLUE, RED
 
 import landscape as ls
 from landscape import plots
 from landscape.operators.base import LinearOperator
 from landscape.optimizers import make_optimizer
+
+MEAN_WITHIN, ALL_WITHIN = 0.05, 0.2  # of the threshold: the mean, and each single measurement
+CONFIG = {"hidden": [100, 100], "activation": "tanh", "loss": "mse", "num_train": 1000}
+Curve = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)

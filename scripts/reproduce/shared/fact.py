@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 
 import landscape as ls
 from landscape import plots
+from landscape.store.whole import write_whole
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def main(fact: Fact, argv: list[str] | None = None) -> int:
         "seconds": round(seconds, 1),
         "versions": {"landscape": ls.__version__, "torch": str(torch.__version__), "python": platform.python_version()},
     }
-    (args.out / f"{fact.name}.json").write_text(json.dumps(finding, indent=1, ensure_ascii=False))
+    write_whole(args.out / f"{fact.name}.json", json.dumps(finding, indent=1, ensure_ascii=False))
     verdict = ("holds" if holds else "does not hold") + (" (quick: decides nothing)" if args.quick else "")
     rows: tuple[tuple[str, str], ...]
     rows = ("claim", fact.claim), ("source", fact.source), ("measured", measured), ("verdict", verdict)

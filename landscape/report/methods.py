@@ -1,4 +1,4 @@
-"""What the numbers say, in sentences: a headline for the reader, a methods paragraph for the paper."""
+"""A paragraph for a paper that says how every number was made, with its references."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from landscape import comparison
+from landscape.plots.drawing import join_words
 from landscape.results import (
     Eigenpairs,
     Estimate,
@@ -19,13 +19,12 @@ from landscape.results import (
     SpectralMeasure,
 )
 from landscape.results.batch_statistics import sentences
-from landscape.rounding import format_brief, format_value
+from landscape.rounding import format_value
 from landscape.store import Results, RunResults, final_rows
-from landscape.store.catalogue import IN_HEADLINE, MEASURES, read
+from landscape.store.catalogue import MEASURES
 from landscape.store.metrics import read_metric
 from landscape.store.scope import option_lines
 
-LISTED = 3  # runs that get a sentence of their own
 REFERENCES = {
     "pearlmutter": "Pearlmutter (1994). Fast exact multiplication by the Hessian. Neural Computation 6(1).",
     "wu": "Wu, Simon (2000). Thick-restart Lanczos method for large symmetric eigenvalue problems. SIAM J. Matrix "
@@ -47,124 +46,6 @@ REFERENCES = {
     "frankle": "Frankle, Dziugaite, Roy, Carbin (2020). Linear mode connectivity and the lottery ticket hypothesis. "
     "ICML.",
 }
-
-
-def headline(results: Results) -> list[str]:
-    """A few sentences that a reader takes away, computed from the numbers."""
-    measured = [run for run in results.runs if run.checkpoints]
-    if not measured:
-        return ["Nothing was measured."]
-    labels = {run.label for run in measured}
-    if len(labels - {None}) < 2:
-        more = len(measured) - LISTED
-        rest = [f"The table has {more} more run{'s' if more > 1 else ''}."] if more > 0 else []
-        together = _of_one_group(results) if len(measured) > 1 and None not in labels else []
-        return [*together, *map(_alone, measured[:LISTED]), *rest]
-    frame = comparison.compare(results, by="label")
-    table: dict[tuple[Any, str], Any] = {(row["group"], str(row["measure"])): row for _, row in frame.iterrows()}
-    groups = list(dict.fromkeys(frame["group"]))
-    orders: dict[str, list[Any]] = {}
-    for measure in IN_HEADLINE:
-        there = [g for g in groups if (g, measure) in table and np.isfinite(table[g, measure]["mean"])]
-        if len(there) > 1:
-            orders[measure] = sorted(there, key=lambda group: comparison.centre_of(table[group, measure]).value)
-    sentences = []
-    if "lambda_max" in orders:
-        order = orders["lambda_max"]
-        values = ", ".join(f"{g} {_mean(table[g, 'lambda_max'])}" for g in order)
-        differ = comparison.losses_differ(frame)
-        but = f", but at {differ}, which curvature follows: this order may be theirs" if differ else ""
-        sentences.append(
-            f"By the largest Hessian eigenvalue, {order[0]} ended in the flattest minima and {order[-1]} in the "
-            f"sharpest ({_what(table[order[0], 'lambda_max'])}: {values}){but}."
-        )
-        sentences += _overlap(*(table[g, "lambda_max"] for g in (order[0], order[-1])))
-        sentences += _at_equal_loss(results) if differ else []
-    for measure in ("trace", "sharpness_worst"):
-        if measure in orders:
-            values = ", ".join(f"{g} {_mean(table[g, measure])}" for g in orders[measure])
-            bound = " (lower bounds)" if MEASURES[measure].is_bound else ""
-            sentences.append(f"{MEASURES[measure].words.capitalize()}{bound}, flattest first: {values}.")
-    sentences += _agreement(orders)
-    gains = [f"{g} {_mean(table[g, 'second_order_gain'])}" for g in groups if (g, "second_order_gain") in table]
-    if gains:
-        sentences.append(
-            f"A damped Newton step on the whole data promises so many times the decrease of a gradient step: "
-            f"{', '.join(gains)}."
-        )
-    accuracies = [
-        f"{g} {100 * table[g, 'test_accuracy']['mean']:.1f} %" for g in groups if (g, "test_accuracy") in table
-    ]
-    if accuracies:
-        saved = any(read_metric(run.last, "test_accuracy").is_saved for run in measured)
-        sentences.append(f"Test accuracy{', as training saved it' if saved else ''}: {', '.join(accuracies)}.")
-    fewest = int(frame["n"].min())
-    if fewest < 10:
-        sentences.append(
-            f"{fewest} seed{'s say' if fewest > 1 else ' says'} little about others: where intervals overlap, "
-            "the order may be chance. That a minimum is flatter is not a generalization claim."
-        )
-    return sentences
-
-
-def _at_equal_loss(results: Results) -> list[str]:
-    """The same comparison where checkpoints on the way were measured at about one training loss, or how to get it."""
-    found = comparison.at_equal_loss(results)
-    if found is None:
-        return [f"No measured checkpoints have equal training losses: {comparison.HOW}."]
-    values = ", ".join(f"{group} {centre}" for group, centre in found.means.items())
-    losses = " to ".join(dict.fromkeys(format_value(loss, digits=2) for loss in (found.low, found.high)))
-    return [f"At equal training loss ({losses}, at checkpoints on the way) λ_max is, flattest first: {values}."]
-
-
-def _of_one_group(results: Results) -> list[str]:
-    """The means over seeds, where there is nothing to compare them with."""
-    rows = {str(row["measure"]): row for _, row in comparison.compare(results, by="label").iterrows()}
-    parts = [f"{MEASURES[measure].words} {_mean(rows[measure])}" for measure in IN_HEADLINE if measure in rows]
-    if not parts:
-        return []
-    first = next(row for measure, row in rows.items() if measure in IN_HEADLINE)
-    return [f"{first['group']}, {first['n']} runs, {_what(first)}: {_listed(parts)}."]
-
-
-def _overlap(low: Any, high: Any) -> list[str]:
-    """Whether the intervals of the flattest and the sharpest group settle their order."""
-    below, above = comparison.centre_of(low), comparison.centre_of(high)
-    if not np.isfinite([below.high, above.low]).all():
-        return []
-    settled = "do not overlap" if below.high < above.low else "overlap, so these seeds do not settle even that order"
-    return [f"Their intervals, of {low['group']} and {high['group']}, {settled}."]
-
-
-def _what(row: Any) -> str:
-    """What stands behind the numbers of a comparison."""
-    if row["scale"] == comparison.LOG:
-        return "geometric mean over seeds ×/÷ the factor to the ends of its 95 % interval"
-    return "mean over seeds ± half its 95 % interval"
-
-
-def _agreement(orders: dict[str, list[Any]]) -> list[str]:
-    if len(orders) < 2:
-        return []
-    flattest: dict[Any, list[str]] = {}
-    for measure, order in orders.items():
-        flattest.setdefault(order[0], []).append(MEASURES[measure].words)
-    if len(flattest) == 1:
-        return [f"All {len(orders)} flatness measures agree on {next(iter(flattest))} as the flattest."]
-    parts = [f"{group} by {_listed(names)}" for group, names in flattest.items()]
-    return [f"The flatness measures disagree on which is flattest: {'; '.join(parts)}."]
-
-
-def _alone(run: RunResults) -> str:
-    top, tr, worst = (read(run.last, key) for key in ("lambda_max", "trace", "sharpness_worst"))
-    parts = []
-    if top is not None:
-        parts.append(f"λ_max = {format_brief(top.value, top.error)}")
-    if tr is not None:
-        parts.append(f"a trace of {format_brief(tr.value, tr.error)}")
-    if worst is not None:
-        parts.append(f"a worst-case rise of at least {format_value(worst.value, digits=3)}")
-    return f"{run.name or 'This run'} ended, at step {run.last.step}, with {_listed(parts) or 'nothing measured'}."
 
 
 def methods(results: Results) -> tuple[str, list[str]]:
@@ -201,9 +82,12 @@ def _about_objective(runs: list[RunResults], cite: Any) -> list[str]:
 
 def _about_test_data(runs: list[RunResults]) -> list[str]:
     counts = {record.num_examples for run in runs if isinstance(record := run.last.records.get("test"), Evaluation)}
-    texts = [f"Test loss and accuracy were measured on {_listed([f'{c:,}' for c in sorted(counts)])} test examples."]
+    texts = []
+    if counts:
+        sizes = join_words([f"{count:,}" for count in sorted(counts)])
+        texts.append(f"Test loss and accuracy were measured on {sizes} test examples.")
     saved = any(read_metric(run.last, name).is_saved for run in runs for name in ("test_loss", "test_accuracy"))
-    return (texts if counts else []) + (["Those marked † are as training saved them."] if saved else [])
+    return [*texts, "Those marked † are as training saved them."] if saved else texts
 
 
 def _question(run: RunResults) -> dict[str, Any]:
@@ -258,16 +142,10 @@ def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> l
             f"the centre of each slice was checked against Hessian-vector products.{_statistics(records.values())}"
         )
     balls = {name: r for name, r in records.items() if isinstance(r, Sharpness) and np.isfinite(r.rho)}
-    said = {
-        "sharpness_worst": ("the largest rise of the loss found within ‖δ‖₂ ≤ {rho}, a lower bound", "foret"),
-        "sharpness_adaptive_worst": ("the same within ‖δ/|θ|‖₂ ≤ {rho}", "kwon"),
-        "sharpness_average": ("the mean rise under Gaussian noise of standard deviation {rho}", "andriushchenko"),
-        "sharpness_adaptive_average": ("the same with noise {rho}·|θ|", "andriushchenko"),
-    }
     parts = [
-        f"{text.format(rho=format_value(balls[name].rho))} {cite(key)}"
-        for name, (text, key) in said.items()
-        if name in balls
+        f"{measure.definition.format(rho=format_value(balls[key].rho))} {cite(measure.reference)}"
+        for key, measure in MEASURES.items()
+        if key in balls and measure.definition
     ]
     if parts:
         texts.append(f"Sharpness is {'; '.join(parts)}.")
@@ -289,11 +167,3 @@ def _statistics(records: Iterable[Record]) -> str:
     """What running statistics are on these lines, in a sentence; empty where no model has any."""
     slices = [record for record in records if isinstance(record, (LineSlice, PlaneSlice))]
     return sentences([one.batch_statistics for one in slices], of="slices")
-
-
-def _mean(row: Any) -> str:
-    return str(comparison.centre_of(row))
-
-
-def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + (" and " if parts else "") + (parts or [""])[-1]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 
 import torch
+from shared.training import trained
 from torch import nn
-from training import trained
 
 import landscape as ls
 from landscape.problems import Problem

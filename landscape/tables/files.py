@@ -1,0 +1,59 @@
+"""The tables on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from landscape.escaping.spreadsheet import frame_csv
+from landscape.store import Results
+from landscape.store.rows import final_checkpoint
+from landscape.store.whole import write_whole
+from landscape.tables.latex import comparison_latex, summary_latex
+from landscape.tables.spreadsheet import eigenvalues_csv, summary_csv
+
+
+def write_tables(results: Results, folder: str | Path) -> list[Path]:
+    """Write ``folder/tables/*.csv`` and ``*.tex``; each appears whole or not at all.
+
+    ``summary.csv`` has all rows in full precision, ``summary.tex`` the last checkpoint of each run with errors,
+    ``eigenvalues.csv`` every eigenvalue with its residual, and ``comparison.csv`` and ``.tex``, where there are at
+    least two optimizers, means and intervals over seeds. A comparison that no longer applies is removed.
+
+    Parameters
+    ----------
+    folder : path
+        The folder that holds ``results.h5``.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    ResultsError
+        If the disk is full or the folder read-only.
+    """
+    texts = {
+        "summary.csv": summary_csv(results),
+        "summary.tex": summary_latex(results),
+        "eigenvalues.csv": eigenvalues_csv(results),
+        **_comparison_texts(results),
+    }
+    target = Path(folder) / "tables"
+    written = [write_whole(target / name, text) for name, text in texts.items()]
+    for stale in {"comparison.csv", "comparison.tex"} - set(texts):
+        (target / stale).unlink(missing_ok=True)
+    return written
+
+
+def _comparison_texts(results: Results) -> dict[str, str]:
+    """The comparison of the groups as CSV and LaTeX; nothing where there is nothing to compare."""
+    labels = {run.label for run in results.runs if final_checkpoint(run) is not None} - {None}
+    if len(labels) < 2:
+        return {}
+    from landscape import comparison  # here, because only this needs pandas
+
+    frame = comparison.compare(results, by="label")
+    tex = comparison_latex(*comparison.cells(frame), frame.attrs["notes"], frame.attrs["scope"])
+    return {"comparison.csv": frame_csv(frame), "comparison.tex": tex}
