@@ -310,8 +310,10 @@ def test_where_the_caller_stops_the_jobs_that_others_have_not_begun_are_cancelle
     assert len(list(tmp_path.iterdir())) <= 2
 
 
+#: Where tests run in the background, a shell has SIGINT ignored, which processes inherit; at a terminal it is not.
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from landscape.jobs import Job, LocalExecutor, run
 jobs = [Job(str(n), "tests.support.calls:sleep", (60, f"{sys.argv[1]}/{n}")) for n in range(4)]
 with LocalExecutor(2) as executor:
