@@ -18,6 +18,7 @@ from benchmarks.harness import SAMPLE_SECONDS
 from benchmarks.machine import describe, load
 from benchmarks.report import render
 from benchmarks.workloads import SCALINGS, workloads
+from landscape.store.outputs import write_whole
 
 HERE = Path(__file__).parent
 #: Where the result of a kind of job is kept.
@@ -106,8 +107,8 @@ def run_job(job: dict[str, Any], options: argparse.Namespace, folder: Path) -> d
 
 def write(results: dict[str, Any], out: Path) -> None:
     """RESULTS.md and RESULTS.json."""
-    out.with_suffix(".json").write_text(json.dumps(results, indent=1))
-    out.write_text(render(results))
+    write_whole(out.with_suffix(".json"), json.dumps(results, indent=1))
+    write_whole(out, render(results))
 
 
 def _wanted(job: dict[str, Any], options: argparse.Namespace, names: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from benchmarks.models import CharTransformer, ResNet, TokenLoss, random_text
 from landscape.problems.digits import digits_split
 from landscape.problems.networks import MLP, LeNet5
+from landscape.store.outputs import write_whole
 
 SIZES = ("tiny", "small", "full")
 
@@ -207,7 +209,8 @@ def make_case(name: str, size: str, spec: Spec, *, trained: Path | None = None) 
         else:
             states = train(model, spec, inputs, targets)
             if trained is not None:
-                torch.save(states, trained)
+                torch.save(states, stream := io.BytesIO())
+                write_whole(trained, stream.getvalue())
     model.load_state_dict(states[-1])
     return Case(name, size, model.eval(), spec.loss(), inputs, targets, spec.batches, states)
 

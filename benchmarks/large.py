@@ -17,6 +17,7 @@ import landscape as ls
 from benchmarks.cases import build_case
 from benchmarks.machine import describe
 from benchmarks.memory import peak, reset_peak
+from landscape.store.outputs import write_whole
 
 #: Bytes that the operator may keep between products: the residuals of eight sequences are about 2.5 GB.
 MEMORY = 8 * 2**30
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     about = f"{machine['cpu']}, {machine['cores']} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
     title = f"# {case.dim:,} parameters, {case.inputs.shape[0]} × {case.inputs.shape[1]} characters"
     table = ["| quantity | value | cost |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
-    options.out.write_text("\n".join([title, "", f"{about}, {time.strftime('%Y-%m-%d')}.", "", *table, ""]))
+    write_whole(options.out, "\n".join([title, "", f"{about}, {time.strftime('%Y-%m-%d')}.", "", *table, ""]))
     print(options.out.read_text())
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.cases import Case
+from landscape.store.outputs import write_whole
 
 #: Eigenvalues taken out before the rest of the trace is left to probes, and how many probes.
 TRACE_PAIRS, TRACE_PROBES = 64, 512
@@ -107,7 +109,8 @@ def remembered(case: Case, key: str, compute: Callable[[], np.ndarray]) -> np.nd
         else:
             case.memo[key] = compute()
             if path is not None:
-                np.save(path, case.memo[key])
+                np.save(stream := io.BytesIO(), case.memo[key])
+                write_whole(path, stream.getvalue())
     return case.memo[key]
 
 

@@ -16,8 +16,8 @@ import typer
 
 from landscape.analysis.plan import Plan
 from landscape.errors import LandscapeError, in_one_line
+from landscape.escaping.control_characters import visible
 from landscape.escaping.terminal import accept_all_characters, console, json_text, one_line
-from landscape.escaping.visible import visible
 
 if TYPE_CHECKING:
     from landscape.store import Results

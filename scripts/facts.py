@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
-from landscape.store.whole import write_whole
+from landscape.store.outputs import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTS = ROOT / "scripts" / "reproduce"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from landscape.store.whole import write_whole
+from landscape.store.outputs import write_whole
 from landscape.study import Study
 from landscape.study.trajectory import sentences
 

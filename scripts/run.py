@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from landscape.store.whole import write_whole
+from landscape.store.outputs import write_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIMIZERS = ("sgd", "momentum", "adam")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from landscape import geometry
+from landscape.analysis.cache import Opened
 from landscape.analysis.measuring import RECORD_VERSION, Measured, RunFiles, objective_of, provenance, skipped
-from landscape.analysis.opened import Opened
 from landscape.analysis.plan import Plan
 from landscape.checkpoints import Checkpoint
 from landscape.errors import ResultsError, as_ours

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from landscape.analysis.barriers import Pair, measure_pair, name_of
+from landscape.analysis.cache import forget, opened_by
 from landscape.analysis.measuring import Measured, RunFiles, measure_run
-from landscape.analysis.opened import forget, opened_by
 from landscape.analysis.plan import Plan
 from landscape.errors import LandscapeError, ResultsError
 from landscape.jobs import (

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from landscape.analysis.opened import Opened
+from landscape.analysis.cache import Opened
 from landscape.analysis.plan import PRESETS, Plan
 from landscape.analysis.quantities import CheckpointContext, Cost, Quantity, quantities
 from landscape.checkpoints import Checkpoint

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from landscape.analysis.barriers import comparable_pairs
+from landscape.analysis.cache import forget, opened_by
 from landscape.analysis.jobs import measurer
 from landscape.analysis.measuring import Measured, RunFiles, now, question_of
-from landscape.analysis.opened import forget, opened_by
 from landscape.analysis.plan import Plan
 from landscape.checkpoints import Checkpoint, CheckpointDir, Skipped, find_runs, load_checkpoint
 from landscape.errors import CheckpointError, LandscapeError, foreign_errors
@@ -26,7 +26,7 @@ from landscape.jobs import Executor, Reporter, available_cores, check_executor
 from landscape.jobs.job import Elsewhere
 from landscape.report import write_report
 from landscape.store import ResultStore, load_results
-from landscape.store.shown import SET_ASIDE
+from landscape.store.selection import SET_ASIDE
 from landscape.version import __version__
 
 

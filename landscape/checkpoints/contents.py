@@ -13,7 +13,7 @@ from torch import Tensor
 
 from landscape.checkpoints.format import read_json, read_tensor, read_tree, tensors_hash, unescape
 from landscape.files import Group
-from landscape.files.shapes import CONFIG, METRICS, usable
+from landscape.files.json_shapes import CONFIG, METRICS, usable
 
 
 def fields(file: Group) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from typing import IO
 
 from landscape.errors import CheckpointError
 from landscape.files import Damaged, Group, NewGroup, Proof, Unusable, opened, reason, remove_leftovers, seal
-from landscape.files.older import converted
+from landscape.files.atomic import NotAFile
+from landscape.files.format_one import converted
 from landscape.files.seal import IN_MEMORY, InMemory
-from landscape.files.whole import NotAFile
 
 FORMAT = "landscape-checkpoint"
 FORMAT_VERSION = 2

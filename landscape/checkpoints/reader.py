@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from landscape.checkpoints import contents, loading
+from landscape.checkpoints import compatibility, contents
 from landscape.checkpoints.files import OpenFile, open_file, refusals
 from landscape.checkpoints.format import read_tree, unescape
 from landscape.checkpoints.writer import named_tensors, persistent_buffers, unwrap
@@ -148,23 +148,23 @@ class Checkpoint:
         model = unwrap(model)
         with self._open() as file:
             saved, buffers = contents.params(file), contents.tensors(file.group("buffers"))
-        loading.check_architecture(self.path, model, {**saved, **buffers}, self.aliases)
-        loading.check_kinds(self.path, model, {**saved, **buffers})
+        compatibility.check_architecture(self.path, model, {**saved, **buffers}, self.aliases)
+        compatibility.check_kinds(self.path, model, {**saved, **buffers})
         state = None
         if optimizer is not None:
-            state = loading.optimizer_state_for(self.path, self.optimizer_state(), optimizer, model)
+            state = compatibility.optimizer_state_for(self.path, self.optimizer_state(), optimizer, model)
         with torch.no_grad():
             for name, parameter in named_tensors(model).items():
                 parameter.copy_(saved[name])
             for name, buffer in persistent_buffers(model).items():
                 buffer.copy_(buffers[name])
         if optimizer is not None and state is not None:
-            loading.load_state(self.path, optimizer, state, "optimizer")
+            compatibility.load_state(self.path, optimizer, state, "optimizer")
         if scheduler is not None:
             saved_schedule = self.scheduler_state()
             if saved_schedule is None:
                 raise CheckpointError(f"{self.path} holds no learning rate schedule")
-            loading.load_state(self.path, scheduler, saved_schedule, "learning rate schedule")
+            compatibility.load_state(self.path, scheduler, saved_schedule, "learning rate schedule")
 
     def model(self, problem: Problem | str | None = None, *, data_dir: str | Path | None = None) -> nn.Module:
         """The problem's model with these parameters."""

@@ -1,6 +1,6 @@
 """Groups of runs side by side, seeds as replicates: means, differences and ranks, each with its uncertainty."""
 
-from landscape.comparison.centres import LINEAR, LOG, Centre, centre, centre_of, scale_of
+from landscape.comparison.averages import LINEAR, LOG, Centre, centre, centre_of, scale_of
 from landscape.comparison.contrasts import ALPHA, contrast_table, contrasts, estimate_of
 from landscape.comparison.equal_loss import HOW, UNEQUAL, at_equal_loss, losses_differ
 from landscape.comparison.groups import FEW_SEEDS, NOT_A_CLAIM

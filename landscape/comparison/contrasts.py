@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from landscape.comparison.centres import LOG, centre
+from landscape.comparison.averages import LOG, centre
 from landscape.comparison.groups import Groups, gather, setting
 from landscape.comparison.terminal import new_table
 from landscape.errors import UsageError

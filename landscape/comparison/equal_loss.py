@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from landscape.comparison.centres import Centre, centre, centre_of, scale_of
+from landscape.comparison.averages import Centre, centre, centre_of, scale_of
 from landscape.comparison.groups import grouped
 from landscape.rounding import format_value
 from landscape.store import Results

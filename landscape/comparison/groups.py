@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape.checks import check_share
-from landscape.comparison.centres import scale_of
+from landscape.comparison.averages import scale_of
 from landscape.errors import UsageError
 from landscape.store import Results, RunResults, load_results
 from landscape.store.catalogue import MEASURES

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from landscape.comparison.centres import LOG, centre_of
+from landscape.comparison.averages import LOG, centre_of
 from landscape.comparison.equal_loss import HOW, losses_differ
 from landscape.comparison.groups import gather, notes, scope_notes
 from landscape.comparison.terminal import new_table

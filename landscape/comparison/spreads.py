@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from landscape.comparison.centres import LOG
+from landscape.comparison.averages import LOG
 from landscape.comparison.groups import gather
 from landscape.comparison.terminal import new_table
 from landscape.escaping.terminal import cell

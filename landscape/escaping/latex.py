@@ -7,7 +7,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from landscape.escaping.visible import visible
+from landscape.escaping.control_characters import visible
 
 #: What begins a command, a comment or a ligature.
 _SPECIAL = {

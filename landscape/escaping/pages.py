@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from landscape.escaping.visible import shortened, visible
+from landscape.escaping.control_characters import shortened, visible
 
 
 def page_text(value: Any) -> Any:

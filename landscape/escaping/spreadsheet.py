@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from landscape.escaping.visible import visible
+from landscape.escaping.control_characters import visible
 
 if TYPE_CHECKING:
     import pandas as pd

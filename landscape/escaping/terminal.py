@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from landscape.escaping.visible import steers, visible
+from landscape.escaping.control_characters import steers, visible
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,7 +9,7 @@ from landscape.estimators.eigen.tracking import EigenTracker
 from landscape.estimators.probes import probe
 from landscape.estimators.second_order import second_order_gain
 from landscape.estimators.subspace import class_attribution, gradient_share, layer_attribution, principal_angles
-from landscape.estimators.traces.blocktable import block_table
+from landscape.estimators.traces.block_table import block_table
 from landscape.estimators.traces.diagonal import diagonal
 from landscape.estimators.traces.moments import frobenius_norm, spectral_moments
 from landscape.estimators.traces.trace import trace

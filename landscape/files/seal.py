@@ -18,10 +18,10 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from landscape.errors import LandscapeError
-from landscape.files import building, tree
-from landscape.files.building import NewGroup
-from landscape.files.tree import Group, Malformed, Source
-from landscape.files.whole import opened, replacing
+from landscape.files import reader, writer
+from landscape.files.atomic import opened, replacing
+from landscape.files.reader import Group, Malformed, Source
+from landscape.files.writer import NewGroup
 
 SEAL_SIZE = 512  # the smallest block that HDF5 leaves free at the beginning of a file
 IN_MEMORY = 64 << 20
@@ -69,7 +69,7 @@ class Sealed:
 
     def tree(self) -> Group:
         """The root of its groups."""
-        return tree.read_tree_of(self.content, SEAL_SIZE)
+        return reader.read_tree_of(self.content, SEAL_SIZE)
 
 
 @contextlib.contextmanager
@@ -82,9 +82,9 @@ def writing(path: Path, temporary: Path, title: str) -> Iterator[NewGroup]:
         If the disk is full, the folder is read-only or gone.
     """
     with replacing(path, temporary) as stream:
-        root = building.begin(stream, SEAL_SIZE)
+        root = writer.begin(stream, SEAL_SIZE)
         yield root
-        building.finish(root, stream, SEAL_SIZE)
+        writer.finish(root, stream, SEAL_SIZE)
         stream.flush()
         stream.seek(SEAL_SIZE)
         digest, size = hashlib.sha256(title.encode()), 0

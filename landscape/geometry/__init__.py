@@ -1,8 +1,8 @@
 """Walks over the objective: directions, slices, the way between two minima, and sharpness."""
 
 from landscape.geometry.basins import basins
-from landscape.geometry.connectivity import interpolate
 from landscape.geometry.directions import random_direction, random_plane
+from landscape.geometry.interpolation import interpolate
 from landscape.geometry.paths import evaluate_paths
 from landscape.geometry.sharpness import BALLS, sharpness
 from landscape.geometry.slices import evaluate_line, evaluate_plane

@@ -11,7 +11,7 @@ from torch import Tensor
 from landscape.checks import check_count, check_positive
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import loss_where_theta_moves
-from landscape.geometry.curvature import centre_curvature
+from landscape.geometry.slice_curvature import centre_curvature
 from landscape.objective import Objective, Vector
 from landscape.progress import Progress
 from landscape.results import LineSlice, PlaneSlice

@@ -1,13 +1,13 @@
 """The ways to compute ∇²L(θ)·v, and the planner that picks one by measuring."""
 
 from landscape.hvp.blocks import consider_blocks
-from landscape.hvp.differences import Differences
+from landscape.hvp.finite_differences import Differences
 from landscape.hvp.forward_mode import recording
 from landscape.hvp.planner import DEFAULT_MATVECS, DEFAULT_MEMORY, make
-from landscape.hvp.plans import RoutePlan
 from landscape.hvp.product import LossParts, Product
 from landscape.hvp.reverse import Fresh, count_saved_bytes, loss_and_gradient
 from landscape.hvp.routes import ROUTES, again
+from landscape.hvp.trials import RoutePlan
 
 __all__ = [
     "DEFAULT_MATVECS",

@@ -25,12 +25,12 @@ from landscape.hvp.agreement import (
     refusal,
 )
 from landscape.hvp.blocks import COMPILING_SECONDS, TIMING_SECONDS, has_filters, seconds
-from landscape.hvp.differences import Differences
+from landscape.hvp.finite_differences import Differences
 from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, Kernels, Linearized
-from landscape.hvp.plans import Candidate, RoutePlan
 from landscape.hvp.product import LossParts, Product, first_chunk
 from landscape.hvp.reverse import Fresh, retained_bytes
 from landscape.hvp.routes import SIMPLE, build, by_name, parse
+from landscape.hvp.trials import Candidate, RoutePlan
 
 DEFAULT_MEMORY = 2 * 2**30
 DEFAULT_MATVECS = 100

@@ -10,7 +10,7 @@ from torch import Tensor
 from landscape.checks import check_choice
 from landscape.errors import ObjectiveError
 from landscape.hvp.agreement import AGREEMENT, IMPOSSIBLE, NotFiniteError, check_agreement, direction, first_line
-from landscape.hvp.differences import Differences
+from landscape.hvp.finite_differences import Differences
 from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, IN_BLOCKS, Kernels, Linearized
 from landscape.hvp.product import LossParts, Product
 from landscape.hvp.reverse import Fresh, Retained

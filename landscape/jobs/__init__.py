@@ -5,7 +5,7 @@
 process that dies under it, is the outcome of that job alone.
 """
 
-from landscape.jobs.endings import Advice
+from landscape.jobs.exit_reasons import Advice
 from landscape.jobs.job import Failure, Job, Outcome, perform
 from landscape.jobs.local import LocalExecutor, ProcessDied, ThisProcess, available_cores
 from landscape.jobs.progress import Reporter, current_reporter

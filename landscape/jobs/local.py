@@ -12,7 +12,7 @@ from typing import Any
 
 from landscape.checks import check_count
 from landscape.errors import LandscapeError
-from landscape.jobs.endings import Advice
+from landscape.jobs.exit_reasons import Advice
 from landscape.jobs.job import place_of
 from landscape.jobs.process import ProcessDied, WorkerProcess
 from landscape.jobs.progress import Reporter, reporting_to

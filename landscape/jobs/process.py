@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from landscape.errors import LandscapeError
-from landscape.jobs.endings import Advice, why_it_ended
+from landscape.jobs.exit_reasons import Advice, why_it_ended
 from landscape.jobs.job import Failure
 from landscape.jobs.pipes import opened, receive, send
 from landscape.jobs.progress import Reporter

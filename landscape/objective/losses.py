@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from landscape.errors import ObjectiveError, UsageError
-from landscape.objective.batches.content import ATOMS, digest_of
+from landscape.objective.batches.hashing import ATOMS, digest_of
 
 LossFn = Callable[[Any, Any], Tensor]
 

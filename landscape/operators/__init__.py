@@ -3,10 +3,10 @@
 from landscape.operators.base import LinearOperator
 from landscape.operators.block_diagonal import BlockDiagonalOperator, block_diagonal
 from landscape.operators.fisher import FisherOperator
-from landscape.operators.foreign import as_operator
 from landscape.operators.gauss_newton import GaussNewtonOperator
 from landscape.operators.hessian import HessianOperator
 from landscape.operators.matrix import IdentityOperator, MatrixOperator
+from landscape.operators.other_libraries import as_operator
 from landscape.operators.preconditioned import PreconditionedOperator
 from landscape.operators.preconditioners import preconditioner
 from landscape.operators.subspaces import DeflatedOperator, ProjectedOperator

@@ -11,7 +11,7 @@ from torch import Tensor
 from landscape.errors import UsageError
 from landscape.objective import Vector
 from landscape.operators.base import LinearOperator
-from landscape.operators.foreign import as_operator
+from landscape.operators.other_libraries import as_operator
 from landscape.operators.parametric import Groups, ParametricOperator, Pattern, names_of, partition
 
 

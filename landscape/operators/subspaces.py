@@ -10,7 +10,7 @@ from torch import Tensor
 
 from landscape.errors import UsageError
 from landscape.operators.base import LinearOperator
-from landscape.operators.foreign import as_operator
+from landscape.operators.other_libraries import as_operator
 
 
 class ProjectedOperator(LinearOperator):

@@ -1,8 +1,8 @@
 """Optimizers and learning rate schedules by name, and what they ask of a training loop."""
 
-from landscape.optimizers.choices import FULL_BATCH, LEARNING_RATES, OPTIMIZERS, make_optimizer, optimizer_options
+from landscape.optimizers.base import Closure
+from landscape.optimizers.registry import FULL_BATCH, LEARNING_RATES, OPTIMIZERS, make_optimizer, optimizer_options
 from landscape.optimizers.schedules import SCHEDULES, make_schedule, schedule_options
-from landscape.optimizers.whole import Closure
 
 __all__ = [
     "FULL_BATCH",

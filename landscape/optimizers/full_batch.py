@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from landscape.optimizers.whole import Closure, WholeVectorOptimizer, dot, evaluated
+from landscape.optimizers.base import Closure, WholeVectorOptimizer, dot, evaluated
 
 
 class LineSearch(WholeVectorOptimizer):

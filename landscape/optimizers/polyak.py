@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from landscape.optimizers.whole import Closure, WholeVectorOptimizer, dot, evaluated
+from landscape.optimizers.base import Closure, WholeVectorOptimizer, dot, evaluated
 
 
 class Polyak(WholeVectorOptimizer):

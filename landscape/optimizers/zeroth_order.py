@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from landscape.optimizers.whole import Closure, WholeVectorOptimizer
+from landscape.optimizers.base import Closure, WholeVectorOptimizer
 
 
 class SPSA(WholeVectorOptimizer):

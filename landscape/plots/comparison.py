@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from landscape.checks import check_choice
 from landscape.comparison import LINEAR, centre, scale_of
 from landscape.errors import UsageError
-from landscape.plots.gather import Measured, RunLike, by_label, measured
+from landscape.plots.arrays import Measured, RunLike, by_label, measured
 from landscape.plots.labels import figure_names, legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import DOUBLE, Style, axes_or_new, is_wide, optimizer_styles

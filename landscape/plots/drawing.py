@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from landscape.plots.gather import RunLike, group_word
+from landscape.plots.arrays import RunLike, group_word
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ import pandas as pd
 
 from landscape.comparison import contrasts
 from landscape.escaping.filenames import file_words
+from landscape.plots.arrays import ResultsLike, RunLike, by_label, group_word, last_record
 from landscape.plots.comparison import class_accuracy, plot_class_accuracy, plot_measure, summaries
 from landscape.plots.drawing import Drawing, count_words, join_words, seeds_words
 from landscape.plots.files import FigureFile, save
 from landscape.plots.forest import drawn_pairs, forest_figure
-from landscape.plots.gather import ResultsLike, RunLike, by_label, group_word, last_record
 from landscape.plots.labels import figure_names
 from landscape.plots.legends import legend_outside
 from landscape.plots.slice_figures import interpolation_figure, line_figures, plane_figures

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from landscape.errors import UsageError
 from landscape.plots.style import house_style
-from landscape.store.whole import write_whole
+from landscape.store.outputs import write_whole
 
 PNG_DPI = 200
 

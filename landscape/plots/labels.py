@@ -8,7 +8,7 @@ from functools import cache
 from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
-from landscape.escaping.visible import told_apart, visible
+from landscape.escaping.control_characters import told_apart, visible
 
 #: Inches of a letter at 7 points, the widest of usual names.
 LETTER = 0.062

@@ -12,7 +12,7 @@ from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
-from landscape.escaping.visible import told_apart
+from landscape.escaping.control_characters import told_apart
 
 #: Length of a handle, in letters of the legend's font; and what is around one entry: the pads of handle and column.
 _HANDLE, _AROUND = 2.6, 3.4

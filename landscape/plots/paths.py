@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from landscape.escaping.visible import shortened
+from landscape.escaping.control_characters import shortened
 from landscape.plots.labels import figure_text, legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import GAP_COLOR, Style, axes_or_new, note_gaps, optimizer_styles

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from landscape.plots.arrays import PairLike, RunLike, by_label, group_of, group_word, last_lines, last_record
 from landscape.plots.drawing import Drawing, count_words, gap_sentence, seeds_words
-from landscape.plots.gather import PairLike, RunLike, by_label, group_of, group_word, last_lines, last_record
 from landscape.plots.labels import figure_names, legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.lines import barrier_point, plot_interpolation, plot_line_band, plot_lines, rise

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from landscape.checks import check_choice
 from landscape.errors import UsageError
-from landscape.plots.gather import RunLike, by_label, measured
+from landscape.plots.arrays import RunLike, by_label, measured
 from landscape.plots.labels import legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import PALETTE, Style, axes_or_new, log_if_wide, optimizer_styles

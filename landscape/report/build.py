@@ -13,14 +13,14 @@ from markupsafe import Markup
 
 from landscape import comparison, plots, tables
 from landscape.escaping.pages import page_text
-from landscape.report.details import disagreements, run_details
 from landscape.report.headline import headline
 from landscape.report.interactive import plotly_library, surface_figure
 from landscape.report.methods import methods
+from landscape.report.run_details import disagreements, run_details
 from landscape.rounding import format_value
 from landscape.store import Results, load_results
+from landscape.store.outputs import write_whole
 from landscape.store.view import natural_order
-from landscape.store.whole import write_whole
 
 FILE_NAME = "report.html"
 WIDE_PIXELS = 900  # a figure made for both columns of a paper gets the whole width of the page

@@ -49,7 +49,7 @@ class Record(ABC):
         """The record as a table: a row for each eigenvalue, point, block …; of a record of single numbers, one row."""
         import pandas as pd
 
-        from landscape.results.frames import columns
+        from landscape.results.dataframes import columns
 
         return pd.DataFrame(dict(columns(self)))
 
@@ -64,7 +64,7 @@ class Record(ABC):
             For a record that has no figure of its own.
         """
         # By name: drawing stands above the results, which are read where there is no matplotlib.
-        drawn: Axes = importlib.import_module("landscape.plots.records").draw(self, ax=ax, **options)
+        drawn: Axes = importlib.import_module("landscape.plots.single_record").draw(self, ax=ax, **options)
         return drawn
 
 

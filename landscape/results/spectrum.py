@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from landscape.results.base import Estimate, Record
 from landscape.results.eigenpairs import Eigenpairs
-from landscape.results.measure import SpectralMeasure
+from landscape.results.spectral_measure import SpectralMeasure
 from landscape.rounding import format_measured
 
 

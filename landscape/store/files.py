@@ -14,8 +14,8 @@ from urllib.parse import quote, unquote
 
 from landscape.errors import ResultsError
 from landscape.files import Damaged, Group, NewGroup, Proof, Unusable, is_sealed, seal
-from landscape.files.older import converted
-from landscape.files.whole import NotAFile, opened
+from landscape.files.atomic import NotAFile, opened
+from landscape.files.format_one import converted
 
 FORMAT = "landscape-results"
 FORMAT_VERSION = 2

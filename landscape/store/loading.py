@@ -9,20 +9,20 @@ from types import MappingProxyType
 from typing import Any
 
 from landscape.errors import ResultsError
-from landscape.files import shapes
-from landscape.files.shapes import usable
+from landscape.files import json_shapes
+from landscape.files.json_shapes import usable
 from landscape.results import Record
 from landscape.store import files
 from landscape.store.files import DamagedResults
 from landscape.store.records import read_entry
-from landscape.store.shown import only_shown
+from landscape.store.selection import only_shown
 from landscape.store.view import CheckpointResults, PairResult, Results, RunResults, natural_order
 
 
 def load_results(path: str | Path, *, vectors: bool = True, everything: bool = False) -> Results:
     """Read what ``landscape analyze`` stored, also while it is running or after it was killed.
 
-    That is what answers the question of the last analysis. More may be kept: see :mod:`landscape.store.shown`.
+    That is what answers the question of the last analysis. More may be kept: see :mod:`landscape.store.selection`.
 
     Parameters
     ----------
@@ -75,15 +75,15 @@ def _assembled(path: Path, values: Mapping[str, Any]) -> Results:
         if kind == "pairs":
             run_a, run_b = map(files.segment_name, links)
             record, provenance = value
-            pairs.append(PairResult(run_a, run_b, record, usable(provenance, shapes.PROVENANCE)))
+            pairs.append(PairResult(run_a, run_b, record, usable(provenance, json_shapes.PROVENANCE)))
         elif kind == "runs":
             run = files.segment_name(links[0])
             infos.setdefault(run, {})
             match links[1:]:
                 case ["info"]:
-                    infos[run] = usable(value, shapes.RUN)
+                    infos[run] = usable(value, json_shapes.RUN)
                 case ["steps", digits, "info"]:
-                    metrics[run, int(digits)] = usable(value, shapes.METRICS)
+                    metrics[run, int(digits)] = usable(value, json_shapes.METRICS)
                 case ["steps", digits, "records", name]:
                     records.setdefault((run, int(digits)), {})[files.segment_name(name)] = value
     checkpoints: dict[str, list[CheckpointResults]] = {run: [] for run in infos}
@@ -94,9 +94,9 @@ def _assembled(path: Path, values: Mapping[str, Any]) -> Results:
                 step,
                 metrics.get((run, step), {}),
                 MappingProxyType({name: record for name, (record, _) in found.items()}),
-                MappingProxyType({name: usable(how, shapes.PROVENANCE) for name, (_, how) in found.items()}),
+                MappingProxyType({name: usable(how, json_shapes.PROVENANCE) for name, (_, how) in found.items()}),
             )
         )
     runs = (RunResults(name, infos[name], tuple(checkpoints[name])) for name in sorted(infos, key=natural_order))
     pairs.sort(key=lambda p: (natural_order(p.run_a), natural_order(p.run_b)))
-    return Results(path, usable(values.get("info", {}), shapes.RESULTS), tuple(runs), tuple(pairs))
+    return Results(path, usable(values.get("info", {}), json_shapes.RESULTS), tuple(runs), tuple(pairs))

@@ -16,7 +16,7 @@ from landscape import results
 from landscape.errors import UsageError
 from landscape.files import Dataset, Group, NewGroup
 from landscape.results import Record
-from landscape.store.shapes import check_name, check_record
+from landscape.store.record_shapes import check_name, check_record
 
 RECORD = "record"
 PROVENANCE = "provenance"

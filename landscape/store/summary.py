@@ -9,7 +9,7 @@ from typing import Any
 from landscape.rounding import format_value
 from landscape.store import files
 from landscape.store.loading import load_results
-from landscape.store.shown import set_aside
+from landscape.store.selection import set_aside
 from landscape.store.view import Results, RunResults
 
 Section = tuple[str, list[tuple[str, str]]]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from landscape.errors import ResultsError
-from landscape.files import shapes
-from landscape.files.shapes import usable
+from landscape.files import json_shapes
+from landscape.files.json_shapes import usable
 from landscape.results import LineSlice, Record
 
 
@@ -60,7 +60,7 @@ class RunResults:
     @property
     def config(self) -> dict[str, Any]:
         """The training config."""
-        return usable(self.info.get("config") or {}, shapes.CONFIG)
+        return usable(self.info.get("config") or {}, json_shapes.CONFIG)
 
     @property
     def optimizer(self) -> str | None:

@@ -10,8 +10,8 @@ from landscape.escaping.latex import latex_text
 from landscape.plots.drawing import Drawing
 from landscape.store import Results
 from landscape.study.design import Study
+from landscape.study.findings import MANY, Material
 from landscape.study.histories import draw_histories
-from landscape.study.material import MANY, Material
 from landscape.study.paths import draw_paths
 
 #: Of the analysis, in this order, where their records are; and their kinds.

@@ -10,14 +10,14 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 
 from landscape.comparison import ALPHA, HOW, LOG, UNEQUAL, cells, centre_of, estimate_of, spread_cells
+from landscape.escaping.control_characters import visible
 from landscape.escaping.latex import latex_number, latex_sentence, latex_table, latex_text
 from landscape.escaping.spreadsheet import frame_csv
-from landscape.escaping.visible import visible
 from landscape.rounding import format_value
 from landscape.store.catalogue import IN_PAPER, IN_PAPER_CONTRASTS, MEASURES
-from landscape.store.whole import write_whole
+from landscape.store.outputs import write_whole
 from landscape.study.figures import paper_figures
-from landscape.study.material import MANY, Material
+from landscape.study.findings import MANY, Material
 from landscape.study.methods import SEEDS, methods
 from landscape.study.sentences import findings
 from landscape.version import __version__
@@ -52,7 +52,7 @@ def write_paper(material: Material, folder: Path) -> Path:
     write_whole(folder / "findings.txt", "\n".join(map(visible, found)) + "\n")
     # The forest plot shows what the table of differences says; contrasts.tex is there for whoever wants it.
     tabulated = pairs is not None and not any(figure["name"] == "differences" for figure in figures)
-    text = _environment().get_template("report.tex.j2").render(
+    text = _environment().get_template("paper.tex.j2").render(
         title=latex_text(study.heading),
         version=__version__,
         question=latex_text(study.question),

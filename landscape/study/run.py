@@ -18,9 +18,9 @@ from landscape.analysis.plan import Plan
 from landscape.checkpoints import CheckpointDir, find_runs, match_losses
 from landscape.errors import UsageError
 from landscape.jobs import Executor, available_cores, check_executor
-from landscape.store.whole import write_whole
+from landscape.store.outputs import write_whole
 from landscape.study.design import Study
-from landscape.study.material import Material
+from landscape.study.findings import Material
 from landscape.study.paper import write_paper
 from landscape.study.trainings import Trained, TrainingJob, train_all
 from landscape.study.tuning import Choice, tune

@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 
 from landscape.comparison import ALPHA, LOG, centre_of, estimate_of, ranks_with_gap
+from landscape.plots.arrays import group_of
 from landscape.plots.drawing import join_words
-from landscape.plots.gather import group_of
 from landscape.results import LineSlice
 from landscape.rounding import format_brief, format_value
 from landscape.statistics import mean_interval
 from landscape.store import Results
 from landscape.store.catalogue import MEASURES
 from landscape.store.metrics import class_accuracies
-from landscape.study.material import MANY, Material
-from landscape.study.wells import wells_sentences
+from landscape.study.basins import wells_sentences
+from landscape.study.findings import MANY, Material
 
 #: Numbers that differ by less, relative to the larger, are one to the digits shown.
 SAME = 1e-4

@@ -20,7 +20,7 @@ from landscape.jobs import Executor, Job, Outcome, available_cores
 from landscape.operators import HessianOperator
 from landscape.results import StepReport
 from landscape.sampling import gradient_noise
-from landscape.store.whole import write_whole
+from landscape.store.outputs import write_whole
 from landscape.study.design import Study
 from landscape.study.sentences import over_seeds
 from landscape.study.trainings import do_all

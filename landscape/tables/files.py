@@ -6,8 +6,8 @@ from pathlib import Path
 
 from landscape.escaping.spreadsheet import frame_csv
 from landscape.store import Results
+from landscape.store.outputs import write_whole
 from landscape.store.rows import final_checkpoint
-from landscape.store.whole import write_whole
 from landscape.tables.latex import comparison_latex, summary_latex
 from landscape.tables.spreadsheet import eigenvalues_csv, summary_csv
 

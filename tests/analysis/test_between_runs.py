@@ -12,8 +12,8 @@ import torch
 import landscape as ls
 from landscape import plots
 from landscape.analysis import barriers
+from landscape.analysis.cache import Opened
 from landscape.analysis.measuring import RunFiles
-from landscape.analysis.opened import Opened
 from landscape.plots.slice_figures import interpolation_figure, line_figures
 from landscape.report.methods import methods as methods_of_report
 from landscape.results import LineSlice

@@ -239,7 +239,7 @@ def test_a_checkpoint_that_changed_is_opened_again(tmp_path):
 
 
 def test_checkpoints_beyond_what_may_be_held_are_let_go(runs, monkeypatch):
-    monkeypatch.setattr("landscape.analysis.opened.MOST_BYTES", 1)
+    monkeypatch.setattr("landscape.analysis.cache.MOST_BYTES", 1)
     opened = jobs.opened_by("a small one")
     first, second = (opened.checkpoint(runs / f"{name}-s0" / "step_00000003.h5") for name in ("adam", "sgd"))
     assert opened.checkpoint(second.path) is second

@@ -13,7 +13,7 @@ import landscape as ls
 from landscape.analysis import barriers, pipeline
 from landscape.analysis.jobs import advice, needs_processes
 from landscape.errors import ForeignError, Frame, as_ours, foreign_errors, users_frame
-from landscape.jobs.endings import Advice, why_it_ended
+from landscape.jobs.exit_reasons import Advice, why_it_ended
 from tests.support import faults
 from tests.support.faults import RAISES, SWITCH, TINY, save
 

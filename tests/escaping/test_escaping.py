@@ -14,11 +14,11 @@ import pytest
 from rich.console import Console
 
 from landscape.comparison import compare, comparison_table, contrast_table, contrasts, spread_table, spreads
+from landscape.escaping.control_characters import told_apart, visible
 from landscape.escaping.filenames import file_words
 from landscape.escaping.latex import latex_sentence, latex_text
 from landscape.escaping.spreadsheet import csv_text, frame_csv
 from landscape.escaping.terminal import json_text
-from landscape.escaping.visible import told_apart, visible
 from landscape.store import load_results
 from landscape.tables import text_table
 from tests.support.hostile import NAMES

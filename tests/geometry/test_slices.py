@@ -9,7 +9,7 @@ from torch import nn
 
 from landscape.errors import UsageError
 from landscape.geometry import evaluate_line, evaluate_plane, interpolate, random_direction, random_plane
-from landscape.geometry.curvature import centre_curvature
+from landscape.geometry.slice_curvature import centre_curvature
 from landscape.objective import Objective
 from tests.support.landscapes import DOUBLE, Quadratic, built, draw, one_dimensional
 

@@ -116,11 +116,11 @@ def test_what_is_imported_by_name_is_known_here():
         "__init__.py",  # public names, when they are first used
         "jobs/job.py",  # the function that a job names
         "problems/registry.py",  # a problem that a person typed
-        "results/base.py",  # the one arrow upwards: record.plot() finds landscape.plots.records
+        "results/base.py",  # the one arrow upwards: record.plot() finds landscape.plots.single_record
     }
     found = {str(path.relative_to(PACKAGE)) for path in FILES if "import_module(" in path.read_text()}
     assert found == by_name
-    assert 'import_module("landscape.plots.records")' in (PACKAGE / "results/base.py").read_text()
+    assert 'import_module("landscape.plots.single_record")' in (PACKAGE / "results/base.py").read_text()
 
 
 def test_every_room_is_on_the_plan_and_no_rooms_form_a_circle():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import landscape as ls
 from landscape.errors import UsageError
-from landscape.plots.gather import measured
+from landscape.plots.arrays import measured
 from landscape.results import Eigenpairs, Estimate
 from landscape.store.catalogue import IN_TABLE
 from landscape.store.rows import rows

@@ -13,8 +13,8 @@ from torch import nn
 import landscape as ls
 from landscape import comparison, tables
 from landscape.analysis import measuring
+from landscape.plots.arrays import measured
 from landscape.plots.figures import drawings
-from landscape.plots.gather import measured
 from landscape.problems.metrics import evaluate
 from landscape.report.methods import methods
 from landscape.store import final_rows, load_results, rows

@@ -11,7 +11,7 @@ import pytest
 
 from landscape.store import load_results
 from landscape.study import Arm, Study, Tuning
-from landscape.study.material import Material
+from landscape.study.findings import Material
 from landscape.study.paper import limits, write_paper
 from landscape.study.sentences import findings, over_seeds
 from landscape.study.trainings import TrainingJob, train_all

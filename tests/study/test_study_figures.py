@@ -9,9 +9,9 @@ from landscape import plots
 from landscape.checkpoints import CheckpointDir, history_of
 from landscape.errors import UsageError
 from landscape.study import Arm, Study
+from landscape.study.basins import wells, wells_sentences
 from landscape.study.histories import draw_histories, read_histories
 from landscape.study.paths import draw_paths
-from landscape.study.wells import wells, wells_sentences
 from tests.support.studies import trained
 
 

@@ -69,7 +69,7 @@ def test_a_table_that_cannot_be_written_is_one_clear_error_and_the_old_one_stays
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("landscape.store.whole.os.replace", full)
+        patch.setattr("landscape.store.outputs.os.replace", full)
         with pytest.raises(ResultsError, match="No space left"):
             write_tables(results, tmp_path)
     assert (tmp_path / "tables" / "summary.csv").read_text() == before

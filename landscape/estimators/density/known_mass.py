@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from landscape.estimators.density.slq import as_measure
-from landscape.estimators.krylov.union import Ritz
+from landscape.estimators.krylov.combined import Ritz
 from landscape.results import SpectralMeasure
 from landscape.results.quadrature import gauss_rules
 

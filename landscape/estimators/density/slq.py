@@ -7,8 +7,8 @@ import torch
 
 from landscape.checks import check_count, check_seed
 from landscape.errors import UsageError
-from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
 from landscape.estimators.krylov.projection import outside
+from landscape.estimators.krylov.several_starts import Lockstep, runs_at_once
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
 from landscape.operators import LinearOperator, as_operator

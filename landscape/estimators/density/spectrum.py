@@ -13,8 +13,8 @@ from landscape.errors import NotConverged
 from landscape.estimators.density.known_mass import found_in_full, with_known_mass
 from landscape.estimators.eigen.convergence import ENDS, LEAST_RESIDUAL, RELATIVE, Request, measure
 from landscape.estimators.eigen.top import DEFAULT_K, as_record, check_request, top_eigenpairs
-from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
-from landscape.estimators.krylov.union import Ritz, join, ritz_of_run
+from landscape.estimators.krylov.combined import Ritz, join, ritz_of_run
+from landscape.estimators.krylov.several_starts import Lockstep, runs_at_once
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
 from landscape.estimators.traces.choice import of_samples

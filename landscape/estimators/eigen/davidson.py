@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from landscape.estimators.eigen.convergence import FLOOR, Pairs, Request, judged, measure
-from landscape.estimators.eigen.watch import Watch
+from landscape.estimators.eigen.random_check import Watch
 from landscape.estimators.krylov.projection import outside
 from landscape.estimators.krylov.search_space import SearchSpace
 from landscape.estimators.matvecs import Matvecs

@@ -9,7 +9,7 @@ import torch
 
 from landscape.checks import check_choice, check_count, check_seed, check_share
 from landscape.errors import NotConverged, UsageError
-from landscape.estimators.eigen.blocks import as_guess, block_lanczos, from_guess, lobpcg
+from landscape.estimators.eigen.block_methods import as_guess, block_lanczos, from_guess, lobpcg
 from landscape.estimators.eigen.convergence import ENDS, RELATIVE, Pairs, Request, with_fixed_signs
 from landscape.estimators.eigen.power import power_iteration
 from landscape.estimators.eigen.thick_restart import default_basis, thick_restart_lanczos

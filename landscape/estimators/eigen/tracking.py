@@ -11,12 +11,12 @@ import torch
 
 from landscape.checks import check_choice, check_count, check_seed
 from landscape.errors import NotConverged, UsageError
-from landscape.estimators.eigen.blocks import MOST_STEPS, UNSEEN, as_guess, random_vectors
+from landscape.estimators.eigen.block_methods import MOST_STEPS, UNSEEN, as_guess, random_vectors
 from landscape.estimators.eigen.convergence import ENDS, Pairs, Request
 from landscape.estimators.eigen.davidson import Schedule, davidson
+from landscape.estimators.eigen.random_check import Watch
 from landscape.estimators.eigen.thick_restart import run_lanczos
 from landscape.estimators.eigen.top import as_record, check_basis, check_request, what_failed
-from landscape.estimators.eigen.watch import Watch
 from landscape.estimators.krylov.projection import eigh, outside
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.operators import as_operator

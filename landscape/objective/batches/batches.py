@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 from landscape.checks import check_count
 from landscape.errors import ObjectiveError, UsageError
-from landscape.objective.batches.content import Content
+from landscape.objective.batches.containers import pack, unpack
 from landscape.objective.batches.examples import (
     can_cut,
     constant_arrays,
@@ -24,7 +24,7 @@ from landscape.objective.batches.examples import (
     join,
     take,
 )
-from landscape.objective.batches.nests import pack, unpack
+from landscape.objective.batches.hashing import Content
 from landscape.objective.batches.reading import is_dataset, read, reading
 
 Weight = Callable[[Any], float]

@@ -10,8 +10,8 @@ from torch.utils import _pytree as pytree
 
 from landscape.errors import ObjectiveError
 from landscape.objective.arithmetic import counterpart
-from landscape.objective.batches.content import digest_of
-from landscape.objective.batches.nests import Column, Nest
+from landscape.objective.batches.containers import Column, Nest
+from landscape.objective.batches.hashing import digest_of
 
 
 def count_examples(batch: Any) -> int | None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
 from landscape.errors import ObjectiveError
-from landscape.objective.batches.nests import holds_tensors
+from landscape.objective.batches.containers import holds_tensors
 
 #: Examples of a Dataset that are collated at a time; how they are evaluated is settled later.
 READ = 256

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 import landscape as ls
 from landscape import plots
-from landscape.store.whole import write_whole
+from landscape.store.outputs import write_whole
 
 ROOT = Path(__file__).resolve().parents[3]
 

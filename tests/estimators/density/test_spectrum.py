@@ -14,8 +14,8 @@ import landscape as ls
 from landscape.errors import NotConverged, UsageError
 from landscape.estimators.density.known_mass import with_known_mass
 from landscape.estimators.eigen.convergence import Request
-from landscape.estimators.krylov.lockstep import Lockstep
-from landscape.estimators.krylov.union import join, ritz_of_run
+from landscape.estimators.krylov.combined import join, ritz_of_run
+from landscape.estimators.krylov.several_starts import Lockstep
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
 from landscape.operators import MatrixOperator

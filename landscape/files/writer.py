@@ -1,4 +1,4 @@
-"""Write a tree of groups and arrays as HDF5, with the few means that :mod:`landscape.files.tree` reads.
+"""Write a tree of groups and arrays as HDF5, with the few means that :mod:`landscape.files.reader` reads.
 
 HDF5's own library is not used: it dies when a disk runs full under it. Values go to the disk as they come, so that a
 large file needs no memory; the headers that name them follow, and the superblock at last.

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 import landscape as ls
-from landscape.hvp.differences import Differences
+from landscape.hvp.finite_differences import Differences
 from tests.support.networks import dense_hessian, make
 from tests.support.products import seeded_vector
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from landscape.checks import check_count
-from landscape.geometry.ends import between
+from landscape.geometry.endpoints import between
 from landscape.objective import Objective, Vector
 from landscape.progress import Progress
 from landscape.results import LineSlice

@@ -10,9 +10,9 @@ import pandas as pd
 
 from landscape.comparison import compare, contrasts, spreads
 from landscape.store import Results, load_results
+from landscape.study.basins import Wells, wells
 from landscape.study.design import Study
 from landscape.study.tuning import Choice
-from landscape.study.wells import Wells, wells
 
 #: More arms than these do not stand side by side: tables are cut, panels are too small to read, a list of them is no
 #: sentence.

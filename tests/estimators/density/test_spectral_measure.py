@@ -11,7 +11,7 @@ from scipy import stats
 
 from landscape.errors import UsageError
 from landscape.estimators import probe, spectral_density, top_eigenpairs
-from landscape.estimators.krylov.lockstep import Lockstep
+from landscape.estimators.krylov.several_starts import Lockstep
 from landscape.estimators.matvecs import Matvecs
 from landscape.operators import MatrixOperator
 from landscape.results import SpectralMeasure

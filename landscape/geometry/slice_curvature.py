@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import ObjectiveError
-from landscape.geometry.bending import GROWTH, second_difference
+from landscape.geometry.second_differences import GROWTH, second_difference
 from landscape.objective import Objective
 
 #: What is even and what is odd in a pair of slopes, (K,) each, and the length of the latter.
@@ -51,7 +51,7 @@ def centre_curvature(objective: Objective, theta: Tensor, directions: Tensor) ->
     -----
     Costs K Hessian-vector products, and on at most 256 examples K more in float64, 5 K gradients (11 K where kinks are
     in the way) and 2 K losses; where slopes are not those of the loss, second differences of the loss as well
-    (:func:`~landscape.geometry.bending.second_difference`).
+    (:func:`~landscape.geometry.second_differences.second_difference`).
 
     A kink of ReLU within the step h, with a jump j of the slope, adds ``j/2h``: curvature that H rightly leaves out. So
     the curvature is that of the slope ``dᵀ∇L``, whose differences need a step, √resolution of ``‖θ‖``, a hundred times

@@ -1,4 +1,4 @@
-"""Read the tree of groups and arrays that :mod:`landscape.files.building` writes, and nothing else.
+"""Read the tree of groups and arrays that :mod:`landscape.files.writer` writes, and nothing else.
 
 HDF5 can do far more: links to other files, datasets that are views of others, values outside the file, links in
 circles, filters that make gigabytes of a few bytes; and its library can loop for ever or crash on bytes made for that.
@@ -16,7 +16,7 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 
 from landscape.files import datatypes
-from landscape.files.building import (
+from landscape.files.writer import (
     ATTRIBUTE,
     DATASPACE,
     DATATYPE,

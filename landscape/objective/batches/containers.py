@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from landscape.errors import ObjectiveError
-from landscape.objective.batches.content import ATOMS, Content, Packed, parts_of
+from landscape.objective.batches.hashing import ATOMS, Content, Packed, parts_of
 
 
 class Column(Packed):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from landscape.files.shapes import is_number
+from landscape.files.json_shapes import is_number
 from landscape.results import (
     Eigenpairs,
     Estimate,

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from landscape.estimators.eigen.convergence import Request
-from landscape.estimators.krylov.lockstep import Lockstep
 from landscape.estimators.krylov.projection import eigh
+from landscape.estimators.krylov.several_starts import Lockstep
 from landscape.estimators.matvecs import norm
 
 #: In units of √resolution·‖A‖: images of larger error are not taken up.

@@ -12,7 +12,7 @@ import torch
 from landscape.errors import UsageError
 from landscape.estimators.eigen.convergence import Pairs, Request
 from landscape.estimators.eigen.davidson import Schedule, davidson
-from landscape.estimators.eigen.watch import Watch
+from landscape.estimators.eigen.random_check import Watch
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, norm
 from landscape.estimators.probes import probe
 from landscape.operators.base import LinearOperator
@@ -63,7 +63,7 @@ def random_vectors(H: LinearOperator, seed: int) -> Callable[[int], torch.Tensor
 def from_guess(matvecs: Matvecs, request: Request, guess: torch.Tensor, *, max_basis: int) -> Pairs:
     """From vectors (P, K) that are believed to be near: they are multiplied first, and then only what they lack.
 
-    Then a random vector makes Krylov steps, see :mod:`landscape.estimators.eigen.watch`.
+    Then a random vector makes Krylov steps, see :mod:`landscape.estimators.eigen.random_check`.
     """
     H = matvecs.operator
     # With more columns than the basis can hold, the first ones count.

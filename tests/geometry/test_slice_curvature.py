@@ -11,7 +11,7 @@ from torch import nn
 
 import landscape as ls
 from landscape.geometry import evaluate_line, random_direction, random_plane
-from landscape.geometry.curvature import centre_curvature
+from landscape.geometry.slice_curvature import centre_curvature
 from landscape.objective import Objective
 from tests.support.landscapes import DOUBLE, Well, built, draw, network, one_dimensional
 

@@ -8,7 +8,7 @@ import torch
 
 from landscape.estimators import probe, spectral_density, top_eigenpairs
 from landscape.estimators.krylov.lanczos import Krylov
-from landscape.estimators.krylov.lockstep import Lockstep, runs_at_once
+from landscape.estimators.krylov.several_starts import Lockstep, runs_at_once
 from landscape.estimators.matvecs import Matvecs
 from landscape.operators import LinearOperator, MatrixOperator
 from tests.support.densities import SPECTRA

@@ -4,7 +4,7 @@ Two bytes of such a file, wrong by accident or on purpose, can make the library 
 it, refuses what our writers never wrote, compares the hash of the content where the format has one, and hands over the
 same tree as a file of today; whatever becomes of the child, that file or one error is all that comes back.
 
-``python -m landscape.files.older`` is the child: the old file is its standard input, the new one its standard output.
+``python -m landscape.files.format_one`` is the child: the old file is its stdin, the new one its stdout.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from typing import IO, Any
 
 import numpy as np
 
-from landscape.files import building
-from landscape.files.building import MAX_DEPTH, NewDataset, NewGroup
+from landscape.files import writer
 from landscape.files.checksum import feed
+from landscape.files.reader import Group, read_tree_of
 from landscape.files.seal import SEAL_SIZE, OnDisk, Unusable
-from landscape.files.tree import Group, read_tree_of
+from landscape.files.writer import MAX_DEPTH, NewDataset, NewGroup
 
 # Of processor time, in which a loop without end is noticed; and of the clock, for what only waits.
 CPU_SECONDS, SECONDS = 1, 30
@@ -58,8 +58,9 @@ def converted(raw: IO[bytes], name: str) -> Iterator[Group]:
     with tempfile.TemporaryFile() as new:
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "landscape.files.older", name], stdin=raw, stdout=new, stderr=subprocess.PIPE,
-                timeout=seconds, env={**os.environ, "PYTHONPATH": os.pathsep.join(above)}, check=False,
+                [sys.executable, "-m", "landscape.files.format_one", name], stdin=raw, stdout=new,
+                stderr=subprocess.PIPE, timeout=seconds, env={**os.environ, "PYTHONPATH": os.pathsep.join(above)},
+                check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             raise Unusable("damaged", f"HDF5 found no end in it within {seconds:.0f} s") from None
@@ -78,9 +79,9 @@ def main() -> int:
     try:
         _limit(os.fstat(0).st_size)
         with contextlib.closing(io.BufferedRandom(target)) as sink:
-            root = building.begin(sink, SEAL_SIZE)
+            root = writer.begin(sink, SEAL_SIZE)
             _copy(source, root, sys.argv[1])
-            building.finish(root, sink, SEAL_SIZE)
+            writer.finish(root, sink, SEAL_SIZE)
     except Unusable as error:
         sys.stderr.write(str(error))
         return next(end for end, kind in _ENDS.items() if kind == error.kind)

@@ -12,10 +12,10 @@ import numpy as np
 from landscape.results.base import Estimate, Record
 from landscape.results.basins import Basins
 from landscape.results.eigenpairs import Eigenpairs, SpectralGap
-from landscape.results.measure import SpectralMeasure
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.paths import PathSlice
 from landscape.results.sampling import SamplingSpread
+from landscape.results.spectral_measure import SpectralMeasure
 from landscape.results.spectrum import Spectrum
 from landscape.results.subspace import Attribution, PrincipalAngles
 from landscape.results.surface import LineSlice, PlaneSlice

@@ -10,7 +10,7 @@ import pytorch_optimizer as published
 import torch
 from torch import Tensor
 
-from landscape.optimizers.whole import Closure, evaluated
+from landscape.optimizers.base import Closure, evaluated
 
 #: What torch says of gradients that can be differentiated again; they are let go after each step.
 _CYCLE = "Using backward\\(\\) with create_graph=True"

@@ -49,9 +49,9 @@ def _published(name: str) -> Callable[..., optim.Optimizer]:
     """Loads the package only when one of its optimizers is asked for: it takes longer than all of ours."""
 
     def build(params: Iterable[Tensor], *, lr: float, **options: Any) -> optim.Optimizer:
-        from landscape.optimizers import published
+        from landscape.optimizers import from_pytorch_optimizer
 
-        return published.build(name, params, lr, options)
+        return from_pytorch_optimizer.build(name, params, lr, options)
 
     return build
 
@@ -164,7 +164,7 @@ def make_optimizer(name: str, params: Iterable[torch.Tensor], *, lr: float, **op
     Returns
     -------
     torch.optim.Optimizer
-        To be stepped with a :class:`~landscape.optimizers.whole.Closure`; those of torch.optim but L-BFGS also without.
+        To be stepped with a :class:`~landscape.optimizers.base.Closure`; those of torch.optim but L-BFGS also without.
 
     Raises
     ------
