@@ -1,4 +1,4 @@
-"""The same question with the scale of the logits taken out: those of each example are centred and divided by their norm."""
+"""The same question with the scale of the logits taken out: each example's are centred and divided by their norm."""
 
 from __future__ import annotations
 
@@ -70,9 +70,11 @@ def logit_normalized(objective: Objective) -> Objective:
     >>> model = torch.nn.Linear(2, 3)
     >>> data = torch.eye(2), torch.tensor([0, 2])
     >>> objective = Objective(model, torch.nn.functional.cross_entropy, data, dtype=torch.float64)
-    >>> plain, scaled = objective, logit_normalized(objective)
-    >>> abs(scaled.loss(3 * plain.theta) - scaled.loss()) < 1e-12, abs(plain.loss(3 * plain.theta) - plain.loss()) > 0.01
-    (True, True)
+    >>> tripled, normalised = 3 * objective.theta, logit_normalized(objective)
+    >>> abs(normalised.loss(tripled) - normalised.loss()) < 1e-12
+    True
+    >>> abs(objective.loss(tripled) - objective.loss()) < 1e-12
+    False
     """
     if isinstance(objective.module, NormalizedLogits):
         return objective
@@ -153,8 +155,8 @@ def _only_axis(loss_name: str, scores: Tensor, before: float, moved: dict[int, f
         )
     seen = ", ".join(f"{after:.6g}" for after in moved.values()) or "no dimension of classes"
     raise ObjectiveError(
-        f"{loss_name} is no loss of logits that could be normalised: with a constant added to all outputs of an example "
-        f"it must stay what it is, and it went from {before:.6g} to {seen} (outputs of shape {tuple(scores.shape)}). "
+        f"{loss_name} is no loss of logits that could be normalised: with a constant added to all outputs of an "
+        f"example it must stay, and it went from {before:.6g} to {seen} (outputs of shape {tuple(scores.shape)}). "
         "Squared errors, losses of probabilities or log-probabilities and single logits of two classes have no such "
         "scale: ask without normalisation"
     )

@@ -16,6 +16,19 @@ from landscape.problems import get_problem
 from landscape.store.catalogue import MEASURES
 from tests.support.landscapes import DOUBLE, LeastSquares, two_layers
 
+#: What multiplying the last layer by 3 did: before, after, as measured on the network below, whose training loss went
+#: from 0.0052 to 1.1e-6 by it. ε of Keskar's is 1e-3, the other radii are the published ones.
+MEASURED = {
+    "lambda_max": (0.852, 0.00099),
+    "trace": (5.34, 0.0041),
+    "sharpness_worst": (0.00124, 3.6e-6),
+    "sharpness_average": (0.0125, 0.00060),
+    "sharpness_adaptive_worst": (0.0708, 0.139),  # a large ball: there the loss grows as the logits do
+    "sharpness_adaptive_average": (0.00762, 0.00069),
+    "sharpness_keskar": (0.0330, 0.000121),
+    "sharpness_normalized_worst": (0.0392, 0.0392),
+    "sharpness_normalized_average": (0.00702, 0.00702),
+}
 #: As the catalogue calls them → measure, and whether the logits are normalised.
 ASKED = {
     "lambda_max": ("lambda_max", False),
@@ -44,7 +57,7 @@ def scaled(objective: Objective, factors: dict[str, float]) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def trained() -> Objective:
-    """A ReLU network on 300 digits after 150 steps of full-batch Adam, in double precision: training loss 0.0019."""
+    """A ReLU network on 300 digits after 150 steps of full-batch Adam, in double precision: training loss 0.0052."""
     problem = get_problem("mlp-digits", {"hidden": [16], "activation": "relu", "num_train": 300})
     model = problem.make_model(0).double()
     x, y = problem.train[0].double(), problem.train[1]
@@ -69,7 +82,8 @@ def test_three_times_the_last_layer_moves_a_measure_unless_it_says_that_it_is_in
     if MEASURES[key].is_invariant_to_logits:
         assert after == pytest.approx(before, rel=1e-6)
     else:
-        assert after < before / 1.5
+        assert abs(math.log(after / before)) > math.log(1.5)
+    assert (before, after) == pytest.approx(MEASURED[key], rel=0.05)
 
 
 @pytest.mark.parametrize("key", ASKED)

@@ -175,9 +175,7 @@ def test_classes_of_tokens_lie_along_the_last_dimension():
 
 @pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(label_smoothing=0.1), nn.functional.multi_margin_loss])
 def test_other_losses_of_differences_of_scores_have_logits_too(loss):
-    one, other = (
-        Objective(model, loss, (X, Y), check=False) for model in (network(), times(network(), 3.0))
-    )
+    one, other = (Objective(model, loss, (X, Y), check=False) for model in (network(), times(network(), 3.0)))
     assert logit_normalized(other).loss() == pytest.approx(logit_normalized(one).loss(), rel=1e-14)
 
 
@@ -208,7 +206,8 @@ REFUSED = {
     "two classes": (lambda: network(2), nn.functional.cross_entropy, Y % 2, "at least three classes"),
     "a mapping": (Named, lambda out, y: nn.functional.cross_entropy(out["logits"], y), Y, "returns a dict"),
     "no dimension of classes": (
-        lambda: nn.Sequential(*network(1), nn.Flatten(0)), nn.functional.mse_loss, Y.double(), "no dimension of classes",
+        lambda: nn.Sequential(*network(1), nn.Flatten(0)), nn.functional.mse_loss, Y.double(),
+        "no dimension of classes",
     ),
 }  # fmt: skip
 

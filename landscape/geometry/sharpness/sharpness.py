@@ -45,8 +45,9 @@ def sharpness(
 
     The adaptive forms are invariant to rescaling of layers: a ReLU network rescaled into an equal one has the same. The
     others are not. Of cross-entropy all of them follow the scale of the logits: multiplying the last layer by 3 leaves
-    every prediction and makes each smaller at a minimum. With ``normalize_logits`` the adaptive forms are invariant to
-    that too; the others are not, for the last layer itself stands in their ball or Hessian.
+    every prediction, and at a minimum took λ_max to a thousandth, the adaptive average to a tenth and the adaptive
+    worst case to twice what it was (``tests/geometry/test_logit_scale.py``). With ``normalize_logits`` the adaptive
+    forms are invariant to that too; the others are not, for the last layer itself stands in their ball or Hessian.
 
     Parameters
     ----------
@@ -132,9 +133,7 @@ def sharpness(
                 objective, point, probes=samples, name=name, reference=reference, seed=seed, progress=progress
             )
         else:
-            found = curvature.lambda_max(
-                objective, point, name=name, reference=reference, seed=seed, progress=progress
-            )
+            found = curvature.lambda_max(objective, point, name=name, reference=reference, seed=seed, progress=progress)
     else:
         scale = definition.scale(point)
         around = balls.Around(objective, point, scale, radius, norm, name, reference, definition.in_percent)
