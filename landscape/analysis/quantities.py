@@ -29,6 +29,10 @@ RADIUS = 1.0  # of random directions, in filter norms
 EIGENVECTOR_RADIUS = 0.25  # in parameter distance; far beyond, the sharpest direction says little about the minimum
 
 
+#: Beside the spectrum's ends, the numbers of a checkpoint that the catalogue of measures has.
+_NUMBERS = ("second_order_gain", "trace", *(sharpness_record(measure) for measure in geometry.BALLS))
+
+
 @dataclass(frozen=True)
 class Cost:
     """Expected work in Hessian-vector products, gradients and losses over the whole data."""
@@ -44,6 +48,8 @@ class CheckpointContext:
 
     Attributes
     ----------
+    is_last, is_full : bool
+        Whether it is the last of its run, and whether it gets every number, as the last always does.
     guess : (P, K) array or None
         Eigenvectors of the run's last checkpoint, from which Lanczos starts at the earlier ones.
     route : str
@@ -63,6 +69,7 @@ class CheckpointContext:
     objective: Objective
     plan: Plan
     is_last: bool
+    is_full: bool = False
     guess: np.ndarray | None = None
     route: str = "auto"
     expected_matvecs: int = 100
@@ -120,19 +127,21 @@ class Quantity:
     on_test_data: bool = False
 
 
-def quantities(plan: Plan, *, is_last: bool) -> list[Quantity]:
+def quantities(plan: Plan, *, is_last: bool, is_full: bool = False) -> list[Quantity]:
     """All that is measured at a checkpoint, in the order of measuring."""
-    pairs = 2 * plan.eigs if is_last else TAIL_PAIRS
-    spectrum = {**_fields(plan, "tol", "max_matvecs", "seed"), "pairs": pairs, "both_ends": is_last}
+    is_full = is_full or is_last
+    pairs = 2 * plan.eigs if is_full else TAIL_PAIRS
+    spectrum = {**_fields(plan, "tol", "max_matvecs", "seed"), "pairs": pairs, "both_ends": is_full}
     first = [
         Quantity("point", {}, Cost(gradients=1), _point),
         Quantity("test", {}, Cost(losses=1), _test, on_test_data=True),
-        Quantity("eigenpairs", spectrum, Cost(matvecs=(30 if is_last else 8) + 6 * pairs), _eigenpairs),
+        Quantity("eigenpairs", spectrum, Cost(matvecs=(30 if is_full else 8) + 6 * pairs), _eigenpairs),
         Quantity("gap", spectrum, Cost(), lambda context, _: estimators.spectral_gap(context.eigenpairs)),
     ]
-    if not is_last:
+    if not is_full:
         return first
-    return [*first, *_of_the_spectrum(plan, spectrum), *_of_the_data(plan, spectrum), *_of_the_surface(plan, spectrum)]
+    rest = [*_of_the_spectrum(plan, spectrum), *_of_the_data(plan, spectrum), *_of_the_surface(plan, spectrum)]
+    return [*first, *(quantity for quantity in rest if is_last or quantity.name in _NUMBERS)]
 
 
 def _of_the_spectrum(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
@@ -221,12 +230,13 @@ def _test(context: CheckpointContext, progress: Progress) -> Evaluation:
 
 def _eigenpairs(context: CheckpointContext, progress: Progress) -> Eigenpairs:
     plan = context.plan
-    k = min(plan.eigs if context.is_last else TAIL_PAIRS, context.hessian.dim)
+    is_full = context.is_last or context.is_full
+    k = min(plan.eigs if is_full else TAIL_PAIRS, context.hessian.dim)
     eigs = estimators.top_eigenpairs(
-        context.hessian, k, which="both" if context.is_last else "largest", tol=plan.tol, max_matvecs=plan.max_matvecs,
+        context.hessian, k, which="both" if is_full else "largest", tol=plan.tol, max_matvecs=plan.max_matvecs,
         seed=plan.seed, start=context.guess, strict=False, progress=progress,
     )  # fmt: skip
-    return eigs if context.is_last else eigs.without_vectors()
+    return eigs if is_full else eigs.without_vectors()
 
 
 def _second_order_gain(context: CheckpointContext, progress: Progress) -> Record:

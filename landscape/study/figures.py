@@ -31,6 +31,7 @@ def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
     found, study, runs = [], material.study, material.results.parent
     with plots.house_style():
         drawn = [drawing for drawing in (draw_paths(study, runs), draw_histories(study, runs)) if drawing is not None]
+        drawn += _against_loss(material)
         drawn += [] if material.pairs is None else plots.draw_differences(material.pairs)
         for drawing in [*drawn, *_chosen(study, material.found)]:
             plots.save(drawing.figure, folder / "figures", drawing.name)
@@ -44,6 +45,11 @@ def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
                 }
             )
     return found
+
+
+def _against_loss(material: Material) -> list[Drawing]:
+    """Curvature against training loss, where runs were measured around several."""
+    return [] if material.around is None else list(plots.drawings(material.around, ("against_loss",)))
 
 
 def _chosen(study: Study, results: Results) -> list[Drawing]:
