@@ -114,7 +114,8 @@ def measure_run(
     """
     clock, outcome = Clock(reporter), Measured(files.run)
     clock.total = sum(clock.expected(cost) for cost in files.expected(plan))
-    tail = [q.cost for f in files.files[:-1] for q in quantities(plan, is_last=False, is_full=files.is_full(f, plan))]
+    earlier = [(f, files.is_full(f, plan)) for f in files.files[:-1]]
+    tail = [q.cost for _, is_full in earlier for q in quantities(plan, is_last=False, is_full=is_full)]
     expected = max(1, int(sum(cost.matvecs for cost in files.expected(plan))))
     guess: np.ndarray | None = None
     last: CheckpointContext | None = None
@@ -126,8 +127,8 @@ def measure_run(
             objective = objective_of(checkpoint, plan, check=is_last and plan.check, problem=problem)
             stored = store.provenance(files.run, checkpoint.step, "eigenpairs") or {}
             context = CheckpointContext(
-                objective, plan, is_last, is_full, None if is_full else guess, stored.get("route", "auto"), expected, last, problem,
-                partial(checkpoint.model, problem),
+                objective, plan, is_last, is_full, None if is_full else guess, stored.get("route", "auto"), expected,
+                last, problem, partial(checkpoint.model, problem),
             )  # fmt: skip
             if is_last:  # before its records, which it explains, so that they never stand under an older description
                 store.describe_run(files.run, _describe_run(checkpoint, context))

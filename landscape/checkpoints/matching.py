@@ -71,8 +71,8 @@ class Matching:
         above = [found[0]["loss_above"] for found in self.brackets.values()]
         below = list(self.losses.values())
         return (
-            f"{len(self.steps)} runs around training loss {self.level:.3g}: checkpoints at {min(above):.3g} … "
-            f"{max(above):.3g} above it, {min(below):.3g} … {max(below):.3g} below"
+            f"{len(self.steps)} runs around the training loss of level {self.level:.3g}, between "
+            f"checkpoints at {min(above):.3g} … {max(above):.3g} and {min(below):.3g} … {max(below):.3g}"
         )
 
 

@@ -14,7 +14,7 @@ from landscape.comparison.averages import LOG, Centre, centre, centre_of, scale_
 from landscape.comparison.equal_loss_contrasts import contrasts_between
 from landscape.comparison.groups import gather
 from landscape.comparison.loss_paths import LossPath, loss_path, why_left_out
-from landscape.crossing import WIDE, between, enough_runs, levels_upwards, lowest_level
+from landscape.crossing import WIDE, between, levels_upwards, lowest_level
 from landscape.rounding import format_value
 from landscape.store import Results, load_results
 from landscape.store.catalogue import MEASURES
@@ -160,7 +160,9 @@ def at_equal_loss(
     table = _centres(runs, paths, confidence)
     headline = table[table["level"] == found[0]]
     there, stand = set(headline["group"]), set(zip(headline["measure"], headline["group"], strict=True))
-    left_out = {path.run.name: why for group in paths.values() for path in group if (why := why_left_out(path, found[0]))}
+    left_out = {
+        path.run.name: why for group in paths.values() for path in group if (why := why_left_out(path, found[0]))
+    }
     gone = {str(label): _too_few(group, left_out) for label, group in paths.items() if label not in there}
     shown = [row.level == found[0] and (row.measure, row.group) in stand for row in runs.itertuples()]
     contrasts = contrasts_between(runs[shown], groups, within=within, level=confidence)

@@ -66,7 +66,9 @@ def plot_against_loss(
         for i, (losses, values) in enumerate(curves.get(name, [])):
             thin: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.6, "marker": ".", "markersize": 2}
             alone = found is None or not _has(found, measure, name)
-            ax.plot(losses, values, color=styles[name].color, label=legend_text(name) if alone and i == 0 else None, **thin)
+            ax.plot(
+                losses, values, color=styles[name].color, label=legend_text(name) if alone and i == 0 else None, **thin
+            )
     if found is not None and found.levels:
         for name in names:
             _draw_group(ax, found, measure, name, styles[name])

@@ -140,9 +140,7 @@ def _set_aside(folder: Path, home: Path) -> None:
         shutil.move(folder, home / folder.name)
 
 
-def _at_equal_loss(
-    study: Study, out: Path, plan: Plan, say: Say, executor: Executor | None
-) -> tuple[Path | None, str]:
+def _at_equal_loss(study: Study, out: Path, plan: Plan, say: Say, executor: Executor | None) -> tuple[Path | None, str]:
     """The analysis of the runs around equal training losses; None where there is none, and why, where one was asked."""
     if not study.is_matched():
         return None, ""

@@ -56,7 +56,9 @@ def _at_equal_loss(material: Material) -> list[str]:
     """The comparison that counts: who is flattest where all stand at one training loss; or why that is not known."""
     found, means = material.at_equal_loss, material.matched_means
     if found is None or means is None:
-        return [f"the arms were not compared at equal training loss: {material.unmatched}."] if material.unmatched else []
+        return (
+            [f"the arms were not compared at equal training loss: {material.unmatched}."] if material.unmatched else []
+        )
     level = format_value(found.level, digits=3)
     adaptive = "smallest scale-invariant sharpness at that loss"
     return [

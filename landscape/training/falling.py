@@ -62,7 +62,7 @@ class FallingLoss:
             self._lowest = min(self._lowest, self.running)
 
     def begin(self, loss: float) -> None:
-        """The loss over all examples where training begins, measured for the first checkpoint."""
+        """The loss over all examples at a checkpoint from which it is watched: the first, or that of a resume."""
         self._lowest = loss
 
     def state(self) -> dict[str, Any]:

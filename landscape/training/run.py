@@ -70,6 +70,8 @@ class Training:
             self.order.restore(state["order"])
             torch.set_rng_state(state["rng"])
             self.falling.restore(state.get("falling") or {})
+            if "falling" not in state:  # saved by a run that did not watch it
+                self.falling.begin(float(checkpoint.metrics["train_loss"]))
         except (LookupError, TypeError, ValueError, RuntimeError) as error:
             raise UsageError(
                 f"{checkpoint.path} holds no data order or random state that can be used ({error})"
@@ -98,7 +100,7 @@ class Training:
         if self.step == 0:
             self.falling.begin(metrics["train_loss"])
         self.falling.saved()
-        falling = self.falling.state()
+        falling = {"falling": state} if (state := self.falling.state()) else {}
         save_checkpoint(
             self.out,
             self.model,
@@ -108,13 +110,13 @@ class Training:
             scheduler=self.scheduler,
             metrics=metrics,
             config=self.settings,
-            resume={"order": self.order.state(), "rng": torch.get_rng_state(), **({"falling": falling} if falling else {})},
+            resume={"order": self.order.state(), "rng": torch.get_rng_state()} | falling,
             history=self.history,
         )
         self.history = {name: [] for name in self.history}
 
     def save_is_due(self) -> bool:
-        """Every ``save_every`` steps, each of the last ``save_last``, at both ends, and where the loss has fallen far."""
+        """Every ``save_every`` steps, each of the last ``save_last``, at both ends, where the loss has fallen far."""
         left = self.total_steps - self.step
         regular = self.step % self.settings["save_every"] == 0 or left < max(1, self.settings["save_last"])
         return bool(regular or self.falling.has_fallen)

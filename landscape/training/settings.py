@@ -30,7 +30,8 @@ def training_settings(problem: Problem, requested: Mapping[str, Any]) -> dict[st
         ``order_options``, ``batch_schedule``, ``batch_schedule_options``, ``epochs``, ``seed``, ``init_seed`` and
         ``order_seed`` (of the initial weights and of the order of the data; left out, the seed), ``save_every``
         (steps), ``save_last`` (steps), ``save_losses`` (a factor such as 1.25: also whenever the loss has fallen by it,
-        see :class:`landscape.training.falling.FallingLoss`; 0: not), ``threads``. None, or left out: as the recipe says.
+        see :class:`landscape.training.falling.FallingLoss`; 0: not), ``threads``. None, or left out: as the recipe
+        says.
 
     Raises
     ------

@@ -146,7 +146,7 @@ def test_intervals_over_runs_at_the_level_are_student_s_of_the_logarithms(tmp_pa
     factors = (0.8, 1.0, 1.3)
     runs = {f"{arm}{s}": ({"label": arm, "seed": s}, [2.0, 0.5, 0.1], power(f, 0.5))
             for arm in "ab" for s, f in enumerate(factors)}  # fmt: skip
-    row = at_equal_loss(store_curves(tmp_path, runs), level=0.3).table.iloc[0]
+    row = at_equal_loss(store_curves(tmp_path, runs), level=0.3, measures=["lambda_max"]).table.iloc[0]
     expected = stats.ttest_1samp(np.log([f * 0.3**0.5 for f in factors]), 0.0).confidence_interval(0.95)
     assert (row["low"], row["high"]) == pytest.approx(np.exp(expected), rel=1e-9)
 
@@ -154,7 +154,8 @@ def test_intervals_over_runs_at_the_level_are_student_s_of_the_logarithms(tmp_pa
 def test_the_errors_of_both_ends_are_carried_to_the_level(tmp_path):
     """Residuals of 0.1 at λ = 2 and λ = 1, half way in the logarithm of the loss."""
     runs = {f"{arm}{s}": ({"label": arm, "seed": s}, [1.0, 0.25], power(2.0, 0.5)) for arm in "ab" for s in (0, 1)}
-    row = at_equal_loss(store_curves(tmp_path, runs, residual=0.1), level=0.5).runs.iloc[0]
+    folder = store_curves(tmp_path, runs, residual=0.1)
+    row = at_equal_loss(folder, level=0.5, measures=["lambda_max"]).runs.iloc[0]
     assert row["value"] == pytest.approx(2**0.5)
     assert row["measuring"] == pytest.approx(math.hypot(0.5 * 0.1 / 2, 0.5 * 0.1 / 1))
 
@@ -177,7 +178,9 @@ def test_a_comparison_of_ends_says_that_losses_differ_from_a_tenth_on(tmp_path):
     def said(loss):
         runs = {f"{arm}{s}": ({"label": arm, "seed": s}, [1.0, x], power(1.0, 1.0))
                 for arm, x in (("a", 0.1), ("b", loss)) for s in (0, 1)}  # fmt: skip
-        return any("compare them at equal loss" in n for n in compare(store_curves(tmp_path / f"{loss}", runs)).attrs["notes"])
+        return any(
+            "compare them at equal loss" in n for n in compare(store_curves(tmp_path / f"{loss}", runs)).attrs["notes"]
+        )
 
     assert said(0.12)
     assert not said(0.109)

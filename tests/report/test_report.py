@@ -12,13 +12,16 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from landscape.comparison import Centre, compare
 from landscape.errors import ResultsError
 from landscape.report import write_report
 from landscape.report.headline import headline
 from landscape.report.interactive import surface_figure
 from landscape.results import PlaneSlice
+from landscape.rounding import format_value
 from landscape.store import load_results
 from tests.support.hostile import NAMES
+from tests.support.loss_curves import store_curves
 from tests.support.synthetic_results import make_results
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -129,14 +132,17 @@ def test_the_methods_paragraph_has_the_numbers_of_this_analysis(page, folder):
     assert sorted(set(cited)) == list(range(1, listed + 1))
 
 
-def test_the_headline_names_the_flattest_by_the_mean_over_seeds(page, folder):
-    results = load_results(folder)
-    means: dict[str, list[float]] = {}
-    for run in results.runs:
-        means.setdefault(run.optimizer, []).append(float(run.last.records["eigenpairs"].values[0]))
-    order = sorted(means, key=lambda name: sum(means[name]) / len(means[name]))
-    said = f"{order[0]} ended in the flattest minima and {order[-1]} in the sharpest"
-    assert said in " ".join(page.text.split())
+def test_the_headline_gives_every_mean_over_seeds_where_training_stopped_beside_its_loss(page, folder):
+    frame = compare(folder)
+    said = " ".join(page.text.split())
+    for measure in ("lambda_max", "train_loss"):
+        assert len(frame[frame["measure"] == measure]) == 3
+    rows = {(row.group, row.measure): row for row in frame.itertuples()}
+    for group in ("adam", "momentum", "sgd"):
+        top = Centre(*(getattr(rows[group, "lambda_max"], key) for key in ("gmean", "gmean_low", "gmean_high")), "log")
+        loss = format_value(rows[group, "train_loss"].gmean, digits=2)
+        assert f"{group} {top} at a loss of {loss}" in said
+    assert "That is no ranking: curvature follows the loss." in said
     assert "not a generalization claim" in page.text
 
 
@@ -193,7 +199,8 @@ def test_the_headline_says_whether_the_intervals_settle_the_order(tmp_path, spre
     for run in results.runs:
         eigs = run.last.records["eigenpairs"]
         eigs = replace(eigs, values=factors[run.name] * eigs.values / eigs.values[0])
-        runs.append(replace(run, checkpoints=(replace(run.last, records={"eigenpairs": eigs}),)))
+        last = replace(run.last, records={"eigenpairs": eigs}, metrics={"train_loss": 0.1})
+        runs.append(replace(run, checkpoints=(last,)))
     assert f"Their intervals, of sgd and adam, {said}" in " ".join(headline(replace(results, runs=tuple(runs))))
 
 
@@ -299,36 +306,39 @@ def test_the_menu_of_the_surface_shows_tags_and_long_names_as_text():
     assert "y" * 41 not in element
 
 
-def test_a_ranking_at_unequal_training_losses_says_so_in_its_own_sentence(tmp_path):
-    """Losses by hand: sgd ends at 0.1, adam at 0.001 and passed 0.1 on the way, where its λ_max was measured too."""
-    results = load_results(make_results(tmp_path, optimizers=("adam", "sgd"), seeds=(0, 1), steps=(1, 2)))
+def told(folder, arms):
+    """The headline of two seeds of each arm, whose losses and λ_max at two checkpoints are given."""
+    runs = {}
+    for name, (losses, tops) in arms.items():
+        along = dict(zip(losses, tops, strict=True))
+        for seed in (0, 1):
+            runs[f"{name}-s{seed}"] = ({"label": name, "seed": seed}, losses, along.__getitem__)
+    return headline(load_results(store_curves(folder, runs)))
 
-    def at(run, losses, tops):
-        checkpoints = []
-        for checkpoint, loss, top in zip(run.checkpoints, losses, tops, strict=True):
-            eigs = checkpoint.records["eigenpairs"]
-            values = np.concatenate([[top], np.minimum(eigs.values[1:], top)])
-            records = {**checkpoint.records, "eigenpairs": replace(eigs, values=values),
-                       "point": replace(checkpoint.records["point"], loss=loss)}  # fmt: skip
-            metrics = {**checkpoint.metrics, "train_loss": loss}
-            checkpoints.append(replace(checkpoint, records=records, metrics=metrics))
-        return replace(run, checkpoints=tuple(checkpoints))
 
-    def told(adam, sgd):
-        runs = [at(run, adam if run.optimizer == "adam" else sgd, (50, 5) if run.optimizer == "adam" else (30, 20))
-                for run in results.runs]  # fmt: skip
-        return headline(replace(results, runs=tuple(runs), pairs=()))
+def test_the_headline_is_the_comparison_at_equal_loss_and_the_ends_come_second_with_theirs(tmp_path):
+    """By hand: adam passes 0.1 half way (in logarithms) between λ = 80 at 1 and λ = 20 at 0.01; sgd is 20 there."""
+    said = told(tmp_path, {"adam": ((1.0, 0.01), (80.0, 20.0)), "sgd": ((0.5, 0.1), (50.0, 20.0))})
+    assert said[0].startswith("At a training loss of 0.1 (of each run between checkpoints at 1 to 0.5 and 0.1 to 0.01)")
+    assert said[0].endswith("sgd 20, adam 40.")
+    end = next(i for i, sentence in enumerate(said) if sentence.startswith("Where training stopped"))
+    assert end > 0
+    assert "adam 20 at a loss of 0.01" in said[end]
+    assert "sgd 20 at a loss of 0.1" in said[end]
+    assert not any("in the flattest" in sentence or "sharpest" in sentence for sentence in said)
 
-    matched = told((0.1, 0.001), (0.3, 0.1))
-    ranking = next(s for s in matched if s.startswith("By the largest"))
-    assert "adam ended in the flattest minima" in ranking
-    assert "differ by far (adam 0.001, sgd 0.1)" in ranking
-    assert any(s.startswith("At equal training loss (0.1,") and "sgd 20, adam 50" in s for s in matched)
-    unmatched = told((0.002, 0.001), (0.3, 0.1))
-    assert any("landscape match" in s for s in unmatched)
-    assert not any(s.startswith("At equal") for s in unmatched)
-    equal = told((0.2, 0.1), (0.3, 0.11))
-    assert not any("losses" in s or "landscape match" in s for s in equal)
+
+def test_where_losses_differ_and_nothing_brackets_one_nobody_is_ranked_and_it_is_said_what_to_do(tmp_path):
+    said = told(tmp_path, {"adam": ((0.02, 0.01), (8.0, 5.0)), "sgd": ((0.5, 0.1), (50.0, 20.0))})
+    assert "differ by far (adam 0.01, sgd 0.1)" in said[0]
+    assert "landscape match" in said[0]
+    assert not any("flattest" in sentence for sentence in said)
+
+
+def test_ends_of_one_loss_are_ranked(tmp_path):
+    said = told(tmp_path, {"adam": ((0.1,), (5.0,)), "sgd": ((0.109,), (20.0,))})
+    assert any("adam is flattest and sgd sharpest" in sentence for sentence in said)
+    assert not any("landscape match" in sentence for sentence in said)
 
 
 def test_a_full_disk_is_one_clear_error(folder, no_figures, tmp_path, monkeypatch):
