@@ -211,9 +211,8 @@ def match(
     for why in sorted(set(found.saved.values())):
         show(f"losses as training saved them, not measured: {one_line(why)}")
     place = one_line(shlex.quote(str(out)))
-    show(
-        f"{found}\nnow: landscape analyze {place} --last {found.most_checkpoints} --full 2, then landscape compare {place}"
-    )
+    show(f"{found}\nnow: landscape analyze {place} --last {found.most_checkpoints} --full 2")
+    show(f"then: landscape compare {place}")
 
 
 @app.command()

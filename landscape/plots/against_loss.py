@@ -26,12 +26,12 @@ def loss_curve(run: RunLike, measure: str) -> tuple[Array, Array]:
     return losses, values
 
 
-def loss_curves(runs: Sequence[RunLike], measure: str) -> dict[str, list[tuple[Array, Array]]]:
-    """The curves of each group's runs along which the loss changes by more than what counts as equal."""
+def loss_curves(runs: Sequence[RunLike], measure: str, *, least: float = EQUAL) -> dict[str, list[tuple[Array, Array]]]:
+    """The curves of each group's runs along which the loss changes by more than the factor ``least``."""
     found: dict[str, list[tuple[Array, Array]]] = {}
     for name, group in by_label(runs).items():
         curves = [loss_curve(run, measure) for run in group]
-        if kept := [(x, y) for x, y in curves if x.size > 1 and x.max() > EQUAL * x.min()]:
+        if kept := [(x, y) for x, y in curves if x.size > 1 and x.max() > least * x.min()]:
             found[name] = kept
     return found
 
@@ -59,7 +59,7 @@ def plot_against_loss(
     check_choice("measure", measure, [key for key, one in MEASURES.items() if one.is_positive])
     own = ax is None
     ax = axes_or_new(ax)
-    curves = loss_curves(runs, measure)
+    curves = loss_curves(runs, measure, least=1.0)
     names = list(by_label(runs))
     styles = styles or optimizer_styles(names)
     for name in names:

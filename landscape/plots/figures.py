@@ -94,11 +94,11 @@ def drawings(results: ResultsLike, kinds: Collection[str] | None = None) -> Iter
 
 def _against_loss(results: ResultsLike, runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
     """Where runs were measured at several losses: the comparison at equal loss, as a picture."""
-    if not loss_curves(runs, "lambda_max"):
-        return
     found = None
     if isinstance(results, Results) and any(run.label is not None for run in runs):
         found = at_equal_loss(results, measures=("lambda_max",))
+    if not (found is not None and found.levels) and not loss_curves(runs, "lambda_max"):
+        return
     figure = new_figure(SINGLE, 2.6)
     plot_against_loss(runs, found, styles=styles, ax=figure.add_subplot())
     legend_outside(figure)
