@@ -192,8 +192,8 @@ def _choose(
             break
     left_out |= {run: _no_loss(path) for run, path in paths.items() if run not in reach}
     if not levels:
-        ends = "; ".join(f"{run}: {low:.3g} to {high:.3g}" for run, (low, high) in list(reach.items())[:4])
-        raise CheckpointError(f"no training loss lies between checkpoints of most runs below {root} ({ends})")
+        ranges = "; ".join(f"{run}: {low:.3g} to {high:.3g}" for run, (low, high) in list(reach.items())[:4])
+        raise CheckpointError(f"no training loss lies between checkpoints of most runs below {root} ({ranges})")
     left_out |= {
         run: f"its lowest loss is {low:.3g}" if low > levels[0] else f"its first loss, {high:.3g}, is lower already"
         for run, (low, high) in reach.items()

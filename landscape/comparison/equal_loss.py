@@ -13,7 +13,7 @@ import pandas as pd
 from landscape.comparison.averages import LOG, Centre, centre, centre_of, scale_of
 from landscape.comparison.equal_loss_contrasts import contrasts_between
 from landscape.comparison.groups import gather
-from landscape.comparison.loss_paths import LossPath, loss_path, why_left_out
+from landscape.comparison.loss_paths import LossPath, loss_path, tuples_of, why_left_out
 from landscape.crossing import WIDE, between, levels_upwards, lowest_level
 from landscape.rounding import format_value
 from landscape.store import Results, load_results
@@ -63,6 +63,9 @@ class EqualLoss:
     notes : list of str
     reason : str
         Why there is no level, and what to do.
+    by_match : bool
+        Whether the levels are those at which ``landscape match`` made the folder, whose last checkpoints are then not
+        where training stopped.
     """
 
     levels: tuple[float, ...]
@@ -73,6 +76,7 @@ class EqualLoss:
     groups_left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     reason: str = ""
+    by_match: bool = False
 
     @property
     def level(self) -> float:
@@ -83,7 +87,7 @@ class EqualLoss:
         """Group → its centre at a level, the headline's if left out; lowest first."""
         rows = self.table[(self.table["level"] == (self.level if level is None else level))]
         rows = rows[rows["measure"] == measure]
-        found = {row.group: Centre(row.value, row.low, row.high, row.scale) for row in rows.itertuples()}
+        found = {row.group: Centre(row.value, row.low, row.high, row.scale) for row in tuples_of(rows)}
         return dict(sorted(found.items(), key=lambda item: item[1].value))
 
     @property
@@ -164,17 +168,18 @@ def at_equal_loss(
         path.run.name: why for group in paths.values() for path in group if (why := why_left_out(path, found[0]))
     }
     gone = {str(label): _too_few(group, left_out) for label, group in paths.items() if label not in there}
-    shown = [row.level == found[0] and (row.measure, row.group) in stand for row in runs.itertuples()]
+    shown = [row.level == found[0] and (row.measure, row.group) in stand for row in tuples_of(runs)]
     contrasts = contrasts_between(runs[shown], groups, within=within, level=confidence)
     contrasts.attrs |= {"by": by, "level": confidence, "notes": []}
     notes = _notes(found[0], runs, table, left_out, gone)
     table.attrs = {"by": by, "level": confidence, "notes": notes}
-    return EqualLoss(found, table, runs, contrasts, left_out, gone, notes)
+    by_match = level is None and set(found) <= set(given)
+    return EqualLoss(found, table, runs, contrasts, left_out, gone, notes, by_match=by_match)
 
 
 def _nothing(reason: str) -> EqualLoss:
-    empty = [pd.DataFrame(columns=list(columns)) for columns in (COLUMNS, RUN_COLUMNS, ())]
-    return EqualLoss((), *empty, reason=reason)
+    table, runs = pd.DataFrame(columns=list(COLUMNS)), pd.DataFrame(columns=list(RUN_COLUMNS))
+    return EqualLoss((), table, runs, pd.DataFrame(), reason=reason)
 
 
 def _levels(paths: dict[Any, list[LossPath]], given: tuple[float, ...], count: int) -> tuple[float, ...]:
@@ -230,8 +235,10 @@ def _read(paths: dict[Any, list[LossPath]], levels: tuple[float, ...], measures:
 
 def _centres(runs: pd.DataFrame, paths: dict[Any, list[LossPath]], confidence: float) -> pd.DataFrame:
     records = []
-    scales = {measure: scale_of(measure, rows["value"].to_list()) for measure, rows in runs.groupby("measure")}
-    for (level, measure, label), rows in runs.groupby(["level", "measure", "group"], sort=False):
+    scales = {m: scale_of(m, runs[runs["measure"] == m]["value"].to_list()) for m in dict.fromkeys(runs["measure"])}
+    key: Any
+    for key, rows in runs.groupby(["level", "measure", "group"], sort=False):
+        level, measure, label = key
         if len(rows) < min(2, len(paths[label])):
             continue
         middle = centre(rows["value"].to_list(), scales[measure], confidence)
@@ -259,12 +266,12 @@ def _notes(
     here = runs[runs["level"] == level].drop_duplicates("run")
     wide = here[(here["loss_above"] > WIDE * here["loss_below"]) & (here["step_above"] != here["step_below"])]
     if len(wide):
-        named = [f"{row.run} {_short(row.loss_above)} and {_short(row.loss_below)}" for row in wide.itertuples()]
+        named = [f"{row.run} {_short(row.loss_above)} and {_short(row.loss_below)}" for row in tuples_of(wide)]
         found.append(
             f"Read between checkpoints whose losses are more than a factor of {WIDE:g} apart, so mostly a guess: "
             f"{_listed(named)}. Checkpoints saved where the loss falls (save_losses) come closer."
         )
-    rough = [row for row in table[table["level"] == level].itertuples() if _is_rough(row)]
+    rough = [row for row in tuples_of(table[table["level"] == level]) if _is_rough(row)]
     if rough:
         named = [f"{row.measure} of {row.group}" for row in rough]
         found.append(f"Interpolation may be off by as much as half the interval says: {_listed(named)}.")

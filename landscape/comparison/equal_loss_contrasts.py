@@ -14,6 +14,7 @@ import pandas as pd
 
 from landscape.comparison.averages import LOG, scale_of
 from landscape.comparison.groups import setting
+from landscape.comparison.loss_paths import tuples_of
 from landscape.statistics import Contrast, contrast, holm
 from landscape.statistics.intervals import as_factor
 from landscape.store import RunResults
@@ -72,7 +73,7 @@ def _by_seed(runs: Sequence[RunResults], rows: pd.DataFrame) -> dict[Any, float]
     counts = Counter(run.seed for run in runs)
     unique = all(run.seed is not None and counts[run.seed] == 1 for run in runs)
     keys = {run.name: run.seed if unique else run.name for run in runs}
-    return {keys[row.run]: float(row.value) for row in rows.itertuples()}
+    return {keys[row.run]: float(row.value) for row in tuples_of(rows)}
 
 
 def _shared(runs: Sequence[RunResults], within: str) -> set[Any]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from landscape.comparison.averages import LOG, Centre
 from landscape.comparison.equal_loss import EqualLoss
+from landscape.comparison.loss_paths import tuples_of
 from landscape.comparison.terminal import new_table
 from landscape.escaping.terminal import cell
 from landscape.rounding import format_value
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def where_read(found: EqualLoss) -> str:
-    """``0.31 (of each run between checkpoints at 0.38 to 0.33 and 0.29 to 0.25)``: the level, and what was measured."""
+    """``0.31, each run read between checkpoints at 0.38 to 0.33 and 0.29 to 0.25``: and where."""
     here = found.runs[found.runs["level"] == found.level]
     here = here[~here["run"].isin(found.left_out)].drop_duplicates("run")
     above, below = (_range(here[name]) for name in ("loss_above", "loss_below"))
-    return f"{format_value(found.level, digits=3)} (of each run between checkpoints at {above} and {below})"
+    return f"{format_value(found.level, digits=3)}, each run read between checkpoints at {above} and {below}"
 
 
 def equal_loss_cells(found: EqualLoss) -> tuple[list[str], list[tuple[str, list[str]]]]:
@@ -33,7 +34,7 @@ def equal_loss_cells(found: EqualLoss) -> tuple[list[str], list[tuple[str, list[
     rows = found.table[found.table["level"] == found.level]
     groups = list(dict.fromkeys(rows["group"]))
     counts = rows.groupby("group", sort=False)["n"].max()
-    texts = {(r.group, r.measure): str(Centre(r.value, r.low, r.high, r.scale)) for r in rows.itertuples()}
+    texts = {(r.group, r.measure): str(Centre(r.value, r.low, r.high, r.scale)) for r in tuples_of(rows)}
     body = [("read between losses", [_between(rows[rows["group"] == group]) for group in groups])]
     body += [(m, [texts.get((g, m), "—") for g in groups]) for m in MEASURES if any((g, m) in texts for g in groups)]
     return [f"{group} (n={counts[group]})" for group in groups], body
@@ -53,7 +54,7 @@ def equal_loss_table(found: EqualLoss) -> Table:
         table.add_column(cell(title), justify="right" if i else "left", overflow="fold")
     for group in dict.fromkeys(order):
         mine = rows[rows["group"] == group]
-        texts = {r.measure: str(Centre(r.value, r.low, r.high, r.scale)) for r in mine.itertuples()}
+        texts = {r.measure: str(Centre(r.value, r.low, r.high, r.scale)) for r in tuples_of(mine)}
         texts = {m: text.replace(" ± ", "\n± ").replace(" ×/÷ ", "\n×/÷ ") for m, text in texts.items()}
         cells = [str(group), str(mine["n"].max()), _between(mine).replace(" and ", "\nand ")]
         table.add_row(*map(cell, [*cells, *(texts.get(m, "—") for m in shown)]))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
 
 from landscape.crossing import Bracket, bracket
 from landscape.rounding import format_value
@@ -76,3 +79,8 @@ def why_left_out(path: LossPath, level: float) -> str:
         return f"its lowest measured loss is {format_value(min(path.losses), digits=3)}"
     first = format_value(path.losses[0], digits=3)
     return f"it was lower already at its first measured checkpoint (step {path.steps[0]}, loss {first})"
+
+
+def tuples_of(frame: pd.DataFrame) -> Iterator[Any]:
+    """Its rows, whose cells are of any type."""
+    return frame.itertuples()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 #: The share of the groups, and of the runs of each, that must reach the level.
 MOST = 0.8
@@ -11,7 +12,7 @@ MOST = 0.8
 _NEAREST = 1.2
 
 #: Of each group the losses between which a run can be read: its lowest, and that of its first checkpoint.
-Reach = Mapping[Hashable, Sequence[tuple[float, float]]]
+Reach = Mapping[Any, Sequence[tuple[float, float]]]
 
 
 def enough_runs(count: int) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import ticker
 from matplotlib.axes import Axes
 
 from landscape.checks import check_choice
@@ -15,6 +16,7 @@ from landscape.plots.labels import legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import REFERENCE_COLOR, Style, axes_or_new, optimizer_styles
 from landscape.results.base import Array
+from landscape.rounding import format_value
 from landscape.store.catalogue import MEASURES
 
 
@@ -75,6 +77,10 @@ def plot_against_loss(
         ax.axvline(found.level, color=REFERENCE_COLOR, linewidth=0.7, linestyle=(0, (4, 2)), zorder=0)
     ax.set_xscale("log")
     ax.set_yscale("log")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: format_value(float(value), digits=3)))
+        axis.set_minor_formatter(ticker.NullFormatter())
     ax.set_xlabel("training loss")
     ax.set_ylabel(MEASURES[measure].axis_label)
     if own:

@@ -27,7 +27,7 @@ def at_equal_loss(found: EqualLoss) -> list[str]:
     values = ", ".join(f"{group} {centre}" for group, centre in order.items())
     scale = words_of_scale(next(iter(order.values())).scale)
     return [
-        f"At a training loss of {where_read(found)} the largest Hessian eigenvalue is, flattest first ({scale}): "
+        f"At a training loss of {where_read(found)}, the largest Hessian eigenvalue is, flattest first ({scale}): "
         f"{values}.",
         *_tests(found),
         *found.notes,
@@ -38,7 +38,7 @@ def _tests(found: EqualLoss) -> list[str]:
     rows = found.contrasts[found.contrasts["measure"] == "lambda_max"].dropna(subset=["p_holm"])
     if rows.empty:
         return []
-    apart = [row for row in rows.itertuples() if row.p_holm < ALPHA]
+    apart: list[Any] = list(rows[rows["p_holm"] < ALPHA].itertuples())
     told = f"by a Holm-adjusted p below {ALPHA:g}"
     if not apart:
         return [f"None of the {len(rows)} pairs of groups differs there {told}." if len(rows) > 1 else

@@ -13,6 +13,7 @@ from landscape.rounding import format_brief, format_value
 from landscape.store import Results, RunResults
 from landscape.store.catalogue import IN_HEADLINE, IN_LISTS, MEASURES, read
 from landscape.store.metrics import ACCURACY, read_metric
+from landscape.store.stationarity import UNKNOWN, kinds_sentence, stationary
 
 MOST_RUNS = 3  # that get a sentence of their own
 #: Group and measure → the row of the comparison.
@@ -38,6 +39,8 @@ def headline(results: Results) -> list[str]:
     ends = {measure: _order(table, groups, measure) for measure in IN_HEADLINE}
     ends = {measure: order for measure, order in ends.items() if len(order) > 1}
     sentences = _comparisons(results, frame, table, ends)
+    if stopped := kinds_sentence(run.last for run in measured):
+        sentences.append(f"Of {len(measured)} runs: {stopped}")
     gains = [f"{g} {_centre(table[g, 'second_order_gain'])}" for g in groups if (g, "second_order_gain") in table]
     if gains:
         sentences.append(
@@ -52,7 +55,7 @@ def headline(results: Results) -> list[str]:
     if fewest < comparison.FEW_SEEDS:
         sentences.append(
             f"{fewest} seed{'s say' if fewest > 1 else ' says'} little about others: where intervals overlap, "
-            "the order may be chance. That a minimum is flatter is not a generalization claim."
+            "the order may be chance. That one is flatter is not a generalization claim."
         )
     return sentences
 
@@ -74,7 +77,7 @@ def _comparisons(results: Results, frame: Any, table: Table, ends: dict[str, Cen
     sentences = [*equal_loss.at_equal_loss(matched), *_lists(there, "there"), *_agreement(there)]
     if not there and differ:
         sentences.append(f"The groups stopped at {differ}, and cannot be compared at one: {matched.reason}.")
-    if "lambda_max" not in ends:
+    if "lambda_max" not in ends or matched.by_match:
         return sentences
     if differ:
         losses = {group: table[group, "train_loss"] for group in ends["lambda_max"] if (group, "train_loss") in table}
@@ -148,7 +151,10 @@ def _of_one_run(run: RunResults) -> str:
         parts.append(f"a trace of {format_brief(tr.value, tr.error)}")
     if worst is not None:
         parts.append(f"a worst-case rise of at least {format_value(worst.value, digits=3)}")
-    return f"{run.name or 'This run'} ended, at step {run.last.step}, with {join_words(parts) or 'nothing measured'}."
+    kind = stationary(run.last).kind
+    what = "" if kind == UNKNOWN else f": {kind}"
+    with_ = join_words(parts) or "nothing measured"
+    return f"{run.name or 'This run'} ended, at step {run.last.step}, with {with_}{what}."
 
 
 def _centre(row: Any) -> str:

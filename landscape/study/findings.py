@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -98,6 +99,7 @@ def as_means(found: EqualLoss) -> pd.DataFrame:
     counts = rows.groupby("group", sort=False)["n"].max()
     nan = float("nan")
     records = [(group, "train_loss", n, found.level, nan, nan, "linear", nan, nan, nan) for group, n in counts.items()]
+    row: Any
     for row in rows.itertuples():
         factors = (row.value, row.low, row.high) if row.scale == LOG else (nan, nan, nan)
         records.append((row.group, row.measure, row.n, row.value, row.low, row.high, row.scale, *factors))

@@ -144,8 +144,8 @@ def _contrast_caption(pairs: pd.DataFrame) -> str:
 
 def _matched_caption(matched: EqualLoss) -> str:
     return (
-        f"Means over seeds where all arms have a training loss of {where_read(matched)}: each run on a straight line "
-        "in logarithms between these two; ± and ×/÷ reach to the ends of 95 % intervals (Student's t), the latter of "
+        f"Means over seeds where all arms have a training loss of {where_read(matched)} on a straight line "
+        "in logarithms; ± and ×/÷ reach to the ends of 95 % intervals (Student's t), the latter of "
         "geometric means."
     )
 

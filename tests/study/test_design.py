@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from landscape.study import Arm
+from landscape.study import Arm, Study
 from landscape.study.design import DENSE
-from tests.study.test_study import small
+
+
+def small(**changes):
+    settings = {"name": "small", "question": "?", "problem": "mlp-digits", "seeds": (0,),
+                "problem_config": {"hidden": [5], "num_train": 60}, "arms": (Arm("sgd"), Arm("other"))}  # fmt: skip
+    return Study(**settings | changes)
 
 
 def test_arms_that_are_compared_at_equal_loss_save_checkpoints_where_their_losses_fall():

@@ -145,7 +145,7 @@ def test_the_first_sentence_is_on_the_arms_at_one_loss_and_the_table_has_that_lo
     material = matched(tmp_path, adam=((1.0, 0.3, 0.04), 2.0), sgd=((1.0, 0.2, 0.1), 3.0))
     first, second, *_ = findings(material)
     assert first.startswith(
-        "At equal training loss (0.1 (of each run between checkpoints at 0.3 to 0.2 and 0.1 to 0.04)"
+        "At equal training loss (0.1, each run read between checkpoints at 0.3 to 0.2 and 0.1 to 0.04)"
     )
     assert re.search(r"λ_max: adam 0.63\S* ×/÷ \S+, sgd 0.9[45]\S* ×/÷", first)
     assert second.startswith("Arm adam has the smallest λ_max at a training loss of 0.1: 0.63")

@@ -198,7 +198,7 @@ def test_the_comparison_at_equal_loss_comes_first_in_the_paper_and_has_the_match
     assert "figures/against_loss.pdf" in text
     first = (outcome.paper.parent / "findings.txt").read_text().splitlines()[0]
     level = format_value(at_equal_loss(outcome.matched).level, digits=3)
-    assert first.startswith(f"At equal training loss ({level} (of each run between checkpoints at ")
+    assert first.startswith(f"At equal training loss ({level}, each run read between checkpoints at ")
     for name in ("levels", "runs", "contrasts"):
         assert len(pd.read_csv(outcome.paper.parent / f"matched_{name}.csv")) > 1
 
