@@ -42,6 +42,7 @@ def analyze(
     ckpt_dir: Folder,
     plan: Annotated[str, typer.Option(help="quick, standard or thorough; the flags below overrule it.")] = "standard",
     last: Annotated[int | None, typer.Option(help="Checkpoints of each run, counted from its end.")] = None,
+    full: Annotated[int | None, typer.Option(help="Of these, so many from the end get every number.")] = None,
     eigs: Annotated[int | None, typer.Option(help="Eigenpairs from each end of the spectrum.")] = None,
     trace_probes: Annotated[int | None, typer.Option(help="Probes of the trace.")] = None,
     density_probes: Annotated[int | None, typer.Option(help="Probes of the spectral density.")] = None,
@@ -149,6 +150,8 @@ def compare(
         _print_json(json.loads(frame.to_json(orient="records")))
         return
     out = console(soft_wrap=False)
+    if frame["group"].nunique() > 1:
+        _print_at_equal_loss(results, by, within)
     out.print(comparison.comparison_table(frame))
     if frame["group"].nunique() > 1:
         out.print(comparison.contrast_table(comparison.contrasts(results, by=by, within=within)))
@@ -159,13 +162,27 @@ def compare(
         out.print(comparison.rank_table(ranks))
 
 
+def _print_at_equal_loss(results: Results, by: str, within: str | None) -> None:
+    """What counts comes first; or why it cannot be had, and how."""
+    from landscape import comparison
+
+    found, out = comparison.at_equal_loss(results, by=by, within=within), console(soft_wrap=False)
+    if found.levels:
+        out.print(comparison.equal_loss_table(found))
+        out.print(comparison.contrast_table(found.contrasts))
+        out.print("\nAt the last checkpoints, whatever their losses:", style="bold")
+    else:
+        out.print(one_line(f"Not compared at equal training loss: {found.reason}."))
+
+
 @app.command()
 def match(
     ckpt_dir: Folder,
     out: Annotated[Path, typer.Argument(help="A new folder beside it, to be analyzed and compared.")],
     level: Annotated[
-        float | None, typer.Option(help="Training loss; left out, the lowest that all runs reach.")
+        float | None, typer.Option(help="Training loss; left out, the lowest that four fifths of the runs reach.")
     ] = None,
+    levels: Annotated[int, typer.Option(help="So many losses, from that one upwards: λ against loss.")] = 1,
     losses: Annotated[
         str,
         typer.Option(help="checked: measure those that decide, all where one is wrong; measured: all; saved: none."),
@@ -173,21 +190,29 @@ def match(
     data: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the problem's data files.")] = None,
     problem: Annotated[str | None, typer.Option(help="pkg.mod:factory, where a checkpoint names no known one.")] = None,
 ) -> None:
-    """Choose of each run its first checkpoint at equal training loss, so that minima can be compared there."""
+    """Choose of each run the two checkpoints around one training loss, so that runs can be compared there."""
     from landscape.checkpoints import match_losses
 
-    found = match_losses(ckpt_dir, out, level=level, problem=problem, data_dir=data, losses=losses)
+    found = match_losses(
+        ckpt_dir, out, level=level, levels=levels, problem=problem, data_dir=data, losses=losses
+    )  # fmt: skip
     show = console().print
     for run, step in found.steps.items():
-        mark = " (as saved)" if run in found.saved else ""
-        show(f"{one_line(run):<24} step {step:<7} training loss {found.losses[run]:.4g}{mark}")
+        at, mark = found.brackets[run][0], " (as saved)" if run in found.saved else ""
+        wide = f", far apart: a factor of {found.wide[run]:.2g}" if run in found.wide else ""
+        show(
+            f"{one_line(run):<24} step {at['step_above']:<7} training loss {at['loss_above']:.4g}, "
+            f"step {step:<7} training loss {found.losses[run]:.4g}{mark}{wide}"
+        )
     for run, why in found.left_out.items():
         show(f"{one_line(run):<24} left out: {one_line(why)}")
     for run, why in found.wrong.items():
         show(f"{one_line(run):<24} its saved losses are wrong ({one_line(why)}); all of its checkpoints were measured")
     for why in sorted(set(found.saved.values())):
         show(f"losses as training saved them, not measured: {one_line(why)}")
-    show(f"{found}\nnow: landscape analyze {one_line(shlex.quote(str(out)))}")
+    place = one_line(shlex.quote(str(out)))
+    show(f"{found}\nnow: landscape analyze {place} --last {found.most_checkpoints} --full 2")
+    show(f"then: landscape compare {place}")
 
 
 @app.command()

@@ -27,7 +27,7 @@ from landscape.training import BATCH_SCHEDULES, ORDERS, Diverged, latest_checkpo
 
 SETTINGS = (
     "optimizer", "lr", "batch_size", "epochs", "schedule", "order", "batch_schedule", "seed", "init_seed", "order_seed",
-    "save_every", "save_last",
+    "save_every", "save_last", "save_losses",
 )  # fmt: skip
 OPTIONS = {"opt": "options", "schedule_opt": "schedule_options", "order_opt": "order_options",
            "batch_opt": "batch_schedule_options"}  # fmt: skip
@@ -58,6 +58,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--save-every", type=int, metavar="STEPS", help="left out: once per epoch; full batch, as often"
     )
     parser.add_argument("--save-last", type=int, metavar="N", help="also each of the last N steps")
+    parser.add_argument(
+        "--save-losses", type=float, metavar="FACTOR", help="also whenever the loss has fallen by it, such as 1.25"
+    )
     parser.add_argument("--resume", action="store_true", help="go on exactly where the folder's run stopped")
     parser.add_argument("--data", type=Path, metavar="DIR", help="where data files lie, for problems that need some")
     parser.add_argument("--threads", type=int, help="of torch; another number rounds differently")

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from landscape.analysis.cache import Opened
+from landscape.analysis.context import CheckpointContext
 from landscape.analysis.plan import PRESETS, Plan
-from landscape.analysis.quantities import CheckpointContext, Cost, Quantity, quantities
+from landscape.analysis.quantities import Cost, Quantity, quantities
 from landscape.checkpoints import Checkpoint
 from landscape.errors import ForeignError, LandscapeError, ResultsError, as_ours, traceback_text
 from landscape.jobs import Reporter
@@ -37,7 +38,15 @@ class RunFiles:
 
     def expected(self, plan: Plan) -> list[Cost]:
         """What its quantities should cost."""
-        return [q.cost for f in self.files for q in quantities(plan, is_last=f == self.files[-1])]
+        return [
+            q.cost
+            for f in self.files
+            for q in quantities(plan, is_last=f == self.files[-1], is_full=self.is_full(f, plan))
+        ]
+
+    def is_full(self, file: str, plan: Plan) -> bool:
+        """Whether every number is measured at that checkpoint."""
+        return file in self.files[-plan.full :]
 
 
 @dataclass
@@ -106,20 +115,21 @@ def measure_run(
     """
     clock, outcome = Clock(reporter), Measured(files.run)
     clock.total = sum(clock.expected(cost) for cost in files.expected(plan))
-    tail = [q.cost for _ in files.files[:-1] for q in quantities(plan, is_last=False)]
+    earlier = [(f, files.is_full(f, plan)) for f in files.files[:-1]]
+    tail = [q.cost for _, is_full in earlier for q in quantities(plan, is_last=False, is_full=is_full)]
     expected = max(1, int(sum(cost.matvecs for cost in files.expected(plan))))
     guess: np.ndarray | None = None
     last: CheckpointContext | None = None
     for file in reversed(files.files):
-        is_last = file == files.files[-1]
+        is_last, is_full = file == files.files[-1], files.is_full(file, plan)
         try:
             checkpoint = opened.checkpoint(file)
             problem = opened.problem(checkpoint, plan)
             objective = objective_of(checkpoint, plan, check=is_last and plan.check, problem=problem)
             stored = store.provenance(files.run, checkpoint.step, "eigenpairs") or {}
             context = CheckpointContext(
-                objective, plan, is_last, guess, stored.get("route", "auto"), expected, last, problem,
-                partial(checkpoint.model, problem),
+                objective, plan, is_last, is_full, None if is_full else guess, stored.get("route", "auto"), expected,
+                last, problem, partial(checkpoint.model, problem),
             )  # fmt: skip
             if is_last:  # before its records, which it explains, so that they never stand under an older description
                 store.describe_run(files.run, _describe_run(checkpoint, context))
@@ -157,6 +167,7 @@ def question_of(plan: Plan) -> dict[str, str]:
     elsewhere = {
         *PRESETS[plan.plan],
         "plan",
+        "full",
         "seed",
         "device",
         "workers",
@@ -193,7 +204,7 @@ def _measure_checkpoint(
         "problem": [checkpoint.problem, checkpoint.problem_config], "version": RECORD_VERSION,
         **({"interacting": True} if context.plan.interacting else {}),
     }  # fmt: skip
-    todo = quantities(context.plan, is_last=context.is_last)
+    todo = quantities(context.plan, is_last=context.is_last, is_full=context.is_full)
     calibrated, failed = not context.is_last, list[tuple[str, LandscapeError]]()
     for index, quantity in enumerate(todo):
         key = {"fields": quantity.fields, **question}

@@ -38,6 +38,9 @@ class Plan:
     last : int
         Checkpoints of each run, counted from its end; the last gets every quantity, the earlier ones λ_max, spectral
         gap and gradient norm.
+    full : int
+        Of these, counted from the end, so many get every number, as two do that lie around one training loss; pictures
+        (density, lines, plane) are of the last alone.
     eigs : int
         Eigenpairs from each end of the spectrum at the last checkpoint; from four on, slices go along two of them.
     tol : float
@@ -102,6 +105,7 @@ class Plan:
 
     plan: str = "standard"
     last: int = AS_PLANNED
+    full: int = 1
     eigs: int = AS_PLANNED
     trace_probes: int = AS_PLANNED
     density_probes: int = AS_PLANNED
@@ -183,6 +187,6 @@ class Plan:
 
 # One probe has no standard error, so estimates that print one need two.
 LEAST = {
-    "last": 1, "eigs": 2, "trace_probes": 2, "density_probes": 1, "steps": 2, "points": 3, "plane_points": 3,
+    "last": 1, "full": 1, "eigs": 2, "trace_probes": 2, "density_probes": 1, "steps": 2, "points": 3, "plane_points": 3,
     "directions": 0, "subsets": 0, "samples": 2, "restarts": 1, "barriers": 0, "max_matvecs": 10,
 }  # fmt: skip

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from landscape import estimators, geometry
+from landscape.analysis.context import CheckpointContext
 from landscape.analysis.plan import Plan
-from landscape.errors import LandscapeError, ModelError, ObjectiveError
-from landscape.objective import Objective, logit_normalized
-from landscape.objective.batches import Batches
+from landscape.errors import LandscapeError, ObjectiveError
+from landscape.objective import Objective
 from landscape.operators import HessianOperator
-from landscape.problems import Problem
 from landscape.problems.metrics import evaluate_test
 from landscape.progress import Progress
 from landscape.results import Eigenpairs, Estimate, Evaluation, PointValue, Record
@@ -31,6 +28,10 @@ NORMALIZED = {"normalized_worst": "adaptive_worst", "normalized_average": "adapt
 EIGENVECTOR_RADIUS = 0.25  # in parameter distance; far beyond, the sharpest direction says little about the minimum
 
 
+#: Beside the spectrum's ends, the numbers of a checkpoint that the catalogue of measures has.
+_NUMBERS = ("second_order_gain", "trace", *map(sharpness_record, (*geometry.BALLS, *NORMALIZED)))
+
+
 @dataclass(frozen=True)
 class Cost:
     """Expected work in Hessian-vector products, gradients and losses over the whole data."""
@@ -38,76 +39,6 @@ class Cost:
     matvecs: float = 0
     gradients: float = 0
     losses: float = 0
-
-
-@dataclass
-class CheckpointContext:
-    """One checkpoint while it is measured.
-
-    Attributes
-    ----------
-    guess : (P, K) array or None
-        Eigenvectors of the run's last checkpoint, from which Lanczos starts at the earlier ones.
-    route : str
-        How to multiply by the Hessian: as records stored earlier were measured, else by trial.
-    expected_matvecs : int
-        Products at this and the run's earlier checkpoints, which share what is recorded and compiled.
-    last : CheckpointContext or None
-        Of the run's last checkpoint, whose recording serves here too if the questions are the same.
-    problem : Problem or None
-        Where the test data are.
-    model : callable or None
-        ``model() -> nn.Module``, one of its own with the checkpoint's parameters.
-    found : dict of name to Record
-        What has been measured here so far; slices go along the eigenvectors found.
-    """
-
-    objective: Objective
-    plan: Plan
-    is_last: bool
-    guess: np.ndarray | None = None
-    route: str = "auto"
-    expected_matvecs: int = 100
-    last: CheckpointContext | None = None
-    problem: Problem | None = None
-    model: Callable[[], nn.Module] | None = None
-    found: dict[str, Record] = field(default_factory=dict)
-
-    @cached_property
-    def question(self) -> dict[str, str]:
-        """What is measured at this checkpoint, apart from θ, as hashes; computed once, as it reads all the data."""
-        return {"objective": self.objective.digest(), "constants": self.objective.constants_digest()}
-
-    @cached_property
-    def test_data(self) -> str | None:
-        """Hash of the test data; None where there are none."""
-        if self.problem is None or self.problem.test is None:
-            return None
-        return Batches(self.problem.test).digest()
-
-    @cached_property
-    def hessian(self) -> HessianOperator:
-        """Made when first needed, and kept for all quantities of this checkpoint."""
-        if self.last is not None and self.last.question == self.question:
-            return self.last.hessian.at(self.objective.theta)
-        return HessianOperator(self.objective, route=self.route, expected_matvecs=self.expected_matvecs)
-
-    @cached_property
-    def of_normalized_logits(self) -> Objective | None:
-        """The same question with the scale of the logits taken out; None where the loss is none of logits."""
-        try:
-            return logit_normalized(self.objective)
-        except ModelError:
-            raise
-        except ObjectiveError:
-            return None
-
-    @property
-    def eigenpairs(self) -> Eigenpairs:
-        """Of this checkpoint; measured before anything that needs them."""
-        eigs = self.found["eigenpairs"]
-        assert isinstance(eigs, Eigenpairs)
-        return eigs
 
 
 @dataclass(frozen=True)
@@ -135,22 +66,24 @@ class Quantity:
     of_logits: bool = False
 
 
-def quantities(plan: Plan, *, is_last: bool) -> list[Quantity]:
+def quantities(plan: Plan, *, is_last: bool, is_full: bool = False) -> list[Quantity]:
     """All that is measured at a checkpoint, in the order of measuring."""
-    pairs = 2 * plan.eigs if is_last else TAIL_PAIRS
-    spectrum = {**_fields(plan, "tol", "max_matvecs", "seed"), "pairs": pairs, "both_ends": is_last}
+    is_full = is_full or is_last
+    pairs = 2 * plan.eigs if is_full else TAIL_PAIRS
+    spectrum = {**_fields(plan, "tol", "max_matvecs", "seed"), "pairs": pairs, "both_ends": is_full}
     first = [
         Quantity("point", {}, Cost(gradients=1), _point),
         Quantity("test", {}, Cost(losses=1), _test, on_test_data=True),
-        Quantity("eigenpairs", spectrum, Cost(matvecs=(30 if is_last else 8) + 6 * pairs), _eigenpairs),
+        Quantity("eigenpairs", spectrum, Cost(matvecs=(30 if is_full else 8) + 6 * pairs), _eigenpairs),
         Quantity("gap", spectrum, Cost(), lambda context, _: estimators.spectral_gap(context.eigenpairs)),
     ]
-    if not is_last:
+    if not is_full:
         return first
-    return [
-        *first, *_of_the_spectrum(plan, spectrum), *_of_the_data(plan, spectrum), *_of_the_surface(plan, spectrum),
+    rest = [
+        *_of_the_spectrum(plan, spectrum), *_of_the_data(plan, spectrum), *_of_the_surface(plan, spectrum),
         *_of_the_balls(plan),
     ]  # fmt: skip
+    return [*first, *(quantity for quantity in rest if is_last or quantity.name in _NUMBERS)]
 
 
 def _of_the_spectrum(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
@@ -239,12 +172,13 @@ def _test(context: CheckpointContext, progress: Progress) -> Evaluation:
 
 def _eigenpairs(context: CheckpointContext, progress: Progress) -> Eigenpairs:
     plan = context.plan
-    k = min(plan.eigs if context.is_last else TAIL_PAIRS, context.hessian.dim)
+    is_full = context.is_last or context.is_full
+    k = min(plan.eigs if is_full else TAIL_PAIRS, context.hessian.dim)
     eigs = estimators.top_eigenpairs(
-        context.hessian, k, which="both" if context.is_last else "largest", tol=plan.tol, max_matvecs=plan.max_matvecs,
+        context.hessian, k, which="both" if is_full else "largest", tol=plan.tol, max_matvecs=plan.max_matvecs,
         seed=plan.seed, start=context.guess, strict=False, progress=progress,
     )  # fmt: skip
-    return eigs if context.is_last else eigs.without_vectors()
+    return eigs if is_full else eigs.without_vectors()
 
 
 def _second_order_gain(context: CheckpointContext, progress: Progress) -> Record:

@@ -97,9 +97,22 @@ class LossPath:
         there = [i for i, loss in enumerate(self.losses) if not math.isnan(loss)]
         return min(there, key=self.losses.__getitem__) if there else None
 
-    def first_below(self, level: float) -> int | None:
-        """Index of the first loss of at most ``level``; None where none is."""
-        return next((i for i, loss in enumerate(self.losses) if loss <= level), None)
+    @property
+    def first(self) -> int:
+        """Index of the first loss there is."""
+        return next(i for i, loss in enumerate(self.losses) if not math.isnan(loss))
+
+    @property
+    def reach(self) -> tuple[float, float] | None:
+        """The losses between which the run can be read: its lowest, and its first; None where it has none."""
+        lowest = self.lowest
+        return None if lowest is None else (self.losses[lowest], self.losses[self.first])
+
+    @property
+    def group(self) -> str:
+        """Which replicates the run belongs to: by the label of its training, or else its optimizer."""
+        last = self.checkpoints[-1]
+        return str(last.config.get("label", last.optimizer))
 
     def is_measured(self, index: int) -> bool:
         """Whether that loss was measured, not saved."""

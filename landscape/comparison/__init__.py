@@ -2,7 +2,8 @@
 
 from landscape.comparison.averages import LINEAR, LOG, Centre, centre, centre_of, scale_of
 from landscape.comparison.contrasts import ALPHA, contrast_table, contrasts, estimate_of
-from landscape.comparison.equal_loss import HOW, UNEQUAL, at_equal_loss, losses_differ
+from landscape.comparison.equal_loss import EQUAL, HOW, EqualLoss, at_equal_loss, losses_differ
+from landscape.comparison.equal_loss_table import equal_loss_cells, equal_loss_table, where_read
 from landscape.comparison.groups import FEW_SEEDS, NOT_A_CLAIM
 from landscape.comparison.means import cells, compare, comparison_table, pivot
 from landscape.comparison.ranks import rank_table, ranks_with_gap
@@ -11,13 +12,14 @@ from landscape.statistics import mean_interval
 
 __all__ = [
     "ALPHA",
+    "EQUAL",
     "FEW_SEEDS",
     "HOW",
     "LINEAR",
     "LOG",
     "NOT_A_CLAIM",
-    "UNEQUAL",
     "Centre",
+    "EqualLoss",
     "at_equal_loss",
     "cells",
     "centre",
@@ -26,6 +28,8 @@ __all__ = [
     "comparison_table",
     "contrast_table",
     "contrasts",
+    "equal_loss_cells",
+    "equal_loss_table",
     "estimate_of",
     "losses_differ",
     "mean_interval",
@@ -36,4 +40,5 @@ __all__ = [
     "spread_cells",
     "spread_table",
     "spreads",
+    "where_read",
 ]

@@ -1,5 +1,6 @@
 """Results in, Axes out. No figure here shows or saves itself; ``save`` and ``draw_all`` write files."""
 
+from landscape.plots.against_loss import loss_curve, loss_curves, plot_against_loss
 from landscape.plots.comparison import (
     class_accuracy,
     plot_class_accuracy,
@@ -56,9 +57,12 @@ __all__ = [
     "house_style",
     "legend_outside",
     "log_levels",
+    "loss_curve",
+    "loss_curves",
     "new_figure",
     "one_eigenvalue_height",
     "optimizer_styles",
+    "plot_against_loss",
     "plot_class_accuracy",
     "plot_contour",
     "plot_forest",

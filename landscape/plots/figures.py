@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from landscape.comparison import contrasts
+from landscape.comparison import at_equal_loss, contrasts
 from landscape.escaping.filenames import file_words
+from landscape.plots.against_loss import loss_curves, plot_against_loss
 from landscape.plots.arrays import ResultsLike, RunLike, by_label, group_word, last_record
 from landscape.plots.comparison import class_accuracy, plot_class_accuracy, plot_measure, summaries
 from landscape.plots.drawing import Drawing, count_words, join_words, seeds_words
@@ -69,13 +70,14 @@ def drawings(results: ResultsLike, kinds: Collection[str] | None = None) -> Iter
     Parameters
     ----------
     kinds : collection of str, optional
-        Of ``summary``, ``differences``, ``tails``, ``spectra``, ``lines``, ``planes``, ``interpolation``, ``classes``:
-        only figures of these are drawn. Left out: all.
+        Of ``against_loss``, ``summary``, ``differences``, ``tails``, ``spectra``, ``lines``, ``planes``,
+        ``interpolation``, ``classes``: only figures of these are drawn. Left out: all.
     """
     runs = [run for run in results.runs if run.checkpoints]
     styles = optimizer_styles(by_label(runs))
     # Generators: nothing is drawn before it is asked for.
     drawn = {
+        "against_loss": _against_loss(results, runs, styles),
         "summary": _summary(runs, styles),
         "differences": _differences(results),
         "tails": _tails(runs, styles),
@@ -88,6 +90,34 @@ def drawings(results: ResultsLike, kinds: Collection[str] | None = None) -> Iter
     for kind, figures in drawn.items():
         if kinds is None or kind in kinds:
             yield from figures
+
+
+def _against_loss(results: ResultsLike, runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
+    """Where runs were measured at several losses: the comparison at equal loss, as a picture."""
+    found = None
+    if isinstance(results, Results) and any(run.label is not None for run in runs):
+        found = at_equal_loss(results, measures=("lambda_max",))
+    if not (found is not None and found.levels) and not loss_curves(runs, "lambda_max"):
+        return
+    figure = new_figure(SINGLE, 2.6)
+    plot_against_loss(runs, found, styles=styles, ax=figure.add_subplot())
+    legend_outside(figure)
+    groups = by_label(runs).values()
+    if found is not None and found.levels:
+        where = (
+            "Thick: geometric means over seeds where all stand at one training loss, each run read on a straight line "
+            "between the two checkpoints around it; bands are 95 % intervals by Student's t. The dashed line is at "
+            f"{found.level:.3g}, the lowest loss that most runs reach: there groups are compared. "
+        )
+    else:
+        where = "No training loss is passed by enough runs of two groups for them to be compared there. "
+    yield Drawing(
+        "against_loss",
+        "Curvature against training loss",
+        f"{where}Thin: single runs at their measured checkpoints ({seeds_words(groups)}). Read upwards, at one loss: "
+        f"along a line most of the change is that of the loss.",
+        figure,
+    )
 
 
 def _summary(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:

@@ -8,14 +8,18 @@ import numpy as np
 
 from landscape import comparison
 from landscape.plots.drawing import join_words
+from landscape.report import equal_loss
 from landscape.rounding import format_brief, format_value
 from landscape.store import Results, RunResults
 from landscape.store.catalogue import IN_HEADLINE, IN_LISTS, MEASURES, read
 from landscape.store.metrics import ACCURACY, read_metric
+from landscape.store.stationarity import UNKNOWN, kinds_sentence, stationary
 
 MOST_RUNS = 3  # that get a sentence of their own
 #: Group and measure → the row of the comparison.
 Table = dict[tuple[Any, str], Any]
+#: Group → where it lies, lowest first.
+Centres = dict[Any, comparison.Centre]
 
 
 def headline(results: Results) -> list[str]:
@@ -32,18 +36,11 @@ def headline(results: Results) -> list[str]:
     frame = comparison.compare(results, by="label")
     table: Table = {(row["group"], str(row["measure"])): row for _, row in frame.iterrows()}
     groups = list(dict.fromkeys(frame["group"]))
-    orders = {measure: found for measure in IN_HEADLINE if len(found := _order(table, groups, measure)) > 1}
-    sentences = []
-    if "lambda_max" in orders:
-        differ = comparison.losses_differ(frame)
-        sentences += _by_lambda_max(table, orders["lambda_max"], differ)
-        sentences += _at_equal_loss(results) if differ else []
-    for measure in IN_LISTS:
-        if measure in orders:
-            values = ", ".join(f"{group} {_centre(table[group, measure])}" for group in orders[measure])
-            bound = " (lower bounds)" if MEASURES[measure].is_bound else ""
-            sentences.append(f"{MEASURES[measure].words.capitalize()}{bound}, flattest first: {values}.")
-    sentences += _agreement(orders)
+    ends = {measure: _order(table, groups, measure) for measure in IN_HEADLINE}
+    ends = {measure: order for measure, order in ends.items() if len(order) > 1}
+    sentences = _comparisons(results, frame, table, ends)
+    if stopped := kinds_sentence(run.last for run in measured):
+        sentences.append(f"Of {len(measured)} runs: {stopped}")
     gains = [f"{g} {_centre(table[g, 'second_order_gain'])}" for g in groups if (g, "second_order_gain") in table]
     if gains:
         sentences.append(
@@ -58,37 +55,60 @@ def headline(results: Results) -> list[str]:
     if fewest < comparison.FEW_SEEDS:
         sentences.append(
             f"{fewest} seed{'s say' if fewest > 1 else ' says'} little about others: where intervals overlap, "
-            "the order may be chance. That a minimum is flatter is not a generalization claim."
+            "the order may be chance. That one is flatter is not a generalization claim."
         )
     return sentences
 
 
-def _order(table: Table, groups: list[Any], measure: str) -> list[Any]:
+def _order(table: Table, groups: list[Any], measure: str) -> Centres:
     """The groups that have the measure, flattest first."""
-    there = [g for g in groups if (g, measure) in table and np.isfinite(table[g, measure]["mean"])]
-    return sorted(there, key=lambda group: comparison.centre_of(table[group, measure]).value)
+    there = {g: comparison.centre_of(table[g, measure]) for g in groups if (g, measure) in table}
+    finite = [(g, centre) for g, centre in there.items() if np.isfinite(centre.value)]
+    return dict(sorted(finite, key=lambda item: item[1].value))
 
 
-def _by_lambda_max(table: Table, order: list[Any], differ: str) -> list[str]:
-    """Who ended flattest and sharpest; ``differ`` says where their training losses are not equal."""
-    first, last = (table[group, "lambda_max"] for group in (order[0], order[-1]))
-    values = ", ".join(f"{group} {_centre(table[group, 'lambda_max'])}" for group in order)
-    but = f", but at {differ}, which curvature follows: this order may be theirs" if differ else ""
-    return [
-        f"By the largest Hessian eigenvalue, {order[0]} ended in the flattest minima and {order[-1]} in the "
-        f"sharpest ({_scale(first)}: {values}){but}.",
-        *_overlap(first, last),
+def _comparisons(results: Results, frame: Any, table: Table, ends: dict[str, Centres]) -> list[str]:
+    """At equal training loss first, by every measure that is there; then where training stopped, with its losses.
+
+    Ends of unequal loss are not ranked; where nothing can be read at one loss, it is said why, and what to do.
+    """
+    matched, differ = comparison.at_equal_loss(results), comparison.losses_differ(frame)
+    there = {measure: order for measure in IN_HEADLINE if len(order := matched.centres(measure)) > 1}
+    sentences = [*equal_loss.at_equal_loss(matched), *_lists(there, "there"), *_agreement(there)]
+    if not there and differ:
+        sentences.append(f"The groups stopped at {differ}, and cannot be compared at one: {matched.reason}.")
+    if "lambda_max" not in ends or matched.by_match:
+        return sentences
+    if differ:
+        losses = {group: table[group, "train_loss"] for group in ends["lambda_max"] if (group, "train_loss") in table}
+        return [*sentences, equal_loss.where_training_stopped(ends["lambda_max"], losses)]
+    return [*sentences, *_of_ends(table, ends, again=bool(there))]
+
+
+def _of_ends(table: Table, ends: dict[str, Centres], *, again: bool) -> list[str]:
+    """Who stopped flattest and sharpest, at about one training loss."""
+    order = ends["lambda_max"]
+    values = ", ".join(f"{group} {centre}" for group, centre in order.items())
+    scale = equal_loss.words_of_scale(next(iter(order.values())).scale)
+    first, *_, last = order
+    sentences = [
+        f"By the largest Hessian eigenvalue where training stopped, {first} is flattest and {last} sharpest ({scale}: "
+        f"{values}).",
+        *_overlap(table[first, "lambda_max"], table[last, "lambda_max"]),
     ]
+    return sentences if again else [*sentences, *_lists(ends, ""), *_agreement(ends)]
 
 
-def _at_equal_loss(results: Results) -> list[str]:
-    """The same comparison where checkpoints on the way were measured at about one training loss, or how to get it."""
-    found = comparison.at_equal_loss(results)
-    if found is None:
-        return [f"No measured checkpoints have equal training losses: {comparison.HOW}."]
-    values = ", ".join(f"{group} {centre}" for group, centre in found.means.items())
-    losses = " to ".join(dict.fromkeys(format_value(loss, digits=2) for loss in (found.low, found.high)))
-    return [f"At equal training loss ({losses}, at checkpoints on the way) λ_max is, flattest first: {values}."]
+def _lists(orders: dict[str, Centres], where: str) -> list[str]:
+    """The other measures, group by group."""
+    said = []
+    for measure in IN_LISTS:
+        if measure in orders:
+            values = ", ".join(f"{group} {centre}" for group, centre in orders[measure].items())
+            bound = " (lower bounds)" if MEASURES[measure].is_bound else ""
+            place = f" {where}" if where else ""
+            said.append(f"{MEASURES[measure].words.capitalize()}{place}{bound}, flattest first: {values}.")
+    return said
 
 
 def _of_one_group(results: Results) -> list[str]:
@@ -98,7 +118,7 @@ def _of_one_group(results: Results) -> list[str]:
     if not parts:
         return []
     first = next(row for measure, row in rows.items() if measure in IN_HEADLINE)
-    return [f"{first['group']}, {first['n']} runs, {_scale(first)}: {join_words(parts)}."]
+    return [f"{first['group']}, {first['n']} runs, {equal_loss.words_of_scale(first['scale'])}: {join_words(parts)}."]
 
 
 def _overlap(low: Any, high: Any) -> list[str]:
@@ -110,19 +130,12 @@ def _overlap(low: Any, high: Any) -> list[str]:
     return [f"Their intervals, of {low['group']} and {high['group']}, {settled}."]
 
 
-def _scale(row: Any) -> str:
-    """What stands behind the numbers of a comparison."""
-    if row["scale"] == comparison.LOG:
-        return "geometric mean over seeds ×/÷ the factor to the ends of its 95 % interval"
-    return "mean over seeds ± half its 95 % interval"
-
-
-def _agreement(orders: dict[str, list[Any]]) -> list[str]:
+def _agreement(orders: dict[str, Centres]) -> list[str]:
     if len(orders) < 2:
         return []
     flattest: dict[Any, list[str]] = {}
     for measure, order in orders.items():
-        flattest.setdefault(order[0], []).append(MEASURES[measure].words)
+        flattest.setdefault(next(iter(order)), []).append(MEASURES[measure].words)
     if len(flattest) == 1:
         return [f"All {len(orders)} flatness measures agree on {next(iter(flattest))} as the flattest."]
     parts = [f"{group} by {join_words(names)}" for group, names in flattest.items()]
@@ -138,7 +151,10 @@ def _of_one_run(run: RunResults) -> str:
         parts.append(f"a trace of {format_brief(tr.value, tr.error)}")
     if worst is not None:
         parts.append(f"a worst-case rise of at least {format_value(worst.value, digits=3)}")
-    return f"{run.name or 'This run'} ended, at step {run.last.step}, with {join_words(parts) or 'nothing measured'}."
+    kind = stationary(run.last).kind
+    what = "" if kind == UNKNOWN else f": {kind}"
+    with_ = join_words(parts) or "nothing measured"
+    return f"{run.name or 'This run'} ended, at step {run.last.step}, with {with_}{what}."
 
 
 def _centre(row: Any) -> str:

@@ -24,6 +24,8 @@ QUICK_PLAN = {
     "plan": "quick", "last": 2, "trace_probes": 4, "density_probes": 2, "steps": 8, "points": 5, "plane_points": 5,
     "directions": 1, "samples": 2, "barriers": 1, "tol": 0.1, "examples": 64,
 }  # fmt: skip
+#: Where arms are compared at equal loss, checkpoints are saved this factor apart in loss, or closer.
+DENSE = 1.25
 CRITERIA = ("train_loss", "test_loss", "test_accuracy")
 
 
@@ -106,8 +108,9 @@ class Study:
     plan : dict
         Fields of :class:`landscape.Plan` for the analysis.
     matched : bool
-        Also compare the arms at the lowest training loss that all runs reach, each run at its first checkpoint that
-        low; where the arms differ in the problem itself, or all ends are alike, there is nothing to match.
+        Compare the arms at the lowest training loss that most runs reach, each run between the two checkpoints around
+        it, for which trainings also save one whenever the loss has fallen by a factor of ``DENSE`` (unless
+        ``save_losses`` is set); where the arms differ in the problem itself, there is nothing to match.
     paths : bool
         Draw the paths over the contours of the loss: checkpoints must be many. Where all arms have one loss of few
         parameters, the paper also counts which minima the runs end in.
@@ -164,7 +167,8 @@ class Study:
 
     def settings_of(self, arm: Arm, **more: Any) -> dict[str, Any]:
         """What the training of an arm is asked for, with ``problem_config`` complete; checked."""
-        asked = {**self.settings, **arm.settings, **more}
+        dense = {"save_losses": DENSE} if self.is_matched() else {}
+        asked = {**dense, **self.settings, **arm.settings, **more}
         asked.pop("problem_config", None)
         return training_settings(self.problem_of(arm), asked | {"label": arm.label})
 
@@ -202,6 +206,10 @@ class Study:
     def same_problem(self) -> bool:
         """Whether all arms are trained on one problem, so that their losses mean the same."""
         return len({json.dumps(self.problem_of(arm).config, sort_keys=True) for arm in self.arms}) == 1
+
+    def is_matched(self) -> bool:
+        """Whether arms are compared at equal training loss: there are several, on one problem."""
+        return self.matched and len(self.arms) > 1 and self.same_problem()
 
     def quick(self) -> Study:
         """The same in small, to see that it runs: two or three arms, two seeds, epochs, rates, a quick plan."""

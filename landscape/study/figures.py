@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ HEIGHT = 0.24
 _COLUMN = plots.SINGLE + 0.1
 #: Left out where there are many arms.
 CROWDED = ("class_accuracy", "slice_eigenvector")
+#: Left out where curvature against loss is drawn: three pages have no room for both.
+IN_ITS_PLACE = ("last_iterations", "class_accuracy")
 
 
 def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
@@ -31,8 +34,10 @@ def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
     found, study, runs = [], material.study, material.results.parent
     with plots.house_style():
         drawn = [drawing for drawing in (draw_paths(study, runs), draw_histories(study, runs)) if drawing is not None]
+        matched = _against_loss(material)
+        drawn += matched
         drawn += [] if material.pairs is None else plots.draw_differences(material.pairs)
-        for drawing in [*drawn, *_chosen(study, material.found)]:
+        for drawing in [*drawn, *_chosen(study, material.found, without=IN_ITS_PLACE if matched else ())]:
             plots.save(drawing.figure, folder / "figures", drawing.name)
             found.append(
                 {
@@ -46,7 +51,13 @@ def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _chosen(study: Study, results: Results) -> list[Drawing]:
-    chosen = CHOSEN if len(study.arms) <= MANY else [name for name in CHOSEN if name not in CROWDED]
+def _against_loss(material: Material) -> list[Drawing]:
+    """Curvature against training loss, where runs were measured around several."""
+    return [] if material.around is None else list(plots.drawings(material.around, ("against_loss",)))
+
+
+def _chosen(study: Study, results: Results, *, without: Sequence[str]) -> list[Drawing]:
+    crowded = CROWDED if len(study.arms) > MANY else ()
+    chosen = [name for name in CHOSEN if name not in (*crowded, *without)]
     there = {drawing.name: drawing for drawing in plots.drawings(results, KINDS) if drawing.name in chosen}
     return [there[name] for name in chosen if name in there]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from landscape.comparison import compare, contrasts, spreads
+from landscape.comparison import LOG, EqualLoss, at_equal_loss, compare, contrasts, spreads
 from landscape.store import Results, load_results
 from landscape.study.basins import Wells, wells
 from landscape.study.design import Study
@@ -26,7 +27,9 @@ class Material:
     Attributes
     ----------
     results, matched : Path
-        Of the runs at their end, and at equal training loss where they could be matched.
+        Of the runs at their end, and around equal training losses where they could be matched.
+    unmatched : str
+        Why they could not be, where they were to be.
     """
 
     study: Study
@@ -34,6 +37,7 @@ class Material:
     diverged: list[str]
     results: Path
     matched: Path | None = None
+    unmatched: str = ""
 
     @cached_property
     def found(self) -> Results:
@@ -66,13 +70,40 @@ class Material:
         return spreads(self.found, by="label") if self.study.spread else None
 
     @cached_property
-    def at_equal_loss(self) -> pd.DataFrame | None:
-        """Means over seeds at equal training loss."""
-        if self.matched is None:
+    def around(self) -> Results | None:
+        """The results around equal training losses, without eigenvectors; None where runs were not matched."""
+        return None if self.matched is None else load_results(self.matched, vectors=False)
+
+    @cached_property
+    def at_equal_loss(self) -> EqualLoss | None:
+        """The arms where all have one training loss; None where runs were not matched, or cannot be read there."""
+        if self.around is None:
             return None
-        return self._ordered(compare(load_results(self.matched, vectors=False), by="label"))
+        found = at_equal_loss(self.around, within=self.study.within or None)
+        return found if found.levels else None
+
+    @cached_property
+    def matched_means(self) -> pd.DataFrame | None:
+        """Means over seeds at equal training loss, as :func:`landscape.comparison.compare` has them at the end."""
+        return None if self.at_equal_loss is None else self._ordered(as_means(self.at_equal_loss))
 
     @cached_property
     def wells(self) -> Wells | None:
         """The minima that runs begin and end near; None where that is not the question or cannot be known."""
         return wells(self.study, self.results.parent)
+
+
+def as_means(found: EqualLoss) -> pd.DataFrame:
+    """The headline's level in the columns of a comparison of ends; each group's training loss is the level."""
+    rows = found.table[found.table["level"] == found.level]
+    counts = rows.groupby("group", sort=False)["n"].max()
+    nan = float("nan")
+    records = [(group, "train_loss", n, found.level, nan, nan, "linear", nan, nan, nan) for group, n in counts.items()]
+    row: Any
+    for row in rows.itertuples():
+        factors = (row.value, row.low, row.high) if row.scale == LOG else (nan, nan, nan)
+        records.append((row.group, row.measure, row.n, row.value, row.low, row.high, row.scale, *factors))
+    columns = ["group", "measure", "n", "mean", "low", "high", "scale", "gmean", "gmean_low", "gmean_high"]
+    frame = pd.DataFrame.from_records(records, columns=columns)
+    frame.attrs = {"by": "label", "level": found.table.attrs.get("level", 0.95), "notes": found.notes}
+    return frame

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from landscape.comparison import ALPHA, HOW, LOG, UNEQUAL, cells, centre_of, estimate_of, spread_cells
+from landscape.comparison import ALPHA, HOW, LOG, EqualLoss, cells, estimate_of, spread_cells, where_read
 from landscape.escaping.control_characters import visible
 from landscape.escaping.latex import latex_number, latex_sentence, latex_table, latex_text
 from landscape.escaping.spreadsheet import frame_csv
@@ -40,8 +40,10 @@ def write_paper(material: Material, folder: Path) -> Path:
     study, pairs, matched = material.study, material.pairs, material.at_equal_loss
     below = bool(study.within) and len(study.arms) > MANY
     _write_means(material.means, folder, "means", below=below)
-    if matched is not None:
-        _write_means(matched, folder, "matched", below=below)
+    if matched is not None and material.matched_means is not None:
+        _write_means(material.matched_means, folder, "matched", below=below)
+        for name, frame in (("levels", matched.table), ("runs", matched.runs), ("contrasts", matched.contrasts)):
+            write_whole(folder / f"matched_{name}.csv", frame_csv(frame))
     if material.spreads is not None:
         _write_spreads(material.spreads, folder)
     if pairs is not None:
@@ -140,18 +142,12 @@ def _contrast_caption(pairs: pd.DataFrame) -> str:
     )
 
 
-def _matched_caption(matched: pd.DataFrame) -> str:
-    low, high = _range(matched)
+def _matched_caption(matched: EqualLoss) -> str:
     return (
-        "The same where each run is at its first checkpoint as low in training loss as all runs reach: mean losses of "
-        f"{format_value(low, digits=2)} to {format_value(high, digits=2)}."
+        f"Means over seeds where all arms have a training loss of {where_read(matched)} on a straight line "
+        "in logarithms; ± and ×/÷ reach to the ends of 95 % intervals (Student's t), the latter of "
+        "geometric means."
     )
-
-
-def _range(means: pd.DataFrame) -> tuple[float, float]:
-    """The lowest and the highest mean training loss of an arm."""
-    losses = [centre_of(row).value for _, row in means[means["measure"] == "train_loss"].iterrows()]
-    return min(losses), max(losses)
 
 
 def limits(material: Material) -> list[str]:
@@ -160,12 +156,9 @@ def limits(material: Material) -> list[str]:
     if edge := [choice.label for choice in material.choices if choice.at_edge]:
         found.append(f"Learning rates at the edge of their grid, beyond which a better may lie: {', '.join(edge)}.")
     if material.at_equal_loss is not None:
-        low, high = _range(material.at_equal_loss)
-        if high > (1 + UNEQUAL) * low:
-            found.append(
-                f"At equal training loss the arms still differ in it ({format_value(low, digits=2)} to "
-                f"{format_value(high, digits=2)}): checkpoints lie far apart, and a smaller save_every matches better."
-            )
+        found += material.at_equal_loss.notes
+    elif material.unmatched:
+        found.append(f"The arms were not compared at equal training loss: {material.unmatched}.")
     found += [f"Diverged: {line}" for line in material.diverged]
     fixed = [arm.label for arm in material.study.arms if any(arm.settings.get(key) is not None for key in SEEDS)]
     if fixed:

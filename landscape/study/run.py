@@ -15,8 +15,9 @@ import torch
 
 from landscape.analysis.pipeline import analyze
 from landscape.analysis.plan import Plan
-from landscape.checkpoints import CheckpointDir, find_runs, match_losses
-from landscape.errors import UsageError
+from landscape.checkpoints import match_losses
+from landscape.comparison.equal_loss import LEVELS
+from landscape.errors import CheckpointError, UsageError
 from landscape.jobs import Executor, available_cores, check_executor
 from landscape.store.outputs import write_whole
 from landscape.study.design import Study
@@ -52,7 +53,7 @@ class Outcome:
     results : Path
         ``runs/results.h5``, beside the report.
     matched : Path or None
-        ``matched/results.h5``: the runs at equal training loss, where they could be matched.
+        ``matched/results.h5``: the runs around equal training losses, where they could be matched.
     paper : Path
         ``paper/report.tex``.
     choices : list of Choice
@@ -124,9 +125,9 @@ def run_study(
     own = study.problem if ":" in study.problem else None  # a checkpoint's own word for it is not trusted
     plan = Plan(**{"workers": workers, "data": study.data, "problem": own, **study.plan})
     results = analyze(out / "runs", plan, command=f"study {study.name}", executor=executor)
-    matched = _at_equal_loss(study, out, plan, say, executor)
+    matched, unmatched = _at_equal_loss(study, out, plan, say, executor)
     _write_reproduction(study, out, choices, diverged)
-    paper = write_paper(Material(study, choices, diverged, results, matched), out / "paper")
+    paper = write_paper(Material(study, choices, diverged, results, matched, unmatched), out / "paper")
     say(f"done in {time.perf_counter() - started:.0f} s: {out / 'runs' / 'report.html'}, {paper}")
     return Outcome(out, results, matched, paper, choices, diverged)
 
@@ -139,17 +140,24 @@ def _set_aside(folder: Path, home: Path) -> None:
         shutil.move(folder, home / folder.name)
 
 
-def _at_equal_loss(study: Study, out: Path, plan: Plan, say: Say, executor: Executor | None) -> Path | None:
-    """The analysis of the runs at equal training loss; None where there is nothing to match."""
-    if not study.matched or len(study.arms) < 2 or not study.same_problem():
-        return None
-    matching = match_losses(out / "runs", out / "matched", problem=plan.problem, data_dir=plan.data)
-    ends = {folder.name: CheckpointDir(folder).steps[-1] for folder in find_runs(out / "runs")}
-    if all(step == ends[run] for run, step in matching.steps.items()):
-        return None
+def _at_equal_loss(study: Study, out: Path, plan: Plan, say: Say, executor: Executor | None) -> tuple[Path | None, str]:
+    """The analysis of the runs around equal training losses; None where there is none, and why, where one was asked."""
+    if not study.is_matched():
+        return None, ""
+    try:
+        matching = match_losses(
+            out / "runs", out / "matched", levels=LEVELS, problem=plan.problem, data_dir=plan.data
+        )  # fmt: skip
+    except CheckpointError as error:
+        say(f"not compared at equal loss: {error}")
+        return None, str(error)
     say(f"measuring at equal loss: {matching}")
-    brief = replace(plan, last=1, **{name: min(getattr(plan, name), most) for name, most in BRIEF.items()})
-    return analyze(out / "matched", brief, command=f"study {study.name}, at equal training loss", executor=executor)
+    for run, why in matching.left_out.items():
+        say(f"  left out at equal loss: {run}: {why}")
+    brief = {name: min(getattr(plan, name), most) for name, most in BRIEF.items()}
+    around = replace(plan, last=matching.most_checkpoints, full=2, **brief)
+    command = f"study {study.name}, at equal training loss"
+    return analyze(out / "matched", around, command=command, executor=executor), ""
 
 
 def _evaluations(study: Study, choices: list[Choice], out: Path) -> list[TrainingJob]:

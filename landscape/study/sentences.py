@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from landscape.comparison import ALPHA, LOG, centre_of, estimate_of, ranks_with_gap
+from landscape.comparison import ALPHA, EQUAL, LOG, centre_of, estimate_of, ranks_with_gap, where_read
 from landscape.plots.arrays import group_of
 from landscape.plots.drawing import join_words
 from landscape.results import LineSlice
@@ -35,21 +35,41 @@ def findings(material: Material) -> list[str]:
         return _each(material, measure, lambda rows: _best(rows, pairs, measure, wording, largest=largest))
 
     said = [
+        *_at_equal_loss(material),
         *wells_sentences(material.wells),
         *_spreads(material.spreads),
         *order("train_loss", "the training loss at the end"),
         *best("test_accuracy", "highest mean test accuracy", largest=True),
         _classes(found),
-        *best("lambda_max", "smallest λ_max"),
+        *best("lambda_max", "smallest λ_max where training stopped"),
         _rises(found) if means["group"].nunique() <= MANY else "",
-        *best("sharpness_adaptive_worst", "smallest scale-invariant sharpness"),
-        _in_order(material.at_equal_loss, "lambda_max", "at equal training loss λ_max", largest=False),
+        *best("sharpness_adaptive_worst", "smallest scale-invariant sharpness where training stopped"),
         *order("spectral_ratio", "the spectral ratio λ₁/λ₂ at the end", largest=True),
         _gain(means),
         _differences(pairs),
         *(_ranks(found) if material.study.within != "problem_config" else []),
     ]
     return [sentence[0].upper() + sentence[1:] for sentence in said if sentence]
+
+
+def _at_equal_loss(material: Material) -> list[str]:
+    """The comparison that counts: who is flattest where all stand at one training loss; or why that is not known."""
+    found, means = material.at_equal_loss, material.matched_means
+    if found is None or means is None:
+        return (
+            [f"the arms were not compared at equal training loss: {material.unmatched}."] if material.unmatched else []
+        )
+    level = format_value(found.level, digits=3)
+    adaptive = "smallest scale-invariant sharpness at that loss"
+    return [
+        _in_order(means, "lambda_max", f"at equal training loss ({where_read(found)}) λ_max", largest=False),
+        *(
+            _best(means, found.contrasts, measure, wording, largest=False)
+            for measure, wording in (
+                ("lambda_max", f"smallest λ_max at a training loss of {level}"), ("sharpness_adaptive_worst", adaptive)
+            )
+        ),
+    ]  # fmt: skip
 
 
 def _each(material: Material, measure: str, sentence_on: Callable[[pd.DataFrame], str]) -> list[str]:
@@ -77,7 +97,7 @@ def _best(means: pd.DataFrame, pairs: pd.DataFrame | None, measure: str, wording
     first, middles = order.iloc[0], _centres(order)
     level = int((np.abs(middles - middles[0]) <= SAME * abs(middles[0])).sum())
     who = f"arm {first['group']} has" if level == 1 else f"arms {join_words(order['group'][:level].to_list())} share"
-    sentence = f"{who} the {wording}: {_interval(first)}"
+    sentence = f"{who} the {wording}: {_interval(first)}{_beside(means, measure, order['group'][:level].to_list())}"
     if len(order) == level or pairs is None:
         return sentence + "."
     second = order.iloc[level]
@@ -89,6 +109,23 @@ def _best(means: pd.DataFrame, pairs: pd.DataFrame | None, measure: str, wording
         f"{sentence}; next is {second['group']}, {_difference(pair, first['group'])} "
         f"(adjusted p = {_number(pair['p_holm'])}{chance})."
     )
+
+
+def _beside(means: pd.DataFrame, measure: str, first: Sequence[Any]) -> str:
+    """At which training loss the first arms stand, and the others: flatness follows it. Empty where they are equal."""
+    rows = _rows_of(means, "train_loss")
+    if not MEASURES[measure].is_flatness or len(rows) < 2:
+        return ""
+    losses = {row["group"]: centre_of(row).value for _, row in rows.iterrows()}
+    own = [losses[group] for group in first if group in losses]
+    others = [loss for group, loss in losses.items() if group not in first]
+    if not own or not others or max(losses.values()) <= EQUAL * min(losses.values()):
+        return ""
+    return f", at a training loss of {_from_to(own)} where the others stand at {_from_to(others)}"
+
+
+def _from_to(values: Sequence[float]) -> str:
+    return " to ".join(dict.fromkeys(_number(value, digits=2) for value in (min(values), max(values))))
 
 
 def _difference(pair: Any, first: Any) -> str:

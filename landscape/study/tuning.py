@@ -73,7 +73,7 @@ def rates(study: Study, arm: Arm) -> list[float]:
 
 
 def _trial(study: Study, arm: Arm, rate: float, seed: int, out: Path) -> TrainingJob:
-    settings = study.settings_of(arm, lr=rate, seed=seed, save_every=10**9, save_last=0)
+    settings = study.settings_of(arm, lr=rate, seed=seed, save_every=10**9, save_last=0, save_losses=0)
     return TrainingJob(out / "tuning" / arm.label / f"lr-{rate:g}-s{seed}", settings, study.data)
 
 

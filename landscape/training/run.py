@@ -18,6 +18,7 @@ from landscape.problems import Problem
 from landscape.problems.metrics import evaluate
 from landscape.progress import Progress
 from landscape.training.batch_loss import BatchLoss
+from landscape.training.falling import FallingLoss
 from landscape.training.order import BatchOrder, ClientOrder, Order, ranks
 from landscape.training.settings import resumed_settings, training_settings
 
@@ -40,6 +41,9 @@ class Training:
         self.optimizer = make_optimizer(settings["optimizer"], trainable, lr=settings["lr"], **settings["options"])
         self.scheduler = make_schedule(
             settings["schedule"], self.optimizer, total_steps=self.total_steps, **settings["schedule_options"]
+        )
+        self.falling = FallingLoss(
+            settings["save_losses"], batch_size=settings["batch_size"], num_examples=len(problem.train[1])
         )
         #: Of each step since the last checkpoint.
         self.history: dict[str, list[float]] = {"loss": [], "step_size": []}
@@ -65,6 +69,9 @@ class Training:
         try:
             self.order.restore(state["order"])
             torch.set_rng_state(state["rng"])
+            self.falling.restore(state.get("falling") or {})
+            if "falling" not in state:  # saved by a run that did not watch it
+                self.falling.begin(float(checkpoint.metrics["train_loss"]))
         except (LookupError, TypeError, ValueError, RuntimeError) as error:
             raise UsageError(
                 f"{checkpoint.path} holds no data order or random state that can be used ({error})"
@@ -80,6 +87,7 @@ class Training:
         self._check_finite(loss)
         taken: Any = getattr(self.optimizer, "step_size", None)
         self.history["loss"].append(loss)
+        self.falling.add(loss)
         self.history["step_size"].append(float(rate if taken is None else taken))
         self.scheduler.step()
         self.step += 1
@@ -89,6 +97,10 @@ class Training:
         metrics = evaluate(self.problem, self.model, start=self.start)
         self._check_finite(metrics["train_loss"])
         metrics |= {"epoch": self.order.epochs_after(self.step), "lr": self.scheduler.get_last_lr()[0]}
+        if self.step == 0:
+            self.falling.begin(metrics["train_loss"])
+        self.falling.saved()
+        falling = {"falling": state} if (state := self.falling.state()) else {}
         save_checkpoint(
             self.out,
             self.model,
@@ -98,15 +110,16 @@ class Training:
             scheduler=self.scheduler,
             metrics=metrics,
             config=self.settings,
-            resume={"order": self.order.state(), "rng": torch.get_rng_state()},
+            resume={"order": self.order.state(), "rng": torch.get_rng_state()} | falling,
             history=self.history,
         )
         self.history = {name: [] for name in self.history}
 
     def save_is_due(self) -> bool:
-        """Every ``save_every`` steps, each of the last ``save_last``, and at both ends."""
+        """Every ``save_every`` steps, each of the last ``save_last``, at both ends, where the loss has fallen far."""
         left = self.total_steps - self.step
-        return bool(self.step % self.settings["save_every"] == 0 or left < max(1, self.settings["save_last"]))
+        regular = self.step % self.settings["save_every"] == 0 or left < max(1, self.settings["save_last"])
+        return bool(regular or self.falling.has_fallen)
 
     def _check_finite(self, loss: float) -> None:
         if not math.isfinite(loss):

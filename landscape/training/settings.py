@@ -7,15 +7,16 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from landscape.checks import check_choice, check_count, check_seed, plain_number
+from landscape.checks import check_choice, check_count, check_positive, check_seed, plain_number
 from landscape.errors import UsageError
 from landscape.optimizers import FULL_BATCH, LEARNING_RATES, optimizer_options, schedule_options
 from landscape.optimizers.options import with_defaults
 from landscape.problems.base import Problem
+from landscape.training.falling import LEAST_FALL
 from landscape.training.order import BATCH_SCHEDULES, ORDERS
 
 # They say which files are written, not where the parameters go.
-HARMLESS = {"save_every", "save_last", "threads"}
+HARMLESS = {"save_every", "save_last", "save_losses", "threads"}
 
 
 def training_settings(problem: Problem, requested: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,7 +29,9 @@ def training_settings(problem: Problem, requested: Mapping[str, Any]) -> dict[st
         ``schedule``, ``schedule_options``, ``batch_size``, ``order``,
         ``order_options``, ``batch_schedule``, ``batch_schedule_options``, ``epochs``, ``seed``, ``init_seed`` and
         ``order_seed`` (of the initial weights and of the order of the data; left out, the seed), ``save_every``
-        (steps), ``save_last`` (steps), ``threads``. None, or left out: as the recipe says.
+        (steps), ``save_last`` (steps), ``save_losses`` (a factor such as 1.25: also whenever the loss has fallen by it,
+        see :class:`landscape.training.falling.FallingLoss`; 0: not), ``threads``. None, or left out: as the recipe
+        says.
 
     Raises
     ------
@@ -63,6 +66,7 @@ def training_settings(problem: Problem, requested: Mapping[str, Any]) -> dict[st
         "order_seed": requested.pop("order_seed", None),
         "save_every": requested.pop("save_every", save_every),
         "save_last": requested.pop("save_last", 0),
+        "save_losses": requested.pop("save_losses", 0),
         "threads": requested.pop("threads", None),
     }
     if requested:
@@ -101,6 +105,13 @@ def _check(settings: Mapping[str, Any]) -> None:
     check_count("save_every", settings["save_every"])
     if settings["save_last"]:
         check_count("save_last", settings["save_last"])
+    if settings["save_losses"]:
+        factor = check_positive("save_losses", settings["save_losses"])
+        if not LEAST_FALL <= factor < math.inf:
+            raise UsageError(
+                f"save_losses={factor:g} must be a factor of at least {LEAST_FALL:g} by which the loss falls from one "
+                "checkpoint to the next, such as 1.25, or 0"
+            )
     for key, value in {**settings["order_options"], **settings["batch_schedule_options"]}.items():
         if not value > 0 or (key in ("start", "full_by") and value > 1):
             raise UsageError(f"{key}={value!r} must be positive{'' if key == 'factor' else ' and at most 1'}")

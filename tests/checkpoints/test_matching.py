@@ -1,4 +1,4 @@
-"""Runs at equal training loss: of each the first checkpoint as low as all runs get."""
+"""Runs at equal training loss: of each the two checkpoints between which it passes one that most runs reach."""
 
 from __future__ import annotations
 
@@ -36,18 +36,56 @@ def runs(tmp_path):
     return tmp_path / "runs"
 
 
-def test_each_run_stands_at_its_first_checkpoint_as_low_as_the_highest_of_the_lowest_losses(runs, tmp_path):
+def test_each_run_is_bracketed_by_its_first_checkpoint_as_low_as_the_highest_of_the_lowest_and_the_one_before(
+    runs, tmp_path
+):
     found = match_losses(runs, tmp_path / "matched")
     assert found.level == 0.3
     assert found.steps == {"a": 30, "b": 40, "c": 10}
     assert found.losses == {"a": 0.25, "b": 0.3, "c": 0.2}
+    assert {run: b[0]["step_above"] for run, b in found.brackets.items()} == {"a": 20, "b": 30, "c": 0}
+    assert {run: b[0]["loss_above"] for run, b in found.brackets.items()} == {"a": 0.5, "b": 0.4, "c": 2.0}
     assert found.spread == pytest.approx(1.5)
-    for name, step in found.steps.items():
+    assert found.wide == pytest.approx({"c": 10.0})
+    for name, brackets in found.brackets.items():
         placed = CheckpointDir(tmp_path / "matched" / name)
-        assert placed.steps == (step,)
-        assert placed[0].params_sha256 == CheckpointDir(runs / name)[step // 10].params_sha256
+        assert placed.steps == (brackets[0]["step_above"], brackets[0]["step_below"])
+        for checkpoint in placed:
+            assert checkpoint.params_sha256 == CheckpointDir(runs / name)[checkpoint.step // 10].params_sha256
     assert len(find_runs(runs)) == 3
-    assert json.loads((tmp_path / "matched" / "matching.json").read_text())["steps"] == found.steps
+    written = json.loads((tmp_path / "matched" / "matching.json").read_text())
+    assert (written["level"], written["steps"], written["brackets"]) == (0.3, found.steps, found.brackets)
+
+
+def test_several_levels_take_the_checkpoints_around_each(runs, tmp_path):
+    """From 0.3 up to 2, where all runs begin: 0.3, and half way in logarithms √0.6 = 0.775."""
+    found = match_losses(runs, tmp_path / "matched", levels=2)
+    assert found.levels == pytest.approx([0.3, 0.6**0.5])
+    assert {run: CheckpointDir(tmp_path / "matched" / run).steps for run in LOSSES} == {
+        "a": (10, 20, 30), "b": (20, 30, 40), "c": (0, 10),
+    }  # fmt: skip
+    assert found.most_checkpoints == 3
+
+
+def test_one_run_in_five_that_stays_high_does_not_set_the_level(tmp_path):
+    for seed in range(5):
+        for index, loss in enumerate([2.0, 1.5] if seed == 3 else [2.0, 0.5, 0.1]):
+            save_checkpoint(tmp_path / "runs" / f"s{seed}", linear(index), step=index, metrics={"train_loss": loss})
+    found = match_losses(tmp_path / "runs", tmp_path / "matched")
+    assert found.level == 0.1
+    assert found.left_out == {"s3": "its lowest loss is 1.5"}
+
+
+def test_arms_are_told_apart_by_their_labels(tmp_path):
+    """Four of ten runs stay high: two in each arm they would set the level, as one arm of five they do not."""
+    for arm in "abcde":
+        for seed in (0, 1):
+            for index, loss in enumerate([2.0, 1.5] if arm == "e" else [2.0, 0.5, 0.1]):
+                save_checkpoint(tmp_path / "runs" / f"{arm}{seed}", linear(index), step=index, config={"label": arm},
+                                metrics={"train_loss": loss})  # fmt: skip
+    found = match_losses(tmp_path / "runs", tmp_path / "matched")
+    assert found.level == 0.1
+    assert set(found.left_out) == {"e0", "e1"}
 
 
 def test_a_level_leaves_out_the_runs_that_do_not_reach_it_and_says_how_near_they_came(runs, tmp_path):
@@ -62,7 +100,7 @@ def test_matching_again_at_another_level_replaces_the_checkpoints(runs, tmp_path
     match_losses(runs, tmp_path / "matched")
     match_losses(runs, tmp_path / "matched", level=1.0)
     assert {folder.name: CheckpointDir(folder).steps for folder in find_runs(tmp_path / "matched")} == {
-        "a": (10,), "b": (20,), "c": (10,),
+        "a": (0, 10), "b": (10, 20), "c": (0, 10),
     }  # fmt: skip
 
 
@@ -70,15 +108,27 @@ def test_a_checkpoint_of_the_same_step_from_another_training_is_replaced(runs, t
     match_losses(runs, tmp_path / "matched")
     save_checkpoint(runs / "b", linear(99), step=40, metrics={"train_loss": 0.3})
     match_losses(runs, tmp_path / "matched")
-    assert CheckpointDir(tmp_path / "matched" / "b")[0].params_sha256 == CheckpointDir(runs / "b")[4].params_sha256
+    assert CheckpointDir(tmp_path / "matched" / "b")[1].params_sha256 == CheckpointDir(runs / "b")[4].params_sha256
 
 
 def test_what_lies_in_the_matched_folder_does_not_change_with_the_runs(runs, tmp_path):
     """A link shares the bytes of the file, and checkpoints are replaced, never written into."""
     match_losses(runs, tmp_path / "matched")
-    before = CheckpointDir(tmp_path / "matched" / "b")[0].params_sha256
+    before = CheckpointDir(tmp_path / "matched" / "b")[1].params_sha256
     save_checkpoint(runs / "b", linear(99), step=40, metrics={"train_loss": 0.3})
-    assert CheckpointDir(tmp_path / "matched" / "b")[0].params_sha256 == before
+    assert CheckpointDir(tmp_path / "matched" / "b")[1].params_sha256 == before
+
+
+def test_checkpoints_of_a_run_that_is_left_out_now_are_gone(runs, tmp_path):
+    match_losses(runs, tmp_path / "matched")
+    match_losses(runs, tmp_path / "matched", level=0.12)
+    assert [folder.name for folder in find_runs(tmp_path / "matched")] == ["c"]
+
+
+def test_a_run_that_begins_below_the_level_is_named(runs, tmp_path):
+    save_checkpoint(runs / "d", linear(0), step=0, metrics={"train_loss": 0.05})
+    found = match_losses(runs, tmp_path / "matched", level=0.3)
+    assert found.left_out == {"d": "its first loss, 0.05, is lower already"}
 
 
 def test_a_folder_inside_the_runs_is_refused(runs):
@@ -168,7 +218,7 @@ def test_a_run_whose_saved_losses_are_wrong_stands_where_its_parameters_do(measu
     assert found.steps == {"honest": 30, "liar": 30}
     assert found.losses["liar"] == pytest.approx(0.25, rel=1e-5)
     assert set(found.wrong) == {"liar"}
-    assert "at step 30 0.1 was saved and 0.25 measured" in found.wrong["liar"]
+    assert "at step 10 0.2 was saved and 1 measured" in found.wrong["liar"]
     assert {step for run, step in passes if run == "liar"} == {0, 10, 20, 30}
     facts = json.loads((tmp_path / "matched" / "matching.json").read_text())
     assert facts["wrong"] == found.wrong
@@ -188,7 +238,8 @@ def test_losses_in_another_scale_are_not_losses_of_the_objective(measurable, tmp
     measurable("mean", losses, losses)
     root = measurable("sum", losses, [16 * loss for loss in losses])
     assert match_losses(root, tmp_path / "matched").steps == {"mean": 30, "sum": 30}
-    assert match_losses(root, tmp_path / "by_word", losses="saved").steps == {"mean": 0, "sum": 30}
+    with pytest.raises(CheckpointError, match=r"no training loss lies between .* \(mean: 0.25 to 2; sum: 4 to 32\)"):
+        match_losses(root, tmp_path / "by_word", losses="saved")
 
 
 def test_checkpoints_without_a_saved_loss_are_measured(measurable, tmp_path):

@@ -17,6 +17,7 @@ from landscape.study.sentences import findings, over_seeds
 from landscape.study.trainings import TrainingJob, train_all
 from landscape.study.tuning import Choice
 from tests.support.latex import compiled, needs_latex, pages
+from tests.support.loss_curves import power, store_curves
 from tests.support.synthetic_results import make_results
 
 NAMES = ("adagrad", "adam", "momentum", "nesterov", "rmsprop", "sgd", "adamw", "lion", "sam", "asam", "gd", "signsgd")
@@ -69,11 +70,19 @@ def test_a_number_that_all_arms_share_is_said_once(tmp_path):
     results = load_results(make_results(tmp_path, optimizers=("a", "b"), vectors=False, steps=(1,)))
     study = SimpleNamespace(within="")
     material = SimpleNamespace(
-        study=study, found=results, means=means, pairs=None, at_equal_loss=None, spreads=None, wells=None
+        study=study,
+        found=results,
+        means=means,
+        pairs=None,
+        at_equal_loss=None,
+        matched_means=None,
+        unmatched="",
+        spreads=None,
+        wells=None,
     )
     told = findings(material)
     assert "The training loss at the end: a 1.00 ± 0.10, b 2.00 ± 0.10." in told
-    assert "The smallest λ_max is the same in all arms: 2.01." in told
+    assert "The smallest λ_max where training stopped is the same in all arms: 2.01." in told
 
 
 @pytest.mark.slow
@@ -120,15 +129,47 @@ def test_twelve_arms_of_two_factors_fit_with_paths_histories_and_differences(tmp
     assert len((path.parent / "means.tex").read_text().split("midrule")[1].split(r"\\")) == 12 + 1
 
 
-def test_arms_that_could_not_be_matched_closely_are_pointed_out(tmp_path):
-    """The synthetic results lie at nearly one loss; one arm's are doubled."""
-    results = load_results(make_results(tmp_path / "runs", optimizers=("adam", "sgd"), vectors=False, steps=(1,)))
-    study = Study("close", "?", "lenet-digits", (Arm("adam"), Arm("sgd")), (0, 1))
-    material = Material(study, [], [], tmp_path / "runs" / "results.h5", tmp_path / "runs" / "results.h5")
-    assert len(results.runs) == 4
-    means = material.at_equal_loss
-    rows = means["measure"] == "train_loss"
-    means.loc[rows, ["mean", "gmean"]] = [[0.10, 0.10], [0.11, 0.11]]
-    assert not any("At equal training loss" in note for note in limits(material))
-    means.loc[rows, ["mean", "gmean"]] = [[0.10, 0.10], [0.14, 0.14]]
-    assert any("still differ in it (0.1 to 0.14)" in note for note in limits(material))
+def matched(folder: Path, **arms) -> Material:
+    """Two arms at the end, and around one loss with the losses and λ_max given."""
+    names = tuple(arms)
+    end = make_results(folder / "runs", optimizers=names, seeds=(0, 1), vectors=False, steps=(1,))
+    runs = {f"{name}-s{seed}": ({"label": name, "seed": seed}, losses, power(c * (1 + 0.01 * seed), 0.5))
+            for name, (losses, c) in arms.items() for seed in (0, 1)}  # fmt: skip
+    store_curves(folder / "matched", runs)
+    study = Study("close", "?", "lenet-digits", tuple(Arm(name, {"optimizer": name}) for name in names), (0, 1))
+    return Material(study, [], [], end, folder / "matched")
+
+
+def test_the_first_sentence_is_on_the_arms_at_one_loss_and_the_table_has_that_loss(tmp_path):
+    """λ = 2√ℓ and 3√ℓ: at 0.1 that is 0.632 and 0.949, whatever checkpoints lie around it."""
+    material = matched(tmp_path, adam=((1.0, 0.3, 0.04), 2.0), sgd=((1.0, 0.2, 0.1), 3.0))
+    first, second, *_ = findings(material)
+    assert first.startswith(
+        "At equal training loss (0.1, each run read between checkpoints at 0.3 to 0.2 and 0.1 to 0.04)"
+    )
+    assert re.search(r"λ_max: adam 0.63\S* ×/÷ \S+, sgd 0.9[45]\S* ×/÷", first)
+    assert second.startswith("Arm adam has the smallest λ_max at a training loss of 0.1: 0.63")
+    assert "of which it has 0.667" in second
+    table = material.matched_means
+    assert table[table["measure"] == "train_loss"]["mean"].to_list() == pytest.approx([0.1, 0.1])
+
+
+def test_ends_are_told_with_their_losses_in_the_same_sentence(tmp_path):
+    material = matched(tmp_path, adam=((1.0, 0.04), 2.0), sgd=((1.0, 0.1), 3.0))
+    means = material.means
+    rows_ = means["measure"] == "train_loss"
+    means.loc[rows_, ["mean", "gmean"]] = [[2e-4, 2e-4], [1e-3, 1e-3]]
+    (said,) = (s for s in findings(material) if "smallest λ_max where training stopped" in s)
+    first, other = ("0.0002", "0.001") if said.startswith("Arm adam") else ("0.001", "0.0002")
+    assert f", at a training loss of {first} where the others stand at {other}" in said
+    means.loc[rows_, ["mean", "gmean"]] = [[1e-3, 1e-3], [1.09e-3, 1.09e-3]]
+    assert not any("where the others stand" in s for s in findings(material))
+
+
+def test_wide_brackets_and_the_lack_of_any_are_limits(tmp_path):
+    wide = matched(tmp_path / "wide", adam=((1.0, 0.04), 2.0), sgd=((0.2, 0.1), 3.0))
+    assert any("more than a factor of 3 apart" in note for note in limits(wide))
+    assert not any("landscape match" in note for note in limits(wide))
+    none = Material(wide.study, [], [], wide.results, None, "no loss is passed by both")
+    assert "The arms were not compared at equal training loss: no loss is passed by both." in limits(none)
+    assert findings(none)[0] == "The arms were not compared at equal training loss: no loss is passed by both."

@@ -7,12 +7,14 @@ import re
 import shutil
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from landscape.checkpoints import CheckpointDir
-from landscape.comparison import compare
+from landscape.comparison import at_equal_loss, compare
 from landscape.errors import UsageError
-from landscape.store import load_results
+from landscape.rounding import format_value
+from landscape.store import load_results, rows
 from landscape.study import Arm, Study, Tuning, run_study
 from landscape.study.paper import methods
 from landscape.study.trainings import TrainingJob, train_all
@@ -170,27 +172,42 @@ def test_the_methods_name_the_seeds_that_an_arm_holds_fast():
     assert text.count("in all runs") == 2
 
 
-def test_the_arms_are_compared_at_equal_loss_too(done):
+def test_the_arms_are_compared_where_their_training_loss_is_one(done):
+    """Each run is read between two checkpoints that were trained, saved and measured, around the level."""
     _, outcome, said = done
     facts = json.loads((outcome.folder / "matched" / "matching.json").read_text())
-    ends = {
-        folder.name: CheckpointDir(folder)[-1].metrics["train_loss"]
-        for folder in (outcome.folder / "runs").iterdir()
-        if folder.is_dir() and list(folder.glob("step_*.h5"))
-    }
-    lows = {name: min(c.metrics["train_loss"] for c in CheckpointDir(outcome.folder / "runs" / name)) for name in ends}
-    assert facts["level"] == pytest.approx(max(lows.values()))
-    assert all(loss <= facts["level"] for loss in facts["losses"].values())
-    rows = compare(load_results(outcome.matched), by="label").query("measure == 'train_loss'")
-    assert (rows["mean"] <= facts["level"]).all()
-    assert "matched.tex" in outcome.paper.read_text()
+    found = at_equal_loss(outcome.matched)
+    assert found.levels == tuple(facts["levels"])
+    runs = found.runs[(found.runs["measure"] == "lambda_max") & (found.runs["level"] == found.level)]
+    assert set(runs["group"]) == {"sgd", "adam"}
+    measured = {(row["run"], row["step"]): row for row in rows(load_results(outcome.matched))}
+    for row in runs.itertuples():
+        saved = {c.step: c.metrics["train_loss"] for c in CheckpointDir(outcome.folder / "runs" / row.run)}
+        assert saved[row.step_above] > row.level >= saved[row.step_below] * (1 - 1e-6)
+        assert not [s for s, loss in saved.items() if s < row.step_below and loss < row.level * (1 - 1e-6)]
+        ends = [measured[row.run, step]["lambda_max"] for step in (row.step_above, row.step_below)]
+        assert min(ends) <= row.value <= max(ends)
+    assert {"trace", "sharpness_adaptive_worst", "test_accuracy"} <= set(found.contrasts["measure"])
     assert any("at equal loss" in line for line in said)
+
+
+def test_the_comparison_at_equal_loss_comes_first_in_the_paper_and_has_the_matched_losses(done):
+    _, outcome, _ = done
+    text = outcome.paper.read_text()
+    assert text.index("matched.tex") < text.index("means.tex")
+    assert "figures/against_loss.pdf" in text
+    first = (outcome.paper.parent / "findings.txt").read_text().splitlines()[0]
+    level = format_value(at_equal_loss(outcome.matched).level, digits=3)
+    assert first.startswith(f"At equal training loss ({level}, each run read between checkpoints at ")
+    for name in ("levels", "runs", "contrasts"):
+        assert len(pd.read_csv(outcome.paper.parent / f"matched_{name}.csv")) > 1
 
 
 def test_arms_of_different_problems_are_not_matched(tmp_path):
     arms = (Arm("few", {"problem_config": {"num_train": 30}}), Arm("many"))
     outcome = run_study(small(arms=arms, seeds=(0,)), tmp_path, workers=1)
     assert outcome.matched is None
+    assert "not compared at equal" not in (outcome.paper.parent / "findings.txt").read_text()
     assert "matched.tex" not in outcome.paper.read_text()
 
 

@@ -1,0 +1,91 @@
+"""One checkpoint while it is measured: its objective and Hessian, its test data, and what has been found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from torch import nn
+
+from landscape.analysis.plan import Plan
+from landscape.errors import ModelError, ObjectiveError
+from landscape.objective import Objective, logit_normalized
+from landscape.objective.batches import Batches
+from landscape.operators import HessianOperator
+from landscape.problems import Problem
+from landscape.results import Eigenpairs, Record
+
+
+@dataclass
+class CheckpointContext:
+    """One checkpoint while it is measured.
+
+    Attributes
+    ----------
+    is_last, is_full : bool
+        Whether it is the last of its run, and whether it gets every number, as the last always does.
+    guess : (P, K) array or None
+        Eigenvectors of the run's last checkpoint, from which Lanczos starts at the earlier ones.
+    route : str
+        How to multiply by the Hessian: as records stored earlier were measured, else by trial.
+    expected_matvecs : int
+        Products at this and the run's earlier checkpoints, which share what is recorded and compiled.
+    last : CheckpointContext or None
+        Of the run's last checkpoint, whose recording serves here too if the questions are the same.
+    problem : Problem or None
+        Where the test data are.
+    model : callable or None
+        ``model() -> nn.Module``, one of its own with the checkpoint's parameters.
+    found : dict of name to Record
+        What has been measured here so far; slices go along the eigenvectors found.
+    """
+
+    objective: Objective
+    plan: Plan
+    is_last: bool
+    is_full: bool = False
+    guess: np.ndarray | None = None
+    route: str = "auto"
+    expected_matvecs: int = 100
+    last: CheckpointContext | None = None
+    problem: Problem | None = None
+    model: Callable[[], nn.Module] | None = None
+    found: dict[str, Record] = field(default_factory=dict)
+
+    @cached_property
+    def question(self) -> dict[str, str]:
+        """What is measured at this checkpoint, apart from θ, as hashes; computed once, as it reads all the data."""
+        return {"objective": self.objective.digest(), "constants": self.objective.constants_digest()}
+
+    @cached_property
+    def test_data(self) -> str | None:
+        """Hash of the test data; None where there are none."""
+        if self.problem is None or self.problem.test is None:
+            return None
+        return Batches(self.problem.test).digest()
+
+    @cached_property
+    def hessian(self) -> HessianOperator:
+        """Made when first needed, and kept for all quantities of this checkpoint."""
+        if self.last is not None and self.last.question == self.question:
+            return self.last.hessian.at(self.objective.theta)
+        return HessianOperator(self.objective, route=self.route, expected_matvecs=self.expected_matvecs)
+
+    @cached_property
+    def of_normalized_logits(self) -> Objective | None:
+        """The same question with the scale of the logits taken out; None where the loss is none of logits."""
+        try:
+            return logit_normalized(self.objective)
+        except ModelError:
+            raise
+        except ObjectiveError:
+            return None
+
+    @property
+    def eigenpairs(self) -> Eigenpairs:
+        """Of this checkpoint; measured before anything that needs them."""
+        eigs = self.found["eigenpairs"]
+        assert isinstance(eigs, Eigenpairs)
+        return eigs
