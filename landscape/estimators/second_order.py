@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,36 +103,31 @@ def second_order_gain(
     alphas, betas, _ = run.recurrence
     whole = _Rule.of(alphas, betas[:-1])
     above = None if run.beta == 0 else _Rule.of(*_with_node(alphas, betas, lowest - _ROUNDING * largest))
-    return _gain(alphas, betas, whole, above, [max(c * damping * largest, -2 * lowest) for c in AROUND], largest)
+    shifts = np.maximum(np.array(AROUND) * damping * largest, -2 * lowest)
+    return _gain(alphas, betas, whole, above, shifts, largest)
 
 
 def _gain(
-    alphas: np.ndarray,
-    betas: np.ndarray,
-    whole: _Rule,
-    above: _Rule | None,
-    shifts: list[float],
-    largest: float,
+    alphas: np.ndarray, betas: np.ndarray, whole: _Rule, above: _Rule | None, shifts: np.ndarray, largest: float
 ) -> SecondOrderGain:
     """The record, of decreases per ‖g‖²; ``above`` is the rule whose integral is never too small."""
-    count, shift = len(alphas), np.array(shifts)
-    descent = whole.integral(lambda x: _descent(x, largest, count))
-    conjugate = _conjugate(alphas, betas) or math.nan
-    low = np.array([whole.integral(lambda x, d=d: _newton(x, d)) for d in shifts])
-    high = low if above is None else np.array([above.integral(lambda x, d=d: _newton(x, d)) for d in shifts])
+    count = len(alphas)
+    descent, conjugate = _descent(whole, largest, count), _conjugate(alphas, betas) or math.nan
+    low = _newton(whole, shifts)
+    high = low if above is None else _newton(above, shifts)
     value, reach, at = (low + high) / 2, np.abs(high - low) / 2, len(shifts) // 2
     return SecondOrderGain(
         float(value[at] / descent),
         bound=float(reach[at] / descent),
         num_matvecs=count,
         method=f"damped Newton against {count} gradient steps, {count} products each, damping "
-        f"{shift[at] / largest:.2g} λ₁",
-        dampings=shift / largest,
+        f"{shifts[at] / largest:.2g} λ₁",
+        dampings=shifts / largest,
         over_descent=value / descent,
         over_descent_bound=reach / descent,
         over_conjugate=value / conjugate,
         over_conjugate_bound=reach / conjugate,
-        over_one_step=float(value[at] / whole.integral(lambda x: _descent(x, largest, 1))),
+        over_one_step=float(value[at] / _descent(whole, largest, 1)),
         num_steps=count,
     )
 
@@ -151,23 +145,19 @@ class _Rule:
         nodes, vectors = eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
         return cls(nodes, vectors[0] ** 2)
 
-    def integral(self, f: Callable[[np.ndarray], np.ndarray]) -> float:
-        return float(self.weights @ f(self.nodes))
+
+def _newton(rule: _Rule, shifts: np.ndarray) -> np.ndarray:
+    """Decrease by ``−(H + δI)⁻¹g``, for each δ (D,)."""
+    x = rule.nodes
+    decreases: np.ndarray = ((x / 2 + shifts[:, None]) / (x + shifts[:, None]) ** 2) @ rule.weights
+    return decreases
 
 
-def _newton(x: np.ndarray, shift: float) -> np.ndarray:
-    """Decrease by ``−g/(λ + δ)``, per squared coordinate of g."""
-    decrease: np.ndarray = (x / 2 + shift) / (x + shift) ** 2
-    return decrease
-
-
-def _descent(x: np.ndarray, largest: float, count: int) -> np.ndarray:
+def _descent(rule: _Rule, largest: float, count: int) -> float:
     """Decrease by ``count`` gradient steps of 1/λ₁: ``(1 − (1 − λ/λ₁)^{2k})/(2λ)``, k/λ₁ where λ = 0."""
-    relative = x / largest
     # 1 − (1 − y)^{2k} loses its digits for small y: written as a geometric sum, y·Σⱼ (1 − y)ʲ, it keeps them.
-    powers = (1 - relative)[:, None] ** np.arange(2 * count)
-    decrease: np.ndarray = powers.sum(1) / (2 * largest)
-    return decrease
+    powers = (1 - rule.nodes / largest)[:, None] ** np.arange(2 * count)
+    return float(rule.weights @ powers.sum(1)) / (2 * largest)
 
 
 def _conjugate(alphas: np.ndarray, betas: np.ndarray) -> float:

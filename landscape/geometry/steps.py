@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
+from landscape.checks import check_not_negative
 from landscape.errors import UsageError
 from landscape.objective import Objective, Vector
 from landscape.results.steps import StepReport
@@ -36,7 +35,7 @@ def examine_step(objective: Objective, before: Vector, after: Vector, *, smoothn
     Raises
     ------
     UsageError
-        If both are the same point, or of another length than P, or the smoothness is not a finite number.
+        If both are the same point, or of another length than P, or for a smoothness below 0.
 
     Notes
     -----
@@ -56,8 +55,8 @@ def examine_step(objective: Objective, before: Vector, after: Vector, *, smoothn
     >>> examine_step(objective, torch.ones(1), torch.full((1,), 1.5), smoothness=2.0).within_descent_bound  # uphill
     False
     """
-    if smoothness is not None and not math.isfinite(smoothness):
-        raise UsageError(f"smoothness={smoothness!r} must be a finite number, known before the step")
+    if smoothness is not None:
+        smoothness = check_not_negative("smoothness", smoothness, hint="it is the largest curvature known before")
     start, end = objective.point(before), objective.point(after)
     step = end - start
     length = float(torch.linalg.vector_norm(step.double()))
@@ -79,5 +78,5 @@ def examine_step(objective: Objective, before: Vector, after: Vector, *, smoothn
         curvature=curvature,
         mean_curvature=float(bend @ unit) / length,
         smoothness=float(torch.linalg.vector_norm(bend)) / length,
-        known_smoothness=None if smoothness is None else float(smoothness),
+        known_smoothness=smoothness,
     )

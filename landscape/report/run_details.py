@@ -11,6 +11,7 @@ from landscape.results import (
     LineSlice,
     PlaneSlice,
     SamplingSpread,
+    SecondOrderGain,
     Sharpness,
     SpectralMeasure,
 )
@@ -77,6 +78,11 @@ def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bo
             f"{rank}; {len(record.nodes)} probes × {record.num_steps} steps{known}"
         )
         return [("density", text, failed)]
+    if isinstance(record, SecondOrderGain):
+        each = "; ".join(
+            f"δ = {d} λ₁: {descent}, over conjugate gradients {cg}" for d, descent, cg in record.by_damping
+        )
+        return [(label, f"at equal cost, {record.num_steps} products, over gradient descent, {each}", failed)]
     if isinstance(record, Estimate):
         interval = ""
         if record.sem is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from landscape.results.base import Array, Estimate, Record
+from landscape.results.base import Array, Estimate
 from landscape.rounding import format_measured, format_value
 
 
@@ -39,28 +39,21 @@ class SecondOrderGain(Estimate):
     over_one_step: float = float("nan")
     num_steps: int = 0
 
-    __repr__ = Record.__str__  # printed it is the number of a table; looked at, all of it
+    @property
+    def by_damping(self) -> list[tuple[str, str, str]]:
+        """Each damping with the gain over gradient descent and that over conjugate gradients, as they are printed."""
+        over = zip(self.over_descent, self.over_descent_bound, strict=True)
+        conjugate = zip(self.over_conjugate, self.over_conjugate_bound, strict=True)
+        return [
+            (format_value(float(damping), digits=2), format_measured(*map(float, a)), format_measured(*map(float, b)))
+            for damping, a, b in zip(self.dampings, over, conjugate, strict=True)
+        ]
 
     def _lines(self) -> list[tuple[str, str]]:
         lines = [("at equal cost", f"{self} times the decrease of {self.num_steps} gradient steps")]
-        rows = zip(
-            self.dampings,
-            self.over_descent,
-            self.over_descent_bound,
-            self.over_conjugate,
-            self.over_conjugate_bound,
-            strict=True,
-        )
         lines += [
-            (
-                f"damping {format_value(float(damping), digits=2)} λ₁",
-                f"{format_measured(descent, reach)} × gradient descent, "
-                f"{format_measured(conjugate, its_reach)} × conjugate gradients",
-            )
-            for damping, descent, reach, conjugate, its_reach in rows
+            (f"damping {damping} λ₁", f"{descent} × gradient descent, {conjugate} × conjugate gradients")
+            for damping, descent, conjugate in self.by_damping
         ]
-        alone = (
-            "against one step",
-            f"{format_value(self.over_one_step, digits=3)}, at {self.num_steps} times its cost",
-        )
-        return [*lines, alone, ("method", self.method), ("matvecs", str(self.num_matvecs))]
+        alone = f"{format_value(self.over_one_step, digits=3)}, at {self.num_steps} times its cost"
+        return [*lines, ("against one step", alone), ("method", self.method), ("matvecs", str(self.num_matvecs))]

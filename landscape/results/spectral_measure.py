@@ -252,8 +252,8 @@ class SpectralMeasure(Record):
         nodes, weights = self._pooled()
         if isinstance(other, SpectralMeasure):
             theirs, their_weights = other._pooled()
-            everything = np.concatenate([nodes[weights > 0], theirs[their_weights > 0]])
-            return wasserstein(nodes, weights, theirs, their_weights, float(np.ptp(everything)))
+            span = float(np.ptp(np.concatenate([nodes[weights > 0], theirs[their_weights > 0]])))
+            return wasserstein(nodes, weights, theirs, their_weights, span)
         values = np.asarray(other, dtype=float).ravel()
         if not values.size:
             raise UsageError("wasserstein needs another measure or at least one eigenvalue")
@@ -316,10 +316,8 @@ class SpectralMeasure(Record):
         return nodes, residuals, np.where(again, 0.0, weights)
 
     def _mean(self, samples: Array, method: str, *, sem: float | None = None) -> Estimate:
-        if sem is None and self.num_known == self.dim:
-            sem = 0.0  # every eigenvalue is known
-        elif sem is None and len(samples) > 1:
-            sem = float(stats.sem(samples))
+        if sem is None and (len(samples) > 1 or self.num_known == self.dim):
+            sem = float(stats.sem(samples)) if self.num_known < self.dim else 0.0
         return Estimate(
             float(samples.mean()), sem=sem, samples=samples, num_matvecs=self.num_matvecs, seed=self.seed, method=method
         )
@@ -334,8 +332,8 @@ class SpectralMeasure(Record):
         if self.step_error is not None:
             lines.append(("change since half the steps", f"{100 * self.step_error:.2g} % of the range"))
         known = f", {self.num_known} eigenvalues known" if self.num_known else ""
-        cost = f"{len(self.nodes)} probes × {self.num_steps} steps{known}, {self.num_matvecs} matvecs, seed {self.seed}"
-        return [*lines, ("", cost)]
+        size = f"{len(self.nodes)} probes × {self.num_steps} steps{known}"
+        return [*lines, ("", f"{size}, {self.num_matvecs} matvecs, seed {self.seed}")]
 
 
 def _slack(points: Array, known: Array, coupling: float) -> Array:

@@ -171,8 +171,8 @@ def _gain(means: pd.DataFrame, found: Results) -> str:
     ends = f"{_centre(low)} ({low['group']}) to {_centre(high)} ({high['group']})"
     if _agree(rows):
         ends = _number(float(_centres(rows).mean()))
-    gains = [run.last.records.get("second_order_gain") for run in found.runs if run.checkpoints]
-    gains = [gain for gain in gains if isinstance(gain, SecondOrderGain) and np.isfinite(gain.value)]
+    measured = [run.last.records.get("second_order_gain") for run in found.runs if run.checkpoints]
+    gains = [gain for gain in measured if isinstance(gain, SecondOrderGain) and np.isfinite(gain.value)]
     # How the gain moves with the damping: of each run its gains over the middle one, geometric means over runs.
     moves = np.exp(np.mean([np.log(gain.over_descent / gain.value) for gain in gains], axis=0))
     least, most = centre_of(low).value * moves.min(), centre_of(high).value * moves.max()

@@ -20,7 +20,7 @@ import landscape as ls
 from landscape import plots
 from landscape.statistics import mean_interval
 
-GRIDS = {"momentum": (0.01, 0.03, 0.1, 0.3, 1.0), "adam": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
+GRIDS: dict[str, tuple[float, ...]] = {"momentum": (0.01, 0.03, 0.1, 0.3, 1.0), "adam": (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)}
 NAMES = {"momentum": "SGD with momentum", "adam": "Adam"}
 SEEDS = {"transformer": range(3), "LeNet-5": range(9)}
 LARGE, SMALL = 0.05, 0.02  # gaps as shares of the loss at the start

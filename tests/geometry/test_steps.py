@@ -100,7 +100,7 @@ def test_without_a_smoothness_known_before_nothing_is_judged(regression):
     assert found.within_descent_bound is None
     assert (found.descent_bound, found.promises_descent, found.step_share) == (None, None, None)
     assert "not judged" in str(found)
-    with pytest.raises(UsageError, match="finite"):
+    with pytest.raises(UsageError, match="smoothness"):
         ls.examine_step(regression[0], np.ones(3), np.zeros(3), smoothness=np.inf)
 
 
