@@ -91,6 +91,7 @@ _HOMES = {
         "PathSlice",
         "Basins",
         "StepReport",
+        "SecondOrderGain",
         "Sharpness",
     ),
 }

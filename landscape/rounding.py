@@ -45,6 +45,47 @@ def format_measured(value: float | None, error: float | None) -> str:
     return f"({inner})e{exponent}"
 
 
+#: How a text begins that stands for a number swallowed by its error.
+NOT_RESOLVED = "not resolved"
+
+
+def is_resolved(value: float, reach: float | None, *, most: float = math.inf) -> bool:
+    """Whether a number between 0 and ``most`` is known: its 95 % error is below it, and below half of its range.
+
+    >>> is_resolved(0.3, 0.1), is_resolved(0.3, 0.3), is_resolved(0.95, 0.9, most=1.0), is_resolved(0.3, None)
+    (True, False, False, False)
+    """
+    if reach is None or math.isnan(reach):
+        return False
+    return reach == 0 or (reach < abs(value) and reach < most / 2)
+
+
+def format_resolved(value: float, reach: float | None, *, most: float = math.inf, unit: str = "") -> str:
+    """Print ``value ± reach`` of a quantity that is never negative, or that its error swallows it.
+
+    Parameters
+    ----------
+    reach : float or None
+        Half of its 95 % interval; None where no error is known.
+    most : float
+        The largest value that the quantity can have.
+
+    Examples
+    --------
+    >>> format_resolved(12.31, 1.13, most=100, unit=" %"), format_resolved(12.31, 90.2, most=100, unit=" %")
+    ('12.3 ± 1.1 %', 'not resolved (± 90 %)')
+    >>> format_resolved(3.0, 0.0), format_resolved(3.0, None), format_resolved(0.0, 0.004)
+    ('3', 'not resolved (its error is not known)', 'not resolved (± 0.004)')
+    """
+    if not math.isfinite(value):
+        return format_value(value)
+    if is_resolved(value, reach, most=most):
+        return format_measured(value, reach) + unit
+    if reach is None or math.isnan(reach):
+        return f"{NOT_RESOLVED} (its error is not known)"
+    return f"{NOT_RESOLVED} (± {format_short(min(reach, most))}{unit})"
+
+
 def format_short(value: float) -> str:
     """Two digits, hundreds in full: for what no error of its own rounds, such as an effect or the end of an interval.
 

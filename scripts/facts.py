@@ -33,7 +33,8 @@ def scripts() -> list[Path]:
 def finding_of(script: Path, out: Path) -> dict[str, Any]:
     """What a script found, by running it where it has not been run to the end."""
     kept = out / f"{script.stem}.json"
-    if not kept.exists() or json.loads(kept.read_text())["quick"]:
+    before = json.loads(kept.read_text()) if kept.exists() else {"quick": True}
+    if before["quick"] or "changes" not in before:
         command = [sys.executable, str(script), "--threads", "1", "--out", str(out)]
         done = subprocess.run(
             command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
@@ -44,24 +45,40 @@ def finding_of(script: Path, out: Path) -> dict[str, Any]:
     return finding
 
 
+def count_line(findings: list[dict[str, Any]]) -> str:
+    """How many hold, and how many of these after a change that could have made them hold.
+
+    >>> def finding(holds, *before): return {"holds": holds, "changes": [{"held_before": one} for one in before]}
+    >>> count_line([finding(True), finding(True, False), finding(True, True), finding(False, False)])
+    '3 of 4 hold, 1 of them after a changed set-up, claim or criterion, 1 more after one without which they held, too'
+    """
+    held = [finding["changes"] for finding in findings if finding["holds"]]
+    made = sum(any(not change["held_before"] for change in changes) for changes in held)
+    more = sum(bool(changes) and all(change["held_before"] for change in changes) for changes in held)
+    said = f"{len(held)} of {len(findings)} hold, {made} of them after a changed set-up, claim or criterion"
+    return said + (f", {more} more after one without which they held, too" if more else "")
+
+
 def table(findings: list[dict[str, Any]]) -> str:
     """The page: claim, source, what was measured, whether it holds, its figure."""
-    held = sum(finding["holds"] for finding in findings)
     versions = ", ".join(f"{name} {version}" for name, version in findings[0]["versions"].items())
     lines = [
         "# Published facts, put to the test",
         "",
         f"{len(findings)} claims of the literature on a scale of minutes, each by its script in `scripts/reproduce/`; "
-        f"{held} hold here. What does not hold at this scale may hold at another. `python scripts/facts.py --docs` "
-        f"writes this page. {versions}.",
+        f"{count_line(findings)}. A criterion is set before its results are seen; what was changed afterwards stands "
+        "beside the measurement, with the reason. What does not hold at this scale may hold at another. "
+        f"`python scripts/facts.py --docs` writes this page. {versions}.",
         "",
         "| claim | source | measured | holds | |",
         "|---|---|---|---|---|",
     ]
     for finding in findings:
-        name, cells = finding["name"], [finding[key].replace("|", "\\|") for key in ("claim", "source", "measured")]
-        cells[2] += f" *{finding['caveat']}*" if finding.get("caveat") else ""
-        verdict = "yes" if finding["holds"] else "**no**"
+        name, cells = finding["name"], [finding[key] for key in ("claim", "source", "measured")]
+        notes = [*(change["said"] for change in finding["changes"]), finding["caveat"]]
+        cells[2] += "".join(f" *{note}*" for note in notes if note)
+        cells = [cell.replace("|", "\\|") for cell in cells]
+        verdict = ("yes" if finding["holds"] else "**no**") + (", changed" if finding["changes"] else "")
         link = f"[figure](figures/facts/{name}.png), {finding['seconds']:.0f} s"
         lines.append(f"| {' | '.join(cells)} | {verdict} | {link} |")
     return "\n".join(lines) + "\n"
@@ -86,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
             figure = f"{finding['name']}.png"
             write_whole(DOCS / "figures" / "facts" / figure, (args.out / figure).read_bytes())
         write_whole(DOCS / "facts.md", table(findings))
-    print(f"{sum(f['holds'] for f in findings)} of {len(findings)} hold; figures in {args.out}")
+    print(f"{count_line(findings)}; figures in {args.out}")
     return 0
 
 

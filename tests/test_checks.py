@@ -102,6 +102,10 @@ TABLE = {
         lambda **g: ls.second_order_gain(H, torch.ones(6), eigs=BOTH, **g),
         {"damping": "positive", "num_steps": "count"},
     ),
+    "examine_step": (
+        lambda **g: ls.examine_step(OBJECTIVE, OBJECTIVE.theta, OBJECTIVE.theta + 1, **g),
+        {"smoothness": "not negative"},
+    ),
     "probe": (
         lambda **g: estimators.probe(**{"index": 0, "dim": 4, "seed": 0} | g),
         {"index": "count or 0", "dim": "count", "seed": "seed"},

@@ -96,6 +96,8 @@ def latex_number(text: str, *, converged: bool = True) -> str:
         return "--"
     if text == "not a number":
         return "n/a"
+    if text == "n.r.":  # not resolved
+        return text
     text = re.sub(r"(?<=[\d)])e(-?\d+)\b", r"\\times 10^{\1}", text)
     for sign, command in _IN_NUMBERS.items():
         text = text.replace(sign, command)

@@ -1,7 +1,9 @@
-"""Would second-order information pay here? What a damped Newton step promises over a gradient step."""
+"""Would second-order information pay here? What a damped Newton step promises over first-order steps of equal cost."""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,11 @@ from landscape.estimators.krylov.lanczos import Krylov
 from landscape.estimators.krylov.projection import eigh
 from landscape.estimators.matvecs import Matvecs
 from landscape.progress import Progress
-from landscape.results import Eigenpairs, Estimate
+from landscape.results import Eigenpairs, SecondOrderGain
 
 _ROUNDING = 1e-6  # of λ_max: how far below the nodes the prescribed one must lie
+#: Dampings that are looked at, in units of the one asked for.
+AROUND = (0.1, 1.0, 10.0)
 
 
 def second_order_gain(
@@ -26,18 +30,20 @@ def second_order_gain(
     damping: float = 1e-2,
     num_steps: int = 20,
     progress: Progress | None = None,
-) -> Estimate:
-    r"""How many times as much a damped Newton step would lower the quadratic model as a gradient step does.
+) -> SecondOrderGain:
+    r"""How many times as much a damped Newton step would lower the quadratic model as gradient descent at equal cost.
 
-    The gradient step has the length that the sharpest direction allows, :math:`s = -g/λ_1`; the Newton step is
-    :math:`s = -(H + δI)^{-1} g` with :math:`δ = \max(c\,λ_1, -2λ_{min})`, c the damping. Both lower
-    :math:`gᵀs + \tfrac12 sᵀHs`, and
+    The Newton step :math:`s = -(H + δI)^{-1} g`, :math:`δ = \max(c\,λ_1, -2λ_{min})`, c the damping, is had from k
+    products with H. For as many, gradient descent on the model :math:`gᵀs + \tfrac12 sᵀHs` makes k steps of the length
+    that the sharpest direction allows, 1/λ₁, and conjugate gradients make k steps of their own. By how much each
+    lowers the model is a sum over the spectral measure μ of the gradient, ``Σᵢ (uᵢᵀg)² δ(λ − λᵢ) / ‖g‖²``:
 
-    .. math:: \text{gain} = \frac{\int (\tfrac12 λ + δ)/(λ + δ)^2\,dμ(λ)}{1/λ_1 - \barλ/(2λ_1^2)},
+    .. math:: \text{Newton} = \int \frac{\tfrac12 λ + δ}{(λ + δ)^2}\,dμ, \qquad
+              \text{descent} = \int \frac{1 - (1 - λ/λ_1)^{2k}}{2λ}\,dμ, \qquad
+              \text{conjugate gradients} = \int \frac{dμ_k}{2λ},
 
-    where μ is the spectral measure of the gradient, ``Σᵢ (uᵢᵀg)² δ(λ − λᵢ) / ‖g‖²``, and λ̄ its mean ``gᵀHg/‖g‖²``. A
-    gain of 1: one step size serves all. Large: the gradient lies where the loss is flat. It is about one step on the
-    whole data's quadratic model, not about noise.
+    μₖ the Gauss rule of k nodes. A gain of 1: first-order steps for the same products do as much. It is about the whole
+    data's quadratic model, not about noise. With negative curvature that model has no minimum: descent leaves along it.
 
     Parameters
     ----------
@@ -48,16 +54,18 @@ def second_order_gain(
     eigs : Eigenpairs
         Of both ends of the spectrum (``which="both"``): λ₁ and λ_min.
     damping : float
-        c. With c = 0.01 and a positive Hessian the gain is at most 200.
+        c; a tenth of it and ten times it are looked at too.
     num_steps : int
-        Lanczos steps from the gradient: one matvec each, and as many vectors of memory.
+        k: Lanczos steps from the gradient, one matvec each, and as many vectors of memory. Fewer where the Krylov space
+        ends before; then the Newton step is had for fewer.
 
     Returns
     -------
-    Estimate
-        Dimensionless. Gauss quadrature is never above the integral, Gauss–Radau quadrature with a node at λ_min never
-        below: the value is their middle, ``bound`` half their distance. It holds as far as λ_min, less its residual, is
-        below the whole spectrum.
+    SecondOrderGain
+        Dimensionless. Gauss quadrature is never above Newton's integral, Gauss–Radau quadrature with a node at λ_min
+        never below: the value is their middle, ``bound`` half their distance. It holds as far as λ_min, less its
+        residual, is below the whole spectrum. The decrease of k first-order steps is exact: its polynomial has degree
+        2k − 1.
 
     Raises
     ------
@@ -67,7 +75,8 @@ def second_order_gain(
     References
     ----------
     Golub & Meurant (2010), Matrices, Moments and Quadrature, ch. 6, for the two quadratures as bounds. Nocedal &
-    Wright (2006), Numerical Optimization, section 3.4, for damping by a multiple of the identity.
+    Wright (2006), Numerical Optimization, section 3.4, for damping by a multiple of the identity; section 7.1 for
+    conjugate gradients that stop at negative curvature.
 
     Examples
     --------
@@ -92,21 +101,79 @@ def second_order_gain(
         if run.beta == 0:
             break
     alphas, betas, _ = run.recurrence
-    shift = max(damping * largest, -2 * lowest)
+    whole = _Rule.of(alphas, betas[:-1])
+    above = None if run.beta == 0 else _Rule.of(*_with_node(alphas, betas, lowest - _ROUNDING * largest))
+    shifts = np.maximum(np.array(AROUND) * damping * largest, -2 * lowest)
+    return _gain(alphas, betas, whole, above, shifts, largest)
 
-    def integral(diagonal: np.ndarray, beside: np.ndarray) -> float:
-        nodes, weights = _quadrature(diagonal, beside)
-        return float(weights @ ((nodes / 2 + shift) / (nodes + shift) ** 2))
 
-    low = integral(alphas, betas[:-1])
-    high = low if run.beta == 0 else integral(*_with_node(alphas, betas, lowest - _ROUNDING * largest))
-    unit = 1 / largest - alphas[0] / (2 * largest**2)
-    return Estimate(
-        (low + high) / (2 * unit),
-        bound=abs(high - low) / (2 * unit),
-        num_matvecs=matvecs.done,
-        method=f"damped Newton against gradient step, damping {shift / largest:.2g} λ₁",
+def _gain(
+    alphas: np.ndarray, betas: np.ndarray, whole: _Rule, above: _Rule | None, shifts: np.ndarray, largest: float
+) -> SecondOrderGain:
+    """The record, of decreases per ‖g‖²; ``above`` is the rule whose integral is never too small."""
+    count = len(alphas)
+    descent, conjugate = _descent(whole, largest, count), _conjugate(alphas, betas) or math.nan
+    low = _newton(whole, shifts)
+    high = low if above is None else _newton(above, shifts)
+    value, reach, at = (low + high) / 2, np.abs(high - low) / 2, len(shifts) // 2
+    return SecondOrderGain(
+        float(value[at] / descent),
+        bound=float(reach[at] / descent),
+        num_matvecs=count,
+        method=f"damped Newton against {count} gradient steps, {count} products each, damping "
+        f"{shifts[at] / largest:.2g} λ₁",
+        dampings=shifts / largest,
+        over_descent=value / descent,
+        over_descent_bound=reach / descent,
+        over_conjugate=value / conjugate,
+        over_conjugate_bound=reach / conjugate,
+        over_one_step=float(value[at] / _descent(whole, largest, 1)),
+        num_steps=count,
     )
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """Nodes and weights (T,) of the spectral measure of the gradient; the weights sum to 1."""
+
+    nodes: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, diagonal: np.ndarray, beside: np.ndarray) -> _Rule:
+        """Of a Jacobi matrix (Golub & Welsch 1969)."""
+        nodes, vectors = eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
+        return cls(nodes, vectors[0] ** 2)
+
+
+def _newton(rule: _Rule, shifts: np.ndarray) -> np.ndarray:
+    """Decrease by ``−(H + δI)⁻¹g``, for each δ (D,)."""
+    x = rule.nodes
+    decreases: np.ndarray = ((x / 2 + shifts[:, None]) / (x + shifts[:, None]) ** 2) @ rule.weights
+    return decreases
+
+
+def _descent(rule: _Rule, largest: float, count: int) -> float:
+    """Decrease by ``count`` gradient steps of 1/λ₁: ``(1 − (1 − λ/λ₁)^{2k})/(2λ)``, k/λ₁ where λ = 0."""
+    # 1 − (1 − y)^{2k} loses its digits for small y: written as a geometric sum, y·Σⱼ (1 − y)ʲ, it keeps them.
+    powers = (1 - rule.nodes / largest)[:, None] ** np.arange(2 * count)
+    return float(rule.weights @ powers.sum(1)) / (2 * largest)
+
+
+def _conjugate(alphas: np.ndarray, betas: np.ndarray) -> float:
+    """Decrease by conjugate gradients, ½e₁ᵀT⁻¹e₁ over ``‖g‖²``, by its own recurrence until the curvature is negative.
+
+    ``T = LDLᵀ`` with the pivots dⱼ; step j lowers the model by ``ζⱼ²/(2dⱼ)``, ζⱼ₊₁ = −ζⱼβⱼ/dⱼ.
+    """
+    decrease, pivot, part = 0.0, float(alphas[0]), 1.0
+    for j in range(len(alphas)):
+        if j:
+            part *= -betas[j - 1] / pivot
+            pivot = float(alphas[j] - betas[j - 1] ** 2 / pivot)
+        if not pivot > 0:
+            break
+        decrease += part**2 / (2 * pivot)
+    return decrease
 
 
 def _ends(eigs: Eigenpairs) -> tuple[float, float]:
@@ -118,12 +185,6 @@ def _ends(eigs: Eigenpairs) -> tuple[float, float]:
     if not largest > 0:
         raise UsageError(f"the largest eigenvalue is {largest:.3g}: there is no positive curvature to divide by")
     return largest, lowest
-
-
-def _quadrature(diagonal: np.ndarray, beside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of a Jacobi matrix (Golub & Welsch 1969)."""
-    nodes, vectors = eigh(np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1))
-    return nodes, vectors[0] ** 2
 
 
 def _with_node(alphas: np.ndarray, betas: np.ndarray, node: float) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from landscape.results import (
     LineSlice,
     PlaneSlice,
     Record,
+    SecondOrderGain,
     Sharpness,
     SpectralMeasure,
 )
@@ -129,10 +130,12 @@ def _about_spectrum(results: Results, records: dict[str, Record], cite: Any) -> 
         )
     gain = records.get("second_order_gain")
     if isinstance(gain, Estimate):
+        steps = gain.num_steps if isinstance(gain, SecondOrderGain) else 1
+        against = f"{steps} steps, which cost as many products," if steps > 1 else "one step"
         texts.append(
-            "The second-order gain is the decrease of the quadratic model by a damped Newton step −(H + δI)⁻¹g over "
-            "that by the gradient step −g/λ₁, δ = 0.01 λ₁ or −2λ_min where that is more, between bounds by Gauss and "
-            f"Gauss–Radau quadrature {cite('golub')}."
+            f"The second-order gain is the decrease of the quadratic model by a damped Newton step −(H + δI)⁻¹g over "
+            f"that by {against} of 1/λ₁ along its gradients, δ = 0.01 λ₁ or −2λ_min where that is more, between bounds "
+            f"by Gauss and Gauss–Radau quadrature {cite('golub')}."
         )
     return [*texts, f"All random vectors derive from seed {plan.get('seed', 0)}."] if texts else []
 

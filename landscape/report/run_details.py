@@ -11,10 +11,12 @@ from landscape.results import (
     LineSlice,
     PlaneSlice,
     SamplingSpread,
+    SecondOrderGain,
     Sharpness,
     SpectralMeasure,
 )
-from landscape.rounding import format_brief, format_measured, format_value
+from landscape.results.resolution import half_interval, resolved
+from landscape.rounding import format_brief, format_measured, format_resolved, format_value, is_resolved
 from landscape.store import RunResults
 from landscape.store.catalogue import MEASURES
 
@@ -68,15 +70,28 @@ def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bo
             )
         return [("eigenvalues", f"{values}. {record.num_matvecs} matvecs, {record.reason}", failed)]
     if isinstance(record, SpectralMeasure):
-        negative, rank = 100 * record.negative_mass().value, record.effective_rank()
+        negative = resolved(record.negative_mass(), most=1.0, scale=100.0, unit=" %")
+        rank = resolved(record.effective_rank(), most=float(record.dim))
         known = f", {record.num_known} eigenvalues taken out exactly" if record.num_known else ""
-        return [("density", f"mean eigenvalue {record.moment(1)}, {negative:.0f} % of the weight below zero, effective "
-                 f"rank {rank}; {len(record.nodes)} probes × {record.num_steps} steps{known}", failed)]  # fmt: skip
+        text = (
+            f"mean eigenvalue {record.moment(1)}; with 95 % intervals, weight below zero {negative} and effective rank "
+            f"{rank}; {len(record.nodes)} probes × {record.num_steps} steps{known}"
+        )
+        return [("density", text, failed)]
+    if isinstance(record, SecondOrderGain):
+        each = "; ".join(
+            f"δ = {d} λ₁: {descent}, over conjugate gradients {cg}" for d, descent, cg in record.by_damping
+        )
+        return [(label, f"at equal cost, {record.num_steps} products, over gradient descent, {each}", failed)]
     if isinstance(record, Estimate):
         interval = ""
         if record.sem is not None:
             interval = "; 95 % interval " + " … ".join(format_value(x, digits=3) for x in record.interval())
-        return [(label, f"{format_measured(record.value, record.error)}{interval}; {record.method}", failed)]
+        measure, reach = MEASURES.get(name), half_interval(record)
+        number = format_measured(record.value, record.error)
+        if measure is not None and measure.is_positive and reach is not None and not is_resolved(record.value, reach):
+            number = format_resolved(record.value, reach)
+        return [(label, f"{number}{interval}; {record.method}", failed)]
     if isinstance(record, LineSlice):
         said = f"dᵀHd = {format_value(record.curvature)}, from the slice "
         said += format_measured(record.curvature_slice, record.curvature_error)

@@ -8,6 +8,7 @@ from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.outliers import OutlierCount
 from landscape.results.paths import PathSlice
 from landscape.results.sampling import SamplingSpread
+from landscape.results.second_order import SecondOrderGain
 from landscape.results.spectral_measure import SpectralMeasure
 from landscape.results.spectrum import Spectrum
 from landscape.results.steps import StepReport
@@ -31,6 +32,7 @@ __all__ = [
     "PrincipalAngles",
     "Record",
     "SamplingSpread",
+    "SecondOrderGain",
     "Sharpness",
     "SpectralGap",
     "SpectralMeasure",

@@ -8,6 +8,7 @@ import numpy as np
 
 from landscape.checks import check_positive, check_share
 from landscape.results.base import Array, Estimate, Record
+from landscape.results.resolution import resolved
 from landscape.rounding import format_value
 
 #: A node of less than this share of one eigenvalue's mass marks no eigenvalue: rules put such nodes into gaps.
@@ -44,10 +45,10 @@ class OutlierCount(Record):
         return float(self.mass.value)
 
     def _lines(self) -> list[tuple[str, str]]:
-        resolved = "not known" if self.resolved < 0 else f"at least {self.resolved}"
+        apart = "not known" if self.resolved < 0 else f"at least {self.resolved}"
         return [
-            ("eigenvalues beyond the bulk", f"{self.mass} by mass"),
-            ("told apart by one probe", resolved),
+            ("eigenvalues beyond the bulk", f"{resolved(self.mass)} by mass"),
+            ("told apart by one probe", apart),
             ("bulk", f"{format_value(self.low)} … {format_value(self.high)}"),
         ]
 

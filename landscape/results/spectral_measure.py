@@ -15,6 +15,7 @@ from landscape.results.base import Array, Estimate, Record
 from landscape.results.log_density import LogDensity, log_density
 from landscape.results.outliers import OutlierCount, bulk_edges, count_resolved, marks_eigenvalue
 from landscape.results.quadrature import gauss_rules, wasserstein, weight_up_to
+from landscape.results.resolution import resolved
 from landscape.rounding import format_value
 
 #: Relative to the largest |node|: what float32 products cannot tell from zero.
@@ -251,8 +252,8 @@ class SpectralMeasure(Record):
         nodes, weights = self._pooled()
         if isinstance(other, SpectralMeasure):
             theirs, their_weights = other._pooled()
-            everything = np.concatenate([nodes[weights > 0], theirs[their_weights > 0]])
-            return wasserstein(nodes, weights, theirs, their_weights, float(np.ptp(everything)))
+            span = float(np.ptp(np.concatenate([nodes[weights > 0], theirs[their_weights > 0]])))
+            return wasserstein(nodes, weights, theirs, their_weights, span)
         values = np.asarray(other, dtype=float).ravel()
         if not values.size:
             raise UsageError("wasserstein needs another measure or at least one eigenvalue")
@@ -315,8 +316,8 @@ class SpectralMeasure(Record):
         return nodes, residuals, np.where(again, 0.0, weights)
 
     def _mean(self, samples: Array, method: str, *, sem: float | None = None) -> Estimate:
-        if sem is None and len(samples) > 1:
-            sem = float(stats.sem(samples))
+        if sem is None and (len(samples) > 1 or self.num_known == self.dim):
+            sem = float(stats.sem(samples)) if self.num_known < self.dim else 0.0
         return Estimate(
             float(samples.mean()), sem=sem, samples=samples, num_matvecs=self.num_matvecs, seed=self.seed, method=method
         )
@@ -325,13 +326,14 @@ class SpectralMeasure(Record):
         lines = [
             ("range of nodes", f"{format_value(float(self.nodes.min()))} … {format_value(float(self.nodes.max()))}"),
             ("mean eigenvalue", str(self.moment(1))),
-            ("weight below zero", f"{100 * self.negative_mass().value:.1f} %"),
+            ("weight below zero", resolved(self.negative_mass(), most=1.0, scale=100.0, unit=" %")),
+            ("effective rank", resolved(self.effective_rank(), most=float(self.dim))),
         ]
         if self.step_error is not None:
             lines.append(("change since half the steps", f"{100 * self.step_error:.2g} % of the range"))
         known = f", {self.num_known} eigenvalues known" if self.num_known else ""
-        cost = f"{len(self.nodes)} probes × {self.num_steps} steps{known}, {self.num_matvecs} matvecs, seed {self.seed}"
-        return [*lines, ("", cost)]
+        size = f"{len(self.nodes)} probes × {self.num_steps} steps{known}"
+        return [*lines, ("", f"{size}, {self.num_matvecs} matvecs, seed {self.seed}")]
 
 
 def _slack(points: Array, known: Array, coupling: float) -> Array:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from landscape.results import Eigenpairs, Estimate, Sharpness, SpectralGap
+from landscape.results import Eigenpairs, Estimate, SecondOrderGain, Sharpness, SpectralGap
+from landscape.results.resolution import half_interval
 from landscape.store.metrics import ACCURACY, CheckpointLike, read_metric
 
 _CURVATURE, _SLOPE = "loss/parameter²", "loss/parameter"
@@ -19,12 +20,16 @@ _CURVATURE, _SLOPE = "loss/parameter²", "loss/parameter"
 
 @dataclass(frozen=True)
 class Reading:
-    """One number with its error, None where it has none, whether its computation converged, and whose word it is."""
+    """One number with its error, None where it has none, whether its computation converged, and whose word it is.
+
+    ``reach`` is half of its 95 % interval, where it has one.
+    """
 
     value: float
     error: float | None = None
     converged: bool = True
     saved: bool = False
+    reach: float | None = None
 
 
 Read = Callable[[CheckpointLike], Reading | None]
@@ -149,12 +154,12 @@ def _gap(name: str) -> Read:
     return read
 
 
-def _record(name: str) -> Read:
-    """The value of a record of that name."""
+def _record(name: str, *kinds: type[Estimate] | type[Sharpness]) -> Read:
+    """The value of a record of that name; only of these kinds, where others of the name mean something else."""
 
     def read(checkpoint: CheckpointLike) -> Reading | None:
         record = checkpoint.records.get(name)
-        if not isinstance(record, Estimate | Sharpness):
+        if not isinstance(record, Estimate | Sharpness) or not isinstance(record, kinds or (Estimate, Sharpness)):
             return None
         return _of_estimate(record, _settled(checkpoint, name) and getattr(record, "converged", True))
 
@@ -162,7 +167,9 @@ def _record(name: str) -> Read:
 
 
 def _of_estimate(found: Estimate | Sharpness, converged: bool) -> Reading:
-    return Reading(float(found.value), None if found.error is None else float(found.error), bool(converged))
+    error = None if found.error is None else float(found.error)
+    reach = half_interval(found) if isinstance(found, Estimate) else error
+    return Reading(float(found.value), error, bool(converged), reach=reach)
 
 
 def _settled(checkpoint: Any, name: str) -> bool:
@@ -224,8 +231,9 @@ _FIRST = (
                reference="andriushchenko"),
 )  # fmt: skip
 _LATER = (
-    Measure("second_order_gain", "second-order gain", "gain", "", _record("second_order_gain"),
-            tex="second-order gain"),
+    # Records of an older version, plain estimates, are of another question: Newton against one gradient step.
+    Measure("second_order_gain", "second-order gain at equal cost", "gain", "",
+            _record("second_order_gain", SecondOrderGain), tex="second-order gain"),
     _sharpness("normalized_worst", "logit-normalised worst-case sharpness", "Logit-normalised, worst case", bound=True,
                layers=True, logits=True, reference="andriushchenko",
                definition="the largest rise of the loss of normalised logits found within ‖δ/|θ|‖₂ ≤ {rho}, a lower "

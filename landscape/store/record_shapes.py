@@ -41,6 +41,10 @@ _FAMILIES: dict[str, type[Record] | tuple[type[Record], ...]] = {
 _SHAPES: dict[str, dict[str, str]] = {
     "Eigenpairs": {"values": "K", "vectors": "PK", "residuals": "K", "converged": "K"},
     "SpectralMeasure": {"nodes": "RM", "weights": "RM", "known_residuals": "K"},
+    "SecondOrderGain": {
+        "dampings": "D", "over_descent": "D", "over_descent_bound": "D", "over_conjugate": "D",
+        "over_conjugate_bound": "D",
+    },
     "Diagonal": {"values": "P", "sem": "P"},
     "SpectralMoments": {"values": "K", "sem": "K", "samples": "KR"},
     "BlockTable": {

@@ -11,7 +11,7 @@ import pandas as pd
 from landscape.comparison import ALPHA, EQUAL, LOG, centre_of, estimate_of, ranks_with_gap, where_read
 from landscape.plots.arrays import group_of
 from landscape.plots.drawing import join_words
-from landscape.results import LineSlice
+from landscape.results import LineSlice, SecondOrderGain
 from landscape.rounding import format_brief, format_value
 from landscape.statistics import mean_interval
 from landscape.store import Results
@@ -45,7 +45,7 @@ def findings(material: Material) -> list[str]:
         _rises(found) if means["group"].nunique() <= MANY else "",
         *best("sharpness_adaptive_worst", "smallest scale-invariant sharpness where training stopped"),
         *order("spectral_ratio", "the spectral ratio λ₁/λ₂ at the end", largest=True),
-        _gain(means),
+        _gain(means, found),
         _differences(pairs),
         *(_ranks(found) if material.study.within != "problem_config" else []),
     ]
@@ -198,8 +198,8 @@ def _in_order(means: pd.DataFrame | None, measure: str, opening: str, *, largest
     return f"{opening}: {listed}."
 
 
-def _gain(means: pd.DataFrame) -> str:
-    """Whether second-order information would pay at the end."""
+def _gain(means: pd.DataFrame, found: Results) -> str:
+    """Whether second-order information would pay at the end, at equal cost and with three dampings."""
     rows = _rows_of(means, "second_order_gain")
     if rows.empty:
         return ""
@@ -208,11 +208,18 @@ def _gain(means: pd.DataFrame) -> str:
     ends = f"{_centre(low)} ({low['group']}) to {_centre(high)} ({high['group']})"
     if _agree(rows):
         ends = _number(float(_centres(rows).mean()))
-    least, most = centre_of(low).value, centre_of(high).value
+    measured = [run.last.records.get("second_order_gain") for run in found.runs if run.checkpoints]
+    gains = [gain for gain in measured if isinstance(gain, SecondOrderGain) and np.isfinite(gain.value)]
+    # How the gain moves with the damping: of each run its gains over the middle one, geometric means over runs.
+    moves = np.exp(np.mean([np.log(gain.over_descent / gain.value) for gain in gains], axis=0))
+    least, most = centre_of(low).value * moves.min(), centre_of(high).value * moves.max()
     verdict = "would pay" if least > 3 else "would pay little" if most < 1.5 else "may pay"
+    counts = sorted({gain.num_steps for gain in gains})
+    steps = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
     return (
-        f"Second-order information {verdict} at the end: on the whole data a damped Newton step promises "
-        f"{ends} times the decrease of a gradient step −g/λ_max, by the quadratic model."
+        f"Second-order information {verdict} at the end: at equal cost, {steps} products, a damped Newton step lowers "
+        f"the quadratic model of the whole data by {ends} times as much as gradient descent in steps of 1/λ_max; a "
+        f"tenth of the damping multiplies that by {_number(moves[0])}, ten times the damping by {_number(moves[-1])}."
     )
 
 

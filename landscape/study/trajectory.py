@@ -26,7 +26,18 @@ from landscape.study.sentences import over_seeds
 from landscape.study.trainings import do_all
 from landscape.training import Training
 
-RATES = {"descent": "the descent lemma holds with the smoothness met", "convex": "the loss lies above its tangent"}
+#: column → words: shares of the steps looked at.
+RATES = {
+    "falls": "the loss falls",
+    "promised": "the descent lemma promises that, η < 2/ℓ with ℓ = λ_max before the step",
+    "convex": "the loss lies above its tangent",
+}
+#: Of a row, before its arm and seed.
+COLUMNS = (
+    "step", "loss", "change", "predicted", "stretch", "slope", "step_norm", "grad_norm", "alignment", "curvature",
+    "mean_curvature", "lambda_max", "smoothness", "step_share", "falls", "promised", "descent", "convex", "top_share",
+    "noise_ratio",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,9 +79,11 @@ def follow(
     """Train every arm and seed, look at steps on the way, and write ``trajectory.csv`` and a figure.
 
     Each row is one step d at θ: the fields of :class:`landscape.results.StepReport`, ``change`` and ``predicted`` and
-    their ratio ``stretch``, whether the ``descent`` lemma was kept and the tangent below the loss (``convex``), the
-    largest eigenvalue ``lambda_max``, the share ``top_share`` of the gradient in the top space, the squared noise of a
-    batch over the squared gradient, ``noise_ratio``. A run that is there already is not made again.
+    their ratio ``stretch``; the step size over 2/ℓ, ``step_share``, with ℓ = λ_max at θ (where that is not positive,
+    the largest smoothness met by the steps looked at before); whether the loss ``falls``, the descent lemma
+    ``promised`` it and was kept (``descent``), and the tangent lies below the loss (``convex``); the largest eigenvalue
+    ``lambda_max``, the share ``top_share`` of the gradient in the top space, the squared noise of a batch over the
+    squared gradient, ``noise_ratio``. A run that is there already with these columns is not made again.
 
     Parameters
     ----------
@@ -126,7 +139,18 @@ def sentences(frame: pd.DataFrame) -> list[str]:
             held.append(f"{label} {over_seeds(rates)} %")
         made.append(f"Steps at which {words}: {', '.join(held)}.")
     medians = [f"{label} {group['stretch'].median():.2f}" for label, group in frame.groupby("arm", sort=False)]
-    return [*made, f"Median of the change met over the change predicted by the quadratic model: {', '.join(medians)}."]
+    made.append(f"Median of the change met over the change predicted by the quadratic model: {', '.join(medians)}.")
+    return [*made, *_kept_promises(frame)]
+
+
+def _kept_promises(frame: pd.DataFrame) -> list[str]:
+    """Of the steps that were promised to descend, how many did as far as promised."""
+    said = []
+    for label, group in frame.groupby("arm", sort=False):
+        promised = group[group["promised"]]
+        kept = int(promised["descent"].sum())
+        said.append(f"{label} {kept} of {len(promised)}" if len(promised) else f"{label} none was promised")
+    return [f"Of the steps that the descent lemma promises to descend, the loss fell as far at: {', '.join(said)}."]
 
 
 def follow_job(study: str, data: str | None, looked_at: dict[str, Any], index: int, seed: int, folder: str) -> str:
@@ -134,7 +158,7 @@ def follow_job(study: str, data: str | None, looked_at: dict[str, Any], index: i
     design = Trajectory(Study.from_json(study, data=data), **looked_at)
     arm = design.study.arms[index]
     part = Path(folder) / f"{arm.run(seed)}.csv"
-    if part.exists():
+    if part.exists() and set(pd.read_csv(part, nrows=0).columns) >= set(COLUMNS):
         return str(part)
     settings = design.study.settings_of(arm, seed=seed)
     training = Training(design.study.problem_of(arm), settings, Path(folder))
@@ -150,7 +174,7 @@ def _looked_at(design: Trajectory, training: Training, settings: dict[str, Any])
         objective = objective.on_first(design.examples)
     chosen, moving = set(looks(training.total_steps, design.looks)), any(True for _ in model.buffers())
     H: HessianOperator | None = None
-    rows, guess = [], None
+    rows, guess, met = [], None, 0.0
     for step in range(training.total_steps):
         theta = objective.theta
         training.advance()
@@ -168,20 +192,22 @@ def _looked_at(design: Trajectory, training: Training, settings: dict[str, Any])
         largest = eigs.largest
         assert largest is not None
         share = gradient_share(objective.gradient(theta), eigs).value
-        rows.append({"step": step} | _row(examine_step(objective, theta, objective.theta), largest.value, share, noise))
+        known = largest.interval()[1] if largest.value > 0 else met
+        report = examine_step(objective, theta, objective.theta, smoothness=known)
+        met = max(met, report.smoothness)
+        rows.append(dict(zip(COLUMNS, _numbers(step, report, largest.value, share, noise), strict=True)))
     return rows
 
 
-def _row(report: StepReport, lambda_max: float, top_share: float, noise: float) -> dict[str, Any]:
-    return {
-        "loss": report.loss, "change": report.change, "predicted": report.predicted,
-        "stretch": report.change / report.predicted if report.predicted else float("nan"),
-        "slope": report.slope, "step_norm": report.step_norm, "grad_norm": report.grad_norm,
-        "alignment": report.alignment, "curvature": report.curvature, "mean_curvature": report.mean_curvature,
-        "lambda_max": lambda_max, "smoothness": report.smoothness / lambda_max if lambda_max > 0 else float("nan"),
-        "descent": report.within_descent_bound, "convex": report.is_convex, "top_share": top_share,
-        "noise_ratio": noise / report.grad_norm**2,
-    }  # fmt: skip
+def _numbers(step: int, report: StepReport, lambda_max: float, top_share: float, noise: float) -> tuple[Any, ...]:
+    """In the order of ``COLUMNS``."""
+    return (
+        step, report.loss, report.change, report.predicted, report.decrease_ratio, report.slope, report.step_norm,
+        report.grad_norm, report.alignment, report.curvature, report.mean_curvature, lambda_max,
+        report.smoothness / lambda_max if lambda_max > 0 else float("nan"), report.step_share,
+        report.change < -report.rounding, report.promises_descent, report.within_descent_bound, report.is_convex,
+        top_share, noise / report.grad_norm**2,
+    )  # fmt: skip
 
 
 def looks(total: int, count: int) -> Sequence[int]:

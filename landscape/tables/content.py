@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from landscape.rounding import format_brief, format_value
+from landscape.rounding import NOT_RESOLVED, format_brief, format_resolved, format_value, is_resolved
 from landscape.store import CheckpointResults, Results
 from landscape.store.catalogue import IN_TABLE, MEASURES, Measure, read
 from landscape.store.metrics import mismatch_lines
@@ -17,6 +17,8 @@ HEADINGS = tuple(measure.heading for measure in SHOWN)
 WIDE = 5
 #: Characters of a number in a narrow column.
 WIDEST = 10
+#: For ``NOT_RESOLVED``, in a narrow column.
+SHORT = "n.r."
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Cell:
 
     def parts(self, widest: int = WIDEST) -> tuple[str, str]:
         """For a narrow column: the number, and its error with the sign, empty where it has none or they are one."""
+        if self.text.startswith(NOT_RESOLVED):
+            return SHORT, self.text.removeprefix(NOT_RESOLVED).strip(" ()")
         value, sign, error = self.text.partition(" ± ")
         if value.startswith("("):  # (1.2 ± 0.1)e-6
             error, _, power = error.partition(")")
@@ -73,6 +77,8 @@ def _cell(measure: Measure, checkpoint: CheckpointResults, digits: int) -> Cell:
         text = f"{100 * reading.value:.1f}"
     elif measure.digits is not None:
         text = format_value(reading.value, digits=measure.digits)
+    elif measure.is_positive and reading.reach is not None and not is_resolved(reading.value, reading.reach):
+        text = format_resolved(reading.value, reading.reach)
     else:
         text = format_brief(reading.value, reading.error, digits=digits)
     return Cell(text + (SAVED if reading.saved else ""), reading.converged)
@@ -83,7 +89,10 @@ def caption_lines(results: Results) -> list[str]:
     steps = sorted({c.step for run in results.runs if (c := final_checkpoint(run)) is not None})
     at = f"at step {steps[0]}" if len(steps) == 1 else "at the last checkpoint of each run"
     first, *more = (measure.note for measure in SHOWN if measure.note)
-    lines = [f"{at}; {first}", *more, *remarks(results), *mismatch_lines(results.runs)]
+    cells = [cell for _, line in final_cells(results) for cell in line]
+    swallowed = [f"{SHORT}: {NOT_RESOLVED}: its 95 % interval reaches zero"]
+    unresolved = swallowed if any(cell.text.startswith(NOT_RESOLVED) for cell in cells) else []
+    lines = [f"{at}; {first}", *more, *unresolved, *remarks(results), *mismatch_lines(results.runs)]
     failed = [
         f"* not converged: {run.name} step {c.step}: {', '.join(c.not_converged)}"
         for run in results.runs

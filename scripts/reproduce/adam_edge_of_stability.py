@@ -3,7 +3,7 @@
 
 P is what Adam divides its momentum by, bias corrections included (``landscape.preconditioner``); with averages of
 gradients under β₁ = 0.9 a quadratic is stable up to (2 + 2β₁)/((1 − β₁)η). The network of ``edge_of_stability.py`` at
-two step sizes, two seeds each.
+two step sizes, four seeds each.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import sys
 from functools import partial
 
 from shared.fact import Fact, main
-from shared.stability import Case, draw_cases, judge_cases, stability_path
+from shared.stability import STRICTER, Case, draw_cases, judge_cases, stability_path
 
-STEP_SIZES, SEEDS = (3e-4, 1e-3), (0, 1)
+STEP_SIZES, SEEDS = (3e-4, 1e-3), (0, 1, 2, 3)
 STEPS, EVERY = 3000, 50
 THRESHOLD = 38.0  # times 1/η
 
@@ -39,6 +39,7 @@ FACT = Fact(
     measure=measure,
     judge=judge_cases,
     draw=partial(draw_cases, steps_of="full-batch Adam", ylabel=r"preconditioned sharpness $\lambda_{\max}(P^{-1}H)$"),
+    changes=(STRICTER,),
 )
 
 if __name__ == "__main__":

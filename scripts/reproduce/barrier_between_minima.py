@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 from matplotlib.figure import Figure
-from shared.fact import Fact, main
+from shared.fact import Change, Fact, main
 from shared.palette import BLUE, GREEN, RED
 from shared.replicates import with_range
 from shared.training import started_at, trained
@@ -86,8 +86,12 @@ FACT = Fact(
     measure=measure,
     judge=judge,
     draw=draw,
-    caveat="Set up again after a first look: after twelve epochs the ends were no minima yet; "
-    "now they stop at a loss of 0.01.",
+    changes=(
+        Change(
+            "set-up",
+            "runs ended after twelve epochs at first, where they were no minima yet; now they stop at a loss of 0.01.",
+        ),
+    ),
 )
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from shared.fact import Fact, main
+from shared.fact import Change, Fact, main
 from shared.palette import BLACK, BLUE, GREEN, GREY, RED
 from shared.training import NotReached, trained
 from torch import nn
@@ -131,8 +131,13 @@ FACT = Fact(
     measure=measure,
     judge=judge,
     draw=draw,
-    caveat="Set up again after a first look: with one-hot labels, for which the theorem does not "
-    "stand, there were 381 for 400.",
+    changes=(
+        Change(
+            "set-up",
+            "the labels were one-hot at first, for which the theorem does not stand, and there were 381 for 400; now "
+            "they carry a little noise.",
+        ),
+    ),
 )
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Full-batch gradient descent with heavy-ball momentum β: sharpness hovers at (2 + 2β)/η.
 
-The network of ``edge_of_stability.py`` at one step size and two momenta, two seeds each. Without momentum the same step
-size ends at 2/η = 20.
+The network of ``edge_of_stability.py`` at one step size and two momenta, four seeds each. Without momentum the same
+step size ends at 2/η = 20.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import sys
 from functools import partial
 
 from shared.fact import Fact, main
-from shared.stability import Case, draw_cases, judge_cases, stability_path
+from shared.stability import STRICTER, Case, draw_cases, judge_cases, stability_path
 
-LR, BETAS, SEEDS = 0.1, (0.5, 0.9), (0, 1)
+LR, BETAS, SEEDS = 0.1, (0.5, 0.9), (0, 1, 2, 3)
 STEPS, EVERY = 2000, 50
 
 
@@ -39,6 +39,7 @@ FACT = Fact(
     draw=partial(
         draw_cases, steps_of="full-batch gradient descent with momentum", ylabel=r"sharpness $\lambda_{\max}$"
     ),
+    changes=(STRICTER,),
 )
 
 if __name__ == "__main__":

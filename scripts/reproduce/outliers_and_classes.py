@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Outlying Hessian eigenvalues of a classifier: about as many as classes.
+"""Outlying Hessian eigenvalues of a classifier: one fewer than classes.
 
 ReLU MLPs trained on the digits of C classes out of ten, all to the same loss; the outliers are what the widest gap,
-by ratio, parts from the bulk. A minute and a half on one core.
+by ratio, parts from the bulk. The seeds are others than those by which the claim was found. Two minutes on one core.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from shared.fact import Fact, main
+from shared.fact import Change, Fact, main
 from shared.palette import BLUE, GREEN, GREY, RED
 from shared.training import trained
 
@@ -26,7 +26,7 @@ from landscape.problems.base import Examples, Recipe
 from landscape.problems.networks import MLP
 
 CLASSES = (2, 3, 4, 5, 6, 8, 10)
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = tuple(range(5, 15))
 HIDDEN = (64, 64)
 LOSS = 0.05  # where training ends
 PAIRS = 40  # largest eigenvalues, whatever C: the widest gap is looked for among them
@@ -85,11 +85,15 @@ def by_classes(found: Found) -> dict[int, np.ndarray]:
 
 
 def judge(found: Found) -> tuple[str, bool]:
-    """Held if the median over seeds is C to within one, for each C."""
+    """Held if the median over seeds is C − 1, for each C."""
     counts = by_classes(found)
     words = "; ".join(f"C = {c}: {', '.join(map(str, numbers))}" for c, numbers in counts.items())
-    holds = all(abs(float(np.median(numbers)) - c) <= 1 for c, numbers in counts.items())
-    return f"outliers, one number per seed: {words}", holds
+    medians = {c: float(np.median(numbers)) for c, numbers in counts.items()}
+    exactly = sum(int((numbers == c - 1).sum()) for c, numbers in counts.items())
+    said = f"exactly C − 1 in {exactly} of {sum(map(len, counts.values()))} networks"
+    others = [f"{median:g} for C = {c}" for c, median in medians.items() if median != c - 1]
+    said += f", the median C − 1 for every C but {', '.join(others)}" if others else ", the median C − 1 for every C"
+    return f"{said}; outliers, one number per seed: {words}", not others
 
 
 def draw(found: Found) -> Figure:
@@ -100,13 +104,13 @@ def draw(found: Found) -> Figure:
         spread = 0.12 * (np.arange(len(numbers)) - (len(numbers) - 1) / 2)
         left.plot(c + spread, numbers, "o", color=BLUE, markersize=3.5, label="a network")
     line = np.array([2, 10])
-    left.plot(line, line, color=GREY, linewidth=0.8, label="C", zorder=0)
-    left.plot(line, line - 1, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), label="C − 1", zorder=0)
+    left.plot(line, line - 1, color=GREY, linewidth=0.8, label="C − 1", zorder=0)
+    left.plot(line, line, color=GREY, linewidth=0.8, linestyle=(0, (4, 2)), label="C", zorder=0)
     left.set_xlabel("number of classes C")
     left.set_ylabel("outlying eigenvalues")
     for c, color in SHOWN.items():
-        if (c, 0) in found.largest:
-            values, outside = found.largest[c, 0], found.counts[c, 0]
+        if (c, SEEDS[0]) in found.largest:
+            values, outside = found.largest[c, SEEDS[0]], found.counts[c, SEEDS[0]]
             rank = np.arange(1, len(values) + 1)
             right.plot(rank, values, color=color, linewidth=0.7)
             right.plot(rank[:outside], values[:outside], "o", color=color, markersize=3.5, label=f"outliers, C = {c}")
@@ -120,13 +124,25 @@ def draw(found: Found) -> Figure:
 
 FACT = Fact(
     name="outliers_and_classes",
-    claim="The Hessian of a trained classifier has about as many outlying eigenvalues as there are classes.",
-    source="Sagun, Evci, Güney, Dauphin & Bottou (2017), arXiv:1706.04454, section 3; Papyan (2019), ICML",
+    claim="The Hessian of a classifier trained on C classes has C − 1 outlying eigenvalues.",
+    source="Sagun, Evci, Güney, Dauphin & Bottou (2017), arXiv:1706.04454, section 3, and Papyan (2019), ICML, for "
+    "about as many as classes",
     measure=measure,
     judge=judge,
     draw=draw,
-    caveat="Set up again after a first look: with three seeds the medians were 6 for C = 8 and 8 "
-    "for C = 10, and the verdict no.",
+    changes=(
+        Change(
+            "set-up",
+            "with three seeds the medians were 6 for C = 8 and 8 for C = 10, and the verdict on C to within one no; "
+            "with five it was yes.",
+        ),
+        Change(
+            "claim",
+            "C to within one is what C − 1 passes everywhere. C − 1 is what those five seeds showed; it is put to the "
+            "test on ten others, whose median has to meet it.",
+            held_before=True,
+        ),
+    ),
 )
 
 if __name__ == "__main__":

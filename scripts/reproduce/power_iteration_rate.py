@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from shared.fact import Fact, main
+from shared.fact import Change, Fact, main
 from shared.known_spectra import with_eigenvalues
 from shared.palette import BLACK, BLUE, GREY, RED
 from shared.replicates import rate, with_interval
@@ -135,8 +135,13 @@ FACT = Fact(
     measure=measure,
     judge=judge,
     draw=draw,
-    caveat="Set up again after a first look: the rate is asymptotic, and at r = 0.95 sixty "
-    "products had not come to it.",
+    changes=(
+        Change(
+            "set-up",
+            "r = 0.95 was among the ratios at first; the rate is asymptotic, and there sixty products had not come "
+            "to it.",
+        ),
+    ),
 )
 
 if __name__ == "__main__":

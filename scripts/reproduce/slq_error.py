@@ -4,7 +4,7 @@ r"""Stochastic Lanczos quadrature: its error falls fast with the steps and like 
 T steps integrate polynomials up to degree 2T − 1 exactly, so for each probe the error of ∫f is at most twice that of
 the best such polynomial. For functions of slope 1 that is π/(4T) of the range (Jackson's theorem with Favard's
 constant), which bounds the Wasserstein distance; for log on [1, κ], from its Chebyshev series, 2q^{2T}/(T(1 − q)) with
-q = (√κ − 1)/(√κ + 1). Matrices with known eigenvalues; a minute on one core.
+q = (√κ − 1)/(√κ + 1). Matrices with known eigenvalues; three minutes on one core.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import wasserstein_distance
-from shared.fact import Fact, main
+from shared.fact import Change, Fact, main
 from shared.known_spectra import with_eigenvalues
 from shared.palette import BLACK, BLUE, GREY, RED
-from shared.replicates import power, with_interval
+from shared.replicates import is_within, power, with_interval
 
 import landscape as ls
 from landscape import plots
@@ -28,7 +28,7 @@ from landscape.plots.style import panels
 DIM, CONDITION = 100, 100.0
 STEPS = (2, 4, 8, 16, 32, 64)
 PROBES = (1, 2, 4, 8, 16, 32, 64)
-SEEDS = tuple(range(40))  # a matrix each
+SEEDS = tuple(range(120))  # a matrix each
 GROUP = 5  # seeds: the error of a group is the root mean square, whose square falls like 1/R
 ROUNDING = 1e-12
 WITHIN = 0.1  # of the exponent −1/2
@@ -103,7 +103,7 @@ def measure(quick: bool) -> Found:
 
 
 def judge(found: Found) -> tuple[str, bool]:
-    """Held if no error of any rule exceeds its bound in T, and the exponent over probes is −1/2 on average."""
+    """Held if no error of any rule exceeds its bound in T, and the interval of the exponent lies around −1/2."""
     share = float((found.distance / found.distance_bound).max())
     of_log = found.logarithm / (found.logarithm_bound + ROUNDING)
     exponents = found.exponents
@@ -113,7 +113,7 @@ def judge(found: Found) -> tuple[str, bool]:
         f"T = {found.steps[-1]}; over probes the distance falls like R to the power of {with_interval(exponents, 3)} "
         f"(95 % interval over {len(exponents)} groups of {GROUP} matrices)"
     )
-    return words, share <= 1 and bool(of_log.max() <= 1) and abs(float(exponents.mean()) + 0.5) <= WITHIN
+    return words, share <= 1 and bool(of_log.max() <= 1) and is_within(exponents, -0.5, WITHIN)
 
 
 def draw(found: Found) -> Figure:
@@ -150,8 +150,19 @@ FACT = Fact(
     measure=measure,
     judge=judge,
     draw=draw,
-    caveat="Set up again after a first look: the exponent of the probes lies nearer to −0.45 "
-    "than to −1/2, without Lanczos as well.",
+    changes=(
+        Change(
+            "set-up",
+            "set up again after a first look, which had shown an exponent of the probes nearer to −0.45 than to "
+            "−1/2, without Lanczos as well; what it was before is not recorded.",
+        ),
+        Change(
+            "criterion",
+            "the mean exponent had to be within that limit; its interval over 8 groups, -0.514 … -0.373, was not. "
+            "Now the interval over 24 groups has to be.",
+            held_before=True,
+        ),
+    ),
 )
 
 if __name__ == "__main__":

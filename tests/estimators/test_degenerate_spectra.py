@@ -264,7 +264,8 @@ def test_the_gain_of_a_newton_step_lies_within_its_bound(name, kind):
     share = (vectors.T @ g) ** 2 / (g @ g)
     top, shift = eigs.largest.value, max(1e-2 * eigs.largest.value, -2 * eigs.smallest.interval()[0])
     newton = share @ ((exact / 2 + shift) / (exact + shift) ** 2)
-    truth = newton / (1 / top - share @ exact / (2 * top**2))
+    steps = (1 - exact / top)[:, None] ** np.arange(2 * found.num_steps)
+    truth = newton / (share @ steps.sum(1) / (2 * top))
     assert abs(found.value - truth) <= found.bound + 1e3 * rounding / values[0] * truth
 
 

@@ -37,16 +37,71 @@ def test_on_a_quadratic_every_figure_is_that_of_its_matrix(regression):
     assert found.curvature == pytest.approx(d @ H @ d / (d @ d)) == found.mean_curvature
     assert found.smoothness == pytest.approx(np.linalg.norm(H @ d) / np.linalg.norm(d))
     assert found.alignment == pytest.approx(-(before @ H @ d) / np.linalg.norm(H @ before) / np.linalg.norm(d))
+    assert found.decrease_ratio == pytest.approx(1.0)
     assert found.is_convex
-    assert found.within_descent_bound
+
+
+# --- the descent lemma, judged by what was known before the step ------------------------------------------------------
+
+
+def gradient_step(regression, reach: float):
+    """A step of η = reach · 2/λ_max along −g, straight uphill where the reach is negative."""
+    objective, H = regression
+    before, sharpest = np.array([1.0, 1.0, 1.0]), np.linalg.eigvalsh(H)[-1]
+    after = before - reach * 2 / sharpest * H @ before
+    return ls.examine_step(objective, before, after, smoothness=sharpest), sharpest
 
 
 def test_a_gradient_step_of_one_over_the_sharpest_curvature_is_aligned_and_keeps_the_lemma(regression):
-    objective, H = regression
-    before = np.array([1.0, 1.0, 1.0])
-    found = ls.examine_step(objective, before, before - H @ before / np.linalg.eigvalsh(H)[-1])
+    found, sharpest = gradient_step(regression, 0.5)
     assert found.alignment == pytest.approx(1.0)
-    assert found.change <= -(found.grad_norm**2) / (2 * np.linalg.eigvalsh(H)[-1]) + found.rounding
+    assert found.descent_bound == pytest.approx(-(found.grad_norm**2) / (2 * sharpest))  # Nesterov (1.2.20)
+    assert found.change <= found.descent_bound + found.rounding
+    assert found.step_share == pytest.approx(0.5)
+    assert found.promises_descent
+    assert found.within_descent_bound
+
+
+def test_a_step_straight_uphill_is_not_said_to_descend(regression):
+    found, _ = gradient_step(regression, -0.5)
+    assert found.change > 0
+    assert found.change <= found.slope + 0.5 * found.smoothness * found.step_norm**2 + found.rounding  # Cauchy–Schwarz
+    assert found.within_descent_bound is False
+    assert found.step_size == np.inf
+    assert "uphill" in str(found)
+
+
+@pytest.mark.parametrize(("reach", "holds"), [(0.99, True), (1.01, False), (1.5, False)])
+def test_a_step_beyond_two_over_the_sharpest_curvature_of_a_quadratic_is_not_said_to_descend(reach, holds):
+    """½λθ² with λ = 4: from θ to θ(1 − 2·reach), lower exactly where reach < 1."""
+    one = torch.full((1, 1), 2.0, dtype=torch.float64)
+    objective = ls.Objective(linear(1), lambda f, t: ((f - t) ** 2).mean() / 2, (one, 0 * one))
+    found = ls.examine_step(objective, np.array([1.0]), np.array([1 - 2 * reach]), smoothness=4.0)
+    assert found.change == pytest.approx(2 * ((1 - 2 * reach) ** 2 - 1))
+    assert found.promises_descent is holds
+    assert found.within_descent_bound is holds
+    assert found.step_share == pytest.approx(reach)
+    assert ("η ≥ 2/ℓ" in str(found)) is not holds
+
+
+def test_curvature_that_grows_on_the_way_breaks_the_promise_made_before_the_step():
+    """Down −cos from 2: its curvature −cos 2 = 0.42 there, 1 at the minimum; a step of 4 ends as high as it began."""
+    start, length = 2.0, 4.0
+    found = ls.examine_step(wave(-1.0), np.array([start]), np.array([start - length]), smoothness=-np.cos(start))
+    assert found.descent_bound == pytest.approx(-np.sin(start) * length - np.cos(start) * length**2 / 2)
+    assert found.promises_descent
+    assert found.change == pytest.approx(-np.cos(start - length) + np.cos(start), abs=1e-12)
+    assert not found.within_descent_bound
+    assert "BROKEN" in str(found)
+
+
+def test_without_a_smoothness_known_before_nothing_is_judged(regression):
+    found = ls.examine_step(regression[0], np.ones(3), np.zeros(3))
+    assert found.within_descent_bound is None
+    assert (found.descent_bound, found.promises_descent, found.step_share) == (None, None, None)
+    assert "not judged" in str(found)
+    with pytest.raises(UsageError, match="smoothness"):
+        ls.examine_step(regression[0], np.ones(3), np.zeros(3), smoothness=np.inf)
 
 
 def wave(sign: float) -> ls.Objective:
@@ -63,15 +118,6 @@ def test_a_step_over_a_hill_is_not_convex():
     assert found.curvature == pytest.approx(-np.cos(0.1))
     assert found.change == pytest.approx(np.cos(1.0) - np.cos(0.1))
     assert "not convex" in str(found)
-
-
-def test_a_bend_within_the_step_breaks_the_lemma_with_the_smoothness_seen_at_its_end():
-    """Along −cos from 0.5 to 2π + 0.5 the gradient is the same at both ends: ℓ = 0 allows no more than the slope."""
-    found = ls.examine_step(wave(-1.0), np.array([-0.5]), np.array([2 * np.pi - 0.5]))
-    assert found.smoothness == pytest.approx(0, abs=1e-12)
-    assert found.slope < -1
-    assert found.change == pytest.approx(0, abs=1e-12)
-    assert not found.within_descent_bound
 
 
 def test_no_step_at_all_is_refused(regression):

@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from landscape import results
 from landscape.store import catalogue
 from landscape.store.catalogue import COUNTERPARTS, MEASURES
 from tests.support.runs import make_runs
@@ -76,6 +78,13 @@ def test_no_two_measures_share_a_column_or_a_name():
     columns = [column for measure in MEASURES.values() for column in measure.columns]
     assert len(set(columns)) == len(columns)
     assert len({measure.words for measure in MEASURES.values()}) == len(MEASURES)
+
+
+def test_a_gain_over_one_step_of_an_older_version_is_not_read_as_one_at_equal_cost():
+    old, new = results.Estimate(31.0, bound=0.1), results.SecondOrderGain(1.3, bound=0.1, num_steps=20)
+    reading = catalogue.MEASURES["second_order_gain"].read
+    assert reading(SimpleNamespace(records={"second_order_gain": old})) is None
+    assert reading(SimpleNamespace(records={"second_order_gain": new})).value == 1.3
 
 
 @pytest.fixture(scope="module")

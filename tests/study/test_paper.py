@@ -85,6 +85,28 @@ def test_a_number_that_all_arms_share_is_said_once(tmp_path):
     assert "The smallest λ_max where training stopped is the same in all arms: 2.01." in told
 
 
+def gain_of(folder: Path, lower: float) -> str:
+    """The sentence on second-order steps, of two arms whose gains are multiplied by ``lower``."""
+    measures = [("second_order_gain", "a", 5 * lower), ("second_order_gain", "b", 9 * lower)]
+    rows = [(group, measure, 5, mean, mean / 1.1, mean * 1.1, 0.1, "linear") for measure, group, mean in measures]
+    means = pd.DataFrame(rows, columns=["group", "measure", "n", "mean", "low", "high", "std", "scale"])
+    results = load_results(make_results(folder, optimizers=("a", "b"), vectors=False, steps=(1,)))
+    material = SimpleNamespace(
+        study=SimpleNamespace(within=""), found=results, means=means, pairs=None, at_equal_loss=None, spreads=None,
+        wells=None,
+    )  # fmt: skip
+    return next(sentence for sentence in findings(material) if "econd-order" in sentence)
+
+
+@pytest.mark.parametrize(("lower", "verdict"), [(2.0, "would pay at"), (0.5, "may pay"), (0.05, "would pay little")])
+def test_second_order_steps_are_judged_at_equal_cost_and_by_the_worst_of_three_dampings(tmp_path, lower, verdict):
+    """The synthetic gains double with a tenth of the damping and halve with ten times of it."""
+    said = gain_of(tmp_path, lower)
+    assert f"Second-order information {verdict}" in said
+    assert "at equal cost, 20 products" in said
+    assert "a tenth of the damping multiplies that by 2, ten times the damping by 0.5" in said
+
+
 @pytest.mark.slow
 @needs_latex
 def test_twelve_arms_of_two_factors_fit_with_paths_histories_and_differences(tmp_path):

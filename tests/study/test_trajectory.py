@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,8 +38,32 @@ def test_on_a_quadratic_each_step_does_what_its_slope_and_curvature_promise(foll
     assert frame["stretch"].to_numpy() == pytest.approx(1.0, abs=1e-3)
     assert frame["lambda_max"].to_numpy() == pytest.approx(4.0, rel=1e-3)
     assert frame["convex"].all()
-    assert frame["descent"].all()
     assert (frame["smoothness"] <= 1 + 1e-3).all()
+
+
+def test_gradient_descent_below_two_over_lambda_is_promised_to_descend_and_does(followed):
+    """η = 0.2 where λ = 4: every step is 0.4 of 2/λ long and loses what the lemma promises."""
+    gd = followed[2].query("arm == 'gd'")
+    assert gd["step_share"].to_numpy() == pytest.approx(0.4, rel=1e-3)
+    assert gd[["falls", "promised", "descent"]].all(axis=None)
+
+
+def test_steps_beyond_two_over_lambda_are_neither_promised_nor_said_to_descend(tmp_path):
+    """η = 0.55 where λ = 4: each step is 1.1 of 2/λ long, and the sharpest coordinate grows by 1.2 in each."""
+    study = quadratic(arms=(Arm("gd", {"optimizer": "gd", "lr": 0.55}),), seeds=(0,), settings={"epochs": 30})
+    frame = pd.read_csv(follow(Trajectory(study, looks=6, top=1), tmp_path, workers=1))
+    assert frame["step_share"].to_numpy() == pytest.approx(1.1, rel=1e-3)
+    assert not frame[["promised", "descent"]].any(axis=None)
+    assert not frame["falls"].iloc[-1]
+    assert "gd none was promised" in sentences(frame)[-1]
+
+
+def test_rows_of_an_older_version_are_made_again(followed, tmp_path):
+    design, folder, frame, _ = followed
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    old = tmp_path / "rows" / "gd-s0.csv"
+    pd.read_csv(old).drop(columns=["step_share"]).to_csv(old, index=False)
+    pd.testing.assert_frame_equal(frame, pd.read_csv(follow(design, tmp_path, workers=1)))
 
 
 def test_gradient_descent_goes_along_the_gradient_without_noise(followed):
@@ -67,7 +93,9 @@ def test_a_run_that_is_there_is_not_made_again(followed):
 def test_the_sentences_give_each_arm_with_its_spread(followed):
     said = " ".join(sentences(followed[2]))
     assert "gd 100" in said
-    assert "descent lemma" in said
+    assert "Steps at which the descent lemma promises that, η < 2/ℓ with ℓ = λ_max before the step: gd 100 %" in said
+    gd = followed[2].query("arm == 'gd'")
+    assert f"gd {len(gd)} of {len(gd)}" in said
     assert any("tangent" in line for line in followed[3])
 
 

@@ -112,3 +112,18 @@ def test_a_gap_without_eigenpairs_still_has_its_cell(tmp_path):
 )
 def test_a_number_wider_than_its_column_loses_decimals_and_not_its_column(text, value):
     assert Cell(text).narrow().split("\n")[0].split(" ")[0] == value
+
+
+def test_a_trace_that_its_error_swallows_is_said_to_be_not_resolved_and_the_caption_says_how(tmp_path):
+    generator = np.random.default_rng(0)
+    samples = np.array([-50.0, 60.0, -40.0, 46.0])
+    records = {
+        **tail_records(generator, 10.0),
+        "trace": Estimate(4.0, sem=float(samples.std(ddof=1) / 2), samples=samples, method="hutchinson"),
+    }
+    read = one_run(tmp_path, records)
+    lines = printed(read, 80)
+    assert any("n.r." in line for line in lines)
+    assert any(line.startswith("n.r.: not resolved") for line in caption_lines(read))
+    clear = one_run(tmp_path / "clear", records | {"trace": Estimate(4.0, sem=0.01, samples=samples)})
+    assert not any("n.r." in line for line in [*printed(clear, 80), *caption_lines(clear)])

@@ -8,7 +8,7 @@ import platform
 import textwrap
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,32 @@ from landscape import plots
 from landscape.store.outputs import write_whole
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was changed after results had been seen: a verdict under it counts apart.
+
+    Attributes
+    ----------
+    what : {"claim", "set-up", "criterion"}
+    words : str
+        What it was before, and why it was changed.
+    held_before : bool
+        Whether the claim held by what was asked before, too: then the change has not made the verdict.
+    """
+
+    what: str
+    words: str
+    held_before: bool = False
+
+    def __post_init__(self) -> None:
+        if self.what not in ("claim", "set-up", "criterion"):
+            raise ValueError(f"what={self.what!r} is no part of a fact: claim, set-up or criterion")
+
+    def __str__(self) -> str:
+        before = ", having held before" if self.held_before else ""
+        return f"{self.what[0].upper()}{self.what[1:]} changed{before}: {self.words}"
 
 
 @dataclass(frozen=True)
@@ -41,8 +67,10 @@ class Fact:
         holds by them.
     draw : callable
         ``draw(found) -> Figure``.
+    changes : tuple of Change
+        Of the claim, its set-up or its criterion, since the first results were seen; the page counts such facts apart.
     caveat : str
-        What a reader of the verdict must know, such as that the set-up was changed after a first look at its results.
+        What else a reader of the verdict must know.
     """
 
     name: str
@@ -51,6 +79,7 @@ class Fact:
     measure: Callable[[bool], Any]
     judge: Callable[[Any], tuple[str, bool]]
     draw: Callable[[Any], Figure]
+    changes: tuple[Change, ...] = ()
     caveat: str = ""
 
 
@@ -78,6 +107,7 @@ def main(fact: Fact, argv: list[str] | None = None) -> int:
         "source": fact.source,
         "measured": measured,
         "holds": bool(holds),
+        "changes": [{**asdict(change), "said": str(change)} for change in fact.changes],
         "caveat": fact.caveat,
         "quick": args.quick,
         "seconds": round(seconds, 1),
@@ -87,6 +117,7 @@ def main(fact: Fact, argv: list[str] | None = None) -> int:
     verdict = ("holds" if holds else "does not hold") + (" (quick: decides nothing)" if args.quick else "")
     rows: tuple[tuple[str, str], ...]
     rows = ("claim", fact.claim), ("source", fact.source), ("measured", measured), ("verdict", verdict)
+    rows += tuple(("changed", str(change)) for change in fact.changes)
     if fact.caveat:
         rows += (("caveat", fact.caveat),)
     for heading, text in (*rows, ("figure", str(png))):

@@ -15,6 +15,12 @@ def with_interval(values: Sequence[float] | np.ndarray, digits: int = 3) -> str:
     return f"{mean:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}]"
 
 
+def is_within(values: Sequence[float] | np.ndarray, claimed: float, margin: float) -> bool:
+    """Whether the 95 % interval of the mean lies within the margin around what is claimed: so much says "equal"."""
+    _, low, high, _ = mean_interval(list(values))
+    return bool(abs(low - claimed) <= margin and abs(high - claimed) <= margin)
+
+
 def with_range(values: Sequence[float] | np.ndarray, digits: int = 3) -> str:
     """``lowest to highest``, or the number where both print alike."""
     low, high = f"{np.min(values):.{digits}g}", f"{np.max(values):.{digits}g}"

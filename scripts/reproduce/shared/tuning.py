@@ -19,10 +19,19 @@ TUNING_SEED, LOOKS = 100, 8
 
 @dataclass(frozen=True)
 class Tuned:
-    """An optimizer on a problem: its learning rate, and from each seed (L, 2): steps, training losses."""
+    """An optimizer on a problem: its learning rate, and from each seed (L, 2): steps, training losses.
+
+    ``at_edge`` says that no smaller, or no larger, rate was tried: the best may lie beyond the grid.
+    """
 
     lr: float
     curves: dict[int, np.ndarray]
+    at_edge: bool = False
+
+    def __str__(self) -> str:
+        """The mean loss at the end, the rate, and whether the grid goes on behind it."""
+        end = np.mean([curve[-1, 1] for curve in self.curves.values()])
+        return f"{end:.3g} at {self.lr:g}" + (", THE EDGE OF ITS GRID" if self.at_edge else "")
 
 
 def tuned(problem: Problem, optimizer: str, *, rates: Sequence[float], seeds: Sequence[int], epochs: int) -> Tuned:
@@ -34,7 +43,7 @@ def tuned(problem: Problem, optimizer: str, *, rates: Sequence[float], seeds: Se
     curves = {
         seed: curve(problem, looks=LOOKS, optimizer=optimizer, lr=best, epochs=epochs, seed=seed) for seed in seeds
     }
-    return Tuned(best, curves)
+    return Tuned(best, curves, at_edge=best in (min(rates), max(rates)))
 
 
 def curve(problem: Problem, *, looks: int, epochs: int, **asked: Any) -> np.ndarray:
