@@ -32,7 +32,7 @@ def test_runs_are_thin_lines_through_their_checkpoints_and_groups_thick_ones_thr
         assert values == pytest.approx(truth), name
     assert list(drawn[8][0]) == [found.level] * 2
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
-    assert {text for text in ax.get_legend_handles_labels()[1]} == {"adam", "sgd"}
+    assert set(ax.get_legend_handles_labels()[1]) == {"adam", "sgd"}
 
 
 def test_the_figure_is_among_those_of_a_report_where_losses_differ_along_runs_and_not_else(results, tmp_path):
