@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from landscape.comparison import at_equal_loss, contrasts
+from landscape.comparison import EQUAL, at_equal_loss, contrasts
 from landscape.escaping.filenames import file_words
 from landscape.plots.against_loss import loss_curves, plot_against_loss
 from landscape.plots.arrays import ResultsLike, RunLike, by_label, group_word, last_record
@@ -97,7 +97,8 @@ def _against_loss(results: ResultsLike, runs: list[RunLike], styles: dict[str, S
     found = None
     if isinstance(results, Results) and any(run.label is not None for run in runs):
         found = at_equal_loss(results, measures=("lambda_max",))
-    if not (found is not None and found.levels) and not loss_curves(runs, "lambda_max"):
+    is_read = found is not None and bool(found.levels)
+    if not loss_curves(runs, "lambda_max", least=1.0 if is_read else EQUAL):
         return
     figure = new_figure(SINGLE, 2.6)
     plot_against_loss(runs, found, styles=styles, ax=figure.add_subplot())
