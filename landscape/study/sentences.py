@@ -1,4 +1,4 @@
-"""What a study found, in sentences: each answer with its interval, and whether chance could have made it."""
+"""What a study found, in sentences: each answer with its interval, and what this design could and could not tell."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from landscape.comparison import ALPHA, LOG, centre_of, estimate_of, ranks_with_gap
+from landscape.comparison import LOG, centre_of, estimate_of, interval_text, ranks, verdict_text
+from landscape.comparison.ranks import cannot_tell
 from landscape.plots.arrays import group_of
 from landscape.plots.drawing import join_words
 from landscape.results import LineSlice
 from landscape.rounding import format_brief, format_value
-from landscape.statistics import mean_interval
+from landscape.statistics import CANNOT_TELL, DIFFERENT, OPEN, mean_interval
 from landscape.store import Results
 from landscape.store.catalogue import MEASURES
 from landscape.store.metrics import class_accuracies
@@ -35,6 +36,7 @@ def findings(material: Material) -> list[str]:
         return _each(material, measure, lambda rows: _best(rows, pairs, measure, wording, largest=largest))
 
     said = [
+        _primary(material),
         *wells_sentences(material.wells),
         *_spreads(material.spreads),
         *order("train_loss", "the training loss at the end"),
@@ -46,7 +48,7 @@ def findings(material: Material) -> list[str]:
         _in_order(material.at_equal_loss, "lambda_max", "at equal training loss λ_max", largest=False),
         *order("spectral_ratio", "the spectral ratio λ₁/λ₂ at the end", largest=True),
         _gain(means),
-        _differences(pairs),
+        *_differences(pairs, material.study.primary),
         *(_ranks(found) if material.study.within != "problem_config" else []),
     ]
     return [sentence[0].upper() + sentence[1:] for sentence in said if sentence]
@@ -84,25 +86,25 @@ def _best(means: pd.DataFrame, pairs: pd.DataFrame | None, measure: str, wording
     pair = _pair(pairs, measure, first["group"], second["group"])
     if pair is None:
         return sentence + "."
-    chance = "; chance could have made that" if not pair["p_holm"] < ALPHA else ""
-    return (
-        f"{sentence}; next is {second['group']}, {_difference(pair, first['group'])} "
-        f"(adjusted p = {_number(pair['p_holm'])}{chance})."
-    )
+    told = [f"adjusted p = {_number(pair['p_holm'])}"] if np.isfinite(pair["p_holm"]) else []
+    told += [text] if (text := verdict_text(pair)) else []
+    return f"{sentence}; next is {second['group']}, {_difference(pair, first['group'])} ({'; '.join(told)})."
 
 
 def _difference(pair: Any, first: Any) -> str:
-    """How far the first arm is from the other: a factor of it, or a difference, with its interval."""
+    """How far the first arm is from the other: a factor of it, or a difference, with its simultaneous interval."""
     turned = pair["a"] != first
-    numbers = np.array(estimate_of(pair))
     if pair["scale"] == LOG:
-        numbers, opening, unit = (1 / numbers if turned else numbers), "of which it has", " times"
+        opening, unit, turn = "of which it has", " times", _inverse if turned else float
     else:
         scale, unit = _unit(pair["measure"])
-        numbers, opening = scale * (-1.0 if turned else 1.0) * numbers, "from which it differs by"
-    low, high = sorted(numbers[1:])
-    interval = "" if np.isnan(numbers[1:]).any() else f" [{_number(low)}, {_number(high)}]"
-    return f"{opening} {_number(numbers[0])}{interval}{unit}"
+        opening, turn = "from which it differs by", lambda x: (-scale if turned else scale) * x + 0.0
+    interval = interval_text(pair, _number, turn=turn)
+    return f"{opening} {_number(turn(estimate_of(pair)[0]))}{f' {interval}' if interval else ''}{unit}"
+
+
+def _inverse(ratio: float) -> float:
+    return 1 / ratio if ratio else np.inf
 
 
 def _classes(found: Results) -> str:
@@ -185,12 +187,13 @@ def _spreads(spreads: pd.DataFrame | None) -> list[str]:
         return []
     said = []
     for measure, name in (("test_accuracy", "the test accuracy"), ("lambda_max", "λ_max"), ("trace", "the trace")):
-        rows = spreads[spreads["measure"] == measure].dropna(subset=["low"])
+        rows = spreads[spreads["measure"] == measure]
+        factors = bool((rows["scale"] == LOG).any())
+        keys = ("gstd", "gstd_low", "gstd_high") if factors else ("std", "low", "high")
+        rows = rows.dropna(subset=[keys[1]])
         if rows.empty:
             continue
         scale, unit = _unit(measure)
-        factors = rows.iloc[0]["scale"] == LOG
-        keys = ("gstd", "gstd_low", "gstd_high") if factors else ("std", "low", "high")
         listed = []
         for _, row in rows.sort_values(keys[0], ascending=False).iterrows():
             std, low, high = (_number(scale * row[key], digits=3 if factors else 2) for key in keys)
@@ -202,24 +205,56 @@ def _spreads(spreads: pd.DataFrame | None) -> list[str]:
     return said
 
 
-def _differences(pairs: pd.DataFrame | None) -> str:
+def _primary(material: Material) -> str:
+    """Which measure the study was made for."""
+    primary = MEASURES[material.study.primary]
+    missing = "" if primary.key in set(material.means["measure"]) else ", which was not measured"
+    return f"the primary measure, for which the study was made, is {primary.symbol}{missing}; all others are secondary."
+
+
+def _differences(pairs: pd.DataFrame | None, primary: str) -> list[str]:
+    """How many pairs of arms differ, in the primary measure and in the others."""
     if pairs is None:
-        return ""
-    count = int((pairs["p_holm"] < ALPHA).sum())
-    have = "has" if count == 1 else "have"
-    return f"Of {len(pairs)} differences between arms, over all measures, {count} {have} an adjusted p below {ALPHA:g}."
+        return []
+    said = []
+    first = pairs["measure"] == primary
+    for name, rows in ((f"in the primary measure, {MEASURES[primary].symbol}", pairs[first]),
+                       ("in secondary measures", pairs[~first])):  # fmt: skip
+        if rows.empty:
+            continue
+        counts = rows["verdict"].value_counts()
+        words = (
+            (DIFFERENT, "with a difference"), (OPEN, "not distinguishable"),
+            (CANNOT_TELL, "where this design cannot tell"),
+        )  # fmt: skip
+        listed = join_words([f"{counts[verdict]} {text}" for verdict, text in words if verdict in counts])
+        said.append(f"of {len(rows)} comparisons of two arms {name}: {listed}.")
+    return said
 
 
 def _ranks(found: Results) -> list[str]:
-    ranks, lines = ranks_with_gap(found).dropna(subset=["tau"]), []
+    frame, lines = ranks(found), []
     names = {"lambda_max": "λ_max", "sharpness_adaptive_worst": "adaptive sharpness"}
-    for _, row in ranks[ranks["measure"].isin(names)].iterrows():
-        tau, low, high = (_two_decimals(row[key]) for key in ("tau", "low", "high"))
-        lines.append(
-            f"Over all runs Kendall's τ of {names[row['measure']]} with the generalisation gap is {tau} [{low}, "
-            f"{high}]; runs of one arm are not independent, and this is not a generalization claim."
+    told = frame[(frame["target"] == "test_loss") & frame["measure"].isin(names)]
+    where = {"between": "over arms", "within": "within arms, over seeds,"}
+    for kind, words in where.items():
+        rows = told.dropna(subset=[f"tau_{kind}"])
+        if rows.empty:
+            continue
+        of_target = frame[frame["target"] == "test_loss"]
+        listed = join_words(
+            [
+                f"{_two_decimals(row[f'tau_{kind}'])} for {names[row['measure']]}"
+                f" (adjusted p = {_number(row[f'p_{kind}_holm'])})"
+                for _, row in rows.iterrows()
+            ]
         )
-    return lines
+        limit = cannot_tell(of_target, kind)
+        lines.append(f"{words} Kendall's τ with the test loss is {listed}.{f' {limit}' if limit else ''}")
+    if not lines:
+        return []
+    notes = "".join(f" {note}" for note in frame.attrs["notes"])
+    return [*lines[:-1], f"{lines[-1]}{notes} This is not a generalization claim."]
 
 
 def _agree(rows: pd.DataFrame) -> bool:

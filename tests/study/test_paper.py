@@ -67,13 +67,14 @@ def test_a_number_that_all_arms_share_is_said_once(tmp_path):
     rows = [(group, measure, 5, mean, mean - 0.1, mean + 0.1, 0.1, "linear") for measure, group, mean in found]
     means = pd.DataFrame(rows, columns=["group", "measure", "n", "mean", "low", "high", "std", "scale"])
     results = load_results(make_results(tmp_path, optimizers=("a", "b"), vectors=False, steps=(1,)))
-    study = SimpleNamespace(within="")
+    study = SimpleNamespace(within="", primary="trace")
     material = SimpleNamespace(
         study=study, found=results, means=means, pairs=None, at_equal_loss=None, spreads=None, wells=None
     )
     told = findings(material)
     assert "The training loss at the end: a 1.00 ± 0.10, b 2.00 ± 0.10." in told
     assert "The smallest λ_max is the same in all arms: 2.01." in told
+    assert told[0].endswith("is tr H, which was not measured; all others are secondary.")
 
 
 @pytest.mark.slow
