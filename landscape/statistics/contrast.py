@@ -11,7 +11,7 @@ from scipy import stats
 from landscape.checks import check_share
 from landscape.statistics.effects import effect_size
 from landscape.statistics.intervals import mean_interval
-from landscape.statistics.permutation import ROUNDING, permutation_test
+from landscape.statistics.permutation import ROUNDING, permutation_test, welch_freedom
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,6 @@ def _welch(x: np.ndarray, y: np.ndarray, level: float) -> tuple[float, float, fl
     if np.ptp(x) == 0 and np.ptp(y) == 0:
         return difference, difference, difference
     own, other = x.var(ddof=1) / x.size, y.var(ddof=1) / y.size
-    freedom = (own + other) ** 2 / (own**2 / (x.size - 1) + other**2 / (y.size - 1))
+    freedom = welch_freedom(own, other, x.size, y.size)
     half = float(stats.t.ppf(0.5 + level / 2, freedom) * (own + other) ** 0.5)
     return difference, difference - half, difference + half

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import optimize, stats
 
 from landscape.checks import check_count, check_share
-from landscape.statistics.permutation import dealt, flipped, smallest_p, welch_t
+from landscape.statistics.permutation import dealt, flipped, smallest_p, welch_p, welch_t
 
 Power = Callable[[float], float]
 #: Simulated studies: as many as this of entries (rearrangements × pairs × studies) hold, within these limits.
@@ -111,16 +111,14 @@ def _apart(n: int, m: int, groups: int, alpha: float) -> Power:
     shifted, others = rng.standard_normal((studies, 1, n)), rng.standard_normal((studies, groups - 1, m))
     x = np.broadcast_to(shifted, (studies, groups - 1, n)).reshape(-1, n)
     y = others.reshape(-1, m)
+    own, other = x.var(axis=1, ddof=1) / n, y.var(axis=1, ddof=1) / m
+    apart, error = x.mean(axis=1) - y.mean(axis=1), np.sqrt(own + other)
+
+    def by_t(shift: float) -> np.ndarray:
+        return welch_p((apart + shift) / error, own, other, n, m)
+
     if not exact:
-        own, other = x.var(axis=1, ddof=1) / n, y.var(axis=1, ddof=1) / m
-        freedom = (own + other) ** 2 / (own**2 / (n - 1) + other**2 / (m - 1))
-        apart, error = x.mean(axis=1) - y.mean(axis=1), np.sqrt(own + other)
-
-        def by_t(shift: float) -> float:
-            p = 2 * stats.t.sf(np.abs(apart + shift) / error, freedom)
-            return _share_found(p.reshape(studies, -1), groups, alpha)
-
-        return by_t
+        return lambda shift: _share_found(by_t(shift).reshape(studies, -1), groups, alpha)
     deals, pooled = dealt(n, m)[0], np.concatenate([x, y], axis=1)
     sums, squares, moved = pooled @ deals.T, pooled**2 @ deals.T, x @ deals[:, :n].T
     counts = deals[:, :n].sum(axis=1)
@@ -132,9 +130,9 @@ def _apart(n: int, m: int, groups: int, alpha: float) -> Power:
             sums + shift * counts, squares + 2 * shift * moved + shift**2 * counts,
             total[:, None], whole[:, None], n, m,
         )  # fmt: skip
-        own, near = t[:, :1], 1e-9 * (1 + np.abs(t[:, :1]))  # the first deal leaves all where they are
-        sides = (t >= own - near).mean(axis=1), (t <= own + near).mean(axis=1)
-        p = np.minimum(1.0, 2 * np.where(own[:, 0] > 0, *sides))
+        seen, near = t[:, :1], 1e-9 * (1 + np.abs(t[:, :1]))  # the first deal leaves all where they are
+        sides = (t >= seen - near).mean(axis=1), (t <= seen + near).mean(axis=1)
+        p = np.maximum(2 * np.where(seen[:, 0] > 0, *sides), by_t(shift))
         return _share_found(p.reshape(studies, -1), groups, alpha)
 
     return by_deals

@@ -164,4 +164,5 @@ def _signs(values: np.ndarray) -> np.ndarray:
 def _scaled(values: np.ndarray) -> np.ndarray:
     """So that the sum of the product of two of them is τ-b."""
     signs = _signs(values)
-    return np.divide(signs, float((signs**2).sum()) ** 0.5)
+    scaled: np.ndarray = signs / float((signs**2).sum()) ** 0.5
+    return scaled
