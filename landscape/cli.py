@@ -140,7 +140,7 @@ def compare(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Means over seeds with 95 % intervals, differences between groups, and flatness against the gap."""
+    """Means over seeds with 95 % intervals, differences between groups, and flatness against the test loss."""
     from landscape import comparison
     from landscape.store import load_results
 
@@ -157,8 +157,8 @@ def compare(
         out.print(comparison.contrast_table(comparison.contrasts(results, by=by, within=within)))
     if spread:
         out.print(comparison.spread_table(comparison.spreads(results, by=by)))
-    ranks = comparison.ranks_with_gap(results)
-    if ranks["tau"].notna().any():
+    ranks = comparison.ranks(results, by=by)
+    if ranks[["tau_between", "tau_within"]].notna().any(axis=None):
         out.print(comparison.rank_table(ranks))
 
 

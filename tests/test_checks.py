@@ -173,13 +173,24 @@ TABLE = {
     "effect_size": (lambda **g: statistics.effect_size(SAMPLE, OTHER, paired=True, **g), {"level": "share"}),
     "detectable_effect": (
         lambda **g: statistics.detectable_effect(**{"n": 5} | g),
-        {"n": "count or 0", "m": "count or 0", "power": "share", "level": "share"},
+        {"n": "count or 0", "m": "count or 0", "groups": "count", "power": "share", "level": "share"},
+    ),
+    "smallest_p": (lambda **g: statistics.smallest_p(**{"n": 5} | g), {"n": "count or 0", "m": "count or 0"}),
+    "decide": (
+        lambda **g: statistics.decide([(dict(enumerate(SAMPLE)), dict(enumerate(OTHER)))], **{"groups": 2} | g),
+        {"groups": "count", "level": "share"},
+    ),
+    "rank_over_groups": (lambda **g: statistics.rank_over_groups(SAMPLE, OTHER, **g), {"seed": "seed"}),
+    "rank_within_groups": (
+        lambda **g: statistics.rank_within_groups([(dict(enumerate(SAMPLE)), dict(enumerate(OTHER)))], **g),
+        {"seed": "seed"},
     ),
     "kendall": (lambda **g: statistics.kendall(SAMPLE, OTHER, **g), {"level": "share"}),
     "permutation_test": (lambda **g: statistics.permutation_test(SAMPLE, OTHER, paired=True, **g), {"seed": "seed"}),
     "Plan": (
         ls.Plan,
-        {"last": "count", "eigs": "count", "trace_probes": "count", "density_probes": "count", "steps": "count",
+        {"last": "count", "full": "count", "eigs": "count", "trace_probes": "count", "density_probes": "count",
+         "steps": "count",
          "points": "count", "plane_points": "count", "directions": "count or 0", "samples": "count",
          "restarts": "count", "subsets": "count or 0", "barriers": "count or 0", "tol": "share",
          "examples": "count", "max_matvecs": "count", "seed": "seed", "workers": "count", "threads": "count",
@@ -257,7 +268,8 @@ def test_a_number_of_numpys_is_taken(call, argument, kind, request):
 def test_every_number_that_a_public_function_takes_is_in_the_table():
     """A new function, or a new argument of an old one, does not go unchecked."""
     elsewhere = {("sharpness", "p"), ("compare", "level"), ("save_checkpoint", "step"), ("LinearOperator", "dim")}
-    records = (results.Record, Exception, ls.Checkpoint, statistics.Contrast, statistics.RankCorrelation)
+    judged = (statistics.Contrast, statistics.Decision, statistics.RankCorrelation, statistics.Ranking)
+    records = (results.Record, Exception, ls.Checkpoint, *judged)
     missing = []
     for module in (ls, estimators, geometry, statistics):
         for name in module.__all__:

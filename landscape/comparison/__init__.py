@@ -1,17 +1,20 @@
 """Groups of runs side by side, seeds as replicates: means, differences and ranks, each with its uncertainty."""
 
 from landscape.comparison.averages import LINEAR, LOG, Centre, centre, centre_of, scale_of
-from landscape.comparison.contrasts import ALPHA, contrast_table, contrasts, estimate_of
+from landscape.comparison.contrasts import contrast_table, contrasts
 from landscape.comparison.equal_loss import EQUAL, HOW, EqualLoss, at_equal_loss, losses_differ
 from landscape.comparison.equal_loss_table import equal_loss_cells, equal_loss_table, where_read
 from landscape.comparison.groups import FEW_SEEDS, NOT_A_CLAIM
 from landscape.comparison.means import cells, compare, comparison_table, pivot
-from landscape.comparison.ranks import rank_table, ranks_with_gap
+from landscape.comparison.ranks import rank_table, ranks
 from landscape.comparison.spreads import spread_cells, spread_table, spreads
-from landscape.statistics import mean_interval
+from landscape.comparison.verdicts import ALPHA, design_notes, estimate_of, interval_text, verdict_text
+from landscape.statistics import CANNOT_TELL, DIFFERENT, mean_interval
 
 __all__ = [
     "ALPHA",
+    "CANNOT_TELL",
+    "DIFFERENT",
     "EQUAL",
     "FEW_SEEDS",
     "HOW",
@@ -28,17 +31,20 @@ __all__ = [
     "comparison_table",
     "contrast_table",
     "contrasts",
+    "design_notes",
     "equal_loss_cells",
     "equal_loss_table",
     "estimate_of",
+    "interval_text",
     "losses_differ",
     "mean_interval",
     "pivot",
     "rank_table",
-    "ranks_with_gap",
+    "ranks",
     "scale_of",
     "spread_cells",
     "spread_table",
     "spreads",
+    "verdict_text",
     "where_read",
 ]

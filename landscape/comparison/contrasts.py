@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from dataclasses import astuple, fields, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, fields
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 
 from landscape.comparison.averages import LOG, centre
-from landscape.comparison.groups import Groups, gather, setting
+from landscape.comparison.groups import Groups, gather, seeds_of, setting
 from landscape.comparison.terminal import new_table
+from landscape.comparison.verdicts import design_notes, estimate_of, interval_text
 from landscape.errors import UsageError
 from landscape.escaping.terminal import cell
 from landscape.rounding import format_short
-from landscape.statistics import Contrast, contrast, holm
+from landscape.statistics import DIFFERENT, Decision, decide
 from landscape.statistics.intervals import as_factor
 from landscape.store import Results, RunResults
 from landscape.store.catalogue import COUNTERPARTS, MEASURES, shown_contrasts
@@ -26,25 +27,22 @@ from landscape.store.catalogue import COUNTERPARTS, MEASURES, shown_contrasts
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = (
-    "measure", "a", "b", *(field.name for field in fields(Contrast)), "scale", "ratio", "ratio_low", "ratio_high",
-    "p_holm",
-)  # fmt: skip
+COLUMNS = ("measure", "stratum", "a", "b", "scale", "ratio", *(field.name for field in fields(Decision)))
 _LONG = 25
-#: Adjusted p below which a difference is marked.
-ALPHA = 0.05
 #: Means that differ by less, relative to the larger, have no order worth a warning.
 NEGLIGIBLE = 0.01
+Family = tuple[str, list[Any]]
 
 
 def contrasts(
     results: Results | str | Path, by: str = "label", *, within: str | None = None, level: float = 0.95
 ) -> pd.DataFrame:
-    """Differences between all pairs of groups, at the last analysed checkpoint of each run.
+    """Differences between all pairs of groups, at the last analysed checkpoint of each run, and one decision on each.
 
-    Seeds are paired where both groups have them: a pair shares its initial weights and the order of its data. p comes
-    from a permutation test, which needs no distribution and is exact for few seeds; ``smallest_p`` is the least that a
-    design of this size can give. ``p_holm`` is adjusted over the pairs of groups of one measure.
+    Seeds are paired where both groups have them: a pair shares its initial weights and the order of its data. The
+    decision is of a permutation test, adjusted over the pairs of one measure (and of one value of ``within``);
+    intervals hold for all those pairs together, and never say otherwise than the decision
+    (:func:`landscape.statistics.decide`).
 
     Parameters
     ----------
@@ -53,16 +51,18 @@ def contrasts(
     within : str, optional
         A setting, such as ``"batch_size"`` or ``"problem_config"``: only groups that agree in it are compared.
     level : float
-        Confidence of the intervals of differences and effects.
+        Of the decisions and the intervals: 0.95 is a chance of 5 % of any false word in the pairs of a measure.
 
     Returns
     -------
     DataFrame
-        One row per measure and pair of groups: ``measure, a, b`` and the fields of
-        :class:`landscape.statistics.Contrast`, then ``scale, ratio, ratio_low, ratio_high, p_holm``. On the scale
-        ``"log"``, where all values of a positive measure are above 0, effect and p are of the logarithms, ``ratio`` is
-        of the geometric means a ÷ b, and difference, low and high stay linear. ``.attrs["notes"]`` says where measures
-        that depend on the scale of the weights order the groups otherwise than those that do not.
+        One row per measure and pair of groups: ``measure``; ``stratum``, their value of ``within``; ``a, b``;
+        ``scale``; ``ratio``; and the fields of :class:`landscape.statistics.Decision`. On the scale ``"log"``, where
+        all values of a positive measure are above 0, all but ``difference`` is of the logarithms: ``ratio`` is that of
+        the geometric means a ÷ b, and ``low, high`` (simultaneous), ``single_low, single_high`` (this pair alone) are
+        ends of its intervals. Else they are those of ``difference`` and there is no ratio. ``.attrs["notes"]`` says
+        what the design cannot tell, and where measures that depend on the scale of the weights order the groups
+        otherwise than those that do not.
 
     Raises
     ------
@@ -73,55 +73,80 @@ def contrasts(
     groups = gather(results, by, level)
     if len(groups.by_label) < 2:
         raise UsageError(f"by={by!r} gives {len(groups.by_label)} group; a difference needs two")
-    pairs = _pairs(groups, within)
-    records: list[tuple[Any, ...]] = []
-    for measure in MEASURES:
-        values = {label: _by_seed(runs, groups.rows, measure) for label, runs in groups.by_label.items()}
-        scale = groups.scale(measure)
-        found = [
-            (measure, a, b, *_compared(values[a], values[b], scale, level)) for a, b in pairs if values[a] and values[b]
-        ]
-        adjusted = holm([row[COLUMNS.index("p")] for row in found])
-        records += [(*row, p) for row, p in zip(found, adjusted, strict=True)]
+    chosen = families(groups.by_label, within)
+    records = [
+        row
+        for measure in MEASURES
+        for stratum, labels in chosen
+        for row in decided(measure, stratum, _of_groups(groups, measure, labels), groups.scale(measure), level)
+    ]
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
-    frame.attrs = {"by": by, "level": level, "notes": _disagreements(groups, pairs)}
+    pairs = [pair for _, labels in chosen for pair in combinations(labels, 2)]
+    frame.attrs = {"by": by, "level": level, "notes": [*design_notes(frame, level), *_disagreements(groups, pairs)]}
     return frame
 
 
-def _compared(a: dict[Any, float], b: dict[Any, float], scale: str, level: float) -> tuple[Any, ...]:
-    """The fields of a contrast on its scale, with the linear difference, then scale, ratio and its interval."""
-    linear = contrast(a, b, level=level)
-    if scale != LOG:
-        return (*astuple(linear), scale, np.nan, np.nan, np.nan)
-    logs = contrast(*({key: math.log(value) for key, value in group.items()} for group in (a, b)), level=level)
-    ratios = (as_factor(x) for x in (logs.difference, logs.low, logs.high))
-    kept = replace(logs, difference=linear.difference, low=linear.low, high=linear.high)
-    return (*astuple(kept), scale, *ratios)
+def decided(
+    measure: str, stratum: str, values: Mapping[Any, dict[Any, float]], scale: str, level: float
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of one measure and one set of groups that are compared with each other.
+
+    Parameters
+    ----------
+    values : mapping
+        Group → its values by seed, none empty.
+    scale : {"log", "linear"}
+    """
+    on_scale = {
+        label: {key: math.log(value) if scale == LOG else value for key, value in own.items()}
+        for label, own in values.items()
+    }
+    pairs = list(combinations(values, 2))
+    decisions = decide([(on_scale[a], on_scale[b]) for a, b in pairs], groups=max(len(values), 2), level=level)
+    for (a, b), found in zip(pairs, decisions, strict=True):
+        row = dict(zip((field.name for field in fields(Decision)), astuple(found), strict=True))
+        ratio = math.nan
+        if scale == LOG:
+            ratio = as_factor(found.difference)
+            row["difference"] = _difference(values[a], values[b], paired=found.paired)
+            row |= {name: as_factor(row[name]) for name in ("low", "high", "single_low", "single_high")}
+        yield (measure, stratum, a, b, scale, ratio, *row.values())
 
 
-def _pairs(groups: Groups, within: str | None) -> list[tuple[Any, Any]]:
-    """Those that are compared: all, or the ones that agree in a setting."""
-    every = list(combinations(groups.by_label, 2))
+def _of_groups(groups: Groups, measure: str, labels: list[Any]) -> dict[Any, dict[Any, float]]:
+    """Group → its values by seed, of those that have the measure."""
+    found = {label: _by_seed(groups.by_label[label], groups.rows, measure) for label in labels}
+    return {label: own for label, own in found.items() if own}
+
+
+def _difference(a: dict[Any, float], b: dict[Any, float], *, paired: bool) -> float:
+    keys = a.keys() & b.keys() if paired else None
+    first, second = ([v for key, v in group.items() if keys is None or key in keys] for group in (a, b))
+    return float(np.mean(first) - np.mean(second))
+
+
+def families(by_label: Mapping[Any, Sequence[RunResults]], within: str | None) -> list[Family]:
+    """Those that are compared with each other: all, or the ones that agree in a setting."""
     if within is None:
-        return every
-    shared: dict[Any, Any] = {}
-    for label, runs in groups.by_label.items():
+        return [("", list(by_label))]
+    shared: dict[Any, list[Any]] = {}
+    for label, runs in by_label.items():
         values = {setting(run, within) for run in runs}
         if len(values) > 1:
             listed = ", ".join(sorted(map(str, values)))
             raise UsageError(f"within={within!r}: the runs of {label} do not agree in it ({listed})")
-        shared[label] = values.pop()
-    chosen = [(a, b) for a, b in every if shared[a] == shared[b]]
+        shared.setdefault(values.pop(), []).append(label)
+    chosen = [(str(value), labels) for value, labels in shared.items() if len(labels) > 1]
     if not chosen:
         raise UsageError(f"within={within!r}: no two groups agree in it, so nothing is left to compare")
     return chosen
 
 
 def contrast_table(frame: pd.DataFrame) -> Table:
-    """The main differences for a terminal of 80 columns; ``•`` marks a Holm-adjusted p below 0.05."""
+    """The main differences for a terminal of 80 columns; ``•`` marks a difference that is decided."""
     level = frame.attrs.get("level", 0.95)
     table = new_table()
-    for i, title in enumerate(("a − b or a ÷ b", "estimate", f"{100 * level:g} % interval", "g", "p", "Holm")):
+    for i, title in enumerate(("a − b or a ÷ b", "estimate", f"{100 * level:g} % together", "g", "p", "Holm")):
         table.add_column(title, justify="right" if i else "left", no_wrap=i > 0)
     shown = frame[frame["measure"].isin(shown_contrasts(set(frame["measure"])))]
     for measure, lines in shown.groupby("measure", sort=False):
@@ -131,9 +156,9 @@ def contrast_table(frame: pd.DataFrame) -> Table:
             continue
         row: Any
         for row in lines.itertuples():
-            size, low, high = estimate_of(row)
-            interval = "—" if np.isnan(low) else f"{_short(low)} … {_short(high)}"
-            holm_p = _short(row.p_holm) + ("•" if row.p_holm < ALPHA else "")
+            size, *_ = estimate_of(row)
+            interval = interval_text(row, _short, between=" … ", brackets=False) or "—"
+            holm_p = _short(row.p_holm) + ("•" if row.verdict == DIFFERENT else "")
             cells = (
                 _pair_name(row.a, row.b, row.scale),
                 ("× " if row.scale == LOG else "") + _short(size),
@@ -147,12 +172,6 @@ def contrast_table(frame: pd.DataFrame) -> Table:
     return table
 
 
-def estimate_of(row: Any) -> tuple[float, float, float]:
-    """Of a row of :func:`contrasts` the ratio with its interval, or the difference where the scale is linear."""
-    names = ("ratio", "ratio_low", "ratio_high") if row.scale == LOG else ("difference", "low", "high")
-    return tuple(float(getattr(row, name)) for name in names)  # type: ignore[return-value]
-
-
 def _pair_name(a: Any, b: Any, scale: str) -> str:
     """On two lines where one would be wider than its column."""
     sign = "÷" if scale == LOG else "−"
@@ -162,13 +181,13 @@ def _pair_name(a: Any, b: Any, scale: str) -> str:
 
 def _caption(shown: pd.DataFrame) -> list[str]:
     paired = "seeds paired" if shown["paired"].all() else "seeds paired where both groups have them"
-    lines = [f"{paired}; g: Hedges; p: permutation test, then adjusted over the pairs of a measure (Holm)"]
-    floor, detectable = shown["smallest_p"].max(), shown["detectable"].max()
-    if floor > ALPHA:
-        lines.append(f"With so few seeds p cannot fall below {floor:.2g}: nothing could reach the 5 % level here.")
-    if np.isfinite(detectable):
-        lines.append(f"A t test of this size finds a difference of {detectable:.2g} standard deviations 4 times in 5.")
-    return lines
+    over = "the pairs of a measure"
+    if (shown["stratum"] != "").any():
+        over += " that are compared with each other"
+    return [
+        f"{paired}; g: Hedges; p: permutation test; Holm: p adjusted over {over} (both signs), • below the level; "
+        "intervals hold for all those pairs together and agree with it"
+    ]
 
 
 def _short(value: float) -> str:
@@ -176,10 +195,8 @@ def _short(value: float) -> str:
 
 
 def _by_seed(runs: list[RunResults], rows: dict[str, Any], measure: str) -> dict[Any, float]:
-    """Values by seed; by name where seeds are missing or not unique, so that nothing is paired that does not belong."""
-    counts = Counter(run.seed for run in runs)
-    unique = all(run.seed is not None and counts[run.seed] == 1 for run in runs)
-    values = {(run.seed if unique else run.name): rows[run.name][measure] for run in runs}
+    """Values by seed, of the runs that have the measure."""
+    values = {seed: rows[name][measure] for name, seed in seeds_of(runs).items()}
     return {key: value for key, value in values.items() if value is not None}
 
 

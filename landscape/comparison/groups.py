@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def grouped(runs: list[RunResults], by: str) -> dict[Any, list[RunResults]]:
         if value is not None:
             groups.setdefault(value, []).append(run)
     if not groups:
-        keys = sorted({key for run in runs for key in _settings(run)})
+        keys = sorted({key for run in runs for key in settings_of(run)})
         raise UsageError(
             f"by={by!r}: {'none of the runs has it in its training config' if runs else 'no run was analysed yet'}; "
             f"there is {', '.join(keys) or 'nothing to group by'}"
@@ -91,11 +91,19 @@ def grouped(runs: list[RunResults], by: str) -> dict[Any, list[RunResults]]:
 
 def setting(run: RunResults, key: str) -> Any:
     """A value fit to name a group: numbers and text as they are, anything else as JSON."""
-    value = _settings(run).get(key)
+    value = settings_of(run).get(key)
     return value if value is None or isinstance(value, str | int | float) else json.dumps(value, sort_keys=True)
 
 
-def _settings(run: RunResults) -> dict[str, Any]:
+def seeds_of(runs: Sequence[RunResults]) -> dict[str, Any]:
+    """Name of a run → its seed, or its name where seeds are missing or repeated: nothing is paired that is no pair."""
+    counts = Counter(run.seed for run in runs)
+    unique = all(run.seed is not None and counts[run.seed] == 1 for run in runs)
+    return {run.name: run.seed if unique else run.name for run in runs}
+
+
+def settings_of(run: RunResults) -> dict[str, Any]:
+    """The training config, with what is known of the problem and the run besides."""
     found = run.config
     for key in ("problem", "num_parameters", "num_examples", "loss", "mode", "dtype", "lr"):
         if key not in found and key in run.info:
@@ -148,7 +156,7 @@ def _notes_on_replicates(label: Any, runs: list[RunResults], by: str) -> list[st
     notes = []
     repeated = [str(seed) for seed, count in Counter(run.seed for run in runs).items() if count > 1]
     varied = []
-    for key in sorted({key for run in runs for key in _settings(run)} - {"seed", by}):
+    for key in sorted({key for run in runs for key in settings_of(run)} - {"seed", by}):
         values = list(dict.fromkeys(str(setting(run, key)) for run in runs))
         if len(values) > 1:
             varied.append(f"{key} ({_shortened(values)})")

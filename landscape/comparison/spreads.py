@@ -39,7 +39,8 @@ def spreads(results: Results | str | Path, by: str = "label", *, level: float = 
     DataFrame
         One row per measure and group: ``measure, group, n, std, low, high``, by
         :func:`landscape.statistics.std_interval`; ``scale``, and where that is ``"log"`` the geometric standard
-        deviation ``gstd`` with its interval, factors; then ``p`` that the groups have one spread in this measure on its
+        deviation ``gstd`` with its interval, factors, and no linear interval (NaN), for of skewed draws it covers 72 to
+        87 % at a level of 95 %; then ``p`` that the groups have one spread in this measure on its
         scale (:func:`landscape.statistics.equal_spread`), the same for all rows of a measure, and ``p_holm``, adjusted
         over the measures.
 
@@ -58,7 +59,9 @@ def spreads(results: Results | str | Path, by: str = "label", *, level: float = 
         tests[measure] = equal_spread(list((logs or values).values()))
         for label, found in values.items():
             factors = tuple(map(as_factor, std_interval(logs[label], level))) if logs else (np.nan,) * 3
-            records.append((measure, label, len(found), *std_interval(found, level), scale, *factors, tests[measure]))
+            std, *ends = std_interval(found, level)
+            ends = [np.nan, np.nan] if logs else ends
+            records.append((measure, label, len(found), std, *ends, scale, *factors, tests[measure]))
     adjusted = dict(zip(tests, holm(list(tests.values())), strict=True))
     frame = pd.DataFrame.from_records([(*row, adjusted[row[0]]) for row in records], columns=list(COLUMNS))
     frame.attrs = {"by": by, "level": level}

@@ -187,9 +187,11 @@ def draw_differences(found: pd.DataFrame) -> Iterator[Drawing]:
         "differences",
         "Differences against the spread over seeds",
         "Hedges’ g, the difference of two means in standard deviations, of positive measures that of their logarithms, "
-        f"with its 95 % interval; right of zero the first group has the larger value. {paired}. Filled: below 0.05 by "
-        "a permutation test, adjusted (Holm) over the pairs of one measure; with these seeds the unadjusted p cannot "
-        f"fall below {float(shown['smallest_p'].max()):.2g}. Intervals that leave the panel end in an arrow.{left_out}",
+        f"with 95 % intervals that hold for all pairs of one measure together; right of zero the first group has the "
+        f"larger value. {paired}. Filled: below 0.05 by a permutation test, adjusted (Holm) over those pairs, with "
+        "which the intervals agree; with these seeds the adjusted p cannot "
+        f"fall below {float(shown['smallest_p_holm'].max()):.2g}. Intervals that leave the panel end in an arrow."
+        f"{left_out}",
         figure,
     )
 

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from landscape.comparison import ALPHA, LOG, Centre, EqualLoss, centre_of, estimate_of, where_read
+from landscape.comparison import (
+    ALPHA,
+    CANNOT_TELL,
+    DIFFERENT,
+    LOG,
+    Centre,
+    EqualLoss,
+    centre_of,
+    estimate_of,
+    interval_text,
+    where_read,
+)
 from landscape.rounding import format_value
 
 MOST_PAIRS = 3
@@ -38,11 +47,14 @@ def _tests(found: EqualLoss) -> list[str]:
     rows = found.contrasts[found.contrasts["measure"] == "lambda_max"].dropna(subset=["p_holm"])
     if rows.empty:
         return []
-    apart: list[Any] = list(rows[rows["p_holm"] < ALPHA].itertuples())
-    told = f"by a Holm-adjusted p below {ALPHA:g}"
+    apart: list[Any] = list(rows[rows["verdict"] == DIFFERENT].itertuples())
+    told = f"by an adjusted p below {ALPHA:g}"
+    if not apart and (rows["verdict"] == CANNOT_TELL).all():
+        floor = format_value(float(rows["smallest_p_holm"].min()), digits=2)
+        return [f"These runs cannot tell whether groups differ there: no adjusted p of theirs can be below {floor}."]
     if not apart:
-        return [f"None of the {len(rows)} pairs of groups differs there {told}." if len(rows) > 1 else
-                f"The two do not differ there {told}."]  # fmt: skip
+        return [f"None of the {len(rows)} pairs of groups is told apart there {told}." if len(rows) > 1 else
+                f"The two are not told apart there {told}."]  # fmt: skip
     named = ", ".join(_pair(row) for row in apart[:MOST_PAIRS])
     more = f" and {len(apart) - MOST_PAIRS} more" if len(apart) > MOST_PAIRS else ""
     return [f"Of {len(rows)} pairs of groups {len(apart)} differ there {told}: {named}{more}."]
@@ -71,7 +83,10 @@ def _loss(row: Any) -> str:
 
 
 def _pair(row: Any) -> str:
-    size, low, high = estimate_of(row)
     sign = "÷" if row.scale == LOG else "−"
-    interval = "" if np.isnan(low) else f" [{format_value(low, digits=3)}, {format_value(high, digits=3)}]"
-    return f"{row.a} {sign} {row.b} = {format_value(size, digits=3)}{interval}"
+    interval = interval_text(row, _three_digits)
+    return f"{row.a} {sign} {row.b} = {_three_digits(estimate_of(row)[0])}{f' {interval}' if interval else ''}"
+
+
+def _three_digits(value: float) -> str:
+    return format_value(value, digits=3)

@@ -1,4 +1,4 @@
-"""How large a difference is against the spread over seeds, and how small a one a design could find."""
+"""How large a difference is against the spread over seeds."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from math import lgamma
 import numpy as np
 from scipy import optimize, stats
 
-from landscape.checks import check_count, check_share
+from landscape.checks import check_share
 
 Values = Sequence[float] | np.ndarray
-_FAR = 60.0  # noncentralities looked through
 _NOTHING = (float("nan"), float("nan"), float("nan"))
 
 
@@ -48,39 +47,6 @@ def effect_size(a: Values, b: Values, *, paired: bool, level: float = 0.95) -> t
     d = float(x.mean() - y.mean()) / spread
     low, high = (_noncentrality(d * root, freedom, q) / root for q in (0.5 + level / 2, 0.5 - level / 2))
     return _correction(freedom) * d, low, high
-
-
-def detectable_effect(n: int, *, m: int | None = None, power: float = 0.8, level: float = 0.95) -> float:
-    """The smallest difference, in standard deviations, that a t test of this size finds with this probability.
-
-    Parameters
-    ----------
-    n, m : int
-        Replicates of the two groups; ``m=None``: n pairs.
-
-    Returns
-    -------
-    float
-        Infinite for fewer than two.
-
-    References
-    ----------
-    Cohen (1988), Statistical power analysis, chapter 2.
-    """
-    check_share("level", level)
-    check_share("power", power, hint="0.8, not 80")
-    for name, count in ("n", n), ("m", 0 if m is None else m):
-        check_count(name, count, least=0)
-    if n < 2 or (m is not None and m < 2):
-        return float("inf")
-    freedom, root = (n - 1, n**0.5) if m is None else (n + m - 2, (n * m / (n + m)) ** 0.5)
-    critical = stats.t.ppf(0.5 + level / 2, freedom)
-
-    def short(delta: float) -> float:
-        shift = delta * root
-        return 1 - _below(critical, freedom, shift) + _below(-critical, freedom, shift) - power
-
-    return _root(short, 0.0, _FAR / root)
 
 
 def _correction(freedom: int) -> float:

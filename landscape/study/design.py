@@ -16,6 +16,7 @@ from landscape.checks import check_choice, check_positive, check_seed
 from landscape.errors import UsageError
 from landscape.objective import Objective
 from landscape.problems import Problem, load_problem
+from landscape.store.catalogue import MEASURES
 from landscape.training import training_settings
 
 _LABEL = re.compile(r"[\w.+=-]+")
@@ -105,6 +106,9 @@ class Study:
         Shared by all arms.
     tuning : Tuning or None
         None: learning rates as the arms, or the problem's recipe, have them.
+    primary : str
+        The measure for which the study is made, a key of ``landscape.store.catalogue.MEASURES``: declared before
+        anything is run, and named in methods and findings. All others are secondary.
     plan : dict
         Fields of :class:`landscape.Plan` for the analysis.
     matched : bool
@@ -141,6 +145,7 @@ class Study:
     problem_config: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     tuning: Tuning | None = None
+    primary: str = "lambda_max"
     plan: Mapping[str, Any] = field(default_factory=dict)
     matched: bool = True
     paths: bool = False
@@ -160,6 +165,7 @@ class Study:
             check_seed(seed)
         if self.tuning is not None and (both := set(self.tuning.seeds) & set(self.seeds)):
             raise UsageError(f"seeds {sorted(both)} are tuned on and evaluated; keep them apart")
+        check_choice("primary", self.primary, MEASURES)
         Plan(**self.plan)
         for arm in self.arms:
             if self.within not in {"", *self.settings_of(arm)}:

@@ -9,6 +9,7 @@ from landscape.escaping.latex import latex_text
 from landscape.results import LineSlice, PlaneSlice
 from landscape.results.batch_statistics import sentences
 from landscape.store import Results
+from landscape.store.catalogue import MEASURES
 from landscape.study.design import Study
 from landscape.study.tuning import Choice
 
@@ -44,8 +45,12 @@ def methods(study: Study, choices: list[Choice], found: Results | None = None) -
         )
     lines.append(
         "Eigenpairs by thick-restart Lanczos accepted on true residuals, traces with known eigenpairs taken out, all "
-        "on the training loss. Intervals: Student's t over seeds, 95 %. p values: permutation tests, Holm-adjusted "
-        "over the pairs of arms of one measure. Second-order gain: how many times as much a damped Newton step "
+        "on the training loss. Intervals of means: Student's t over seeds, 95 %. Differences: permutation tests, "
+        "Holm-adjusted (both signs) over the pairs of arms "
+        f"{'that are compared ' if study.within else ''}in one measure; their intervals, t at 1 − 0.05 ÷ "
+        "the number of those pairs, hold together and agree with the decision. Primary measure: "
+        f"{MEASURES[study.primary].words} ({MEASURES[study.primary].symbol}); all others are secondary. "
+        "Second-order gain: how many times as much a damped Newton step "
         "(damping 0.01 λ₁, or −2λ_min where that is more) lowers the quadratic model as the gradient step −g/λ₁ does."
         f"{_statistics(found) if found is not None else ''}"
     )

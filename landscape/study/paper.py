@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from landscape.comparison import ALPHA, HOW, LOG, EqualLoss, cells, estimate_of, spread_cells, where_read
+from landscape.comparison import HOW, LOG, EqualLoss, cells, estimate_of, interval_text, spread_cells, where_read
 from landscape.escaping.control_characters import visible
 from landscape.escaping.latex import latex_number, latex_sentence, latex_table, latex_text
 from landscape.escaping.spreadsheet import frame_csv
@@ -116,13 +116,13 @@ def _contrast_rows(pairs: pd.DataFrame) -> str:
     """The pairs with the smallest adjusted p of each measure, as many as have room."""
     shown = pairs[pairs["measure"].isin(IN_PAPER_CONTRASTS)].sort_values("p_holm", kind="stable")
     shown = shown.groupby("measure", sort=False).head(MOST_ROWS // len(IN_PAPER_CONTRASTS))
-    headings = ["measure", "arms", "estimate", r"95\,\% interval", "$g$", "$p$", "Holm"]
+    headings = ["measure", "arms", "estimate", r"95\,\% together", "$g$", "$p$", "Holm"]
     rows: list[list[str]] = []
     for measure in IN_PAPER_CONTRASTS:
         row: Any
         for row in shown[shown["measure"] == measure].itertuples():
-            size, low, high = estimate_of(row)
-            interval = "--" if np.isnan(low) else f"[{_number(low)}, {_number(high)}]"
+            size, ends = estimate_of(row)[0], interval_text(row, lambda end: format_value(end, digits=3))
+            interval = latex_number(ends) if ends else "--"
             numbers = map(_number, (row.effect, row.p, row.p_holm))
             sign, times = ("÷", r"$\times$ ") if row.scale == LOG else ("−", "")
             names = MEASURES[measure].tex, latex_text(f"{row.a} {sign} {row.b}")
@@ -131,14 +131,12 @@ def _contrast_rows(pairs: pd.DataFrame) -> str:
 
 
 def _contrast_caption(pairs: pd.DataFrame) -> str:
-    detectable = float(pairs["detectable"].max())
     total = len(pairs[pairs["measure"] == IN_PAPER_CONTRASTS[0]])
     cut = f" Of {total} pairs those of the smallest adjusted p are shown." if 3 * total > MOST_ROWS else ""
     return (
         "Differences between arms, of positive measures ratios of geometric means (effects and p: of logarithms), "
         "seeds paired; g: Hedges; p: permutation test, Holm-adjusted over the pairs "
-        f"compared.{cut} A t test of this size finds a difference of {detectable:.2g} standard deviations in four "
-        "cases of five."
+        f"compared in one measure; the intervals hold for all those pairs together and agree with it.{cut}"
     )
 
 
@@ -165,17 +163,6 @@ def limits(material: Material) -> list[str]:
         found.append(f"{', '.join(fixed)}: held at one seed of weights or order; these means are not means over it.")
     if material.pairs is not None:
         found += material.pairs.attrs.get("notes", [])
-        floor = float(material.pairs["smallest_p"].max())
-        pairs = int(material.pairs["measure"].value_counts().max())
-        if floor * pairs > ALPHA:
-            found.append(
-                f"With {len(material.study.seeds)} seeds p cannot fall below {floor:.2g}, and adjusted over {pairs} "
-                f"{'pair' if pairs == 1 else 'pairs'} not below {min(1.0, floor * pairs):.2g}."
-            )
-        detectable = float(material.pairs["detectable"].max())
-        found.append(
-            f"A t test of this size finds a difference of {detectable:.2g} standard deviations in four cases of five."
-        )
     if material.study.tuning is not None and material.study.tuning.by.startswith("test"):
         found.append("Learning rates were chosen by the test data, so test figures are too good.")
     # Those that ask for what this paper has already are left out.

@@ -1,4 +1,4 @@
-"""What a study found, in sentences: each answer with its interval, and whether chance could have made it."""
+"""What a study found, in sentences: each answer with its interval, and what this design could and could not tell."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from landscape.comparison import ALPHA, EQUAL, LOG, centre_of, estimate_of, ranks_with_gap, where_read
+from landscape.comparison import EQUAL, LOG, centre_of, estimate_of, interval_text, ranks, verdict_text, where_read
+from landscape.comparison.ranks import cannot_tell
 from landscape.plots.arrays import group_of
 from landscape.plots.drawing import join_words
 from landscape.results import LineSlice, SecondOrderGain
-from landscape.rounding import format_brief, format_value
-from landscape.statistics import mean_interval
+from landscape.rounding import format_value
+from landscape.statistics import CANNOT_TELL, DIFFERENT, OPEN
 from landscape.store import Results
 from landscape.store.catalogue import MEASURES
 from landscape.store.metrics import class_accuracies
 from landscape.study.basins import wells_sentences
 from landscape.study.findings import MANY, Material
-
-#: Numbers that differ by less, relative to the larger, are one to the digits shown.
-SAME = 1e-4
+from landscape.study.numbers import SAME, centre_text, interval_of, number, over_seeds, two_decimals, unit_of
 
 
 def findings(material: Material) -> list[str]:
@@ -36,6 +35,7 @@ def findings(material: Material) -> list[str]:
 
     said = [
         *_at_equal_loss(material),
+        _primary(material),
         *wells_sentences(material.wells),
         *_spreads(material.spreads),
         *order("train_loss", "the training loss at the end"),
@@ -46,7 +46,7 @@ def findings(material: Material) -> list[str]:
         *best("sharpness_adaptive_worst", "smallest scale-invariant sharpness where training stopped"),
         *order("spectral_ratio", "the spectral ratio λ₁/λ₂ at the end", largest=True),
         _gain(means, found),
-        _differences(pairs),
+        *_differences(pairs, material.study.primary),
         *(_ranks(found) if material.study.within != "problem_config" else []),
     ]
     return [sentence[0].upper() + sentence[1:] for sentence in said if sentence]
@@ -91,24 +91,22 @@ def _best(means: pd.DataFrame, pairs: pd.DataFrame | None, measure: str, wording
         return ""
     if _agree(rows):
         shared = _centres(rows).mean()
-        number = f"{100 * shared:.1f} %" if MEASURES[measure].is_share else _number(shared)
-        return f"the {wording} is the same in all arms: {number}."
+        shared_text = f"{100 * shared:.1f} %" if MEASURES[measure].is_share else number(shared)
+        return f"the {wording} is the same in all arms: {shared_text}."
     order = _sorted(rows, largest=largest)
     first, middles = order.iloc[0], _centres(order)
     level = int((np.abs(middles - middles[0]) <= SAME * abs(middles[0])).sum())
     who = f"arm {first['group']} has" if level == 1 else f"arms {join_words(order['group'][:level].to_list())} share"
-    sentence = f"{who} the {wording}: {_interval(first)}{_beside(means, measure, order['group'][:level].to_list())}"
+    sentence = f"{who} the {wording}: {interval_of(first)}{_beside(means, measure, order['group'][:level].to_list())}"
     if len(order) == level or pairs is None:
         return sentence + "."
     second = order.iloc[level]
     pair = _pair(pairs, measure, first["group"], second["group"])
     if pair is None:
         return sentence + "."
-    chance = "; chance could have made that" if not pair["p_holm"] < ALPHA else ""
-    return (
-        f"{sentence}; next is {second['group']}, {_difference(pair, first['group'])} "
-        f"(adjusted p = {_number(pair['p_holm'])}{chance})."
-    )
+    told = [f"adjusted p = {number(pair['p_holm'])}"] if np.isfinite(pair["p_holm"]) else []
+    told += [text] if (text := verdict_text(pair)) else []
+    return f"{sentence}; next is {second['group']}, {_difference(pair, first['group'])} ({'; '.join(told)})."
 
 
 def _beside(means: pd.DataFrame, measure: str, first: Sequence[Any]) -> str:
@@ -125,21 +123,23 @@ def _beside(means: pd.DataFrame, measure: str, first: Sequence[Any]) -> str:
 
 
 def _from_to(values: Sequence[float]) -> str:
-    return " to ".join(dict.fromkeys(_number(value, digits=2) for value in (min(values), max(values))))
+    return " to ".join(dict.fromkeys(number(value, digits=2) for value in (min(values), max(values))))
 
 
 def _difference(pair: Any, first: Any) -> str:
-    """How far the first arm is from the other: a factor of it, or a difference, with its interval."""
+    """How far the first arm is from the other: a factor of it, or a difference, with its simultaneous interval."""
     turned = pair["a"] != first
-    numbers = np.array(estimate_of(pair))
     if pair["scale"] == LOG:
-        numbers, opening, unit = (1 / numbers if turned else numbers), "of which it has", " times"
+        opening, unit, turn = "of which it has", " times", _inverse if turned else float
     else:
-        scale, unit = _unit(pair["measure"])
-        numbers, opening = scale * (-1.0 if turned else 1.0) * numbers, "from which it differs by"
-    low, high = sorted(numbers[1:])
-    interval = "" if np.isnan(numbers[1:]).any() else f" [{_number(low)}, {_number(high)}]"
-    return f"{opening} {_number(numbers[0])}{interval}{unit}"
+        scale, unit = unit_of(pair["measure"])
+        opening, turn = "from which it differs by", lambda x: (-scale if turned else scale) * x + 0.0
+    interval = interval_text(pair, number, turn=turn)
+    return f"{opening} {number(turn(estimate_of(pair)[0]))}{f' {interval}' if interval else ''}{unit}"
+
+
+def _inverse(ratio: float) -> float:
+    return 1 / ratio if ratio else np.inf
 
 
 def _classes(found: Results) -> str:
@@ -183,7 +183,7 @@ def _rises(found: Results) -> str:
     where = f"At a distance of {format_value(reach)} along the top eigenvector"
     means = [float(np.mean(values)) for values in rises.values()]
     if _one_number(means):
-        return f"{where} the loss is higher by {_number(float(np.mean(means)))} in all arms."
+        return f"{where} the loss is higher by {number(float(np.mean(means)))} in all arms."
     return f"{where} the loss is higher by, flattest first: {listed}."
 
 
@@ -193,8 +193,8 @@ def _in_order(means: pd.DataFrame | None, measure: str, opening: str, *, largest
     if rows.empty:
         return ""
     if _agree(rows):
-        return f"{opening} is the same in all arms: {_number(_centres(rows).mean())}."
-    listed = ", ".join(f"{row['group']} {_centre(row)}" for _, row in _sorted(rows, largest=largest).iterrows())
+        return f"{opening} is the same in all arms: {number(_centres(rows).mean())}."
+    listed = ", ".join(f"{row['group']} {centre_text(row)}" for _, row in _sorted(rows, largest=largest).iterrows())
     return f"{opening}: {listed}."
 
 
@@ -205,9 +205,9 @@ def _gain(means: pd.DataFrame, found: Results) -> str:
         return ""
     order = _sorted(rows, largest=True)
     low, high = order.iloc[-1], order.iloc[0]
-    ends = f"{_centre(low)} ({low['group']}) to {_centre(high)} ({high['group']})"
+    ends = f"{centre_text(low)} ({low['group']}) to {centre_text(high)} ({high['group']})"
     if _agree(rows):
-        ends = _number(float(_centres(rows).mean()))
+        ends = number(float(_centres(rows).mean()))
     measured = [run.last.records.get("second_order_gain") for run in found.runs if run.checkpoints]
     gains = [gain for gain in measured if isinstance(gain, SecondOrderGain) and np.isfinite(gain.value)]
     # How the gain moves with the damping: of each run its gains over the middle one, geometric means over runs.
@@ -219,7 +219,7 @@ def _gain(means: pd.DataFrame, found: Results) -> str:
     return (
         f"Second-order information {verdict} at the end: at equal cost, {steps} products, a damped Newton step lowers "
         f"the quadratic model of the whole data by {ends} times as much as gradient descent in steps of 1/λ_max; a "
-        f"tenth of the damping multiplies that by {_number(moves[0])}, ten times the damping by {_number(moves[-1])}."
+        f"tenth of the damping multiplies that by {number(moves[0])}, ten times the damping by {number(moves[-1])}."
     )
 
 
@@ -229,41 +229,74 @@ def _spreads(spreads: pd.DataFrame | None) -> list[str]:
         return []
     said = []
     for measure, name in (("test_accuracy", "the test accuracy"), ("lambda_max", "λ_max"), ("trace", "the trace")):
-        rows = spreads[spreads["measure"] == measure].dropna(subset=["low"])
+        rows = spreads[spreads["measure"] == measure]
+        factors = bool((rows["scale"] == LOG).any())
+        keys = ("gstd", "gstd_low", "gstd_high") if factors else ("std", "low", "high")
+        rows = rows.dropna(subset=[keys[1]])
         if rows.empty:
             continue
-        scale, unit = _unit(measure)
-        factors = rows.iloc[0]["scale"] == LOG
-        keys = ("gstd", "gstd_low", "gstd_high") if factors else ("std", "low", "high")
+        scale, unit = unit_of(measure)
         listed = []
         for _, row in rows.sort_values(keys[0], ascending=False).iterrows():
-            std, low, high = (_number(scale * row[key], digits=3 if factors else 2) for key in keys)
+            std, low, high = (number(scale * row[key], digits=3 if factors else 2) for key in keys)
             listed.append(f"{row['group']} {std} [{low}, {high}]{unit}")
         p = float(rows.iloc[0]["p_holm"])
-        verdict = f"; adjusted p that they are one: {_number(p, digits=2)}" if np.isfinite(p) else ""
+        verdict = f"; adjusted p that they are one: {number(p, digits=2)}" if np.isfinite(p) else ""
         what = "geometric standard deviation (a factor)" if factors else "standard deviation"
         said.append(f"The {what} over seeds of {name}: {', '.join(listed)}{verdict}.")
     return said
 
 
-def _differences(pairs: pd.DataFrame | None) -> str:
+def _primary(material: Material) -> str:
+    """Which measure the study was made for."""
+    primary = MEASURES[material.study.primary]
+    missing = "" if primary.key in set(material.means["measure"]) else ", which was not measured"
+    return f"the primary measure, for which the study was made, is {primary.symbol}{missing}; all others are secondary."
+
+
+def _differences(pairs: pd.DataFrame | None, primary: str) -> list[str]:
+    """How many pairs of arms differ, in the primary measure and in the others."""
     if pairs is None:
-        return ""
-    count = int((pairs["p_holm"] < ALPHA).sum())
-    have = "has" if count == 1 else "have"
-    return f"Of {len(pairs)} differences between arms, over all measures, {count} {have} an adjusted p below {ALPHA:g}."
+        return []
+    said = []
+    first = pairs["measure"] == primary
+    for name, rows in ((f"in the primary measure, {MEASURES[primary].symbol}", pairs[first]),
+                       ("in secondary measures", pairs[~first])):  # fmt: skip
+        if rows.empty:
+            continue
+        counts = rows["verdict"].value_counts()
+        words = (
+            (DIFFERENT, "with a difference"), (OPEN, "not distinguishable"),
+            (CANNOT_TELL, "where this design cannot tell"),
+        )  # fmt: skip
+        listed = join_words([f"{counts[verdict]} {text}" for verdict, text in words if verdict in counts])
+        said.append(f"of {len(rows)} comparisons of two arms {name}: {listed}.")
+    return said
 
 
 def _ranks(found: Results) -> list[str]:
-    ranks, lines = ranks_with_gap(found).dropna(subset=["tau"]), []
+    frame, lines = ranks(found), []
     names = {"lambda_max": "λ_max", "sharpness_adaptive_worst": "adaptive sharpness"}
-    for _, row in ranks[ranks["measure"].isin(names)].iterrows():
-        tau, low, high = (_two_decimals(row[key]) for key in ("tau", "low", "high"))
-        lines.append(
-            f"Over all runs Kendall's τ of {names[row['measure']]} with the generalisation gap is {tau} [{low}, "
-            f"{high}]; runs of one arm are not independent, and this is not a generalization claim."
+    told = frame[(frame["target"] == "test_loss") & frame["measure"].isin(names)]
+    where = {"between": "over arms", "within": "within arms, over seeds,"}
+    for kind, words in where.items():
+        rows = told.dropna(subset=[f"tau_{kind}"])
+        if rows.empty:
+            continue
+        of_target = frame[frame["target"] == "test_loss"]
+        listed = join_words(
+            [
+                f"{two_decimals(row[f'tau_{kind}'])} for {names[row['measure']]}"
+                f" (adjusted p = {number(row[f'p_{kind}_holm'])})"
+                for _, row in rows.iterrows()
+            ]
         )
-    return lines
+        limit = cannot_tell(of_target, kind)
+        lines.append(f"{words} Kendall's τ with the test loss is {listed}.{f' {limit}' if limit else ''}")
+    if not lines:
+        return []
+    notes = "".join(f" {note}" for note in frame.attrs["notes"])
+    return [*lines[:-1], f"{lines[-1]}{notes} This is not a generalization claim."]
 
 
 def _agree(rows: pd.DataFrame) -> bool:
@@ -295,39 +328,3 @@ def _pair(pairs: pd.DataFrame, measure: str, first: Any, second: Any) -> Any:
     rows = pairs[pairs["measure"] == measure]
     either = rows[((rows["a"] == first) & (rows["b"] == second)) | ((rows["a"] == second) & (rows["b"] == first))]
     return None if either.empty else either.iloc[0]
-
-
-def _unit(measure: str) -> tuple[float, str]:
-    """The factor and the unit of a difference: shares differ by percentage points."""
-    return (100.0, " points") if MEASURES[measure].is_share else (1.0, "")
-
-
-def _interval(row: Any) -> str:
-    if not MEASURES[row["measure"]].is_share:
-        return centre_of(row).interval()
-    mean, low, high = (f"{100 * row[key]:.1f}" for key in ("mean", "low", "high"))
-    return f"{mean} % [{low}, {high}]" if row["high"] - row["low"] > SAME * abs(row["mean"]) else f"{mean} %"
-
-
-def _centre(row: Any) -> str:
-    return str(centre_of(row))
-
-
-def over_seeds(values: Sequence[float]) -> str:
-    """Mean ± half its 95 % interval."""
-    mean, low, _, _ = mean_interval(values)
-    return _plus_minus(mean, mean - low)
-
-
-def _plus_minus(mean: float, half: float) -> str:
-    """Without an interval where there is none, or it is below the digits shown."""
-    return format_brief(mean, half) if half > SAME * abs(mean) else format_value(mean)
-
-
-def _two_decimals(value: float) -> str:
-    """Two decimals, zero without a sign."""
-    return f"{round(value, 2) + 0.0:.2f}"
-
-
-def _number(value: float, digits: int = 3) -> str:
-    return format_value(float(value), digits=digits)

@@ -22,7 +22,7 @@ from landscape.results import StepReport
 from landscape.sampling import gradient_noise
 from landscape.store.outputs import write_whole
 from landscape.study.design import Study
-from landscape.study.sentences import over_seeds
+from landscape.study.numbers import over_seeds
 from landscape.study.trainings import do_all
 from landscape.training import Training
 

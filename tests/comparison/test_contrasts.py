@@ -13,10 +13,12 @@ from scipy import stats
 from landscape.comparison import (
     contrast_table,
     contrasts,
+    interval_text,
+    verdict_text,
 )  # fmt: skip
 from landscape.errors import UsageError
 from landscape.results import Estimate
-from landscape.statistics import contrast
+from landscape.statistics import contrast, holm_with_signs
 from landscape.store import ResultStore, final_rows, load_results
 from tests.support.comparisons import store_runs
 
@@ -33,14 +35,17 @@ def test_differences_of_paired_seeds_agree_with_scipy_and_holm_is_over_the_pairs
         for group in ("adam", "momentum", "sgd")
     }
     line = line_of(frame, "trace", "adam", "sgd")
-    expected = stats.ttest_rel(values["adam"], values["sgd"]).confidence_interval(0.95)
-    assert (line["low"], line["high"]) == pytest.approx((expected.low, expected.high))
+    test = stats.ttest_rel(np.log(values["adam"]), np.log(values["sgd"]))
+    alone, together = (np.exp(test.confidence_interval(level)) for level in (0.95, 1 - 0.05 / 3))
+    assert (line["single_low"], line["single_high"]) == pytest.approx(tuple(alone))
+    assert (line["low"], line["high"]) == pytest.approx((min(1, together[0]), max(1, together[1])))
+    assert line["difference"] == pytest.approx((values["adam"] - values["sgd"]).mean())
     assert line["paired"]
-    assert (line["n"], line["smallest_p"]) == (3, 0.25)
+    assert (line["n"], line["pairs"], line["smallest_p"], line["smallest_p_holm"]) == (3, 3, 0.25, 0.75)
     of_trace = frame[frame["measure"] == "trace"]
     assert len(of_trace) == 3
-    assert (of_trace["p_holm"] >= of_trace["p"]).all()
-    assert line["p_holm"] <= 3 * line["p"] + 1e-12
+    assert of_trace["p_holm"].to_list() == pytest.approx(holm_with_signs(of_trace["p"]))
+    assert set(of_trace["verdict"]) == {"cannot tell"}
 
 
 def test_positive_measures_are_compared_as_ratios_and_a_common_factor_is_found_exactly(tmp_path):
@@ -55,9 +60,10 @@ def test_positive_measures_are_compared_as_ratios_and_a_common_factor_is_found_e
     frame = contrasts(store_runs(tmp_path, runs))
     line = line_of(frame, "trace", "a", "b")
     assert line["scale"] == "log"
-    assert [line[name] for name in ("ratio", "ratio_low", "ratio_high")] == pytest.approx([2 / 3] * 3, rel=1e-9)
+    assert [line[name] for name in ("ratio", "low", "high")] == pytest.approx([2 / 3] * 3, rel=1e-9)
     assert line["difference"] == pytest.approx(-0.5 * base.mean())
     assert line["p"] == pytest.approx(2 / 2**6)
+    assert line["verdict"] == "different"
     console = Console(file=io.StringIO(), width=80)
     console.print(contrast_table(frame))
     assert "a ÷ b" in console.file.getvalue()
@@ -111,12 +117,15 @@ def test_the_table_of_differences_says_what_the_design_cannot_show(folder):
     console = Console(file=io.StringIO(), width=80)
     console.print(contrast_table(contrasts(folder)))
     text = console.file.getvalue()
-    assert "p cannot fall below 0.25: nothing could reach the 5 % level here" in " ".join(text.split())
+    said = (
+        "With 3 seeds and 3 pairs of groups this design cannot tell: p cannot fall below 0.25, adjusted not below 0.75."
+    )
+    assert said in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
 
 
 def test_within_a_setting_only_groups_that_agree_in_it_are_compared(tmp_path):
-    """Two optimizers at two batch sizes: two pairs, not six, and Holm's adjustment is over those two."""
+    """Two optimizers at two batch sizes: two pairs, not six, each a family of its own."""
     rng = np.random.default_rng(3)
     runs = [
         (f"{name}-b{batch}-s{seed}", {"label": f"{name}-b{batch}", "batch_size": batch, "seed": seed}, value)
@@ -129,9 +138,9 @@ def test_within_a_setting_only_groups_that_agree_in_it_are_compared(tmp_path):
     rows = inside[inside["measure"] == "trace"]
     assert [(row.a, row.b) for row in rows.itertuples()] == [("adam-b8", "sgd-b8"), ("adam-b64", "sgd-b64")]
     assert len(every[every["measure"] == "trace"]) == 6
-    worst = rows["p"].max()
-    assert rows["p_holm"].to_list() == pytest.approx([min(1.0, max(2 * rows["p"].min(), p)) for p in rows["p"]])
-    assert worst == pytest.approx(2 / 2**6)
+    assert rows["stratum"].to_list() == ["8", "64"]
+    assert rows["p_holm"].to_list() == rows["p"].to_list() == pytest.approx([2 / 2**6] * 2)
+    assert set(rows["pairs"]) == {1}
     same = every.merge(rows, on=["measure", "a", "b"])
     assert same["p_x"].to_list() == same["p_y"].to_list()
 
@@ -144,6 +153,32 @@ def test_within_a_setting_that_groups_do_not_share_nothing_is_compared(tmp_path)
     store_runs(tmp_path / "apart", [("a", {"label": "a", "lr": 1}, 1.0), ("b", {"label": "b", "lr": 2}, 1.0)])
     with pytest.raises(UsageError, match="no two groups agree"):
         contrasts(tmp_path / "apart", by="label", within="lr")
+
+
+def test_an_end_of_an_interval_that_the_decision_excludes_is_marked(tmp_path):
+    """Eight pairs of one sign have p = 2/256, whatever their size; Student's interval of one far off reaches over 1."""
+    factors = np.array([1.01] * 7 + [2.0])
+    runs = [
+        (f"{o}{s}", {"optimizer": o, "seed": s}, float(factors[s] if o == "a" else 1.0)) for o in "ab" for s in range(8)
+    ]
+    line = line_of(contrasts(store_runs(tmp_path, runs)), "trace", "a", "b")
+    assert line["single_low"] < 1 == line["low"] < line["ratio"] < line["high"]
+    assert (line["verdict"], verdict_text(line)) == ("different", "")
+    assert interval_text(line, "{:.3g}".format) == f"[>1, {line['high']:.3g}]"
+    turned = interval_text(line, "{:.3g}".format, turn=lambda ratio: 1 / ratio)
+    assert turned == f"[{1 / line['high']:.3g}, <1]"
+
+
+def test_designs_of_more_than_one_kind_are_told_apart_in_the_notes(tmp_path):
+    rng = np.random.default_rng(4)
+    runs = [
+        (f"{label}{seed}", {"label": label, "seed": seed}, float(np.exp(rng.normal())))
+        for label, seeds in (("a", range(8)), ("b", range(8)), ("c", range(50, 53)))
+        for seed in seeds
+    ]
+    notes = contrasts(store_runs(tmp_path, runs), by="label").attrs["notes"]
+    assert any(n.startswith("With 8 seeds and 3 pairs of groups a difference of ") for n in notes)
+    assert any("8 and 3 runs and 3 pairs of groups a difference of" in n and "of a group is found" in n for n in notes)
 
 
 def test_the_table_of_differences_breaks_long_pairs_and_says_once_what_all_share(tmp_path):

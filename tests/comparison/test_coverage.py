@@ -74,8 +74,11 @@ def test_the_interval_of_a_ratio_covers_the_true_ratio_and_holms_p_is_no_smaller
     table = of(contrasts(studies, by="arm", within="study"), "trace")
     assert len(table) == STUDIES
     assert table["paired"].all()
-    covered = ((table["ratio_low"] <= RATIO) & (table["ratio_high"] >= RATIO)).sum()
+    covered = ((table["single_low"] <= RATIO) & (table["single_high"] >= RATIO)).sum()
     assert ALLOWED[0] <= covered <= ALLOWED[1]
+    assert ((table["low"] <= table["single_low"]) & (table["high"] >= table["single_high"])).all()
+    assert set(table["verdict"]) == {"cannot tell"}  # five pairs: every interval reaches 1
+    assert ((table["low"] <= 1) & (table["high"] >= 1)).all()
     assert (table["p_holm"] >= table["p"]).all()
 
 

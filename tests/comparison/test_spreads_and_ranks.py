@@ -1,4 +1,4 @@
-"""Standard deviations over runs, and the ranks of flatness against the gap, by SciPy's route."""
+"""Standard deviations over runs, and the ranks of flatness against the test loss, by SciPy's route."""
 
 from __future__ import annotations
 
@@ -10,27 +10,55 @@ from rich.console import Console
 from scipy import stats
 
 from landscape.comparison import (
-    ranks_with_gap,
+    rank_table,
+    ranks,
     spread_table,
     spreads,
 )  # fmt: skip
-from landscape.store import final_rows, load_results
+from landscape.results import Estimate, PointValue
+from landscape.store import ResultStore, final_rows, load_results
 from tests.support.comparisons import by_group, store_runs
 
 
-def test_flatness_is_ranked_against_the_gap_over_all_runs(folder):
-    frame = ranks_with_gap(folder)
+def test_flatness_is_ranked_against_the_test_loss_over_arms_and_within_them(folder):
+    """Three arms of three seeds: either question has six orders, so that neither can be told."""
+    frame = ranks(folder)
     rows = final_rows(load_results(folder))
-    gap = [row["test_loss"] - row["train_loss"] for row in rows]
-    tau = stats.kendalltau([row["trace"] for row in rows], gap).statistic
-    line = frame.set_index("measure").loc["trace"]
-    assert (line["tau"], line["n"]) == (pytest.approx(tau), len(rows))
-    assert line["low"] < line["tau"] < line["high"]
+    line = frame[(frame["measure"] == "trace") & (frame["target"] == "test_loss")].iloc[0]
+    arms = [[r for r in rows if r["optimizer"] == arm] for arm in ("adam", "momentum", "sgd")]
+    centres = [[stats.gmean([r[key] for r in arm]) for arm in arms] for key in ("trace", "test_loss")]
+    assert line["tau_between"] == pytest.approx(stats.kendalltau(*centres).statistic)
+    within = [stats.kendalltau(*([r[key] for r in arm] for key in ("trace", "test_loss"))).statistic for arm in arms]
+    assert line["tau_within"] == pytest.approx(np.mean(within))
+    assert (line["arms"], line["runs"]) == (3, 9)
+    assert line["smallest_p_between"] == line["smallest_p_within"] == pytest.approx(2 / 6)
+    assert line["p_between_holm"] >= line["p_between"]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(rank_table(frame))
+    said = " ".join(console.file.getvalue().split())
+    assert "An association between 3 arms cannot be told by this design: its smallest adjusted p is 1." in said
+    assert max(map(len, console.file.getvalue().splitlines())) <= 80
 
 
 def test_without_losses_there_are_no_ranks(tmp_path):
     store_runs(tmp_path, [(f"r{i}", {"optimizer": "gd", "seed": i}, float(i)) for i in range(8)])
-    assert ranks_with_gap(tmp_path)["tau"].isna().all()
+    assert ranks(tmp_path)[["tau_between", "tau_within", "psi"]].isna().all(axis=None)
+
+
+def test_arms_that_combine_two_settings_have_a_psi_of_each(tmp_path):
+    """Trace follows the rate, the test loss follows rate and batch; what changes with the rate is one with it."""
+    with ResultStore(tmp_path) as store:
+        for i, (lr, batch) in enumerate((lr, batch) for lr in (1, 2, 3) for batch in (8, 64)):
+            for seed in range(3):
+                name, config = f"r{i}-{seed}", {"label": f"a{i}", "lr": lr, "twice": 2 * lr, "batch_size": batch}
+                store.describe_run(name, {"config": config | {"seed": seed}})
+                store.describe_checkpoint(name, 1, {"test_loss": lr + batch / 1000})
+                store.write(name, 1, "point", PointValue(0.1 * lr, 0.2, 0.3), {})
+                store.write(name, 1, "trace", Estimate(10.0 * lr - (batch == 64)), {})
+    frame = ranks(tmp_path)
+    line = frame[(frame["measure"] == "trace") & (frame["target"] == "test_loss")].iloc[0]
+    assert (line["psi_lr/twice"], line["psi_batch_size"], line["psi"]) == (1.0, -1.0, 0.0)
+    assert "Not at equal loss: training losses of these runs go from 0.1 to 0.3" in frame.attrs["notes"][0]
 
 
 def test_standard_deviations_over_runs_are_those_of_the_rows_and_unlike_ones_are_told(tmp_path):
@@ -48,6 +76,7 @@ def test_standard_deviations_over_runs_are_those_of_the_rows_and_unlike_ones_are
     for group, row in by_group(frame).iterrows():
         assert row["std"] == pytest.approx(np.std(values[group], ddof=1))
         assert row["gstd"] == pytest.approx(stats.gstd(values[group]))
+        assert np.isnan([row["low"], row["high"]]).all()  # of a positive measure the interval is of the factor alone
         assert row["gstd_low"] < np.exp({"calm": 0.02, "wild": 0.4}[group]) < row["gstd_high"]
     assert (frame[frame["measure"] == "trace"]["p_holm"] < 0.01).all()
     assert np.isnan(frame[frame["measure"] == "train_loss"]["p"]).all()  # all runs have one loss here

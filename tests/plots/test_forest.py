@@ -16,7 +16,7 @@ from tests.support import synthetic_results as synthetic
 
 def differences(rows):
     """As ``comparison.contrasts`` gives them, in the columns that are drawn."""
-    columns = ["measure", "a", "b", "effect", "effect_low", "effect_high", "p_holm", "smallest_p", "paired"]
+    columns = ["measure", "a", "b", "effect", "effect_low", "effect_high", "p_holm", "smallest_p_holm", "paired"]
     return pd.DataFrame([(*row, 0.06, True) for row in rows], columns=columns)
 
 

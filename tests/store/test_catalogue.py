@@ -51,7 +51,7 @@ frame = comparison.compare(results, by="label")
 console = Console(file=sys.stdout, width=80)
 console.print(comparison.comparison_table(frame))
 console.print(comparison.contrast_table(comparison.contrasts(results, by="label")))
-print(comparison.ranks_with_gap(results)["measure"].to_list())
+print(comparison.ranks(results)["measure"].to_list())
 """
 
 

@@ -12,8 +12,9 @@ import pytest
 from landscape.store import load_results
 from landscape.study import Arm, Study, Tuning
 from landscape.study.findings import Material
+from landscape.study.numbers import over_seeds
 from landscape.study.paper import limits, write_paper
-from landscape.study.sentences import findings, over_seeds
+from landscape.study.sentences import findings
 from landscape.study.trainings import TrainingJob, train_all
 from landscape.study.tuning import Choice
 from tests.support.latex import compiled, needs_latex, pages
@@ -68,7 +69,7 @@ def test_a_number_that_all_arms_share_is_said_once(tmp_path):
     rows = [(group, measure, 5, mean, mean - 0.1, mean + 0.1, 0.1, "linear") for measure, group, mean in found]
     means = pd.DataFrame(rows, columns=["group", "measure", "n", "mean", "low", "high", "std", "scale"])
     results = load_results(make_results(tmp_path, optimizers=("a", "b"), vectors=False, steps=(1,)))
-    study = SimpleNamespace(within="")
+    study = SimpleNamespace(within="", primary="trace")
     material = SimpleNamespace(
         study=study,
         found=results,
@@ -83,6 +84,7 @@ def test_a_number_that_all_arms_share_is_said_once(tmp_path):
     told = findings(material)
     assert "The training loss at the end: a 1.00 ± 0.10, b 2.00 ± 0.10." in told
     assert "The smallest λ_max where training stopped is the same in all arms: 2.01." in told
+    assert told[0].endswith("is tr H, which was not measured; all others are secondary.")
 
 
 def gain_of(folder: Path, lower: float) -> str:
@@ -92,8 +94,8 @@ def gain_of(folder: Path, lower: float) -> str:
     means = pd.DataFrame(rows, columns=["group", "measure", "n", "mean", "low", "high", "std", "scale"])
     results = load_results(make_results(folder, optimizers=("a", "b"), vectors=False, steps=(1,)))
     material = SimpleNamespace(
-        study=SimpleNamespace(within=""), found=results, means=means, pairs=None, at_equal_loss=None, spreads=None,
-        wells=None,
+        study=SimpleNamespace(within="", primary="trace"), found=results, means=means, pairs=None,
+        at_equal_loss=None, matched_means=None, unmatched="", spreads=None, wells=None,
     )  # fmt: skip
     return next(sentence for sentence in findings(material) if "econd-order" in sentence)
 

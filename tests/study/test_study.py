@@ -65,6 +65,7 @@ def brief(monkeypatch):
         ({"arms": (Arm("a", {"optimizer": "lyon"}),)}, "optimizer='lyon'"),
         ({"settings": {"learning_rate": 1}}, "unknown setting 'learning_rate'"),
         ({"problem": "digits"}, "unknown problem 'digits'"),
+        ({"primary": "lambda"}, "primary='lambda' is not one of 'train_loss'"),
         ({"plan": {"eigs": 1}}, "eigs=1 must be a whole number of at least 2"),
     ],
 )

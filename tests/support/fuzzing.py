@@ -141,7 +141,7 @@ def read_results(path: Path) -> str:
 
     found = load_results(path)
     describe_results(path)
-    for view in (tables.text_table, lambda r: comparison.compare(r, by="label"), comparison.ranks_with_gap):
+    for view in (tables.text_table, lambda r: comparison.compare(r, by="label"), comparison.ranks):
         with contextlib.suppress(LandscapeError):
             view(found)
     with ResultStore(path) as store:
