@@ -21,7 +21,7 @@ from landscape.store.view import natural_order
 
 FEW_SEEDS = 10
 NOT_A_CLAIM = (
-    "This compares the minima of these runs, on this problem and these settings. It is not a generalization claim: "
+    "This compares where these runs stand, on this problem and these settings. It is not a generalization claim: "
     "that one group is flatter says neither that it generalizes better nor that it would on other data."
 )
 

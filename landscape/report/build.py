@@ -100,7 +100,7 @@ def _title(results: Results) -> str:
     problems = sorted({str(run.info["problem"]) for run in results.runs if run.info.get("problem")})
     labels = sorted({run.label for run in results.runs if run.label}, key=natural_order)
     what = ", ".join(problems) or results.path.parent.name
-    return f"Minima of {what}" + (f" by {', '.join(labels)}" if labels else "")
+    return f"Curvature of {what}" + (f" by {', '.join(labels)}" if labels else "")
 
 
 def _figure(figure: plots.FigureFile) -> dict[str, Any]:

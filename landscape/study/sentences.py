@@ -18,6 +18,7 @@ from landscape.statistics import CANNOT_TELL, DIFFERENT, OPEN
 from landscape.store import Results
 from landscape.store.catalogue import MEASURES
 from landscape.store.metrics import class_accuracies
+from landscape.store.stationarity import kinds_sentence
 from landscape.study.basins import wells_sentences
 from landscape.study.findings import MANY, Material
 from landscape.study.numbers import SAME, centre_text, interval_of, number, over_seeds, two_decimals, unit_of
@@ -45,6 +46,7 @@ def findings(material: Material) -> list[str]:
         _rises(found) if means["group"].nunique() <= MANY else "",
         *best("sharpness_adaptive_worst", "smallest scale-invariant sharpness where training stopped"),
         *order("spectral_ratio", "the spectral ratio λ₁/λ₂ at the end", largest=True),
+        kinds_sentence(run.last for run in found.runs if run.checkpoints),
         _gain(means, found),
         *_differences(pairs, material.study.primary),
         *(_ranks(found) if material.study.within != "problem_config" else []),

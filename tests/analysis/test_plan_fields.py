@@ -24,8 +24,9 @@ OTHER = {
 }  # fmt: skip
 #: These ask something else, of which every answer is new.
 ANOTHER_QUESTION = {"examples": 100, "dtype": "float64", "params": "*.weight", "mode": "train"}
-#: In records of the whole run, or of no record: names of what is measured, folders, where code is found.
-NO_SETTING = {"plan", "data", "problem", "interacting"}
+#: In records of the whole run, or of no record: names of what is measured, folders, where code is found; and at which
+#: checkpoints there are which records.
+NO_SETTING = {"plan", "data", "problem", "interacting", "full"}
 PAIR = "interpolation"
 
 

@@ -108,7 +108,7 @@ def test_what_did_not_converge_and_what_was_skipped_is_said_first(page, folder):
         assert bad["file"] in page.text
     failed = [run.name for run in results.runs for c in run.checkpoints if c.not_converged]
     assert failed
-    before_table = page.text.split("The minima")[1].split("Over seeds")[0]
+    before_table = page.text.split("End points")[1].split("Over seeds")[0]
     assert "Not converged" in page.text
     assert "*" in before_table
 
@@ -211,7 +211,7 @@ def test_a_slice_that_disagrees_with_its_derivatives_is_said_first(tmp_path, no_
     records = {"eigenpairs": run.last.records["eigenpairs"], "line_random_1": line}
     bad = replace(run, checkpoints=(replace(run.last, records=records),))
     text = read(write_report(replace(results, runs=(bad,)), tmp_path / "out"))
-    assert f"sgd-s0: {line.direction} (by 25 %)" in text.split("Checks that disagree")[1].split("The minima")[0]
+    assert f"sgd-s0: {line.direction} (by 25 %)" in text.split("Checks that disagree")[1].split("End points")[0]
     good = replace(
         run, checkpoints=(replace(run.last, records={**records, "line_random_1": run.last.records["plane"]}),)
     )
