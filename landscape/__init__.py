@@ -19,7 +19,7 @@ _HOMES = {
         "UsageError",
         "NotConverged",
     ),
-    "landscape.objective": ("Objective",),
+    "landscape.objective": ("Objective", "logit_normalized"),
     "landscape.operators": (
         "HessianOperator",
         "GaussNewtonOperator",

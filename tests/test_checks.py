@@ -144,6 +144,7 @@ TABLE = {
     "interpolate": (lambda **g: ls.interpolate(OBJECTIVE, VECTOR, 2 * VECTOR, **g), {"points": "count"}),
     "basins": (lambda **g: ls.basins(OBJECTIVE, [np.ones(3)], **g), {"radius": "positive"}),
     "sharpness worst": (sharp("worst"), {"restarts": "count", "steps": "count", "seed": "seed", "rho": "positive"}),
+    "sharpness keskar": (sharp("keskar"), {"restarts": "count", "steps": "count", "rho": "positive"}),
     "sharpness average": (sharp("average"), {"num_probes": "count", "seed": "seed", "rho": "positive"}),
     "Objective": (
         lambda **g: ls.Objective(MODEL, torch.nn.functional.mse_loss, (VECTOR[:, None],) * 2, **g),

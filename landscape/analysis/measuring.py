@@ -208,6 +208,8 @@ def _measure_checkpoint(
                 clock.calibrate(context, todo[index:], later)
                 calibrated = True
             try:
+                if quantity.of_logits and context.of_normalized_logits is None:
+                    continue
                 stored = measure(store, run, checkpoint.step, quantity, key, context, clock)
             except ResultsError:
                 raise

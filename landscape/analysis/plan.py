@@ -53,7 +53,8 @@ class Plan:
     directions : int
         Random filter-normalised directions.
     samples, restarts : int
-        Pairs of random displacements for average sharpness; starts of the ascent for worst-case sharpness.
+        Pairs of random displacements for each average sharpness (2 losses a pair); starts of the ascent for each
+        worst-case sharpness and Keskar's (about 10 gradients a start).
     barriers : int
         Pairs of minima (same seed, other optimizer) to interpolate between, at most.
     subsets : int

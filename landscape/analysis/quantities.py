@@ -12,8 +12,8 @@ from torch import nn
 
 from landscape import estimators, geometry
 from landscape.analysis.plan import Plan
-from landscape.errors import LandscapeError, ObjectiveError
-from landscape.objective import Objective
+from landscape.errors import LandscapeError, ModelError, ObjectiveError
+from landscape.objective import Objective, logit_normalized
 from landscape.objective.batches import Batches
 from landscape.operators import HessianOperator
 from landscape.problems import Problem
@@ -26,6 +26,8 @@ from landscape.store.catalogue import sharpness_record
 NEWTON_STEPS = 20  # Lanczos steps from the gradient
 TAIL_PAIRS = 2  # λ_max and the gap need two
 RADIUS = 1.0  # of random directions, in filter norms
+#: Of normalised logits those are measured whose ball follows the weights: only they are free of the logits' scale.
+NORMALIZED = {"normalized_worst": "adaptive_worst", "normalized_average": "adaptive_average"}
 EIGENVECTOR_RADIUS = 0.25  # in parameter distance; far beyond, the sharpest direction says little about the minimum
 
 
@@ -90,6 +92,16 @@ class CheckpointContext:
             return self.last.hessian.at(self.objective.theta)
         return HessianOperator(self.objective, route=self.route, expected_matvecs=self.expected_matvecs)
 
+    @cached_property
+    def of_normalized_logits(self) -> Objective | None:
+        """The same question with the scale of the logits taken out; None where the loss is none of logits."""
+        try:
+            return logit_normalized(self.objective)
+        except ModelError:
+            raise
+        except ObjectiveError:
+            return None
+
     @property
     def eigenpairs(self) -> Eigenpairs:
         """Of this checkpoint; measured before anything that needs them."""
@@ -111,6 +123,8 @@ class Quantity:
         ``measure(context, progress) -> Record``.
     on_test_data : bool
         Whether it is of the test data, which are then part of the question.
+    of_logits : bool
+        Whether it needs a loss of logits; left out where that is another.
     """
 
     name: str
@@ -118,6 +132,7 @@ class Quantity:
     cost: Cost
     measure: Callable[[CheckpointContext, Progress], Record]
     on_test_data: bool = False
+    of_logits: bool = False
 
 
 def quantities(plan: Plan, *, is_last: bool) -> list[Quantity]:
@@ -132,7 +147,10 @@ def quantities(plan: Plan, *, is_last: bool) -> list[Quantity]:
     ]
     if not is_last:
         return first
-    return [*first, *_of_the_spectrum(plan, spectrum), *_of_the_data(plan, spectrum), *_of_the_surface(plan, spectrum)]
+    return [
+        *first, *_of_the_spectrum(plan, spectrum), *_of_the_data(plan, spectrum), *_of_the_surface(plan, spectrum),
+        *_of_the_balls(plan),
+    ]  # fmt: skip
 
 
 def _of_the_spectrum(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
@@ -176,24 +194,24 @@ def _of_the_surface(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
         for i in range(plan.directions)
     ]
     plane = Cost(matvecs=4, losses=plan.plane_points**2 + 20)
+    return [*lines, Quantity("plane", _fields(plan, "plane_points", "seed"), plane, _plane)]
+
+
+def _of_the_balls(plan: Plan) -> list[Quantity]:
+    """Worst cases: three of the weights, and one of normalised logits. Averages: two, and one."""
     # Thoroughness of a measure of sharpness → the field of the plan, and what it costs.
     ways = {
         "restarts": ("restarts", Cost(gradients=10 * plan.restarts)),
         "num_probes": ("samples", Cost(losses=2 * plan.samples)),
     }
-    return [
-        *lines,
-        Quantity("plane", _fields(plan, "plane_points", "seed"), plane, _plane),
-        *(
-            Quantity(
-                sharpness_record(measure),
-                _fields(plan, ways[option][0], "seed"),
-                ways[option][1],
-                _sharpness(measure, option, ways[option][0]),
-            )
-            for measure, option in geometry.BALLS.items()
-        ),
-    ]
+    found = []
+    for name in (*geometry.BALLS, *NORMALIZED):
+        measure, of_logits = NORMALIZED.get(name, name), name in NORMALIZED
+        option = geometry.BALLS[measure]
+        setting, cost = ways[option]
+        run = _sharpness(measure, option, setting, of_logits=of_logits)
+        found.append(Quantity(sharpness_record(name), _fields(plan, setting, "seed"), cost, run, of_logits=of_logits))
+    return found
 
 
 def _fields(plan: Plan, *names: str) -> dict[str, Any]:
@@ -321,11 +339,16 @@ def _plane(context: CheckpointContext, progress: Progress) -> Record:
     )  # fmt: skip
 
 
-def _sharpness(measure: str, option: str, field: str) -> Callable[[CheckpointContext, Progress], Record]:
+def _sharpness(
+    measure: str, option: str, field: str, *, of_logits: bool
+) -> Callable[[CheckpointContext, Progress], Record]:
     def run(context: CheckpointContext, progress: Progress) -> Record:
+        objective = context.of_normalized_logits if of_logits else context.objective
+        assert objective is not None
         thorough: dict[str, Any] = {option: getattr(context.plan, field)}
         return geometry.sharpness(
-            context.objective, measure=measure, seed=context.plan.seed, progress=progress, strict=False, **thorough
-        )
+            objective, measure=measure, normalize_logits=of_logits, seed=context.plan.seed, progress=progress,
+            strict=False, **thorough,
+        )  # fmt: skip
 
     return run

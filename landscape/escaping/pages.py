@@ -11,8 +11,16 @@ from landscape.escaping.control_characters import shortened, visible
 
 
 def page_text(value: Any) -> Any:
-    """For ``Environment(finalize=…)``: text without steering characters; markup of our own as it is."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    """For ``Environment(finalize=…)``: text without steering characters, no number torn from its error by a line's end.
+
+    Markup of our own stays as it is.
+    """
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    text = visible(value)
+    for sign in ("±", "×/÷"):
+        text = text.replace(f" {sign} ", f"\N{NO-BREAK SPACE}{sign}\N{NO-BREAK SPACE}")
+    return text
 
 
 def plotly_label(text: str, most: int = 40) -> str:

@@ -1,6 +1,7 @@
 """A fixed question: loss, gradient and Hessian-vector product of a model on given data, examined when it is made."""
 
 from landscape.objective.batches import Weight
+from landscape.objective.logits import logit_normalized
 from landscape.objective.objective import Objective, Vector
 
-__all__ = ["Objective", "Vector", "Weight"]
+__all__ = ["Objective", "Vector", "Weight", "logit_normalized"]

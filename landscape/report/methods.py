@@ -22,7 +22,7 @@ from landscape.results import (
 from landscape.results.batch_statistics import sentences
 from landscape.rounding import format_value
 from landscape.store import Results, RunResults, final_rows
-from landscape.store.catalogue import MEASURES
+from landscape.store.catalogue import MEASURES, flatness
 from landscape.store.metrics import read_metric
 from landscape.store.scope import option_lines
 
@@ -44,6 +44,9 @@ REFERENCES = {
     "deep neural networks. ICML.",
     "andriushchenko": "Andriushchenko, Croce, Müller, Hein, Flammarion (2023). A modern look at the relationship "
     "between sharpness and generalization. ICML.",
+    "keskar": "Keskar, Mudigere, Nocedal, Smelyanskiy, Tang (2017). On large-batch training for deep learning: "
+    "generalization gap and sharp minima. ICLR.",
+    "dinh": "Dinh, Pascanu, Bengio, Bengio (2017). Sharp minima can generalize for deep nets. ICML.",
     "frankle": "Frankle, Dziugaite, Roy, Carbin (2020). Linear mode connectivity and the lottery ticket hypothesis. "
     "ICML.",
 }
@@ -151,7 +154,7 @@ def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> l
         if key in balls and measure.definition
     ]
     if parts:
-        texts.append(f"Sharpness is {'; '.join(parts)}.")
+        texts.append(f"Sharpness is {'; '.join(parts)}.{_invariance(set(balls), cite)}")
     if results.pairs:
         texts.append(
             f"Barriers are the largest excess of the loss over the chord on the straight line between two minima "
@@ -164,6 +167,25 @@ def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> l
             f"Intervals over {len(seeds)} seeds are Student's t at 95 %, uncorrected for multiple comparisons."
         )
     return texts
+
+
+def _invariance(measured: set[str], cite: Any) -> str:
+    """What each of these measures of sharpness does not see."""
+    logits = [key for key in flatness(invariant_to_logits=True) if key in measured]
+    layers = [key for key in flatness(invariant_to_layers=True) if key in measured and key not in logits]
+    said = ""
+    if logits:
+        said += (
+            " Normalised logits are those of each example less their mean over the classes, divided by their 2-norm "
+            f"{cite('andriushchenko')}."
+        )
+    if layers or logits:
+        names = join_words([MEASURES[key].words for key in (*layers, *logits)])
+        said += f" Invariant to rescaling of the layers of a ReLU network into an equal one {cite('dinh')}: {names}."
+    if layers and logits:
+        moved, free = (join_words([MEASURES[key].words for key in keys]) for keys in (layers, logits))
+        said += f" The scale of the logits moves {moved}; it does not move {free}."
+    return said
 
 
 def _statistics(records: Iterable[Record]) -> str:

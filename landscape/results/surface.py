@@ -147,8 +147,10 @@ class Sharpness(Record):
     Attributes
     ----------
     measure : str
-        ``"lambda_max"``, ``"trace"``, ``"worst"``, ``"average"``, ``"adaptive_worst"`` or ``"adaptive_average"``.
+        ``"lambda_max"``, ``"trace"``, ``"worst"``, ``"average"``, ``"adaptive_worst"``, ``"adaptive_average"`` or
+        ``"keskar"``, with `` of normalised logits`` behind it where those were asked for.
     value : float
+        A rise of the loss; Keskar's in per cent of 1 + L.
     error : float or None
         Residual bound (lambda_max) or standard error (trace, averages). None for a lower bound.
     kind : str

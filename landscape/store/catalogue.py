@@ -70,9 +70,14 @@ class Measure:
         Between 0 and 1, shown in percent.
     is_bound : bool
         A lower bound of what it is called.
-    rescaling : {"changes", "same", ""}
-        What becomes of it when weights are rescaled so that the network stays the same; empty where it is no measure
-        of flatness.
+    is_flatness : bool
+        A measure of flatness: where it is smaller, a minimum is called flatter.
+    is_invariant_to_layers : bool
+        Of a measure of flatness: it stays when one layer of a ReLU network is multiplied by a and the next divided by
+        a, which leaves the function (Dinh et al. 2017).
+    is_invariant_to_logits : bool
+        Of a measure of flatness: it stays when weight and bias of the last layer are multiplied by a > 0, which leaves
+        every prediction and scales the logits.
     """
 
     key: str
@@ -92,7 +97,9 @@ class Measure:
     is_positive: bool = True
     is_share: bool = False
     is_bound: bool = False
-    rescaling: str = ""
+    is_flatness: bool = False
+    is_invariant_to_layers: bool = False
+    is_invariant_to_logits: bool = False
 
     @property
     def panel_title(self) -> str:
@@ -108,11 +115,6 @@ class Measure:
     def columns(self) -> tuple[str, ...]:
         """Its own, and that of its error."""
         return (self.key, self.error) if self.error else (self.key,)
-
-    @property
-    def is_flatness(self) -> bool:
-        """Whether a smaller value is a flatter minimum."""
-        return bool(self.rescaling)
 
 
 # --- how measures are read ----------------------------------------------------------------------------------------
@@ -183,14 +185,17 @@ def sharpness_record(measure: str) -> str:
 
 
 def _sharpness(
-    measure: str, words: str, title: str, *, rescaling: str, bound: bool, heading: str = "", note: str = "",
-    definition: str = "", reference: str = "",
+    measure: str, words: str, title: str, *, bound: bool, layers: bool = False, logits: bool = False,
+    symbol: str = "", unit: str = "loss", heading: str = "", note: str = "", definition: str = "", reference: str = "",
 ) -> Measure:  # fmt: skip
+    """``layers`` and ``logits``: to rescaling of which it is invariant."""
     key, stacked, sign = sharpness_record(measure), heading.replace("\n", r"\\"), r"\,$\ge$" if bound else ""
     return Measure(
-        key, words, "max rise ≥" if bound else "mean rise", "loss", _record(key), title=title, heading=heading,
-        tex_heading=rf"\shortstack[r]{{{stacked}{sign}}}" if heading else "", tex=words, digits=3 if bound else None,
-        note=note, definition=definition, reference=reference, is_bound=bound, rescaling=rescaling,
+        key, words, symbol or ("max rise ≥" if bound else "mean rise"), unit, _record(key), title=title,
+        heading=heading, tex_heading=rf"\shortstack[r]{{{stacked}{sign}}}" if heading else "",
+        tex=words.replace("ε", r"$\varepsilon$"), digits=3 if bound else None, note=note, definition=definition,
+        reference=reference, is_bound=bound, is_flatness=True, is_invariant_to_layers=layers,
+        is_invariant_to_logits=logits,
     )  # fmt: skip
 
 
@@ -204,24 +209,24 @@ _FIRST = (
     Measure("grad_norm", "gradient norm", "‖∇L‖", _SLOPE, _metric("grad_norm"), tex=r"$\|\nabla L\|$", heading="‖g‖",
             digits=3),
     Measure("lambda_max", "largest eigenvalue", "λ_max", _CURVATURE, _end(True), tex=r"$\lambda_{\max}$",
-            heading="λ_max", error="lambda_max_residual", rescaling="changes",
+            heading="λ_max", error="lambda_max_residual", is_flatness=True,
             note="± of λ and λ₁/λ₂: bound from residuals, where it shows"),
     Measure("lambda_min", "smallest eigenvalue", "λ_min", _CURVATURE, _end(False), tex=r"$\lambda_{\min}$",
             heading="λ_min", is_positive=False),
     Measure("spectral_gap", "spectral gap", "λ₁ − λ₂", _CURVATURE, _gap("difference"), tex=r"$\lambda_1 - \lambda_2$"),
     Measure("spectral_ratio", "spectral ratio", "λ₁/λ₂", "", _gap("ratio"), tex=r"$\lambda_1/\lambda_2$",
-            heading="λ₁/λ₂", rescaling="changes"),
+            heading="λ₁/λ₂"),
     Measure("trace", "trace", "tr H", _CURVATURE, _record("trace"), tex=r"$\operatorname{tr} H$", heading="trace",
-            error="trace_sem", rescaling="changes", note="± of the trace: one standard error"),
-    _sharpness("worst", "worst-case sharpness", "Sharpness, worst case", rescaling="changes", bound=True,
+            error="trace_sem", is_flatness=True, note="± of the trace: one standard error"),
+    _sharpness("worst", "worst-case sharpness", "Sharpness, worst case", bound=True,
                heading="worst\nsharp.",
                note="worst sharp.: the largest rise of the loss found in a ball, a lower bound",
                definition="the largest rise of the loss found within ‖δ‖₂ ≤ {rho}, a lower bound", reference="foret"),
-    _sharpness("average", "average sharpness", "Sharpness, average", rescaling="changes", bound=False,
+    _sharpness("average", "average sharpness", "Sharpness, average", bound=False,
                definition="the mean rise under Gaussian noise of standard deviation {rho}", reference="andriushchenko"),
-    _sharpness("adaptive_worst", "adaptive worst-case sharpness", "Adaptive, worst case", rescaling="same", bound=True,
+    _sharpness("adaptive_worst", "adaptive worst-case sharpness", "Adaptive, worst case", bound=True, layers=True,
                definition="the largest rise found within ‖δ/|θ|‖₂ ≤ {rho}, a lower bound", reference="kwon"),
-    _sharpness("adaptive_average", "adaptive average sharpness", "Adaptive, average", rescaling="same", bound=False,
+    _sharpness("adaptive_average", "adaptive average sharpness", "Adaptive, average", bound=False, layers=True,
                definition="the mean rise under Gaussian noise of standard deviation {rho}·|θ|",
                reference="andriushchenko"),
 )  # fmt: skip
@@ -229,6 +234,18 @@ _LATER = (
     # Records of an older version, plain estimates, are of another question: Newton against one gradient step.
     Measure("second_order_gain", "second-order gain at equal cost", "gain", "",
             _record("second_order_gain", SecondOrderGain), tex="second-order gain"),
+    _sharpness("normalized_worst", "logit-normalised worst-case sharpness", "Logit-normalised, worst case", bound=True,
+               layers=True, logits=True, reference="andriushchenko",
+               definition="the largest rise of the loss of normalised logits found within ‖δ/|θ|‖₂ ≤ {rho}, a lower "
+                          "bound"),
+    _sharpness("normalized_average", "logit-normalised average sharpness", "Logit-normalised, average", bound=False,
+               layers=True, logits=True, reference="andriushchenko",
+               definition="the mean rise of the loss of normalised logits under Gaussian noise of standard deviation "
+                          "{rho}·|θ|"),
+    _sharpness("keskar", "Keskar's ε-sharpness", "Keskar's ε-sharpness", bound=True, symbol="max rise/(1 + loss) ≥",
+               unit="%", reference="keskar",
+               definition="the largest rise found within |δᵢ| ≤ {rho}·(|θᵢ| + 1), in per cent of 1 + the loss, a lower "
+                          "bound"),
 )  # fmt: skip
 
 MEASURES: dict[str, Measure] = {measure.key: measure for measure in (*_FIRST, *_LATER)}
@@ -239,32 +256,52 @@ MEASURES: dict[str, Measure] = {measure.key: measure for measure in (*_FIRST, *_
 IN_TABLE = ("test_accuracy", "train_loss", "grad_norm", "lambda_max", "spectral_ratio", "trace", "lambda_min",
             "sharpness_worst")  # fmt: skip
 #: The panels that compare groups.
-IN_SUMMARY = ("lambda_max", "trace", "sharpness_worst", "sharpness_average", "sharpness_adaptive_worst",
-              "sharpness_adaptive_average", "test_loss", "test_accuracy")  # fmt: skip
+IN_SUMMARY = ("lambda_max", "trace", "sharpness_worst", "sharpness_average", "sharpness_keskar",
+              "sharpness_adaptive_worst", "sharpness_adaptive_average", "sharpness_normalized_worst",
+              "sharpness_normalized_average", "test_loss", "test_accuracy")  # fmt: skip
 #: The figure of the last iterations.
 IN_TAIL = ("lambda_max", "spectral_gap", "grad_norm")
 #: Means of more than three groups in a terminal.
-IN_MEANS = ("train_loss", "test_accuracy", "grad_norm", "lambda_max", "spectral_ratio", "trace", "sharpness_worst")
+IN_MEANS = ("train_loss", "test_accuracy", "grad_norm", "lambda_max", "spectral_ratio", "trace", "sharpness_worst",
+            "sharpness_normalized_worst")  # fmt: skip
 #: Differences in a terminal and in the forest plot: see :func:`shown_contrasts`.
-IN_CONTRASTS = ("test_accuracy", "test_loss", "lambda_max", "trace", "sharpness_adaptive_worst")
+IN_CONTRASTS = ("test_accuracy", "test_loss", "lambda_max", "trace", "sharpness_adaptive_worst",
+                "sharpness_normalized_worst")  # fmt: skip
 #: Order groups in the sentences of the report.
-IN_HEADLINE = ("lambda_max", "trace", "sharpness_worst", "sharpness_adaptive_worst")
+IN_HEADLINE = ("lambda_max", "trace", "sharpness_worst", "sharpness_adaptive_worst", "sharpness_normalized_worst")
 #: Of these, besides the first, the ones whose groups are listed with their means.
 IN_LISTS = ("trace", "sharpness_worst")
 #: Held against the generalisation gap.
-IN_RANKS = ("lambda_max", "spectral_ratio", "trace", "sharpness_worst", "sharpness_average",
-            "sharpness_adaptive_worst", "sharpness_adaptive_average", "grad_norm")  # fmt: skip
+IN_RANKS = ("lambda_max", "spectral_ratio", "trace", "sharpness_worst", "sharpness_average", "sharpness_keskar",
+            "sharpness_adaptive_worst", "sharpness_adaptive_average", "sharpness_normalized_worst",
+            "sharpness_normalized_average", "grad_norm")  # fmt: skip
 #: The tables of a study's paper, and those of its differences and ranks.
 IN_PAPER = ("train_loss", "test_loss", "test_accuracy", "grad_norm", "lambda_max", "spectral_ratio", "trace",
-            "sharpness_adaptive_worst", "second_order_gain")  # fmt: skip
+            "sharpness_adaptive_worst", "sharpness_normalized_worst", "second_order_gain")  # fmt: skip
 IN_PAPER_CONTRASTS = ("test_accuracy", "lambda_max", "sharpness_adaptive_worst")
-#: A measure that changes when weights are rescaled beside one that does not: they should order groups alike.
+#: A measure that changes when layers are rescaled into an equal network beside one that does not: they should order
+#: groups alike.
 COUNTERPARTS = (("lambda_max", "sharpness_adaptive_worst"), ("trace", "sharpness_adaptive_average"))
 
 
 def shown_contrasts(there: Collection[str]) -> list[str]:
     """Of ``IN_CONTRASTS`` those that are there; the test loss only where there is no accuracy."""
     return [key for key in IN_CONTRASTS if key in there and not (key == "test_loss" and ACCURACY in there)]
+
+
+def flatness(*, invariant_to_layers: bool = False, invariant_to_logits: bool = False) -> list[str]:
+    """The measures of flatness that are invariant to what is asked for, and maybe to more.
+
+    >>> flatness(invariant_to_logits=True)
+    ['sharpness_normalized_worst', 'sharpness_normalized_average']
+    """
+    return [
+        key
+        for key, measure in MEASURES.items()
+        if measure.is_flatness
+        and (measure.is_invariant_to_layers or not invariant_to_layers)
+        and (measure.is_invariant_to_logits or not invariant_to_logits)
+    ]
 
 
 def first_columns() -> tuple[str, ...]:

@@ -69,6 +69,7 @@ def check_same_bits(found, reference):
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 3])
 def test_the_number_of_workers_changes_no_bit(runs, reference, workers):
     ls.analyze(runs, ls.Plan(**{**PLAN.fields(), "workers": workers}))

@@ -17,6 +17,8 @@ from landscape.report.methods import methods
 from landscape.store import rows
 from tests.support.runs import CONFIG, SMALL, make_runs, save_run
 
+WORST = {"sharpness_worst", "sharpness_adaptive_worst", "sharpness_keskar", "sharpness_normalized_worst"}
+
 
 @pytest.fixture(scope="module")
 def analyzed(tmp_path_factory):
@@ -61,7 +63,8 @@ def test_the_table_has_one_row_per_analysed_checkpoint_in_the_documented_order(a
         "run", "optimizer", "seed", "step", "train_loss", "test_loss", "test_accuracy", "grad_norm", "lambda_max",
         "lambda_max_residual", "lambda_min", "spectral_gap", "spectral_ratio", "trace", "trace_sem", "sharpness_worst",
         "sharpness_average", "sharpness_adaptive_worst", "sharpness_adaptive_average", "converged", "seconds",
-        "matvecs", "second_order_gain", "num_examples", "of_examples", "num_test_examples", "train_loss_source",
+        "matvecs", "second_order_gain", "sharpness_normalized_worst", "sharpness_normalized_average",
+        "sharpness_keskar", "num_examples", "of_examples", "num_test_examples", "train_loss_source",
         "test_loss_source", "test_accuracy_source", "warning",
     ]  # fmt: skip
     json.dumps(found, allow_nan=False)
@@ -112,7 +115,8 @@ def test_a_second_analysis_measures_nothing_and_says_the_same(copy_of_analyzed, 
         ({"trace_probes": 6}, {"trace"}),
         ({"steps": 7}, {"density"}),
         ({"points": 7}, {"line_eigenvector_1", "line_random_0"}),
-        ({"restarts": 2}, {"sharpness_worst", "sharpness_adaptive_worst"}),
+        ({"restarts": 2}, WORST),
+        ({"samples": 3}, {"sharpness_average", "sharpness_adaptive_average", "sharpness_normalized_average"}),
         ({"tol": 1e-4}, {"eigenpairs", "gap", "second_order_gain", "trace", "density", "line_eigenvector_1"}),
         ({"plane_points": 7}, {"plane"}),
         ({"directions": 2}, {"line_random_1"}),

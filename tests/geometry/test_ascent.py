@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from landscape.geometry import sharpness
-from landscape.geometry.ascent import Ball
+from landscape.geometry.sharpness.ascent import Ball
 from tests.support.landscapes import DOUBLE, LeastSquares, of_point, two_layers
 
 

@@ -96,6 +96,7 @@ MODELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_such_models_have_the_hessian_of_the_function_they_compute(name, dtype):

@@ -49,6 +49,7 @@ def test_it_equals_the_dense_matrix_made_of_jacobian_and_closed_form_curvature(k
     assert_operator(G, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("kind", ["mlp", "cnn", "tied"])
 def test_every_route_is_taken_and_gives_the_same_matrix(kind, route):
@@ -81,6 +82,7 @@ def test_a_product_runs_the_model_as_often_as_its_route_says():
             assert len(calls) == {"fresh": 6, "retained": 3, "linearized": 0}[route]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("kind", ["mlp", "cnn", "tied", "frozen"])
 def test_a_block_of_vectors_equals_its_columns_one_by_one(kind, route):

@@ -166,6 +166,7 @@ def test_saving_twice_gives_the_same_bytes_and_embeds_truetype(drawn, results, t
     assert b"/Type3" not in drawn["summary"].pdf.read_bytes()
 
 
+@pytest.mark.slow
 def test_drawing_changes_no_setting_of_the_caller(results, tmp_path):
     before = dict(matplotlib.rcParams)
     plots.draw_all(results, tmp_path)
@@ -207,6 +208,7 @@ def cut_off(figure):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arms",
     [tuple(f"arm-{i}-with-lr=0.{i}" for i in range(12)), NAMES[::3], NAMES[1::3]],

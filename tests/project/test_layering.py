@@ -51,8 +51,8 @@ MAY_IMPORT = {
     "__init__": "version",
 }
 EXTRA = {
-    "geometry/sharpness.py": {"operators", "estimators"},
-    "geometry/ascent.py": {"estimators"},
+    "geometry/sharpness/curvature.py": {"operators", "estimators"},
+    "geometry/sharpness/ascent.py": {"estimators"},
     "geometry/basins.py": {"operators"},
 }
 ONLY_IN = {"h5py": {"files", "importers"}, "matplotlib": {"plots"}, "typer": {"cli"}}

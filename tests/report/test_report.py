@@ -25,7 +25,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 class Page(HTMLParser):
-    """Tags with their attributes, and the text outside scripts and styles."""
+    """Tags with their attributes, and the text outside scripts and styles; spaces that do not break are spaces."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if not self._silent:
-            self.text += data
+            self.text += data.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def read(path) -> str:

@@ -23,15 +23,15 @@ PLACES = {name: getattr(catalogue, name) for name in vars(catalogue) if name.sta
 #: The recipe of CONTRIBUTING.md: file, the line after which something is added, what is added.
 RECIPE = (
     (
-        "geometry/sharpness.py",
-        '    "average": _Definition(_MODERN, {2: 0.05}, ("num_probes",)),\n',
-        '    "near": _Definition("this test", {2: 0.01}, ("num_probes",)),\n',
+        "geometry/sharpness/definitions.py",
+        '    "average": Definition(_MODERN, {2: 0.05}, ("num_probes",)),\n',
+        '    "near": Definition("this test", {2: 0.01}, ("num_probes",)),\n',
     ),
-    ("geometry/sharpness.py", '_SAMPLES = {"trace": 32, ', '"near": 16, '),
+    ("geometry/sharpness/definitions.py", 'SAMPLES = {"trace": 32, ', '"near": 16, '),
     (
         "store/catalogue.py",
         "_LATER = (\n",
-        '    _sharpness("near", "near sharpness", "Sharpness, near", rescaling="changes", bound=False),\n',
+        '    _sharpness("near", "near sharpness", "Sharpness, near", bound=False),\n',
     ),
     *(
         ("store/catalogue.py", opening, '"sharpness_near", ')
@@ -60,10 +60,18 @@ def test_every_place_shows_measures_that_there_are():
         assert set(keys) <= set(MEASURES), name
         assert len(set(keys)) == len(keys), name
     assert {key for pair in COUNTERPARTS for key in pair} <= set(MEASURES)
-    assert all(MEASURES[raw].rescaling == "changes" for raw, _ in COUNTERPARTS)
-    assert all(MEASURES[invariant].rescaling == "same" for _, invariant in COUNTERPARTS)
+    assert all(MEASURES[raw].is_flatness and not MEASURES[raw].is_invariant_to_layers for raw, _ in COUNTERPARTS)
+    assert all(MEASURES[invariant].is_invariant_to_layers for _, invariant in COUNTERPARTS)
     assert all(MEASURES[key].heading and (MEASURES[key].tex_heading or MEASURES[key].tex) for key in catalogue.IN_TABLE)
     assert all(MEASURES[key].tex for key in catalogue.IN_PAPER)
+
+
+def test_only_measures_of_flatness_say_to_what_they_are_invariant_and_the_logits_imply_the_layers():
+    for key, measure in MEASURES.items():
+        assert measure.is_flatness or not (measure.is_invariant_to_layers or measure.is_invariant_to_logits), key
+        assert measure.is_invariant_to_layers or not measure.is_invariant_to_logits, key
+    assert set(catalogue.flatness(invariant_to_logits=True)) < set(catalogue.flatness(invariant_to_layers=True))
+    assert {"lambda_max", "trace", "sharpness_keskar"} < set(catalogue.flatness())
 
 
 def test_no_two_measures_share_a_column_or_a_name():
@@ -100,7 +108,7 @@ def with_one_more(tmp_path_factory):
 
 
 def test_a_new_measure_of_sharpness_takes_two_files_and_nine_lines():
-    assert {name for name, _, _ in RECIPE} == {"geometry/sharpness.py", "store/catalogue.py"}
+    assert {name for name, _, _ in RECIPE} == {"geometry/sharpness/definitions.py", "store/catalogue.py"}
     assert len(RECIPE) <= 9
 
 

@@ -99,6 +99,7 @@ def test_a_training_that_is_killed_costs_itself_alone_and_the_next_start_goes_on
     assert hashes(tmp_path / "runs")["killed"] == hashes(tmp_path / "runs")["first"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_training_that_raises_is_named_with_its_cause_when_the_others_are_done(tmp_path, monkeypatch, workers):
     monkeypatch.setenv(faults.SWITCH, str(tmp_path / "switch"))

@@ -215,16 +215,19 @@ def plane(top: float, directions: tuple[str, str]) -> PlaneSlice:
 
 
 def sharpness(rng: np.random.Generator, top: float, converged: bool) -> dict[str, Record]:
-    """The four measures in a ball; the worst cases are lower bounds."""
+    """The measures in a ball; the worst cases and Keskar's are lower bounds."""
     records: dict[str, Record] = {}
     sizes = {
         "worst": (0.05, 0.00125),
         "average": (0.05, 0.008),
         "adaptive_worst": (0.5, 0.02),
         "adaptive_average": (0.1, 0.01),
+        "normalized_worst": (0.5, 0.002),
+        "normalized_average": (0.1, 0.001),
+        "keskar": (0.001, 0.05),
     }
     for measure, (rho, size) in sizes.items():
-        worst = measure.endswith("worst")
+        worst = measure.endswith("worst") or measure == "keskar"
         samples = size * top * rng.uniform(0.9, 1.0, 4 if worst else 16)
         value = float(samples.max() if worst else samples.mean())
         error = None if worst else float(samples.std(ddof=1) / 4)

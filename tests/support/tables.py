@@ -27,7 +27,8 @@ PROMISED = [
     "run", "optimizer", "seed", "step", "train_loss", "test_loss", "test_accuracy", "grad_norm", "lambda_max",
     "lambda_max_residual", "lambda_min", "spectral_gap", "spectral_ratio", "trace", "trace_sem", "sharpness_worst",
     "sharpness_average", "sharpness_adaptive_worst", "sharpness_adaptive_average", "converged", "seconds", "matvecs",
-    "second_order_gain", "num_examples", "of_examples", "num_test_examples", "train_loss_source", "test_loss_source",
+    "second_order_gain", "sharpness_normalized_worst", "sharpness_normalized_average", "sharpness_keskar",
+    "num_examples", "of_examples", "num_test_examples", "train_loss_source", "test_loss_source",
     "test_accuracy_source", "warning",
 ]  # fmt: skip
 
