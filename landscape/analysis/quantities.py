@@ -90,13 +90,9 @@ def _of_the_spectrum(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
     """Both take the eigenpairs out exactly, so that chance is left with the rest alone."""
     probes, steps = plan.density_probes, plan.steps
     of_trace, of_density = _fields(plan, "trace_probes"), _fields(plan, "density_probes", "steps")
+    of_gain = {**spectrum, "against": "first-order steps of equal cost"}  # those against one step are measured again
     return [
-        Quantity(
-            "second_order_gain",
-            {**spectrum, "against": f"{NEWTON_STEPS} first-order steps"},  # records against one step are not reused
-            Cost(matvecs=NEWTON_STEPS, gradients=1),
-            _second_order_gain,
-        ),
+        Quantity("second_order_gain", of_gain, Cost(matvecs=NEWTON_STEPS, gradients=1), _second_order_gain),
         Quantity("trace", {**spectrum, **of_trace}, Cost(matvecs=plan.trace_probes), _trace),
         Quantity("density", {**spectrum, **of_density}, Cost(matvecs=probes * steps), _density),
     ]
