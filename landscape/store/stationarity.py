@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from landscape.results import SecondOrderGain
 from landscape.rounding import format_value
 from landscape.store.catalogue import read
 from landscape.store.metrics import CheckpointLike
@@ -41,7 +42,7 @@ def stationary(checkpoint: CheckpointLike) -> Stationarity:
     r"""Whether a checkpoint is a minimum, a saddle or on its way.
 
     Going on, a gradient step of :math:`1/λ_{\max}` lowers the quadratic model by :math:`\|g\|² / 2λ_{\max}` and a
-    damped Newton step by ``second_order_gain`` times that: it is this, as a share of the loss, that must be small. The
+    damped Newton step by ``SecondOrderGain.over_one_step`` times that: it is this, as a share of the loss, that must be small. The
     gradient norm alone says nothing, for it has the units of the loss and of the parameters. Both are invariant to a
     factor on the loss.
 
@@ -52,12 +53,14 @@ def stationary(checkpoint: CheckpointLike) -> Stationarity:
     >>> stationary(SimpleNamespace(step=0, metrics={}, records={"point": PointValue(1.0, 0.1, 1.0)})).kind
     'not known'
     """
-    loss, gradient, top, bottom, gain = (
-        read(checkpoint, key) for key in ("train_loss", "grad_norm", "lambda_max", "lambda_min", "second_order_gain")
+    loss, gradient, top, bottom = (
+        read(checkpoint, key) for key in ("train_loss", "grad_norm", "lambda_max", "lambda_min")
     )
+    gain = checkpoint.records.get("second_order_gain")
     if loss is None or gradient is None or top is None or not top.value > 0 or not loss.value > 0:
         return Stationarity(math.nan, math.nan, UNKNOWN)
-    times = 1.0 if gain is None else max(1.0, gain.value)
+    one_step = gain.over_one_step if isinstance(gain, SecondOrderGain) else math.nan
+    times = max(1.0, one_step) if math.isfinite(one_step) else 1.0
     left = times * gradient.value**2 / (2 * top.value) / loss.value
     if bottom is None:
         return Stationarity(left, math.nan, SLOPE if left > STILL else UNKNOWN)

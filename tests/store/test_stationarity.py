@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from landscape.results import Eigenpairs, Estimate, PointValue
+from landscape.results import Eigenpairs, PointValue, SecondOrderGain
 from landscape.store.stationarity import MINIMUM, SADDLE, SLOPE, UNKNOWN, kinds_sentence, stationary
 
 
@@ -17,7 +17,7 @@ def at(loss, gradient, eigenvalues, *, gain=None):
     pairs = Eigenpairs(values, np.empty((9, 0)), 1e-9 * np.ones(len(values)), np.ones(len(values), bool), 9, "done",
                        "both", "lanczos", 1e-3, 0, 9)  # fmt: skip
     records = {"point": PointValue(loss, gradient, 1.0), "eigenpairs": pairs}
-    records |= {} if gain is None else {"second_order_gain": Estimate(gain)}
+    records |= {} if gain is None else {"second_order_gain": SecondOrderGain(1.0, over_one_step=gain)}
     return SimpleNamespace(step=1, metrics={}, records=records, not_converged=())
 
 
