@@ -226,7 +226,7 @@ _FIRST = (
 _LATER = (
     Measure("second_order_gain", "second-order gain", "gain", "", _record("second_order_gain"),
             tex="second-order gain"),
-    _sharpness("normalized_worst", "logit-normalised worst-case sharpness", "Normalised, worst case", bound=True,
+    _sharpness("normalized_worst", "logit-normalised worst-case sharpness", "Normalised, worst", bound=True,
                layers=True, logits=True, reference="andriushchenko",
                definition="the largest rise of the loss of normalised logits found within ‖δ/|θ|‖₂ ≤ {rho}, a lower "
                           "bound"),
