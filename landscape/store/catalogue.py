@@ -234,11 +234,11 @@ _LATER = (
     # Records of an older version, plain estimates, are of another question: Newton against one gradient step.
     Measure("second_order_gain", "second-order gain at equal cost", "gain", "",
             _record("second_order_gain", SecondOrderGain), tex="second-order gain"),
-    _sharpness("normalized_worst", "logit-normalised worst-case sharpness", "Logit-normalised, worst case", bound=True,
+    _sharpness("normalized_worst", "logit-normalised worst-case sharpness", "Normalised, worst", bound=True,
                layers=True, logits=True, reference="andriushchenko",
                definition="the largest rise of the loss of normalised logits found within ‖δ/|θ|‖₂ ≤ {rho}, a lower "
                           "bound"),
-    _sharpness("normalized_average", "logit-normalised average sharpness", "Logit-normalised, average", bound=False,
+    _sharpness("normalized_average", "logit-normalised average sharpness", "Normalised, average", bound=False,
                layers=True, logits=True, reference="andriushchenko",
                definition="the mean rise of the loss of normalised logits under Gaussian noise of standard deviation "
                           "{rho}·|θ|"),

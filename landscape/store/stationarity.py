@@ -42,9 +42,9 @@ def stationary(checkpoint: CheckpointLike) -> Stationarity:
     r"""Whether a checkpoint is a minimum, a saddle or on its way.
 
     Going on, a gradient step of :math:`1/λ_{\max}` lowers the quadratic model by :math:`\|g\|² / 2λ_{\max}` and a
-    damped Newton step by ``SecondOrderGain.over_one_step`` times that: it is this, as a share of the loss, that must be small. The
-    gradient norm alone says nothing, for it has the units of the loss and of the parameters. Both are invariant to a
-    factor on the loss.
+    damped Newton step by ``SecondOrderGain.over_one_step`` times that: it is this, as a share of the loss, that must be
+    small. The gradient norm alone says nothing, for it has the units of the loss and of the parameters. Both are
+    invariant to a factor on the loss.
 
     Examples
     --------
