@@ -201,7 +201,7 @@ def _by_seed(runs: list[RunResults], rows: dict[str, Any], measure: str) -> dict
 
 
 def _disagreements(groups: Groups, pairs: list[tuple[Any, Any]]) -> list[str]:
-    """Where raw and scale-invariant flatness put two groups in another order, each by more than is negligible."""
+    """Where flatness that rescaling of layers changes and flatness that it does not put two groups in another order, each by more than is negligible."""
     found = []
     for pair in COUNTERPARTS:
         raw, invariant = (_means(groups, measure) for measure in pair)
@@ -213,7 +213,7 @@ def _disagreements(groups: Groups, pairs: list[tuple[Any, Any]]) -> list[str]:
         ]
         found.append(
             f"Flatness depends on the measure here ({'; '.join(orders)}). {pair[0]} changes when weights are "
-            f"rescaled without changing the network, {pair[1]} does not."
+            f"rescaled layer by layer into an equal network, {pair[1]} does not."
         )
     return found
 

@@ -44,7 +44,10 @@ def findings(material: Material) -> list[str]:
         _classes(found),
         *best("lambda_max", "smallest λ_max where training stopped"),
         _rises(found) if means["group"].nunique() <= MANY else "",
-        *best("sharpness_adaptive_worst", "smallest scale-invariant sharpness where training stopped"),
+        *best(
+            "sharpness_adaptive_worst",
+            "smallest adaptive sharpness, which is invariant to rescaling of layers, where training stopped",
+        ),
         *order("spectral_ratio", "the spectral ratio λ₁/λ₂ at the end", largest=True),
         kinds_sentence(run.last for run in found.runs if run.checkpoints),
         _gain(means, found),
@@ -278,7 +281,10 @@ def _differences(pairs: pd.DataFrame | None, primary: str) -> list[str]:
 
 def _ranks(found: Results) -> list[str]:
     frame, lines = ranks(found), []
-    names = {"lambda_max": "λ_max", "sharpness_adaptive_worst": "adaptive sharpness"}
+    names = {
+        "lambda_max": "λ_max", "sharpness_adaptive_worst": "adaptive sharpness",
+        "sharpness_normalized_worst": "logit-normalised sharpness",
+    }  # fmt: skip
     told = frame[(frame["target"] == "test_loss") & frame["measure"].isin(names)]
     where = {"between": "over arms", "within": "within arms, over seeds,"}
     for kind, words in where.items():

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Are the minima of sharpness-aware minimisation flatter than those of SGD, by measures that rescaling cannot move?"""
+"""Are the minima of sharpness-aware minimisation flatter than those of SGD, by measures that rescaling of layers cannot move?"""
 
 import sys
 
