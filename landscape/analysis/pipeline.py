@@ -42,7 +42,8 @@ def analyze(
     """Measure every run below a folder and write results, tables, figures and a report into it.
 
     The last checkpoint of each run gets every quantity of the plan, ``plan.last − 1`` earlier ones λ_max, spectral gap
-    and gradient norm, those among the last ``plan.full`` every number; minima of equal seed and different optimizer are joined by lines. Each record is on disk when it
+    and gradient norm, and those among the last ``plan.full`` every number; minima of equal seed and different
+    optimizer are joined by lines. Each record is on disk when it
     exists; a second call reuses those whose plan fields, objective and parameters agree. Whatever the code of a model,
     loss or problem raises, and where a process dies, the run is listed as skipped and the others are measured.
 
