@@ -192,6 +192,7 @@ def match(
 ) -> None:
     """Choose of each run the two checkpoints around one training loss, so that runs can be compared there."""
     from landscape.checkpoints import match_losses
+    from landscape.comparison import EQUAL
 
     found = match_losses(
         ckpt_dir, out, level=level, levels=levels, problem=problem, data_dir=data, losses=losses
@@ -210,6 +211,11 @@ def match(
         show(f"{one_line(run):<24} its saved losses are wrong ({one_line(why)}); all of its checkpoints were measured")
     for why in sorted(set(found.saved.values())):
         show(f"losses as training saved them, not measured: {one_line(why)}")
+    if found.spread > EQUAL:
+        show(
+            f"the lower ones differ by a factor of {found.spread:.3g} in loss, so by themselves they rank nothing: with "
+            "the upper ones, compare reads every run at the level"
+        )
     place = one_line(shlex.quote(str(out)))
     show(f"{found}\nnow: landscape analyze {place} --last {found.most_checkpoints} --full 2")
     show(f"then: landscape compare {place}")

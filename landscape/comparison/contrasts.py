@@ -201,7 +201,10 @@ def _by_seed(runs: list[RunResults], rows: dict[str, Any], measure: str) -> dict
 
 
 def _disagreements(groups: Groups, pairs: list[tuple[Any, Any]]) -> list[str]:
-    """Where flatness that rescaling of layers changes and flatness that it does not put two groups in another order, each by more than is negligible."""
+    """Where flatness that rescaling of layers changes orders two groups otherwise than flatness that it does not.
+
+    Each by more than is negligible.
+    """
     found = []
     for pair in COUNTERPARTS:
         raw, invariant = (_means(groups, measure) for measure in pair)

@@ -46,7 +46,7 @@ def findings(material: Material) -> list[str]:
         _rises(found) if means["group"].nunique() <= MANY else "",
         *best(
             "sharpness_adaptive_worst",
-            "smallest adaptive sharpness, which is invariant to rescaling of layers, where training stopped",
+            "smallest adaptive sharpness (invariant to rescaling of layers) where training stopped",
         ),
         *order("spectral_ratio", "the spectral ratio λ₁/λ₂ at the end", largest=True),
         kinds_sentence(run.last for run in found.runs if run.checkpoints),
@@ -65,7 +65,7 @@ def _at_equal_loss(material: Material) -> list[str]:
             [f"the arms were not compared at equal training loss: {material.unmatched}."] if material.unmatched else []
         )
     level = format_value(found.level, digits=3)
-    adaptive = "smallest scale-invariant sharpness at that loss"
+    adaptive = "smallest adaptive sharpness (invariant to rescaling of layers) at that loss"
     return [
         _in_order(means, "lambda_max", f"at equal training loss ({where_read(found)}) λ_max", largest=False),
         *(

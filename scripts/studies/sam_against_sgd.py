@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Are the minima of sharpness-aware minimisation flatter than those of SGD, by measures that rescaling of layers cannot move?"""
+"""Does sharpness-aware minimisation end flatter than SGD, by measures that rescaling of layers cannot move?"""
 
 import sys
 
