@@ -213,8 +213,8 @@ def match(
         show(f"losses as training saved them, not measured: {one_line(why)}")
     if found.spread > EQUAL:
         show(
-            f"the lower ones differ by a factor of {found.spread:.3g} in loss, so alone they rank nothing: with "
-            "the upper ones, compare reads every run at the level"
+            f"the lower ones differ by a factor of {found.spread:.3g} in loss, so by themselves they rank nothing: "
+            "with the upper ones, compare reads every run at the level"
         )
     place = one_line(shlex.quote(str(out)))
     show(f"{found}\nnow: landscape analyze {place} --last {found.most_checkpoints} --full 2")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from landscape import comparison
 from landscape.plots.drawing import join_words
 from landscape.report import equal_loss
+from landscape.report.agreement import agreement, runs_at, runs_at_ends
 from landscape.rounding import format_brief, format_value
 from landscape.store import Results, RunResults
 from landscape.store.catalogue import IN_HEADLINE, IN_LISTS, MEASURES, read
@@ -44,8 +46,8 @@ def headline(results: Results) -> list[str]:
     gains = [f"{g} {_centre(table[g, 'second_order_gain'])}" for g in groups if (g, "second_order_gain") in table]
     if gains:
         sentences.append(
-            f"A damped Newton step on the whole data promises so many times the decrease of a gradient step: "
-            f"{', '.join(gains)}."
+            "At equal cost in products, a damped Newton step lowers the quadratic model of the whole data so many "
+            f"times as much as gradient descent: {', '.join(gains)}."
         )
     accuracies = [f"{g} {100 * table[g, ACCURACY]['mean']:.1f} %" for g in groups if (g, ACCURACY) in table]
     if accuracies:
@@ -74,7 +76,7 @@ def _comparisons(results: Results, frame: Any, table: Table, ends: dict[str, Cen
     """
     matched, differ = comparison.at_equal_loss(results), comparison.losses_differ(frame)
     there = {measure: order for measure in IN_HEADLINE if len(order := matched.centres(measure)) > 1}
-    sentences = [*equal_loss.at_equal_loss(matched), *_lists(there, "there"), *_agreement(there)]
+    sentences = [*equal_loss.at_equal_loss(matched), *_lists(there, "there"), *agreement(there, runs_at(matched))]
     if not there and differ:
         sentences.append(f"The groups stopped at {differ}, and cannot be compared at one: {matched.reason}.")
     if "lambda_max" not in ends or matched.by_match:
@@ -82,10 +84,10 @@ def _comparisons(results: Results, frame: Any, table: Table, ends: dict[str, Cen
     if differ:
         losses = {group: table[group, "train_loss"] for group in ends["lambda_max"] if (group, "train_loss") in table}
         return [*sentences, equal_loss.where_training_stopped(ends["lambda_max"], losses)]
-    return [*sentences, *_of_ends(table, ends, again=bool(there))]
+    return [*sentences, *_of_ends(table, ends, runs_at_ends(results), again=bool(there))]
 
 
-def _of_ends(table: Table, ends: dict[str, Centres], *, again: bool) -> list[str]:
+def _of_ends(table: Table, ends: dict[str, Centres], runs_at_end: pd.DataFrame, *, again: bool) -> list[str]:
     """Who stopped flattest and sharpest, at about one training loss."""
     order = ends["lambda_max"]
     values = ", ".join(f"{group} {centre}" for group, centre in order.items())
@@ -96,7 +98,7 @@ def _of_ends(table: Table, ends: dict[str, Centres], *, again: bool) -> list[str
         f"{values}).",
         *_overlap(table[first, "lambda_max"], table[last, "lambda_max"]),
     ]
-    return sentences if again else [*sentences, *_lists(ends, ""), *_agreement(ends)]
+    return sentences if again else [*sentences, *_lists(ends, ""), *agreement(ends, runs_at_end)]
 
 
 def _lists(orders: dict[str, Centres], where: str) -> list[str]:
@@ -128,18 +130,6 @@ def _overlap(low: Any, high: Any) -> list[str]:
         return []
     settled = "do not overlap" if below.high < above.low else "overlap, so these seeds do not settle even that order"
     return [f"Their intervals, of {low['group']} and {high['group']}, {settled}."]
-
-
-def _agreement(orders: dict[str, Centres]) -> list[str]:
-    if len(orders) < 2:
-        return []
-    flattest: dict[Any, list[str]] = {}
-    for measure, order in orders.items():
-        flattest.setdefault(next(iter(order)), []).append(MEASURES[measure].words)
-    if len(flattest) == 1:
-        return [f"All {len(orders)} flatness measures agree on {next(iter(flattest))} as the flattest."]
-    parts = [f"{group} by {join_words(names)}" for group, names in flattest.items()]
-    return [f"The flatness measures disagree on which is flattest: {'; '.join(parts)}."]
 
 
 def _of_one_run(run: RunResults) -> str:

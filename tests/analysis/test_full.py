@@ -9,7 +9,8 @@ from landscape.store import load_results
 from tests.support.runs import SMALL, make_runs
 
 NUMBERS = {"point", "test", "eigenpairs", "gap", "trace", "second_order_gain", "sharpness_worst", "sharpness_average",
-           "sharpness_adaptive_worst", "sharpness_adaptive_average"}  # fmt: skip
+           "sharpness_adaptive_worst", "sharpness_adaptive_average", "sharpness_keskar", "sharpness_normalized_worst",
+           "sharpness_normalized_average"}  # fmt: skip
 
 
 def test_the_last_two_get_every_number_and_pictures_are_of_the_last_alone(tmp_path):

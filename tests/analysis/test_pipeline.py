@@ -284,6 +284,7 @@ def test_every_quantity_names_the_plan_fields_it_uses():
         "examples",
         "plan",
         "last",
+        "full",
         "eigs",
         "directions",
         "barriers",
@@ -300,4 +301,4 @@ def test_every_quantity_names_the_plan_fields_it_uses():
         "batch_statistics",
         "check",
     }
-    assert keyed - {"pairs", "both_ends"} | elsewhere == set(SMALL.fields())
+    assert keyed - {"pairs", "both_ends", "against"} | elsewhere == set(SMALL.fields())

@@ -26,7 +26,7 @@ OTHER = {
 ANOTHER_QUESTION = {"examples": 100, "dtype": "float64", "params": "*.weight", "mode": "train"}
 #: In records of the whole run, or of no record: names of what is measured, folders, where code is found; and at which
 #: checkpoints there are which records.
-NO_SETTING = {"plan", "data", "problem", "interacting", "full"}
+NO_SETTING = {"plan", "data", "problem", "interacting"}
 PAIR = "interpolation"
 
 

@@ -67,5 +67,5 @@ def test_a_zero_matrix_and_an_empty_one_have_their_eigenvalues():
 
 
 def test_small_eigenproblems_are_solved_in_one_place():
-    files = [*(PACKAGE / "estimators").rglob("*.py"), PACKAGE / "geometry" / "ascent.py"]
+    files = [*(PACKAGE / "estimators").rglob("*.py"), PACKAGE / "geometry" / "sharpness" / "ascent.py"]
     assert [p.name for p in files if "linalg.eigh(" in p.read_text()] == ["projection.py"]
