@@ -42,7 +42,7 @@ def headline(results: Results) -> list[str]:
     ends = {measure: order for measure, order in ends.items() if len(order) > 1}
     sentences = _comparisons(results, frame, table, ends)
     if stopped := kinds_sentence(run.last for run in measured):
-        sentences.append(f"Of {len(measured)} runs: {stopped}")
+        sentences.append(stopped)
     gains = [f"{g} {_centre(table[g, 'second_order_gain'])}" for g in groups if (g, "second_order_gain") in table]
     if gains:
         sentences.append(
