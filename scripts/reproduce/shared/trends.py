@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.01  # of Page's test
+FEWEST = (2, 3)  # seeds and places of which it is made
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Trend:
     tau : float
         Kendall's τ with the grid, the mean over seeds: 1 where every seed rises at each step, −1 where it falls.
     p : float
-        Of Page's test for the direction asked: each seed's values in random order, independently of the others.
+        Of Page's test for the direction asked: each seed's values in random order, independently of the others. NaN
+        for fewer than two seeds or three places, of which no trend is claimed.
     seeds, places : int
         Rows and columns of the table.
     """
@@ -36,8 +38,8 @@ class Trend:
         return self.p < LEVEL
 
     def __str__(self) -> str:
-        return (
-            f"Kendall's τ {self.tau:.2f} over {self.places} places, mean of {self.seeds} seeds; Page's p = {self.p:.1g}"
+        return f"Kendall's τ {self.tau:.2f} over {self.places} places, mean of {self.seeds} seeds; " + (
+            "too few for a test" if np.isnan(self.p) else f"Page's p = {self.p:.1g}"
         )
 
 
@@ -51,7 +53,8 @@ def trend(table: np.ndarray, *, rising: bool) -> Trend:
     table = np.asarray(table, dtype=float)
     directed = table if rising else -table
     taus = [float(stats.kendalltau(range(row.size), row).statistic) for row in table]
-    p = float(stats.page_trend_test(directed, method="exact").pvalue)
+    enough = table.shape[0] >= FEWEST[0] and table.shape[1] >= FEWEST[1]
+    p = float(stats.page_trend_test(directed, method="exact").pvalue) if enough else float("nan")
     return Trend(float(np.mean(taus)), p, *table.shape)
 
 
