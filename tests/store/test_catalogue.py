@@ -122,4 +122,4 @@ def test_a_new_measure_is_found_in_rows_comparison_differences_ranks_report_and_
     assert printed.count("sharpness_near") == 4  # means, differences, and ranks with loss and with accuracy
     assert "sharpness_near" in (runs / "tables" / "comparison.csv").read_text()
     report = (runs / "report.html").read_text()
-    assert "near sharpness" in report
+    assert "sharpness near" in report
