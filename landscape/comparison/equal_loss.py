@@ -225,7 +225,7 @@ def _read(paths: dict[Any, list[LossPath]], levels: tuple[float, ...], measures:
                     found = between(losses, of, errors, level, log=is_log)
                     if found is None:
                         continue
-                    ends = path.bracket(level, measure)
+                    ends = found.ends
                     records.append(
                         (level, measure, label, path.run.name, path.run.seed, found.value, found.measuring, found.bend,
                          steps[ends.above], ends.loss_above, steps[ends.below], ends.loss_below)

@@ -9,7 +9,7 @@ import pandas as pd
 from landscape.comparison.averages import LOG, Centre
 from landscape.comparison.equal_loss import EqualLoss
 from landscape.comparison.loss_paths import tuples_of
-from landscape.comparison.terminal import new_table
+from landscape.comparison.terminal import new_table, on_two_lines
 from landscape.escaping.terminal import cell
 from landscape.rounding import format_value
 from landscape.store.catalogue import IN_MEANS, MEASURES
@@ -55,9 +55,8 @@ def equal_loss_table(found: EqualLoss) -> Table:
     for group in dict.fromkeys(order):
         mine = rows[rows["group"] == group]
         texts = {r.measure: str(Centre(r.value, r.low, r.high, r.scale)) for r in tuples_of(mine)}
-        texts = {m: text.replace(" ± ", "\n± ").replace(" ×/÷ ", "\n×/÷ ") for m, text in texts.items()}
         cells = [str(group), str(mine["n"].max()), _between(mine).replace(" and ", "\nand ")]
-        table.add_row(*map(cell, [*cells, *(texts.get(m, "—") for m in shown)]))
+        table.add_row(*map(cell, [*cells, *(on_two_lines(texts.get(m, "—")) for m in shown)]))
     scales = "; ×/÷: geometric mean, and the factor to either end" if (rows["scale"] == LOG).any() else ""
     legend = f"read on a straight line in logarithms; intervals of 95 % over runs (Student's t){scales}"
     table.caption = cell("\n".join([legend, *found.notes]))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from landscape.crossing import Bracket, bracket
+from landscape.crossing import bracket
 from landscape.rounding import format_value
 from landscape.store import RunResults
 from landscape.store.catalogue import read
@@ -49,12 +49,6 @@ class LossPath:
             [value for value, _ in found.values()],
             [error for _, error in found.values()],
         )
-
-    def bracket(self, level: float, measure: str) -> Bracket:
-        """The checkpoints that have the measure, around a level which they are known to bracket."""
-        found = bracket(self.where(measure)[1], level)
-        assert found is not None
-        return found
 
 
 def loss_path(run: RunResults, measures: Sequence[str]) -> LossPath:

@@ -11,7 +11,7 @@ import pandas as pd
 from landscape.comparison.averages import LOG, centre_of
 from landscape.comparison.equal_loss import HOW, losses_differ
 from landscape.comparison.groups import gather, notes, scope_notes
-from landscape.comparison.terminal import new_table
+from landscape.comparison.terminal import new_table, on_two_lines
 from landscape.escaping.terminal import cell
 from landscape.statistics import geometric_interval, mean_interval
 from landscape.store import Results
@@ -113,7 +113,7 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
     else:
         main = [(measure, texts) for measure, texts in body if measure in IN_MEANS]
         titles = [str(comparison.attrs.get("by", "group")), *(m.replace("_", "\n", 1) for m, _ in main)]
-        grid = [[h, *(_on_two_lines(t[i]) for _, t in main)] for i, h in enumerate(headings)]
+        grid = [[h, *(on_two_lines(t[i]) for _, t in main)] for i, h in enumerate(headings)]
     for i, title in enumerate(titles):
         table.add_column(cell(title), justify="right" if i else "left", no_wrap=(i == 0) == wide, overflow="fold")
     for texts in grid:
@@ -127,7 +127,3 @@ def _legend(comparison: pd.DataFrame, level: float) -> list[str]:
     if (comparison["scale"] == LOG).any():
         lines.append("×/÷: geometric mean, and the factor to either end of that interval (of logarithms)")
     return lines
-
-
-def _on_two_lines(text: str) -> str:
-    return text.replace(" ± ", "\n± ").replace(" ×/÷ ", "\n×/÷ ")

@@ -14,3 +14,8 @@ def new_table() -> Table:
     from rich.table import Table
 
     return Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False, caption_justify="left", caption_style="")
+
+
+def on_two_lines(text: str) -> str:
+    """A number above its error, for a narrow column."""
+    return text.replace(" ± ", "\n± ").replace(" ×/÷ ", "\n×/÷ ")

@@ -61,12 +61,15 @@ class Between:
     bend : float
         How far the curve may lie from the straight line, on the same scale.
     is_log : bool
+    ends : Bracket
+        The two checkpoints, of those that were given.
     """
 
     value: float
     measuring: float
     bend: float
     is_log: bool
+    ends: Bracket
 
     @property
     def error(self) -> float:
@@ -148,7 +151,7 @@ def between(
     parts = ((1 - w) * sizes[a], w * sizes[b])
     measuring = math.hypot(*(0.0 if math.isnan(part) else part for part in parts))
     bend = 0.0 if a == b else _bend(x, y, a, b, w)
-    return Between(math.exp(middle) if log else middle, measuring, bend, log)
+    return Between(math.exp(middle) if log else middle, measuring, bend, log, found)
 
 
 def _weight(above: float, below: float, level: float) -> float:
