@@ -14,7 +14,7 @@ import landscape as ls
 from landscape import hvp
 from landscape.hvp import blocks, planner
 from tests.support.networks import KINDS, dense_hessian, make
-from tests.support.products import EAGER, seeded_vector
+from tests.support.products import EAGER, Cube, seeded_vector
 
 RECORDED = [route for route in EAGER if route not in ("fresh", "retained")]
 
@@ -90,18 +90,6 @@ class StandsStill(nn.Module):
         with torch.no_grad():
             scale = 1 + (y**2).mean()
         return torch.tanh(y) * scale
-
-
-class Cube(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x**3
-
-    @staticmethod
-    def backward(ctx, slope):
-        (x,) = ctx.saved_tensors
-        return 3 * x**2 * slope
 
 
 class OfItsOwn(DecidesByItsInput):

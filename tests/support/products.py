@@ -1,4 +1,4 @@
-"""Vectors to multiply a Hessian by, and the routes that need no compiler."""
+"""Vectors to multiply a Hessian by, the routes that need no compiler, and a function without a forward mode."""
 
 from __future__ import annotations
 
@@ -12,3 +12,17 @@ def seeded_vector(dim, seed, dtype=torch.float64):
 
 
 ROUTES = ("fresh", "retained", "linearized", "forward")
+
+
+class Cube(torch.autograd.Function):
+    """x³ without a forward mode; its backward can be differentiated."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, slope):
+        (x,) = ctx.saved_tensors
+        return 3 * x**2 * slope
