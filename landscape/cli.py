@@ -42,7 +42,9 @@ def analyze(
     ckpt_dir: Folder,
     plan: Annotated[str, typer.Option(help="quick, standard or thorough; the flags below overrule it.")] = "standard",
     last: Annotated[int | None, typer.Option(help="Checkpoints of each run, counted from its end.")] = None,
-    full: Annotated[int | None, typer.Option(help="Of these, so many from the end get every number.")] = None,
+    levels: Annotated[
+        int | None, typer.Option(help="Training losses at which groups of runs are compared; 0: at the ends alone.")
+    ] = None,
     eigs: Annotated[int | None, typer.Option(help="Eigenpairs from each end of the spectrum.")] = None,
     trace_probes: Annotated[int | None, typer.Option(help="Probes of the trace.")] = None,
     density_probes: Annotated[int | None, typer.Option(help="Probes of the spectral density.")] = None,
@@ -217,7 +219,7 @@ def match(
             "with the upper ones, compare reads every run at the level"
         )
     place = one_line(shlex.quote(str(out)))
-    show(f"{found}\nnow: landscape analyze {place} --last {found.most_checkpoints} --full 2")
+    show(f"{found}\nnow: landscape analyze {place}")
     show(f"then: landscape compare {place}")
 
 

@@ -35,7 +35,7 @@ def train(out: Path, *, optimizer: str, seed: int) -> float:
     how = ["--resume"] if out.is_dir() and any(out.glob("step_*.h5")) else ["--problem", "lenet-digits"]
     call(
         "scripts/train.py", *how, "--optimizer", optimizer, "--seed", str(seed), "--out", str(out),
-        "--save-every", "200", "--save-last", "5", "--threads", "1",
+        "--save-every", "200", "--save-last", "5", "--save-losses", "1.5", "--threads", "1",
     )  # fmt: skip
     return time.perf_counter() - started
 

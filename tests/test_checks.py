@@ -189,7 +189,7 @@ TABLE = {
     "permutation_test": (lambda **g: statistics.permutation_test(SAMPLE, OTHER, paired=True, **g), {"seed": "seed"}),
     "Plan": (
         ls.Plan,
-        {"full": "count", "last": "count", "eigs": "count", "trace_probes": "count", "density_probes": "count",
+        {"levels": "count or 0", "last": "count", "eigs": "count", "trace_probes": "count", "density_probes": "count",
          "steps": "count", "points": "count", "plane_points": "count", "directions": "count or 0", "samples": "count",
          "restarts": "count", "subsets": "count or 0", "barriers": "count or 0", "tol": "share",
          "examples": "count", "max_matvecs": "count", "seed": "seed", "workers": "count", "threads": "count",

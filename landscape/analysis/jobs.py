@@ -13,8 +13,9 @@ import torch
 
 from landscape.analysis.barriers import Pair, measure_pair, name_of
 from landscape.analysis.cache import forget, opened_by
-from landscape.analysis.measuring import Measured, RunFiles, measure_run
+from landscape.analysis.measuring import Measured, measure_run
 from landscape.analysis.plan import Plan
+from landscape.analysis.survey import RunFiles
 from landscape.errors import LandscapeError, ResultsError
 from landscape.jobs import (
     Advice,
@@ -120,7 +121,7 @@ class Measurer:
             "analysis": self.analysis,
             "version": __version__,
         }
-        question |= {"folder": str(self.store.path.parent), "runs": [[files.run, list(files.files)] for files in runs]}
+        question |= {"folder": str(self.store.path.parent), "runs": [asdict(files) for files in runs]}
         return Job(name, f"{_HERE}:measure_in_folder", (question,), self.threads)
 
     def _measured(self, jobs: list[Job], reporter: Reporter | None) -> list[Measured]:
@@ -132,8 +133,8 @@ class Measurer:
     def _with_bytes(self, job: Job) -> Job:
         """The job with its checkpoints and what is stored of its runs, to be done where the folder is not."""
         (question,) = job.args
-        runs = [[name, [_named_content(file) for file in files]] for name, files in question["runs"]]
-        stored = self.store.export([name for name, _ in question["runs"]])
+        runs = [{**run, "files": [_named_content(file) for file in run["files"]]} for run in question["runs"]]
+        stored = self.store.export([run["run"] for run in question["runs"]])
         return replace(job, function=f"{_HERE}:measure_from_bytes", args=({**question, "runs": runs}, stored))
 
     def _take(self, outcome: Outcome) -> None:
@@ -186,7 +187,7 @@ def measure_in_folder(question: dict[str, Any]) -> dict[str, Any]:
             "was asked for; install the same"
         )
     plan, opened, reporter = Plan(**question["plan"]), opened_by(question["analysis"]), current_reporter()
-    runs = [RunFiles(name, tuple(files)) for name, files in question["runs"]]
+    runs = [RunFiles(**run) for run in question["runs"]]
 
     def report(doing: str) -> None:
         if reporter is not None:
@@ -206,19 +207,19 @@ def measure_in_folder(question: dict[str, Any]) -> dict[str, Any]:
 def measure_from_bytes(question: dict[str, Any], stored: bytes) -> dict[str, Any]:
     """A job: the same where the folder is not, with the bytes of its files; the records come back as bytes."""
     with tempfile.TemporaryDirectory(prefix="landscape-") as folder:
-        runs: list[tuple[str, list[str]]] = []
-        for index, (name, files) in enumerate(question["runs"]):
+        runs: list[dict[str, Any]] = []
+        for index, run in enumerate(question["runs"]):
             home = Path(folder) / str(index)  # the name of a run may lead anywhere
             home.mkdir()
-            for file, content in files:
+            for file, content in run["files"]:
                 (home / Path(file).name).write_bytes(content)
-            runs.append((name, [str(home / Path(file).name) for file, _ in files]))
+            runs.append({**run, "files": tuple(str(home / Path(file).name) for file, _ in run["files"])})
         store = ResultStore(folder, lock=False)
         store.path.write_bytes(stored)
         outcome = measure_in_folder({**question, "folder": folder, "runs": runs})
         if "unstored" in outcome:
             raise LandscapeError(outcome["unstored"])
         for bad in outcome["measured"]["skipped"]:
-            for index, (name, _) in enumerate(runs):
-                bad["reason"] = bad["reason"].replace(str(Path(folder) / str(index)), name)
-        return {**outcome, "parts": store.written(), "runs": [name for name, _ in runs]}
+            for index, run in enumerate(runs):
+                bad["reason"] = bad["reason"].replace(str(Path(folder) / str(index)), run["run"])
+        return {**outcome, "parts": store.written(), "runs": [run["run"] for run in runs]}

@@ -17,36 +17,17 @@ from landscape.analysis.cache import Opened
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.plan import PRESETS, Plan
 from landscape.analysis.quantities import Cost, Quantity, quantities
+from landscape.analysis.survey import RunFiles
 from landscape.checkpoints import Checkpoint
 from landscape.errors import ForeignError, LandscapeError, ResultsError, as_ours, traceback_text
 from landscape.jobs import Reporter
 from landscape.objective import Objective
 from landscape.problems import Problem
 from landscape.results import Record
-from landscape.store import ResultStore
+from landscape.store import AROUND, ResultStore
 
 NEEDED = ("point", "eigenpairs")  # by the other quantities: without them a checkpoint is not measured
 RECORD_VERSION = 2  # raised where a quantity's meaning changes, so that older records are measured again
-
-
-@dataclass(frozen=True)
-class RunFiles:
-    """A run to be measured: its name and its checkpoint files, oldest first."""
-
-    run: str
-    files: tuple[str, ...]
-
-    def expected(self, plan: Plan) -> list[Cost]:
-        """What its quantities should cost."""
-        return [
-            q.cost
-            for f in self.files
-            for q in quantities(plan, is_last=f == self.files[-1], is_full=self.is_full(f, plan))
-        ]
-
-    def is_full(self, file: str, plan: Plan) -> bool:
-        """Whether every number is measured at that checkpoint."""
-        return file in self.files[-plan.full :]
 
 
 @dataclass
@@ -115,13 +96,13 @@ def measure_run(
     """
     clock, outcome = Clock(reporter), Measured(files.run)
     clock.total = sum(clock.expected(cost) for cost in files.expected(plan))
-    earlier = [(f, files.is_full(f, plan)) for f in files.files[:-1]]
-    tail = [q.cost for _, is_full in earlier for q in quantities(plan, is_last=False, is_full=is_full)]
+    newest = len(files.files) - 1
+    tail = [q.cost for i in range(newest) for q in quantities(plan, is_last=False, is_full=i in files.full)]
     expected = max(1, int(sum(cost.matvecs for cost in files.expected(plan))))
     guess: np.ndarray | None = None
     last: CheckpointContext | None = None
-    for file in reversed(files.files):
-        is_last, is_full = file == files.files[-1], files.is_full(file, plan)
+    for index, file in reversed([*enumerate(files.files)]):
+        is_last, is_full = index == newest, index in files.full
         try:
             checkpoint = opened.checkpoint(file)
             problem = opened.problem(checkpoint, plan)
@@ -132,7 +113,7 @@ def measure_run(
                 last, problem, partial(checkpoint.model, problem),
             )  # fmt: skip
             if is_last:  # before its records, which it explains, so that they never stand under an older description
-                store.describe_run(files.run, _describe_run(checkpoint, context))
+                store.describe_run(files.run, _describe_run(checkpoint, context) | {AROUND: list(files.around)})
             failed = _measure_checkpoint(store, files.run, checkpoint, context, clock, later=tail if is_last else [])
         except ResultsError:
             raise
@@ -167,7 +148,6 @@ def question_of(plan: Plan) -> dict[str, str]:
     elsewhere = {
         *PRESETS[plan.plan],
         "plan",
-        "full",
         "seed",
         "device",
         "workers",

@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,14 +18,15 @@ import torch
 from landscape.analysis.barriers import comparable_pairs
 from landscape.analysis.cache import forget, opened_by
 from landscape.analysis.jobs import measurer
-from landscape.analysis.measuring import Measured, RunFiles, now, question_of
+from landscape.analysis.measuring import Measured, now, question_of
 from landscape.analysis.plan import Plan
-from landscape.checkpoints import Checkpoint, CheckpointDir, Skipped, find_runs, load_checkpoint
-from landscape.errors import CheckpointError, LandscapeError, foreign_errors
+from landscape.analysis.survey import RunFiles, survey
+from landscape.checkpoints import Checkpoint
+from landscape.errors import CheckpointError, foreign_errors
 from landscape.jobs import Executor, Reporter, available_cores, check_executor
 from landscape.jobs.job import Elsewhere
 from landscape.report import write_report
-from landscape.store import ResultStore, load_results
+from landscape.store import LEVELS, ResultStore, load_results
 from landscape.store.selection import SET_ASIDE
 from landscape.version import __version__
 
@@ -42,10 +43,11 @@ def analyze(
     """Measure every run below a folder and write results, tables, figures and a report into it.
 
     The last checkpoint of each run gets every quantity of the plan, ``plan.last − 1`` earlier ones λ_max, spectral gap
-    and gradient norm, those among the last ``plan.full`` every number; the ends of equal seed and different optimizer
-    are joined by lines. Each record is on disk when it exists; a second call reuses those whose plan fields, objective
-    and parameters agree. Whatever the code of a model, loss or problem raises, and where a process dies, the run is
-    listed as skipped and the others are measured.
+    and gradient norm; where there are several groups of runs, the two around a training loss that most runs reach get
+    every number (``plan.levels``). The ends of equal seed and different optimizer are joined by lines. Each record is
+    on disk when it exists; a second call reuses those whose plan fields, objective and parameters agree. Whatever the
+    code of a model, loss or problem raises, and where a process dies, the run is listed as skipped and the others are
+    measured.
 
     Parameters
     ----------
@@ -91,7 +93,8 @@ def analyze(
         plan = replace(plan, data=os.path.abspath(plan.data)) if shared and plan.data is not None else plan
     progress, analysis = _Progress(reporter), uuid.uuid4().hex
     try:
-        chosen, left_out = survey(root, plan, load=opened_by(analysis).checkpoint)
+        found = survey(root, plan, load=opened_by(analysis).checkpoint)
+        chosen, left_out = found.runs, found.left_out
         with (
             ResultStore(root) as store,
             measurer(store, plan, len(chosen), analysis, executor=executor, shared=shared) as measure,
@@ -105,7 +108,7 @@ def analyze(
             pairs = comparable_pairs(_measured(chosen, outcomes))[: plan.barriers]
             left_out += [bad for pair in measure.pairs(pairs, _AtTheEnd(progress)) for bad in pair.skipped]
             info = _describe(plan, left_out, time.perf_counter() - started, command)
-            store.describe({**info, SET_ASIDE: _set_aside(store, shown)})
+            store.describe({**info, LEVELS: list(found.levels), SET_ASIDE: _set_aside(store, shown)})
             results = store.consolidate()
     finally:
         forget(analysis)
@@ -139,32 +142,6 @@ class _AtTheEnd:
 
     def update(self, *, done: float, total: float, doing: str) -> None:
         self.progress.at_the_end(doing)
-
-
-def survey(
-    root: Path, plan: Plan, *, load: Callable[[Path], Checkpoint] = load_checkpoint
-) -> tuple[dict[RunFiles, list[Checkpoint]], list[dict[str, str]]]:
-    """The runs below a folder with the checkpoints to measure, and the files and folders that cannot be read."""
-    chosen: dict[RunFiles, list[Checkpoint]] = {}
-    unread: list[Skipped] = []
-
-    def without_content(file: Path) -> Checkpoint:  # of all that are chosen, it may not fit into memory
-        return replace(load(file), content=None)
-
-    for folder in find_runs(root, unreadable=unread):
-        try:
-            usable, unusable = CheckpointDir(folder).usable(last=plan.last, load=without_content)
-        except LandscapeError as error:  # it was there a moment ago
-            unread.append(Skipped(folder, str(error)))
-            continue
-        unread += unusable
-        if usable:
-            name = folder.resolve().name if folder.resolve() == root.resolve() else folder.relative_to(root).as_posix()
-            chosen[RunFiles(name, tuple(str(checkpoint.path) for checkpoint in usable))] = usable
-    left_out = [{"file": os.path.relpath(bad.file, root), "reason": bad.reason} for bad in unread]
-    if not chosen:
-        raise CheckpointError(f"no checkpoint in {root} can be read. First reason: {left_out[0]['reason']}")
-    return chosen, left_out
 
 
 def _measured(chosen: Mapping[RunFiles, list[Checkpoint]], outcomes: list[Measured]) -> dict[RunFiles, Checkpoint]:

@@ -11,15 +11,17 @@ from landscape.errors import UsageError
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
-        "last": 3, "eigs": 2, "trace_probes": 8, "density_probes": 2, "steps": 20, "points": 15, "plane_points": 11,
-        "directions": 3, "samples": 6, "restarts": 1, "subsets": 0, "barriers": 4, "tol": 5e-2, "max_matvecs": 300,
+        "last": 3, "levels": 1, "eigs": 2, "trace_probes": 8, "density_probes": 2, "steps": 20, "points": 15,
+        "plane_points": 11, "directions": 3, "samples": 6, "restarts": 1, "subsets": 0, "barriers": 4, "tol": 5e-2,
+        "max_matvecs": 300,
     },
     "standard": {
-        "last": 5, "eigs": 5, "trace_probes": 32, "density_probes": 8, "steps": 64, "points": 41, "plane_points": 31,
-        "directions": 5, "samples": 16, "restarts": 3, "subsets": 4, "barriers": 10, "tol": 1e-3, "max_matvecs": 500,
+        "last": 5, "levels": 1, "eigs": 5, "trace_probes": 32, "density_probes": 8, "steps": 64, "points": 41,
+        "plane_points": 31, "directions": 5, "samples": 16, "restarts": 3, "subsets": 4, "barriers": 10, "tol": 1e-3,
+        "max_matvecs": 500,
     },
     "thorough": {
-        "last": 20, "eigs": 20, "trace_probes": 128, "density_probes": 16, "steps": 100, "points": 101,
+        "last": 20, "levels": 4, "eigs": 20, "trace_probes": 128, "density_probes": 16, "steps": 100, "points": 101,
         "plane_points": 51, "directions": 10, "samples": 64, "restarts": 5, "subsets": 8, "barriers": 50, "tol": 1e-4,
         "max_matvecs": 3000,
     },
@@ -38,9 +40,10 @@ class Plan:
     last : int
         Checkpoints of each run, counted from its end; the last gets every quantity, the earlier ones λ_max, spectral
         gap and gradient norm.
-    full : int
-        Of these, counted from the end, so many get every number, as two do that lie around one training loss; pictures
-        (density, lines, plane) are of the last alone.
+    levels : int
+        Training losses at which groups of runs are compared: the lowest that most of them reach, by the losses that
+        training saved, and others above it. The two checkpoints of each run around each are measured too; around the
+        lowest in every number, while pictures (density, lines, plane) are of the last alone. 0 leaves that out.
     eigs : int
         Eigenpairs from each end of the spectrum at the last checkpoint; from four on, slices go along two of them.
     tol : float
@@ -105,7 +108,7 @@ class Plan:
 
     plan: str = "standard"
     last: int = AS_PLANNED
-    full: int = 1
+    levels: int = AS_PLANNED
     eigs: int = AS_PLANNED
     trace_probes: int = AS_PLANNED
     density_probes: int = AS_PLANNED
@@ -187,6 +190,6 @@ class Plan:
 
 # One probe has no standard error, so estimates that print one need two.
 LEAST = {
-    "last": 1, "full": 1, "eigs": 2, "trace_probes": 2, "density_probes": 1, "steps": 2, "points": 3, "plane_points": 3,
-    "directions": 0, "subsets": 0, "samples": 2, "restarts": 1, "barriers": 0, "max_matvecs": 10,
+    "last": 1, "levels": 0, "eigs": 2, "trace_probes": 2, "density_probes": 1, "steps": 2, "points": 3,
+    "plane_points": 3, "directions": 0, "subsets": 0, "samples": 2, "restarts": 1, "barriers": 0, "max_matvecs": 10,
 }  # fmt: skip

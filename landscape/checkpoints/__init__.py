@@ -2,6 +2,7 @@
 
 from landscape.checkpoints.describe import describe_checkpoint, hashes_hold
 from landscape.checkpoints.files import FORMAT, FORMAT_VERSION, DamagedCheckpoint, remove_temporaries
+from landscape.checkpoints.losses import LossPath
 from landscape.checkpoints.matching import Matching, match_losses
 from landscape.checkpoints.reader import Checkpoint, load_checkpoint
 from landscape.checkpoints.runs import CheckpointDir, Skipped, checkpoint_files, find_runs, history_of
@@ -13,6 +14,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointDir",
     "DamagedCheckpoint",
+    "LossPath",
     "Matching",
     "Skipped",
     "checkpoint_files",

@@ -62,11 +62,6 @@ class Matching:
         """Run → how many times its upper loss is the lower one, where more than a factor of ``WIDE``."""
         return {run: ratio for run, found in self.brackets.items() if (ratio := _ratio(found[0])) > WIDE}
 
-    @property
-    def most_checkpoints(self) -> int:
-        """So many checkpoints of a run are needed at most, counted from its end, to read it at all levels."""
-        return max((len(_steps_of(found)) for found in self.brackets.values()), default=0)
-
     def __str__(self) -> str:
         above = [found[0]["loss_above"] for found in self.brackets.values()]
         below = list(self.losses.values())

@@ -32,11 +32,13 @@ class Centre:
     scale: str = LINEAR
 
     def __str__(self) -> str:
-        """``9.1 ×/÷ 1.6``, or ``9.1 ± 3.5``: what the interval reaches to on either side."""
+        """``9.1 ×/÷ 1.6``, or ``9.1 ± 3.5``: what the interval reaches to on either side; both where that is cut."""
         if not math.isfinite(self.value) or math.isnan(self.low):
             return format_brief(self.value, None)
         if self.scale == LOG:
             return format_factor(self.value, math.sqrt(self.high / self.low) if self.low > 0 else math.inf)
+        if abs(self.high + self.low - 2 * self.value) > 1e-6 * (self.high - self.low):
+            return self.interval()
         return format_brief(self.value, (self.high - self.low) / 2)
 
     def interval(self, *, digits: int = 3) -> str:
@@ -46,10 +48,19 @@ class Centre:
         return f"{value} [{low}, {high}]" if self.high - self.low > 1e-4 * abs(self.value) else value
 
 
-def centre(values: Sequence[float], scale: str, level: float = 0.95) -> Centre:
-    """Of the values of one group."""
-    found = geometric_interval(values, level) if scale == LOG else mean_interval(values, level)
-    return Centre(*found[:3], scale)
+def centre(values: Sequence[float], scale: str, level: float = 0.95, *, measure: str | None = None) -> Centre:
+    """Of the values of one group; with the measure, its interval holds nothing that it cannot be."""
+    if scale == LOG:
+        return Centre(*geometric_interval(values, level)[:3], scale)
+    value, low, high, _ = mean_interval(values, level)
+    return Centre(value, *possible(measure, low, high), scale)
+
+
+def possible(measure: str | None, low: float, high: float) -> tuple[float, float]:
+    """The ends of an interval without what lies below 0 or above 1, where the measure is a share."""
+    if measure is None or not MEASURES[measure].is_share:
+        return low, high
+    return (low if math.isnan(low) else max(low, 0.0)), (high if math.isnan(high) else min(high, 1.0))
 
 
 def centre_of(row: Any) -> Centre:

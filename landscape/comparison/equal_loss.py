@@ -18,15 +18,15 @@ from landscape.crossing import WIDE, between, levels_upwards, lowest_level
 from landscape.rounding import format_value
 from landscape.store import Results, load_results
 from landscape.store.catalogue import MEASURES
-from landscape.store.matching import matched_levels
+from landscape.store.levels import analyzed_levels, matched_levels
 
 #: Losses whose largest is more than this many times the smallest are not equal, and nothing is ranked by them.
 EQUAL = 1.1
 #: By more than this factor, they are far apart.
 FAR = 2.0
 HOW = (
-    "landscape match brackets a training loss that most runs reach, and landscape analyze and compare of that folder "
-    "read every run there"
+    "landscape analyze measures two checkpoints of each run around such a loss, where training saved its losses and "
+    "levels is not 0, and landscape match looks for one by measuring them"
 )
 #: Levels that are looked at, the headline's among them.
 LEVELS = 4
@@ -129,8 +129,9 @@ def at_equal_loss(
     results, by, within
         As :func:`landscape.comparison.contrasts` takes them.
     level : float, optional
-        A training loss. Left out: those at which ``landscape match`` made the folder, or else the lowest that four
-        fifths of the groups reach, each with four fifths of its runs, and some above it. Runs that do not reach the
+        A training loss. Left out: those at which ``landscape match`` made the folder, or for which the analysis chose
+        checkpoints, or else the lowest that four fifths of the groups reach, each with four fifths of its runs, and
+        some above it. Runs that do not reach the
         level are named and left out; so are groups of which fewer than two runs (of several) do.
     levels : int
         How many at most, where ``level`` is left out.
@@ -156,7 +157,8 @@ def at_equal_loss(
     paths = {label: [loss_path(run, chosen) for run in runs] for label, runs in groups.items()}
     if len(paths) < 2:
         return _nothing("there is one group of runs, and nothing to compare it with")
-    given = (level,) if level is not None else matched_levels(results.path.parent)
+    matched = matched_levels(results.path.parent)
+    given = (level,) if level is not None else matched or analyzed_levels(results.info)
     found = _levels(paths, given, levels)
     if not found:
         return _nothing(_why_no_level(paths))
@@ -173,7 +175,7 @@ def at_equal_loss(
     contrasts.attrs |= {"by": by, "level": confidence, "notes": []}
     notes = _notes(found[0], runs, table, left_out, gone)
     table.attrs = {"by": by, "level": confidence, "notes": notes}
-    by_match = level is None and set(found) <= set(given)
+    by_match = level is None and bool(matched) and set(found) <= set(matched)
     return EqualLoss(found, table, runs, contrasts, left_out, gone, notes, by_match=by_match)
 
 
@@ -241,7 +243,7 @@ def _centres(runs: pd.DataFrame, paths: dict[Any, list[LossPath]], confidence: f
         level, measure, label = key
         if len(rows) < min(2, len(paths[label])):
             continue
-        middle = centre(rows["value"].to_list(), scales[measure], confidence)
+        middle = centre(rows["value"].to_list(), scales[measure], confidence, measure=measure)
         records.append(
             (level, measure, label, len(rows), middle.scale, middle.value, middle.low, middle.high, rows["bend"].mean(),
              rows["loss_below"].min(), rows["loss_above"].max())

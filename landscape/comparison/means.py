@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from landscape.comparison.averages import LOG, centre_of
+from landscape.comparison.averages import LOG, centre_of, possible
 from landscape.comparison.equal_loss import HOW, losses_differ
 from landscape.comparison.groups import gather, notes, scope_notes
 from landscape.comparison.terminal import new_table, on_two_lines
@@ -49,9 +49,9 @@ def compare(results: Results | str | Path, by: str = "label", *, level: float = 
         One row per group and measure with columns ``group, measure, n, mean, low, high, std``, and ``scale``:
         ``"linear"``, or ``"log"`` with ``gmean, gmean_low, gmean_high, gstd``: geometric mean, its interval, and the
         geometric standard deviation, a factor. ``n`` counts the runs that have the measure; ``std`` is over runs (ddof
-        1). With ``n = 1`` there is neither interval nor standard deviation: NaN. ``.attrs["notes"]`` holds what a
-        reader must know, ``.attrs["scope"]`` which examples the measures are of, ``.attrs["by"]`` and
-        ``.attrs["level"]`` the question.
+        1). Of shares, intervals end at 0 and 1. With ``n = 1`` there is neither interval nor standard deviation: NaN.
+        ``.attrs["notes"]`` holds what a reader must know, ``.attrs["scope"]`` which examples the measures are of,
+        ``.attrs["by"]`` and ``.attrs["level"]`` the question.
 
     Raises
     ------
@@ -67,7 +67,9 @@ def compare(results: Results | str | Path, by: str = "label", *, level: float = 
         for measure, scale in scales.items():
             if values := groups.values(label, measure):
                 factors = geometric_interval(values, level) if scale == LOG else (np.nan,) * 4
-                records.append((label, measure, len(values), *mean_interval(values, level), scale, *factors))
+                mean, low, high, std = mean_interval(values, level)
+                ends = possible(measure, low, high)
+                records.append((label, measure, len(values), mean, *ends, std, scale, *factors))
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
     left_out = [run.name for run in groups.runs if all(run not in runs for runs in groups.by_label.values())]
     found = notes(groups.by_label, groups.rows, by, left_out)

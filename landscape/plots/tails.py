@@ -18,6 +18,7 @@ from landscape.plots.legends import legend_outside
 from landscape.plots.style import PALETTE, Style, axes_or_new, log_if_wide, optimizer_styles
 from landscape.results.base import Array
 from landscape.store.catalogue import IN_TAIL, MEASURES
+from landscape.store.levels import last_iterations
 
 MOST_MARKERS = 8  # up to so many points, each gets a marker
 MOST_BANDS = 3  # so many bands can lie over each other and still be distinguished
@@ -48,9 +49,10 @@ class Band:
 
 
 def tail_of_run(run: RunLike, quantity: str) -> Tail:
-    """The quantity at every checkpoint that has it; empty arrays where none has."""
-    found = [(c.step, m) for c in run.checkpoints if (m := measured(c, quantity)) is not None]
-    last = run.checkpoints[-1].step if run.checkpoints else 0
+    """The quantity at each of the last checkpoints that has it; empty arrays where none has."""
+    checkpoints = last_iterations(run.checkpoints, run.info)
+    found = [(c.step, m) for c in checkpoints if (m := measured(c, quantity)) is not None]
+    last = checkpoints[-1].step if checkpoints else 0
     return Tail(
         np.array([step - last for step, _ in found], dtype=float),
         np.array([m.value for _, m in found], dtype=float),

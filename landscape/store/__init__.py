@@ -1,6 +1,7 @@
 """Results on disk: every record with its provenance, written as it comes, found again after a kill. No torch."""
 
 from landscape.store.files import FORMAT, FORMAT_VERSION, is_results_file
+from landscape.store.levels import AROUND, LEVELS
 from landscape.store.loading import load_results
 from landscape.store.rows import final_rows, rows
 from landscape.store.summary import describe_results
@@ -8,8 +9,10 @@ from landscape.store.view import CheckpointResults, PairResult, Results, RunResu
 from landscape.store.writer import ResultStore
 
 __all__ = [
+    "AROUND",
     "FORMAT",
     "FORMAT_VERSION",
+    "LEVELS",
     "CheckpointResults",
     "PairResult",
     "ResultStore",

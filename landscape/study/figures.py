@@ -53,7 +53,7 @@ def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
 
 def _against_loss(material: Material) -> list[Drawing]:
     """Curvature against training loss, where runs were measured around several."""
-    return [] if material.around is None else list(plots.drawings(material.around, ("against_loss",)))
+    return [] if material.at_equal_loss is None else list(plots.drawings(material.found, ("against_loss",)))
 
 
 def _chosen(study: Study, results: Results, *, without: Sequence[str]) -> list[Drawing]:

@@ -26,22 +26,18 @@ class Material:
 
     Attributes
     ----------
-    results, matched : Path
-        Of the runs at their end, and around equal training losses where they could be matched.
-    unmatched : str
-        Why they could not be, where they were to be.
+    results : Path
+        Of the runs at their end, and around equal training losses.
     """
 
     study: Study
     choices: list[Choice]
     diverged: list[str]
     results: Path
-    matched: Path | None = None
-    unmatched: str = ""
 
     @cached_property
     def found(self) -> Results:
-        """The results at the end, without eigenvectors."""
+        """The results, without eigenvectors."""
         return load_results(self.results, vectors=False)
 
     @cached_property
@@ -70,17 +66,22 @@ class Material:
         return spreads(self.found, by="label") if self.study.spread else None
 
     @cached_property
-    def around(self) -> Results | None:
-        """The results around equal training losses, without eigenvectors; None where runs were not matched."""
-        return None if self.matched is None else load_results(self.matched, vectors=False)
-
-    @cached_property
-    def at_equal_loss(self) -> EqualLoss | None:
-        """The arms where all have one training loss; None where runs were not matched, or cannot be read there."""
-        if self.around is None:
+    def _read_at_equal_loss(self) -> EqualLoss | None:
+        if not self.study.is_matched():
             return None
-        found = at_equal_loss(self.around, within=self.study.within or None)
-        return found if found.levels else None
+        return at_equal_loss(self.found, within=self.study.within or None)
+
+    @property
+    def at_equal_loss(self) -> EqualLoss | None:
+        """The arms where all have one training loss; None where that is no question, or they cannot be read there."""
+        found = self._read_at_equal_loss
+        return found if found is not None and found.levels else None
+
+    @property
+    def unmatched(self) -> str:
+        """Why the arms cannot be read at one loss, where they were to be."""
+        found = self._read_at_equal_loss
+        return found.reason if found is not None else ""
 
     @cached_property
     def matched_means(self) -> pd.DataFrame | None:

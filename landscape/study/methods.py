@@ -51,7 +51,8 @@ def methods(study: Study, choices: list[Choice], found: Results | None = None) -
         "the number of those pairs, hold together and agree with the decision. Primary measure: "
         f"{MEASURES[study.primary].words} ({MEASURES[study.primary].symbol}); all others are secondary. "
         "Second-order gain: how many times as much a damped Newton step "
-        "(damping 0.01 λ₁, or −2λ_min where that is more) lowers the quadratic model as the gradient step −g/λ₁ does."
+        "(damping 0.01 λ₁, or −2λ_min where that is more) lowers the quadratic model as gradient descent in steps of "
+        "1/λ₁ does with as many products."
         f"{_statistics(found) if found is not None else ''}"
     )
     return latex_text(" ".join(lines))

@@ -24,8 +24,8 @@ from landscape.version import __version__
 
 MOST_ROWS = 12
 SPREADS = (
-    "Standard deviations over seeds with their 95 % intervals (Bonett), at the end of training; p that the arms have "
-    "one (Levene's test about medians), Holm-adjusted over all measures."
+    "Standard deviations over seeds with their 95 % intervals (Bonett, on logarithms where a measure is positive), at "
+    "the end of training; p that the arms have one (Levene's test about medians), Holm-adjusted over all measures."
 )
 
 

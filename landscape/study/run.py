@@ -7,7 +7,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,8 @@ import torch
 
 from landscape.analysis.pipeline import analyze
 from landscape.analysis.plan import Plan
-from landscape.checkpoints import match_losses
 from landscape.comparison.equal_loss import LEVELS
-from landscape.errors import CheckpointError, UsageError
+from landscape.errors import UsageError
 from landscape.jobs import Executor, available_cores, check_executor
 from landscape.store.outputs import write_whole
 from landscape.study.design import Study
@@ -27,16 +26,6 @@ from landscape.study.trainings import Trained, TrainingJob, train_all
 from landscape.study.tuning import Choice, tune
 from landscape.version import __version__
 
-#: At equal loss the measures count, not the pictures: at most so much is spent on density, lines and plane.
-BRIEF = {
-    "density_probes": 2,
-    "steps": 16,
-    "points": 15,
-    "plane_points": 7,
-    "directions": 1,
-    "barriers": 0,
-    "subsets": 0,
-}
 #: Another study has other runs: they must not be mixed.
 WHAT_DETERMINES_RUNS = ("name", "problem", "problem_config", "arms", "seeds", "settings", "tuning")
 #: ``say(line)``: what happens, for a person who waits.
@@ -51,9 +40,7 @@ class Outcome:
     ----------
     folder : Path
     results : Path
-        ``runs/results.h5``, beside the report.
-    matched : Path or None
-        ``matched/results.h5``: the runs around equal training losses, where they could be matched.
+        ``runs/results.h5``, beside the report: of the ends, and around equal training losses.
     paper : Path
         ``paper/report.tex``.
     choices : list of Choice
@@ -63,7 +50,6 @@ class Outcome:
 
     folder: Path
     results: Path
-    matched: Path | None
     paper: Path
     choices: list[Choice]
     diverged: list[str]
@@ -81,8 +67,8 @@ def run_study(
 
     Writes ``out/tuning/…`` and ``out/runs/LABEL-sSEED/`` (checkpoints; those of runs that diverged go to
     ``out/diverged``), ``out/runs/results.h5`` with figures, tables
-    and ``report.html``, the same of the runs at equal training loss in ``out/matched``, ``out/paper/report.tex``, and
-    ``out/reproduce.json``, from which :meth:`Study.load` makes the study again.
+    and ``report.html``, ``out/paper/report.tex``, and ``out/reproduce.json``, from which :meth:`Study.load` makes the
+    study again.
 
     Parameters
     ----------
@@ -123,13 +109,13 @@ def run_study(
         raise UsageError(f"every run of {study.name} diverged; lower the learning rates. First: {diverged[0]}")
     say(f"trained in {time.perf_counter() - started:.0f} s; measuring")
     own = study.problem if ":" in study.problem else None  # a checkpoint's own word for it is not trusted
-    plan = Plan(**{"workers": workers, "data": study.data, "problem": own, **study.plan})
+    levels = LEVELS if study.is_matched() else 0
+    plan = Plan(**{"workers": workers, "data": study.data, "problem": own, "levels": levels, **study.plan})
     results = analyze(out / "runs", plan, command=f"study {study.name}", executor=executor)
-    matched, unmatched = _at_equal_loss(study, out, plan, say, executor)
     _write_reproduction(study, out, choices, diverged)
-    paper = write_paper(Material(study, choices, diverged, results, matched, unmatched), out / "paper")
+    paper = write_paper(Material(study, choices, diverged, results), out / "paper")
     say(f"done in {time.perf_counter() - started:.0f} s: {out / 'runs' / 'report.html'}, {paper}")
-    return Outcome(out, results, matched, paper, choices, diverged)
+    return Outcome(out, results, paper, choices, diverged)
 
 
 def _set_aside(folder: Path, home: Path) -> None:
@@ -138,26 +124,6 @@ def _set_aside(folder: Path, home: Path) -> None:
         home.mkdir(exist_ok=True)
         shutil.rmtree(home / folder.name, ignore_errors=True)
         shutil.move(folder, home / folder.name)
-
-
-def _at_equal_loss(study: Study, out: Path, plan: Plan, say: Say, executor: Executor | None) -> tuple[Path | None, str]:
-    """The analysis of the runs around equal training losses; None where there is none, and why, where one was asked."""
-    if not study.is_matched():
-        return None, ""
-    try:
-        matching = match_losses(
-            out / "runs", out / "matched", levels=LEVELS, problem=plan.problem, data_dir=plan.data
-        )  # fmt: skip
-    except CheckpointError as error:
-        say(f"not compared at equal loss: {error}")
-        return None, str(error)
-    say(f"measuring at equal loss: {matching}")
-    for run, why in matching.left_out.items():
-        say(f"  left out at equal loss: {run}: {why}")
-    brief = {name: min(getattr(plan, name), most) for name, most in BRIEF.items()}
-    around = replace(plan, last=matching.most_checkpoints, full=2, **brief)
-    command = f"study {study.name}, at equal training loss"
-    return analyze(out / "matched", around, command=command, executor=executor), ""
 
 
 def _evaluations(study: Study, choices: list[Choice], out: Path) -> list[TrainingJob]:

@@ -127,7 +127,7 @@ def test_what_comes_back_damaged_or_of_another_run_is_listed_and_not_stored(runs
 
     def damaging(question, stored):
         found = genuine(question, stored)
-        if question["runs"][0][0] == "adam-s0" and question["kind"] == "run":
+        if question["runs"][0]["run"] == "adam-s0" and question["kind"] == "run":
             found["parts"][0] = found["parts"][0][:-1] + b"?"
         return found
 

@@ -59,7 +59,7 @@ def test_the_best_arm_is_not_distinguishable_or_different_or_the_design_cannot_t
 def test_the_primary_measure_is_named_and_counted_apart(tmp_path):
     rng = np.random.default_rng(1)
     said = told(tmp_path, {"a": np.exp(rng.normal(0, 0.1, 8)), "b": np.exp(rng.normal(3, 0.1, 8))})
-    assert said.startswith("The primary measure, for which the study was made, is λ_max; all others are secondary.")
+    assert "\nThe primary measure, for which the study was made, is λ_max; all others are secondary.\n" in said
     assert "Of 1 comparisons of two arms in the primary measure, λ_max: 1 with a difference." in said
 
 

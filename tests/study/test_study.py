@@ -15,6 +15,7 @@ from landscape.comparison import at_equal_loss, compare
 from landscape.errors import UsageError
 from landscape.rounding import format_value
 from landscape.store import load_results, rows
+from landscape.store.levels import analyzed_levels
 from landscape.study import Arm, Study, Tuning, run_study
 from landscape.study.paper import methods
 from landscape.study.trainings import TrainingJob, train_all
@@ -175,13 +176,14 @@ def test_the_methods_name_the_seeds_that_an_arm_holds_fast():
 
 def test_the_arms_are_compared_where_their_training_loss_is_one(done):
     """Each run is read between two checkpoints that were trained, saved and measured, around the level."""
-    _, outcome, said = done
-    facts = json.loads((outcome.folder / "matched" / "matching.json").read_text())
-    found = at_equal_loss(outcome.matched)
-    assert found.levels == tuple(facts["levels"])
+    _, outcome, _ = done
+    results = load_results(outcome.results)
+    found = at_equal_loss(results)
+    assert found.levels == analyzed_levels(results.info) != ()
+    assert not found.by_match
     runs = found.runs[(found.runs["measure"] == "lambda_max") & (found.runs["level"] == found.level)]
     assert set(runs["group"]) == {"sgd", "adam"}
-    measured = {(row["run"], row["step"]): row for row in rows(load_results(outcome.matched))}
+    measured = {(row["run"], row["step"]): row for row in rows(results)}
     for row in runs.itertuples():
         saved = {c.step: c.metrics["train_loss"] for c in CheckpointDir(outcome.folder / "runs" / row.run)}
         assert saved[row.step_above] > row.level >= saved[row.step_below] * (1 - 1e-6)
@@ -189,16 +191,17 @@ def test_the_arms_are_compared_where_their_training_loss_is_one(done):
         ends = [measured[row.run, step]["lambda_max"] for step in (row.step_above, row.step_below)]
         assert min(ends) <= row.value <= max(ends)
     assert {"trace", "sharpness_adaptive_worst", "test_accuracy"} <= set(found.contrasts["measure"])
-    assert any("at equal loss" in line for line in said)
 
 
-def test_the_comparison_at_equal_loss_comes_first_in_the_paper_and_has_the_matched_losses(done):
+def test_the_comparison_at_equal_loss_comes_first_in_paper_and_report_and_has_the_matched_losses(done):
     _, outcome, _ = done
     text = outcome.paper.read_text()
     assert text.index("matched.tex") < text.index("means.tex")
     assert "figures/against_loss.pdf" in text
     first = (outcome.paper.parent / "findings.txt").read_text().splitlines()[0]
-    level = format_value(at_equal_loss(outcome.matched).level, digits=3)
+    level = format_value(at_equal_loss(outcome.results).level, digits=3)
+    page = (outcome.folder / "runs" / "report.html").read_text()
+    assert 0 < page.index(f"At a training loss of {level}") < page.index("here training stopped")
     assert first.startswith(f"At equal training loss ({level}, each run read between checkpoints at ")
     for name in ("levels", "runs", "contrasts"):
         assert len(pd.read_csv(outcome.paper.parent / f"matched_{name}.csv")) > 1
@@ -207,7 +210,7 @@ def test_the_comparison_at_equal_loss_comes_first_in_the_paper_and_has_the_match
 def test_arms_of_different_problems_are_not_matched(tmp_path):
     arms = (Arm("few", {"problem_config": {"num_train": 30}}), Arm("many"))
     outcome = run_study(small(arms=arms, seeds=(0,)), tmp_path, workers=1)
-    assert outcome.matched is None
+    assert analyzed_levels(load_results(outcome.results).info) == ()
     assert "not compared at equal" not in (outcome.paper.parent / "findings.txt").read_text()
     assert "matched.tex" not in outcome.paper.read_text()
 

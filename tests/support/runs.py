@@ -15,8 +15,8 @@ SMALL = ls.Plan(
 )  # fmt: skip
 
 
-def save_run(folder: Path, *, optimizer: str, seed: int, shift: float = 0.0) -> None:
-    """Three checkpoints of a few steps of gradient descent, with the metrics that training saves."""
+def save_run(folder: Path, *, optimizer: str, seed: int, shift: float = 0.0, train_loss: bool = False) -> None:
+    """Three checkpoints of a few steps of gradient descent, with the metrics that training saves, or most of them."""
     problem = ls.get_problem("mlp-digits", CONFIG)
     model = problem.make_model(seed)
     steps = (
@@ -33,13 +33,15 @@ def save_run(folder: Path, *, optimizer: str, seed: int, shift: float = 0.0) -> 
         outputs = model(problem.test[0])
         right = float((outputs.argmax(1) == problem.test[1]).float().mean())
         metrics = {"test_loss": float(problem.loss_fn(outputs, problem.test[1])), "test_accuracy": right}
+        if train_loss:
+            metrics["train_loss"] = float(problem.loss(model, *problem.train))
         config = {"optimizer": optimizer, "seed": seed, "lr": 0.3}
         ls.save_checkpoint(folder, model, step=step, problem=problem, optimizer=steps, metrics=metrics, config=config)
 
 
-def make_runs(folder: Path) -> Path:
+def make_runs(folder: Path, *, train_loss: bool = False) -> Path:
     """Two optimizers × two seeds."""
     for optimizer in ("adam", "sgd"):
         for seed in (0, 1):
-            save_run(folder / f"{optimizer}-s{seed}", optimizer=optimizer, seed=seed)
+            save_run(folder / f"{optimizer}-s{seed}", optimizer=optimizer, seed=seed, train_loss=train_loss)
     return folder

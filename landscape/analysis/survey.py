@@ -1,0 +1,167 @@
+"""Which checkpoints are measured: the last ones of each run, and those around losses at which runs are compared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from landscape.analysis.plan import Plan
+from landscape.analysis.quantities import Cost, quantities
+from landscape.checkpoints import Checkpoint, CheckpointDir, LossPath, Skipped, find_runs, load_checkpoint
+from landscape.crossing import bracket, levels_upwards, lowest_level
+from landscape.errors import CheckpointError, LandscapeError
+from landscape.store.levels import matched_levels
+
+#: To know the losses along the runs, all their checkpoints are read; where these are larger, nobody waits for that.
+MOST_BYTES = 8 << 30
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """A run to be measured.
+
+    Attributes
+    ----------
+    run : str
+        Its name.
+    files : tuple of str
+        The checkpoints to measure, oldest first.
+    full : tuple of int
+        Which of them get every number, besides the last.
+    around : tuple of int
+        Steps that are measured only because a level lies beside them: they are none of the last ones.
+    """
+
+    run: str
+    files: tuple[str, ...]
+    full: tuple[int, ...] = ()
+    around: tuple[int, ...] = ()
+
+    def expected(self, plan: Plan) -> list[Cost]:
+        """What its quantities should cost."""
+        return [
+            q.cost
+            for i, _ in enumerate(self.files)
+            for q in quantities(plan, is_last=i == len(self.files) - 1, is_full=i in self.full)
+        ]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What an analysis is going to measure.
+
+    Attributes
+    ----------
+    runs : dict
+        Each run with its checkpoints, as in ``RunFiles.files``, without their content.
+    levels : tuple of float
+        Training losses at which runs are compared, lowest first.
+    left_out : list of dict
+        ``file`` and ``reason`` of files and folders that cannot be read.
+    """
+
+    runs: dict[RunFiles, list[Checkpoint]]
+    levels: tuple[float, ...]
+    left_out: list[dict[str, str]]
+
+
+def survey(root: Path, plan: Plan, *, load: Callable[[Path], Checkpoint] = load_checkpoint) -> Survey:
+    """Look through a folder; of each run its last checkpoints, and those around levels that most runs reach.
+
+    Raises
+    ------
+    CheckpointError
+        If no checkpoint can be read.
+    """
+    unread: list[Skipped] = []
+
+    def without_content(file: Path) -> Checkpoint:  # of all that are chosen, it may not fit into memory
+        return replace(load(file), content=None)
+
+    last: dict[str, list[Checkpoint]] = {}
+    folders: dict[str, CheckpointDir] = {}
+    for folder in find_runs(root, unreadable=unread):
+        try:
+            found = CheckpointDir(folder)
+            usable, unusable = found.usable(last=plan.last, load=without_content)
+        except LandscapeError as error:  # it was there a moment ago
+            unread.append(Skipped(folder, str(error)))
+            continue
+        unread += unusable
+        if usable:
+            name = folder.resolve().name if folder.resolve() == root.resolve() else folder.relative_to(root).as_posix()
+            last[name], folders[name] = usable, found
+    if not last:
+        raise CheckpointError(f"no checkpoint in {root} can be read. First reason: {unread[0].reason}")
+    paths = _loss_paths(folders, last, plan, without_content, unread)
+    levels = _levels(paths, root, plan)
+    runs = dict(_chosen(name, checkpoints, paths.get(name), levels) for name, checkpoints in last.items())
+    return Survey(runs, levels, [{"file": os.path.relpath(bad.file, root), "reason": bad.reason} for bad in unread])
+
+
+def _loss_paths(
+    folders: dict[str, CheckpointDir],
+    last: dict[str, list[Checkpoint]],
+    plan: Plan,
+    load: Callable[[Path], Checkpoint],
+    unread: list[Skipped],
+) -> dict[str, LossPath]:
+    """The saved losses along the runs; none where there is one group, or nobody asked, or they are too large."""
+    ends = {name: LossPath(checkpoints) for name, checkpoints in last.items()}
+    with_loss = {name: path.group for name, path in ends.items() if path.lowest is not None}
+    if not plan.levels or len({*with_loss.values()}) < 2:
+        return {}
+    if sum(_size(file) for name in with_loss for file in folders[name].files) > MOST_BYTES:
+        return {}
+    known = {checkpoint.path: checkpoint for checkpoints in last.values() for checkpoint in checkpoints}
+    listed, paths = {bad.file for bad in unread}, {}
+    for name in with_loss:
+        usable, unusable = folders[name].usable(load=lambda file: known.get(file) or load(file))
+        unread += [bad for bad in unusable if bad.file not in listed]
+        paths[name] = LossPath(usable)
+    return paths
+
+
+def _levels(paths: dict[str, LossPath], root: Path, plan: Plan) -> tuple[float, ...]:
+    """Those for which the folder was made, or else as many as the plan asks for."""
+    if not paths:
+        return ()
+    if given := matched_levels(root):
+        return given
+    groups: dict[str, list[tuple[float, float]]] = {}
+    for path in paths.values():
+        if (reach := path.reach) is not None:
+            groups.setdefault(path.group, []).append(reach)
+    lowest = lowest_level(groups) if len(groups) > 1 else None
+    return () if lowest is None else levels_upwards(groups, lowest, count=plan.levels)
+
+
+def _chosen(
+    name: str, last: list[Checkpoint], path: LossPath | None, levels: Sequence[float]
+) -> tuple[RunFiles, list[Checkpoint]]:
+    """The checkpoints of a run: its last ones, and those around the levels, which at the lowest get every number."""
+    chosen, full = {checkpoint.step: checkpoint for checkpoint in last}, set[int]()
+    for i, level in enumerate(levels if path is not None else ()):
+        assert path is not None
+        if (ends := bracket(path.losses, level)) is not None:
+            around = [path.checkpoints[index] for index in (ends.above, ends.below)]
+            chosen |= {checkpoint.step: checkpoint for checkpoint in around}
+            full |= {checkpoint.step for checkpoint in around} if i == 0 else set()
+    steps = sorted(chosen)
+    between = sorted({*steps} - {checkpoint.step for checkpoint in last})
+    files = RunFiles(
+        name,
+        tuple(str(chosen[step].path) for step in steps),
+        tuple(i for i, step in enumerate(steps) if step in full),
+        tuple(between),
+    )
+    return files, [chosen[step] for step in steps]
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0  # opening it says why
