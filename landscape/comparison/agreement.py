@@ -8,7 +8,6 @@ from math import factorial
 
 import numpy as np
 
-from landscape.checks import check_count, check_share
 from landscape.errors import UsageError
 
 #: Ways to give the runs to the groups that are gone through one by one; where there are more, as many are drawn.
@@ -70,38 +69,6 @@ def chance_of_agreement(
         alone = (at <= lowest + 1e-12 * np.abs(at).max(1, keepdims=True)).sum(1) == 1
         agreed += bool(alone.all()) and len(set(at.argmin(1).tolist())) == 1
     return agreed / len(ways)
-
-
-def chance_if_correlated(
-    num_measures: int, num_groups: int, *, correlation: float = 0.0, num_draws: int = 20_000, seed: int = 0
-) -> float:
-    """The same without data: group means are Gaussian, alike in law, with one correlation between all measures.
-
-    Independent measures agree in ``G^(1 − M)`` of cases; those that say the same thing, always.
-
-    Parameters
-    ----------
-    num_measures, num_groups : int
-        M and G.
-    correlation : float
-        Between the means of any two measures, from 0 to 1; measures of one Hessian have 0.9 and more.
-
-    Examples
-    --------
-    >>> round(chance_if_correlated(4, 3), 4), chance_if_correlated(4, 3, correlation=1.0)
-    (0.037, 1.0)
-    """
-    check_count("num_measures", num_measures)
-    check_count("num_groups", num_groups, least=2)
-    if correlation in (0.0, 1.0):
-        return float(num_groups) ** (1 - num_measures) if correlation == 0 else 1.0
-    check_share("correlation", correlation)
-    check_count("num_draws", num_draws)
-    rng = np.random.default_rng(seed)
-    shared = np.sqrt(correlation) * rng.standard_normal((num_draws, 1, num_groups))
-    own = np.sqrt(1 - correlation) * rng.standard_normal((num_draws, num_measures, num_groups))
-    flattest = (shared + own).argmin(2)
-    return float((flattest == flattest[:, :1]).all(1).mean())
 
 
 def _checked(

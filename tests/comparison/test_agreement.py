@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from landscape.comparison import agreement
-from landscape.comparison.agreement import chance_if_correlated, chance_of_agreement
+from landscape.comparison.agreement import chance_of_agreement
 from landscape.errors import UsageError
 
 GROUPS, SEEDS = ["a", "b", "c"] * 2, [0, 0, 0, 1, 1, 1]  # three arms, two seeds
@@ -48,21 +48,6 @@ def test_independent_measures_agree_as_often_as_dice():
         for s in range(200)
     ]
     assert np.mean(found) == pytest.approx(1 / 9, abs=4 * np.std(found) / 200**0.5)
-    assert chance_if_correlated(3, 3) == pytest.approx(1 / 9)
-
-
-def test_measures_of_one_hessian_agree_by_chance_in_most_cases():
-    """Four measures correlated at 0.9: that all name one of three arms is no finding."""
-    assert 0.45 < chance_if_correlated(4, 3, correlation=0.9) < 0.75
-    rising = [chance_if_correlated(4, 3, correlation=rho) for rho in (0.0, 0.5, 0.9, 0.99, 1.0)]
-    assert rising == sorted(rising)
-
-
-def test_two_measures_agree_by_the_law_of_two_gaussians():
-    """G = 2: the signs of two normal differences of correlation ρ agree in ½ + arcsin(ρ)/π of cases (Sheppard 1899)."""
-    for rho in (0.3, 0.8):
-        found = chance_if_correlated(2, 2, correlation=rho, num_draws=100_000)
-        assert found == pytest.approx(0.5 + np.arcsin(rho) / np.pi, abs=4 * 0.5 / 100_000**0.5)
 
 
 def test_where_there_are_too_many_ways_some_are_drawn(monkeypatch):
@@ -80,5 +65,3 @@ def test_what_cannot_be_compared_is_refused():
         chance_of_agreement({"x": [1.0]}, ["a", "b"])
     with pytest.raises(UsageError, match="not finite"):
         chance_of_agreement({"x": [1.0, np.nan]}, ["a", "b"])
-    with pytest.raises(UsageError, match="correlation"):
-        chance_if_correlated(2, 2, correlation=1.5)
