@@ -16,6 +16,7 @@ STUDY = Study(
     arms=tuple(Arm(name, {"optimizer": name}) for name in NAMES),
     seeds=tuple(range(12)),
     settings={"epochs": 30, "save_every": 5},
+    primary="train_loss",
     tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), seeds=(1000,)),
     plan={"plan": "quick", "last": 1},
 )

@@ -22,6 +22,7 @@ STUDY = Study(
     ),
     seeds=tuple(range(10)),
     settings={"save_every": 10},
+    primary="train_loss",
     within="batch_size",
     paths=True,
     histories=True,

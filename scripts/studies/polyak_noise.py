@@ -19,6 +19,7 @@ STUDY = Study(
     ),
     seeds=tuple(range(10)),
     settings={"epochs": 30, "batch_size": 10, "save_every": 10},
+    primary="train_loss",
     within="problem_config",
     paths=True,
     histories=True,
