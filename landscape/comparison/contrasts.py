@@ -211,12 +211,12 @@ def _disagreements(groups: Groups, pairs: list[tuple[Any, Any]]) -> list[str]:
         if not (raw and invariant) or not any(_swapped(raw, invariant, a, b) for a, b in pairs):
             continue
         orders = [
-            f"{measure}: {' < '.join(map(str, sorted(means, key=means.__getitem__)))}"
+            f"{MEASURES[measure].words}: {' < '.join(map(str, sorted(means, key=means.__getitem__)))}"
             for measure, means in zip(pair, (raw, invariant), strict=True)
         ]
         found.append(
-            f"Flatness depends on the measure here ({'; '.join(orders)}). {pair[0]} changes when weights are "
-            f"rescaled layer by layer into an equal network, {pair[1]} does not."
+            f"Flatness depends on the measure here ({'; '.join(orders)}). The first changes when weights are rescaled "
+            "layer by layer into an equal network, the second does not."
         )
     return found
 

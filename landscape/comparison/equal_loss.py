@@ -275,7 +275,7 @@ def _notes(
         )
     rough = [row for row in tuples_of(table[table["level"] == level]) if _is_rough(row)]
     if rough:
-        named = [f"{row.measure} of {row.group}" for row in rough]
+        named = [f"{MEASURES[row.measure].words} of {row.group}" for row in rough]
         found.append(f"Interpolation may be off by as much as half the interval says: {_listed(named)}.")
     return found
 

@@ -34,6 +34,7 @@ from landscape.plots.style import (
 )
 from landscape.plots.tails import plot_tail, side_by_side, tail_of_run, tails_of_groups
 from landscape.results import Eigenpairs, SpectralMeasure
+from landscape.rounding import format_value
 from landscape.store import Results
 from landscape.store.catalogue import IN_CONTRASTS, IN_SUMMARY, IN_TAIL, MEASURES
 from landscape.store.metrics import COMPARED, class_accuracies, read_metric
@@ -166,14 +167,18 @@ def _scope_sentences(runs: list[RunLike], keys: Collection[str]) -> str:
 
 
 def _differences(results: ResultsLike) -> Iterator[Drawing]:
-    """Where groups have replicates: which differences stand out of the spread over seeds."""
+    """Where groups have replicates: which differences stand out of the spread over seeds, at one loss if it can be."""
     groups = by_label([run for run in results.runs if run.checkpoints])
     if not isinstance(results, Results) or len(groups) < 2 or max(map(len, groups.values())) < 2:
         return
-    yield from draw_differences(contrasts(results, by="label"))
+    found = at_equal_loss(results)
+    if found.levels:
+        yield from draw_differences(found.contrasts, at=f"at a training loss of {format_value(found.level, digits=3)}")
+    else:
+        yield from draw_differences(contrasts(results, by="label"))
 
 
-def draw_differences(found: pd.DataFrame) -> Iterator[Drawing]:
+def draw_differences(found: pd.DataFrame, *, at: str = "where training stopped") -> Iterator[Drawing]:
     """The forest of differences that :func:`landscape.comparison.contrasts` found; nothing where none has an effect."""
     figure = forest_figure(found)
     if figure is None:
@@ -185,11 +190,11 @@ def draw_differences(found: pd.DataFrame) -> Iterator[Drawing]:
     paired = "Seeds are paired where both groups have them" if shown["paired"].any() else "Seeds are not paired"
     yield Drawing(
         "differences",
-        "Differences against the spread over seeds",
-        "Hedges’ g, the difference of two means in standard deviations, of positive measures that of their logarithms, "
-        f"with 95 % intervals that hold for all pairs of one measure together; right of zero the first group has the "
-        f"larger value. {paired}. Filled: below 0.05 by a permutation test, adjusted (Holm) over those pairs, with "
-        "which the intervals agree; with these seeds the adjusted p cannot "
+        f"Differences {at}, against the spread over seeds",
+        f"{at[0].upper()}{at[1:]}: Hedges’ g, the difference of two means in standard deviations, of positive measures "
+        "that of their logarithms, with 95 % intervals that hold for all pairs of one measure together; right of zero "
+        f"the first group has the larger value. {paired}. Filled: below 0.05 by a permutation test, adjusted (Holm) "
+        "over those pairs, with which the intervals agree; with these seeds the adjusted p cannot "
         f"fall below {float(shown['smallest_p_holm'].max()):.2g}. Intervals that leave the panel end in an arrow."
         f"{left_out}",
         figure,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ MOST_ROWS = 18
 #: Beyond them, in standard deviations, an interval ends in an arrow, and an effect stands at the edge with its number:
 #: with few seeds both may be anything.
 FARTHEST, FARTHEST_EFFECT = 12.0, 30.0
+#: Characters of a title that fit above one of several panels.
+TITLE_WIDTH = 18
 _OTHER, _SIGNIFICANT = "#9AA5B1", "#0072B2"
 
 
@@ -72,11 +75,12 @@ def forest_figure(differences: pd.DataFrame) -> Figure | None:
     if not present:
         return None
     rows = max(len(drawn_pairs(differences, m)) for m in present)
-    figure = new_figure(SINGLE if len(present) == 1 else DOUBLE, 0.95 + 0.17 * rows)
+    figure = new_figure(SINGLE if len(present) == 1 else DOUBLE, 1.1 + 0.17 * rows)
     for i, measure in enumerate(present):
         ax = figure.add_subplot(1, len(present), i + 1)
         plot_forest(differences, measure, ax=ax)
         ax.set_xlabel("Hedges’ g")
+        ax.set_title(fill(ax.get_title(), TITLE_WIDTH))
         if i:
             ax.set_yticklabels([])
     legend_outside(figure)

@@ -9,6 +9,7 @@ from typing import Any
 from landscape import plots
 from landscape.escaping.latex import latex_text
 from landscape.plots.drawing import Drawing
+from landscape.rounding import format_value
 from landscape.store import Results
 from landscape.study.design import Study
 from landscape.study.findings import MANY, Material
@@ -36,7 +37,7 @@ def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
         drawn = [drawing for drawing in (draw_paths(study, runs), draw_histories(study, runs)) if drawing is not None]
         matched = _against_loss(material)
         drawn += matched
-        drawn += [] if material.pairs is None else plots.draw_differences(material.pairs)
+        drawn += _differences(material)
         for drawing in [*drawn, *_chosen(study, material.found, without=IN_ITS_PLACE if matched else ())]:
             plots.save(drawing.figure, folder / "figures", drawing.name)
             found.append(
@@ -54,6 +55,14 @@ def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
 def _against_loss(material: Material) -> list[Drawing]:
     """Curvature against training loss, where runs were measured around several."""
     return [] if material.at_equal_loss is None else list(plots.drawings(material.found, ("against_loss",)))
+
+
+def _differences(material: Material) -> list[Drawing]:
+    """Where all have one training loss; else where training stopped."""
+    if (matched := material.at_equal_loss) is not None:
+        at = f"at a training loss of {format_value(matched.level, digits=3)}"
+        return list(plots.draw_differences(matched.contrasts, at=at))
+    return [] if material.pairs is None else list(plots.draw_differences(material.pairs))
 
 
 def _chosen(study: Study, results: Results, *, without: Sequence[str]) -> list[Drawing]:

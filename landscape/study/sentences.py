@@ -8,20 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from landscape.comparison import EQUAL, LOG, centre_of, estimate_of, interval_text, ranks, verdict_text, where_read
-from landscape.comparison.ranks import cannot_tell
+from landscape.comparison import EQUAL, LOG, centre_of, estimate_of, interval_text, verdict_text, where_read
 from landscape.plots.arrays import group_of
 from landscape.plots.drawing import join_words
 from landscape.results import LineSlice, SecondOrderGain
 from landscape.rounding import format_value
-from landscape.statistics import CANNOT_TELL, DIFFERENT, OPEN
 from landscape.store import Results
 from landscape.store.catalogue import MEASURES
 from landscape.store.metrics import class_accuracies
 from landscape.store.stationarity import kinds_sentence
 from landscape.study.basins import wells_sentences
+from landscape.study.decision_sentences import difference_sentences, primary_sentence, rank_sentences, spread_sentences
 from landscape.study.findings import MANY, Material
-from landscape.study.numbers import SAME, centre_text, interval_of, number, over_seeds, two_decimals, unit_of
+from landscape.study.numbers import SAME, centre_text, interval_of, number, over_seeds, unit_of
 
 
 def findings(material: Material) -> list[str]:
@@ -36,9 +35,9 @@ def findings(material: Material) -> list[str]:
 
     said = [
         *_at_equal_loss(material),
-        _primary(material),
+        primary_sentence(material),
         *wells_sentences(material.wells),
-        *_spreads(material.spreads),
+        *spread_sentences(material.spreads),
         *order("train_loss", "the training loss at the end"),
         *best("test_accuracy", "highest mean test accuracy", largest=True),
         _classes(found),
@@ -51,8 +50,8 @@ def findings(material: Material) -> list[str]:
         *order("spectral_ratio", "the spectral ratio λ₁/λ₂ at the end", largest=True),
         kinds_sentence(run.last for run in found.runs if run.checkpoints),
         _gain(means, found),
-        *_differences(pairs, material.study.primary),
-        *(_ranks(found) if material.study.within != "problem_config" else []),
+        *difference_sentences(material),
+        *(rank_sentences(found) if material.study.within != "problem_config" else []),
     ]
     return [sentence[0].upper() + sentence[1:] for sentence in said if sentence]
 
@@ -226,85 +225,6 @@ def _gain(means: pd.DataFrame, found: Results) -> str:
         f"the quadratic model of the whole data by {ends} times as much as gradient descent in steps of 1/λ_max; a "
         f"tenth of the damping multiplies that by {number(moves[0])}, ten times the damping by {number(moves[-1])}."
     )
-
-
-def _spreads(spreads: pd.DataFrame | None) -> list[str]:
-    """How far the runs of each arm lie apart, and whether the arms differ in it."""
-    if spreads is None:
-        return []
-    said = []
-    for measure, name in (("test_accuracy", "the test accuracy"), ("lambda_max", "λ_max"), ("trace", "the trace")):
-        rows = spreads[spreads["measure"] == measure]
-        factors = bool((rows["scale"] == LOG).any())
-        keys = ("gstd", "gstd_low", "gstd_high") if factors else ("std", "low", "high")
-        rows = rows.dropna(subset=[keys[1]])
-        if rows.empty:
-            continue
-        scale, unit = unit_of(measure)
-        listed = []
-        for _, row in rows.sort_values(keys[0], ascending=False).iterrows():
-            std, low, high = (number(scale * row[key], digits=3 if factors else 2) for key in keys)
-            listed.append(f"{row['group']} {std} [{low}, {high}]{unit}")
-        p = float(rows.iloc[0]["p_holm"])
-        verdict = f"; adjusted p that they are one: {number(p, digits=2)}" if np.isfinite(p) else ""
-        what = "geometric standard deviation (a factor)" if factors else "standard deviation"
-        said.append(f"The {what} over seeds of {name}: {', '.join(listed)}{verdict}.")
-    return said
-
-
-def _primary(material: Material) -> str:
-    """Which measure the study was made for."""
-    primary = MEASURES[material.study.primary]
-    missing = "" if primary.key in set(material.means["measure"]) else ", which was not measured"
-    return f"the primary measure, for which the study was made, is {primary.symbol}{missing}; all others are secondary."
-
-
-def _differences(pairs: pd.DataFrame | None, primary: str) -> list[str]:
-    """How many pairs of arms differ, in the primary measure and in the others."""
-    if pairs is None:
-        return []
-    said = []
-    first = pairs["measure"] == primary
-    for name, rows in ((f"in the primary measure, {MEASURES[primary].symbol}", pairs[first]),
-                       ("in secondary measures", pairs[~first])):  # fmt: skip
-        if rows.empty:
-            continue
-        counts = rows["verdict"].value_counts()
-        words = (
-            (DIFFERENT, "with a difference"), (OPEN, "not distinguishable"),
-            (CANNOT_TELL, "where this design cannot tell"),
-        )  # fmt: skip
-        listed = join_words([f"{counts[verdict]} {text}" for verdict, text in words if verdict in counts])
-        said.append(f"of {len(rows)} comparisons of two arms {name}: {listed}.")
-    return said
-
-
-def _ranks(found: Results) -> list[str]:
-    frame, lines = ranks(found), []
-    names = {
-        "lambda_max": "λ_max", "sharpness_adaptive_worst": "adaptive sharpness",
-        "sharpness_normalized_worst": "logit-normalised sharpness",
-    }  # fmt: skip
-    told = frame[(frame["target"] == "test_loss") & frame["measure"].isin(names)]
-    where = {"between": "over arms", "within": "within arms, over seeds,"}
-    for kind, words in where.items():
-        rows = told.dropna(subset=[f"tau_{kind}"])
-        if rows.empty:
-            continue
-        of_target = frame[frame["target"] == "test_loss"]
-        listed = join_words(
-            [
-                f"{two_decimals(row[f'tau_{kind}'])} for {names[row['measure']]}"
-                f" (adjusted p = {number(row[f'p_{kind}_holm'])})"
-                for _, row in rows.iterrows()
-            ]
-        )
-        limit = cannot_tell(of_target, kind)
-        lines.append(f"{words} Kendall's τ with the test loss is {listed}.{f' {limit}' if limit else ''}")
-    if not lines:
-        return []
-    notes = "".join(f" {note}" for note in frame.attrs["notes"])
-    return [*lines[:-1], f"{lines[-1]}{notes} This is not a generalization claim."]
 
 
 def _agree(rows: pd.DataFrame) -> bool:

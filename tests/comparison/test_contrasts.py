@@ -110,7 +110,7 @@ def test_the_reader_is_told_where_raw_and_invariant_flatness_disagree_by_more_th
                 store.write(f"{group}{seed}", 1, "trace", Estimate(trace), {})
                 store.write(f"{group}{seed}", 1, "sharpness_adaptive_average", Estimate(adaptive), {})
     told = " ".join(contrasts(tmp_path).attrs["notes"])
-    assert ("trace: flat < steep; sharpness_adaptive_average: steep < flat" in told) is differ
+    assert ("trace: flat < steep; adaptive average sharpness: steep < flat" in told) is differ
 
 
 def test_the_table_of_differences_says_what_the_design_cannot_show(folder):
