@@ -6,6 +6,7 @@ from landscape.comparison.equal_loss import EQUAL, HOW, EqualLoss, at_equal_loss
 from landscape.comparison.equal_loss_table import equal_loss_cells, equal_loss_table, where_read
 from landscape.comparison.groups import FEW_SEEDS, NOT_A_CLAIM
 from landscape.comparison.means import cells, compare, comparison_table, pivot
+from landscape.comparison.other_levels import other_levels
 from landscape.comparison.ranks import rank_table, ranks
 from landscape.comparison.spreads import spread_cells, spread_table, spreads
 from landscape.comparison.verdicts import ALPHA, design_notes, estimate_of, interval_text, verdict_text
@@ -38,6 +39,7 @@ __all__ = [
     "interval_text",
     "losses_differ",
     "mean_interval",
+    "other_levels",
     "pivot",
     "rank_table",
     "ranks",

@@ -9,6 +9,7 @@ import pandas as pd
 from landscape.comparison.averages import LOG, Centre
 from landscape.comparison.equal_loss import EqualLoss
 from landscape.comparison.loss_paths import tuples_of
+from landscape.comparison.other_levels import other_levels
 from landscape.comparison.terminal import new_table, on_two_lines
 from landscape.escaping.terminal import cell
 from landscape.rounding import format_value
@@ -59,7 +60,8 @@ def equal_loss_table(found: EqualLoss) -> Table:
         table.add_row(*map(cell, [*cells, *(on_two_lines(texts.get(m, "—")) for m in shown)]))
     scales = "; ×/÷: geometric mean, and the factor to either end" if (rows["scale"] == LOG).any() else ""
     legend = f"read on a straight line in logarithms; intervals of 95 % over runs (Student's t){scales}"
-    table.caption = cell("\n".join([legend, *found.notes]))
+    elsewhere = [text] if (text := other_levels(found)) else []
+    table.caption = cell("\n".join([legend, *elsewhere, *found.notes]))
     return table
 
 

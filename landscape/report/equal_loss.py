@@ -14,6 +14,7 @@ from landscape.comparison import (
     centre_of,
     estimate_of,
     interval_text,
+    other_levels,
     where_read,
 )
 from landscape.rounding import format_value
@@ -39,6 +40,7 @@ def at_equal_loss(found: EqualLoss) -> list[str]:
         f"At a training loss of {where_read(found)}, the largest Hessian eigenvalue is, flattest first ({scale}): "
         f"{values}.",
         *_tests(found),
+        *([text] if (text := other_levels(found)) else []),
         *found.notes,
     ]
 

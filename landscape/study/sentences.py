@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from landscape.comparison import EQUAL, LOG, centre_of, estimate_of, interval_text, verdict_text, where_read
+from landscape.comparison import (
+    EQUAL,
+    LOG,
+    centre_of,
+    estimate_of,
+    interval_text,
+    other_levels,
+    verdict_text,
+    where_read,
+)
 from landscape.plots.arrays import group_of
 from landscape.plots.drawing import join_words
 from landscape.results import LineSlice, SecondOrderGain
@@ -73,6 +82,7 @@ def _at_equal_loss(material: Material) -> list[str]:
                 ("lambda_max", f"smallest λ_max at a training loss of {level}"), ("sharpness_adaptive_worst", adaptive)
             )
         ),
+        other_levels(found),
     ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from landscape.comparison import at_equal_loss, compare, contrast_table, equal_loss_table
+from landscape.comparison import at_equal_loss, compare, contrast_table, equal_loss_table, other_levels
 from landscape.statistics import holm_with_signs, permutation_test
 from tests.support.loss_curves import power, store_curves
 
@@ -184,3 +184,22 @@ def test_a_comparison_of_ends_says_that_losses_differ_from_a_tenth_on(tmp_path):
 
     assert said(0.12)
     assert not said(0.109)
+
+
+def test_an_arm_that_is_flattest_at_one_loss_and_sharpest_at_another_is_said_to_be(tmp_path):
+    """λ = 2√ℓ and 2·ℓ^1.5 cross at ℓ = 1: below it the steep arm is flattest, above it sharpest."""
+    runs = {}
+    for seed in range(3):
+        losses = [10.0**k for k in (1, 0.5, 0, -0.5, -1)]
+        for name, p in (("gentle", 0.5), ("steep", 1.5)):
+            runs[f"{name}-s{seed}"] = ({"label": name, "seed": seed}, losses, power(2 * (1 + 0.01 * seed), p))
+    found = at_equal_loss(store_curves(tmp_path / "runs", runs), levels=2)
+    assert found.levels == pytest.approx((0.1, 1.0))
+    assert other_levels(found) == ""  # they are equal at 1
+    above = at_equal_loss(tmp_path / "runs", levels=4)
+    assert list(above.centres("lambda_max")) == ["steep", "gentle"]
+    said = other_levels(above)
+    assert "at 0.316 steep lies below all others" in said
+    assert "gentle lies above all others" in said
+    assert "at 1 none lies apart; at 3.16 gentle lies below all others" in said
+    assert said.endswith(").")
