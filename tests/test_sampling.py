@@ -54,6 +54,7 @@ def test_values_are_those_of_disjoint_subsets_that_hold_all_examples_once(batche
     assert len(set(spread.values.round(12))) == 4
 
 
+@pytest.mark.slow
 def test_the_error_is_the_standard_deviation_over_data_sets():
     """Σ s² of N examples has variance 2 Σ s⁴ / N; a mean of 60 squared errors knows it to a few per cent."""
     squared = []

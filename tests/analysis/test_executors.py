@@ -95,6 +95,7 @@ def test_a_line_between_minima_says_how_it_was_measured_as_the_other_records_do(
 # --- where the folder is not ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_jobs_that_carry_bytes_open_nothing_of_the_folder(runs, reference):
     """The processes stand elsewhere, and the folder is out of their reach; named by its path, nothing is measured."""
     with spawning(1, calls.refuse_folder, str(runs)) as executor:
@@ -104,6 +105,7 @@ def test_jobs_that_carry_bytes_open_nothing_of_the_folder(runs, reference):
     check_same_bits(stored(runs), reference)
 
 
+@pytest.mark.slow
 def test_with_a_shared_folder_a_relative_path_is_found_from_everywhere(runs, reference, monkeypatch):
     monkeypatch.chdir(runs.parent)
     with spawning(1, os.chdir, "/") as executor:
@@ -162,6 +164,7 @@ def test_where_another_version_would_measure_nothing_is_measured(runs, monkeypat
 # --- executors that go wrong ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_process_of_others_that_dies_leaves_what_was_measured(tmp_path, monkeypatch, shared):
     monkeypatch.setenv(faults.SWITCH, str(tmp_path / "switch"))
@@ -192,6 +195,7 @@ def test_a_disk_that_is_full_ends_the_analysis_also_where_records_come_back(runs
         ls.analyze(runs, PLAN, executor=executor, shared=False)
 
 
+@pytest.mark.slow
 def test_a_line_whose_process_dies_is_listed_and_the_runs_are_there(tmp_path, monkeypatch):
     """It lives while the runs are measured, and dies at the line."""
     monkeypatch.setenv(faults.SWITCH, str(tmp_path / "switch"))

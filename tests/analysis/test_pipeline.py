@@ -284,7 +284,7 @@ def test_every_quantity_names_the_plan_fields_it_uses():
         "examples",
         "plan",
         "last",
-        "full",
+        "levels",
         "eigs",
         "directions",
         "barriers",

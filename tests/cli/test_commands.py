@@ -132,7 +132,7 @@ def test_match_chooses_a_checkpoint_of_each_run_and_says_what_to_do_next(tmp_pat
     assert f"landscape analyze {tmp_path / 'matched'}" in out
     assert "level 0.8" in out
     assert "differ by a factor of 1.6 in loss, so by themselves they rank nothing" in out
-    assert "--last 2 --full 2" in out
+    assert "now: landscape analyze " in out
     assert "training loss 0.5 (as saved)" in out
     assert "losses as training saved them, not measured:" in out
     assert {p.parent.name for p in (tmp_path / "matched").rglob("step_*.h5")} == {"a", "b"}

@@ -74,6 +74,7 @@ def test_a_crash_of_a_library_in_the_one_process_leaves_a_trace_and_the_next_ana
     assert second.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_any_name_that_a_folder_can_have_is_measured_and_shown(tmp_path, capsys, monkeypatch):
     """Brackets, quotes, bytes that are no text, line ends, spaces, long ones: through processes, files and terminal."""
     monkeypatch.setattr("landscape.analysis.pipeline.write_report", lambda results: None)

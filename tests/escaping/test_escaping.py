@@ -118,6 +118,7 @@ def test_the_command_line_prints_errors_in_one_harmless_line_to_any_terminal(tmp
         assert "[such]" in said
 
 
+@pytest.mark.slow
 def test_the_command_line_shows_a_folder_whose_name_is_markup(tmp_path):
     path = tmp_path / "[red]runs[/]"
     folder = make_results(path, optimizers=NAMES[4:6], seeds=(0,), steps=(1,), vectors=False).parent

@@ -59,6 +59,7 @@ def test_a_mean_over_tokens_that_is_weighed_by_sequences_is_refused():
         ls.Objective(make_model(), loss_of_real_tokens, padded_text(sizes=(10,)))
 
 
+@pytest.mark.slow
 def test_tokens_may_weigh_differently():
     """Weights travel with the batch; the mean is over their sum."""
     model = make_model()

@@ -40,6 +40,7 @@ def demo(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_commands_shown_run(demo):
     lines = [line for block in blocks("console") for line in block.splitlines() if line.startswith("$ landscape ")]
     assert len(lines) >= 4

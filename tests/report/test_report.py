@@ -240,6 +240,7 @@ def test_the_surface_is_linear_where_the_loss_reaches_zero():
     assert surface_figure({"gone": replace(plane, loss=np.full((5, 5), np.nan)), "none": None}) == (None, "")
 
 
+@pytest.mark.slow
 def test_the_same_results_give_the_same_report(folder, tmp_path):
     first = (folder / "report.html").read_bytes()
     again = write_report(load_results(folder), tmp_path / "again").read_bytes()
