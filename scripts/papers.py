@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,18 +27,23 @@ ROOT = Path(__file__).resolve().parents[1]
 STUDIES = ROOT / "scripts" / "studies"
 DOCS = ROOT / "docs"
 #: The first of these that a study has is its figure on the page.
-FIGURES = ("trajectory", "histories", "paths", "differences")
-#: Openings of the sentences that the page shows; the paper has all.
-SHOWN = ("By gradient flow", "The basin", "The standard deviation over seeds of the test accuracy", "The training loss",
-         "With ", "Arm", "At equal training loss", "The primary measure", "Second-order", "Steps at which",
-         "Of ")  # fmt: skip
-MOST_SHOWN = 7
+FIGURES = ("trajectory", "histories", "paths", "against_loss", "differences")
+#: Openings of the sentences that the page shows, as patterns; the paper has all.
+SHOWN = ("By gradient flow", "The basin", "At equal training loss", "At higher training losses", "The arms were not",
+         "The standard deviation over seeds of the test accuracy", "The training loss at the end", "With ", "Arm",
+         "Of the comparisons", r"\d+ of \d+ end points", "Second-order", "Steps at which", "Of ")  # fmt: skip
+MOST_SHOWN = 9
 HEAD = """# What the studies found
 
-Each of these is a page of design over `landscape.study`, run to the end here: seeds are paired, p values come from
-permutation tests and are adjusted (Holm) over the pairs of one measure, ± and brackets are 95 % intervals over seeds.
-The whole of it, with methods and limits, is in the three pages of `paper/report.tex` that a study leaves. None of it is
-a claim about generalisation. `python scripts/papers.py --docs` writes this page.
+Each of these is a page of design over `landscape.study`, run to the end here. Arms that are trained on one problem
+are compared first at one training loss, the lowest that most of them reach, each run read between its two checkpoints
+around it; then where training stopped, each beside its loss. Seeds are paired; a difference is what a permutation
+test finds below 0.05 after Holm's correction over all pairs of arms in one measure, and its bracket is an interval
+that holds for all these pairs together. Other brackets, ± and ×/÷ (of geometric means, the factor to either end) are
+95 % intervals over seeds. "Not distinguishable" and "this design cannot tell" are no finding that two arms are equal.
+
+The whole of it, with methods and limits, is in the three pages of `paper/report.tex` that a study leaves, and its
+`runs/report.html`. None of it is a claim about generalisation. `python scripts/papers.py --docs` writes this page.
 """
 
 
@@ -85,7 +91,7 @@ def section(script: Path, out: Path, figures: Path) -> str:
     """One study on the page: question, design, what it found, a figure."""
     study, found = study_of(script), said_by(out)
     arms = ", ".join(arm.label for arm in study.arms)
-    shown = [sentence for opening in SHOWN for sentence in found if sentence.startswith(opening)][:MOST_SHOWN]
+    shown = list(dict.fromkeys(sentence for opening in SHOWN for sentence in found if re.match(opening, sentence)))
     lines = [
         f"## {study.heading}",
         "",
@@ -94,7 +100,7 @@ def section(script: Path, out: Path, figures: Path) -> str:
         f"`{study.problem}`, {len(study.arms)} arms ({arms}) × {len(study.seeds)} seeds: "
         f"[`{script.relative_to(ROOT)}`](../{script.relative_to(ROOT)}).",
         "",
-        *(f"- {sentence}" for sentence in shown),
+        *(f"- {sentence}" for sentence in shown[:MOST_SHOWN]),
         "",
     ]
     if (figure := figure_of(out)) is not None:
