@@ -42,9 +42,11 @@ def interval_text(
     if np.isnan(ends).any():
         return ""
     none = 1.0 if row.scale == LOG else 0.0
-    excluded = [row.verdict == DIFFERENT and end == none for end in ends]
-    low, high = sorted(zip(ends if turn is None else map(turn, ends), excluded, strict=True))
-    text = f"{'>' * low[1]}{number(low[0])}{between}{'<' * high[1]}{number(high[0])}"
+    low, high = sorted(ends if turn is None else map(turn, ends))
+    # Where there is a difference, an end that only rounds to none is not there.
+    near = [row.verdict == DIFFERENT and number(end) == number(none) for end in (low, high)]
+    below, above = near[0] and low >= none, near[1] and high <= none
+    text = f"{'>' * below}{number(low)}{between}{'<' * above}{number(high)}"
     return f"[{text}]" if brackets else text
 
 

@@ -167,6 +167,8 @@ def test_an_end_of_an_interval_that_the_decision_excludes_is_marked(tmp_path):
     assert interval_text(line, "{:.3g}".format) == f"[>1, {line['high']:.3g}]"
     turned = interval_text(line, "{:.3g}".format, turn=lambda ratio: 1 / ratio)
     assert turned == f"[{1 / line['high']:.3g}, <1]"
+    line["low"], line["high"] = 1.002, 1.1  # which three digits show as 1
+    assert interval_text(line, "{:.3g}".format) == "[>1, 1.1]"
 
 
 def test_designs_of_more_than_one_kind_are_told_apart_in_the_notes(tmp_path):
