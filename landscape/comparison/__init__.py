@@ -2,10 +2,10 @@
 
 from landscape.comparison.averages import LINEAR, LOG, Centre, centre, centre_of, scale_of
 from landscape.comparison.contrasts import contrast_table, contrasts
-from landscape.comparison.equal_loss import EQUAL, HOW, EqualLoss, at_equal_loss, losses_differ
+from landscape.comparison.equal_loss import EQUAL, EqualLoss, at_equal_loss, losses_differ
 from landscape.comparison.equal_loss_table import equal_loss_cells, equal_loss_table, where_read
 from landscape.comparison.groups import FEW_SEEDS, NOT_A_CLAIM
-from landscape.comparison.means import cells, compare, comparison_table, pivot
+from landscape.comparison.means import STAND, cells, compare, comparison_table, pivot
 from landscape.comparison.other_levels import other_levels
 from landscape.comparison.ranks import rank_table, ranks
 from landscape.comparison.spreads import spread_cells, spread_table, spreads
@@ -18,10 +18,10 @@ __all__ = [
     "DIFFERENT",
     "EQUAL",
     "FEW_SEEDS",
-    "HOW",
     "LINEAR",
     "LOG",
     "NOT_A_CLAIM",
+    "STAND",
     "Centre",
     "EqualLoss",
     "at_equal_loss",

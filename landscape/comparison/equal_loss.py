@@ -18,7 +18,7 @@ from landscape.crossing import WIDE, between, levels_upwards, lowest_level
 from landscape.rounding import format_value
 from landscape.store import Results, load_results
 from landscape.store.catalogue import MEASURES
-from landscape.store.levels import analyzed_levels, matched_levels
+from landscape.store.levels import matched_levels
 
 #: Losses whose largest is more than this many times the smallest are not equal, and nothing is ranked by them.
 EQUAL = 1.1
@@ -152,13 +152,13 @@ def at_equal_loss(
     """
     if not isinstance(results, Results):
         results = load_results(results, vectors=False)
-    groups = gather(results, by, confidence).by_label
+    gathered = gather(results, by, confidence)
+    groups = gathered.by_label
     chosen = [m for m in MEASURES if m != "train_loss" and (measures is None or m in measures)]
     paths = {label: [loss_path(run, chosen) for run in runs] for label, runs in groups.items()}
     if len(paths) < 2:
         return _nothing("there is one group of runs, and nothing to compare it with")
-    matched = matched_levels(results.path.parent)
-    given = (level,) if level is not None else matched or analyzed_levels(results.info)
+    given = (level,) if level is not None else gathered.levels
     found = _levels(paths, given, levels)
     if not found:
         return _nothing(_why_no_level(paths))
@@ -175,7 +175,7 @@ def at_equal_loss(
     contrasts.attrs |= {"by": by, "level": confidence, "notes": []}
     notes = _notes(found[0], runs, table, left_out, gone)
     table.attrs = {"by": by, "level": confidence, "notes": notes}
-    by_match = level is None and bool(matched) and set(found) <= set(matched)
+    by_match = level is None and set(found) <= set(matched_levels(results.path.parent))
     return EqualLoss(found, table, runs, contrasts, left_out, gone, notes, by_match=by_match)
 
 

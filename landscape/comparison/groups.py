@@ -14,6 +14,7 @@ from landscape.comparison.averages import scale_of
 from landscape.errors import UsageError
 from landscape.store import Results, RunResults, load_results
 from landscape.store.catalogue import MEASURES
+from landscape.store.levels import analyzed_levels, matched_levels
 from landscape.store.metrics import COMPARED
 from landscape.store.rows import final_rows
 from landscape.store.scope import scope_lines
@@ -38,11 +39,14 @@ class Groups:
         The last row of each, by name.
     by_label : dict
         Label → its runs, in the order of the labels.
+    levels : tuple of float
+        The training losses around which checkpoints were chosen to be measured, lowest first.
     """
 
     runs: list[RunResults]
     rows: dict[str, Any]
     by_label: dict[Any, list[RunResults]]
+    levels: tuple[float, ...] = ()
 
     def scale(self, measure: str) -> str:
         """``"log"`` or ``"linear"``, one for all groups."""
@@ -66,7 +70,8 @@ def gather(results: Results | str | Path, by: str, level: float) -> Groups:
         results = load_results(results, vectors=False)
     rows = {row["run"]: row for row in final_rows(results)}
     runs = [run for run in results.runs if run.name in rows]
-    return Groups(runs, rows, grouped(runs, by))
+    levels = matched_levels(results.path.parent) or analyzed_levels(results.info)
+    return Groups(runs, rows, grouped(runs, by), levels)
 
 
 def grouped(runs: list[RunResults], by: str) -> dict[Any, list[RunResults]]:

@@ -20,6 +20,8 @@ from landscape.store.catalogue import IN_MEANS, MEASURES
 if TYPE_CHECKING:
     from rich.table import Table
 
+#: How the note begins that groups cannot be ranked as they are.
+STAND = "The groups stand at"
 COLUMNS = (
     "group", "measure", "n", "mean", "low", "high", "std", "scale", "gmean", "gmean_low", "gmean_high", "gstd"
 )  # fmt: skip
@@ -74,9 +76,8 @@ def compare(results: Results | str | Path, by: str = "label", *, level: float = 
     left_out = [run.name for run in groups.runs if all(run not in runs for runs in groups.by_label.values())]
     found = notes(groups.by_label, groups.rows, by, left_out)
     if differ := losses_differ(frame):
-        found.insert(
-            0, f"The groups stand at {differ}, and curvature follows the loss: compare them at equal loss ({HOW})."
-        )
+        how = "they are compared at one loss, too" if groups.levels else f"compare them at equal loss ({HOW})"
+        found.insert(0, f"{STAND} {differ}, and curvature follows the loss: {how}.")
     scope = scope_notes(groups.by_label, groups.rows)
     frame.attrs = {"by": by, "level": level, "notes": found, "scope": scope}
     return frame

@@ -19,7 +19,8 @@ def page_text(value: Any) -> Any:
         return value
     text = visible(value)
     for sign in ("±", "×/÷"):
-        text = text.replace(f" {sign} ", f"\N{NO-BREAK SPACE}{sign}\N{NO-BREAK SPACE}")
+        whole = sign.replace("/", "/\N{WORD JOINER}")  # a line may end after a slash
+        text = text.replace(f" {sign} ", f"\N{NO-BREAK SPACE}{whole}\N{NO-BREAK SPACE}")
     return text
 
 

@@ -15,7 +15,7 @@ from landscape.results import (
     Sharpness,
     SpectralMeasure,
 )
-from landscape.results.resolution import half_interval, resolved
+from landscape.results.resolution import resolved, towards_zero
 from landscape.rounding import format_brief, format_measured, format_resolved, format_value, is_resolved
 from landscape.store import RunResults
 from landscape.store.catalogue import MEASURES
@@ -87,7 +87,7 @@ def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bo
         interval = ""
         if record.sem is not None:
             interval = "; 95 % interval " + " … ".join(format_value(x, digits=3) for x in record.interval())
-        measure, reach = MEASURES.get(name), half_interval(record)
+        measure, reach = MEASURES.get(name), towards_zero(record)
         number = format_measured(record.value, record.error)
         if measure is not None and measure.is_positive and reach is not None and not is_resolved(record.value, reach):
             number = format_resolved(record.value, reach)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from landscape.results import Eigenpairs, Estimate, SecondOrderGain, Sharpness, SpectralGap
-from landscape.results.resolution import half_interval
+from landscape.results.resolution import towards_zero
 from landscape.store.metrics import ACCURACY, CheckpointLike, read_metric
 
 _CURVATURE, _SLOPE = "loss/parameter²", "loss/parameter"
@@ -22,7 +22,7 @@ _CURVATURE, _SLOPE = "loss/parameter²", "loss/parameter"
 class Reading:
     """One number with its error, None where it has none, whether its computation converged, and whose word it is.
 
-    ``reach`` is half of its 95 % interval, where it has one.
+    ``reach`` is how far its 95 % interval goes towards zero, where it has one.
     """
 
     value: float
@@ -168,7 +168,7 @@ def _record(name: str, *kinds: type[Estimate] | type[Sharpness]) -> Read:
 
 def _of_estimate(found: Estimate | Sharpness, converged: bool) -> Reading:
     error = None if found.error is None else float(found.error)
-    reach = half_interval(found) if isinstance(found, Estimate) else error
+    reach = towards_zero(found) if isinstance(found, Estimate) else error
     return Reading(float(found.value), error, bool(converged), reach=reach)
 
 

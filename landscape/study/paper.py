@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from landscape.comparison import HOW, LOG, EqualLoss, cells, estimate_of, interval_text, spread_cells, where_read
+from landscape.comparison import LOG, STAND, EqualLoss, cells, estimate_of, interval_text, spread_cells, where_read
 from landscape.escaping.control_characters import visible
 from landscape.escaping.latex import latex_number, latex_sentence, latex_table, latex_text
 from landscape.escaping.spreadsheet import frame_csv
@@ -165,9 +165,9 @@ def limits(material: Material) -> list[str]:
         found += material.pairs.attrs.get("notes", [])
     if material.study.tuning is not None and material.study.tuning.by.startswith("test"):
         found.append("Learning rates were chosen by the test data, so test figures are too good.")
-    # Those that ask for what this paper has already are left out.
+    # Those on what this paper says at length are left out.
     matched = material.at_equal_loss is not None
-    return found + [note for note in material.means.attrs.get("notes", []) if not (matched and HOW in note)]
+    return found + [note for note in material.means.attrs.get("notes", []) if not (matched and note.startswith(STAND))]
 
 
 def _number(value: float) -> str:
