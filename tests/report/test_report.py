@@ -44,7 +44,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if not self._silent:
-            self.text += data.replace("\N{NO-BREAK SPACE}", " ")
+            self.text += data.replace("\N{NO-BREAK SPACE}", " ").replace("\N{WORD JOINER}", "")
 
 
 def read(path) -> str:
