@@ -84,7 +84,7 @@ def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any
         "surface": Markup(surface) if surface else None,
         "surface_scale": surface_scale,
         "plotly": Markup(plotly_library()) if surface else None,
-        "comparison": _comparison(results),
+        "comparisons": _comparisons(results),
         "runs": [run_details(run) for run in results.runs],
         "failed": failed,
         "disagreeing": [(run.name, ", ".join(found)) for run in results.runs if (found := disagreements(run))],
@@ -112,13 +112,21 @@ def _figure(figure: plots.FigureFile) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _comparison(results: Results) -> dict[str, Any] | None:
-    """The table over seeds, where there is more than one group."""
+def _comparisons(results: Results) -> list[dict[str, Any]]:
+    """The tables over seeds, where there are several groups: at one training loss if it can be, then at the ends."""
     if len({run.label for run in results.runs if run.checkpoints} - {None}) < 2:
-        return None
-    frame = comparison.compare(results, by="label")
-    headings, body = comparison.cells(frame)
-    return {"headings": headings, "body": body, "notes": list(frame.attrs.get("notes", []))}
+        return []
+    tabulated, ends = [], "Over seeds"
+    found = comparison.at_equal_loss(results)
+    if found.levels:
+        title = f"Over seeds, at a training loss of {format_value(found.level, digits=3)}"
+        how = "Each run is read between two checkpoints, on a straight line in logarithms."
+        tabulated.append((title, *comparison.equal_loss_cells(found), [how, *found.notes]))
+        ends = "Over seeds, at the last checkpoints"
+    if not found.by_match:
+        frame = comparison.compare(results, by="label")
+        tabulated.append((ends, *comparison.cells(frame), list(frame.attrs.get("notes", []))))
+    return [dict(zip(("title", "headings", "body", "notes"), one, strict=True)) for one in tabulated]
 
 
 def _provenance(results: Results) -> list[tuple[str, str]]:
