@@ -73,9 +73,10 @@ def _at_equal_loss(material: Material) -> list[str]:
             [f"the arms were not compared at equal training loss: {material.unmatched}."] if material.unmatched else []
         )
     level = format_value(found.level, digits=3)
+    gone = f" Not compared there: {join_words([*found.groups_left_out])}." if found.groups_left_out else ""
     adaptive = "smallest adaptive sharpness (invariant to rescaling of layers) at that loss"
     return [
-        _in_order(means, "lambda_max", f"at equal training loss ({where_read(found)}) λ_max", largest=False),
+        _in_order(means, "lambda_max", f"at equal training loss ({where_read(found)}) λ_max", largest=False) + gone,
         *(
             _best(means, found.contrasts, measure, wording, largest=False)
             for measure, wording in (

@@ -198,3 +198,8 @@ def test_wide_brackets_and_the_lack_of_any_are_limits(tmp_path):
     said = "The arms were not compared at equal training loss: no training loss lies between measured checkpoints of"
     assert any(note.startswith(said) for note in limits(none))
     assert findings(none)[0].startswith(said)
+
+
+def test_an_arm_that_does_not_come_to_the_loss_is_named_in_the_first_sentence(tmp_path):
+    material = matched(tmp_path, adam=((1.0, 0.3, 0.04), 2.0), sgd=((1.0, 0.2, 0.1), 3.0), spsa=((2.0, 1.5), 3.0))
+    assert findings(material)[0].endswith("Not compared there: spsa.")
