@@ -24,8 +24,8 @@ class CheckpointContext:
 
     Attributes
     ----------
-    is_last, is_full : bool
-        Whether it is the last of its run, and whether it gets every number, as the last always does.
+    is_last, is_around : bool
+        Whether it is the last of its run, and whether a training loss lies beside it at which runs are compared.
     guess : (P, K) array or None
         Eigenvectors of the run's last checkpoint, from which Lanczos starts at the earlier ones.
     route : str
@@ -45,7 +45,7 @@ class CheckpointContext:
     objective: Objective
     plan: Plan
     is_last: bool
-    is_full: bool = False
+    is_around: bool = False
     guess: np.ndarray | None = None
     route: str = "auto"
     expected_matvecs: int = 100

@@ -97,19 +97,19 @@ def measure_run(
     clock, outcome = Clock(reporter), Measured(files.run)
     clock.total = sum(clock.expected(cost) for cost in files.expected(plan))
     newest = len(files.files) - 1
-    tail = [q.cost for i in range(newest) for q in quantities(plan, is_last=False, is_full=i in files.full)]
+    tail = [q.cost for i in range(newest) for q in quantities(plan, is_last=False, is_around=i in files.compared)]
     expected = max(1, int(sum(cost.matvecs for cost in files.expected(plan))))
     guess: np.ndarray | None = None
     last: CheckpointContext | None = None
     for index, file in reversed([*enumerate(files.files)]):
-        is_last, is_full = index == newest, index in files.full
+        is_last, is_around = index == newest, index in files.compared
         try:
             checkpoint = opened.checkpoint(file)
             problem = opened.problem(checkpoint, plan)
             objective = objective_of(checkpoint, plan, check=is_last and plan.check, problem=problem)
             stored = store.provenance(files.run, checkpoint.step, "eigenpairs") or {}
             context = CheckpointContext(
-                objective, plan, is_last, is_full, None if is_full else guess, stored.get("route", "auto"), expected,
+                objective, plan, is_last, is_around, guess, stored.get("route", "auto"), expected,
                 last, problem, partial(checkpoint.model, problem),
             )  # fmt: skip
             if is_last:  # before its records, which it explains, so that they never stand under an older description
@@ -184,7 +184,7 @@ def _measure_checkpoint(
         "problem": [checkpoint.problem, checkpoint.problem_config], "version": RECORD_VERSION,
         **({"interacting": True} if context.plan.interacting else {}),
     }  # fmt: skip
-    todo = quantities(context.plan, is_last=context.is_last, is_full=context.is_full)
+    todo = quantities(context.plan, is_last=context.is_last, is_around=context.is_around)
     calibrated, failed = not context.is_last, list[tuple[str, LandscapeError]]()
     for index, quantity in enumerate(todo):
         key = {"fields": quantity.fields, **question}

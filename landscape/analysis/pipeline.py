@@ -43,11 +43,11 @@ def analyze(
     """Measure every run below a folder and write results, tables, figures and a report into it.
 
     The last checkpoint of each run gets every quantity of the plan, ``plan.last − 1`` earlier ones λ_max, spectral gap
-    and gradient norm; where there are several groups of runs, the two around a training loss that most runs reach get
-    every number (``plan.levels``). The ends of equal seed and different optimizer are joined by lines. Each record is
-    on disk when it exists; a second call reuses those whose plan fields, objective and parameters agree. Whatever the
-    code of a model, loss or problem raises, and where a process dies, the run is listed as skipped and the others are
-    measured.
+    and gradient norm; where there are several groups of runs, so do the two around a training loss that most runs
+    reach, and trace and sharpness (``plan.levels``). The ends of equal seed and different optimizer are joined by
+    lines. Each record is on disk when it exists; a second call reuses those whose plan fields, objective and parameters
+    agree. Whatever the code of a model, loss or problem raises, and where a process dies, the run is listed as skipped
+    and the others are measured.
 
     Parameters
     ----------

@@ -42,8 +42,8 @@ class Plan:
         gap and gradient norm.
     levels : int
         Training losses at which groups of runs are compared: the lowest that most of them reach, by the losses that
-        training saved, and others above it. The two checkpoints of each run around each are measured too; around the
-        lowest in every number, while pictures (density, lines, plane) are of the last alone. 0 leaves that out.
+        training saved, and others above it. The two checkpoints of each run around each are measured too: λ_max, gap
+        and gradient norm, around the lowest trace and sharpness, too. 0 leaves that out.
     eigs : int
         Eigenpairs from each end of the spectrum at the last checkpoint; from four on, slices go along two of them.
     tol : float

@@ -28,8 +28,9 @@ NORMALIZED = {"normalized_worst": "adaptive_worst", "normalized_average": "adapt
 EIGENVECTOR_RADIUS = 0.25  # in parameter distance; far beyond, the sharpest direction says little about the minimum
 
 
-#: Beside the spectrum's ends, the numbers of a checkpoint that the catalogue of measures has.
-_NUMBERS = ("second_order_gain", "trace", *map(sharpness_record, (*geometry.BALLS, *NORMALIZED)))
+#: Beside the upper end of the spectrum, what is measured around a training loss at which runs are compared. What needs
+#: the lower end too, or costs as much as all these, is left to the last checkpoint.
+_AROUND = ("trace", *(sharpness_record(name) for name in (*geometry.BALLS, *NORMALIZED) if name != "keskar"))
 
 
 @dataclass(frozen=True)
@@ -66,24 +67,25 @@ class Quantity:
     of_logits: bool = False
 
 
-def quantities(plan: Plan, *, is_last: bool, is_full: bool = False) -> list[Quantity]:
+def quantities(plan: Plan, *, is_last: bool, is_around: bool = False) -> list[Quantity]:
     """All that is measured at a checkpoint, in the order of measuring."""
-    is_full = is_full or is_last
-    pairs = 2 * plan.eigs if is_full else TAIL_PAIRS
-    spectrum = {**_fields(plan, "tol", "max_matvecs", "seed"), "pairs": pairs, "both_ends": is_full}
+    pairs = 2 * plan.eigs if is_last else TAIL_PAIRS
+    spectrum = {**_fields(plan, "tol", "max_matvecs", "seed"), "pairs": pairs, "both_ends": is_last}
+    if is_around and not is_last:
+        spectrum["vectors"] = True  # which the trace takes out
     first = [
         Quantity("point", {}, Cost(gradients=1), _point),
         Quantity("test", {}, Cost(losses=1), _test, on_test_data=True),
-        Quantity("eigenpairs", spectrum, Cost(matvecs=(30 if is_full else 8) + 6 * pairs), _eigenpairs),
+        Quantity("eigenpairs", spectrum, Cost(matvecs=(30 if is_last else 8) + 6 * pairs), _eigenpairs),
         Quantity("gap", spectrum, Cost(), lambda context, _: estimators.spectral_gap(context.eigenpairs)),
     ]
-    if not is_full:
+    if not (is_last or is_around):
         return first
     rest = [
         *_of_the_spectrum(plan, spectrum), *_of_the_data(plan, spectrum), *_of_the_surface(plan, spectrum),
         *_of_the_balls(plan),
     ]  # fmt: skip
-    return [*first, *(quantity for quantity in rest if is_last or quantity.name in _NUMBERS)]
+    return [*first, *(quantity for quantity in rest if is_last or quantity.name in _AROUND)]
 
 
 def _of_the_spectrum(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
@@ -173,13 +175,12 @@ def _test(context: CheckpointContext, progress: Progress) -> Evaluation:
 
 def _eigenpairs(context: CheckpointContext, progress: Progress) -> Eigenpairs:
     plan = context.plan
-    is_full = context.is_last or context.is_full
-    k = min(plan.eigs if is_full else TAIL_PAIRS, context.hessian.dim)
+    k = min(plan.eigs if context.is_last else TAIL_PAIRS, context.hessian.dim)
     eigs = estimators.top_eigenpairs(
-        context.hessian, k, which="both" if is_full else "largest", tol=plan.tol, max_matvecs=plan.max_matvecs,
+        context.hessian, k, which="both" if context.is_last else "largest", tol=plan.tol, max_matvecs=plan.max_matvecs,
         seed=plan.seed, start=context.guess, strict=False, progress=progress,
     )  # fmt: skip
-    return eigs if is_full else eigs.without_vectors()
+    return eigs if context.is_last or context.is_around else eigs.without_vectors()
 
 
 def _second_order_gain(context: CheckpointContext, progress: Progress) -> Record:

@@ -28,15 +28,15 @@ class RunFiles:
         Its name.
     files : tuple of str
         The checkpoints to measure, oldest first.
-    full : tuple of int
-        Which of them get every number, besides the last.
+    compared : tuple of int
+        Which of them lie around the lowest level, where trace and sharpness are measured too.
     around : tuple of int
         Steps that are measured only because a level lies beside them: they are none of the last ones.
     """
 
     run: str
     files: tuple[str, ...]
-    full: tuple[int, ...] = ()
+    compared: tuple[int, ...] = ()
     around: tuple[int, ...] = ()
 
     def expected(self, plan: Plan) -> list[Cost]:
@@ -44,7 +44,7 @@ class RunFiles:
         return [
             q.cost
             for i, _ in enumerate(self.files)
-            for q in quantities(plan, is_last=i == len(self.files) - 1, is_full=i in self.full)
+            for q in quantities(plan, is_last=i == len(self.files) - 1, is_around=i in self.compared)
         ]
 
 
@@ -141,7 +141,7 @@ def _levels(paths: dict[str, LossPath], root: Path, plan: Plan) -> tuple[float, 
 def _chosen(
     name: str, last: list[Checkpoint], path: LossPath | None, levels: Sequence[float]
 ) -> tuple[RunFiles, list[Checkpoint]]:
-    """The checkpoints of a run: its last ones, and those around the levels, which at the lowest get every number."""
+    """The checkpoints of a run: its last ones, and those around the levels; at the lowest, more is measured."""
     chosen, full = {checkpoint.step: checkpoint for checkpoint in last}, set[int]()
     for i, level in enumerate(levels if path is not None else ()):
         assert path is not None

@@ -15,9 +15,9 @@ from landscape.plots.tails import tail_of_run
 from landscape.store import load_results
 from tests.support.runs import SMALL, make_runs
 
-NUMBERS = {"point", "test", "eigenpairs", "gap", "trace", "second_order_gain", "sharpness_worst", "sharpness_average",
-           "sharpness_adaptive_worst", "sharpness_adaptive_average", "sharpness_keskar", "sharpness_normalized_worst",
-           "sharpness_normalized_average"}  # fmt: skip
+AROUND = {"point", "test", "eigenpairs", "gap", "trace", "sharpness_worst", "sharpness_average",
+          "sharpness_adaptive_worst", "sharpness_adaptive_average", "sharpness_normalized_worst",
+          "sharpness_normalized_average"}  # fmt: skip
 #: Run → training losses that were saved with its checkpoints, at steps 10, 20, …
 FALLING = {
     "adam-s0": (2.0, 0.9, 0.3, 0.1, 0.02, 0.01),
@@ -39,12 +39,12 @@ def saved(tmp_path_factory):
 
 
 def steps_of(found):
-    """Run → the steps that are measured, those that get every number, and those that are measured for a level alone."""
+    """Run → the steps that are measured, those between which groups are compared, those measured for a level alone."""
     there = {}
     for files, checkpoints in found.runs.items():
         assert [str(checkpoint.path) for checkpoint in checkpoints] == list(files.files)
         steps = [checkpoint.step for checkpoint in checkpoints]
-        there[files.run] = steps, [steps[i] for i in files.full], list(files.around)
+        there[files.run] = steps, [steps[i] for i in files.compared], list(files.around)
     return there
 
 
@@ -60,7 +60,7 @@ def test_the_checkpoints_around_the_lowest_loss_that_most_runs_reach_are_chosen_
     }
 
 
-def test_around_higher_levels_there_are_no_more_than_eigenvalues(saved):
+def test_around_higher_levels_no_more_is_measured_than_at_the_last_iterations(saved):
     """At 0.2·√10 = 0.632, too; of adam-s0 that lies between 0.9 and 0.3, of sgd-s0 between 1.2 and 0.6."""
     found = survey(saved, Plan("quick", last=1, levels=2))
     assert found.levels == pytest.approx((0.2, 0.2 * 10**0.5))
@@ -111,16 +111,16 @@ def results(tmp_path_factory):
     return load_results(ls.analyze(folder, ls.Plan(**plan)))
 
 
-def test_around_the_level_every_number_is_measured_and_pictures_are_of_the_end_alone(results):
+def test_around_the_level_trace_and_sharpness_are_measured_and_what_costs_more_at_the_end_alone(results):
     run = results.run("adam-s0")
     around = [checkpoint for checkpoint in run.checkpoints if checkpoint.step in run.info["around"]]
     assert around
     for checkpoint in around:
-        assert set(checkpoint.records) == NUMBERS
-        pairs = checkpoint.records["eigenpairs"]
-        assert pairs.which == "both"
-        assert pairs.smallest is not None
-    assert {"density", "plane", "line_eigenvector_1"} <= set(run.last.records) - NUMBERS
+        assert set(checkpoint.records) == AROUND
+        assert checkpoint.records["eigenpairs"].which == "largest"
+    assert {"density", "plane", "line_eigenvector_1", "second_order_gain", "sharpness_keskar"} <= set(
+        run.last.records
+    ) - AROUND
 
 
 def test_groups_are_compared_where_the_analysis_chose_and_the_last_iterations_leave_that_out(results):
