@@ -10,7 +10,7 @@ from landscape.comparison.ranks import cannot_tell
 from landscape.plots.drawing import join_words
 from landscape.statistics import CANNOT_TELL, DIFFERENT, OPEN
 from landscape.store import Results
-from landscape.store.catalogue import MEASURES
+from landscape.store.catalogue import MEASURES, Measure
 from landscape.study.findings import Material
 from landscape.study.numbers import number, two_decimals, unit_of
 
@@ -43,7 +43,9 @@ def primary_sentence(material: Material) -> str:
     """Which measure the study was made for."""
     primary = MEASURES[material.study.primary]
     missing = "" if primary.key in set(material.means["measure"]) else ", which was not measured"
-    return f"the primary measure, for which the study was made, is {primary.symbol}{missing}; all others are secondary."
+    return (
+        f"the primary measure, for which the study was made, is {_named(primary)}{missing}; all others are secondary."
+    )
 
 
 def difference_sentences(material: Material) -> list[str]:
@@ -54,7 +56,7 @@ def difference_sentences(material: Material) -> list[str]:
         "where training stopped": material.pairs,
     }
     said = []
-    for name, is_first in ((f"in the primary measure, {MEASURES[primary].symbol}", True),
+    for name, is_first in ((f"in the primary measure, {_named(MEASURES[primary])}", True),
                            ("in secondary measures", False)):  # fmt: skip
         parts = []
         for where, pairs in frames.items():
@@ -64,6 +66,11 @@ def difference_sentences(material: Material) -> list[str]:
         if parts:
             said.append(f"of the comparisons of two arms {name}: {'; '.join(parts)}.")
     return said
+
+
+def _named(measure: Measure) -> str:
+    """Its symbol, or its words where that is but one of them."""
+    return measure.words if measure.symbol in measure.words else measure.symbol
 
 
 def _verdicts(rows: pd.DataFrame) -> str:

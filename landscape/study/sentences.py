@@ -231,8 +231,9 @@ def _gain(means: pd.DataFrame, found: Results) -> str:
     verdict = "would pay" if least > 3 else "would pay little" if most < 1.5 else "may pay"
     counts = sorted({gain.num_steps for gain in gains})
     steps = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
+    steps += " product" if counts == [1] else " products"
     return (
-        f"Second-order information {verdict} at the end: at equal cost, {steps} products, a damped Newton step lowers "
+        f"Second-order information {verdict} at the end: at equal cost, {steps}, a damped Newton step lowers "
         f"the quadratic model of the whole data by {ends} times as much as gradient descent in steps of 1/λ_max; a "
         f"tenth of the damping multiplies that by {number(moves[0])}, ten times the damping by {number(moves[-1])}."
     )
