@@ -19,6 +19,9 @@ from landscape.results.base import Array
 from landscape.rounding import format_value
 from landscape.store.catalogue import MEASURES
 
+#: On a wider axis not every 1, 2 and 5 has room for its number.
+MOST_DECADES = 2.6
+
 
 def loss_curve(run: RunLike, measure: str) -> tuple[Array, Array]:
     """Training losses and values, ``(M,)`` each, at the checkpoints of a run where both are above 0, oldest first."""
@@ -78,7 +81,7 @@ def plot_against_loss(
     ax.set_xscale("log")
     ax.set_yscale("log")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_locator(_log_locator(*axis.get_view_interval()))
         axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: format_value(float(value), digits=3)))
         axis.set_minor_formatter(ticker.NullFormatter())
     ax.set_xlabel("training loss")
@@ -86,6 +89,13 @@ def plot_against_loss(
     if own:
         legend_outside(ax)
     return ax
+
+
+def _log_locator(low: float, high: float) -> ticker.LogLocator:
+    """Ticks at 1, 2 and 5, or where their numbers would lie over each other at powers of ten, six at most."""
+    if np.log10(high / low) <= MOST_DECADES:
+        return ticker.LogLocator(subs=(1.0, 2.0, 5.0))
+    return ticker.LogLocator(subs=(1.0,), numticks=7)
 
 
 def _has(found: EqualLoss, measure: str, name: str) -> bool:

@@ -80,7 +80,7 @@ def forest_figure(differences: pd.DataFrame) -> Figure | None:
         ax = figure.add_subplot(1, len(present), i + 1)
         plot_forest(differences, measure, ax=ax)
         ax.set_xlabel("Hedges’ g")
-        ax.set_title(fill(ax.get_title(), TITLE_WIDTH))
+        ax.set_title(fill(MEASURES[measure].panel_title, TITLE_WIDTH))
         if i:
             ax.set_yticklabels([])
     legend_outside(figure)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -55,3 +57,18 @@ def test_where_no_loss_is_shared_runs_are_drawn_and_the_caption_says_it(tmp_path
 def test_a_measure_that_may_be_negative_has_no_place_on_such_axes(results):
     with pytest.raises(UsageError, match="lambda_min"):
         plots.plot_against_loss(results.runs, measure="lambda_min")
+
+
+@pytest.mark.parametrize("decades", [1, 2, 3, 5, 9])
+def test_numbers_on_the_axes_do_not_lie_over_each_other_however_far_losses_fall(decades, tmp_path):
+    losses = [10.0**-k for k in np.linspace(0, decades, 6)]
+    runs = {f"{arm}-s{s}": ({"label": arm, "seed": s}, losses, power(1.0, 0.5)) for arm in "ab" for s in (0, 1)}
+    with plots.house_style():
+        (drawing,) = plots.drawings(load_results(store_curves(tmp_path, runs)), {"against_loss"})
+        drawing.figure.canvas.draw()
+        (ax,) = drawing.figure.axes
+        low, high = ax.get_xlim()
+        shown = [text for at, text in zip(ax.get_xticks(), ax.get_xticklabels(), strict=True) if low <= at <= high]
+        boxes = [text.get_window_extent() for text in shown if text.get_text()]
+    assert len(boxes) >= 2
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))

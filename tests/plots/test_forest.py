@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -129,3 +131,15 @@ def test_runs_without_a_label_are_grouped_by_their_optimizer(tmp_path):
     results = load_results(synthetic.make_results(tmp_path, vectors=False))
     assert {run.label for run in results.runs} == {"adam", "momentum", "sgd"}
     assert "2 seeds per optimizer" in next(plots.drawings(results)).caption
+
+
+def test_every_panel_has_its_title_and_none_lies_over_the_next(labelled):
+    found = comparison.contrasts(labelled, by="label")
+    with plots.house_style():
+        (drawing,) = plots.draw_differences(found)
+        drawing.figure.canvas.draw()
+        titles = [ax.title if ax.get_title() else ax._left_title for ax in drawing.figure.axes]
+        boxes = [title.get_window_extent() for title in titles]
+    assert len(boxes) > 2
+    assert all(title.get_text() for title in titles)
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
