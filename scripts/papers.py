@@ -32,7 +32,7 @@ FIGURES = ("trajectory", "histories", "paths", "against_loss", "differences")
 SHOWN = ("By gradient flow", "The basin", "At equal training loss", "At higher training losses", "The arms were not",
          "The standard deviation over seeds of the test accuracy", "The training loss at the end", "With ", "Arm",
          "Of the comparisons", r"\d+ of \d+ end points", "Second-order", "Steps at which", "Of ")  # fmt: skip
-MOST_SHOWN = 9
+MOST_SHOWN = 12
 HEAD = """# What the studies found
 
 Each of these is a page of design over `landscape.study`, run to the end here. Arms that are trained on one problem
