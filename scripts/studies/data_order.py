@@ -9,7 +9,7 @@ from landscape.study import Arm, Study
 
 STUDY = Study(
     name="data-order",
-    question="The minimum reached by SGD under four orders of the same examples.",
+    question="Where SGD comes to under four orders of the same examples, and how curved the loss is there.",
     problem="mlp-digits",
     arms=tuple(Arm(order, {"order": order}) for order in ("shuffled", "fixed", "sorted", "curriculum")),
     seeds=tuple(range(10)),

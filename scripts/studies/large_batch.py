@@ -9,7 +9,7 @@ from landscape.study import Arm, Study
 
 STUDY = Study(
     name="large-batch",
-    question="What a batch of 512 does to the minimum, and whether a scaled learning rate undoes it.",
+    question="What a batch of 512 does to the curvature, and whether a scaled learning rate undoes it.",
     problem="mlp-digits",
     arms=(
         Arm("b32", {"batch_size": 32, "lr": 0.05}),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Does a larger learning rate, or a smaller batch, end in a flatter minimum?"""
+"""Does a larger learning rate, or a smaller batch, lead where the loss is flatter?"""
 
 import sys
 
@@ -10,7 +10,7 @@ from landscape.study import Arm, Study
 STUDY = Study(
     name="learning-rate-and-batch",
     title="Learning rate and batch size",
-    question="Sharpness at the end of training against learning rate and batch size, with SGD on an MLP.",
+    question="Sharpness against learning rate and batch size, at one training loss and at the end, with SGD on an MLP.",
     problem="mlp-digits",
     arms=tuple(
         Arm(f"lr{lr:g}-b{batch}", {"optimizer": "sgd", "lr": lr, "batch_size": batch})

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Which optimizer generalises best on LeNet-5, which minima are flat, and would second-order steps pay at the end?
+"""Which optimizer generalises best on LeNet-5, where is the loss flat, and would second-order steps pay at the end?
 
 python scripts/studies/lenet_optimizers.py            # six optimizers × five seeds: 35 minutes on two cores
 python scripts/studies/lenet_optimizers.py --quick
@@ -16,7 +16,7 @@ STUDY = Study(
     name="lenet-optimizers",
     title="Shapes of minima by optimizer: LeNet-5",
     question=(
-        "Shapes of the minima that optimizers reach on LeNet-5: accuracy, per class too, gradient norm, flatness along "
+        "Shapes of the loss where optimizers come to on LeNet-5: accuracy, per class too, gradient norm, flatness along "
         "the top eigenvector, and the spectral gap over the last iterations."
     ),
     problem="lenet-digits",

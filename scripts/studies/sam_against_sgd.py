@@ -10,7 +10,7 @@ from landscape.study import Arm, Study, Tuning
 STUDY = Study(
     name="sam-against-sgd",
     title="SAM against SGD",
-    question="Flatness of minima of SAM and ASAM against momentum SGD with the same number of steps.",
+    question="Flatness with SAM and ASAM against momentum SGD with the same number of steps.",
     problem="mlp-digits",
     arms=(
         Arm("sgd", {"optimizer": "momentum"}),

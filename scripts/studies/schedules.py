@@ -11,7 +11,7 @@ RATES = ("constant", "step", "exponential", "polynomial", "cosine", "cyclic", "w
 STUDY = Study(
     name="schedules",
     title="Schedules of learning rate and batch size",
-    question="The minimum reached by momentum SGD under schedules of learning rate and batch size.",
+    question="Where momentum SGD comes to under schedules of learning rate and batch size.",
     problem="mlp-digits",
     arms=(
         *(Arm(name, {"schedule": name}) for name in RATES),
