@@ -11,7 +11,8 @@ STUDY = Study(
     name="initialisation-and-order",
     title="What the initial weights decide, and what the order of the data",
     question=(
-        "How far ends of training lie apart over seeds, where the seed moves the initial weights, the order of the data, or both."
+        "How far ends of training lie apart over seeds, where the seed moves the initial weights, the order of the "
+        "data, or both."
     ),
     problem="mlp-digits",
     arms=(Arm("both"), Arm("weights", {"order_seed": 0}), Arm("order", {"init_seed": 0})),

@@ -16,8 +16,8 @@ STUDY = Study(
     name="lenet-optimizers",
     title="Shapes of minima by optimizer: LeNet-5",
     question=(
-        "Shapes of the loss where optimizers come to on LeNet-5: accuracy, per class too, gradient norm, flatness along "
-        "the top eigenvector, and the spectral gap over the last iterations."
+        "Shapes of the loss where optimizers come to on LeNet-5: accuracy, per class too, gradient norm, flatness "
+        "along the top eigenvector, and the spectral gap over the last iterations."
     ),
     problem="lenet-digits",
     arms=tuple(Arm(name, {"optimizer": name}) for name in NAMES),
