@@ -97,7 +97,7 @@ def survey(root: Path, plan: Plan, *, load: Callable[[Path], Checkpoint] = load_
         raise CheckpointError(f"no checkpoint in {root} can be read. First reason: {unread[0].reason}")
     paths = _loss_paths(folders, last, plan, without_content, unread)
     levels = _levels(paths, root, plan)
-    runs = dict(_chosen(name, checkpoints, paths.get(name), levels) for name, checkpoints in last.items())
+    runs = dict(_chosen(name, checkpoints, paths.get(name, LossPath([])), levels) for name, checkpoints in last.items())
     return Survey(runs, levels, [{"file": os.path.relpath(bad.file, root), "reason": bad.reason} for bad in unread])
 
 
@@ -139,22 +139,21 @@ def _levels(paths: dict[str, LossPath], root: Path, plan: Plan) -> tuple[float, 
 
 
 def _chosen(
-    name: str, last: list[Checkpoint], path: LossPath | None, levels: Sequence[float]
+    name: str, last: list[Checkpoint], path: LossPath, levels: Sequence[float]
 ) -> tuple[RunFiles, list[Checkpoint]]:
     """The checkpoints of a run: its last ones, and those around the levels; at the lowest, more is measured."""
-    chosen, full = {checkpoint.step: checkpoint for checkpoint in last}, set[int]()
-    for i, level in enumerate(levels if path is not None else ()):
-        assert path is not None
+    chosen, compared = {checkpoint.step: checkpoint for checkpoint in last}, set[int]()
+    for i, level in enumerate(levels):
         if (ends := bracket(path.losses, level)) is not None:
             around = [path.checkpoints[index] for index in (ends.above, ends.below)]
             chosen |= {checkpoint.step: checkpoint for checkpoint in around}
-            full |= {checkpoint.step for checkpoint in around} if i == 0 else set()
+            compared |= {checkpoint.step for checkpoint in around} if i == 0 else set()
     steps = sorted(chosen)
     between = sorted({*steps} - {checkpoint.step for checkpoint in last})
     files = RunFiles(
         name,
         tuple(str(chosen[step].path) for step in steps),
-        tuple(i for i, step in enumerate(steps) if step in full),
+        tuple(i for i, step in enumerate(steps) if step in compared),
         tuple(between),
     )
     return files, [chosen[step] for step in steps]

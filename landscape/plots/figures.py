@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from landscape.comparison import EQUAL, at_equal_loss, contrasts
+from landscape.comparison import EQUAL, EqualLoss, at_equal_loss, contrasts
 from landscape.escaping.filenames import file_words
 from landscape.plots.against_loss import loss_curves, plot_against_loss
 from landscape.plots.arrays import ResultsLike, RunLike, by_label, group_word, last_record
@@ -172,14 +172,20 @@ def _differences(results: ResultsLike) -> Iterator[Drawing]:
     if not isinstance(results, Results) or len(groups) < 2 or max(map(len, groups.values())) < 2:
         return
     found = at_equal_loss(results)
-    if found.levels:
-        yield from draw_differences(found.contrasts, at=f"at a training loss of {format_value(found.level, digits=3)}")
-    else:
-        yield from draw_differences(contrasts(results, by="label"))
+    yield from draw_differences(found if found.levels else contrasts(results, by="label"))
 
 
-def draw_differences(found: pd.DataFrame, *, at: str = "where training stopped") -> Iterator[Drawing]:
-    """The forest of differences that :func:`landscape.comparison.contrasts` found; nothing where none has an effect."""
+def draw_differences(found: pd.DataFrame | EqualLoss) -> Iterator[Drawing]:
+    """The forest of differences between groups, at one loss or at the ends; nothing where none has an effect.
+
+    Parameters
+    ----------
+    found : EqualLoss or DataFrame
+        Groups at one training loss, or what :func:`landscape.comparison.contrasts` found at the ends.
+    """
+    at = "where training stopped"
+    if isinstance(found, EqualLoss):
+        at, found = f"at a training loss of {format_value(found.level, digits=3)}", found.contrasts
     figure = forest_figure(found)
     if figure is None:
         return

@@ -9,7 +9,6 @@ from typing import Any
 from landscape import plots
 from landscape.escaping.latex import latex_text
 from landscape.plots.drawing import Drawing
-from landscape.rounding import format_value
 from landscape.store import Results
 from landscape.study.design import Study
 from landscape.study.findings import MANY, Material
@@ -59,10 +58,8 @@ def _against_loss(material: Material) -> list[Drawing]:
 
 def _differences(material: Material) -> list[Drawing]:
     """Where all have one training loss; else where training stopped."""
-    if (matched := material.at_equal_loss) is not None:
-        at = f"at a training loss of {format_value(matched.level, digits=3)}"
-        return list(plots.draw_differences(matched.contrasts, at=at))
-    return [] if material.pairs is None else list(plots.draw_differences(material.pairs))
+    found = material.pairs if material.at_equal_loss is None else material.at_equal_loss
+    return [] if found is None else list(plots.draw_differences(found))
 
 
 def _chosen(study: Study, results: Results, *, without: Sequence[str]) -> list[Drawing]:
