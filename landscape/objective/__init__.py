@@ -2,6 +2,7 @@
 
 from landscape.objective.batches import Weight
 from landscape.objective.logits import logit_normalized
-from landscape.objective.objective import Objective, Vector
+from landscape.objective.objective import Objective
+from landscape.objective.variants import Vector
 
 __all__ = ["Objective", "Vector", "Weight", "logit_normalized"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
 
 import torch
 from torch import Tensor
 
 from landscape.errors import ObjectiveError
-from landscape.objective.losses import LossFn, SupervisedLoss
 from landscape.objective.objective import Objective
 from landscape.objective.preflight import FEW
 
@@ -18,15 +17,14 @@ _ROUNDINGS = 16
 _LEAST_CLASSES = 3
 
 
-class NormalizedLogits(SupervisedLoss):
-    """A loss of the logits that the model gives, normalised over the dimension ``axis`` of classes."""
+class Normalization:
+    """What is done with the logits: centred and at norm 1 over the dimension ``axis`` of classes."""
 
-    def __init__(self, model: torch.nn.Module, loss_fn: LossFn, axis: int) -> None:
-        super().__init__(model, loss_fn)
+    def __init__(self, axis: int) -> None:
         self.axis = axis
 
-    def outputs(self, batch: Any) -> Tensor:
-        return normalized(super().outputs(batch), self.axis)
+    def __call__(self, logits: Tensor) -> Tensor:
+        return normalized(logits, self.axis)
 
 
 def logit_normalized(objective: Objective) -> Objective:
@@ -76,12 +74,11 @@ def logit_normalized(objective: Objective) -> Objective:
     >>> abs(objective.loss(tripled) - objective.loss()) < 1e-12
     False
     """
-    if isinstance(objective.module, NormalizedLogits):
+    if isinstance(objective.module.transform, Normalization):
         return objective
-    axis, module = class_axis(objective), objective.module
-    assert isinstance(module, SupervisedLoss)
     twin = objective.with_constants({})
-    twin.module = NormalizedLogits(module.model, module.loss_fn, axis)
+    twin.module = copy.copy(objective.module)
+    twin.module.transform = Normalization(class_axis(objective))
     twin.loss_name = f"{objective.loss_name} of normalised logits"
     twin.linear = ()
     return twin
@@ -109,10 +106,11 @@ def class_axis(objective: Objective) -> int:
     ObjectiveError
         If the loss is none of class scores, or there are fewer than three classes.
     """
-    if not isinstance(objective.module, SupervisedLoss):
+    if not objective.module.is_separable:
         raise ObjectiveError(
             f"{objective.loss_name} was made by Objective.from_loss, which does not say where the logits are. To "
-            "normalise them, use Objective(model, loss_fn, data) with loss_fn(logits, target)"
+            "normalise them, use Objective(model, loss_fn, data) with loss_fn(logits, target), or "
+            "Objective.from_outputs(model, outputs, loss, data)"
         )
     few = objective.on_first(FEW)
     parts, tensors = few.parts(), few.layout.split(few.theta)

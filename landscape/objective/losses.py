@@ -25,21 +25,38 @@ class LossModule(nn.Module):
     """
 
     model: nn.Module
+    #: Done with the outputs before the loss reads them, such as a normalisation.
+    transform: Callable[[Any], Any] | None = None
 
     @property
-    def function(self) -> Callable[..., Any]:
-        """The caller's own loss."""
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        """The caller's own: the loss, and what gives its outputs."""
         raise NotImplementedError
+
+    @property
+    def is_separable(self) -> bool:
+        """Whether it says where the model ends and the loss begins."""
+        return True
+
+    def settings(self) -> list[list[str]]:
+        """What distinguishes it from another of the same name."""
+        named = [["", name_of(function)] for function in self.functions[1:]]
+        return [*named, *(entry for function in self.functions for entry in settings_of(function))]
 
     def forward(self, method: Callable[..., Any], *args: Any) -> Any:
         return method(*args)
 
     def mean_loss(self, batch: Any) -> Tensor:
         """Mean loss of a batch."""
-        raise NotImplementedError
+        return self.loss_of(self.outputs(batch), batch)
 
     def outputs(self, batch: Any) -> Any:
         """What the model returns for a batch, and the loss reads."""
+        found = self.plain_outputs(batch)
+        return found if self.transform is None else self.transform(found)
+
+    def plain_outputs(self, batch: Any) -> Any:
+        """What the model returns for a batch."""
         raise NotImplementedError
 
     def loss_of(self, outputs: Any, batch: Any) -> Tensor:
@@ -53,13 +70,10 @@ class SupervisedLoss(LossModule):
         self.model, self.loss_fn = model, loss_fn
 
     @property
-    def function(self) -> Callable[..., Any]:
-        return self.loss_fn
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        return (self.loss_fn,)
 
-    def mean_loss(self, batch: Any) -> Tensor:
-        return self.loss_of(self.outputs(batch), batch)
-
-    def outputs(self, batch: Any) -> Any:
+    def plain_outputs(self, batch: Any) -> Any:
         inputs = _pair(batch)[0]
         if isinstance(inputs, Mapping):
             return self.model(**inputs)
@@ -70,19 +84,43 @@ class SupervisedLoss(LossModule):
         return self.loss_fn(outputs, _pair(batch)[1])
 
 
+class LossOfOutputs(LossModule):
+    """``loss(outputs(model, batch), batch)``."""
+
+    def __init__(
+        self, model: nn.Module, outputs: Callable[[Any, Any], Any], loss: Callable[[Any, Any], Tensor]
+    ) -> None:
+        super().__init__()
+        self.model, self.outputs_of, self.loss = model, outputs, loss
+
+    @property
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        return self.loss, self.outputs_of
+
+    def plain_outputs(self, batch: Any) -> Any:
+        return self.outputs_of(self.model, batch)
+
+    def loss_of(self, outputs: Any, batch: Any) -> Tensor:
+        return self.loss(outputs, batch)
+
+
 class OwnLoss(LossModule):
     def __init__(self, model: nn.Module, loss: Callable[[Any, Any], Tensor]) -> None:
         super().__init__()
         self.model, self.loss = model, loss
 
     @property
-    def function(self) -> Callable[..., Any]:
-        return self.loss
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        return (self.loss,)
+
+    @property
+    def is_separable(self) -> bool:
+        return False
 
     def mean_loss(self, batch: Any) -> Tensor:
         return self.loss(self.model, batch)
 
-    def outputs(self, batch: Any) -> Any:
+    def plain_outputs(self, batch: Any) -> Any:
         raise ObjectiveError(_INSEPARABLE)
 
     def loss_of(self, outputs: Any, batch: Any) -> Tensor:
@@ -91,7 +129,8 @@ class OwnLoss(LossModule):
 
 _INSEPARABLE = (
     "an objective made by Objective.from_loss does not say where the model ends and the loss begins, which a "
-    "Gauss-Newton or Fisher matrix needs. Use Objective(model, loss_fn, data) with loss_fn(output, target)"
+    "Gauss-Newton or Fisher matrix needs. Use Objective(model, loss_fn, data) with loss_fn(output, target), or "
+    "Objective.from_outputs(model, outputs, loss, data) with loss(outputs(model, batch), batch)"
 )
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
@@ -19,9 +17,8 @@ from landscape.errors import ObjectiveError, UsageError
 from landscape.objective import chunks, derivatives, losses, preflight
 from landscape.objective.batches import Batches, Weight, cast, check_chunk, count_examples, unpack
 from landscape.objective.functional import Parts
+from landscape.objective.variants import Variants, Vector
 from landscape.params import ParamLayout
-
-Vector = Tensor | np.ndarray
 
 
 class _Options(TypedDict, total=False):
@@ -37,7 +34,7 @@ class _Options(TypedDict, total=False):
     check: bool
 
 
-class Objective:
+class Objective(Variants):
     r"""The loss of a model on a fixed set of examples, as a function of its parameters.
 
     .. math:: L(\theta) = \sum_b n_b L_b(\theta) \Big/ \sum_b n_b
@@ -138,6 +135,25 @@ class Objective:
         self._build(losses.OwnLoss(losses.plain_module(model), loss), losses.name_of(loss), data, options)
         return self
 
+    @classmethod
+    def from_outputs(
+        cls,
+        model: nn.Module,
+        outputs: Callable[[Any, Any], Any],
+        loss: Callable[[Any, Any], Tensor],
+        data: Any,
+        **options: Unpack[_Options],
+    ) -> Objective:
+        """Objective of ``loss(outputs(model, batch), batch) -> scalar``, for any batches.
+
+        As :meth:`from_loss`, but it says where the model ends and the loss begins, so that Gauss-Newton and Fisher
+        matrices, and losses of normalised logits, can be had. ``outputs`` gives a tensor, or a nest of them.
+        """
+        self = cls.__new__(cls)
+        module = losses.LossOfOutputs(losses.plain_module(model), outputs, loss)
+        self._build(module, losses.name_of(loss), data, options)
+        return self
+
     def _build(self, module: losses.LossModule, loss_name: str, data: Any, options: _Options) -> None:
         if unknown := set(options) - set(_Options.__annotations__):
             raise TypeError(f"unexpected options {sorted(unknown)}; there are {', '.join(_Options.__annotations__)}")
@@ -206,11 +222,6 @@ class Objective:
         return self._resolution
 
     @property
-    def num_examples(self) -> int:
-        """N."""
-        return self.batches.num_examples
-
-    @property
     def num_chunks(self) -> int:
         """How many pieces the data are evaluated in."""
         return len(self._chunks)
@@ -257,74 +268,12 @@ class Objective:
         """∇²L(θ)·v, shape (P,), by double backward; for many products at one θ, HessianOperator is faster."""
         return hvp.Fresh(self.parts(), self.point(theta))(self.point(v))
 
-    def with_dtype(self, dtype: torch.dtype, *, lift: bool = False) -> Objective:
-        """The same question asked in another floating-point type.
-
-        With ``lift``, a model that casts to a lower precision by itself computes in float64 all through.
-        """
-        twin = copy.copy(self)
-        twin.dtype, twin.lifted, twin._resolution = dtype, lift, None
-        if dtype == torch.float64 and twin.chunk and self.mode == "eval" and self.batches.joined is not None:
-            twin.chunk = min(twin.chunk, chunks.DOUBLE_CHUNK)
-        twin._prepare()
-        return twin
-
-    def restricted(self, params: str | Sequence[str], *, at: Vector | None = None) -> Objective:
-        """The same loss as a function of fewer parameters; the others stay where ``at``, or the model, has them."""
-        twin = copy.copy(self)
-        twin.layout = ParamLayout.of(self.module.model, self.layout.select(params))
-        return twin if at is None else twin.with_constants(self.layout.unflatten(self.point(at)))
-
-    def with_constants(self, named: Mapping[str, Tensor]) -> Objective:
-        """The same loss with these frozen parameters and buffers, by their names in the model, in place of its own."""
-        twin = copy.copy(self)
-        twin._held = {**self._held, **named}
-        return twin
-
-    def rechunked(self, chunk: int) -> Objective:
-        """The same question evaluated ``chunk`` examples at a time; the value changes by rounding alone."""
-        check_chunk(chunk)
-        twin = copy.copy(self)
-        twin.chunk = None if self.batches.joined is None else chunk
-        twin._prepare()
-        return twin
-
-    def on_batches(self, batches: list[Any]) -> Objective:
-        """The same loss on other data, unchecked."""
-        twin = copy.copy(self)
-        twin.batches = Batches(batches, weight=self._weight)
-        if self.interacting:
-            twin.batches = twin.batches.kept_whole()
-        twin.drawn_from = twin.batches.num_examples
-        twin.chunk = None if twin.batches.joined is None else self.chunk
-        twin._prepare()
-        return twin
-
-    def subset(self, indices: Any) -> Objective:
-        """The same loss on the examples with these numbers (M,), in this order, unchecked.
-
-        Raises
-        ------
-        ObjectiveError
-            If the batches do not join to one tensor per input, or stay as they came: single examples cannot be picked.
-        UsageError
-            If there is no index, or one is outside 0 … N − 1.
-        """
-        picked = self.batches.pick(indices)
-        part = self.on_batches([picked])
-        part.drawn_from = self.drawn_from
-        return part.rechunked(chunks.even(part.num_examples, part.chunk)) if part.chunk else part
-
-    def on_first(self, count: int) -> Objective:
-        """The same loss on the first ``count`` examples, or on the first batch where it cannot be cut."""
-        return self.on_batches([self.batches.first(count)])
-
     def digest(self) -> str:
         """SHA-256 of the question: data, loss and its settings, mode, dtype, names in θ; not of the values of θ."""
         facts: list[Any] = [self.batches.digest(), self.loss_name, self.mode, str(self.dtype), list(self.layout.names)]
         if self._weight and self.batches.joined is None:  # where batches are joined, a mean does not depend on it
             facts.append([self.weigh(batch) for batch in self.batches.batches])
-        if settings := losses.settings_of(self.module.function):
+        if settings := self.module.settings():
             facts.append(settings)
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

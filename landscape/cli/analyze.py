@@ -1,0 +1,86 @@
+"""Measure a folder of checkpoints."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from landscape.analysis.plan import Plan
+from landscape.cli.app import AsJson, Folder, app, command_line, exit_status, print_results
+from landscape.escaping.terminal import console, one_line
+
+
+@app.command()
+def analyze(
+    ckpt_dir: Folder,
+    plan: Annotated[str, typer.Option(help="quick, standard or thorough; the flags below overrule it.")] = "standard",
+    last: Annotated[int | None, typer.Option(help="Checkpoints of each run, counted from its end.")] = None,
+    levels: Annotated[
+        int | None, typer.Option(help="Training losses at which groups of runs are compared; 0: at the ends alone.")
+    ] = None,
+    eigs: Annotated[int | None, typer.Option(help="Eigenpairs from each end of the spectrum.")] = None,
+    trace_probes: Annotated[int | None, typer.Option(help="Probes of the trace.")] = None,
+    density_probes: Annotated[int | None, typer.Option(help="Probes of the spectral density.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Lanczos steps per density probe.")] = None,
+    points: Annotated[int | None, typer.Option(help="Points along a line; odd.")] = None,
+    plane_points: Annotated[int | None, typer.Option(help="Points along each side of the plane; odd.")] = None,
+    directions: Annotated[int | None, typer.Option(help="Random filter-normalised directions.")] = None,
+    samples: Annotated[int | None, typer.Option(help="Pairs of displacements for average sharpness.")] = None,
+    restarts: Annotated[int | None, typer.Option(help="Starts of the ascent for worst-case sharpness.")] = None,
+    subsets: Annotated[int | None, typer.Option(help="Parts of the data to measure λ_max and trace on too.")] = None,
+    barriers: Annotated[int | None, typer.Option(help="Pairs of minima to interpolate between, at most.")] = None,
+    tol: Annotated[float | None, typer.Option(help="Relative residual of a converged eigenpair.")] = None,
+    max_matvecs: Annotated[int | None, typer.Option(help="Where Lanczos gives up.")] = None,
+    examples: Annotated[
+        int | None, typer.Option(help="Measure on that many, drawn at random; on all if left out.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every probe, direction and choice of examples.")] = None,
+    data: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the problem's data files.")] = None,
+    problem: Annotated[str | None, typer.Option(help="pkg.mod:factory, where a checkpoint names no known one.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that measure runs side by side.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of each process; the cores shared out, else.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, …; the CPU if left out.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64; the model's own if left out.")] = None,
+    params: Annotated[
+        str | None, typer.Option(metavar="GLOBS", help="Parameters that make up θ, e.g. 'fc*.weight,head.*'; else all.")
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="eval, or train: batch statistics over all examples at once.")
+    ] = None,
+    chunk: Annotated[
+        int | None, typer.Option(help="Examples evaluated at a time; by the model's size if left out.")
+    ] = None,
+    interacting: Annotated[
+        bool | None, typer.Option(help="Examples of a batch interact (losses over pairs): batches stay whole.")
+    ] = None,
+    batch_statistics: Annotated[
+        str | None, typer.Option(help="Between minima: interpolate, recompute (from the data, as BatchNorm) or fixed.")
+    ] = None,
+    check: Annotated[
+        bool | None,
+        typer.Option(help="Examine the loss before it is measured; --no-check trusts it, and the report says so."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the checkpoints of a folder; write results.h5, report.html, figures/ and tables/ into it."""
+    given = {
+        name: value for name, value in locals().items() if name not in ("ckpt_dir", "as_json") and value is not None
+    }
+    from landscape.analysis.pipeline import analyze as run_analysis
+    from landscape.progress_bar import progress_bar
+    from landscape.store import load_results
+
+    chosen = Plan(**given)
+    try:
+        with progress_bar() as reporter:
+            path = run_analysis(ckpt_dir, chosen, reporter=reporter, command=command_line())
+    except KeyboardInterrupt:
+        print("landscape: interrupted; what was measured is kept, and the same command goes on", file=sys.stderr)
+        raise typer.Exit(130) from None
+    results = load_results(path)
+    print_results(results, as_json=as_json)
+    if not as_json:
+        console().print(f"\nreport   {one_line(path.parent / 'report.html')}\nresults  {one_line(path)}")
+    raise typer.Exit(exit_status(results))

@@ -1,0 +1,41 @@
+"""Say what is in a file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from landscape.cli.app import app
+from landscape.escaping.control_characters import visible
+from landscape.escaping.terminal import console, one_line
+
+
+@app.command()
+def inspect(file: Annotated[Path, typer.Argument(help="A checkpoint or results file.")]) -> None:
+    """Say what is in a checkpoint or results file, and whether its hashes hold: exit status 1 where they do not."""
+    from landscape.files import Damaged
+    from landscape.store import describe_results, is_results_file
+
+    holds = True
+    try:
+        if is_results_file(file):
+            sections = describe_results(file)
+        else:
+            from landscape.checkpoints import describe_checkpoint, hashes_hold
+
+            sections = [("checkpoint", describe_checkpoint(file))]
+            holds = hashes_hold(sections[0][1])
+    except Damaged as error:  # too much of it to be described
+        print(f"landscape: {one_line(error)}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    show = console().print
+    width = max(len(one_line(label)) for _, pairs in sections for label, _ in pairs)
+    for title, pairs in sections:
+        show(one_line(title), style="bold")
+        for label, text in pairs:
+            show(f"  {visible(label):<{width}}  {one_line(text)}")
+    if not holds:
+        raise typer.Exit(1)
