@@ -76,7 +76,10 @@ def measure_barrier(
     There is none between answers to different questions, such as on other data.
     """
     ends = [opened.checkpoint(run.files[-1]) for run in (a, b)]
-    at_a, at_b = (objective_of(end, plan, check=False, problem=opened.problem(end, plan)) for end in ends)
+    problems = [opened.problem(end, plan) for end in ends]
+    at_a, at_b = (
+        objective_of(end, plan, check=False, problem=problem) for end, problem in zip(ends, problems, strict=True)
+    )
     constants = [at.constants_digest() for at in (at_a, at_b)]
     moved = {} if plan.batch_statistics is None else {"batch_statistics": plan.batch_statistics}
     key = {
@@ -85,6 +88,8 @@ def measure_barrier(
         "constants": constants[0] if constants[0] == constants[1] else constants,
         "params": [end.params_sha256 for end in ends], "version": RECORD_VERSION,
     }  # fmt: skip
+    if problems[0].params is not None and constants[0] != constants[1]:  # what is outside θ differs: no line within it
+        return
     if at_a.digest() != at_b.digest() or store.find_pair(a.run, b.run, key) is not None:
         return
     report(f"{name_of((a, b))}  interpolation")

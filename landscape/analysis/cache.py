@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import OrderedDict
 from pathlib import Path
@@ -39,9 +38,11 @@ class Opened:
 
     def problem(self, checkpoint: Checkpoint, plan: Plan) -> Problem:
         """The problem of a checkpoint, as the plan has it."""
-        name = json.dumps([checkpoint.problem, checkpoint.problem_config, plan.problem, plan.data], default=str)
+        name = checkpoint.problem_key(plan.problem, plan.data, plan.problem_config)
         if name not in self._problems:
-            self._problems[name] = checkpoint.find_problem(plan.problem, data_dir=plan.data)
+            self._problems[name] = checkpoint.find_problem(
+                plan.problem, data_dir=plan.data, problem_config=plan.problem_config
+            )
         return self._problems[name]
 
 

@@ -11,10 +11,10 @@ from torch import nn
 
 from landscape.analysis.plan import Plan
 from landscape.errors import ModelError, ObjectiveError
-from landscape.objective import Objective, logit_normalized
-from landscape.objective.batches import Batches
+from landscape.objective import Objective, logit_normalized, preflight
 from landscape.operators import HessianOperator
 from landscape.problems import Problem
+from landscape.problems.metrics import evaluate_split
 from landscape.results import Eigenpairs, Record
 
 
@@ -59,12 +59,34 @@ class CheckpointContext:
         """What is measured at this checkpoint, apart from θ, as hashes; computed once, as it reads all the data."""
         return {"objective": self.objective.digest(), "constants": self.objective.constants_digest()}
 
+    @property
+    def interacting(self) -> bool:
+        """Whether batches stay whole because the plan or the problem says so."""
+        return self.plan.interacting or bool(self.problem is not None and self.problem.interacting)
+
+    @property
+    def params(self) -> str | None:
+        """Globs of the parameters that make up θ, where plan or problem name some."""
+        named = None if self.problem is None else self.problem.params
+        return self.plan.params or (named if named is None or isinstance(named, str) else ",".join(named))
+
     @cached_property
     def test_data(self) -> str | None:
         """Hash of the test data; None where there are none."""
         if self.problem is None or self.problem.test is None:
             return None
-        return Batches(self.problem.test).digest()
+        return self.problem.batches("test").digest()
+
+    @cached_property
+    def has_scores(self) -> bool:
+        """Whether the problem has class scores, or measures of its own, as a few examples show."""
+        if self.problem is None or self.model is None:
+            return False
+        if self.problem.measures is not None:
+            return True
+        model = self.model().to(self.objective.device, self.objective.dtype)
+        few = self.objective.on_first(preflight.FEW).batches
+        return evaluate_split(self.problem, model, "train", few).accuracy is not None
 
     @cached_property
     def hessian(self) -> HessianOperator:

@@ -16,7 +16,7 @@ import torch
 from landscape.analysis.cache import Opened
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.plan import PRESETS, Plan
-from landscape.analysis.quantities import Cost, Quantity, quantities
+from landscape.analysis.quantities import Cost, Quantity, applies, quantities
 from landscape.analysis.survey import RunFiles
 from landscape.checkpoints import Checkpoint
 from landscape.errors import ForeignError, LandscapeError, ResultsError, as_ours, traceback_text
@@ -182,7 +182,7 @@ def _measure_checkpoint(
     question = {
         **context.question, "params": checkpoint.params_sha256,
         "problem": [checkpoint.problem, checkpoint.problem_config], "version": RECORD_VERSION,
-        **({"interacting": True} if context.plan.interacting else {}),
+        **({"interacting": True} if context.interacting else {}),
     }  # fmt: skip
     todo = quantities(context.plan, is_last=context.is_last, is_around=context.is_around)
     calibrated, failed = not context.is_last, list[tuple[str, LandscapeError]]()
@@ -194,13 +194,13 @@ def _measure_checkpoint(
             key["test"] = context.test_data
         stored = store.find(run, checkpoint.step, quantity.name, key)
         if stored is None:
-            if not calibrated:
-                clock.show(f"{run}  step {checkpoint.step}  timing a matvec")
-                clock.calibrate(context, todo[index:], later)
-                calibrated = True
             try:
-                if quantity.of_logits and context.of_normalized_logits is None:
+                if not applies(quantity, context):
                     continue
+                if not calibrated:
+                    clock.show(f"{run}  step {checkpoint.step}  timing a matvec")
+                    clock.calibrate(context, todo[index:], later)
+                    calibrated = True
                 stored = measure(store, run, checkpoint.step, quantity, key, context, clock)
             except ResultsError:
                 raise
@@ -265,8 +265,8 @@ def _describe_run(checkpoint: Checkpoint, context: CheckpointContext) -> dict[st
         "problem": checkpoint.problem or problem.name, "num_parameters": objective.layout.size,
         "num_examples": objective.num_examples, "of_examples": objective.drawn_from,
         "num_classes": problem.num_classes, "loss": problem.loss_name,
-        "num_test_examples": None if problem.test is None else len(problem.test[1]),
-        "checked": context.plan.check, "interacting": context.plan.interacting, "params": context.plan.params,
+        "num_test_examples": None if problem.test is None else problem.batches("test").num_examples,
+        "checked": context.plan.check, "interacting": context.interacting, "params": context.params,
         "fingerprint": objective.digest(), "mode": objective.mode, "frozen": list(objective.layout.frozen),
         "dtype": str(objective.dtype).removeprefix("torch."), "unused": list(objective.unused),
         "linear": list(objective.linear), "asked": question_of(context.plan),

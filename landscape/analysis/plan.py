@@ -83,7 +83,10 @@ class Plan:
     data : str or None
         Folder of the data files that the problem reads.
     problem : str or None
-        ``pkg.mod:factory`` for checkpoints that name no registered problem.
+        ``pkg.mod:factory`` or ``path/to/file.py:factory`` for checkpoints that name no registered problem; the module
+        may lie beside the checkpoints.
+    problem_config : dict or None
+        Settings of the problem, which its factory gets as keyword arguments; None: as the checkpoint has them.
     params : str or None
         Globs of the parameters that make up θ, separated by commas; the others stay fixed, so there are no lines
         between minima. None: all that are trained.
@@ -130,6 +133,7 @@ class Plan:
     threads: int | None = None
     data: str | None = None
     problem: str | None = None
+    problem_config: dict[str, Any] | None = None
     params: str | None = None
     mode: str = "eval"
     chunk: int | None = None

@@ -14,7 +14,8 @@ from landscape.analysis.plan import Plan
 from landscape.errors import LandscapeError, ObjectiveError
 from landscape.objective import Objective
 from landscape.operators import HessianOperator
-from landscape.problems.metrics import evaluate_test
+from landscape.problems.metrics import evaluate_split
+from landscape.problems.scores import Score
 from landscape.progress import Progress
 from landscape.results import Eigenpairs, Estimate, Evaluation, PointValue, Record
 from landscape.sampling import over_subsets
@@ -31,6 +32,10 @@ EIGENVECTOR_RADIUS = 0.25  # in parameter distance; far beyond, the sharpest dir
 #: Beside the upper end of the spectrum, what is measured around a training loss at which runs are compared. What needs
 #: the lower end too, or costs as much as all these, is left to the last checkpoint.
 _AROUND = ("trace", *(sharpness_record(name) for name in (*geometry.BALLS, *NORMALIZED) if name != "keskar"))
+
+
+#: Older evaluations have no counts of classes.
+_SCORES = {"with": "confusion"}
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,10 @@ class Quantity:
         Whether it is of the test data, which are then part of the question.
     of_logits : bool
         Whether it needs a loss of logits; left out where that is another.
+    of_scores : bool
+        Whether it needs class scores, or measures of the problem's own; left out where there are none.
+    of_examples : bool
+        Whether it needs single examples; left out where batches stay as they come.
     """
 
     name: str
@@ -65,6 +74,8 @@ class Quantity:
     measure: Callable[[CheckpointContext, Progress], Record]
     on_test_data: bool = False
     of_logits: bool = False
+    of_scores: bool = False
+    of_examples: bool = False
 
 
 def quantities(plan: Plan, *, is_last: bool, is_around: bool = False) -> list[Quantity]:
@@ -75,7 +86,8 @@ def quantities(plan: Plan, *, is_last: bool, is_around: bool = False) -> list[Qu
         spectrum["vectors"] = True  # which the trace takes out
     first = [
         Quantity("point", {}, Cost(gradients=1), _point),
-        Quantity("test", {}, Cost(losses=1), _test, on_test_data=True),
+        Quantity("train", _SCORES, Cost(losses=1), _train, of_scores=True),
+        Quantity("test", _SCORES, Cost(losses=1), _test, on_test_data=True),
         Quantity("eigenpairs", spectrum, Cost(matvecs=(30 if is_last else 8) + 6 * pairs), _eigenpairs),
         Quantity("gap", spectrum, Cost(), lambda context, _: estimators.spectral_gap(context.eigenpairs)),
     ]
@@ -86,6 +98,15 @@ def quantities(plan: Plan, *, is_last: bool, is_around: bool = False) -> list[Qu
         *_of_the_balls(plan),
     ]  # fmt: skip
     return [*first, *(quantity for quantity in rest if is_last or quantity.name in _AROUND)]
+
+
+def applies(quantity: Quantity, context: CheckpointContext) -> bool:
+    """Whether the problem has what the quantity is of."""
+    if quantity.of_logits and context.of_normalized_logits is None:
+        return False
+    if quantity.of_examples and context.objective.batches.joined is None:
+        return False
+    return not quantity.of_scores or context.has_scores
 
 
 def _of_the_spectrum(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
@@ -106,10 +127,10 @@ def _of_the_data(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
         return []
     fields = {**spectrum, **_fields(plan, "subsets")}
     return [
-        Quantity("sampling_lambda_max", fields, Cost(matvecs=20), _sampling_of_lambda_max),
+        Quantity("sampling_lambda_max", fields, Cost(matvecs=20), _sampling_of_lambda_max, of_examples=True),
         Quantity(
             "sampling_trace", {**fields, **_fields(plan, "trace_probes")}, Cost(matvecs=plan.trace_probes),
-            _sampling_of_trace,
+            _sampling_of_trace, of_examples=True,
         ),
     ]  # fmt: skip
 
@@ -155,22 +176,38 @@ def _point(context: CheckpointContext, progress: Progress) -> PointValue:
     return PointValue(loss=loss, grad_norm=float(gradient.norm()), param_norm=float(theta.norm()))
 
 
+def _train(context: CheckpointContext, progress: Progress) -> Evaluation:
+    """On the examples of the objective, which may be drawn from all."""
+    return _evaluation(_scored(context, "train", "training"))
+
+
 def _test(context: CheckpointContext, progress: Progress) -> Evaluation:
+    return _evaluation(_scored(context, "test", "test"))
+
+
+def _scored(context: CheckpointContext, split: str, words: str) -> Score:
     """In the dtype and on the device of the objective, with a model of its own, since it may be cast."""
     assert context.problem is not None
     assert context.model is not None
     try:
         model = context.model().to(context.objective.device, context.objective.dtype)
-        score = evaluate_test(context.problem, model)
+        batches = context.objective.batches if split == "train" else None
+        return evaluate_split(context.problem, model, split, batches)
     except LandscapeError:
         raise
     except Exception as error:  # the user's model or loss on data that nothing has tried yet
         raise ObjectiveError(
-            f"the test data could not be evaluated ({type(error).__name__}: {error}); what training saved is shown"
+            f"the {words} data could not be evaluated ({type(error).__name__}: {error}); what training saved is shown"
         ) from error
-    assert context.problem.test is not None
+
+
+def _evaluation(score: Score) -> Evaluation:
     classes = np.array([np.nan if x is None else x for x in score.accuracy_per_class or ()], dtype=float)
-    return Evaluation(score.loss, len(context.problem.test[1]), score.accuracy, classes)
+    counts = {} if score.confusion is None else {"confusion": score.confusion}
+    return Evaluation(
+        score.loss, score.num_examples, score.accuracy, classes, measure_names=tuple(score.measures),
+        measure_values=np.array(list(score.measures.values()), dtype=float), **counts,
+    )  # fmt: skip
 
 
 def _eigenpairs(context: CheckpointContext, progress: Progress) -> Eigenpairs:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,17 @@ class LossMeter:
     problem : str, optional
         As :meth:`Checkpoint.find_problem` takes it.
     data_dir : path, optional
+    problem_config : mapping, optional
     """
 
-    def __init__(self, problem: Problem | str | None = None, *, data_dir: str | Path | None = None) -> None:
-        self._named, self._data_dir = problem, data_dir
+    def __init__(
+        self,
+        problem: Problem | str | None = None,
+        *,
+        data_dir: str | Path | None = None,
+        problem_config: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._named, self._data_dir, self._config = problem, data_dir, problem_config
         self._found: dict[str, Problem | LandscapeError] = {}
 
     def __call__(self, checkpoint: Checkpoint) -> float:
@@ -48,10 +55,14 @@ class LossMeter:
 
     def _problem_of(self, checkpoint: Checkpoint) -> Problem:
         """Built once for all checkpoints that name the same; so is the refusal."""
-        name = json.dumps([checkpoint.problem, checkpoint.problem_config], sort_keys=True)
+        if isinstance(self._named, Problem):
+            return self._named
+        name = checkpoint.problem_key(self._named, self._data_dir, self._config)
         if name not in self._found:
             try:
-                self._found[name] = checkpoint.find_problem(self._named, data_dir=self._data_dir)
+                self._found[name] = checkpoint.find_problem(
+                    self._named, data_dir=self._data_dir, problem_config=self._config
+                )
             except LandscapeError as error:
                 self._found[name] = error
         found = self._found[name]

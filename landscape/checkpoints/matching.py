@@ -6,8 +6,10 @@ import filecmp
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from landscape.checkpoints.files import TEMPORARY, remove_temporaries
 from landscape.checkpoints.losses import MEASURE, LossMeter, LossPath
@@ -79,6 +81,7 @@ def match_losses(
     levels: int = 1,
     problem: Problem | str | None = None,
     data_dir: str | Path | None = None,
+    problem_config: Mapping[str, Any] | None = None,
     losses: str = "checked",
 ) -> Matching:
     """Put into ``out``, of each run below ``root``, the two checkpoints between which it passes a training loss.
@@ -99,7 +102,7 @@ def match_losses(
         its runs and at least two. Runs that do not reach it, or begin below, are left out and named.
     levels : int
         That many levels, evenly spaced in logarithms from the one above upwards: two checkpoints of each run for each.
-    problem, data_dir : optional
+    problem, data_dir, problem_config : optional
         As :meth:`Checkpoint.find_problem` takes them, for measuring.
     losses : {"checked", "measured", "saved"}
         ``"checked"`` measures the losses that decide, three or four in a run: the lowest, and those around each level.
@@ -121,7 +124,8 @@ def match_losses(
     above, inside = (Path(os.path.realpath(folder)) for folder in (root, out))  # which links in a circle do not stop
     if inside == above or above in inside.parents:
         raise UsageError(f"{out} lies within {root}, whose runs would then be found twice; name a folder beside it")
-    paths, left_out = _paths(root, None if losses == "saved" else LossMeter(problem, data_dir=data_dir))
+    meter = LossMeter(problem, data_dir=data_dir, problem_config=problem_config)
+    paths, left_out = _paths(root, None if losses == "saved" else meter)
     if losses == "measured":
         for path in paths.values():
             path.measure_all()

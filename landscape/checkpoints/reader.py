@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from landscape.checkpoints.writer import named_tensors, persistent_buffers, unwr
 from landscape.errors import CheckpointError
 from landscape.files import Group, Proof
 from landscape.problems import PROBLEMS, Problem, get_problem, load_problem
+from landscape.problems.registry import factory_identity
 
 if TYPE_CHECKING:
     from landscape.objective import Objective
@@ -166,9 +168,15 @@ class Checkpoint:
                 raise CheckpointError(f"{self.path} holds no learning rate schedule")
             compatibility.load_state(self.path, scheduler, saved_schedule, "learning rate schedule")
 
-    def model(self, problem: Problem | str | None = None, *, data_dir: str | Path | None = None) -> nn.Module:
-        """The problem's model with these parameters."""
-        found = self.find_problem(problem, data_dir=data_dir)
+    def model(
+        self,
+        problem: Problem | str | None = None,
+        *,
+        data_dir: str | Path | None = None,
+        problem_config: Mapping[str, Any] | None = None,
+    ) -> nn.Module:
+        """The problem's model with these parameters; arguments as for :meth:`find_problem`."""
+        found = self.find_problem(problem, data_dir=data_dir, problem_config=problem_config)
         model = found.make_model(self.seed or 0)
         self.load_into(model)
         return model
@@ -178,15 +186,29 @@ class Checkpoint:
         problem: Problem | str | None = None,
         *,
         data_dir: str | Path | None = None,
+        problem_config: Mapping[str, Any] | None = None,
         split: str = "train",
         **options: Any,
     ) -> Objective:
         """L(θ) of the problem over one split, at these parameters; ``options`` as for :class:`landscape.Objective`."""
-        found = self.find_problem(problem, data_dir=data_dir)
+        found = self.find_problem(problem, data_dir=data_dir, problem_config=problem_config)
         return found.objective(self.model(found), split=split, **options)
 
-    def find_problem(self, problem: Problem | str | None = None, *, data_dir: str | Path | None = None) -> Problem:
+    def find_problem(
+        self,
+        problem: Problem | str | None = None,
+        *,
+        data_dir: str | Path | None = None,
+        problem_config: Mapping[str, Any] | None = None,
+    ) -> Problem:
         """The problem named by the caller, or else by the file, which is only ever looked up, never imported.
+
+        Parameters
+        ----------
+        problem : Problem or str, optional
+            ``pkg.mod:factory``, looked for beside the checkpoint, too; see :func:`landscape.problems.load_problem`.
+        problem_config : mapping, optional
+            Settings of the problem; left out, those of the file where it is of that problem.
 
         Raises
         ------
@@ -196,8 +218,10 @@ class Checkpoint:
         if isinstance(problem, Problem):
             return problem
         if problem is not None:
-            same = problem == self.problem or self.problem is None
-            return load_problem(problem, self.problem_config if same else None, data_dir=data_dir)
+            return load_problem(
+                problem, self._settings_of(problem, problem_config), data_dir=data_dir, beside=self.path,
+                checkpoint_config=self.config,
+            )  # fmt: skip
         if self.problem is None:
             raise CheckpointError(f"{self.path} does not say what it was trained on; name it with --problem (problem=)")
         if self.problem not in PROBLEMS:
@@ -206,7 +230,22 @@ class Checkpoint:
                 f"({', '.join(PROBLEMS)}); if you trust it, name it yourself: --problem {self.problem}"
             )
         # Its name comes from a file, and so does not start a download.
-        return get_problem(self.problem, self.problem_config, data_dir=data_dir, download=False)
+        settings = self._settings_of(self.problem, problem_config)
+        return get_problem(self.problem, settings, data_dir=data_dir, download=False)
+
+    def problem_key(
+        self, problem: str | None, data_dir: str | Path | None, problem_config: Mapping[str, Any] | None = None
+    ) -> str:
+        """Equal for two checkpoints to which :meth:`find_problem` would give the same, so that it is built once."""
+        name = problem or self.problem
+        settings = None if name is None else self._settings_of(name, problem_config)
+        file, takes = ("", False) if problem is None else factory_identity(problem, beside=self.path)
+        return json.dumps([name, file, settings, str(data_dir), self.config if takes else None], default=str)
+
+    def _settings_of(self, name: str, given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        if given is not None:
+            return given
+        return self.problem_config if self.problem in (None, name) else None
 
     def __repr__(self) -> str:
         trained = f", {self.optimizer}" if self.optimizer else ""

@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from landscape.analysis.plan import Plan
-from landscape.cli.app import AsJson, Folder, app, command_line, exit_status, print_results
+from landscape.cli.app import (
+    AsJson,
+    DataDir,
+    Folder,
+    Problem,
+    ProblemConfig,
+    app,
+    command_line,
+    exit_status,
+    print_results,
+    settings,
+)
 from landscape.escaping.terminal import console, one_line
 
 
@@ -37,8 +48,9 @@ def analyze(
         int | None, typer.Option(help="Measure on that many, drawn at random; on all if left out.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of every probe, direction and choice of examples.")] = None,
-    data: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the problem's data files.")] = None,
-    problem: Annotated[str | None, typer.Option(help="pkg.mod:factory, where a checkpoint names no known one.")] = None,
+    data: DataDir = None,
+    problem: Problem = None,
+    problem_config: ProblemConfig = None,
     workers: Annotated[int | None, typer.Option(help="Processes that measure runs side by side.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of each process; the cores shared out, else.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, …; the CPU if left out.")] = None,
@@ -68,6 +80,7 @@ def analyze(
     given = {
         name: value for name, value in locals().items() if name not in ("ckpt_dir", "as_json") and value is not None
     }
+    given |= {"problem_config": settings(problem_config)}
     from landscape.analysis.pipeline import analyze as run_analysis
     from landscape.progress_bar import progress_bar
     from landscape.store import load_results

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import json
 import os
 import shlex
 import sys
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from landscape.errors import LandscapeError, in_one_line
+from landscape.errors import LandscapeError, UsageError, in_one_line
 from landscape.escaping.terminal import accept_all_characters, console, json_text, one_line
 
 if TYPE_CHECKING:
@@ -34,7 +35,37 @@ app = typer.Typer(
 )
 
 Folder = Annotated[Path, typer.Argument(metavar="CKPT_DIR", help="One run (step_*.h5) or a folder of runs.")]
+Problem = Annotated[
+    str | None,
+    typer.Option(
+        help="pkg.mod:factory or file.py:factory, where a checkpoint names no known one; also looked for beside the "
+        "checkpoints."
+    ),
+]
+ProblemConfig = Annotated[
+    str | None, typer.Option(metavar="JSON", help="Settings of the problem, e.g. '{\"width\": 64}', for its factory.")
+]
+DataDir = Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the problem's data files.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print rows as JSON; missing values are null.")]
+
+
+def settings(text: str | None) -> dict[str, Any] | None:
+    """What ``--problem-config`` says.
+
+    Raises
+    ------
+    UsageError
+        If it is no JSON object.
+    """
+    if text is None:
+        return None
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"--problem-config is no JSON ({error}); write it as '{{\"width\": 64}}'") from None
+    if not isinstance(found, dict):
+        raise UsageError(f"--problem-config is a {type(found).__name__}; it must be an object, '{{\"width\": 64}}'")
+    return found
 
 
 def exit_status(results: Results) -> int:

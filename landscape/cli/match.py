@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from landscape.cli.app import Folder, app
+from landscape.cli.app import DataDir, Folder, Problem, ProblemConfig, app, settings
 from landscape.escaping.terminal import console, one_line
 
 
@@ -24,15 +24,17 @@ def match(
         str,
         typer.Option(help="checked: measure those that decide, all where one is wrong; measured: all; saved: none."),
     ] = "checked",
-    data: Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the problem's data files.")] = None,
-    problem: Annotated[str | None, typer.Option(help="pkg.mod:factory, where a checkpoint names no known one.")] = None,
+    data: DataDir = None,
+    problem: Problem = None,
+    problem_config: ProblemConfig = None,
 ) -> None:
     """Choose of each run the two checkpoints around one training loss, so that runs can be compared there."""
     from landscape.checkpoints import match_losses
     from landscape.comparison import EQUAL
 
     found = match_losses(
-        ckpt_dir, out, level=level, levels=levels, problem=problem, data_dir=data, losses=losses
+        ckpt_dir, out, level=level, levels=levels, problem=problem, data_dir=data, losses=losses,
+        problem_config=settings(problem_config),
     )  # fmt: skip
     show = console().print
     for run, step in found.steps.items():

@@ -17,6 +17,7 @@ from landscape.comparison.groups import Groups, gather, seeds_of, setting
 from landscape.comparison.terminal import new_table
 from landscape.comparison.verdicts import design_notes, estimate_of, interval_text
 from landscape.errors import UsageError
+from landscape.escaping.frames import frame_of
 from landscape.escaping.terminal import cell
 from landscape.rounding import format_short
 from landscape.statistics import DIFFERENT, Decision, decide
@@ -80,7 +81,7 @@ def contrasts(
         for stratum, labels in chosen
         for row in decided(measure, stratum, _of_groups(groups, measure, labels), groups.scale(measure), level)
     ]
-    frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
+    frame = frame_of(records, COLUMNS)
     pairs = [pair for _, labels in chosen for pair in combinations(labels, 2)]
     frame.attrs = {"by": by, "level": level, "notes": [*design_notes(frame, level), *_disagreements(groups, pairs)]}
     return frame

@@ -15,6 +15,7 @@ from landscape.comparison.equal_loss_contrasts import contrasts_between
 from landscape.comparison.groups import gather
 from landscape.comparison.loss_paths import LossPath, loss_path, tuples_of, why_left_out
 from landscape.crossing import WIDE, between, levels_upwards, lowest_level
+from landscape.escaping.frames import frame_of
 from landscape.rounding import format_value
 from landscape.store import Results, load_results
 from landscape.store.catalogue import MEASURES
@@ -232,7 +233,7 @@ def _read(paths: dict[Any, list[LossPath]], levels: tuple[float, ...], measures:
                         (level, measure, label, path.run.name, path.run.seed, found.value, found.measuring, found.bend,
                          steps[ends.above], ends.loss_above, steps[ends.below], ends.loss_below)
                     )  # fmt: skip
-    return pd.DataFrame.from_records(records, columns=list(RUN_COLUMNS))
+    return frame_of(records, RUN_COLUMNS)
 
 
 def _centres(runs: pd.DataFrame, paths: dict[Any, list[LossPath]], confidence: float) -> pd.DataFrame:
@@ -248,7 +249,7 @@ def _centres(runs: pd.DataFrame, paths: dict[Any, list[LossPath]], confidence: f
             (level, measure, label, len(rows), middle.scale, middle.value, middle.low, middle.high, rows["bend"].mean(),
              rows["loss_below"].min(), rows["loss_above"].max())
         )  # fmt: skip
-    return pd.DataFrame.from_records(records, columns=list(COLUMNS))
+    return frame_of(records, COLUMNS)
 
 
 def _too_few(group: list[LossPath], left_out: dict[str, str]) -> str:

@@ -12,6 +12,7 @@ from landscape.comparison.contrasts import COLUMNS, decided, families
 from landscape.comparison.groups import seeds_of
 from landscape.comparison.loss_paths import tuples_of
 from landscape.errors import UsageError
+from landscape.escaping.frames import frame_of
 from landscape.store import RunResults
 from landscape.store.catalogue import MEASURES
 
@@ -44,7 +45,7 @@ def contrasts_between(
             values = {label: own for label, own in values.items() if own}
             if len(values) > 1:
                 records += decided(measure, stratum, values, scale, level)
-    return pd.DataFrame.from_records(records, columns=list(COLUMNS))
+    return frame_of(records, COLUMNS)
 
 
 def _by_seed(runs: Sequence[RunResults], rows: pd.DataFrame) -> dict[Any, float]:

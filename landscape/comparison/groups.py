@@ -12,6 +12,7 @@ from typing import Any
 from landscape.checks import check_share
 from landscape.comparison.averages import scale_of
 from landscape.errors import UsageError
+from landscape.escaping.control_characters import encodable
 from landscape.store import Results, RunResults, load_results
 from landscape.store.catalogue import MEASURES
 from landscape.store.levels import analyzed_levels, matched_levels
@@ -97,7 +98,9 @@ def grouped(runs: list[RunResults], by: str) -> dict[Any, list[RunResults]]:
 def setting(run: RunResults, key: str) -> Any:
     """A value fit to name a group: numbers and text as they are, anything else as JSON."""
     value = settings_of(run).get(key)
-    return value if value is None or isinstance(value, str | int | float) else json.dumps(value, sort_keys=True)
+    if isinstance(value, str):
+        return encodable(value)
+    return value if value is None or isinstance(value, int | float) else json.dumps(value, sort_keys=True)
 
 
 def seeds_of(runs: Sequence[RunResults]) -> dict[str, Any]:

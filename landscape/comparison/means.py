@@ -12,6 +12,7 @@ from landscape.comparison.averages import LOG, centre_of, possible
 from landscape.comparison.equal_loss import HOW, losses_differ
 from landscape.comparison.groups import gather, notes, scope_notes
 from landscape.comparison.terminal import new_table, on_two_lines
+from landscape.escaping.frames import frame_of
 from landscape.escaping.terminal import cell
 from landscape.statistics import geometric_interval, mean_interval
 from landscape.store import Results
@@ -72,7 +73,7 @@ def compare(results: Results | str | Path, by: str = "label", *, level: float = 
                 mean, low, high, std = mean_interval(values, level)
                 ends = possible(measure, low, high)
                 records.append((label, measure, len(values), mean, *ends, std, scale, *factors))
-    frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
+    frame = frame_of(records, COLUMNS)
     left_out = [run.name for run in groups.runs if all(run not in runs for runs in groups.by_label.values())]
     found = notes(groups.by_label, groups.rows, by, left_out)
     if differ := losses_differ(frame):

@@ -13,6 +13,7 @@ from landscape.comparison.averages import centre
 from landscape.comparison.groups import Groups, gather, seeds_of, settings_of
 from landscape.comparison.terminal import new_table
 from landscape.comparison.verdicts import ALPHA
+from landscape.escaping.frames import frame_of
 from landscape.escaping.terminal import cell
 from landscape.rounding import format_short, format_value
 from landscape.statistics import Ranking, granulated, holm, rank_over_groups, rank_within_groups
@@ -71,7 +72,7 @@ def ranks(results: Results | str | Path, by: str = "label", *, seed: int = 0) ->
                 row[f"p_{kind}_holm"] = p
         rows += found
     extra = dict.fromkeys(key for row in rows for key in row if key not in COLUMNS)
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, *extra])
+    frame = frame_of(rows, [*COLUMNS, *extra])
     frame.attrs = {"by": by, "notes": _notes(groups)}
     return frame
 

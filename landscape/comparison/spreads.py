@@ -11,6 +11,7 @@ import pandas as pd
 from landscape.comparison.averages import LOG
 from landscape.comparison.groups import gather
 from landscape.comparison.terminal import new_table
+from landscape.escaping.frames import frame_of
 from landscape.escaping.terminal import cell
 from landscape.rounding import format_value
 from landscape.statistics import equal_spread, holm, std_interval
@@ -63,7 +64,7 @@ def spreads(results: Results | str | Path, by: str = "label", *, level: float = 
             ends = [np.nan, np.nan] if logs else ends
             records.append((measure, label, len(found), std, *ends, scale, *factors, tests[measure]))
     adjusted = dict(zip(tests, holm(list(tests.values())), strict=True))
-    frame = pd.DataFrame.from_records([(*row, adjusted[row[0]]) for row in records], columns=list(COLUMNS))
+    frame = frame_of([(*row, adjusted[row[0]]) for row in records], COLUMNS)
     frame.attrs = {"by": by, "level": level}
     return frame
 

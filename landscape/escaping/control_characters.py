@@ -24,6 +24,15 @@ def visible(text: str) -> str:
     return "".join(repr(c)[1:-1] if steers(c) else c for c in text)
 
 
+def encodable(text: str) -> str:
+    r"""The text with halves of surrogate pairs, which no encoding has, written as Python would write them.
+
+    >>> print(encodable("adam\udcff"), encodable("α\tβ"))
+    adam\udcff α	β
+    """
+    return text if text.isascii() else "".join(repr(c)[1:-1] if "\ud800" <= c <= "\udfff" else c for c in text)
+
+
 def steers(character: str) -> bool:
     """Whether a character does something other than be read."""
     return character in _TURNING or unicodedata.category(character) in _STEERING

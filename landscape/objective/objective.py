@@ -27,6 +27,7 @@ class _Options(TypedDict, total=False):
     params: str | Sequence[str]
     weight: Weight | None
     interacting: bool
+    likelihood: str | None
     mode: str
     chunk: int | str | None
     dtype: torch.dtype | None
@@ -58,6 +59,8 @@ class Objective(Variants):
     interacting : bool
         The loss is over pairs or groups of the examples of a batch (contrastive losses, statistics of a batch): batches
         stay as they come, everywhere, and nothing cuts them. L(θ) is still their mean, weighted by examples.
+    likelihood : {"categorical", "gaussian", "bernoulli"}, optional
+        Of what the loss is the negative logarithm, for :class:`landscape.FisherOperator`; known for losses of torch.
     mode : {"eval", "train"}
         ``"train"`` asks for batch statistics over the whole data as one batch.
     chunk : "auto", int or None
@@ -112,6 +115,7 @@ class Objective(Variants):
         params: str | Sequence[str] = "*",
         weight: Weight | None = None,
         interacting: bool = False,
+        likelihood: str | None = None,
         mode: str = "eval",
         chunk: int | str | None = "auto",
         dtype: torch.dtype | None = None,
@@ -119,8 +123,11 @@ class Objective(Variants):
         check: bool = True,
     ) -> None:
         module = losses.SupervisedLoss(losses.plain_module(model), loss_fn)
-        options = _Options(params=params, weight=weight, mode=mode, chunk=chunk, dtype=dtype, device=device)
-        self._build(module, losses.name_of(loss_fn), data, {**options, "interacting": interacting, "check": check})
+        options = _Options(
+            params=params, weight=weight, interacting=interacting, likelihood=likelihood, mode=mode, chunk=chunk,
+            dtype=dtype, device=device, check=check,
+        )  # fmt: skip
+        self._build(module, losses.name_of(loss_fn), data, options)
 
     @classmethod
     def from_loss(
@@ -129,7 +136,7 @@ class Objective(Variants):
         """Objective of ``loss(model, batch) -> scalar``, for everything that is not ``loss_fn(model(x), y)``.
 
         ``loss`` is a mean over the examples of a batch, or over what ``weight(batch)`` counts. The keyword arguments
-        (params, weight, interacting, mode, chunk, dtype, device, check) are those of :class:`Objective`.
+        (params, weight, interacting, likelihood, mode, chunk, dtype, device, check) are those of :class:`Objective`.
         """
         self = cls.__new__(cls)
         self._build(losses.OwnLoss(losses.plain_module(model), loss), losses.name_of(loss), data, options)
@@ -161,7 +168,7 @@ class Objective(Variants):
         check_choice("mode", mode, ("eval", "train"))
         check_chunk(chunk)
         self.module, self.loss_name, self.mode = module, loss_name, mode
-        self._weight = options.get("weight")
+        self._weight, self.likelihood = options.get("weight"), options.get("likelihood")
         self._held: dict[str, Tensor] = {}
         self.lifted = False
         self._resolution: float | None = None
@@ -173,7 +180,7 @@ class Objective(Variants):
         self.device = torch.device(options.get("device") or first.device)
         self.dtype = dtype or (first.dtype if first.dtype in (torch.float32, torch.float64) else torch.float32)
         check_choice("dtype", self.dtype, (torch.float32, torch.float64))
-        self.batches = Batches(data, weight=self._weight)
+        self.batches = data if isinstance(data, Batches) else Batches(data, weight=self._weight)
         self.drawn_from = self.batches.num_examples
         self.interacting = bool(options.get("interacting", False))
         self.chunk: int | None = None

@@ -51,11 +51,11 @@ class FisherOperator(ThroughOutputsOperator):
         Where; left out, the model's parameters now.
     kind : {"exact", "mc", "empirical"}
     likelihood : {"categorical", "gaussian", "bernoulli"}, optional
-        Left out, read off ``cross_entropy``, ``mse_loss`` or ``binary_cross_entropy_with_logits`` of torch, as
-        function, module or ``functools.partial``. Either way it is held against the loss's own second derivative by the
-        outputs, which sets the scale: the Gaussian's variance is 1 for ``½Σ(f − y)²``, C/2 for ``mse_loss`` over C
-        outputs, and binary cross-entropy divides by the number of outputs. Categorical logits stand along the last
-        dimension, or dimension 1.
+        Left out, what the objective says (not for ``"empirical"``), else read off ``cross_entropy``, ``mse_loss`` or
+        ``binary_cross_entropy_with_logits`` of torch, as function, module or ``functools.partial``. Either way it is
+        held against the loss's own second derivative by the outputs, which sets the scale: the Gaussian's variance is 1
+        for ``½Σ(f − y)²``, C/2 for ``mse_loss`` over C outputs, and binary cross-entropy divides by the number of
+        outputs. Categorical logits stand along the last dimension, or dimension 1.
     num_samples : int
         Labels drawn for each unit, ``kind="mc"`` only. Costs memory, not time.
     seed : int
@@ -107,6 +107,8 @@ class FisherOperator(ThroughOutputsOperator):
         memory: int = hvp.DEFAULT_MEMORY,
     ) -> None:
         check_choice("kind", kind, KINDS)
+        if likelihood is None and kind != "empirical":
+            likelihood = objective.likelihood
         check_choice("likelihood", likelihood, (None, *LIKELIHOODS))
         self.kind, self.num_samples, self.seed = kind, check_count("num_samples", num_samples), check_seed(seed)
         self._named = likelihood

@@ -13,6 +13,7 @@ from landscape.escaping.filenames import file_words
 from landscape.plots.against_loss import loss_curves, plot_against_loss
 from landscape.plots.arrays import ResultsLike, RunLike, by_label, group_word, last_record
 from landscape.plots.comparison import class_accuracy, plot_class_accuracy, plot_measure, summaries
+from landscape.plots.confusion import confusion_figure
 from landscape.plots.drawing import Drawing, count_words, join_words, seeds_words
 from landscape.plots.files import FigureFile, save
 from landscape.plots.forest import drawn_pairs, forest_figure
@@ -72,7 +73,7 @@ def drawings(results: ResultsLike, kinds: Collection[str] | None = None) -> Iter
     ----------
     kinds : collection of str, optional
         Of ``against_loss``, ``summary``, ``differences``, ``tails``, ``spectra``, ``lines``, ``planes``,
-        ``interpolation``, ``classes``: only figures of these are drawn. Left out: all.
+        ``interpolation``, ``classes``, ``confusion``: only figures of these are drawn. Left out: all.
     """
     runs = [run for run in results.runs if run.checkpoints]
     styles = optimizer_styles(by_label(runs))
@@ -87,6 +88,7 @@ def drawings(results: ResultsLike, kinds: Collection[str] | None = None) -> Iter
         "planes": plane_figures(runs),
         "interpolation": interpolation_figure(results.pairs, runs, styles),
         "classes": _classes(runs, styles),
+        "confusion": confusion_figure(runs),
     }
     for kind, figures in drawn.items():
         if kinds is None or kind in kinds:

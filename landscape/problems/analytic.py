@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from landscape.checks import check_count, check_not_negative, check_positive, check_seed
 from landscape.errors import UsageError
-from landscape.problems.base import Examples, Problem, Recipe, half_squared_error
+from landscape.problems.base import Examples, Problem, half_squared_error
+from landscape.problems.recipe import Recipe
 
 
 class Linear(nn.Module):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,59 +13,46 @@ from torch.nn import functional
 
 from landscape.checks import check_choice, check_count, check_seed
 from landscape.errors import UsageError
+from landscape.objective import Objective, Weight
+from landscape.objective.batches import Batches, can_cut, count_examples, cut, take, unpack
+from landscape.objective.losses import LossModule, LossOfOutputs, OwnLoss, SupervisedLoss, name_of
+from landscape.problems.recipe import Recipe
+from landscape.problems.seeded import seeded
 
-if TYPE_CHECKING:
-    from landscape.objective import Objective
-
-LossFunction = Callable[[Tensor, Tensor], Tensor]
+LossFunction = Callable[[Any, Any], Tensor]
 Examples = tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train a problem when nothing else is asked for.
-
-    Attributes
-    ----------
-    optimizer : str
-    batch_size, epochs : int
-    full_batch_epochs : int
-        Epochs of an optimizer that takes the whole data set as one batch, and so makes one step in each.
-    learning_rates : mapping from optimizer name to learning rate
-        Those that suit this problem; an optimizer left out takes its general default
-        (``landscape.optimizers.LEARNING_RATES``).
-    """
-
-    optimizer: str = "sgd"
-    batch_size: int = 64
-    epochs: int = 30
-    full_batch_epochs: int = 300
-    learning_rates: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check_count("batch_size", self.batch_size)
-        check_count("epochs", self.epochs)
-        check_count("full_batch_epochs", self.full_batch_epochs)
+#: What a problem hands on to its objective, where it says so.
+_OPTIONS = ("weight", "params", "mode", "chunk", "interacting", "likelihood")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Problem:
     """Model + loss + data, determined by a name and a JSON config.
 
-    The tensors are shared by every problem of the same config in a process: read them, never write to them.
+    The loss is one of three: ``loss_fn(output, target)`` of data that are (inputs, targets); ``loss(model, batch)`` of
+    any batches; or ``loss(outputs, batch)`` where ``outputs(model, batch)`` is given too, which keeps Gauss-Newton,
+    Fisher, normalised logits and, with ``targets``, accuracies. Data are read once; tensors are shared by every problem
+    of the same config in a process: read them, never write to them.
 
     Attributes
     ----------
     build : callable
         ``build() -> nn.Module``, a fresh model. It may draw from torch's CPU generator, which ``make_model`` seeds.
-    loss_fn : callable
-        ``loss_fn(output, target) -> scalar``, a mean over examples.
+    train, test : (inputs, targets), DataLoader, Dataset or list of batches
+        As :class:`landscape.Objective` takes them. ``test`` may be None: there are no test data.
+    loss_fn, loss, outputs : callable
+        See above; a mean over examples, or over what ``weight`` counts.
+    targets : callable, optional
+        ``targets(batch)``, the class numbers that ``outputs`` are scores of; negative ones do not count.
+    weight, params, mode, chunk, interacting, likelihood : optional
+        As for :class:`landscape.Objective`; what an analysis asks for goes before.
+    measures : callable, optional
+        ``measures(model, split) -> {name: number}``, called in eval mode with ``"train"`` or ``"test"``; an
+        ``"accuracy"`` (0 … 1) or ``"confusion"`` ((C, C) counts, true classes in rows) stands for the one of classes.
     loss_name : str
-        The loss in one word, for tables.
-    train, test : (inputs, targets)
-        Tensors with N examples each along their first axis. ``test`` may be None: there are no test data.
+        The loss in one word, for tables; left out, the name of the function.
     num_classes : int or None
-        C where the targets are class numbers, else None.
+        C where the targets are class numbers; left out, it is seen from the outputs.
     regularizer : callable or None
         ``regularizer(model) -> scalar``, added to the loss.
     hessian : (P, P) float64 tensor or None
@@ -74,13 +62,36 @@ class Problem:
     recipe : Recipe
     name, config : str, dict
         What a checkpoint stores; set by ``get_problem`` and ``load_problem``, with every default written out.
+
+    Raises
+    ------
+    UsageError
+        If there is no loss or more than one, or a split has not as many targets as inputs.
+
+    Examples
+    --------
+    >>> data = {"x": torch.randn(8, 3), "y": torch.randn(8, 1)}
+    >>> problem = Problem(build=lambda: nn.Linear(3, 1), train=data,
+    ...                   loss=lambda model, batch: functional.mse_loss(model(batch["x"]), batch["y"]))
+    >>> problem.objective(problem.make_model(seed=0)).num_examples
+    8
     """
 
     build: Callable[[], nn.Module]
-    loss_fn: LossFunction
-    loss_name: str
-    train: Examples
-    test: Examples | None = None
+    train: Any
+    test: Any = None
+    loss_fn: LossFunction | None = None
+    loss: Callable[[Any, Any], Tensor] | None = None
+    outputs: Callable[[Any, Any], Any] | None = None
+    targets: Callable[[Any], Tensor] | None = None
+    weight: Weight | None = None
+    params: str | Sequence[str] | None = None
+    mode: str | None = None
+    chunk: int | str | None = None
+    interacting: bool | None = None
+    likelihood: str | None = None
+    measures: Callable[[nn.Module, str], Mapping[str, Any]] | None = None
+    loss_name: str = ""
     num_classes: int | None = None
     regularizer: Callable[[nn.Module], Tensor] | None = None
     hessian: Tensor | None = None
@@ -93,15 +104,29 @@ class Problem:
         check_count("at_once", self.at_once)
         if self.num_classes is not None:
             check_count("num_classes", self.num_classes)
+        self._check_loss()
         for split, data in (("train", self.train), ("test", self.test)):
-            if data is None:
-                continue
-            inputs, targets = data
-            if len(inputs) == 0 or len(inputs) != len(targets):
-                raise UsageError(
-                    f"the {split} data have {len(inputs)} inputs and {len(targets)} targets; "
-                    "give as many of one as of the other, and at least one"
-                )
+            if is_pair(data):
+                inputs, targets = data
+                if len(inputs) == 0 or len(inputs) != len(targets):
+                    raise UsageError(
+                        f"the {split} data have {len(inputs)} inputs and {len(targets)} targets; "
+                        "give as many of one as of the other, and at least one"
+                    )
+
+    def _check_loss(self) -> None:
+        given = [name for name in ("loss_fn", "loss") if getattr(self, name) is not None]
+        if len(given) != 1 or (self.outputs is not None and self.loss is None):
+            raise UsageError(
+                f"a problem has one loss, and this one has {' and '.join(given) or 'none'}: give "
+                "loss_fn(output, target), or loss(model, batch), or outputs(model, batch) with loss(outputs, batch)"
+            )
+        if self.targets is not None and self.outputs is None:
+            raise UsageError(
+                "targets(batch) are what outputs are scores of: give outputs(model, batch) and loss(outputs, batch)"
+            )
+        if not self.loss_name:
+            object.__setattr__(self, "loss_name", name_of(self.loss_fn or self.loss))
 
     def make_model(self, seed: int) -> nn.Module:
         """Build a model with the weights of this seed. The global random state is left as it was.
@@ -117,22 +142,62 @@ class Problem:
             torch.default_generator.manual_seed(seed)
             return self.build()
 
-    def loss(self, model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean loss of the model over these examples, plus the regularizer where there is one."""
-        value = self.loss_fn(model(inputs), targets)
+    def loss_module(self, model: nn.Module) -> LossModule:
+        """Model and loss as one, of a batch; without the regularizer."""
+        if self.loss_fn is not None:
+            return SupervisedLoss(model, self.loss_fn)
+        assert self.loss is not None
+        return OwnLoss(model, self.loss) if self.outputs is None else LossOfOutputs(model, self.outputs, self.loss)
+
+    def mean_loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """Mean loss of the model over a batch, plus the regularizer where there is one."""
+        value = self.loss_module(model).mean_loss(unpack(batch))
         return value if self.regularizer is None else value + self.regularizer(model)
 
     def with_recipe(self, recipe: Recipe) -> Problem:
         """The same problem, trained otherwise."""
         return replace(self, recipe=recipe)
 
-    def pieces(self, inputs: Tensor, targets: Tensor) -> Iterator[tuple[float, Examples]]:
-        """``(share, (inputs, targets))``: pieces of ``at_once`` examples, and the share of each in the mean."""
-        for x, y in zip(inputs.split(self.at_once), targets.split(self.at_once), strict=True):
-            yield len(y) / len(targets), (x, y)
+    def weigh(self, batch: Any) -> float:
+        """What the mean of the loss runs over in a batch: its examples, or what ``weight`` counts."""
+        return float(self.weight(unpack(batch)) if self.weight else count_examples(batch) or 0)
 
-    def data(self, split: str) -> Examples:
-        """``(inputs, targets)`` of ``"train"`` or ``"test"``.
+    def pieces(self, batch: Any) -> Iterator[tuple[float, Any]]:
+        """``(share, piece)``: pieces of ``at_once`` examples, and the share of each in the mean; whole where examples
+        interact or a batch cannot be cut."""
+        if is_pair(batch) and self.weight is None and not self.interacting:
+            inputs, targets = batch
+            for pair in zip(inputs.split(self.at_once), targets.split(self.at_once), strict=True):
+                yield len(pair[1]) / len(targets), pair
+            return
+        parts = [batch] if self.interacting or not can_cut(batch) else cut(batch, self.at_once)
+        weights = [self.weigh(part) for part in parts]
+        for part, weight in zip(parts, weights, strict=True):
+            yield (weight / sum(weights) if len(parts) > 1 else 1.0), part
+
+    @property
+    def num_examples(self) -> int:
+        """N of the training data."""
+        return self.batches("train").num_examples
+
+    def examples(self, rows: Tensor) -> Any:
+        """The training examples with these numbers as one batch.
+
+        Raises
+        ------
+        UsageError
+            If the data are batches that nothing cuts.
+        """
+        joined = None if self.interacting else self.batches("train").joined
+        if joined is None:
+            raise UsageError(
+                f"the data of problem {self.name or '(unnamed)'} are batches that stay as they come, so no batches can "
+                "be drawn from them: train it by a loop of your own that saves with landscape.save_checkpoint"
+            )
+        return tuple(part[rows] for part in joined) if is_pair(joined) else take(joined, rows)
+
+    def data(self, split: str) -> Any:
+        """The data of ``"train"`` or ``"test"``, as they were given.
 
         Raises
         ------
@@ -145,14 +210,49 @@ class Problem:
             raise UsageError(f"problem {self.name or '(unnamed)'} has no {split} data; give it some with test=")
         return found
 
+    def batches(self, split: str) -> Batches:
+        """The same read into batches of fixed order, once: a loader that shuffles is harmless.
+
+        Raises
+        ------
+        UsageError
+            As :meth:`data`.
+        ObjectiveError
+            If they cannot be read, or do not say how many examples they are.
+        """
+        self.data(split)
+        return self._train_batches if split == "train" else self._test_batches
+
+    @cached_property
+    def _train_batches(self) -> Batches:
+        return self._read(self.train)
+
+    @cached_property
+    def _test_batches(self) -> Batches:
+        return self._read(self.test)
+
+    def _read(self, data: Any) -> Batches:
+        with seeded():
+            found = Batches(data, weight=self.weight)
+        return found.kept_whole() if self.interacting else found
+
     def objective(self, model: nn.Module, *, split: str = "train", **options: Any) -> Objective:
         """L(θ) of this model over one split; ``options`` as for :class:`landscape.Objective`."""
-        from landscape.objective import Objective
-
-        data = self.data(split)
-        if self.regularizer is None:
+        own = {name: value for name in _OPTIONS if (value := getattr(self, name)) is not None}
+        data, options = self.batches(split), {**own, **options}
+        if self.regularizer is not None:
+            return Objective.from_loss(model, self.mean_loss, data, **options)
+        if self.loss_fn is not None:
             return Objective(model, self.loss_fn, data, **options)
-        return Objective.from_loss(model, lambda model, batch: self.loss(model, *batch), data, **options)
+        assert self.loss is not None
+        if self.outputs is not None:
+            return Objective.from_outputs(model, self.outputs, self.loss, data, **options)
+        return Objective.from_loss(model, self.loss, data, **options)
+
+
+def is_pair(data: Any) -> bool:
+    """Whether data are (inputs, targets), one tensor each."""
+    return isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, Tensor) and part.ndim for part in data)
 
 
 def half_squared_error(output: Tensor, target: Tensor) -> Tensor:

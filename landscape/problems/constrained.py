@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from landscape.checks import check_choice, check_count, check_not_negative, check_positive, check_seed
-from landscape.problems.base import Examples, Problem, Recipe
+from landscape.problems.base import Examples, Problem
+from landscape.problems.recipe import Recipe
 
 METHODS = ("none", "square", "penalty")
 

@@ -1,25 +1,17 @@
-"""What a training script writes beside a checkpoint: losses, accuracies, and the size of gradient and parameters."""
+"""What is measured of a model on a split of its problem's data, and what training writes beside a checkpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from landscape.objective.batches import Batches, cast, unpack
 from landscape.objective.isolation import borrowed
-from landscape.problems.base import Examples, Problem
-
-
-@dataclass(frozen=True)
-class Score:
-    """Loss of a model on some data, regularizer included, and its accuracy where that is defined."""
-
-    loss: float
-    accuracy: float | None = None
-    accuracy_per_class: list[float | None] | None = None
+from landscape.problems.base import Problem
+from landscape.problems.scores import Score, Tally
 
 
 def evaluate(problem: Problem, model: nn.Module, *, start: Iterable[Tensor] | None = None) -> dict[str, Any]:
@@ -38,31 +30,48 @@ def evaluate(problem: Problem, model: nn.Module, *, start: Iterable[Tensor] | No
         data, None for a class that has no example there). Losses include the regularizer.
     """
     parameters = list(model.parameters())
+    trainable = [p for p in parameters if p.requires_grad]
+    gradient = [torch.zeros_like(p) for p in trainable]
+
+    def add(loss: Tensor) -> None:
+        for mine, part in zip(gradient, torch.autograd.grad(loss, trainable, allow_unused=True), strict=True):
+            if part is not None:
+                mine.add_(part)
+
     with borrowed(model, mode="eval", device=parameters[0].device):
-        train_loss, train_hits, gradient = _gradient(problem, model)
-        test = None if problem.test is None else _score(problem, model, problem.test)
-    metrics: dict[str, Any] = {"train_loss": train_loss, "grad_norm": norm(gradient), "param_norm": norm(parameters)}
+        with torch.enable_grad():
+            train = _score(problem, model, problem.batches("train"), "train", each=add)
+        test = None if problem.test is None else _scored(problem, model, problem.batches("test"), "test")
+    metrics: dict[str, Any] = {"train_loss": train.loss, "grad_norm": norm(gradient), "param_norm": norm(parameters)}
     if start is not None:
         metrics["distance"] = norm([p.detach() - s.to(p) for p, s in zip(parameters, start, strict=True)])
-    if train_hits is not None:
-        metrics["train_accuracy"] = float(train_hits.double().mean())
+    if train.accuracy is not None:
+        metrics["train_accuracy"] = train.accuracy
     if test is not None:
         metrics["test_loss"] = test.loss
         if test.accuracy is not None:
-            metrics |= {"test_accuracy": test.accuracy, "accuracy_per_class": test.accuracy_per_class}
+            metrics["test_accuracy"] = test.accuracy
+        if test.accuracy_per_class is not None:
+            metrics["accuracy_per_class"] = test.accuracy_per_class
     return metrics
 
 
-def evaluate_test(problem: Problem, model: nn.Module) -> Score:
-    """Measure a model on all test examples, in eval mode, on its own device and in its own dtype. One forward pass.
+def evaluate_split(problem: Problem, model: nn.Module, split: str = "test", batches: Batches | None = None) -> Score:
+    """Measure a model on all examples of a split, in eval mode, on its own device and in its own dtype. One pass.
+
+    Parameters
+    ----------
+    batches : Batches, optional
+        Other examples in place of the whole split, such as those drawn from it.
 
     Raises
     ------
     UsageError
-        If the problem has no test data.
+        If the problem has no data of this split, or its own measures are none.
     """
+    found = problem.batches(split) if batches is None else batches
     with borrowed(model, mode="eval", device=next(model.parameters()).device):
-        return _score(problem, model, problem.data("test"))
+        return _scored(problem, model, found, split)
 
 
 def norm(tensors: Iterable[Tensor]) -> float:
@@ -71,66 +80,43 @@ def norm(tensors: Iterable[Tensor]) -> float:
     return length
 
 
-def _gradient(problem: Problem, model: nn.Module) -> tuple[float, Tensor | None, list[Tensor]]:
-    """Training loss, (N,) hits and the gradient, from one pass."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    gradient = [torch.zeros_like(p) for p in trainable]
-    total, hits = 0.0, []
-
-    def add(loss: Tensor) -> float:
-        for mine, part in zip(gradient, torch.autograd.grad(loss, trainable, allow_unused=True), strict=True):
-            if part is not None:
-                mine.add_(part)
-        return float(loss.detach())
-
+def _scored(problem: Problem, model: nn.Module, batches: Batches, split: str) -> Score:
+    """Without a graph, unless the loss itself differentiates."""
+    try:
+        with torch.no_grad():
+            return _score(problem, model, batches, split)
+    except RuntimeError as error:  # a loss on derivatives of the model, as physics-informed networks have
+        if "does not require grad" not in str(error):
+            raise
     with torch.enable_grad():
-        for share, (x, y) in problem.pieces(*problem.train):
-            output = model(x)
-            total += add(share * problem.loss_fn(output, y))
-            hits.append(_hits(problem, output, y))
-        if problem.regularizer is not None:
-            total += add(problem.regularizer(model))
-    return total, _joined(hits), gradient
+        return _score(problem, model, batches, split)
 
 
-@torch.no_grad()
-def _score(problem: Problem, model: nn.Module, data: Examples) -> Score:
-    like = next(model.parameters())
-    total, hits = 0.0, []
-    for share, piece in problem.pieces(*data):
-        x, y = (t.to(like.device, like.dtype if t.is_floating_point() else t.dtype) for t in piece)
-        output = model(x)
-        total += share * float(problem.loss_fn(output, y))
-        hits.append(_hits(problem, output, y))
+def _score(problem: Problem, model: nn.Module, batches: Batches, split: str, each: Any = None) -> Score:
+    """Loss and scores from one pass; ``each(loss)`` is handed every part of the mean."""
+    module, tally, like = problem.loss_module(model), Tally(problem), next(model.parameters())
+    weights = [problem.weigh(batch) for batch in batches.batches]
+    total = 0.0
+
+    def add(part: Tensor) -> None:
+        nonlocal total
+        if each is not None:
+            each(part)
+        total += float(part.detach())
+
+    for batch, weight in zip(batches.batches, weights, strict=True):
+        for share, piece in problem.pieces(batch):
+            if not share or not weight:
+                continue
+            whole = unpack(cast(piece, like.dtype, like.device))
+            share *= weight / sum(weights) if len(weights) > 1 else 1.0
+            if module.is_separable:
+                outputs = module.outputs(whole)
+                tally.add(outputs, whole)
+                add(share * module.loss_of(outputs, whole))
+            else:
+                add(share * module.mean_loss(whole))
     if problem.regularizer is not None:
-        total += float(problem.regularizer(model))
-    found = _joined(hits)
-    if found is None or problem.num_classes is None:
-        return Score(total)
-    return Score(total, float(found.double().mean()), _per_class(found, data[1].to(found.device), problem.num_classes))
-
-
-def _hits(problem: Problem, output: Tensor, targets: Tensor) -> Tensor | None:
-    """Which predictions are right, in the shape of the targets; None where these are not class numbers of the outputs.
-
-    An output of (N, C, …) has one score for each class, as ``cross_entropy`` reads it. With another layout, such as one
-    logit for two classes, the largest score means nothing.
-    """
-    fits = (
-        problem.num_classes is not None
-        and not targets.is_floating_point()
-        and output.ndim > 1
-        and output.shape[1] == problem.num_classes
-        and output.shape[:1] + output.shape[2:] == targets.shape
-    )
-    return output.argmax(1) == targets if fits else None
-
-
-def _joined(hits: list[Tensor | None]) -> Tensor | None:
-    there = [part for part in hits if part is not None]
-    return torch.cat(there) if len(there) == len(hits) else None
-
-
-def _per_class(hits: Tensor, targets: Tensor, num_classes: int) -> list[float | None]:
-    of_class = [hits[targets == c] for c in range(num_classes)]
-    return [float(h.double().mean()) if len(h) else None for h in of_class]
+        add(problem.regularizer(model))
+    own = {} if problem.measures is None else dict(problem.measures(model, split))
+    return tally.score(total, batches.num_examples, own)

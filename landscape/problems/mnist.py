@@ -20,9 +20,10 @@ from torch.nn import functional
 from landscape.checks import check_choice
 from landscape.errors import UsageError
 from landscape.files import replacing
-from landscape.problems.base import Examples, Problem, Recipe
+from landscape.problems.base import Examples, Problem
 from landscape.problems.digits import LOSSES, NUM_CLASSES, first_examples, softmax_regression, standardise
 from landscape.problems.networks import lenet5, mlp
+from landscape.problems.recipe import Recipe
 
 FILES = {
     "train images": "train-images-idx3-ubyte",

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from landscape.checks import plain_number
 from landscape.errors import LandscapeError, UsageError, in_one_line
 from landscape.problems import analytic, constrained, digits, factored, mnist, regression, text
 from landscape.problems.base import Problem
+from landscape.problems.importing import folders_for, importable, object_named
+from landscape.problems.seeded import seeded
 
 Factory = Callable[..., Problem]
-#: Arguments of factories that are no settings: where the data lie, and whether they may be fetched.
-_NOT_SETTINGS = ("data_dir", "download")
+#: Arguments of factories that are no settings: where the data lie, whether they may be fetched, and how the training of
+#: the checkpoint at hand was configured.
+_NOT_SETTINGS = ("data_dir", "download", "checkpoint_config")
 
 PROBLEMS: dict[str, Factory] = {
     "lenet-digits": digits.lenet_digits,
@@ -80,12 +82,28 @@ def get_problem(
     return _build(name, PROBLEMS[name], config, {"data_dir": data_dir, "download": download})
 
 
-def load_problem(spec: str, config: Mapping[str, Any] | None = None, *, data_dir: str | Path | None = None) -> Problem:
-    """Build a registered problem, or the user's own from ``pkg.mod:factory``.
+def load_problem(
+    spec: str,
+    config: Mapping[str, Any] | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    beside: str | Path | None = None,
+    checkpoint_config: Mapping[str, Any] | None = None,
+) -> Problem:
+    """Build a registered problem, or the user's own from ``pkg.mod:factory`` or ``path/to/file.py:factory``.
 
-    Only for names that a person typed: importing runs code. The current folder is searched first. The factory takes
-    the config as keyword arguments, and ``data_dir`` where it has an argument of that name, and returns a
-    :class:`Problem`.
+    Only for names that a person typed: importing runs code. A module is looked for in the current folder, then where
+    Python looks (``PYTHONPATH`` counts), then beside the checkpoints. The factory takes the config as keyword
+    arguments, ``data_dir`` and ``checkpoint_config`` where it has arguments of these names, and returns a
+    :class:`Problem`; instead of a factory there may be a :class:`Problem`. What it draws from the global generators of
+    torch, NumPy and Python is the same each time.
+
+    Parameters
+    ----------
+    beside : path, optional
+        A checkpoint file; its folder and the two above it are searched too.
+    checkpoint_config : mapping, optional
+        What the training of that checkpoint was configured with.
 
     Raises
     ------
@@ -94,19 +112,31 @@ def load_problem(spec: str, config: Mapping[str, Any] | None = None, *, data_dir
     """
     if ":" not in spec:
         return get_problem(spec, config, data_dir=data_dir)
-    module_name, _, factory_name = spec.partition(":")
-    try:
-        with _current_folder_importable():
-            module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # whatever the user's module raises, they get one line that names it
-        raise UsageError(
-            f"problem {spec!r}: importing {module_name!r} failed ({in_one_line(error)}); "
-            "it is looked for in the current folder and among the installed packages"
-        ) from error
-    factory = getattr(module, factory_name, None)
-    if not callable(factory):
-        raise UsageError(f"problem {spec!r}: {module_name} has no function {factory_name!r}")
-    return _build(spec, factory, config, {"data_dir": data_dir})
+    folders = folders_for(spec, beside)
+    factory, _ = object_named(spec, folders)
+    around = {"data_dir": data_dir, "checkpoint_config": dict(checkpoint_config or {})}
+    if isinstance(factory, Problem):
+        given = factory
+        factory = lambda: given  # noqa: E731  a problem that stands in the module is a factory without settings
+    elif not callable(factory):
+        name, kind = spec.rpartition(":")[2], type(factory).__name__
+        raise UsageError(f"problem {spec!r}: {name!r} is a {kind}, neither a function nor a landscape.Problem")
+    with importable(folders), seeded():
+        problem = _build(spec, factory, config, around)
+
+    def build() -> nn.Module:
+        with importable(folders):  # a module may be imported only here
+            return problem.build()
+
+    return replace(problem, build=build)
+
+
+def factory_identity(spec: str, *, beside: str | Path | None = None) -> tuple[str, bool]:
+    """The file in which a user's factory stands, and whether it asks how a checkpoint's training was configured."""
+    if ":" not in spec:
+        return spec, False
+    factory, file = object_named(spec, folders_for(spec, beside))
+    return file, callable(factory) and "checkpoint_config" in inspect.signature(factory).parameters
 
 
 def resolve_config(name: str, config: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -154,13 +184,3 @@ def _bind(name: str, factory: Factory, config: Mapping[str, Any] | None) -> dict
         return settled
     except TypeError as error:
         raise UsageError(f"problem {name!r}: a config must be JSON, to be stored in checkpoints ({error})") from error
-
-
-@contextmanager
-def _current_folder_importable() -> Iterator[None]:
-    folder = str(Path.cwd())
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)

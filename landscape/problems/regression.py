@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from landscape.checks import check_count, check_not_negative, check_seed
-from landscape.problems.base import Examples, Problem, Recipe
+from landscape.problems.base import Examples, Problem
+from landscape.problems.recipe import Recipe
 
 
 class Regression(nn.Module):

@@ -12,8 +12,9 @@ from torch.nn import functional
 
 from landscape.checks import check_count, check_not_negative, check_seed, check_share
 from landscape.errors import UsageError
-from landscape.problems.base import Examples, Problem, Recipe
+from landscape.problems.base import Examples, Problem
 from landscape.problems.child_speech import ALPHABET, corpus
+from landscape.problems.recipe import Recipe
 from landscape.problems.transformer import CharTransformer
 
 #: Sequences whose activations are held at once during training.

@@ -9,6 +9,7 @@ import pandas as pd
 
 from landscape.comparison import LOG, Centre, EqualLoss, scale_of
 from landscape.comparison.agreement import chance_of_agreement
+from landscape.escaping.frames import frame_of
 from landscape.plots.drawing import join_words
 from landscape.store import Results, final_rows
 from landscape.store.catalogue import IN_HEADLINE, MEASURES
@@ -30,7 +31,7 @@ def runs_at_ends(results: Results) -> pd.DataFrame:
         for measure in IN_HEADLINE
         if row[measure] is not None
     ]
-    return pd.DataFrame.from_records(rows, columns=list(COLUMNS))
+    return frame_of(rows, COLUMNS)
 
 
 def agreement(orders: dict[str, dict[Any, Centre]], runs: pd.DataFrame) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -73,12 +74,13 @@ def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any
         if c.not_converged
     ]
     text, references = methods(results)
+    shown = tables.wide_measures(results)
     return {
         "title": _title(results),
         "style": Markup((Path(__file__).parent / "style.css").read_text()),
         "sentences": headline(results),
-        "headings": [heading.replace("\n", " ") for heading in tables.HEADINGS],
-        "rows": tables.final_cells(results),
+        "headings": [measure.heading.replace("\n", " ") for measure in shown],
+        "rows": tables.final_cells(results, measures=shown),
         "table_notes": [line for line in tables.caption_lines(results) if not line.startswith(("*", "skipped"))],
         "figures": [_figure(figure) for figure in figures],
         "surface": Markup(surface) if surface else None,
@@ -156,4 +158,4 @@ def _command(results: Results) -> str:
 def _flag(name: str, value: Any) -> list[str]:
     if isinstance(value, bool):
         return [f"--{name}" if value else f"--no-{name}"]
-    return [f"--{name}", str(value)]
+    return [f"--{name}", json.dumps(value) if isinstance(value, dict) else str(value)]

@@ -13,7 +13,7 @@ from typing import Any
 
 from landscape.results import Eigenpairs, Estimate, SecondOrderGain, Sharpness, SpectralGap
 from landscape.results.resolution import towards_zero
-from landscape.store.metrics import ACCURACY, CheckpointLike, read_metric
+from landscape.store.metrics import ACCURACY, TRAIN_ACCURACY, CheckpointLike, read_metric
 
 _CURVATURE, _SLOPE = "loss/parameter²", "loss/parameter"
 
@@ -246,6 +246,8 @@ _LATER = (
                unit="%", reference="keskar",
                definition="the largest rise found within |δᵢ| ≤ {rho}·(|θᵢ| + 1), in per cent of 1 + the loss, a lower "
                           "bound"),
+    Measure(TRAIN_ACCURACY, "training accuracy", "accuracy", "%", _metric(TRAIN_ACCURACY), tex="training accuracy",
+            heading="train\nacc%", is_positive=False, is_share=True),
 )  # fmt: skip
 
 MEASURES: dict[str, Measure] = {measure.key: measure for measure in (*_FIRST, *_LATER)}
@@ -255,6 +257,8 @@ MEASURES: dict[str, Measure] = {measure.key: measure for measure in (*_FIRST, *_
 #: The table of runs, in a terminal, the report and LaTeX.
 IN_TABLE = ("test_accuracy", "train_loss", "grad_norm", "lambda_max", "spectral_ratio", "trace", "lambda_min",
             "sharpness_worst")  # fmt: skip
+#: The same where there is room: in the report.
+IN_WIDE_TABLE = (TRAIN_ACCURACY, *IN_TABLE)
 #: The panels that compare groups.
 IN_SUMMARY = ("lambda_max", "trace", "sharpness_worst", "sharpness_average", "sharpness_keskar",
               "sharpness_adaptive_worst", "sharpness_adaptive_average", "sharpness_normalized_worst",

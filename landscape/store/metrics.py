@@ -16,16 +16,19 @@ import numpy as np
 from landscape.results import Evaluation, PointValue, Record
 from landscape.rounding import format_value, same_number
 
-ACCURACY = "test_accuracy"
+ACCURACY, TRAIN_ACCURACY = "test_accuracy", "train_accuracy"
+#: Shares, which training may have saved in percent.
+_ACCURACIES = (ACCURACY, TRAIN_ACCURACY)
 #: metric → the record that measures it, its class and field
 _MEASURED: dict[str, tuple[str, type[Record], str]] = {
     "train_loss": ("point", PointValue, "loss"),
     "grad_norm": ("point", PointValue, "grad_norm"),
     "test_loss": ("test", Evaluation, "loss"),
     ACCURACY: ("test", Evaluation, "accuracy"),
+    TRAIN_ACCURACY: ("train", Evaluation, "accuracy"),
 }
 #: Those whose saved value is compared: a saved gradient norm is often that of a batch, by intention.
-COMPARED = ("train_loss", "test_loss", ACCURACY)
+COMPARED = ("train_loss", "test_loss", ACCURACY, TRAIN_ACCURACY)
 
 
 class CheckpointLike(Protocol):
@@ -98,7 +101,7 @@ def read_metric(checkpoint: CheckpointLike, name: str) -> Metric:
     if measured is not None:
         return Metric(measured, "measured")
     saved = number(checkpoint.metrics.get(name))
-    if saved is not None and name == ACCURACY:
+    if saved is not None and name in _ACCURACIES:
         saved = _share(saved)
     return Metric() if saved is None or math.isinf(saved) else Metric(saved, "saved")
 
@@ -119,21 +122,21 @@ def class_accuracies(checkpoint: CheckpointLike) -> tuple[np.ndarray | None, str
 def mismatch(checkpoint: CheckpointLike, name: str, info: Mapping[str, Any]) -> Mismatch | None:
     """Where the saved metric is not the measured one, beyond rounding; ``info`` describes the run.
 
-    A training loss measured on some of the examples, or in training mode, is another question, so not compared.
+    One of the training data, measured on some of the examples or in training mode, is another question: not compared.
     """
     saved, measured = number(checkpoint.metrics.get(name)), _measured(checkpoint, name)
     if saved is None:
         return None
     if measured is None:
-        is_share = name != ACCURACY or _share(saved) == saved
+        is_share = name not in _ACCURACIES or _share(saved) == saved
         return None if is_share else Mismatch(name, saved, None, percent=_share(saved) is not None)
-    if name == "train_loss" and (drawn_from(info) is not None or info.get("mode") == "train"):
+    if name in ("train_loss", TRAIN_ACCURACY) and (drawn_from(info) is not None or info.get("mode") == "train"):
         return None
     # One example whose two best classes are equal but for rounding is right or wrong by chance.
-    least = 1e-6 if name != ACCURACY else 1.001 / max(_test_examples(checkpoint), 1)
+    least = 1e-6 if name not in _ACCURACIES else 1.001 / max(_examples(checkpoint, name), 1)
     if same_number(saved, measured, absolute=least):
         return None
-    percent = name == ACCURACY and 1.001 < saved <= 100 and same_number(saved / 100, measured, relative=0.01)
+    percent = name in _ACCURACIES and 1.001 < saved <= 100 and same_number(saved / 100, measured, relative=0.01)
     return Mismatch(name, saved, measured, percent)
 
 
@@ -192,6 +195,6 @@ def _share(accuracy: float) -> float | None:
     return accuracy / 100 if 1 < accuracy <= 100 else None
 
 
-def _test_examples(checkpoint: CheckpointLike) -> int:
-    record = checkpoint.records.get("test")
+def _examples(checkpoint: CheckpointLike, name: str) -> int:
+    record = checkpoint.records.get(_MEASURED[name][0])
     return record.num_examples if isinstance(record, Evaluation) else 0

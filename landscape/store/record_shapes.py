@@ -14,6 +14,7 @@ from landscape.files.json_shapes import is_number
 from landscape.results import (
     Eigenpairs,
     Estimate,
+    Evaluation,
     LineSlice,
     PlaneSlice,
     PointValue,
@@ -28,7 +29,7 @@ from landscape.results.base import Array
 # The class of a record by its name, or by how its name begins: tables and figures count on it.
 _CLASSES: dict[str, type[Record]] = {
     "point": PointValue, "eigenpairs": Eigenpairs, "gap": SpectralGap, "second_order_gain": Estimate, "trace": Estimate,
-    "density": SpectralMeasure, "plane": PlaneSlice,
+    "density": SpectralMeasure, "plane": PlaneSlice, "train": Evaluation, "test": Evaluation,
 }  # fmt: skip
 _FAMILIES: dict[str, type[Record] | tuple[type[Record], ...]] = {
     "line_": LineSlice,
@@ -61,10 +62,19 @@ _SHAPES: dict[str, dict[str, str]] = {
         "curvature_error": "22",
     },
     "Sharpness": {"samples": "S"},
+    "Evaluation": {"confusion": "CC", "measure_values": "M"},
     "PrincipalAngles": {"angles": "K"},
 }  # fmt: skip
 # Types of arrays other than real numbers.
-_KINDS = {"converged": "b", "index": "iu", "lengths": "iu", "sizes": "iu", "samples": "biufc", "vectors": "fc"}
+_KINDS = {
+    "converged": "b",
+    "confusion": "iu",
+    "index": "iu",
+    "lengths": "iu",
+    "sizes": "iu",
+    "samples": "biufc",
+    "vectors": "fc",
+}
 _NUMBERS = "biuf"
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape.errors import ResultsError
+from landscape.escaping.control_characters import encodable
 from landscape.files import json_shapes
 from landscape.files.json_shapes import usable
 from landscape.results import LineSlice, Record
@@ -72,7 +73,7 @@ class RunResults:
     def label(self) -> str | None:
         """The group of replicates that the run belongs to: what its training named it, or else its optimizer."""
         found = self.config.get("label", self.optimizer)
-        return None if found is None else str(found)
+        return None if found is None else encodable(str(found))
 
     @property
     def seed(self) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from landscape.comparison import LOG, EqualLoss, at_equal_loss, compare, contrasts, spreads
+from landscape.escaping.frames import frame_of
 from landscape.store import Results, load_results
 from landscape.study.basins import Wells, wells
 from landscape.study.design import Study
@@ -105,6 +106,6 @@ def as_means(found: EqualLoss) -> pd.DataFrame:
         factors = (row.value, row.low, row.high) if row.scale == LOG else (nan, nan, nan)
         records.append((row.group, row.measure, row.n, row.value, row.low, row.high, row.scale, *factors))
     columns = ["group", "measure", "n", "mean", "low", "high", "scale", "gmean", "gmean_low", "gmean_high"]
-    frame = pd.DataFrame.from_records(records, columns=columns)
+    frame = frame_of(records, columns)
     frame.attrs = {"by": "label", "level": found.table.attrs.get("level", 0.95), "notes": found.notes}
     return frame

@@ -2,7 +2,7 @@
 
 from landscape.escaping.latex import latex_table
 from landscape.store import final_rows, rows
-from landscape.tables.content import HEADINGS, Cell, caption_lines, final_cells
+from landscape.tables.content import HEADINGS, Cell, caption_lines, final_cells, wide_measures
 from landscape.tables.files import write_tables
 from landscape.tables.terminal import text_table
 
@@ -15,5 +15,6 @@ __all__ = [
     "latex_table",
     "rows",
     "text_table",
+    "wide_measures",
     "write_tables",
 ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from landscape.rounding import NOT_RESOLVED, format_brief, format_resolved, format_value, is_resolved
 from landscape.store import CheckpointResults, Results
-from landscape.store.catalogue import IN_TABLE, MEASURES, Measure, read
+from landscape.store.catalogue import IN_TABLE, IN_WIDE_TABLE, MEASURES, Measure, read
 from landscape.store.metrics import mismatch_lines
 from landscape.store.rows import final_checkpoint
 from landscape.store.scope import SAVED, saved_line, scope_lines
@@ -63,10 +64,18 @@ def _shortest(number: str, widest: int) -> str:
     return mantissa + mark + power
 
 
-def final_cells(results: Results, *, digits: int = WIDE) -> list[tuple[str, list[Cell]]]:
-    """Per run, its name and one cell for each of ``HEADINGS``; errors below ``digits`` digits are left out."""
+def final_cells(
+    results: Results, *, measures: Sequence[Measure] = SHOWN, digits: int = WIDE
+) -> list[tuple[str, list[Cell]]]:
+    """Per run, its name and one cell for each of the measures; errors below ``digits`` digits are left out."""
     final = [(run, c) for run in results.runs if (c := final_checkpoint(run)) is not None]
-    return [(run.name, [_cell(measure, c, digits) for measure in SHOWN]) for run, c in final]
+    return [(run.name, [_cell(measure, c, digits) for measure in measures]) for run, c in final]
+
+
+def wide_measures(results: Results) -> list[Measure]:
+    """What a table shows where there is room; none of which no run has any."""
+    final = [c for run in results.runs if (c := final_checkpoint(run)) is not None]
+    return [m for key in IN_WIDE_TABLE if key in IN_TABLE or any(read(c, key) for c in final) for m in [MEASURES[key]]]
 
 
 def _cell(measure: Measure, checkpoint: CheckpointResults, digits: int) -> Cell:

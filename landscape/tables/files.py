@@ -9,15 +9,19 @@ from landscape.store import Results
 from landscape.store.outputs import write_whole
 from landscape.store.rows import final_checkpoint
 from landscape.tables.latex import comparison_latex, summary_latex
+from landscape.tables.predictions import prediction_texts
 from landscape.tables.spreadsheet import eigenvalues_csv, summary_csv
+
+_SOMETIMES = {"comparison.csv", "comparison.tex", "classes.csv", "confusion.csv", "measures.csv"}
 
 
 def write_tables(results: Results, folder: str | Path) -> list[Path]:
     """Write ``folder/tables/*.csv`` and ``*.tex``; each appears whole or not at all.
 
     ``summary.csv`` has all rows in full precision, ``summary.tex`` the last checkpoint of each run with errors,
-    ``eigenvalues.csv`` every eigenvalue with its residual, and ``comparison.csv`` and ``.tex``, where there are at
-    least two optimizers, means and intervals over seeds. A comparison that no longer applies is removed.
+    ``eigenvalues.csv`` every eigenvalue with its residual; ``comparison.csv`` and ``.tex``, where there are at least
+    two optimizers, means and intervals over seeds; ``classes.csv``, ``confusion.csv`` and ``measures.csv``, where the
+    problem has classes or measures of its own, what was predicted and measured. One that no longer applies is removed.
 
     Parameters
     ----------
@@ -39,10 +43,11 @@ def write_tables(results: Results, folder: str | Path) -> list[Path]:
         "summary.tex": summary_latex(results),
         "eigenvalues.csv": eigenvalues_csv(results),
         **_comparison_texts(results),
+        **prediction_texts(results),
     }
     target = Path(folder) / "tables"
     written = [write_whole(target / name, text) for name, text in texts.items()]
-    for stale in {"comparison.csv", "comparison.tex"} - set(texts):
+    for stale in _SOMETIMES - set(texts):
         (target / stale).unlink(missing_ok=True)
     return written
 

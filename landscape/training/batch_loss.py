@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +34,8 @@ class BatchLoss:
     @torch.no_grad()
     def value(self) -> float:
         """The loss alone."""
-        parts = self.problem.pieces(*self._examples())
-        return sum(share * float(self.problem.loss(self.model, x, y)) for share, (x, y) in parts)
+        parts = self.problem.pieces(self._examples())
+        return sum(share * float(self.problem.mean_loss(self.model, piece)) for share, piece in parts)
 
     def of_client(self, index: int) -> BatchLoss:
         """The loss of one client's rows."""
@@ -44,13 +45,11 @@ class BatchLoss:
         for p in self.model.parameters():
             p.grad = None
         total = torch.zeros(())
-        for share, (x, y) in self.problem.pieces(*self._examples()):
-            part = share * self.problem.loss(self.model, x, y)
+        for share, piece in self.problem.pieces(self._examples()):
+            part = share * self.problem.mean_loss(self.model, piece)
             part.backward(create_graph=create_graph)
             total = total + part.detach()
         return total
 
-    def _examples(self) -> tuple[Tensor, Tensor]:
-        rows = self.rows[0] if len(self.rows) == 1 else torch.cat(list(self.rows))
-        inputs, targets = self.problem.train
-        return inputs[rows], targets[rows]
+    def _examples(self) -> Any:
+        return self.problem.examples(self.rows[0] if len(self.rows) == 1 else torch.cat(list(self.rows)))

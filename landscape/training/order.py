@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
 from landscape.errors import UsageError
-from landscape.problems.base import Examples
+from landscape.problems.base import is_pair
 
 #: name → options. ``start`` of the examples come first in ``"curriculum"``, all from ``full_by`` of the epochs on.
 ORDERS: dict[str, dict[str, Any]] = {
@@ -205,16 +205,23 @@ def dealt(labels: Tensor, clients: int, skew: float, seed: int) -> list[Tensor]:
     ]
 
 
-def ranks(examples: Examples, kind: str) -> Tensor | None:
+def ranks(examples: Any, kind: str) -> Tensor | None:
     """What an order goes by: the label for ``"sorted"``; for ``"curriculum"`` how unusual an example is among its own.
 
     Unusual is far from the mean input of its class, or, where the targets are numbers, far from the median target.
+
+    Raises
+    ------
+    UsageError
+        If it goes by inputs or targets, and the examples are no pair of such tensors.
     """
-    inputs, targets = examples
+    if kind not in ("sorted", "curriculum"):
+        return None
+    if not is_pair(examples):
+        raise UsageError(f"the order {kind!r} goes by inputs and targets, and the data are no pair of such tensors")
+    inputs, targets = cast(tuple[Tensor, Tensor], examples)
     if kind == "sorted":
         return targets if targets.ndim == 1 else targets.flatten(1).double().sum(1)
-    if kind != "curriculum":
-        return None
     if targets.is_floating_point() or targets.ndim > 1:
         flat = targets.reshape(len(targets), -1).double()
         away: Tensor = (flat - flat.median(0).values).norm(dim=1)

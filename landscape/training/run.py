@@ -43,7 +43,7 @@ class Training:
             settings["schedule"], self.optimizer, total_steps=self.total_steps, **settings["schedule_options"]
         )
         self.falling = FallingLoss(
-            settings["save_losses"], batch_size=settings["batch_size"], num_examples=len(problem.train[1])
+            settings["save_losses"], batch_size=settings["batch_size"], num_examples=problem.num_examples
         )
         #: Of each step since the last checkpoint.
         self.history: dict[str, list[float]] = {"loss": [], "step_size": []}
@@ -145,7 +145,7 @@ def make_order(problem: Problem, settings: dict[str, Any]) -> Order:
             labels, settings["batch_size"], clients=options["clients"], skew=options["skew"], epochs=epochs, seed=seed
         )
     return BatchOrder(
-        len(problem.train[1]),
+        problem.num_examples,
         settings["batch_size"],
         epochs=epochs,
         seed=seed,

@@ -39,7 +39,7 @@ def training_settings(problem: Problem, requested: Mapping[str, Any]) -> dict[st
         If a setting is unknown or a value is outside what it accepts.
     """
     requested = {key: value for key, value in requested.items() if value is not None}
-    recipe, num_examples = problem.recipe, len(problem.train[1])
+    recipe, num_examples = problem.recipe, problem.num_examples
     name = requested.pop("optimizer", recipe.optimizer)
     options = optimizer_options(name, requested.pop("options", None))
     batch_size = _batch_size(name, requested, num_examples, recipe.batch_size)

@@ -45,10 +45,10 @@ def workers(name: str, config: dict[str, Any], *, examples: int) -> dict[str, Ca
     flat = torch.cat([part.flatten() for part in v])
 
     def gradient() -> Any:
-        return torch.autograd.grad(problem.loss(model, x, y), parameters)
+        return torch.autograd.grad(problem.mean_loss(model, (x, y)), parameters)
 
     def double_backward() -> Any:
-        first = torch.autograd.grad(problem.loss(model, x, y), parameters, create_graph=True)
+        first = torch.autograd.grad(problem.mean_loss(model, (x, y)), parameters, create_graph=True)
         return torch.autograd.grad(first, parameters, grad_outputs=v)
 
     return {"gradient": gradient, **dict(zip(WAYS, (double_backward, lambda: H @ flat), strict=True))}

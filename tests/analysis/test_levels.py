@@ -15,7 +15,7 @@ from landscape.plots.tails import tail_of_run
 from landscape.store import load_results
 from tests.support.runs import SMALL, make_runs
 
-AROUND = {"point", "test", "eigenpairs", "gap", "trace", "sharpness_worst", "sharpness_average",
+AROUND = {"point", "train", "test", "eigenpairs", "gap", "trace", "sharpness_worst", "sharpness_average",
           "sharpness_adaptive_worst", "sharpness_adaptive_average", "sharpness_normalized_worst",
           "sharpness_normalized_average"}  # fmt: skip
 #: Run → training losses that were saved with its checkpoints, at steps 10, 20, …

@@ -21,7 +21,7 @@ def analysed(folder, monkeypatch, name, config):
     steps = torch.optim.SGD(model.parameters(), 0.05)
     for _ in range(20):
         steps.zero_grad()
-        problem.loss(model, *problem.train).backward()
+        problem.mean_loss(model, problem.train).backward()
         steps.step()
     ls.save_checkpoint(folder / "sgd-s0", model, step=1, problem=problem, config={"optimizer": "sgd", "seed": 0})
     ls.analyze(folder, SMALL)

@@ -64,8 +64,8 @@ def test_the_table_has_one_row_per_analysed_checkpoint_in_the_documented_order(a
         "lambda_max_residual", "lambda_min", "spectral_gap", "spectral_ratio", "trace", "trace_sem", "sharpness_worst",
         "sharpness_average", "sharpness_adaptive_worst", "sharpness_adaptive_average", "converged", "seconds",
         "matvecs", "second_order_gain", "sharpness_normalized_worst", "sharpness_normalized_average",
-        "sharpness_keskar", "num_examples", "of_examples", "num_test_examples", "train_loss_source",
-        "test_loss_source", "test_accuracy_source", "warning",
+        "sharpness_keskar", "train_accuracy", "num_examples", "of_examples", "num_test_examples", "train_loss_source",
+        "test_loss_source", "test_accuracy_source", "train_accuracy_source", "warning",
     ]  # fmt: skip
     json.dumps(found, allow_nan=False)
     final = [row for row in found if row["step"] == 3]
@@ -90,7 +90,7 @@ def test_its_numbers_are_those_of_the_dense_hessian(analyzed):
 
 def test_earlier_checkpoints_get_eigenvalues_and_gap_only(analyzed):
     run = ls.load_results(analyzed).runs[0]
-    assert set(run.checkpoints[0].records) == {"point", "test", "eigenpairs", "gap"}
+    assert set(run.checkpoints[0].records) == {"point", "train", "test", "eigenpairs", "gap"}
     assert run.checkpoints[0].records["eigenpairs"].vectors.shape[1] == 0
     assert run.last.records["eigenpairs"].vectors.shape[1] == 2 * SMALL.eigs
 
@@ -294,6 +294,7 @@ def test_every_quantity_names_the_plan_fields_it_uses():
         "threads",
         "data",
         "problem",
+        "problem_config",
         "params",
         "mode",
         "chunk",
@@ -301,4 +302,4 @@ def test_every_quantity_names_the_plan_fields_it_uses():
         "batch_statistics",
         "check",
     }
-    assert keyed - {"pairs", "both_ends", "against"} | elsewhere == set(SMALL.fields())
+    assert keyed - {"pairs", "both_ends", "against", "with"} | elsewhere == set(SMALL.fields())

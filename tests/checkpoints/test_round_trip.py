@@ -97,7 +97,7 @@ def test_flat_parameters_are_those_of_the_objective(tmp_path):
     ckpt = load_checkpoint(save_checkpoint(tmp_path, model, step=1, problem=problem, config={"seed": 2}))
     objective = ckpt.objective(dtype=torch.float64)
     assert torch.equal(objective.theta.float(), ckpt.theta())
-    assert objective.loss() == pytest.approx(problem.loss(model, *problem.train).item(), rel=1e-6)
+    assert objective.loss() == pytest.approx(problem.mean_loss(model, problem.train).item(), rel=1e-6)
     assert ckpt.objective(split="test", check=False).num_examples == 540
     assert ckpt.objective(problem, check=False).num_examples == 30
 

@@ -9,13 +9,13 @@ import subprocess
 import sys
 import unicodedata
 
-import pandas as pd
 import pytest
 from rich.console import Console
 
 from landscape.comparison import compare, comparison_table, contrast_table, contrasts, spread_table, spreads
 from landscape.escaping.control_characters import told_apart, visible
 from landscape.escaping.filenames import file_words
+from landscape.escaping.frames import frame_of
 from landscape.escaping.latex import latex_sentence, latex_text
 from landscape.escaping.spreadsheet import csv_text, frame_csv
 from landscape.escaping.terminal import json_text
@@ -67,7 +67,7 @@ def test_json_for_the_terminal_is_the_same_json_and_steers_nothing():
 def test_a_spreadsheet_runs_no_name_and_numbers_keep_every_bit():
     formulas = ["=1+1", "+1", "-2", "@SUM(1)", " =1", "\t=1", "＝1", "=cmd|'/c calc'!A1"]
     lines = [{"run": name, "value": -1 / 3} for name in [*formulas, *NAMES]]
-    frame = pd.DataFrame(lines).assign(**{"-x": -1.5})
+    frame = frame_of(lines, ["run", "value"]).assign(**{"-x": -1.5})
     for text in (csv_text(("run", "value"), lines), frame_csv(frame[["run", "value"]])):
         read = list(csv.DictReader(io.StringIO(text)))
         assert not [row["run"] for row in read if row["run"].lstrip()[:1] in tuple("=+-@＝")]

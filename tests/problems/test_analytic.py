@@ -63,7 +63,7 @@ def test_two_well_has_a_narrow_and_a_wide_minimum_with_the_curvatures_asked_for(
         minimum = torch.tensor([centre, 0.0], dtype=torch.float64) + inputs.mean(0)
         with torch.no_grad():
             model.position.copy_(minimum)
-        value = problem.loss(model, inputs, targets)
+        value = problem.mean_loss(model, (inputs, targets))
         assert torch.autograd.grad(value, model.position)[0].norm() < 1e-6
         hessian = torch.autograd.functional.hessian(loss, minimum)
         assert torch.allclose(hessian, curvature * torch.eye(2, dtype=torch.float64), atol=1e-4)

@@ -142,9 +142,9 @@ def test_a_classification_problem_takes_cross_entropy_or_squared_error(name):
     model = entropy.make_model(0).eval()
     x, y = entropy.train[0][:20], entropy.train[1][:20]
     output = model(x)
-    assert float(entropy.loss(model, x, y)) == pytest.approx(float(F.cross_entropy(output, y)), rel=1e-6)
+    assert float(entropy.mean_loss(model, (x, y))) == pytest.approx(float(F.cross_entropy(output, y)), rel=1e-6)
     by_hand = 0.5 * ((output - F.one_hot(y, 10)) ** 2).sum(1).mean()
-    assert float(squares.loss(model, x, y)) == pytest.approx(float(by_hand), rel=1e-6)
+    assert float(squares.mean_loss(model, (x, y))) == pytest.approx(float(by_hand), rel=1e-6)
     with pytest.raises(UsageError, match="'hinge' is not one of 'cross_entropy', 'mse'"):
         get_problem(name, {"loss": "hinge"})
 
@@ -166,7 +166,7 @@ def test_a_residual_block_without_its_branch_is_its_skip_and_the_plain_one_has_n
 def test_every_normalisation_of_the_residual_network_trains(norm):
     problem = get_problem("resnet-digits", {"norm": norm})
     model = problem.make_model(0)
-    problem.loss(model, *(part[:8] for part in problem.train)).backward()
+    problem.mean_loss(model, tuple(part[:8] for part in problem.train)).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
 
 

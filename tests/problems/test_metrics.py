@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from landscape.problems import get_problem
-from landscape.problems.metrics import evaluate, evaluate_test
+from landscape.problems.metrics import evaluate, evaluate_split
 from tests.support.problems import classifier
 
 
@@ -17,7 +17,7 @@ from tests.support.problems import classifier
 def test_test_loss_and_accuracy_are_those_of_the_definition(at_once):
     problem = classifier(at_once=at_once)
     model = problem.make_model(1)
-    score = evaluate_test(problem, model)
+    score = evaluate_split(problem, model)
     x, y = problem.test
     logits = x.double().numpy() @ model.weight.detach().double().numpy().T + model.bias.detach().double().numpy()
     log_z = np.log(np.exp(logits).sum(1))
@@ -57,7 +57,7 @@ def test_scores_of_every_token_count_each_token():
             return self.scale * functional.one_hot((shifted + 1) % 5, 5).float().transpose(1, 2)
 
     problem = classifier(build=Repeat, train=(tokens, tokens), test=(tokens, tokens), num_classes=5)
-    assert evaluate_test(problem, Repeat()).accuracy == pytest.approx(20 / 24)
+    assert evaluate_split(problem, Repeat()).accuracy == pytest.approx(20 / 24)
 
 
 def test_metrics_are_those_of_the_whole_data_and_the_model_comes_back_as_it_was():

@@ -43,7 +43,7 @@ def test_objective_passes_preflight_and_equals_the_mean_loss(name):
         twin = problem.make_model(3).double()
         targets = targets.double() if targets.is_floating_point() else targets
         inputs = inputs.double() if inputs.is_floating_point() else inputs
-        assert objective.loss() == pytest.approx(problem.loss(twin.eval(), inputs, targets).item(), rel=1e-12)
+        assert objective.loss() == pytest.approx(problem.mean_loss(twin.eval(), (inputs, targets)).item(), rel=1e-12)
 
 
 def test_digits_are_split_by_class_without_overlap_and_standardised():

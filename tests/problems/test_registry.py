@@ -78,7 +78,7 @@ def test_a_problem_of_the_user_s_own_is_found_in_the_current_folder(own_module):
         ("absent_for_test:factory", {}, "importing 'absent_for_test' failed .*No module named"),
         ("broken_for_test:factory", {}, "importing 'broken_for_test' failed .SyntaxError"),
         ("mine_for_test:absent", {}, "has no function 'absent'"),
-        ("mine_for_test:number", {}, "has no function 'number'"),
+        ("mine_for_test:number", {}, "'number' is a int, neither a function nor"),
         ("mine_for_test:wrong", {}, "returned a int, not a landscape.problems.Problem"),
         ("mine_for_test:fails", {}, "RuntimeError: no such sensor"),
         ("mine_for_test:needs", {}, "needs 'path' in its config"),

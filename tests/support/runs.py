@@ -25,7 +25,7 @@ def save_run(folder: Path, *, optimizer: str, seed: int, shift: float = 0.0, tra
     for step in range(1, 4):
         for _ in range(15):
             steps.zero_grad()
-            problem.loss(model, *problem.train).backward()
+            problem.mean_loss(model, problem.train).backward()
             steps.step()
         if shift:
             with torch.no_grad():
@@ -34,7 +34,7 @@ def save_run(folder: Path, *, optimizer: str, seed: int, shift: float = 0.0, tra
         right = float((outputs.argmax(1) == problem.test[1]).float().mean())
         metrics = {"test_loss": float(problem.loss_fn(outputs, problem.test[1])), "test_accuracy": right}
         if train_loss:
-            metrics["train_loss"] = float(problem.loss(model, *problem.train))
+            metrics["train_loss"] = float(problem.mean_loss(model, problem.train))
         config = {"optimizer": optimizer, "seed": seed, "lr": 0.3}
         ls.save_checkpoint(folder, model, step=step, problem=problem, optimizer=steps, metrics=metrics, config=config)
 

@@ -43,7 +43,7 @@ def test_a_comparison_is_written_only_where_there_are_two_groups(results, tmp_pa
     stale = write_tables(results, tmp_path)
     assert {"comparison.csv", "comparison.tex"} < {path.name for path in stale}
     names = {path.name for path in write_tables(single, tmp_path)}
-    assert names == {"summary.csv", "summary.tex", "eigenvalues.csv"}
+    assert names == {"summary.csv", "summary.tex", "eigenvalues.csv", "classes.csv"}
     assert {path.name for path in (tmp_path / "tables").iterdir()} == names
 
 

@@ -2,6 +2,6 @@
 
 from landscape.objective.batches.batches import Batches, Weight, check_chunk
 from landscape.objective.batches.containers import unpack
-from landscape.objective.batches.examples import can_cut, cast, count_examples, take
+from landscape.objective.batches.examples import can_cut, cast, count_examples, cut, take
 
-__all__ = ["Batches", "Weight", "can_cut", "cast", "check_chunk", "count_examples", "take", "unpack"]
+__all__ = ["Batches", "Weight", "can_cut", "cast", "check_chunk", "count_examples", "cut", "take", "unpack"]

@@ -61,7 +61,7 @@ def stability_path(optimizer: str, lr: float, *, steps: int, every: int, seed: i
     names, start, path = [name for name, _ in model.named_parameters()], None, []
     for step in range(1, steps + 1):
         method.zero_grad()
-        loss = problem.loss(model, *problem.train)
+        loss = problem.mean_loss(model, problem.train)
         loss.backward()
         method.step()
         if step % every == 0:
