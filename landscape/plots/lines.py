@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from landscape.errors import UsageError
+from landscape.escaping.control_characters import shortened
 from landscape.plots.labels import figure_text, legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import PALETTE, REFERENCE_COLOR, Style, axes_or_new, note_gaps
@@ -21,6 +22,7 @@ from landscape.results.metrics import names_of
 #: Of metrics, in their order; none is the colour of the loss where that is left to us, nor grey.
 _METRIC_STYLES = [PALETTE[name] for name in ("adam", "nesterov", "rmsprop", "adamw", "adagrad", "momentum")]
 _DASH_OF_LOSSES, _DASH_OF_OTHERS = (0, (5, 1)), (0, (3, 1, 1, 1))
+_MOST = 20  # letters at their axis
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,8 @@ def _draw_beside(ax: Axes, lines: Sequence[LineSlice], beside: dict[str, Style],
             )
             labelled.add(name)
     if right is not None:
-        right.set_ylabel(figure_text(", ".join(others)))
+        last = {name.rpartition(" ")[2] for name in others}  # one word for an accuracy and a test accuracy
+        right.set_ylabel(figure_text(last.pop() if len(last) == 1 else shortened(", ".join(others), _MOST)))
     return gaps
 
 

@@ -48,8 +48,8 @@ def drawn_values(plane: PlaneSlice | PathSlice, metric: str | None) -> tuple[Arr
     return np.asarray(plane.metric(metric), dtype=float), metric in plane.metric_losses
 
 
-def levels_of(values: Array, *, is_loss: bool, count: int) -> Array:
-    """Levels of contours: of losses :func:`log_levels`, of other metrics evenly spaced, ``(count,)``.
+def levels_of(values: Array, *, is_loss: bool, count: int) -> tuple[Array, Normalize]:
+    """Levels of contours and their colours: of losses :func:`log_levels`, of other metrics evenly spaced, ``(count,)``.
 
     Raises
     ------
@@ -58,8 +58,10 @@ def levels_of(values: Array, *, is_loss: bool, count: int) -> Array:
     """
     finite = values[np.isfinite(values)]
     if is_loss or finite.size < 2 or finite.min() == finite.max():
-        return log_levels(values, count=count)
-    return np.linspace(finite.min(), finite.max(), count)
+        levels = log_levels(values, count=count)
+        return levels, loss_norm(levels)
+    levels = np.linspace(finite.min(), finite.max(), count)
+    return levels, Normalize(levels[0], levels[-1])
 
 
 def plot_contour(plane: PlaneSlice, *, metric: str | None = None, levels: Any = None, ax: Axes | None = None) -> Axes:
@@ -80,14 +82,16 @@ def plot_contour(plane: PlaneSlice, *, metric: str | None = None, levels: Any = 
         the colour of the nearest. ``ax.collections[0]`` is the mappable for a colour bar, which its own figure has.
     """
     own = ax is None
-    ax = axes_or_new(ax, height=3.0)
+    ax = axes_or_new(ax, height=2.5)
     values, is_loss = drawn_values(plane, metric)
     masked = np.ma.masked_invalid(values)
-    shown = levels_of(values, is_loss=is_loss, count=10) if levels is None else np.asarray(levels, dtype=float)
+    if levels is None:
+        shown, norm = levels_of(values, is_loss=is_loss, count=10)
+    else:
+        shown = np.asarray(levels, dtype=float)
+        norm = loss_norm(shown) if is_loss else Normalize(shown[0], shown[-1])
     ax.set_facecolor(GAP_COLOR)
-    ax.contourf(
-        plane.x, plane.y, masked, levels=shown, norm=loss_norm(shown), cmap=SURFACE_CMAP, extend="both", zorder=0.5
-    )
+    ax.contourf(plane.x, plane.y, masked, levels=shown, norm=norm, cmap=SURFACE_CMAP, extend="both", zorder=0.5)
     ax.contour(plane.x, plane.y, masked, levels=shown, colors="white", linewidths=0.35, zorder=0.6)
     ax.plot(0, 0, "+", color="black", markersize=9, markeredgewidth=2.6)
     ax.plot(0, 0, "+", color="white", markersize=8, markeredgewidth=1.2)

@@ -109,7 +109,7 @@ def test_one_pass_over_the_data_gives_the_loss_and_all_metrics_of_its_outputs():
 
 
 def test_between_two_models_a_metric_sees_the_statistics_that_the_loss_sees():
-    """Ends, and a point between, by torch on copies with mixed weights and buffers; also on the other end's own data."""
+    """Ends and points between, by torch on copies with mixed weights and buffers; also by an objective of the other."""
     model_a, model_b, a, b = pair()
     test = ls.Objective(model_a, F.cross_entropy, (TEST_X, TEST_Y))
     foreign = ls.Objective(model_b, F.cross_entropy, (TEST_X, TEST_Y))  # the same data, by the other model

@@ -153,6 +153,17 @@ def test_the_hessian_is_the_dense_one_whether_graphs_or_nodes_count(kind, nodes)
     assert (ls.HessianOperator(objective) @ v - exact @ v).norm() <= 1e-11 * (exact @ v).norm()
 
 
+def test_accuracy_along_a_line_is_that_of_the_nodes_that_count():
+    """The test mask of the same graph is another objective."""
+    data, model = graph(12, 3, of_nodes=True), made("GCNConv")
+    data.test_mask = ~data.train_mask
+    train, test = (ls.Objective.from_graphs(model, F.cross_entropy, data, nodes=m) for m in ("train_mask", "test_mask"))
+    line = ls.evaluate_line(train, train.theta, points=3, metrics={"train": "accuracy", "test": ("accuracy", test)})
+    hits = (model(data.x, data.edge_index).argmax(1) == data.y).double()
+    for name, mask in (("train", data.train_mask), ("test", data.test_mask)):
+        assert line.metrics[name][1] == pytest.approx(float(hits[mask].mean()), abs=1e-15)
+
+
 def test_one_graph_with_a_mask_is_a_batch_by_itself():
     data = graph(12, 3, of_nodes=True)
     model = made("GCNConv")
