@@ -44,7 +44,8 @@ def plot_paths(
     -------
     Axes
         Levels are log-spaced above the lowest loss on the plane, and evenly spaced for what is no loss.
-        ``ax.collections[0]`` is the mappable for a colour bar. On principal components the share of variance stands at the axes.
+        ``ax.collections[0]`` is the mappable for a colour bar. On principal components the share of variance stands at
+        the axes.
     """
     own = ax is None
     ax = axes_or_new(ax, height=3.0)
