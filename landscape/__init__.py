@@ -60,6 +60,7 @@ _HOMES = {
         "evaluate_line",
         "evaluate_plane",
         "evaluate_paths",
+        "accuracy",
         "basins",
         "examine_step",
         "interpolate",

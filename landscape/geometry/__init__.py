@@ -3,6 +3,7 @@
 from landscape.geometry.basins import basins
 from landscape.geometry.directions import random_direction, random_plane
 from landscape.geometry.interpolation import interpolate
+from landscape.geometry.metrics import accuracy
 from landscape.geometry.paths import evaluate_paths
 from landscape.geometry.sharpness import BALLS, sharpness
 from landscape.geometry.slices import evaluate_line, evaluate_plane
@@ -10,6 +11,7 @@ from landscape.geometry.steps import examine_step
 
 __all__ = [
     "BALLS",
+    "accuracy",
     "basins",
     "evaluate_line",
     "evaluate_paths",

@@ -31,8 +31,8 @@ def statistics_of(model: nn.Module) -> set[str]:
     return {_name(path, buffer) for path in layers(model) for buffer in STATISTICS}
 
 
-def loss_where_theta_moves(objective: Objective, batch_statistics: str) -> tuple[str, Callable[[Tensor], float]]:
-    """What a record has for ``batch_statistics``, ``"fixed"`` or ``"recompute"``, and that loss as a function of θ."""
+def where_theta_moves(objective: Objective, batch_statistics: str) -> tuple[str, Callable[[Tensor], Objective]]:
+    """What a record has for ``batch_statistics``, ``"fixed"`` or ``"recompute"``, and the objective that holds at θ."""
     if batch_statistics == "interpolate":
         raise UsageError(
             "batch_statistics='interpolate' needs the two models at the ends of a line, as interpolate(objective_a, "
@@ -40,17 +40,12 @@ def loss_where_theta_moves(objective: Objective, batch_statistics: str) -> tuple
         )
     check_choice("batch_statistics", batch_statistics, ("fixed", "recompute"))
     if not layers(objective.parts().model):
-        return "", objective.loss
+        return "", lambda theta: objective
     if objective.mode == "train":
-        return "train", objective.loss
+        return "train", lambda theta: objective
     if batch_statistics == "fixed":
-        return "fixed", objective.loss
-    return "recompute", lambda theta: loss_recomputed(objective, theta)
-
-
-def loss_recomputed(objective: Objective, theta: Tensor) -> float:
-    """L(θ) with the running statistics that the data have at θ."""
-    return objective.with_constants(recomputed(objective, theta)).loss(theta)
+        return "fixed", lambda theta: objective
+    return "recompute", lambda theta: objective.with_constants(recomputed(objective, theta))
 
 
 def recomputed(objective: Objective, theta: Tensor) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from landscape.checks import check_choice
 from landscape.errors import UsageError
-from landscape.geometry.batch_statistics import STATISTICS, layers, loss_recomputed, moved_by_training, same
+from landscape.geometry.batch_statistics import STATISTICS, layers, moved_by_training, recomputed, same
 from landscape.geometry.batch_statistics import statistics_of as gathered_by
 from landscape.objective import Objective, Vector
 
@@ -28,7 +28,7 @@ class End:
 
 @dataclass(frozen=True)
 class Between:
-    """The loss between two ends.
+    """What lies between two ends.
 
     Attributes
     ----------
@@ -46,12 +46,14 @@ class Between:
     batch_statistics: str
     moving: tuple[dict[str, Tensor], dict[str, Tensor]] = field(default_factory=lambda: ({}, {}))
 
-    def loss(self, of_a: float, of_b: float) -> float:
-        """Where these are the shares of the ends; at an end, of that end to the last bit."""
+    def at(self, of_a: float, of_b: float) -> tuple[Objective, Tensor]:
+        """The objective with the buffers, and θ, where these are the shares of the ends; an end is to the last bit."""
         theta = _mixed(self.a, self.b, of_a, of_b)
         here, there = self.moving
         objective = self.objective.with_constants({n: _mixed(here[n], there[n], of_a, of_b) for n in here})
-        return loss_recomputed(objective, theta) if self.batch_statistics == "recompute" else objective.loss(theta)
+        if self.batch_statistics == "recompute":
+            objective = objective.with_constants(recomputed(objective, theta))
+        return objective, theta
 
 
 def between(objective: Objective, given: Sequence[Vector | Objective], batch_statistics: str | None) -> Between:
@@ -99,13 +101,14 @@ def _ends(objective: Objective, given: Sequence[Vector | Objective]) -> tuple[En
 def _end(objective: Objective, given: Vector | Objective) -> End:
     if isinstance(given, Objective):
         _check_same_question(objective, given)
-        return End(objective.point(given.theta), _constants_of(given))
+        return End(objective.point(given.theta), constants_of(given))
     theta = objective.point(given)
     # The model's own θ to the last bit: then its own buffers belong to it.
-    return End(theta, _constants_of(objective) if torch.equal(theta, objective.theta) else None)
+    return End(theta, constants_of(objective) if torch.equal(theta, objective.theta) else None)
 
 
-def _constants_of(objective: Objective) -> dict[str, Tensor]:
+def constants_of(objective: Objective) -> dict[str, Tensor]:
+    """Frozen parameters and buffers of its model, by their names there."""
     parts = objective.parts()
     found = parts.constants
     names = [name for name, _ in (*parts.model.named_parameters(), *parts.model.named_buffers())]

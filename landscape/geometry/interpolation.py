@@ -7,6 +7,7 @@ import torch
 
 from landscape.checks import check_count
 from landscape.geometry.endpoints import between
+from landscape.geometry.metrics import Metrics, Readings
 from landscape.objective import Objective, Vector
 from landscape.progress import Progress
 from landscape.results import LineSlice
@@ -17,6 +18,7 @@ def interpolate(
     *ends: Vector | Objective,
     points: int = 51,
     batch_statistics: str | None = None,
+    metrics: Metrics = None,
     progress: Progress | None = None,
 ) -> LineSlice:
     """The loss at ``(1 − t)·θ_a + t·θ_b`` for equally spaced t from 0 to 1, with its ``barrier``.
@@ -39,6 +41,9 @@ def interpolate(
         that the data have there, by more passes over the data. ``"fixed"``: everything but θ stays as in ``objective``.
         Left out for vectors, a model in which training moves more than θ is refused. What each does to the barrier:
         docs/accuracy.md.
+    metrics : mapping from name to metric, or ("accuracy",)
+        What else is evaluated, as in :func:`evaluate_line`; of the network that the loss sees at that point, its
+        statistics included, also where a metric is an objective of other data.
     progress : callable, optional
         Called as ``progress(done, points)`` after each point.
 
@@ -73,16 +78,18 @@ def interpolate(
     points = check_count("points", points, least=3, hint="both ends and something between")
     path = between(objective, ends, batch_statistics)
     steps = np.arange(points) / (points - 1)
-    loss = np.empty(len(steps))
+    readings = Readings(objective, metrics)
+    values = np.empty((1 + len(readings.names), len(steps)))
     for index, (of_a, of_b) in enumerate(zip(steps[::-1].tolist(), steps.tolist(), strict=True)):
-        loss[index] = path.loss(of_a, of_b)
+        values[:, index] = readings.at(*path.at(of_a, of_b))
         if progress is not None:
             progress(index + 1, len(steps))
     return LineSlice(
         t=steps,
-        loss=loss,
+        loss=values[0],
         direction="from one minimum to the other",
         step_norm=float(torch.linalg.vector_norm((path.b - path.a).cpu().double())),
         kind="interpolation",
         batch_statistics=path.batch_statistics,
+        **readings.fields(values[1:]),
     )

@@ -10,8 +10,9 @@ from sklearn.decomposition import PCA
 
 from landscape.checks import check_count, check_not_negative
 from landscape.errors import UsageError
-from landscape.geometry.batch_statistics import loss_where_theta_moves, moved_by_training
-from landscape.geometry.slices import losses_on_grid
+from landscape.geometry.batch_statistics import moved_by_training, where_theta_moves
+from landscape.geometry.metrics import Metrics, Readings
+from landscape.geometry.slices import values_on_grid
 from landscape.objective import Objective
 from landscape.progress import Progress
 from landscape.results.paths import PathSlice
@@ -26,6 +27,7 @@ def evaluate_paths(
     points: int = 41,
     margin: float = 0.2,
     batch_statistics: str = "recompute",
+    metrics: Metrics = None,
     progress: Progress | None = None,
 ) -> PathSlice:
     r"""The loss on a plane with the paths of one or several trainings on it.
@@ -48,6 +50,8 @@ def evaluate_paths(
         recomputed from the data at each point of the plane (:func:`~landscape.geometry.batch_statistics.recomputed`):
         then the loss depends on θ alone. Fixed, they are those of the objective's model everywhere, and no end of a
         path but its own has the loss it had in training.
+    metrics : mapping from name to metric, or ("accuracy",)
+        What else is evaluated on the plane, as in :func:`evaluate_line`.
     progress : callable, optional
         Called as ``progress(done, most)`` after each point.
 
@@ -80,7 +84,7 @@ def evaluate_paths(
     theta = np.concatenate(list(stacked.values()))
     if np.ptp(theta, axis=0).max() == 0:
         raise UsageError("the paths never move; give positions of more than one step")
-    statistics, loss_at = loss_where_theta_moves(objective, batch_statistics)
+    statistics, holding_at = where_theta_moves(objective, batch_statistics)
     if batch_statistics != "fixed" and (moved := moved_by_training(objective)):
         raise UsageError(
             f"positions do not hold what training moves beside θ in this model: {', '.join(moved[:4])}. "
@@ -91,11 +95,17 @@ def evaluate_paths(
     coordinates = offsets @ axes
     outside = np.linalg.norm(offsets - coordinates @ axes.T, axis=1)
     x, y = _grids(coordinates, points, margin)
-    loss = losses_on_grid(lambda *at: loss_at(objective.point(origin + axes @ np.array(at))), x, y, progress)
+    readings = Readings(objective, metrics)
+
+    def values_at(*at: float) -> list[float]:
+        theta_there = objective.point(origin + axes @ np.array(at))
+        return readings.at(holding_at(theta_there), theta_there)
+
+    values = values_on_grid(values_at, x, y, progress)
     return PathSlice(
         x=x,
         y=y,
-        loss=loss,
+        loss=values[0],
         directions=directions,
         names=tuple(stacked),
         lengths=np.array([len(path) for path in stacked.values()]),
@@ -103,6 +113,7 @@ def evaluate_paths(
         outside=outside,
         explained=explained,
         batch_statistics=statistics,
+        **readings.fields(values[1:]),
     )
 
 

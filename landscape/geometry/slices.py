@@ -10,7 +10,8 @@ from torch import Tensor
 
 from landscape.checks import check_count, check_positive
 from landscape.errors import UsageError
-from landscape.geometry.batch_statistics import loss_where_theta_moves
+from landscape.geometry.batch_statistics import where_theta_moves
+from landscape.geometry.metrics import Metrics, Readings
 from landscape.geometry.slice_curvature import centre_curvature
 from landscape.objective import Objective, Vector
 from landscape.progress import Progress
@@ -29,6 +30,7 @@ def evaluate_line(
     theta: Vector | None = None,
     label: str = "",
     batch_statistics: str = "fixed",
+    metrics: Metrics = None,
     progress: Progress | None = None,
 ) -> LineSlice:
     """The loss at ``θ + t·d`` for ``points`` equally spaced t from ``-radius`` to ``radius``.
@@ -49,6 +51,16 @@ def evaluate_line(
     batch_statistics : {"fixed", "recompute"}
         Running statistics of normalisation layers stay those of the model, as L(θ) has them everywhere else, or are
         recomputed from the data at each point (:func:`~landscape.geometry.batch_statistics.recomputed`).
+    metrics : mapping from name to metric, or ("accuracy",)
+        What else is evaluated at each point, of the same network: θ, statistics and mode are those of the loss. Each is
+
+        - a function in the place of the loss, called as that is, a mean over the examples of a batch:
+          ``metric(output, target)``; ``metric(outputs, batch)`` with ``Objective.from_outputs``; ``metric(model,
+          batch)`` with ``Objective.from_loss``. :func:`~landscape.geometry.metrics.accuracy` is ready;
+        - an Objective of the same parameters, such as one of test data: its loss;
+        - a pair of both, for the function on the data of that objective.
+
+        ``{"test loss": test, "accuracy": ls.accuracy, "test accuracy": (ls.accuracy, test)}``.
     progress : callable, optional
         Called as ``progress(done, points)`` after each point.
 
@@ -58,13 +70,19 @@ def evaluate_line(
         Losses in the objective's dtype, NaN and infinity as they come. ``curvature`` is ``dᵀHd`` from a Hessian-vector
         product, ``curvature_slice ± curvature_error`` the same from differences of the slope on this line: roundoff,
         truncation and kinks of ReLU are in that error (measured: docs/accuracy.md). All three in float64 where the
-        model runs in it; NaN where statistics are recomputed: ∇²L holds them fixed. Costs ``points`` losses; for the
-        curvature, on at most 256 examples in float64, 5 to 11 gradients, 2 losses and one Hessian-vector product.
+        model runs in it; NaN where statistics are recomputed: ∇²L holds them fixed. ``metrics["accuracy"]`` is (M,).
 
     Raises
     ------
     UsageError
-        For a direction of another shape, zero or not finite, an even number of points, a radius that is not positive.
+        For a direction of another shape, zero or not finite, an even number of points, a radius that is not positive,
+        a metric that is none or no mean over examples.
+
+    Notes
+    -----
+    Costs ``points`` losses; for the curvature, on at most 256 examples in float64, 5 to 11 gradients, 2 losses and one
+    Hessian-vector product. Metrics of outputs share the pass of the loss of their data; each further objective costs a
+    loss a point, and ``metric(model, batch)`` what it calls.
 
     Examples
     --------
@@ -77,22 +95,25 @@ def evaluate_line(
     t = _grid(radius, points, name="radius")
     d = _columns(objective, direction, count=1, name="direction")
     point = objective.point(theta)
-    statistics, loss_at = loss_where_theta_moves(objective, batch_statistics)
+    statistics, holding_at = where_theta_moves(objective, batch_statistics)
+    readings = Readings(objective, metrics)
     by_hvp, by_differences, error = _curvature(objective, point, d, statistics)
-    loss = np.empty(len(t))
+    values = np.empty((1 + len(readings.names), len(t)))
     for index, step in enumerate(t):
-        loss[index] = loss_at(_moved(point, d, (float(step),)))
+        theta_there = _moved(point, d, (float(step),))
+        values[:, index] = readings.at(holding_at(theta_there), theta_there)
         if progress is not None:
             progress(index + 1, len(t))
     return LineSlice(
         t=t,
-        loss=loss,
+        loss=values[0],
         direction=label or "direction",
         step_norm=float(_lengths(d)[0]),
         curvature=float(by_hvp[0, 0]),
         curvature_slice=float(by_differences[0, 0]),
         curvature_error=float(error[0, 0]),
         batch_statistics=statistics,
+        **readings.fields(values[1:]),
     )
 
 
@@ -105,6 +126,7 @@ def evaluate_plane(
     theta: Vector | None = None,
     labels: Sequence[str] = ("direction 1", "direction 2"),
     batch_statistics: str = "fixed",
+    metrics: Metrics = None,
     progress: Progress | None = None,
 ) -> PlaneSlice:
     """The loss at ``θ + x·d₁ + y·d₂`` on a square grid of ``points × points``.
@@ -122,7 +144,7 @@ def evaluate_plane(
         Where; left out, the model's parameters now.
     labels : pair of str
         What the directions are, for tables and plots.
-    batch_statistics : {"fixed", "recompute"}
+    batch_statistics, metrics
         As in :func:`evaluate_line`.
     progress : callable, optional
         Called as ``progress(done, points**2)`` after each point.
@@ -130,8 +152,8 @@ def evaluate_plane(
     Returns
     -------
     PlaneSlice
-        ``loss[j, i]`` at ``x[i], y[j]`` in the objective's dtype, NaN and infinity as they come; the centre's 2 × 2
-        curvature by both routes, as in :func:`evaluate_line`.
+        ``loss[j, i]`` at ``x[i], y[j]`` in the objective's dtype, NaN and infinity as they come, as is
+        ``metrics["accuracy"][j, i]``; the centre's 2 × 2 curvature by both routes, as in :func:`evaluate_line`.
 
     Raises
     ------
@@ -141,7 +163,7 @@ def evaluate_plane(
     Notes
     -----
     Costs ``points²`` losses; for the curvature, on at most 256 examples in float64, 10 to 22 gradients, 4 losses and
-    two Hessian-vector products.
+    two Hessian-vector products. Metrics cost what they do on a line.
     """
     radii = tuple(radius) if isinstance(radius, (tuple, list)) else (radius, radius)
     if len(radii) != 2 or len(labels) != 2:
@@ -152,33 +174,40 @@ def evaluate_plane(
     if abs(float(units[:, 0] @ units[:, 1])) > 1 - _PARALLEL:
         raise UsageError("the two columns of the plane are parallel, so they span a line; use evaluate_line")
     point = objective.point(theta)
-    statistics, loss_at = loss_where_theta_moves(objective, batch_statistics)
+    statistics, holding_at = where_theta_moves(objective, batch_statistics)
+    readings = Readings(objective, metrics)
     by_hvp, by_differences, error = _curvature(objective, point, d, statistics)
-    loss = losses_on_grid(lambda right, up: loss_at(_moved(point, d, (right, up))), x, y, progress)
+
+    def values_at(right: float, up: float) -> list[float]:
+        theta_there = _moved(point, d, (right, up))
+        return readings.at(holding_at(theta_there), theta_there)
+
+    values = values_on_grid(values_at, x, y, progress)
     return PlaneSlice(
         x=x,
         y=y,
-        loss=loss,
+        loss=values[0],
         directions=tuple(labels),
         step_norms=_lengths(d),
         curvature=by_hvp,
         curvature_slice=by_differences,
         curvature_error=error,
         batch_statistics=statistics,
+        **readings.fields(values[1:]),
     )
 
 
-def losses_on_grid(
-    loss_at: Callable[[float, float], float], x: np.ndarray, y: np.ndarray, progress: Progress | None
+def values_on_grid(
+    values_at: Callable[[float, float], Sequence[float]], x: np.ndarray, y: np.ndarray, progress: Progress | None
 ) -> np.ndarray:
-    """``loss[j, i] = loss_at(x[i], y[j])``, (Y, X), row by row; ``progress`` is called after each point."""
-    loss = np.empty((len(y), len(x)))
-    for j, up in enumerate(y):
-        for i, right in enumerate(x):
-            loss[j, i] = loss_at(float(right), float(up))
+    """``values[:, j, i] = values_at(x[i], y[j])``, (K, Y, X), row by row; ``progress`` is called after each point."""
+    rows = []
+    for up in y.tolist():
+        for right in x.tolist():
+            rows.append(values_at(right, up))
             if progress is not None:
-                progress(j * len(x) + i + 1, loss.size)
-    return loss
+                progress(len(rows), len(y) * len(x))
+    return np.array(rows, dtype=float).T.reshape(-1, len(y), len(x))
 
 
 def _curvature(objective: Objective, point: Tensor, d: Tensor, statistics: str) -> tuple[np.ndarray, ...]:

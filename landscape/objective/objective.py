@@ -15,6 +15,8 @@ from landscape import hvp
 from landscape.checks import check_choice
 from landscape.errors import ObjectiveError, UsageError
 from landscape.objective import chunks, derivatives, losses, preflight
+from landscape.objective.adapters import graphs
+from landscape.objective.adapters.lightning import StepLoss
 from landscape.objective.batches import Batches, Weight, cast, check_chunk, count_examples, unpack
 from landscape.objective.functional import Parts
 from landscape.objective.variants import Variants, Vector
@@ -160,6 +162,36 @@ class Objective(Variants):
         module = losses.LossOfOutputs(losses.plain_module(model), outputs, loss)
         self._build(module, losses.name_of(loss), data, options)
         return self
+
+    @classmethod
+    def from_lightning(
+        cls, module: nn.Module, loader: Any, *, step: str = "training", **options: Unpack[_Options]
+    ) -> Objective:
+        """Objective of the loss that ``training_step`` of a LightningModule returns; no Trainer is needed.
+
+        ``step="validation"`` takes that of ``validation_step``. Logging is silent. The loss is a mean over examples, or
+        over what ``weight(batch)`` counts (:mod:`landscape.objective.adapters.lightning`).
+        """
+        plain = losses.plain_module(module)
+        return cls.from_loss(plain, StepLoss(plain, step), loader, **options)
+
+    @classmethod
+    def from_graphs(
+        cls,
+        model: nn.Module,
+        loss: losses.LossFn,
+        loader: Any,
+        *,
+        nodes: str | None = None,
+        outputs: Callable[[Any, Any], Any] | None = None,
+        **options: Unpack[_Options],
+    ) -> Objective:
+        """Objective of ``loss(output, batch.y)`` on graphs of PyTorch Geometric, in batches that stay as they come.
+
+        The mean runs over graphs; over nodes with ``nodes="all"``, or those of a mask with ``nodes="train_mask"``.
+        ``outputs(model, batch)`` says how the model is called (:mod:`landscape.objective.adapters.graphs`).
+        """
+        return graphs.objective_of(cls.from_outputs, model, loss, loader, nodes, outputs, dict(options))
 
     def _build(self, module: losses.LossModule, loss_name: str, data: Any, options: _Options) -> None:
         if unknown := set(options) - set(_Options.__annotations__):

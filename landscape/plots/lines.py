@@ -10,11 +10,19 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from landscape.errors import UsageError
+from landscape.escaping.control_characters import shortened
+from landscape.plots.labels import figure_text, legend_text
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import PALETTE, REFERENCE_COLOR, axes_or_new, note_gaps
+from landscape.plots.style import PALETTE, REFERENCE_COLOR, Style, axes_or_new, note_gaps
 from landscape.results import LineSlice
 from landscape.results.base import Array
 from landscape.results.batch_statistics import BRIEFLY
+from landscape.results.metrics import names_of
+
+#: Of metrics, in their order; none is the colour of the loss where that is left to us, nor grey.
+_METRIC_STYLES = [PALETTE[name] for name in ("adam", "nesterov", "rmsprop", "adamw", "adagrad", "momentum")]
+_DASH_OF_LOSSES, _DASH_OF_OTHERS = (0, (5, 1)), (0, (3, 1, 1, 1))
+_MOST = 20  # letters at their axis
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,15 @@ def rise(line: LineSlice) -> tuple[Array, int]:
 
     The centre is interpolated where the line has no point at t = 0.
     """
-    loss = np.where(np.isfinite(line.loss), line.loss, np.nan)
+    return _rise(line.t, line.loss)
+
+
+def _rise(t: Array, values: Array) -> tuple[Array, int]:
+    loss = np.where(np.isfinite(values), values, np.nan)
     finite = np.isfinite(loss)
     if not finite.any():
         return loss, int(loss.size)
-    centre = float(np.interp(0.0, line.t[finite], loss[finite]))
+    centre = float(np.interp(0.0, t[finite], loss[finite]))
     return loss - centre, int((~finite).sum())
 
 
@@ -82,6 +94,7 @@ def plot_lines(
     lines: LineSlice | Sequence[LineSlice],
     *,
     quadratic: bool = True,
+    metrics: Sequence[str] | None = None,
     color: str = PALETTE["sgd"].color,
     label: str | None = None,
     ax: Axes | None = None,
@@ -94,6 +107,9 @@ def plot_lines(
     quadratic : bool
         Also draw ``½ t² λ`` with λ = dᵀHd from a Hessian-vector product, where the line has one. The axis is set by the
         loss, so a parabola that leaves the picture is cut.
+    metrics : sequence of str, optional
+        Which metrics of the lines to draw; left out, all. Losses rise as the loss does; others have an axis to the
+        right.
 
     Returns
     -------
@@ -105,11 +121,14 @@ def plot_lines(
     ax = axes_or_new(ax)
     width = 1.3 if len(lines) == 1 else 0.8
     total = 0
+    beside = _metrics_beside(lines, metrics)
+    label = label or ("loss" if beside else None)
     for i, line in enumerate(lines):
         values, gaps = rise(line)
         total += gaps
         ax.plot(line.t, values, color=color, linewidth=width, label=label if i == 0 else None)
-    _fit_limits(ax, [rise(line)[0] for line in lines])
+    total += _draw_beside(ax, lines, beside, as_rise=True, width=width)
+    _fit_limits(ax, [drawn for line in lines for drawn in (rise(line)[0], *_losses(line, beside, as_rise=True))])
     if quadratic:
         for i, line in enumerate(line for line in lines if np.isfinite(line.curvature)):
             model = "½t²λ" if i == 0 else None
@@ -118,7 +137,7 @@ def plot_lines(
     ax.set_xlabel("t (distance along the direction)" if _unit(lines) else "t (lengths of the direction)")
     ax.set_ylabel(f"L(θ + t·d) − L(θ){_statistics(lines)}")
     if own:
-        legend_outside(ax)
+        legend_outside(ax.figure)  # type: ignore[arg-type]
     return ax
 
 
@@ -148,12 +167,16 @@ def plot_line_band(
 def plot_interpolation(
     lines: LineSlice | Sequence[LineSlice],
     *,
+    metrics: Sequence[str] | None = None,
     color: str = PALETTE["sgd"].color,
     dash: Any = "-",
     label: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Loss on the straight line between minima; a dot where the barrier is highest above the chord.
+
+    ``metrics`` chooses among those of the lines, left out, all: losses stand beside the loss, others on an axis to the
+    right.
 
     Raises
     ------
@@ -164,6 +187,8 @@ def plot_interpolation(
     own = ax is None
     ax = axes_or_new(ax)
     gaps = 0
+    beside = _metrics_beside(lines, metrics)
+    label = label or ("loss" if beside else None)
     for i, line in enumerate(lines):
         top = barrier_point(line)
         loss = np.where(np.isfinite(line.loss), line.loss, np.nan)
@@ -171,11 +196,12 @@ def plot_interpolation(
         ax.plot(line.t, loss, color=color, linestyle=dash, linewidth=1, label=label if i == 0 else None)
         if top is not None:
             ax.plot(*top, "o", color=color, markersize=3)
+    gaps += _draw_beside(ax, lines, beside, as_rise=False, width=1)
     note_gaps(ax, gaps)
     ax.set_xlabel("t from one minimum (0) to the other (1)")
     ax.set_ylabel(f"loss L{_statistics(lines)}")
     if own:
-        legend_outside(ax)
+        legend_outside(ax.figure)  # type: ignore[arg-type]
     return ax
 
 
@@ -194,6 +220,62 @@ def barrier_point(line: LineSlice) -> tuple[float, float] | None:
     above = line.loss - ((1 - line.t) * line.loss[0] + line.t * line.loss[-1])
     i = int(np.argmax(np.where(np.isfinite(above), above, -np.inf)))
     return float(line.t[i]), float(line.loss[i])
+
+
+def _metrics_beside(lines: Sequence[LineSlice], chosen: Sequence[str] | None) -> dict[str, Style]:
+    """Names of the metrics to draw, each with its colour."""
+    names = names_of(lines)
+    for name in [] if chosen is None else chosen:
+        if name not in names:
+            lines[0].metric(name)  # says which there are
+    return {
+        name: _METRIC_STYLES[i % len(_METRIC_STYLES)]
+        for i, name in enumerate(names)
+        if chosen is None or name in chosen
+    }
+
+
+def _losses(line: LineSlice, beside: dict[str, Style], *, as_rise: bool) -> list[Array]:
+    """The metrics that share the axis of the loss, as they are drawn there."""
+    found = [line.metric(name) for name in beside if name in line.metric_losses]
+    return [_rise(line.t, values)[0] if as_rise else np.where(np.isfinite(values), values, np.nan) for values in found]
+
+
+def _draw_beside(ax: Axes, lines: Sequence[LineSlice], beside: dict[str, Style], *, as_rise: bool, width: float) -> int:
+    """Losses on the axis of the loss, the other metrics on one to the right; how many points are not finite."""
+    gaps, right, labelled = 0, None, set[str]()
+    others = [name for name in beside if any(name in s.metric_names and name not in s.metric_losses for s in lines)]
+    for line in lines:
+        for name in (name for name in beside if name in line.metric_names):
+            values, missing = _rise(line.t, line.metric(name))
+            is_loss = name in line.metric_losses
+            if not (is_loss and as_rise):
+                values = np.where(np.isfinite(line.metric(name)), line.metric(name), np.nan)
+            if not is_loss:
+                right = right or _right_of(ax)
+            gaps += missing
+            (ax if is_loss or right is None else right).plot(
+                line.t,
+                values,
+                color=beside[name].color,
+                linestyle=_DASH_OF_LOSSES if is_loss else _DASH_OF_OTHERS,
+                linewidth=width,
+                label=None if name in labelled else legend_text(name),
+            )
+            labelled.add(name)
+    if right is not None:
+        last = {name.rpartition(" ")[2] for name in others}  # one word for an accuracy and a test accuracy
+        right.set_ylabel(figure_text(last.pop() if len(last) == 1 else shortened(", ".join(others), _MOST)))
+    return gaps
+
+
+def _right_of(ax: Axes) -> Axes:
+    """The axes over ``ax`` whose values stand to the right: those that are there, or new ones."""
+    beside = [other for other in ax.get_shared_x_axes().get_siblings(ax) if other is not ax]
+    there = next((other for other in beside if other.get_position().bounds == ax.get_position().bounds), None)
+    right = there or ax.twinx()
+    right.spines["right"].set_visible(True)
+    return right
 
 
 def _fit_limits(ax: Axes, values: Sequence[Array]) -> None:

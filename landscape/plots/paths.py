@@ -11,7 +11,7 @@ from landscape.escaping.control_characters import shortened
 from landscape.plots.labels import figure_text, legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import GAP_COLOR, Style, axes_or_new, note_gaps, optimizer_styles
-from landscape.plots.surface import log_levels, loss_norm
+from landscape.plots.surface import drawn_values, levels_of
 from landscape.results import PathSlice
 
 #: Contours in grey, so that the colours are left to the paths.
@@ -21,13 +21,20 @@ MOST = 24
 
 
 def plot_paths(
-    found: PathSlice, *, styles: Mapping[str, Style] | None = None, width: float = 1.0, ax: Axes | None = None
+    found: PathSlice,
+    *,
+    metric: str | None = None,
+    styles: Mapping[str, Style] | None = None,
+    width: float = 1.0,
+    ax: Axes | None = None,
 ) -> Axes:
     """Contours of the loss with every path: a ring where it begins, a dot where it ends.
 
     Parameters
     ----------
     found : PathSlice
+    metric : str, optional
+        Contours of this metric of the plane in place of the loss; its name is the title.
     styles : mapping, optional
         Name of a path → its style; left out, as :func:`optimizer_styles` gives them.
     width : float
@@ -36,16 +43,17 @@ def plot_paths(
     Returns
     -------
     Axes
-        Levels are log-spaced above the lowest loss on the plane. ``ax.collections[0]`` is the mappable for a colour
-        bar. On principal components the share of variance stands at the axes.
+        Levels are log-spaced above the lowest loss on the plane, and evenly spaced for what is no loss.
+        ``ax.collections[0]`` is the mappable for a colour bar. On principal components the share of variance stands at
+        the axes.
     """
     own = ax is None
     ax = axes_or_new(ax, height=3.0)
     chosen = dict(styles or optimizer_styles(found.names))
-    masked = np.ma.masked_invalid(np.asarray(found.loss, dtype=float))
-    levels = log_levels(found.loss, count=14)
+    values, is_loss = drawn_values(found, metric)
+    masked = np.ma.masked_invalid(values)
+    levels, norm = levels_of(values, is_loss=is_loss, count=14)
     ax.set_facecolor(GAP_COLOR)
-    norm = loss_norm(levels)
     ax.contourf(found.x, found.y, masked, levels=levels, norm=norm, cmap=GREYS, extend="both", alpha=0.75, zorder=0.5)
     ax.contour(found.x, found.y, masked, levels=levels, colors="white", linewidths=0.4, zorder=0.6)
     size = 3.0 + 2.0 * min(width, 1.0)
@@ -58,6 +66,8 @@ def plot_paths(
         )
     ax.set_aspect("equal" if 0.2 < np.ptp(found.y) / np.ptp(found.x) < 5 else "auto")
     ax.spines[["top", "right"]].set_visible(True)
+    if metric is not None:
+        ax.set_title(figure_text(metric))
     ax.set_xlabel(figure_text(shortened(found.directions[0], MOST)))
     ax.set_ylabel(figure_text(shortened(found.directions[1], MOST)))
     note_gaps(ax, int(np.ma.count_masked(masked)))

@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from landscape.errors import UsageError
+from landscape.plots.labels import figure_text
 from landscape.plots.style import DOUBLE, GAP_COLOR, SURFACE_CMAP, axes_or_new, new_figure, note_gaps
-from landscape.results import PlaneSlice
+from landscape.results import PathSlice, PlaneSlice
 from landscape.results.base import Array
 
 
@@ -40,12 +41,37 @@ def log_levels(loss: Any, *, count: int = 10) -> Array:
     return np.concatenate([[low], low + above])
 
 
-def plot_contour(plane: PlaneSlice, *, levels: Any = None, ax: Axes | None = None) -> Axes:
+def drawn_values(plane: PlaneSlice | PathSlice, metric: str | None) -> tuple[Array, bool]:
+    """The loss, or a metric of that name, (Y, X), and whether it is a loss."""
+    if metric is None:
+        return np.asarray(plane.loss, dtype=float), True
+    return np.asarray(plane.metric(metric), dtype=float), metric in plane.metric_losses
+
+
+def levels_of(values: Array, *, is_loss: bool, count: int) -> tuple[Array, Normalize]:
+    """Levels of contours and their colours: of losses :func:`log_levels`, of other metrics evenly spaced, ``(count,)``.
+
+    Raises
+    ------
+    UsageError
+        If fewer than two different finite values are given.
+    """
+    finite = values[np.isfinite(values)]
+    if is_loss or finite.size < 2 or finite.min() == finite.max():
+        levels = log_levels(values, count=count)
+        return levels, loss_norm(levels)
+    levels = np.linspace(finite.min(), finite.max(), count)
+    return levels, Normalize(levels[0], levels[-1])
+
+
+def plot_contour(plane: PlaneSlice, *, metric: str | None = None, levels: Any = None, ax: Axes | None = None) -> Axes:
     """Filled contours of the loss with log-spaced levels, equal aspect, and a cross at the centre.
 
     Parameters
     ----------
     plane : PlaneSlice
+    metric : str, optional
+        Draw this metric of the plane; other than losses, with levels that are evenly spaced.
     levels : (n,) array, optional
         Ascending; pass the same to several panels to make them comparable. Left out: :func:`log_levels`.
 
@@ -53,15 +79,19 @@ def plot_contour(plane: PlaneSlice, *, levels: Any = None, ax: Axes | None = Non
     -------
     Axes
         Points that are not finite are grey, and their number stands above the panel. Values beyond the levels take
-        the colour of the nearest. ``ax.collections[0]`` is the mappable for a colour bar.
+        the colour of the nearest. ``ax.collections[0]`` is the mappable for a colour bar, which its own figure has.
     """
-    ax = axes_or_new(ax, height=3.0)
-    masked = np.ma.masked_invalid(np.asarray(plane.loss, dtype=float))
-    shown = log_levels(plane.loss) if levels is None else np.asarray(levels, dtype=float)
+    own = ax is None
+    ax = axes_or_new(ax, height=2.5)
+    values, is_loss = drawn_values(plane, metric)
+    masked = np.ma.masked_invalid(values)
+    if levels is None:
+        shown, norm = levels_of(values, is_loss=is_loss, count=10)
+    else:
+        shown = np.asarray(levels, dtype=float)
+        norm = loss_norm(shown) if is_loss else Normalize(shown[0], shown[-1])
     ax.set_facecolor(GAP_COLOR)
-    ax.contourf(
-        plane.x, plane.y, masked, levels=shown, norm=loss_norm(shown), cmap=SURFACE_CMAP, extend="both", zorder=0.5
-    )
+    ax.contourf(plane.x, plane.y, masked, levels=shown, norm=norm, cmap=SURFACE_CMAP, extend="both", zorder=0.5)
     ax.contour(plane.x, plane.y, masked, levels=shown, colors="white", linewidths=0.35, zorder=0.6)
     ax.plot(0, 0, "+", color="black", markersize=9, markeredgewidth=2.6)
     ax.plot(0, 0, "+", color="white", markersize=8, markeredgewidth=1.2)
@@ -70,6 +100,8 @@ def plot_contour(plane: PlaneSlice, *, levels: Any = None, ax: Axes | None = Non
     ax.set_xlabel("x (lengths of direction 1)")
     ax.set_ylabel("y (lengths of direction 2)")
     note_gaps(ax, int(np.ma.count_masked(masked)), inside=True)
+    if own:
+        add_colorbar(ax, label="loss L" if metric is None else figure_text(metric))
     return ax
 
 
@@ -89,25 +121,33 @@ def loss_norm(levels: Array) -> Normalize:
     return Normalize(levels[0], levels[-1])
 
 
-def surface_heights(plane: PlaneSlice) -> tuple[Array, bool]:
+def surface_heights(plane: PlaneSlice, metric: str | None = None) -> tuple[Array, bool]:
     """Heights ``(Y, X)`` to draw, NaN for gaps, and whether they are log₁₀ of the loss.
 
     Logarithmic where the loss is positive and spans more than a factor of 30: else the rim hides the minimum.
     """
-    loss = np.where(np.isfinite(plane.loss), plane.loss, np.nan).astype(float)
+    values, is_loss = drawn_values(plane, metric)
+    loss = np.where(np.isfinite(values), values, np.nan)
     finite = loss[np.isfinite(loss)]
-    logarithmic = bool(finite.size and finite.min() > 0 and finite.max() > 30 * finite.min())
+    logarithmic = bool(is_loss and finite.size and finite.min() > 0 and finite.max() > 30 * finite.min())
     return (np.log10(loss), True) if logarithmic else (loss, False)
 
 
 def plot_surface(
-    plane: PlaneSlice, *, logarithmic: bool | None = None, limits: tuple[float, float] | None = None, ax: Any = None
+    plane: PlaneSlice,
+    *,
+    metric: str | None = None,
+    logarithmic: bool | None = None,
+    limits: tuple[float, float] | None = None,
+    ax: Any = None,
 ) -> Axes:
     """The loss over a plane in three dimensions; gaps where it is not finite.
 
     Parameters
     ----------
     plane : PlaneSlice
+    metric : str, optional
+        Draw this metric of the plane.
     logarithmic : bool, optional
         Draw log₁₀ of the loss. Left out: where it is positive and spans more than a factor of 30.
     limits : (low, high), optional
@@ -124,9 +164,10 @@ def plot_surface(
     UsageError
         If a logarithm is asked for and the loss is not positive everywhere, or no value is finite.
     """
-    heights, is_log = surface_heights(plane)
+    heights, is_log = surface_heights(plane, metric)
     if logarithmic is not None and logarithmic != is_log:
-        loss = np.where(np.isfinite(plane.loss), plane.loss, np.nan).astype(float)
+        values, _ = drawn_values(plane, metric)
+        loss = np.where(np.isfinite(values), values, np.nan)
         if logarithmic and np.nanmin(loss) <= 0:
             raise UsageError(f"logarithmic=True, but the lowest loss is {np.nanmin(loss)}; draw it linearly")
         heights, is_log = (np.log10(loss) if logarithmic else loss), logarithmic
@@ -146,7 +187,7 @@ def plot_surface(
     ax.set_box_aspect(None, zoom=0.8)  # else the vertical label falls outside the panel
     ax.set_xlabel("x", labelpad=-8)
     ax.set_ylabel("y", labelpad=-8)
-    ax.set_zlabel("loss L (log)" if is_log else "loss L", labelpad=-5.5)
+    ax.set_zlabel(("loss L" if metric is None else figure_text(metric)) + (" (log)" if is_log else ""), labelpad=-5.5)
     ax.tick_params(pad=-3)
     ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
     ax.yaxis.set_major_locator(ticker.MaxNLocator(4))

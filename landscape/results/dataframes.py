@@ -126,13 +126,14 @@ def _(found: Basins) -> Columns:
 
 @columns.register
 def _(line: LineSlice) -> Columns:
-    return {"t": line.t, "loss": line.loss}
+    return {"t": line.t, "loss": line.loss, **line.metrics}
 
 
 @columns.register
 def _(plane: PlaneSlice) -> Columns:
     x, y = np.meshgrid(plane.x, plane.y)
-    return {"x": x.ravel(), "y": y.ravel(), "loss": plane.loss.ravel()}
+    values = {"loss": plane.loss, **plane.metrics}
+    return {"x": x.ravel(), "y": y.ravel()} | {name: heights.ravel() for name, heights in values.items()}
 
 
 @columns.register

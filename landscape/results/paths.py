@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from landscape.errors import UsageError
 from landscape.results.base import Array, Record
 from landscape.results.batch_statistics import WORDS
+from landscape.results.metrics import WithMetrics, no_metrics
 from landscape.rounding import format_value
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PathSlice(Record):
+class PathSlice(WithMetrics, Record):
     """The loss on a plane through parameter space, and where paths run on it or above it.
 
     Attributes
@@ -38,6 +39,8 @@ class PathSlice(Record):
     batch_statistics : str
         What running statistics of normalisation layers are on the plane, as of a
         :class:`~landscape.results.LineSlice`.
+    metrics : dict of name to (Y, X) array
+        What else was evaluated on the plane; stored as of a :class:`~landscape.results.PlaneSlice`.
     """
 
     x: Array
@@ -50,6 +53,9 @@ class PathSlice(Record):
     outside: Array
     explained: float
     batch_statistics: str = ""
+    metric_names: tuple[str, ...] = ()
+    metric_values: Array = field(default_factory=no_metrics)
+    metric_losses: tuple[str, ...] = ()
 
     def path(self, name: str) -> Array:
         """One path, (T, 2).
@@ -96,5 +102,6 @@ class PathSlice(Record):
             ("directions", ", ".join(self.directions)),
             ("in the plane", f"{100 * self.explained:.1f} % of the variance of the positions"),
             ("loss", extent),
+            *self.metric_lines(),
             *([("running statistics", WORDS[self.batch_statistics])] if self.batch_statistics else []),
         ]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from landscape.errors import UsageError
 from landscape.results.base import Array, Record
 from landscape.results.batch_statistics import WORDS
+from landscape.results.metrics import WithMetrics, extent, no_metrics
 from landscape.rounding import format_measured, format_value
 
 
@@ -29,7 +30,7 @@ class PointValue(Record):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LineSlice(Record):
+class LineSlice(WithMetrics, Record):
     """The loss on a line.
 
     Attributes
@@ -47,6 +48,10 @@ class LineSlice(Record):
     batch_statistics : str
         What running statistics of normalisation layers are along the line: ``"fixed"``, ``"recompute"``,
         ``"interpolate"`` or ``"train"`` (:mod:`landscape.results.batch_statistics`); empty where the model has none.
+    metrics : dict of name to (M,) array
+        What else was evaluated at these points, of the same network.
+    metric_names, metric_values, metric_losses
+        The same as stored: K names, (K, M) values, and the names of those that are a loss, such as of test data.
     """
 
     t: Array
@@ -58,6 +63,9 @@ class LineSlice(Record):
     curvature_slice: float = float("nan")
     curvature_error: float = float("nan")
     batch_statistics: str = ""
+    metric_names: tuple[str, ...] = ()
+    metric_values: Array = field(default_factory=no_metrics)
+    metric_losses: tuple[str, ...] = ()
 
     @property
     def barrier(self) -> float:
@@ -83,7 +91,8 @@ class LineSlice(Record):
         lines = [
             ("direction", self.direction),
             ("t", f"{ends}, {len(self.t)} points"),
-            ("loss", _extent(self.loss)),
+            ("loss", extent(self.loss)),
+            *self.metric_lines(),
             *_about_statistics(self.batch_statistics),
         ]
         if self.kind == "interpolation":
@@ -95,7 +104,7 @@ class LineSlice(Record):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PlaneSlice(Record):
+class PlaneSlice(WithMetrics, Record):
     """The loss on a plane.
 
     Attributes
@@ -111,6 +120,9 @@ class PlaneSlice(Record):
         ``DᵀHD`` at the centre from Hessian-vector products, from differences on the plane, and their error.
     batch_statistics : str
         As of a :class:`LineSlice`.
+    metrics : dict of name to (Y, X) array
+    metric_names, metric_values, metric_losses
+        As of a :class:`LineSlice`; values are (K, Y, X).
     """
 
     x: Array
@@ -122,6 +134,9 @@ class PlaneSlice(Record):
     curvature_slice: Array
     curvature_error: Array
     batch_statistics: str = ""
+    metric_names: tuple[str, ...] = ()
+    metric_values: Array = field(default_factory=no_metrics)
+    metric_losses: tuple[str, ...] = ()
 
     @property
     def curvature_agrees(self) -> bool:
@@ -132,7 +147,8 @@ class PlaneSlice(Record):
         lines = [
             ("directions", ", ".join(self.directions)),
             ("grid", f"{len(self.y)} × {len(self.x)} points (y × x)"),
-            ("loss", _extent(self.loss)),
+            ("loss", extent(self.loss)),
+            *self.metric_lines(),
             *_about_statistics(self.batch_statistics),
         ]
         if self.batch_statistics == "recompute":
@@ -186,9 +202,3 @@ class Sharpness(Record):
 
 def _about_statistics(kind: str) -> list[tuple[str, str]]:
     return [("running statistics", WORDS[kind])] if kind else []
-
-
-def _extent(loss: Array) -> str:
-    """Lowest and highest loss, of those that are numbers."""
-    known = loss[~np.isnan(loss)]
-    return f"{format_value(float(known.min()))} … {format_value(float(known.max()))}" if known.size else "not a number"

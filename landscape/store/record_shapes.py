@@ -54,12 +54,13 @@ _SHAPES: dict[str, dict[str, str]] = {
     },
     "Attribution": {"shares": "KM", "explained": "K"},
     "Basins": {"minima": "MP", "losses": "M", "lambda_max": "M", "lambda_min": "M", "index": "S"},
-    "PathSlice": {"x": "X", "y": "Y", "loss": "YX", "lengths": "L", "points": "S2", "outside": "S"},
+    "PathSlice": {"x": "X", "y": "Y", "loss": "YX", "lengths": "L", "points": "S2", "outside": "S",
+                  "metric_names": "K", "metric_values": "KYX"},
     "SamplingSpread": {"values": "S", "sems": "S"},
-    "LineSlice": {"t": "M", "loss": "M"},
+    "LineSlice": {"t": "M", "loss": "M", "metric_names": "K", "metric_values": "KM"},
     "PlaneSlice": {
         "x": "X", "y": "Y", "loss": "YX", "step_norms": "2", "curvature": "22", "curvature_slice": "22",
-        "curvature_error": "22",
+        "curvature_error": "22", "metric_names": "K", "metric_values": "KYX",
     },
     "Sharpness": {"samples": "S"},
     "Evaluation": {"confusion": "CC", "measure_values": "M"},
@@ -115,7 +116,9 @@ def _check_shapes(kind: str, values: Mapping[str, Any]) -> None:
     for name, axes in _SHAPES.get(kind, {}).items():
         if name not in values:
             continue
-        shape = values[name].shape
+        shape = values[name].shape if isinstance(values[name], np.ndarray) else (len(values[name]),)
+        if name == "metric_values" and not values.get("metric_names"):
+            axes, shape = "0", shape[:1]  # of none it does not matter how long they would be
         agrees = len(shape) == len(axes)
         for axis, length in zip(axes, shape, strict=False):
             # Eigenvectors that were left out or left on the disk are (P, 0).

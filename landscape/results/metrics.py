@@ -1,0 +1,57 @@
+"""What a slice holds beside the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from landscape.errors import UsageError
+from landscape.results.base import Array
+from landscape.rounding import format_value
+
+
+class WithMetrics:
+    """A slice with metrics, whose values are (K, …), each of the shape of the loss."""
+
+    metric_names: tuple[str, ...]
+    metric_values: Array
+    metric_losses: tuple[str, ...]
+
+    @property
+    def metrics(self) -> dict[str, Array]:
+        """Values by name, each of the shape of the loss."""
+        return dict(zip(self.metric_names, self.metric_values, strict=True))
+
+    def metric(self, name: str) -> Array:
+        """One of them.
+
+        Raises
+        ------
+        UsageError
+            If there is none of that name.
+        """
+        if name not in self.metric_names:
+            there = f"there are {', '.join(self.metric_names)}" if self.metric_names else "none was asked for"
+            raise UsageError(f"no metric {name!r}: {there}. Evaluate it with metrics={{{name!r}: ...}}")
+        return self.metrics[name]
+
+    def metric_lines(self) -> list[tuple[str, str]]:
+        """(name, extent) pairs, for a record's text."""
+        return [(name, extent(values)) for name, values in self.metrics.items()]
+
+
+def no_metrics() -> Array:
+    """(0, 0): of a slice that has the loss alone."""
+    return np.empty((0, 0))
+
+
+def extent(values: Array) -> str:
+    """Lowest and highest, of those that are numbers."""
+    known = values[~np.isnan(values)]
+    return f"{format_value(float(known.min()))} … {format_value(float(known.max()))}" if known.size else "not a number"
+
+
+def names_of(slices: Sequence[WithMetrics]) -> list[str]:
+    """Names of the metrics of several slices, in order, each once."""
+    return list(dict.fromkeys(name for one in slices for name in one.metric_names))
