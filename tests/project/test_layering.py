@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "study": "analysis checkpoints checks comparison errors escaping estimators geometry jobs objective operators "
     "plots problems results rounding sampling statistics store training version",
     "selfcheck": "checkpoints estimators geometry objective operators results store",
-    "cli": "analysis checkpoints comparison errors escaping files progress_bar report selfcheck store tables",
+    "cli": "analysis checkpoints comparison errors escaping files problems progress_bar report selfcheck store tables",
     "__main__": "cli",
     "__init__": "version",
 }
