@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "optimizers": "checks errors",
     "checkpoints": "checks crossing errors files problems rounding version",
     "training": "checkpoints checks errors files optimizers problems progress",
-    "store": "errors files results rounding",
+    "store": "errors escaping files results rounding",
     "comparison": "checks crossing errors escaping rounding statistics store",
     "tables": "comparison escaping results rounding store",
     "plots": "checks comparison errors escaping results rounding store",
