@@ -33,8 +33,10 @@ class Drawable:
         Raises
         ------
         UsageError
-            Where there is nothing to draw.
+            Where there is nothing to draw, or ``ax`` is no Axes.
         """
+        if ax is not None and not hasattr(ax, "plot"):
+            raise UsageError(f"ax={ax!r} is no Axes of matplotlib; options go by name, as in plot(measure='trace')")
         # By name: drawing stands above the results, which are read where there is no matplotlib.
         drawn: Axes = importlib.import_module("landscape.plots.single_record").draw(self, ax=ax, **options)
         return drawn

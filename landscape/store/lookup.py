@@ -34,9 +34,9 @@ def by_name(found: Mapping[str, T], name: object, *, what: str, where: str) -> T
 
     Examples
     --------
-    >>> by_name({"adam-s0": 1, "sgd-s0": 2}, "adam-0", what="run", where="these results")
+    >>> by_name({"adam-s0": 1, "sgd-s0": 2}, "adam-0", what="run", where="these")
     Traceback (most recent call last):
-    landscape.store.lookup.NoSuchName: no run 'adam-0' in these results; there are adam-s0, sgd-s0: did you mean adam-s0?
+    landscape.store.lookup.NoSuchName: no run 'adam-0' in these; there are adam-s0, sgd-s0: did you mean adam-s0?
     """
     if isinstance(name, str) and name in found:
         return found[name]

@@ -112,8 +112,8 @@ class CheckpointResults(Drawable):
 class RunResults(Drawable):
     """What was measured on one run: a sequence of its checkpoints in order of step, and what it was trained with.
 
-    ``run[-1]`` is the last checkpoint, ``run.at(step=200)`` that of a step; ``plot("trace")`` draws a measure
-    against the step.
+    ``run[-1]`` is the last checkpoint, ``run.at(step=200)`` that of a step; ``plot(measure="trace")``
+    draws a measure against the step.
     """
 
     name: str
@@ -219,8 +219,8 @@ class PairResult(Drawable):
 class Results(Drawable):
     """All that is stored in one ``results.h5`` and its journal: a sequence of runs.
 
-    ``results["adam-s0"]`` is a run, ``results["adam-s0"][-1].trace`` a record of its last checkpoint; ``plot("trace")``
-    compares a measure between groups of runs.
+    ``results["adam-s0"]`` is a run, ``results["adam-s0"][-1].trace`` a record of its last checkpoint;
+    ``plot(measure="trace")`` compares a measure between groups of runs.
 
     Attributes
     ----------
