@@ -110,7 +110,10 @@ def _records_in(found: Results | RunResults | CheckpointResults | Record) -> tup
         return [item for checkpoint in checkpoints for item in checkpoint.records.items()], ""
     if hasattr(found, "records"):
         return list(found.records.items()), ""
-    raise UsageError(f"citations() takes results, a run, a checkpoint or a record, not a {type(found).__name__}")
+    raise UsageError(
+        f"citations() takes results, a run, a checkpoint or a record, not a {type(found).__name__}: load_results(path) "
+        "reads the results of a folder"
+    )
 
 
 @singledispatch
