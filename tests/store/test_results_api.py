@@ -130,6 +130,11 @@ def test_a_copy_is_the_same_and_as_frozen(results, through):
         other.records["trace"] = 3
 
 
+def test_a_checkpoint_without_fields_yet_has_no_records():
+    """As whatever takes an object apart and puts it together again meets it."""
+    assert not hasattr(CheckpointResults.__new__(CheckpointResults), "trace")
+
+
 def test_results_without_runs_are_empty_and_say_so(tmp_path):
     with ResultStore(tmp_path) as store:
         store.describe({})
