@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from landscape.plots.labels import LETTER, figure_names
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import PALETTE, REFERENCE_COLOR, SINGLE, axes_or_new, is_wide
+from landscape.plots.style import PALETTE, REFERENCE_COLOR, SINGLE, axes_or_new, is_wide, plain_log_ticks
 from landscape.results import (
     Estimate,
     Evaluation,
@@ -25,7 +25,7 @@ from landscape.results import (
 )
 from landscape.results.base import Array
 from landscape.rounding import format_value
-from landscape.store.catalogue import MEASURES, sharpness_record
+from landscape.store.catalogue import MEASURES, measure_of
 from landscape.store.reading import LOWER_BOUND, Reading, reading_of
 
 COLOR = PALETTE["sgd"].color
@@ -79,6 +79,8 @@ def plot_numbers(rows: Sequence[Row], *, label: str = _OWN_UNITS, title: str = "
     ax.set_title(title)
     if ax.get_xscale() == "linear":
         ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
+    else:
+        plain_log_ticks(ax.xaxis)
     if own and len(ax.get_legend_handles_labels()[1]) > 1:
         legend_outside(ax)
     return ax
@@ -119,10 +121,10 @@ def plot_estimate(found: Estimate, *, label: str = ITS_UNIT, ax: Axes | None = N
 
 def plot_sharpness(found: Sharpness, *, ax: Axes | None = None) -> Axes:
     """The value with its interval, above what each ascent or random draw gave; of a lower bound, the largest."""
-    measure = MEASURES.get(sharpness_record(found.measure), MEASURES.get(found.measure))
+    measure = measure_of(found)
     ball = "" if np.isnan(found.rho) else f", ρ = {format_value(found.rho)}"
     row = Row("", reading_of(found, converged=found.converged), found.samples)
-    label = measure.axis_label if measure is not None else f"{found.measure} (rise of the loss)"
+    label = measure.axis_label if measure is not None else ITS_UNIT
     return plot_numbers([row], label=label, title=f"{found.measure}{ball}", ax=ax)
 
 

@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from landscape.plots.labels import figure_names
 from landscape.plots.legends import legend_outside
 from landscape.plots.numbers import plot_estimate
-from landscape.plots.style import EIGENVALUE_COLOR, PALETTE, REFERENCE_COLOR, axes_or_new, is_wide
+from landscape.plots.style import EIGENVALUE_COLOR, PALETTE, REFERENCE_COLOR, axes_or_new, is_wide, plain_log_ticks
 from landscape.results import BlockTable, Diagonal, SecondOrderGain, SpectralMoments
 from landscape.results.base import Array
+from landscape.rounding import format_value
 
 COLOR = PALETTE["sgd"].color
 #: Inches of a row, and the most that a figure of many blocks is high.
@@ -37,8 +38,8 @@ def plot_blocks(found: BlockTable, *, ax: Axes | None = None) -> Axes:
     ]
     low, high = np.array(ends, dtype=float).reshape(-1, 2).T
     asked = np.isfinite(found.lambda_max)
-    if is_wide(np.concatenate([found.trace, found.lambda_max[asked]])):
-        ax.set_xscale("log")
+    is_log = is_wide(np.concatenate([found.trace, found.lambda_max[asked]]))
+    ax.set_xscale("log" if is_log else "linear")
     _draw_intervals(ax, rows, found.trace, low, high, "trace, 95 % interval")
     for done, face, label in ((True, EIGENVALUE_COLOR, "λ_max ± residual"), (False, "white", "λ_max, not converged")):
         chosen = asked & (found.converged.astype(bool) == done)
@@ -57,6 +58,8 @@ def plot_blocks(found: BlockTable, *, ax: Axes | None = None) -> Axes:
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", color="#E6E6E6", linewidth=0.6)
     ax.set_axisbelow(True)
+    if is_log:
+        plain_log_ticks(ax.xaxis)
     ax.set_xlabel("of the block alone (loss/parameter²)")
     if own:
         legend_outside(ax)
@@ -141,6 +144,9 @@ def plot_gain(found: SecondOrderGain, *, ax: Axes | None = None) -> Axes:
     ax.set_xscale("log")
     if is_wide(np.concatenate([found.over_descent, found.over_conjugate])):
         ax.set_yscale("log")
+    marks = np.unique(found.dampings)
+    ax.set_xticks(marks, [format_value(float(mark), digits=2) for mark in marks])
+    ax.xaxis.set_minor_locator(ticker.NullLocator())
     ax.set_xlabel("damping δ (in units of λ₁)")
     ax.set_ylabel("ratio of the decreases")
     if own:

@@ -231,6 +231,18 @@ _LATER = (
 
 MEASURES: dict[str, Measure] = {measure.key: measure for measure in (*_FIRST, *_LATER)}
 
+
+def measure_of(found: Sharpness) -> Measure | None:
+    """The entry that a sharpness is of, by the name that it carries; None where it is in no table.
+
+    >>> measure_of(Sharpness("adaptive_worst of normalised logits", 1, None, "lower bound", 1, 2, [], True, 1, 0)).key
+    'sharpness_normalized_worst'
+    """
+    name, logits, _ = found.measure.partition(" of normalised logits")
+    name = f"normalized_{name.removeprefix('adaptive_')}" if logits else name
+    return MEASURES.get(sharpness_record(name), MEASURES.get(name))
+
+
 # --- where they are shown, in this order --------------------------------------------------------------------------
 
 #: The table of runs, in a terminal, the report and LaTeX.

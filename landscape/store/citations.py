@@ -28,7 +28,7 @@ from landscape.results import (
     Spectrum,
     StepReport,
 )
-from landscape.store.catalogue import MEASURES, sharpness_record
+from landscape.store.catalogue import measure_of
 from landscape.store.references import REFERENCES
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ _OURS = """@software{landscape,
   author = {{The landscape authors}},
   title = {landscape: curvature and loss landscapes of {PyTorch} models, with errors},%s
 }"""
-_LOGITS = " of normalised logits"
 #: Who showed that layers can be rescaled without a change of the network.
 _RESCALED = "dinh"
 
@@ -221,13 +220,12 @@ def _(record: StepReport) -> tuple[str, ...]:
 @_papers.register
 def _(record: Sharpness) -> tuple[str, ...]:
     """The paper of the catalogue; of a measure that is not in it, the one that the record itself names."""
-    normalized = record.measure.endswith(_LOGITS)
-    name = record.measure.removesuffix(_LOGITS)
-    measure = MEASURES.get(sharpness_record(name))
-    is_listed = measure is not None and measure.reference in REFERENCES
-    named = [measure.reference] if measure is not None and is_listed else _named_in(record.reference)
-    is_invariant = normalized or (measure is not None and measure.is_invariant_to_layers)
-    return (*named, *(["andriushchenko"] if normalized else []), *([_RESCALED] if is_invariant else []))
+    measure = measure_of(record)
+    named = _named_in(record.reference)
+    if measure is None:
+        return tuple(named)
+    listed = [measure.reference] if measure.reference in REFERENCES else named
+    return (*listed, *([_RESCALED] if measure.is_invariant_to_layers else []))
 
 
 def _named_in(text: str) -> list[str]:

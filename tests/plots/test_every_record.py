@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import itertools
+from dataclasses import replace
+
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-import landscape.results
+from landscape import results
 from landscape.errors import UsageError
 from landscape.plots import single_record
 from landscape.results import Estimate, Record
@@ -19,7 +23,7 @@ EXAMPLES = examples()
 
 def test_there_is_a_figure_and_an_example_of_every_class_of_records():
     """A new record is not forgotten: it needs a figure, and an example here that shows it."""
-    members = (getattr(landscape.results, name) for name in landscape.results.__all__)
+    members = (getattr(results, name) for name in results.__all__)
     classes = {kind for kind in members if issubclass(kind, Record) and kind is not Record}
     assert classes <= set(single_record.FIGURES)
     assert classes == {type(record) for record in EXAMPLES.values()}
@@ -69,6 +73,22 @@ def _hidden(ax):
     of_ticks = [t for axis in (ax.xaxis, ax.yaxis) for tick in (*axis.majorTicks, *axis.minorTicks)
                 for t in (tick.label1, tick.label2)]  # fmt: skip
     return {*of_ticks, *(axis.label for axis in (ax.xaxis, ax.yaxis) if not axis.get_visible())}
+
+
+def test_numbers_at_the_axes_do_not_lie_over_each_other(record):
+    ax = record.plot()
+    ax.figure.canvas.draw()
+    for axis, sides in ((ax.xaxis, ("x0", "x1")), (ax.yaxis, ("y0", "y1"))):
+        low, high = sorted(axis.get_view_interval())
+        ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+        shown = [
+            t.label1 for t in ticks if low <= t.get_loc() <= high and t.label1.get_text() and t.label1.get_visible()
+        ]
+        if any(label.get_rotation() for label in shown):
+            continue  # slanted names, whose boxes are wider than they
+        ends = sorted(tuple(getattr(label.get_window_extent(), side) for side in sides) for label in shown)
+        for (_, end), (begin, _) in itertools.pairwise(ends):
+            assert end <= begin + 1, [label.get_text() for label in shown]
 
 
 def drawn(ax, label):
@@ -140,6 +160,31 @@ def test_what_is_not_a_number_is_said(tmp_path):
     ax = Estimate(float("nan"), method="no gradient").plot()
     ax.figure.savefig(tmp_path / "nan.png")
     assert [text.get_text() for text in ax.texts] == ["not a number"]
+
+
+NAN, INF, NONE = float("nan"), float("inf"), np.empty(0)
+ODD = {
+    "a point without gradient": results.PointValue(0.5, 0.0, 1.0),
+    "a point that diverged": results.PointValue(INF, NAN, 1e300),
+    "no minimum": results.Basins(np.empty((0, 3)), NONE, NONE, NONE, np.array([-1, -1]), 1e-3),
+    "a diagonal of one probe": results.Diagonal(np.arange(5.0), np.full(5, NAN), 1, 1, 0, "one probe"),
+    "an exact diagonal": results.Diagonal(np.arange(5.0), np.zeros(5), 0, 5, -1, "exact"),
+    "moments of one probe": replace(EXAMPLES["SpectralMoments"], samples=np.ones((4, 1)), sem=np.full(4, NAN)),
+    "blocks of one probe": replace(EXAMPLES["BlockTable"], samples=np.ones((6, 1)), trace_sem=np.full(6, NAN)),
+    "blocks with a negative trace": replace(EXAMPLES["BlockTable"], trace=np.linspace(-1, 100, 6)),
+    "a gain that is none": results.SecondOrderGain(NAN, method="no gradient"),
+    "a step without smoothness": replace(EXAMPLES["StepReport"], known_smoothness=None),
+    "a bulk without outliers": results.OutlierCount(-1, Estimate(0.0, sem=0.0), -INF, INF),
+    "an infinite estimate": Estimate(INF, sem=NAN, samples=np.array([1.0, INF])),
+    "a class without examples": results.Evaluation(0.1, 3, 0.5, np.array([0.5, NAN])),
+    "a ball where the loss is undefined": replace(EXAMPLES["Sharpness worst"], value=NAN, samples=np.full(4, NAN)),
+    "one angle": results.PrincipalAngles(np.zeros(1), (1, 1), 3),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_records_are_drawn_too(name):
+    ODD[name].plot().figure.savefig(io.BytesIO())
 
 
 def test_something_that_is_no_axes_is_refused():

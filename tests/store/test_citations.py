@@ -87,6 +87,11 @@ def test_a_measure_is_of_the_paper_that_its_catalogue_names():
             assert measure.reference in papers(record), key
 
 
+def test_sharpness_of_normalised_logits_is_of_the_paper_of_its_entry():
+    record = results.Sharpness("adaptive_worst of normalised logits", 1.0, None, "lower bound", 0.5, 2.0, *_rest())
+    assert papers(record) == ("andriushchenko", "dinh")
+
+
 def test_a_measure_that_is_in_no_catalogue_is_of_the_paper_it_names_or_said_to_have_none():
     named = results.Sharpness(
         "of my own", 1.0, None, "estimate", 0.1, 2.0, *_rest(), reference="Kwon et al. 2021, eq. 3"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from landscape import results
@@ -30,6 +32,7 @@ def examples() -> dict[str, Record]:
         "Estimate alone": results.Estimate(7.15, method="one probe", converged=False),
         "Evaluation": results.Evaluation(0.09, 360, 0.97, np.clip(rng.normal(0.97, 0.02, 10), 0, 1)),
         "Evaluation regression": results.Evaluation(0.09, 360),
+        "PointValue of one decade": results.PointValue(0.77, 0.24, 5.8),
         "PointValue": results.PointValue(0.0042, 0.05, 17.3),
         "SamplingSpread": results.SamplingSpread(
             rng.normal(8.4, 0.5, 6), np.full(6, 0.1), 200, 1200, 8.0, 0.05, fresh_probes=True, seed=0
@@ -38,6 +41,8 @@ def examples() -> dict[str, Record]:
         "Sharpness worst": balls["sharpness_worst"],
         "Sharpness": balls["sharpness_average"],
         "Sharpness keskar": balls["sharpness_keskar"],
+        "Sharpness of logits": replace(balls["sharpness_worst"], measure="adaptive_worst of normalised logits"),
+        "Sharpness in no table": replace(balls["sharpness_average"], measure="a measure with a rather long name"),
         "SpectralGap": results.SpectralGap(gap, results.Estimate(1.19, bound=0.003)),
         "StepReport": results.StepReport(0.50, 0.47, 1e-7, 0.9, 0.1, -0.08, 7.0, 9.0, 9.5, 11.0),
     }
