@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import pickle
 from dataclasses import FrozenInstanceError
-from pathlib import Path
 
 import pytest
 
 import landscape as ls
 from landscape.errors import ResultsError, UsageError
 from landscape.store import CheckpointResults, Results, ResultStore
+from tests.support.processes import run_python
 from tests.support.stores import identical
 from tests.support.synthetic_results import make_results
 
@@ -175,5 +175,13 @@ def test_numbers_of_a_checkpoint_without_a_spectrum_are_drawn_as_rows(results):
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["training loss", "gradient norm (loss/parameter)"]
 
 
-def test_the_path_is_a_path(results):
-    assert isinstance(results.path, Path)
+def test_all_of_it_needs_no_torch(results):
+    code = f"""
+        import sys
+        import landscape as ls
+        results = ls.load_results({str(results.path)!r})
+        results.to_dataframe(), results.pairs_to_dataframe(), results.plot(), results[0][-1].plot()
+        repr(results), results._repr_html_(), ls.citations(results), results[0][-1].value("trace")
+        print("torch" in sys.modules)
+    """
+    assert run_python(code).stdout.strip() == "False"
