@@ -70,7 +70,7 @@ _HOMES = {
     "landscape.problems": ("Problem", "get_problem"),
     "landscape.analysis.plan": ("Plan",),
     "landscape.analysis.pipeline": ("analyze",),
-    "landscape.store": ("load_results",),
+    "landscape.store": ("load_results", "citations"),
     "landscape.comparison": ("compare",),
     "landscape.results": (
         "Estimate",

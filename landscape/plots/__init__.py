@@ -22,9 +22,13 @@ from landscape.plots.lines import (
     quadratic_rise,
     rise,
 )
+from landscape.plots.numbers import plot_estimate, plot_numbers, plot_sampling, plot_sharpness
+from landscape.plots.parts import plot_blocks, plot_diagonal, plot_gain, plot_moments
 from landscape.plots.paths import plot_paths
+from landscape.plots.points import plot_basins, plot_step
 from landscape.plots.spectrum import default_bandwidth, density_on_grid, one_eigenvalue_height, plot_spectrum
 from landscape.plots.steps import step_panels
+from landscape.plots.stored import plot_checkpoint, plot_results, plot_run
 from landscape.plots.style import (
     DOUBLE,
     RC,
@@ -34,6 +38,7 @@ from landscape.plots.style import (
     optimizer_styles,
     short_names,
 )
+from landscape.plots.subspaces import plot_angles, plot_attribution
 from landscape.plots.surface import add_colorbar, log_levels, plot_contour, plot_surface, surface_heights
 from landscape.plots.tails import plot_sharpness_path, plot_tail, tail_band, tail_of_run
 
@@ -63,16 +68,31 @@ __all__ = [
     "one_eigenvalue_height",
     "optimizer_styles",
     "plot_against_loss",
+    "plot_angles",
+    "plot_attribution",
+    "plot_basins",
+    "plot_blocks",
+    "plot_checkpoint",
     "plot_class_accuracy",
     "plot_contour",
+    "plot_diagonal",
+    "plot_estimate",
     "plot_forest",
+    "plot_gain",
     "plot_interpolation",
     "plot_line_band",
     "plot_lines",
     "plot_measure",
+    "plot_moments",
+    "plot_numbers",
     "plot_paths",
+    "plot_results",
+    "plot_run",
+    "plot_sampling",
+    "plot_sharpness",
     "plot_sharpness_path",
     "plot_spectrum",
+    "plot_step",
     "plot_surface",
     "plot_tail",
     "quadratic_rise",

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib import ticker
 from matplotlib.axes import Axes
 
 from landscape.checks import check_choice
@@ -14,13 +13,9 @@ from landscape.comparison import EQUAL, EqualLoss
 from landscape.plots.arrays import RunLike, by_label, measured
 from landscape.plots.labels import legend_text
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import REFERENCE_COLOR, Style, axes_or_new, optimizer_styles
+from landscape.plots.style import REFERENCE_COLOR, Style, axes_or_new, optimizer_styles, plain_log_ticks
 from landscape.results.base import Array
-from landscape.rounding import format_value
 from landscape.store.catalogue import MEASURES
-
-#: On a wider axis not every 1, 2 and 5 has room for its number.
-MOST_DECADES = 2.6
 
 
 def loss_curve(run: RunLike, measure: str) -> tuple[Array, Array]:
@@ -81,21 +76,12 @@ def plot_against_loss(
     ax.set_xscale("log")
     ax.set_yscale("log")
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(_log_locator(*axis.get_view_interval()))
-        axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: format_value(float(value), digits=3)))
-        axis.set_minor_formatter(ticker.NullFormatter())
+        plain_log_ticks(axis)
     ax.set_xlabel("training loss")
     ax.set_ylabel(MEASURES[measure].axis_label)
     if own:
         legend_outside(ax)
     return ax
-
-
-def _log_locator(low: float, high: float) -> ticker.LogLocator:
-    """Ticks at 1, 2 and 5, or where their numbers would lie over each other at powers of ten, six at most."""
-    if np.log10(high / low) <= MOST_DECADES:
-        return ticker.LogLocator(subs=(1.0, 2.0, 5.0))
-    return ticker.LogLocator(subs=(1.0,), numticks=7)
 
 
 def _has(found: EqualLoss, measure: str, name: str) -> bool:

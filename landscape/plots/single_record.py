@@ -1,59 +1,77 @@
-"""The figure of a single record: what ``record.plot()`` draws."""
+"""What ``.plot()`` draws: for each class of results the function that makes its figure."""
 
 from __future__ import annotations
 
-from functools import singledispatch
+from collections.abc import Callable
 from typing import Any
 
 from matplotlib.axes import Axes
 
+from landscape import results, store
 from landscape.errors import UsageError
+from landscape.plots import numbers, parts, points, stored, subspaces
 from landscape.plots.lines import plot_interpolation, plot_lines
 from landscape.plots.paths import plot_paths
 from landscape.plots.spectrum import plot_spectrum
+from landscape.plots.style import house_style
 from landscape.plots.surface import plot_contour
-from landscape.results import Eigenpairs, LineSlice, PathSlice, PlaneSlice, SpectralMeasure, Spectrum
 
 
-@singledispatch
-def draw(record: Any, *, ax: Axes | None = None, **options: Any) -> Axes:
-    """The figure of a record on ``ax``, or on the axes of a new one; ``options`` are those of its plot function.
+def _pairs(record: results.Eigenpairs, **options: Any) -> Axes:
+    return plot_spectrum(None, eigenpairs=record, **options)
+
+
+def _spectrum(record: results.Spectrum, **options: Any) -> Axes:
+    return plot_spectrum(record.density, eigenpairs=record.eigs, **options)
+
+
+def _line(record: results.LineSlice, **options: Any) -> Axes:
+    return (plot_interpolation if record.kind == "interpolation" else plot_lines)(record, **options)
+
+
+FIGURES: dict[type, Callable[..., Axes]] = {
+    results.Attribution: subspaces.plot_attribution,
+    results.Basins: points.plot_basins,
+    results.BlockTable: parts.plot_blocks,
+    results.Diagonal: parts.plot_diagonal,
+    results.Eigenpairs: _pairs,
+    results.Estimate: numbers.plot_estimate,
+    results.Evaluation: numbers.plot_evaluation,
+    results.LineSlice: _line,
+    results.MissedSearch: numbers.plot_missed,
+    results.OutlierCount: numbers.plot_outliers,
+    results.PathSlice: plot_paths,
+    results.PlaneSlice: plot_contour,
+    results.PointValue: numbers.plot_point,
+    results.PrincipalAngles: subspaces.plot_angles,
+    results.SamplingSpread: numbers.plot_sampling,
+    results.SecondOrderGain: parts.plot_gain,
+    results.Sharpness: numbers.plot_sharpness,
+    results.SpectralGap: numbers.plot_gap,
+    results.SpectralMeasure: plot_spectrum,
+    results.SpectralMoments: parts.plot_moments,
+    results.Spectrum: _spectrum,
+    results.StepReport: points.plot_step,
+    store.CheckpointResults: stored.plot_checkpoint,
+    store.PairResult: stored.plot_pair,
+    store.Results: stored.plot_results,
+    store.RunResults: stored.plot_run,
+}
+
+
+def draw(found: Any, *, ax: Axes | None = None, **options: Any) -> Axes:
+    """The figure of a result on ``ax``, or on the axes of a new one in our style; ``options`` are its function's.
 
     Raises
     ------
     UsageError
-        For a record that has no figure.
+        For a result that has no figure.
     """
-    drawn = ", ".join(kind.__name__ for kind in draw.registry if kind is not object)
-    raise UsageError(f"a record of the class {type(record).__name__} has no figure of its own; there is one of {drawn}")
-
-
-@draw.register
-def _(record: SpectralMeasure, *, ax: Axes | None = None, **options: Any) -> Axes:
-    return plot_spectrum(record, ax=ax, **options)
-
-
-@draw.register
-def _(record: Eigenpairs, *, ax: Axes | None = None, **options: Any) -> Axes:
-    return plot_spectrum(None, eigenpairs=record, ax=ax, **options)
-
-
-@draw.register
-def _(record: Spectrum, *, ax: Axes | None = None, **options: Any) -> Axes:
-    return plot_spectrum(record.density, eigenpairs=record.eigs, ax=ax, **options)
-
-
-@draw.register
-def _(record: LineSlice, *, ax: Axes | None = None, **options: Any) -> Axes:
-    plot = plot_interpolation if record.kind == "interpolation" else plot_lines
-    return plot(record, ax=ax, **options)
-
-
-@draw.register
-def _(record: PlaneSlice, *, ax: Axes | None = None, **options: Any) -> Axes:
-    return plot_contour(record, ax=ax, **options)
-
-
-@draw.register
-def _(record: PathSlice, *, ax: Axes | None = None, **options: Any) -> Axes:
-    return plot_paths(record, ax=ax, **options)
+    figure = next((FIGURES[kind] for kind in type(found).__mro__ if kind in FIGURES), None)
+    if figure is None:
+        drawn = ", ".join(kind.__name__ for kind in FIGURES)
+        raise UsageError(f"a {type(found).__name__} has no figure of its own; there is one of {drawn}")
+    if ax is not None:
+        return figure(found, ax=ax, **options)
+    with house_style():
+        return figure(found, **options)

@@ -9,9 +9,13 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib import ticker
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from landscape.rounding import format_value
 
 SINGLE = 3.25
 """Width in inches of one column of a two-column paper."""
@@ -22,6 +26,8 @@ EIGENVALUE_COLOR = "#D55E00"
 REFERENCE_COLOR = "#555555"
 GAP_COLOR = "#BDBDBD"
 SURFACE_CMAP = "viridis"
+MOST_DECADES = 2.6
+"""On a wider logarithmic axis not every 1, 2 and 5 has room for its number."""
 
 RC: Any = {
     "font.size": 8,
@@ -202,6 +208,17 @@ def is_wide(values: Any, *, ratio: float = 20.0) -> bool:
     finite = np.asarray(values, dtype=float)
     finite = finite[np.isfinite(finite)]
     return bool(finite.size and finite.min() > 0 and finite.max() > ratio * finite.min())
+
+
+def plain_log_ticks(axis: Axis) -> None:
+    """Plain numbers on a logarithmic axis: at 1, 2 and 5, or where these have no room at powers of ten, six at most."""
+    low, high = axis.get_view_interval()
+    is_short = np.log10(high / low) <= MOST_DECADES
+    axis.set_major_locator(
+        ticker.LogLocator(subs=(1.0, 2.0, 5.0)) if is_short else ticker.LogLocator(subs=(1.0,), numticks=7)
+    )
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: format_value(float(value), digits=3)))
+    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def log_if_wide(ax: Axes, values: Any, *, ratio: float = 20.0) -> bool:

@@ -24,32 +24,8 @@ from landscape.rounding import format_value
 from landscape.store import Results, RunResults, final_rows
 from landscape.store.catalogue import MEASURES, flatness
 from landscape.store.metrics import read_metric
+from landscape.store.references import REFERENCES
 from landscape.store.scope import option_lines
-
-REFERENCES = {
-    "pearlmutter": "Pearlmutter (1994). Fast exact multiplication by the Hessian. Neural Computation 6(1).",
-    "wu": "Wu, Simon (2000). Thick-restart Lanczos method for large symmetric eigenvalue problems. SIAM J. Matrix "
-    "Anal. Appl. 22(2).",
-    "hutchinson": "Hutchinson (1990). A stochastic estimator of the trace of the influence matrix for Laplacian "
-    "smoothing splines. Commun. Stat. Simul. Comput. 19(2).",
-    "ubaru": "Ubaru, Chen, Saad (2017). Fast estimation of tr(f(A)) via stochastic Lanczos quadrature. SIAM J. Matrix "
-    "Anal. Appl. 38(4).",
-    "ghorbani": "Ghorbani, Krishnan, Xiao (2019). An investigation into neural net optimization via Hessian eigenvalue "
-    "density. ICML.",
-    "golub": "Golub, Meurant (2010). Matrices, Moments and Quadrature with Applications. Princeton.",
-    "li": "Li, Xu, Taylor, Studer, Goldstein (2018). Visualizing the loss landscape of neural nets. NeurIPS.",
-    "foret": "Foret, Kleiner, Mobahi, Neyshabur (2021). Sharpness-aware minimization for efficiently improving "
-    "generalization. ICLR.",
-    "kwon": "Kwon, Kim, Park, Choi (2021). ASAM: adaptive sharpness-aware minimization for scale-invariant learning of "
-    "deep neural networks. ICML.",
-    "andriushchenko": "Andriushchenko, Croce, Müller, Hein, Flammarion (2023). A modern look at the relationship "
-    "between sharpness and generalization. ICML.",
-    "keskar": "Keskar, Mudigere, Nocedal, Smelyanskiy, Tang (2017). On large-batch training for deep learning: "
-    "generalization gap and sharp minima. ICLR.",
-    "dinh": "Dinh, Pascanu, Bengio, Bengio (2017). Sharp minima can generalize for deep nets. ICML.",
-    "frankle": "Frankle, Dziugaite, Roy, Carbin (2020). Linear mode connectivity and the lottery ticket hypothesis. "
-    "ICML.",
-}
 
 
 def methods(results: Results) -> tuple[str, list[str]]:
@@ -69,7 +45,7 @@ def methods(results: Results) -> tuple[str, list[str]]:
             records.setdefault(name, record)
     parts = [*_about_objective(runs, cite), *_about_spectrum(results, records, cite)]
     parts += _about_surface(results, records, cite)
-    return " ".join(parts), [REFERENCES[key] for key in cited]
+    return " ".join(parts), [REFERENCES[key].text for key in cited]
 
 
 def _about_objective(runs: list[RunResults], cite: Any) -> list[str]:

@@ -22,8 +22,28 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 
+class Drawable:
+    """What draws itself."""
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw it on ``ax``, or on new axes (``.plot().figure`` shows them in a notebook).
+
+        ``options`` are those of the function in :mod:`landscape.plots` that :mod:`landscape.plots.single_record` names.
+
+        Raises
+        ------
+        UsageError
+            Where there is nothing to draw, or ``ax`` is no Axes.
+        """
+        if ax is not None and not hasattr(ax, "plot"):
+            raise UsageError(f"ax={ax!r} is no Axes of matplotlib; options go by name, as in plot(measure='trace')")
+        # By name: drawing stands above the results, which are read where there is no matplotlib.
+        drawn: Axes = importlib.import_module("landscape.plots.single_record").draw(self, ax=ax, **options)
+        return drawn
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Record(ABC):
+class Record(Drawable, ABC):
     """Base of all results: prints as a person would write it, in a terminal and in a notebook."""
 
     @abstractmethod
@@ -52,20 +72,6 @@ class Record(ABC):
         from landscape.results.dataframes import columns
 
         return pd.DataFrame(dict(columns(self)))
-
-    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw it on ``ax``, or on new axes (``.plot().figure`` shows them in a notebook).
-
-        ``options`` are those of the function in :mod:`landscape.plots`.
-
-        Raises
-        ------
-        UsageError
-            For a record that has no figure of its own.
-        """
-        # By name: drawing stands above the results, which are read where there is no matplotlib.
-        drawn: Axes = importlib.import_module("landscape.plots.single_record").draw(self, ax=ax, **options)
-        return drawn
 
 
 @dataclass(frozen=True, eq=False, repr=False)

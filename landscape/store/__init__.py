@@ -1,5 +1,6 @@
 """Results on disk: every record with its provenance, written as it comes, found again after a kill. No torch."""
 
+from landscape.store.citations import citations
 from landscape.store.files import FORMAT, FORMAT_VERSION, is_results_file
 from landscape.store.levels import AROUND, LEVELS
 from landscape.store.loading import load_results
@@ -18,6 +19,7 @@ __all__ = [
     "ResultStore",
     "Results",
     "RunResults",
+    "citations",
     "describe_results",
     "final_rows",
     "is_results_file",

@@ -12,24 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from landscape.results import Eigenpairs, Estimate, SecondOrderGain, Sharpness, SpectralGap
-from landscape.results.resolution import towards_zero
 from landscape.store.metrics import ACCURACY, TRAIN_ACCURACY, CheckpointLike, read_metric
+from landscape.store.reading import Reading, reading_of
 
 _CURVATURE, _SLOPE = "loss/parameter²", "loss/parameter"
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One number with its error, None where it has none, whether its computation converged, and whose word it is.
-
-    ``reach`` is how far its 95 % interval goes towards zero, where it has one.
-    """
-
-    value: float
-    error: float | None = None
-    converged: bool = True
-    saved: bool = False
-    reach: float | None = None
 
 
 Read = Callable[[CheckpointLike], Reading | None]
@@ -136,7 +122,7 @@ def _end(largest: bool) -> Read:
         if not isinstance(pairs, Eigenpairs):
             return None
         end = pairs.largest if largest else pairs.smallest
-        return None if end is None else _of_estimate(end, end.converged)
+        return None if end is None else reading_of(end, converged=end.converged)
 
     return read
 
@@ -149,7 +135,7 @@ def _gap(name: str) -> Read:
         if not isinstance(gap, SpectralGap):
             return None
         settled = not isinstance(pairs, Eigenpairs) or bool(pairs.converged[pairs.top[:2]].all())
-        return _of_estimate(getattr(gap, name), settled and _settled(checkpoint, "gap"))
+        return reading_of(getattr(gap, name), converged=settled and _settled(checkpoint, "gap"))
 
     return read
 
@@ -161,15 +147,10 @@ def _record(name: str, *kinds: type[Estimate] | type[Sharpness]) -> Read:
         record = checkpoint.records.get(name)
         if not isinstance(record, Estimate | Sharpness) or not isinstance(record, kinds or (Estimate, Sharpness)):
             return None
-        return _of_estimate(record, _settled(checkpoint, name) and getattr(record, "converged", True))
+        converged = _settled(checkpoint, name) and bool(getattr(record, "converged", True))
+        return reading_of(record, converged=converged)
 
     return read
-
-
-def _of_estimate(found: Estimate | Sharpness, converged: bool) -> Reading:
-    error = None if found.error is None else float(found.error)
-    reach = towards_zero(found) if isinstance(found, Estimate) else error
-    return Reading(float(found.value), error, bool(converged), reach=reach)
 
 
 def _settled(checkpoint: Any, name: str) -> bool:
@@ -251,6 +232,18 @@ _LATER = (
 )  # fmt: skip
 
 MEASURES: dict[str, Measure] = {measure.key: measure for measure in (*_FIRST, *_LATER)}
+
+
+def measure_of(found: Sharpness) -> Measure | None:
+    """The entry that a sharpness is of, by the name that it carries; None where it is in no table.
+
+    >>> measure_of(Sharpness("adaptive_worst of normalised logits", 1, None, "lower bound", 1, 2, [], True, 1, 0)).key
+    'sharpness_normalized_worst'
+    """
+    name, logits, _ = found.measure.partition(" of normalised logits")
+    name = f"normalized_{name.removeprefix('adaptive_')}" if logits else name
+    return MEASURES.get(sharpness_record(name), MEASURES.get(name))
+
 
 # --- where they are shown, in this order --------------------------------------------------------------------------
 

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, overload
 
 from landscape.errors import ResultsError
 from landscape.escaping.control_characters import encodable
 from landscape.files import json_shapes
 from landscape.files.json_shapes import usable
 from landscape.results import LineSlice, Record
+from landscape.results.base import Drawable
+from landscape.store import datasets, reprs, tidy
+from landscape.store.catalogue import MEASURES
+from landscape.store.lookup import NoSuchName, by_name, by_position, suggestions
+from landscape.store.reading import Reading
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray
 
 
-@dataclass(frozen=True, eq=False)
-class CheckpointResults:
-    """What was measured at one checkpoint.
+@dataclass(frozen=True, eq=False, repr=False)
+class CheckpointResults(Drawable):
+    """What was measured at one checkpoint: ``checkpoint.trace`` or ``checkpoint["trace"]`` is the record of that name.
+
+    ``plot()`` draws the spectrum, or else its numbers; each record has a ``plot()`` of its own.
 
     Attributes
     ----------
@@ -46,13 +57,65 @@ class CheckpointResults:
             if not (_says_converged(record) and self.provenance.get(name, {}).get("converged", True))
         )
 
+    @property
+    def measures(self) -> dict[str, Reading]:
+        """Every measure of the catalogue that there is, by its name in tables: value, error, 95 % interval."""
+        return tidy.readings(self)
+
+    def value(self, measure: str) -> Reading:
+        """A measure by its name in tables, such as ``"lambda_max"``.
+
+        Raises
+        ------
+        ResultsError
+            If it was not measured here, or there is no measure of this name.
+        """
+        if measure in MEASURES and measure not in self.measures:
+            raise NoSuchName(f"{measure} was not measured at step {self.step}{suggestions(self.measures, None)}")
+        return by_name(self.measures, measure, what="measure", where=f"step {self.step}")
+
+    def __getitem__(self, name: str) -> Record:
+        return by_name(self.records, name, what="record", where=f"step {self.step}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.records
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.records)
+
+    def __getattr__(self, name: str) -> Any:
+        # Before a copy has its fields there are no records to look into.
+        records: Mapping[str, Record] = self.__dict__.get("records", {})
+        if name in records:
+            return records[name]
+        listed = "" if name.startswith("__") else suggestions(records, name)
+        raise AttributeError(f"{type(self).__name__} has no attribute or record {name!r}{listed}")
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *filter(str.isidentifier, self.records)})
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Views of mappings, as which the records are held, are not pickled.
+        return {**self.__dict__, "records": dict(self.records), "provenance": dict(self.provenance)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        views = {name: MappingProxyType(state[name]) for name in ("records", "provenance")}
+        self.__dict__.update({**state, **views})
+
     def __repr__(self) -> str:
-        return f"step {self.step}: {', '.join(self.records) or 'nothing measured'}"
+        return reprs.of_checkpoint(self).text()
+
+    def _repr_html_(self) -> str:
+        return reprs.of_checkpoint(self).html()
 
 
-@dataclass(frozen=True, eq=False)
-class RunResults:
-    """What was measured on one run: its checkpoints in order of step, and what it was trained with."""
+@dataclass(frozen=True, eq=False, repr=False)
+class RunResults(Drawable):
+    """What was measured on one run: a sequence of its checkpoints in order of step, and what it was trained with.
+
+    ``run[-1]`` is the last checkpoint, ``run.at(step=200)`` that of a step; ``plot(measure="trace")``
+    draws a measure against the step.
+    """
 
     name: str
     info: dict[str, Any]
@@ -94,13 +157,54 @@ class RunResults:
             raise ResultsError(f"run {self.name!r} has no checkpoint in these results; run landscape analyze again")
         return self.checkpoints[-1]
 
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The steps of the checkpoints."""
+        return tuple(checkpoint.step for checkpoint in self.checkpoints)
+
+    def at(self, *, step: int) -> CheckpointResults:
+        """The checkpoint of this step.
+
+        Raises
+        ------
+        ResultsError
+            If there is none; the message names the steps.
+        """
+        for checkpoint in self.checkpoints:
+            if checkpoint.step == step:
+                return checkpoint
+        raise NoSuchName(f"no checkpoint of step {step!r} in {self._where}{suggestions(map(str, self.steps), None)}")
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Its numbers as :meth:`Results.to_dataframe` has them."""
+        return tidy.tidy_runs([self])
+
+    def __len__(self) -> int:
+        return len(self.checkpoints)
+
+    def __iter__(self) -> Iterator[CheckpointResults]:
+        return iter(self.checkpoints)
+
+    @overload
+    def __getitem__(self, key: int) -> CheckpointResults: ...
+    @overload
+    def __getitem__(self, key: slice) -> tuple[CheckpointResults, ...]: ...
+    def __getitem__(self, key: int | slice) -> CheckpointResults | tuple[CheckpointResults, ...]:
+        return by_position(self.checkpoints, key, what="checkpoint", where=self._where)
+
+    @property
+    def _where(self) -> str:
+        return f"run {self.name!r}" if self.name else "this run"
+
     def __repr__(self) -> str:
-        steps = ", ".join(str(c.step) for c in self.checkpoints) or "none"
-        return f"{self.name or 'this run'}: {len(self.checkpoints)} checkpoints (steps {steps})"
+        return reprs.of_run(self).text()
+
+    def _repr_html_(self) -> str:
+        return reprs.of_run(self).html()
 
 
 @dataclass(frozen=True, eq=False)
-class PairResult:
+class PairResult(Drawable):
     """The line between the minima of two runs."""
 
     run_a: str
@@ -112,9 +216,12 @@ class PairResult:
         return f"{self.run_a} – {self.run_b}\n{self.record}"
 
 
-@dataclass(frozen=True, eq=False)
-class Results:
-    """All that is stored in one ``results.h5`` and its journal.
+@dataclass(frozen=True, eq=False, repr=False)
+class Results(Drawable):
+    """All that is stored in one ``results.h5`` and its journal: a sequence of runs.
+
+    ``results["adam-s0"]`` is a run, ``results["adam-s0"][-1].trace`` a record of its last checkpoint;
+    ``plot(measure="trace")`` compares a measure between groups of runs.
 
     Attributes
     ----------
@@ -140,18 +247,69 @@ class Results:
         ResultsError
             If there is none; the message lists the names.
         """
-        for run in self.runs:
-            if run.name == name:
-                return run
-        raise ResultsError(
-            f"no run {name!r} in {self.path}; there are {', '.join(r.name for r in self.runs) or 'none'}"
-        )
+        return by_name({run.name: run for run in self.runs}, name, what="run", where=str(self.path))
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """All numbers as a tidy table: a row for each run, analysed step and measure of the catalogue.
+
+        Returns
+        -------
+        DataFrame
+            ``run, label, optimizer, seed, step, measure, value, error, error_kind, low, high, converged, unit,
+            source``. ``error_kind`` says what ``error`` is: a ``"bound"`` within which the truth lies, or one
+            ``"standard error"``; the value of a ``"lower bound"`` is one itself. ``low`` and ``high`` are the 95 %
+            interval (of a lower bound, up to infinity). ``source`` is ``"saved"`` where training's own word is all
+            there is. Accuracies are shares, 0 … 1.
+        """
+        return tidy.tidy_runs(self.runs)
+
+    def pairs_to_dataframe(self) -> pd.DataFrame:
+        """The barriers between runs, a row for each pair: ``run_a, run_b``, their labels and seeds, and the number."""
+        return tidy.tidy_pairs(self.pairs, self.runs)
+
+    def to_xarray(self) -> xarray.Dataset:
+        """All numbers as an ``xarray.Dataset``, for which xarray must be installed.
+
+        Returns
+        -------
+        Dataset
+            Of each measure ``NAME`` over ``run`` × ``step``, with ``NAME_error``, ``NAME_low``, ``NAME_high`` (where
+            there are any) and ``NAME_converged``; NaN where it was not measured. ``largest_eigenvalues`` and
+            ``smallest_eigenvalues`` by rank from either end, with residuals; ``density_nodes`` and
+            ``density_weights`` of each probe; ``RECORD_loss`` of lines and planes, where their points are the same in
+            all runs (else they are named in the attribute ``left_out``); ``barrier`` from run to run. Attributes say
+            where the numbers come from: plan, versions, objectives.
+
+        Raises
+        ------
+        ResultsError
+            If xarray is not installed.
+        """
+        return datasets.dataset(self)
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def __iter__(self) -> Iterator[RunResults]:
+        return iter(self.runs)
+
+    def __contains__(self, run: object) -> bool:
+        return any(run == known.name or run is known for known in self.runs)
+
+    @overload
+    def __getitem__(self, key: str | int) -> RunResults: ...
+    @overload
+    def __getitem__(self, key: slice) -> tuple[RunResults, ...]: ...
+    def __getitem__(self, key: str | int | slice) -> RunResults | tuple[RunResults, ...]:
+        if isinstance(key, str):
+            return self.run(key)
+        return by_position(self.runs, key, what="run", where=str(self.path))
 
     def __repr__(self) -> str:
-        return "\n".join([f"{self.path}: {len(self.runs)} runs, {len(self.pairs)} pairs", *map(repr, self.runs)])
+        return reprs.of_results(self).text()
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(repr(self))}</pre>"
+        return reprs.of_results(self).html()
 
 
 def natural_order(name: str) -> list[tuple[int, float, str]]:

@@ -81,7 +81,9 @@ def test_what_stands_in_a_table_is_what_the_record_says(records):
     assert (trace["value"], trace["sem"], trace["seed"]) == (records["trace"].value, records["trace"].sem, 0)
 
 
-@pytest.mark.parametrize("name", ["eigs", "spectrum", "measure", "line", "interpolation", "plane", "paths"])
+@pytest.mark.parametrize(
+    "name", ["eigs", "spectrum", "measure", "line", "interpolation", "plane", "paths", "trace", "blocks", "spread"]
+)
 def test_a_record_draws_itself_on_new_axes_or_on_those_given(records, name):
     new = records[name].plot()
     assert isinstance(new, Axes)
@@ -91,12 +93,13 @@ def test_a_record_draws_itself_on_new_axes_or_on_those_given(records, name):
     assert records[name].plot(ax=given) is given
 
 
-def test_a_record_without_a_figure_says_which_have_one(records):
-    with pytest.raises(
-        UsageError,
-        match="class Estimate has no figure of its own; there is one of Spec",
-    ):
-        records["trace"].plot()
+def test_a_record_without_a_figure_says_which_have_one():
+    class Unknown(results.Record):
+        def _lines(self):
+            return [("value", "1")]
+
+    with pytest.raises(UsageError, match="a Unknown has no figure of its own; there is one of Attribution"):
+        Unknown().plot()
 
 
 def test_options_of_the_plot_function_pass_through(records):

@@ -52,7 +52,7 @@ def test_inspecting_names_runs_steps_what_failed_and_what_was_skipped(folder):
 
 def test_results_print_a_line_per_run_and_name_the_runs_there_are(folder):
     read = load_results(folder)
-    assert [line.split(":")[0] for line in str(read).splitlines()[1:]] == ["adam-s0", "momentum-s0", "sgd-s0"]
+    assert [line.split()[0] for line in str(read).splitlines()[2:]] == ["adam-s0", "momentum-s0", "sgd-s0"]
     assert "adam-s0" in read._repr_html_()
     with pytest.raises(ResultsError, match="there are adam-s0, momentum-s0, sgd-s0"):
         read.run("adam")

@@ -1,0 +1,118 @@
+"""The papers behind the measures: one table, from which reports take their text and ``ls.citations`` its BibTeX."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_BOOK, _ARTICLE, _TALK = "book", "article", "inproceedings"
+_MATRIX, _SCIENTIFIC = "SIAM J. Matrix Anal. Appl.", "SIAM J. Sci. Comput."
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One paper.
+
+    Attributes
+    ----------
+    authors : str
+        ``"Family, Given and Family, Given"``, as BibTeX has them.
+    title : str
+        Braces keep capitals.
+    venue : str
+        Journal, conference or publisher.
+    issue : str
+        ``"22(2)"``: volume and number, of a journal.
+    """
+
+    kind: str
+    authors: str
+    year: int
+    title: str
+    venue: str
+    issue: str = ""
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The authors' family names."""
+        return tuple(author.partition(",")[0] for author in self.authors.split(" and "))
+
+    @property
+    def text(self) -> str:
+        """``Wu, Simon (2000). Thick-restart Lanczos … SIAM J. Matrix Anal. Appl. 22(2).``"""
+        title = self.title.replace("{", "").replace("}", "")
+        venue = f"{self.venue} {self.issue}".rstrip()
+        return f"{', '.join(self.families)} ({self.year}). {title}. {venue}" + ("" if venue.endswith(".") else ".")
+
+    def bibtex(self, key: str) -> str:
+        """The entry of this key."""
+        place = {_BOOK: "publisher", _ARTICLE: "journal", _TALK: "booktitle"}[self.kind]
+        fields = {"author": self.authors, "title": self.title, "year": str(self.year), place: self.venue}
+        volume, _, number = self.issue.rstrip(")").partition("(")
+        fields |= {"volume": volume, "number": number}
+        lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+        return "\n".join([f"@{self.kind}{{{key},", *lines, "}"])
+
+
+def _paper(authors: str, year: int, title: str, journal: str, issue: str = "") -> Reference:
+    return Reference(_ARTICLE, authors, year, title, journal, issue)
+
+
+def _talk(authors: str, year: int, title: str, conference: str) -> Reference:
+    return Reference(_TALK, authors, year, title, conference)
+
+
+def _book(authors: str, year: int, title: str, publisher: str) -> Reference:
+    return Reference(_BOOK, authors, year, title, publisher)
+
+
+REFERENCES = {
+    "pearlmutter": _paper("Pearlmutter, Barak A.", 1994, "Fast exact multiplication by the {Hessian}",
+                          "Neural Computation", "6(1)"),
+    "wu": _paper("Wu, Kesheng and Simon, Horst", 2000,
+                 "Thick-restart {Lanczos} method for large symmetric eigenvalue problems", _MATRIX, "22(2)"),
+    "parlett": _book("Parlett, Beresford N.", 1998, "The Symmetric Eigenvalue Problem", "SIAM"),
+    "knyazev": _paper("Knyazev, Andrew V.", 2001, "Toward the optimal preconditioned eigensolver: locally optimal "
+                      "block preconditioned conjugate gradient method", _SCIENTIFIC, "23(2)"),
+    "sleijpen": _paper("Sleijpen, Gerard L. G. and van der Vorst, Henk A.", 1996,
+                       "A {Jacobi-Davidson} iteration method for linear eigenvalue problems", _MATRIX, "17(2)"),
+    "hutchinson": _paper("Hutchinson, M. F.", 1990, "A stochastic estimator of the trace of the influence matrix for "
+                         "{Laplacian} smoothing splines", "Commun. Stat. Simul. Comput.", "19(2)"),
+    "gambhir": _paper("Gambhir, Arjun Singh and Stathopoulos, Andreas and Orginos, Kostas", 2017, "Deflation as a "
+                      "method of variance reduction for estimating the trace of a matrix inverse", _SCIENTIFIC,
+                      "39(2)"),
+    "meyer": _talk("Meyer, Raphael A. and Musco, Cameron and Musco, Christopher and Woodruff, David P.", 2021,
+                   "{Hutch++}: optimal stochastic trace estimation", "SOSA"),
+    "epperly": _paper("Epperly, Ethan N. and Tropp, Joel A. and Webber, Robert J.", 2024, "{XTrace}: making the most "
+                      "of every sample in stochastic trace estimation", _MATRIX, "45(1)"),
+    "bekas": _paper("Bekas, Costas and Kokiopoulou, Effrosyni and Saad, Yousef", 2007,
+                    "An estimator for the diagonal of a matrix", "Appl. Numer. Math.", "57"),
+    "ubaru": _paper("Ubaru, Shashanka and Chen, Jie and Saad, Yousef", 2017,
+                    "Fast estimation of {tr(f(A))} via stochastic {Lanczos} quadrature", _MATRIX, "38(4)"),
+    "ghorbani": _talk("Ghorbani, Behrooz and Krishnan, Shankar and Xiao, Ying", 2019,
+                      "An investigation into neural net optimization via {Hessian} eigenvalue density", "ICML"),
+    "golub": _book("Golub, Gene H. and Meurant, Gérard", 2010,
+                   "Matrices, Moments and Quadrature with Applications", "Princeton"),
+    "bjorck": _paper("Björck, Åke and Golub, Gene H.", 1973,
+                     "Numerical methods for computing angles between linear subspaces", "Math. Comp.", "27(123)"),
+    "papyan": _paper("Papyan, Vardan", 2020, "Traces of class/cross-class structure pervade deep learning spectra",
+                     "JMLR", "21"),
+    "li": _talk("Li, Hao and Xu, Zheng and Taylor, Gavin and Studer, Christoph and Goldstein, Tom", 2018,
+                "Visualizing the loss landscape of neural nets", "NeurIPS"),
+    "foret": _talk("Foret, Pierre and Kleiner, Ariel and Mobahi, Hossein and Neyshabur, Behnam", 2021,
+                   "Sharpness-aware minimization for efficiently improving generalization", "ICLR"),
+    "kwon": _talk("Kwon, Jungmin and Kim, Jeongseop and Park, Hyunseo and Choi, In Kwon", 2021, "{ASAM}: adaptive "
+                  "sharpness-aware minimization for scale-invariant learning of deep neural networks", "ICML"),
+    "andriushchenko": _talk("Andriushchenko, Maksym and Croce, Francesco and Müller, Maximilian and Hein, Matthias and "
+                            "Flammarion, Nicolas", 2023,
+                            "A modern look at the relationship between sharpness and generalization", "ICML"),
+    "keskar": _talk("Keskar, Nitish Shirish and Mudigere, Dheevatsa and Nocedal, Jorge and Smelyanskiy, Mikhail and "
+                    "Tang, Ping Tak Peter", 2017,
+                    "On large-batch training for deep learning: generalization gap and sharp minima", "ICLR"),
+    "dinh": _talk("Dinh, Laurent and Pascanu, Razvan and Bengio, Samy and Bengio, Yoshua", 2017,
+                  "Sharp minima can generalize for deep nets", "ICML"),
+    "frankle": _talk("Frankle, Jonathan and Dziugaite, Gintare Karolina and Roy, Daniel and Carbin, Michael", 2020,
+                     "Linear mode connectivity and the lottery ticket hypothesis", "ICML"),
+    "hairer": _book("Hairer, Ernst and Wanner, Gerhard", 1996, "Solving Ordinary Differential Equations {II}",
+                    "Springer"),
+    "nesterov": _book("Nesterov, Yurii", 2004, "Introductory Lectures on Convex Optimization", "Kluwer"),
+}  # fmt: skip

@@ -1,0 +1,104 @@
+"""One small record of every class, made by hand, with numbers that look like what is measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from landscape import results
+from landscape.results import Record
+from tests.support import synthetic_results as synthetic
+
+TOP = 20.0
+
+
+def examples() -> dict[str, Record]:
+    """Class and variant → record; a class may have several."""
+    rng = np.random.default_rng(3)
+    samples = rng.normal(8.0, 1.0, 24)
+    estimate = results.Estimate(
+        float(samples.mean()), sem=float(samples.std(ddof=1) / np.sqrt(24)), samples=samples, num_matvecs=24, seed=0,
+        method="Hutchinson, 24 probes",
+    )  # fmt: skip
+    gap = results.Estimate(3.2, bound=0.04, method="λ1 - λ2")
+    balls = synthetic.sharpness(rng, TOP, converged=False)
+    return {
+        **_of_the_spectrum(rng, estimate),
+        **_of_vectors(rng),
+        **_of_the_surface(rng),
+        "Estimate": estimate,
+        "Estimate bound": results.Estimate(7.15, bound=0.02, method="λ_max, bound from its residual"),
+        "Estimate alone": results.Estimate(7.15, method="one probe", converged=False),
+        "Evaluation": results.Evaluation(0.09, 360, 0.97, np.clip(rng.normal(0.97, 0.02, 10), 0, 1)),
+        "Evaluation regression": results.Evaluation(0.09, 360),
+        "PointValue of one decade": results.PointValue(0.77, 0.24, 5.8),
+        "PointValue": results.PointValue(0.0042, 0.05, 17.3),
+        "SamplingSpread": results.SamplingSpread(
+            rng.normal(8.4, 0.5, 6), np.full(6, 0.1), 200, 1200, 8.0, 0.05, fresh_probes=True, seed=0
+        ),
+        "SecondOrderGain": synthetic.gain(4.0),
+        "Sharpness worst": balls["sharpness_worst"],
+        "Sharpness": balls["sharpness_average"],
+        "Sharpness keskar": balls["sharpness_keskar"],
+        "Sharpness of logits": replace(balls["sharpness_worst"], measure="adaptive_worst of normalised logits"),
+        "Sharpness in no table": replace(balls["sharpness_average"], measure="a measure with a rather long name"),
+        "SpectralGap": results.SpectralGap(gap, results.Estimate(1.19, bound=0.003)),
+        "StepReport": results.StepReport(0.50, 0.47, 1e-7, 0.9, 0.1, -0.08, 7.0, 9.0, 9.5, 11.0),
+    }
+
+
+def _of_the_spectrum(rng: np.random.Generator, estimate: results.Estimate) -> dict[str, Record]:
+    names = (*(f"features.{i}.weight" for i in range(4)), "classifier.weight", "classifier.bias")
+    per_probe = rng.normal(1.0, 0.1, (6, 8)) * np.array([6.0, 2.0, 1.0, 0.6, 2.5, 0.3])[:, None]
+    means, sems = per_probe.mean(1), per_probe.std(1, ddof=1) / np.sqrt(8)
+    largest = np.array([3.1, 1.0, 0.6, 0.4, 2.2, np.nan])
+    pairs = synthetic.eigenpairs(rng, TOP, which="both", k=3, converged=False)
+    density = synthetic.density(rng, TOP, probes=3, steps=32)
+    powers = np.array([[8.0, 90.0, -310.0, 5200.0]]).T * rng.normal(1, 0.05, (4, 8))
+    return {
+        "Eigenpairs": pairs,
+        "SpectralMeasure": density,
+        "Spectrum": results.Spectrum(pairs, estimate, estimate, density),
+        "BlockTable": results.BlockTable(
+            names, np.array([150, 2400, 3000, 900, 850, 10]), means, sems, per_probe, largest, 1e-2 * largest,
+            np.array([True, True, False, True, True, True]), float(means.sum()), 0.3, 8, 60, 0, "8 probes",
+        ),
+        "Diagonal": results.Diagonal(rng.exponential(0.02, 4000) - 0.002, np.full(4000, 4e-3), 16, 16, 0, "probes"),
+        "SpectralMoments": results.SpectralMoments(
+            (1, 2, 3, 4), powers.mean(1), powers.std(1, ddof=1) / np.sqrt(8), powers, 16, 0, "Hutchinson, 8 probes"
+        ),
+        "MissedSearch": results.MissedSearch(7.1, 0.01, 5.2, 6.8, 0.999, False, True, "largest", 40, 0),
+        "OutlierCount": results.OutlierCount(
+            9, results.Estimate(9.6, sem=0.4, samples=rng.normal(9.6, 1, 8)), -0.3, 2.0
+        ),
+    }  # fmt: skip
+
+
+def _of_vectors(rng: np.random.Generator) -> dict[str, Record]:
+    shares = rng.dirichlet(np.full(15, 0.3), 5)
+    basins = results.Basins(
+        rng.normal(size=(3, 4)), np.array([0.10, 0.12, 0.31]), np.array([40.0, 9.0, 3.0]), np.array([2.0, 1.5, 0.4]),
+        np.array([0, 0, 1, 2, 1, 1, 0, -1]), 1e-3,
+    )  # fmt: skip
+    names = tuple(f"block.{i}" for i in range(15))
+    return {
+        "Attribution": results.Attribution(names, shares, np.ones(5), "module"),
+        "Basins": basins,
+        "PrincipalAngles": results.PrincipalAngles(np.radians([4.0, 20.0, 55.0, 89.0]), (4, 6), 61_706),
+    }
+
+
+def _of_the_surface(rng: np.random.Generator) -> dict[str, Record]:
+    plane = synthetic.plane(TOP, ("random 0", "random 1"))
+    turn = np.linspace(0, 2.5, 20)
+    spiral = np.stack([0.9 * np.exp(-turn) * np.cos(2 * turn), 0.9 * np.exp(-turn) * np.sin(2 * turn)], axis=1)
+    return {
+        "LineSlice": synthetic.line(rng, TOP, "eigenvector 1"),
+        "LineSlice between": synthetic.interpolation(rng, 1.0),
+        "PlaneSlice": plane,
+        "PathSlice": results.PathSlice(
+            plane.x, plane.y, plane.loss, ("principal 1", "principal 2"), ("sgd", "adam"), np.array([20, 20]),
+            np.concatenate([spiral, -spiral]), np.zeros(40), 0.93,
+        ),
+    }  # fmt: skip
