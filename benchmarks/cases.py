@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.models import CharTransformer, ResNet, TokenLoss, random_text
-from landscape.problems.digits import digits_split
-from landscape.problems.networks import MLP, LeNet5
+from landscape.problems.builtin.digits import digits_split
+from landscape.problems.builtin.networks import MLP, LeNet5
 from landscape.store.outputs import write_whole
 
 SIZES = ("tiny", "small", "full")

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landscape.problems.residual import Block as Residual
-from landscape.problems.transformer import Block
+from landscape.problems.builtin.residual import Block as Residual
+from landscape.problems.builtin.transformer import Block
 
 
 class CharTransformer(nn.Module):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from landscape.checkpoints import CheckpointDir, load_checkpoint
 from landscape.errors import LandscapeError, UsageError
-from landscape.problems.text import load_text
-from landscape.problems.transformer import CharTransformer, continued
+from landscape.problems.builtin.text import load_text
+from landscape.problems.builtin.transformer import CharTransformer, continued
 
 
 def main(argv: list[str] | None = None) -> int:

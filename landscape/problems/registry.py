@@ -13,8 +13,8 @@ from torch import nn
 
 from landscape.checks import plain_number
 from landscape.errors import LandscapeError, UsageError, in_one_line
-from landscape.problems import analytic, constrained, digits, factored, mnist, regression, text
 from landscape.problems.base import Problem
+from landscape.problems.builtin import analytic, constrained, digits, factored, mnist, regression, text
 from landscape.problems.importing import folders_for, importable, object_named
 from landscape.problems.seeded import seeded
 

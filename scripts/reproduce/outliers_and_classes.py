@@ -23,7 +23,7 @@ from landscape import plots
 from landscape.plots.style import panels
 from landscape.problems import Problem
 from landscape.problems.base import Examples
-from landscape.problems.networks import MLP
+from landscape.problems.builtin.networks import MLP
 from landscape.problems.recipe import Recipe
 
 CLASSES = (2, 3, 4, 5, 6, 8, 10)

@@ -14,10 +14,10 @@ from landscape.checkpoints import CheckpointDir
 from landscape.errors import UsageError
 from landscape.operators import HessianOperator
 from landscape.problems import get_problem
-from landscape.problems.child_speech import ALPHABET, GRAMMAR, corpus
-from landscape.problems.digits import softmax_hessian
-from landscape.problems.text import Alphabet, load_text
-from landscape.problems.transformer import CharTransformer, continued
+from landscape.problems.builtin.child_speech import ALPHABET, GRAMMAR, corpus
+from landscape.problems.builtin.digits import softmax_hessian
+from landscape.problems.builtin.text import Alphabet, load_text
+from landscape.problems.builtin.transformer import CharTransformer, continued
 from landscape.training import train
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-import landscape.problems.mnist as mnist_module
+import landscape.problems.builtin.mnist as mnist_module
 from landscape.checkpoints import load_checkpoint, save_checkpoint
 from landscape.errors import UsageError
 from landscape.problems import get_problem

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-import landscape.problems.mnist as mnist_module
+import landscape.problems.builtin.mnist as mnist_module
 from landscape.errors import UsageError
 from landscape.problems import Problem, get_problem, load_problem, resolve_config
 

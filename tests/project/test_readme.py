@@ -24,20 +24,22 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def test_the_python_examples_run_in_order():
-    scope: dict[str, object] = {}
-    assert blocks("python")
-    with torch.random.fork_rng():
-        for block in blocks("python"):
-            exec(compile(block, "README.md", "exec"), scope)
-
-
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """A folder with the names of the demo's runs, small."""
     folder = make_runs(tmp_path_factory.mktemp("readme") / "demo")
     ls.analyze(folder, SMALL)
     return folder
+
+
+def test_the_python_examples_run_in_order(demo):
+    scope: dict[str, object] = {}
+    assert blocks("python")
+    with torch.random.fork_rng():
+        for block in blocks("python"):
+            exec(compile(block.replace("checkpoints/demo", str(demo)), "README.md", "exec"), scope)
+    problem = scope["problem"]
+    assert problem.objective(problem.make_model(0)).num_examples == 200
 
 
 @pytest.mark.slow

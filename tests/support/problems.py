@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-import landscape.problems.digits as digits_module
-import landscape.problems.mnist as mnist_module
+import landscape.problems.builtin.digits as digits_module
+import landscape.problems.builtin.mnist as mnist_module
 from landscape.problems import Problem
 
 

@@ -13,9 +13,9 @@ from torch.nn import functional
 from landscape.checks import check_count, check_not_negative, check_seed, check_share
 from landscape.errors import UsageError
 from landscape.problems.base import Examples, Problem
-from landscape.problems.child_speech import ALPHABET, corpus
+from landscape.problems.builtin.child_speech import ALPHABET, corpus
+from landscape.problems.builtin.transformer import CharTransformer
 from landscape.problems.recipe import Recipe
-from landscape.problems.transformer import CharTransformer
 
 #: Sequences whose activations are held at once during training.
 AT_ONCE = 16

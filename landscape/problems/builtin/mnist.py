@@ -21,8 +21,8 @@ from landscape.checks import check_choice
 from landscape.errors import UsageError
 from landscape.files import replacing
 from landscape.problems.base import Examples, Problem
-from landscape.problems.digits import LOSSES, NUM_CLASSES, first_examples, softmax_regression, standardise
-from landscape.problems.networks import lenet5, mlp
+from landscape.problems.builtin.digits import LOSSES, NUM_CLASSES, first_examples, softmax_regression, standardise
+from landscape.problems.builtin.networks import lenet5, mlp
 from landscape.problems.recipe import Recipe
 
 FILES = {

@@ -12,9 +12,9 @@ from torch.nn import functional
 from landscape.checks import check_choice, check_count, check_not_negative, check_seed, check_share
 from landscape.errors import UsageError
 from landscape.problems.base import Examples, LossFunction, Problem, half_squared_error
-from landscape.problems.networks import half_squared_weights, lenet5, mlp
+from landscape.problems.builtin.networks import half_squared_weights, lenet5, mlp
+from landscape.problems.builtin.residual import resnet
 from landscape.problems.recipe import Recipe
-from landscape.problems.residual import resnet
 
 NUM_CLASSES = 10
 LOSSES: dict[str, LossFunction] = {"cross_entropy": functional.cross_entropy, "mse": half_squared_error}
