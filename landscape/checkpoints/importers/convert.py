@@ -60,13 +60,13 @@ class Converted:
     is_new: bool = True
 
 
-def convert(source: Path, into: Path, problem: Problem, asked: Asked, *, label: str | None = None) -> Converted:
+def convert(source: Path, into: Path, problem: Problem, asked: Asked, *, label: str) -> Converted:
     """Read, fit to the problem's model, and write ``into/step_<step>.h5``.
 
     Parameters
     ----------
-    label : str, optional
-        How the new file names its source; left out, its name.
+    label : str
+        How the new file names its source.
 
     Raises
     ------
@@ -86,19 +86,18 @@ def convert(source: Path, into: Path, problem: Problem, asked: Asked, *, label: 
                     asked=asked.optimizer, convention=asked.order)  # fmt: skip
     said = tuple(filter(None, (*foreign.said, how, *places.said, widened, *state.said)))
     target = into / FILE_NAME.format(step)
-    name = label or source.name
     if step in checkpoint_files(into):
         there = load_checkpoint(target)
         of = (there.config.get("imported") or {}).get("source", "elsewhere")
         same = there.params_sha256 == tensors_hash(named_tensors(model))
-        if not same and of != name:
+        if not same and of != label:
             raise CheckpointError(
                 f"{source} is of step {step}, as is {target}, made of {of}, and has other parameters; import it into a "
                 "folder of its own, or name its step with --step"
             )
-        if same and of != name:
+        if same and of != label:
             return Converted(target, (*said, f"the same parameters are in {target} already"), is_new=False)
-    provenance = {"source": name, "sha256": digest, "format": foreign.format, "said": list(said)}
+    provenance = {"source": label, "sha256": digest, "format": foreign.format, "said": list(said)}
     return Converted(_write(into, model, step, problem, foreign, state, {**config, "imported": provenance}), said)
 
 

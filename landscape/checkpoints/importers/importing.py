@@ -144,7 +144,7 @@ def import_sources(
     tell, done = say or (lambda line: None), Imported()
     for source in sources:
         try:
-            converted = convert(source.path, into / source.run, problem, asked)
+            converted = convert(source.path, into / source.run, problem, asked, label=source.path.as_posix())
         except NotACheckpoint as error:
             done.passed.append(Skipped(source.path, str(error)))
             tell(f"passed over: {error}")

@@ -160,16 +160,16 @@ def _names(
     if count == 1 and only is not None and only not in ways.values():
         ways["shapes"] = only
     different = [title for i, title in enumerate(ways) if ways[title] not in [*ways.values()][:i]]
-    if len(different) == 1 and count == 1:
+    if len(different) == 1 and count < 2:
+        if different[0] not in ("shapes", "model"):
+            return ways[different[0]], f"its optimizer's parameters stand in the order {different[0]!r}, as shapes show"
         skipped = len(order) - sum(sizes)
         return ways[different[0]], f"its optimizer skips {skipped} parameters, as shapes show" if skipped else ""
-    if len(different) == 1:
-        return ways[different[0]], f"its optimizer's parameters are taken in the order {different[0]!r}, which fits"
     if different or count:
-        choices = " or ".join(different) or "none of " + ", ".join(CONVENTIONS)
+        choices = f"--order {' or '.join(title for title in different if title != 'shapes') or 'model'}"
         return None, (
-            f"its optimizer's parameters can be named in several ways that fit ({choices}): their state is left out; "
-            "say which with --order"
+            "its optimizer's parameters can be named in several ways that fit by shape: their state is left out; say "
+            f"in which order they were given, if you know: {choices}"
         )
     return None, _OTHER
 

@@ -11,18 +11,20 @@ import importlib
 import pickle
 import pickletools
 import sys
+import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import torch
 
 from landscape.errors import CheckpointError, UsageError, in_one_line
 from landscape.files import opened, reason
 from landscape.files.atomic import NotAFile
 
-_LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch's magic number as a pickle, after two bytes of protocol
+_LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch's magic number as a pickle, after its protocol
 #: Pickles in a file of torch before 1.6: magic number, version, sizes of types, the object, its storages.
 _LEGACY_PICKLES = 5
 #: Of Python's own classes those that only hold values; others may do something when they are made.
@@ -53,7 +55,7 @@ def kind_of(path: Path) -> str:
         head = raw.read(512)
     if head.startswith(b"PK\x03\x04"):
         return _kind_of_zip(path)
-    if head[2:].startswith(_LEGACY):
+    if _LEGACY in head[:32]:
         return "legacy"
     if head.startswith((b"landscape-", b"\x89HDF")):
         return "landscape"
@@ -113,16 +115,21 @@ def load_pickle(path: Path, *, allow: Sequence[str] = ()) -> Any:
     if kind not in ("zip", "legacy"):
         raise CheckpointError(f"{path} {_unreadable(kind)}")
     allowed: list[Any] = [_found(entry) for entry in allow]
+    if any(value is np.dtype for value, _ in allowed):  # which is then one of these
+        allowed += [
+            (value, f"numpy.dtypes.{name}") for name, value in vars(np.dtypes).items() if isinstance(value, type)
+        ]
     trusting: Any = torch.serialization.safe_globals(allowed) if allowed else contextlib.nullcontext()
     try:
-        with trusting:
+        with trusting, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of protocols that it does not know; what it cannot read it refuses
             return torch.load(str(path), map_location="cpu", weights_only=True, mmap=kind == "zip")
     except Exception as error:  # a file that is cut or crafted raises almost anything
         names = {name for _, name in allowed}
         refused = foreign_globals(path, kind) - names if isinstance(error, pickle.UnpicklingError) else set()
         if refused:
             raise CheckpointError(_refusal(path, refused)) from None
-        text = " ".join(str(error).split()).split(". ")[0][:200]
+        text = " ".join(str(error).split()).rpartition("WeightsUnpickler error: ")[2].split(". ")[0][:200]
         raise CheckpointError(f"{path} cannot be read by torch.load ({type(error).__name__}: {text})") from error
 
 

@@ -70,7 +70,7 @@ def read(path: Path, content: Any, *, key: str | None = None) -> Foreign:
         epoch=epoch[1] if epoch else None,
         config=plain_settings(settings),
         metrics=numbers(content, besides=(*STEP, *EPOCH)),
-        said=(*_others(content, place), *_average(tensors), *_several_optimizers(content)),
+        said=(*_others(content, place), *_average(tensors), *_of_training(content, place), *_several(content)),
     )
 
 
@@ -135,7 +135,13 @@ def _average(tensors: Mapping[str, Any]) -> tuple[str, ...]:
     return (f"it is an average of {averaged} models (n_averaged)",) if averaged is not None else ()
 
 
-def _several_optimizers(content: Mapping[Any, Any]) -> Iterator[str]:
+def _of_training(content: Mapping[Any, Any], place: str) -> Iterator[str]:
+    """An optimizer goes with the weights in training, whose squared gradients it has."""
+    if place in AVERAGED and optimizer_of(content) is not None:
+        yield f"the state of its optimizer belongs to the weights in training, not to those under {place!r}"
+
+
+def _several(content: Mapping[Any, Any]) -> Iterator[str]:
     for name in (*OPTIMIZER, "optimizers", "optimizer_states"):
         value = content.get(name)
         if isinstance(value, (list, tuple)) and len(value) > 1:
