@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.checkpoints.compatibility import check_kinds
+from landscape.checkpoints.files import DamagedCheckpoint
 from landscape.checkpoints.format import tensors_hash
 from landscape.checkpoints.importers.foreign import Foreign
 from landscape.checkpoints.importers.formats import files_of, read_foreign
@@ -19,7 +20,7 @@ from landscape.checkpoints.importers.naming import Places, place
 from landscape.checkpoints.importers.optimizer_states import NamedState, by_name
 from landscape.checkpoints.importers.pickles import readable
 from landscape.checkpoints.importers.steps import settle
-from landscape.checkpoints.reader import load_checkpoint
+from landscape.checkpoints.reader import Checkpoint, load_checkpoint
 from landscape.checkpoints.runs import checkpoint_files
 from landscape.checkpoints.writer import FILE_NAME, named_tensors, persistent_buffers, save_checkpoint, unwrap
 from landscape.errors import CheckpointError
@@ -86,8 +87,8 @@ def convert(source: Path, into: Path, problem: Problem, asked: Asked, *, label: 
                     asked=asked.optimizer, convention=asked.order)  # fmt: skip
     said = tuple(filter(None, (*foreign.said, how, *places.said, widened, *state.said)))
     target = into / FILE_NAME.format(step)
-    if step in checkpoint_files(into):
-        there = load_checkpoint(target)
+    there = _there(into, step)
+    if there is not None:
         of = (there.config.get("imported") or {}).get("source", "elsewhere")
         same = there.params_sha256 == tensors_hash(named_tensors(model))
         if not same and of != label:
@@ -99,6 +100,15 @@ def convert(source: Path, into: Path, problem: Problem, asked: Asked, *, label: 
             return Converted(target, (*said, f"the same parameters are in {target} already"), is_new=False)
     provenance = {"source": label, "sha256": digest, "format": foreign.format, "said": list(said)}
     return Converted(_write(into, model, step, problem, foreign, state, {**config, "imported": provenance}), said)
+
+
+def _there(into: Path, step: int) -> Checkpoint | None:
+    """The checkpoint of that step in a folder; a damaged one is worth nothing and gives way."""
+    file = checkpoint_files(into).get(step)
+    try:
+        return None if file is None else load_checkpoint(file)
+    except DamagedCheckpoint:
+        return None
 
 
 def _write(

@@ -114,23 +114,34 @@ def load_pickle(path: Path, *, allow: Sequence[str] = ()) -> Any:
     kind = kind_of(path)
     if kind not in ("zip", "legacy"):
         raise CheckpointError(f"{path} {_unreadable(kind)}")
-    allowed: list[Any] = [_found(entry) for entry in allow]
-    if any(value is np.dtype for value, _ in allowed):  # which is then one of these
-        allowed += [
-            (value, f"numpy.dtypes.{name}") for name, value in vars(np.dtypes).items() if isinstance(value, type)
-        ]
-    trusting: Any = torch.serialization.safe_globals(allowed) if allowed else contextlib.nullcontext()
+    allowed = dict(_found(entry) for entry in allow)
     try:
-        with trusting, warnings.catch_warnings():
+        with _trusting(allowed), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of protocols that it does not know; what it cannot read it refuses
             return torch.load(str(path), map_location="cpu", weights_only=True, mmap=kind == "zip")
+    except UsageError:
+        raise
     except Exception as error:  # a file that is cut or crafted raises almost anything
-        names = {name for _, name in allowed}
-        refused = foreign_globals(path, kind) - names if isinstance(error, pickle.UnpicklingError) else set()
+        refused = foreign_globals(path, kind) - set(allowed) if isinstance(error, pickle.UnpicklingError) else set()
         if refused:
             raise CheckpointError(_refusal(path, refused)) from None
         text = " ".join(str(error).split()).rpartition("WeightsUnpickler error: ")[2].split(". ")[0][:200]
         raise CheckpointError(f"{path} cannot be read by torch.load ({type(error).__name__}: {text})") from error
+
+
+@contextlib.contextmanager
+def _trusting(allowed: dict[str, Any]) -> Iterator[None]:
+    """Let torch make these classes, each under the name that the file has for it."""
+    if not allowed:
+        yield
+        return
+    if not hasattr(torch.serialization, "safe_globals"):
+        raise UsageError("allow= needs torch 2.5 or newer")
+    named: list[Any] = [v if name == f"{v.__module__}.{v.__qualname__}" else (v, name) for name, v in allowed.items()]
+    if np.dtype in allowed.values():  # which is then one of these
+        named += [value for value in vars(np.dtypes).values() if isinstance(value, type)]
+    with torch.serialization.safe_globals(named):
+        yield
 
 
 def foreign_globals(path: Path, kind: str) -> set[str]:
@@ -208,8 +219,8 @@ def _refusal(path: Path, refused: Iterable[str]) -> str:
     )
 
 
-def _found(entry: str) -> tuple[Any, str]:
-    """The class that a person typed, and the name that the file has for it."""
+def _found(entry: str) -> tuple[str, Any]:
+    """The name that the file has for a class, and the class that a person typed."""
     name, _, stand_in = entry.partition("=")
     full = stand_in or name
     if not may_be_allowed(name) or not may_be_allowed(full):
@@ -220,7 +231,7 @@ def _found(entry: str) -> tuple[Any, str]:
         raise UsageError(f"allow={entry!r} is not found here; name it as module.Class{hint}")
     if not isinstance(value, type) and full not in _OF_NUMPY:
         raise UsageError(f"allow={entry!r} is no class; only classes can be allowed")
-    return value, name
+    return name, value
 
 
 def _import(full: str) -> Any:
