@@ -19,7 +19,7 @@ from landscape.checkpoints.importers.formats import files_of, read_foreign
 from landscape.checkpoints.importers.naming import Places, place
 from landscape.checkpoints.importers.optimizer_states import NamedState, by_name
 from landscape.checkpoints.importers.pickles import readable
-from landscape.checkpoints.importers.steps import settle
+from landscape.checkpoints.importers.steps import NoStep, settle
 from landscape.checkpoints.reader import Checkpoint, load_checkpoint
 from landscape.checkpoints.runs import checkpoint_files
 from landscape.checkpoints.writer import FILE_NAME, named_tensors, persistent_buffers, save_checkpoint, unwrap
@@ -76,7 +76,6 @@ def convert(source: Path, into: Path, problem: Problem, asked: Asked, *, label: 
     """
     digest = content_hash(source)
     foreign = read_foreign(source, allow=asked.allow, key=asked.key)
-    step, how = settle(foreign, asked.step)
     config = _config(foreign, asked)
     model = unwrap(problem.make_model(config.get("seed", 0)))
     places = place(
@@ -85,30 +84,40 @@ def convert(source: Path, into: Path, problem: Problem, asked: Asked, *, label: 
     widened = _fill(source, model, foreign.tensors, places)
     state = by_name(foreign, model, places.order if foreign.is_ordered else [*named_tensors(model)],
                     asked=asked.optimizer, convention=asked.order)  # fmt: skip
-    said = tuple(filter(None, (*foreign.said, how, *places.said, widened, *state.said)))
+    notes = tuple(filter(None, (*foreign.said, *places.said, widened, *state.said)))
+    params = tensors_hash(named_tensors(model))
+    try:
+        step, how = settle(foreign, asked.step)
+    except NoStep:
+        same = [file for file in checkpoint_files(into).values() if _params_of(file) == params]
+        if not same:
+            raise
+        return Converted(same[-1], (*notes, f"the same parameters are in {same[-1]} already"), is_new=False)
+    said = notes if how is None else (how, *notes)
     target = into / FILE_NAME.format(step)
-    there = _there(into, step)
-    if there is not None:
-        of = (there.config.get("imported") or {}).get("source", "elsewhere")
-        same = there.params_sha256 == tensors_hash(named_tensors(model))
-        if not same and of != label:
-            raise CheckpointError(
-                f"{source} is of step {step}, as is {target}, made of {of}, and has other parameters; import it into a "
-                "folder of its own, or name its step with --step"
-            )
-        if same and of != label:
+    there = _there(target)
+    if there is not None and (of := (there.config.get("imported") or {}).get("source", "elsewhere")) != label:
+        if there.params_sha256 == params:
             return Converted(target, (*said, f"the same parameters are in {target} already"), is_new=False)
+        raise CheckpointError(
+            f"{source} is of step {step}, as is {target}, made of {of}, and has other parameters; import it into a "
+            "folder of its own, or name its step with --step"
+        )
     provenance = {"source": label, "sha256": digest, "format": foreign.format, "said": list(said)}
     return Converted(_write(into, model, step, problem, foreign, state, {**config, "imported": provenance}), said)
 
 
-def _there(into: Path, step: int) -> Checkpoint | None:
-    """The checkpoint of that step in a folder; a damaged one is worth nothing and gives way."""
-    file = checkpoint_files(into).get(step)
+def _there(file: Path) -> Checkpoint | None:
+    """The checkpoint of that name, if there is one; a damaged one is worth nothing and gives way."""
     try:
-        return None if file is None else load_checkpoint(file)
+        return load_checkpoint(file) if file.exists() else None
     except DamagedCheckpoint:
         return None
+
+
+def _params_of(file: Path) -> str | None:
+    there = _there(file)
+    return None if there is None else there.params_sha256
 
 
 def _write(

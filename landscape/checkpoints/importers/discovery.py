@@ -73,9 +73,9 @@ def _is_second_name(path: Path) -> bool:
 
 
 def _by_number(name: str) -> tuple[int, str]:
-    """``checkpoint-500`` before ``checkpoint-1000``."""
+    """``checkpoint-500`` before ``checkpoint-1000``, and what has no number, such as ``best.pt``, after those."""
     digits = "".join(c if c.isdecimal() else " " for c in name).split()
-    return (int(digits[-1][:18]) if digits else 0, name)
+    return (int(digits[-1][:18]) if digits else 1 << 62, name)
 
 
 def _run_of(path: Path, root: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from landscape.checkpoints.foreign_files import IMPORTED, counted
 from landscape.checkpoints.importers.convert import Asked, content_hash, convert
 from landscape.checkpoints.importers.discovery import Source, find_sources
 from landscape.checkpoints.importers.foreign import NotACheckpoint
-from landscape.checkpoints.importers.importing import Say, summary
+from landscape.checkpoints.importers.importing import Say
 from landscape.checkpoints.reader import Checkpoint, load_checkpoint
 from landscape.checkpoints.runs import Skipped, checkpoint_files, find_runs
 from landscape.errors import CheckpointError, UsageError
@@ -64,8 +65,9 @@ def import_in_place(
         first = f" First reason: {skipped[0].reason}" if skipped else " No file has the tensors of a model"
         raise CheckpointError(f"nothing in {root} could be imported.{first}")
     if say is not None and sources:
+        notes = f". {_distinct(place.notes)}" if place.notes else ""
         say(f"{_counted(list(sources.values()))}, read from {home}: {len(fresh) - len(skipped)} converted now, "
-            f"{len(sources) - len(fresh)} as converted before, {len(skipped)} not")  # fmt: skip
+            f"{len(sources) - len(fresh)} as converted before, {len(skipped)} not{notes}")  # fmt: skip
     return skipped
 
 
@@ -77,6 +79,8 @@ class _Place:
         self.made = {found["source"]: checkpoint for checkpoint, found in _imported(home)}
         #: Files that gave no checkpoint of their own: their hash, and the file with the same parameters, if any.
         self.without: dict[str, dict[str, str]] = _read_json(home / _WITHOUT)
+        #: What was found and decided in those converted now.
+        self.notes: list[str] = []
 
     def holds(self, label: str, source: Source) -> bool:
         """Whether what is there was made of this very content for this very problem."""
@@ -116,7 +120,7 @@ class _Place:
             if not made.is_new:
                 same = made.path.relative_to(self.home).as_posix()
                 self.without[label] = {"sha256": content_hash(source.path), "same": same}
-            say(summary(source, made))
+            self.notes += made.said
         if self.without:
             self.home.mkdir(parents=True, exist_ok=True)
             with replacing(self.home / _WITHOUT, self.home / f".{_WITHOUT}.{os.getpid()}{TEMPORARY}") as stream:
@@ -149,6 +153,14 @@ def _imported(home: Path) -> Iterator[tuple[Checkpoint, dict[str, Any]]]:
             found = checkpoint.config.get("imported")
             if isinstance(found, dict) and isinstance(found.get("source"), str):
                 yield checkpoint, found
+
+
+def _distinct(notes: list[str]) -> str:
+    """Each note once, whatever its numbers; how it was with a single file is in that file of ours."""
+    first: dict[str, str] = {}
+    for note in notes:
+        first.setdefault(re.sub(r"\d+|step_\S+|/\S+", "", note), note)
+    return "; ".join(first.values())
 
 
 def _read_json(path: Path) -> dict[str, dict[str, str]]:

@@ -25,19 +25,10 @@ AVERAGED = (
 )  # fmt: skip
 OPTIMIZER = ("optimizer", "optimizer_state_dict", "optim", "opt", "optimizer_state", "optim_state_dict")
 SCHEDULER = ("scheduler", "lr_scheduler", "scheduler_state_dict", "lr_scheduler_state_dict", "sched")
-STEP = (
-    "step",
-    "global_step",
-    "iter_num",
-    "itr",
-    "iteration",
-    "iter",
-    "num_steps",
-    "steps",
-    "train_step",
-    "num_updates",
-)
-EPOCH = ("epoch", "epochs", "last_epoch", "current_epoch")
+# Not "steps" and "epochs", which are as often those that a training was to have in all.
+STEP = ("step", "global_step", "iter_num", "itr", "iteration", "iter", "train_step", "num_updates")
+EPOCH = ("epoch", "current_epoch")
+_BESIDE = ("lr", "seed")
 SETTINGS = ("config", "args", "hparams", "hyper_parameters", "cfg")
 
 
@@ -68,8 +59,8 @@ def read(path: Path, content: Any, *, key: str | None = None) -> Foreign:
         scheduler=_first(content, SCHEDULER),
         steps={f"{step[0]!r} inside": step[1]} if step else {},
         epoch=epoch[1] if epoch else None,
-        config=plain_settings(settings),
-        metrics=numbers(content, besides=(*STEP, *EPOCH)),
+        config=plain_settings({name: content[name] for name in _BESIDE if name in content}) | plain_settings(settings),
+        metrics=numbers(content, besides=(*STEP, *EPOCH, *_BESIDE)),
         said=(*_others(content, place), *_average(tensors), *_of_training(content, place), *_several(content)),
     )
 

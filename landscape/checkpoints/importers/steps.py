@@ -23,6 +23,10 @@ class Named(NamedTuple):
     number: int
 
 
+class NoStep(CheckpointError):
+    """A checkpoint that does not say at which step it was saved."""
+
+
 def in_name(name: str) -> list[Named]:
     """Numbers of steps and epochs in the name of a file or folder.
 
@@ -53,7 +57,9 @@ def settle(foreign: Foreign, asked: int | None) -> tuple[int, str | None]:
     Raises
     ------
     CheckpointError
-        If two places say different numbers, or none says one.
+        If two places say different numbers.
+    NoStep
+        If none says one.
     """
     named = in_name(stem(foreign.path))
     said = dict(foreign.steps) | {f"its name {foreign.path.name}": n for what, n in named if what == "step"}
@@ -74,7 +80,7 @@ def settle(foreign: Foreign, asked: int | None) -> tuple[int, str | None]:
         return epoch, f"it does not say its steps; its epoch, {epoch}, stands for them"
     if named:
         return named[0].number, f"it does not say its steps; {named[0].number}, at the end of its name, stands for them"
-    raise CheckpointError(
+    raise NoStep(
         f"{foreign.path} says neither inside nor in its name at which step it was saved; name it with --step N (step=)"
     )
 

@@ -30,7 +30,7 @@ LAYOUTS = {
     "model": as_dictionary(("model", "optimizer", "step")),
     "state_dict": as_dictionary(("state_dict", "optimizer", "global_step")),
     "model_state_dict": as_dictionary(("model_state_dict", "optimizer_state_dict", "iteration")),
-    "net": as_dictionary(("net", "opt", "num_steps")),
+    "net": as_dictionary(("net", "opt", "itr")),
 }
 
 

@@ -80,3 +80,20 @@ def test_two_checkpoints_of_one_step_are_refused_unless_they_are_the_same(tmp_pa
     with pytest.raises(ls.CheckpointError, match=r"c.pt is of step 5, as is .*, made of .*a.pt, and has other"):
         ls.import_checkpoint(tmp_path / "c.pt", tmp_path / "out", problem=problem)
     assert a.read_bytes() == before
+
+
+def test_a_file_without_a_step_that_is_a_copy_of_another_is_that_one(tmp_path):
+    """``best.pt`` beside the epochs; one that is no copy is named, and does not stop the others."""
+    problem = digits()
+    (tmp_path / "run").mkdir()
+    for step in (1, 2):
+        model, _ = train(problem, steps=step)
+        torch.save({"model": model.state_dict(), "step": step}, tmp_path / "run" / f"c{step}.pt")
+    torch.save(model.state_dict(), tmp_path / "run" / "best.pt")
+    lines = []
+    files = ls.import_checkpoint(tmp_path / "run", tmp_path / "out", problem=problem, say=lines.append)
+    assert [file.name for file in files] == ["step_00000001.h5", "step_00000002.h5"]
+    assert lines[-1].endswith(f"the same parameters are in {files[1]} already")
+    torch.save(train(problem, steps=5)[0].state_dict(), tmp_path / "run" / "best.pt")
+    assert ls.import_checkpoint(tmp_path / "run", tmp_path / "out", problem=problem, say=lines.append) == files
+    assert lines[-1].startswith("not imported: ")
