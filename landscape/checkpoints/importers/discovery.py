@@ -88,5 +88,11 @@ def _run_of(path: Path, root: Path) -> str:
     return "/".join(parts) or "."
 
 
+def is_one_step(folder: Path) -> bool:
+    """Whether a folder is a checkpoint of a run rather than a run: ``checkpoint-<step>``, ``ckpts/<iter>``."""
+    of_baselines = (folder / llm_baselines.FILE).is_file() and (folder.name.isdecimal() or folder.name == "latest")
+    return of_baselines or (_is_step_of_trainer(folder) and huggingface.is_mine(folder))
+
+
 def _is_step_of_trainer(path: Path) -> bool:
     return path.name.startswith("checkpoint-") and path.name.rpartition("-")[2].isdecimal()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape.checkpoints.importers.convert import Asked, Converted, convert
-from landscape.checkpoints.importers.discovery import Source, find_sources
+from landscape.checkpoints.importers.discovery import Source, find_sources, is_one_step
 from landscape.checkpoints.importers.foreign import NotACheckpoint
 from landscape.checkpoints.importers.optimizer_states import check_convention
 from landscape.checkpoints.runs import Skipped
@@ -173,7 +173,7 @@ def _all_sources(paths: Sequence[Path]) -> list[Source]:
         below = find_sources(path)
         if not below:
             raise CheckpointError(f"{path} holds no file of a known format (.pt .pth .ckpt .safetensors .bin .t7)")
-        if path in folders and len(paths) > 1:
+        if path in folders and len(paths) > 1 and not is_one_step(path):
             name = path.resolve().name
             below = [Source(s.path, name if s.run == "." else f"{name}/{s.run}") for s in below]
         found += below

@@ -76,6 +76,10 @@ def test_checkpoints_of_the_trainer_come_with_optimizer_schedule_step_and_log(pr
     assert found.scheduler_state()["last_epoch"] == 4
     assert found.metrics["loss"] > 0
     assert len(lines) == 2
+    folders = sorted((tmp_path / "run").glob("checkpoint-*"))  # as a shell names them
+    assert [file.name for file in ls.import_checkpoint(folders, tmp_path / "again", problem=problem)] == [
+        file.name for file in files
+    ]
 
 
 @pytest.mark.slow

@@ -16,8 +16,8 @@ from tests.support.checkpoints import make, stepped
 from tests.support.foreign import STEPS, assert_same_state, digits, natively, train
 
 
-def named_state(model, optimizer, **options):
-    foreign = Foreign(None, "test", {}, optimizer=optimizer.state_dict())
+def named_state(model, optimizer, *, order=None, **options):
+    foreign = Foreign(None, "test", {}, optimizer=optimizer.state_dict(), order=order)
     return by_name(foreign, model, [name for name, _ in model.named_parameters()], **options)
 
 
@@ -175,3 +175,49 @@ def test_ways_to_deal_out_parameters_are_counted_as_by_trying_all(seed):
     assert count == min(2, truth)
     if one is not None:
         assert all(s in (None, shapes[n]) for p, g in zip(one, groups, strict=True) for n, s in zip(p, g, strict=True))
+
+
+class Scaled(nn.Module):
+    """A vector that decays between vectors that do not: by shape alone the groups could be dealt out otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(3))
+        self.norm = nn.LayerNorm(3)
+        self.gain = nn.Parameter(torch.ones(3))
+        self.fc = nn.Linear(3, 3)
+
+
+def two_groups(model, first, *, steps):
+    parts = dict(model.named_parameters())
+    optimizer = torch.optim.AdamW(
+        [{"params": [parts[n] for n in names]} for names in (first, [n for n in parts if n not in first])], lr=0.1
+    )
+    for i, p in enumerate(model.parameters()):
+        p.grad = torch.full_like(p, i + 1.0)
+    if steps:
+        optimizer.step()
+    return optimizer
+
+
+def test_groups_of_the_trainer_are_named_as_its_own_code_parts_them():
+    transformers = pytest.importorskip("transformers")
+    model = make(kind=Scaled)
+    decaying = transformers.Trainer.get_decay_parameter_names(None, model)
+    first = [name for name, _ in model.named_parameters() if name in decaying]
+    assert first == ["scale", "gain", "fc.weight"]
+    optimizer = two_groups(model, first, steps=1)
+    assert named_state(model, optimizer).state is None  # shapes leave it open
+    found = named_state(model, optimizer, order="trainer").state
+    assert found["param_groups"][0]["params"] == first
+    for name, parameter in model.named_parameters():
+        assert torch.equal(found["state"][name]["exp_avg"], optimizer.state[parameter]["exp_avg"])
+
+
+def test_before_the_first_step_the_format_s_own_order_names_the_groups():
+    """Without a state there are no shapes to go by."""
+    model = make(kind=Scaled)
+    optimizer = two_groups(model, ["fc.weight"], steps=0)
+    found = named_state(model, optimizer, order="dimensions")
+    assert found.state["param_groups"][0]["params"] == ["fc.weight"]
+    assert found.state["state"] == {}
