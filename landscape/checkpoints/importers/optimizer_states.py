@@ -80,7 +80,8 @@ def by_name(
         return NamedState(_proper(asked), said=("its optimizer's state is not by parameter, and is left out",))
     known = foreign.optimizer_class if asked is None else None
     name, said = (_proper(asked or known), []) if asked or known else _class_of(groups, state)
-    rate = groups[0].get("lr") if groups else None
+    # A schedule keeps the rate with which it began; without one, that of the moment is all there is.
+    rate = groups[0].get("initial_lr", groups[0].get("lr")) if groups else None
     lr = numbers({"lr": rate}, besides=()).get("lr")
     if name is None:
         return NamedState(None, lr, None, (*said, "its optimizer cannot be told; name it with --optimizer"))

@@ -131,16 +131,18 @@ def test_schedules_and_settings_come_along(tmp_path):
     problem = digits()
     model, optimizer = train(problem)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 10)
+    optimizer.step()
+    schedule.step()
     content = {
         "model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": schedule.state_dict(),
-        "step": STEPS, "epoch": 1, "config": {"seed": 4, "batch_size": 8, "layers": [1, 2], "lr": 0.02},
+        "step": STEPS, "epoch": 1, "config": {"seed": 4, "batch_size": 8, "layers": [1, 2]},
         "test_loss": 0.25,
     }  # fmt: skip
     torch.save(content, tmp_path / "c.pt")
     (path,) = ls.import_checkpoint(tmp_path / "c.pt", tmp_path / "out", problem=problem, config={"label": "mine"})
     found = ls.load_checkpoint(path)
     assert found.scheduler_state() == schedule.state_dict()
-    assert (found.seed, found.lr, found.config["batch_size"], found.config["label"]) == (4, 0.02, 8, "mine")
+    assert (found.seed, found.lr, found.config["batch_size"], found.config["label"]) == (4, 0.01, 8, "mine")
     assert found.metrics == {"test_loss": 0.25, "epoch": 1}
     fresh = problem.make_model(0)
     again = torch.optim.AdamW(fresh.parameters(), lr=0.5)
