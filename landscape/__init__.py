@@ -66,7 +66,7 @@ _HOMES = {
         "interpolate",
         "sharpness",
     ),
-    "landscape.checkpoints": ("CheckpointDir", "Checkpoint", "save_checkpoint", "load_checkpoint"),
+    "landscape.checkpoints": ("CheckpointDir", "Checkpoint", "save_checkpoint", "load_checkpoint", "import_checkpoint"),
     "landscape.problems": ("Problem", "get_problem"),
     "landscape.analysis.plan": ("Plan",),
     "landscape.analysis.pipeline": ("analyze",),

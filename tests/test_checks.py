@@ -266,7 +266,13 @@ def test_a_number_of_numpys_is_taken(call, argument, kind, request):
 
 def test_every_number_that_a_public_function_takes_is_in_the_table():
     """A new function, or a new argument of an old one, does not go unchecked."""
-    elsewhere = {("sharpness", "p"), ("compare", "level"), ("save_checkpoint", "step"), ("LinearOperator", "dim")}
+    elsewhere = {
+        ("sharpness", "p"),
+        ("compare", "level"),
+        ("save_checkpoint", "step"),
+        ("import_checkpoint", "step"),
+        ("LinearOperator", "dim"),
+    }
     judged = (statistics.Contrast, statistics.Decision, statistics.RankCorrelation, statistics.Ranking)
     records = (results.Record, Exception, ls.Checkpoint, *judged)
     missing = []

@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,7 +21,7 @@ from landscape.analysis.jobs import measurer
 from landscape.analysis.measuring import Measured, now, question_of
 from landscape.analysis.plan import Plan
 from landscape.analysis.survey import RunFiles, survey
-from landscape.checkpoints import Checkpoint
+from landscape.checkpoints import Checkpoint, import_in_place
 from landscape.errors import CheckpointError, foreign_errors
 from landscape.jobs import Executor, Reporter, available_cores, check_executor
 from landscape.jobs.job import Elsewhere
@@ -39,6 +39,7 @@ def analyze(
     command: str = "",
     executor: Executor | None = None,
     shared: bool = True,
+    say: Callable[[str], None] | None = None,
 ) -> Path:
     """Measure every run below a folder and write results, tables, figures and a report into it.
 
@@ -52,7 +53,8 @@ def analyze(
     Parameters
     ----------
     path : str or Path
-        One run (a folder with ``step_*.h5``) or a folder of runs.
+        One run (a folder with ``step_*.h5``) or a folder of runs. Where it has none but files of other libraries, they
+        are converted once, into ``imported/`` in it, for the problem that the plan names.
     plan : Plan, optional
         Left out, ``Plan("standard")``.
     reporter : Reporter, optional
@@ -68,6 +70,8 @@ def analyze(
         and write records there, and a job that is lost has lost only what it was measuring. False: each job carries
         the bytes of its checkpoints and gives back those of its records, at most ``plan.workers`` (32, if left out) at
         once; a job that is lost is measured again from its beginning. ``plan.data`` is a folder there, not here.
+    say : callable, optional
+        Gets what is to be known of converted files, line by line.
 
     Returns
     -------
@@ -92,9 +96,12 @@ def analyze(
         root = Path(os.path.abspath(root))  # where jobs run, the current folder is another one
         plan = replace(plan, data=os.path.abspath(plan.data)) if shared and plan.data is not None else plan
     progress, analysis = _Progress(reporter), uuid.uuid4().hex
+    brought = import_in_place(root, plan.problem, problem_config=plan.problem_config, data_dir=plan.data, say=say)
     try:
         found = survey(root, plan, load=opened_by(analysis).checkpoint)
-        chosen, left_out = found.runs, found.left_out
+        chosen = found.runs
+        left_out = [{"file": os.path.relpath(bad.file, root), "reason": bad.reason} for bad in brought]
+        left_out += found.left_out
         with (
             ResultStore(root) as store,
             measurer(store, plan, len(chosen), analysis, executor=executor, shared=shared) as measure,

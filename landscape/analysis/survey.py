@@ -9,7 +9,7 @@ from pathlib import Path
 
 from landscape.analysis.plan import Plan
 from landscape.analysis.quantities import Cost, quantities
-from landscape.checkpoints import Checkpoint, CheckpointDir, LossPath, Skipped, find_runs, load_checkpoint
+from landscape.checkpoints import IMPORTED, Checkpoint, CheckpointDir, LossPath, Skipped, find_runs, load_checkpoint
 from landscape.crossing import bracket, levels_upwards, lowest_level
 from landscape.errors import CheckpointError, LandscapeError
 from landscape.store.levels import matched_levels
@@ -82,7 +82,8 @@ def survey(root: Path, plan: Plan, *, load: Callable[[Path], Checkpoint] = load_
 
     last: dict[str, list[Checkpoint]] = {}
     folders: dict[str, CheckpointDir] = {}
-    for folder in find_runs(root, unreadable=unread):
+    runs = find_runs(root, unreadable=unread)
+    for folder, name in zip(runs, _names(runs, root), strict=True):
         try:
             found = CheckpointDir(folder)
             usable, unusable = found.usable(last=plan.last, load=without_content)
@@ -91,14 +92,23 @@ def survey(root: Path, plan: Plan, *, load: Callable[[Path], Checkpoint] = load_
             continue
         unread += unusable
         if usable:
-            name = folder.resolve().name if folder.resolve() == root.resolve() else folder.relative_to(root).as_posix()
             last[name], folders[name] = usable, found
     if not last:
         raise CheckpointError(f"no checkpoint in {root} can be read. First reason: {unread[0].reason}")
     paths = _loss_paths(folders, last, plan, without_content, unread)
     levels = _levels(paths, root, plan)
-    runs = dict(_chosen(name, checkpoints, paths.get(name, LossPath([])), levels) for name, checkpoints in last.items())
-    return Survey(runs, levels, [{"file": os.path.relpath(bad.file, root), "reason": bad.reason} for bad in unread])
+    chosen = dict(
+        _chosen(name, checkpoints, paths.get(name, LossPath([])), levels) for name, checkpoints in last.items()
+    )
+    return Survey(chosen, levels, [{"file": os.path.relpath(bad.file, root), "reason": bad.reason} for bad in unread])
+
+
+def _names(runs: list[Path], root: Path) -> list[str]:
+    """Runs are named by where they lie below the folder; converted ones by where those files lie."""
+    home = root / IMPORTED
+    above = home if all(home == run or home in run.parents for run in runs) else root
+    whole = root.resolve().name
+    return [whole if run.resolve() == above.resolve() else run.relative_to(above).as_posix() for run in runs]
 
 
 def _loss_paths(

@@ -9,6 +9,7 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
+from landscape.checkpoints.foreign_files import import_hint
 from landscape.checkpoints.reader import Checkpoint, load_checkpoint
 from landscape.checks import check_count
 from landscape.errors import CheckpointError
@@ -174,6 +175,8 @@ def _runs_below(folder: Path, seen: set[Path], refused: list[Skipped]) -> Iterat
 
 
 def _hint(path: Path) -> str:
+    if hint := import_hint(path):
+        return hint
     if path.is_file():
         return ". It is a file; name the folder it is in"
     return "" if path.exists() else ". There is no such folder"

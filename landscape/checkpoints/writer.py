@@ -28,7 +28,7 @@ def save_checkpoint(
     *,
     step: int,
     problem: Problem | str | None = None,
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizer: torch.optim.Optimizer | Mapping[str, Any] | None = None,
     scheduler: Any = None,
     metrics: Mapping[str, Any] | None = None,
     config: Mapping[str, Any] | None = None,
@@ -49,7 +49,8 @@ def save_checkpoint(
     problem : Problem or str, optional
         What the model was trained on, so that ``checkpoint.objective()`` needs nothing else.
     optimizer, scheduler : optional
-        Their states are stored, the optimizer's by parameter name.
+        Their states are stored, the optimizer's by parameter name. Of an optimizer that is no more, its state as
+        :meth:`Checkpoint.optimizer_state` gives it, and of a schedule its ``state_dict()``.
     metrics : mapping, optional
         JSON values, e.g. ``{"train_loss": 0.01, "test_accuracy": 0.98, "accuracy_per_class": [...]}``.
     config : mapping, optional
@@ -76,7 +77,8 @@ def save_checkpoint(
         raise UsageError("history must have as many numbers of one name as of another: one for each step")
     model = unwrap(model)
     names = parameter_names(model)
-    facts = _facts(step, optimizer, dict(config or {}))
+    state = _named_state(optimizer, model) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
+    facts = _facts(step, state, dict(config or {}))
 
     def fill(file: NewGroup) -> None:
         _write_model(file, model, names)
@@ -87,10 +89,10 @@ def save_checkpoint(
             file.attrs[key] = value
         write_json(file, "metrics", _plain(metrics or {}))
         write_json(file, "config", _plain(config or {}))
-        if optimizer is not None:
-            _write_optimizer(file, optimizer, model)
+        if state is not None:
+            _write_optimizer(file, state)
         if scheduler is not None:
-            write_tree(file, "scheduler", scheduler.state_dict())
+            write_tree(file, "scheduler", dict(scheduler) if isinstance(scheduler, Mapping) else scheduler.state_dict())
         if resume is not None:
             write_tree(file, "resume", dict(resume))
         if history is not None:
@@ -109,15 +111,15 @@ def _identify(problem: Problem | str) -> tuple[str, dict[str, Any]]:
     return problem, resolve_config(problem)
 
 
-def _facts(step: int, optimizer: torch.optim.Optimizer | None, config: dict[str, Any]) -> dict[str, Any]:
+def _facts(step: int, state: Mapping[str, Any] | None, config: dict[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "step": step,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "landscape_version": __version__,
         "torch_version": str(torch.__version__),  # a subclass of str, which HDF5 does not know
     }
-    if optimizer is not None:
-        facts |= {"optimizer": type(optimizer).__name__.lower(), "lr": float(optimizer.param_groups[0]["lr"])}
+    if state is not None:
+        facts |= {"optimizer": state["class"].lower(), "lr": float(state["param_groups"][0]["lr"])}
     known = {"optimizer": str, "lr": float, "seed": int}
     return facts | {key: kind(config[key]) for key, kind in known.items() if config.get(key) is not None}
 
@@ -185,18 +187,23 @@ def _write_model(file: NewGroup, model: nn.Module, names: Mapping[str, list[str]
     file.attrs["params_sha256"] = tensors_hash(tensors)
 
 
-def _write_optimizer(file: NewGroup, optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+def _named_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Any]:
     """The state by parameter name, so that it can be read without the order in which the optimizer was given them."""
     name_of_tensor = {id(parameter): name for name, parameter in named_tensors(model).items()}
     ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     # torch numbers the parameters in the order of its groups; one outside the model keeps its number.
     names = [name_of_tensor.get(id(parameter), f"#{index}") for index, parameter in enumerate(ordered)]
     state = optimizer.state_dict()
-    group = file.create_group("optimizer")
-    group.attrs["class"] = type(optimizer).__name__
     groups = [{**_plain(g), "params": [names[index] for index in g["params"]]} for g in state["param_groups"]]
-    write_json(group, "param_groups", groups)
-    write_tree(group, "state", {names[index]: part for index, part in state["state"].items()})
+    parts = {names[index]: part for index, part in state["state"].items()}
+    return {"class": type(optimizer).__name__, "param_groups": groups, "state": parts}
+
+
+def _write_optimizer(file: NewGroup, state: Mapping[str, Any]) -> None:
+    group = file.create_group("optimizer")
+    group.attrs["class"] = state["class"]
+    write_json(group, "param_groups", _plain(state["param_groups"]))
+    write_tree(group, "state", state["state"])
 
 
 def _plain(value: Any) -> Any:

@@ -88,7 +88,7 @@ def analyze(
     chosen = Plan(**given)
     try:
         with progress_bar() as reporter:
-            path = run_analysis(ckpt_dir, chosen, reporter=reporter, command=command_line())
+            path = run_analysis(ckpt_dir, chosen, reporter=reporter, command=command_line(), say=_on_stderr)
     except KeyboardInterrupt:
         print("landscape: interrupted; what was measured is kept, and the same command goes on", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -97,3 +97,8 @@ def analyze(
     if not as_json:
         console().print(f"\nreport   {one_line(path.parent / 'report.html')}\nresults  {one_line(path)}")
     raise typer.Exit(exit_status(results))
+
+
+def _on_stderr(line: str) -> None:
+    """Beside the table, which may be read by a program."""
+    print(f"landscape: {one_line(line)}", file=sys.stderr)

@@ -14,7 +14,12 @@ from landscape.escaping.terminal import console, one_line
 
 
 @app.command()
-def inspect(file: Annotated[Path, typer.Argument(help="A checkpoint or results file.")]) -> None:
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A checkpoint or results file, or a checkpoint of another library.")],
+    allow: Annotated[
+        list[str] | None, typer.Option(metavar="CLASS", help="A class in such a file that you know and trust.")
+    ] = None,
+) -> None:
     """Say what is in a checkpoint or results file, and whether its hashes hold: exit status 1 where they do not."""
     from landscape.files import Damaged
     from landscape.store import describe_results, is_results_file
@@ -24,15 +29,18 @@ def inspect(file: Annotated[Path, typer.Argument(help="A checkpoint or results f
         if is_results_file(file):
             sections = describe_results(file)
         else:
-            from landscape.checkpoints import describe_checkpoint, hashes_hold
+            from landscape.checkpoints import describe_checkpoint, describe_foreign, hashes_hold, is_foreign
 
-            sections = [("checkpoint", describe_checkpoint(file))]
-            holds = hashes_hold(sections[0][1])
+            if is_foreign(file):
+                sections = [("checkpoint of another library", describe_foreign(file, allow=allow or ()))]
+            else:
+                sections = [("checkpoint", describe_checkpoint(file))]
+                holds = hashes_hold(sections[0][1])
     except Damaged as error:  # too much of it to be described
         print(f"landscape: {one_line(error)}", file=sys.stderr)
         raise typer.Exit(1) from None
     show = console().print
-    width = max(len(one_line(label)) for _, pairs in sections for label, _ in pairs)
+    width = max(len(visible(label)) for _, pairs in sections for label, _ in pairs)
     for title, pairs in sections:
         show(one_line(title), style="bold")
         for label, text in pairs:

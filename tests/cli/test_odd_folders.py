@@ -37,12 +37,12 @@ def odd_places(folder) -> dict:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ["analyze", "compare", "report", "show", "match", "inspect"])
+@pytest.mark.parametrize("command", ["analyze", "compare", "report", "show", "match", "inspect", "import"])
 def test_an_odd_folder_is_one_line_on_stderr_and_status_2(command, tmp_path, capsys, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     for name, path in odd_places(tmp_path).items():
-        more = [tmp_path / "out"] if command == "match" else []
+        more = [tmp_path / "out"] if command in ("match", "import") else []
         status, out, err = call(capsys, monkeypatch, command, path, *more)
         damaged = (command, name) == ("inspect", "garbage")  # one of ours, whose hash does not hold
         assert (status, out) == (1 if damaged else 2, ""), (name, out, err)

@@ -56,7 +56,7 @@ EXTRA = {
     "geometry/sharpness/ascent.py": {"estimators"},
     "geometry/basins.py": {"operators"},
 }
-ONLY_IN = {"h5py": {"files", "importers"}, "matplotlib": {"plots"}, "typer": {"cli"}}
+ONLY_IN = {"h5py": {"files", "importers"}, "matplotlib": {"plots"}, "typer": {"cli"}, "safetensors": {"checkpoints"}}
 WITHOUT_TORCH = [
     "escaping",
     "jobs",
@@ -115,6 +115,7 @@ def test_what_is_imported_by_name_is_known_here():
     """The arrows above are read from import statements; these few say at run time what they load."""
     by_name = {
         "__init__.py",  # public names, when they are first used
+        "checkpoints/importers/pickles.py",  # a class that a person typed
         "jobs/job.py",  # the function that a job names
         "problems/importing.py",  # a problem that a person typed
         "results/base.py",  # the one arrow upwards: record.plot() finds landscape.plots.single_record
