@@ -17,7 +17,7 @@ _aten = torch.ops.aten
 
 
 class Questions(TorchDispatchMode):
-    """Answers what a model asks of tensors in Python (``if mask.all()``, ``lengths.max().item()``) while it is recorded.
+    """Answers what a model asks of tensors (``if mask.all()``, ``lengths.max().item()``) while it is recorded.
 
     torch refuses to record past such a question, because the answer may be another on other data. Here it is given, and
     the tensor it was read from is kept, so that the recording can ask again.

@@ -113,6 +113,11 @@ class Parts:
         return self._module.loss_fn if isinstance(self._module, SupervisedLoss) else None
 
     @property
+    def likelihood(self) -> str | None:
+        """Of which the loss is the negative logarithm, where it was made to be."""
+        return self._module.likelihood
+
+    @property
     def model(self) -> nn.Module:
         """The caller's model; its tensors are swapped only inside a call."""
         return self._module.model

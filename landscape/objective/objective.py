@@ -154,6 +154,26 @@ class Objective(Variants):
         self._build(module, losses.name_of(loss), data, options)
         return self
 
+    @classmethod
+    def from_huggingface(cls, model: nn.Module, data: Any, **options: Unpack[_Options]) -> Objective:
+        """Objective of ``model(**batch).loss`` for models of transformers and PEFT, a mean over all labels that count.
+
+        ``data`` is a loader of dicts, a list of dicts (batches, or examples, which are padded), what a tokenizer
+        returned, or a ``datasets.Dataset``; of its columns those that the model takes are used. Labels −100 and padding
+        do not count; a causal model without labels predicts the texts themselves. The loss is spelled out from the
+        model's logits and held against its own on the first examples, so that Gauss-Newton and Fisher matrices can be
+        had; where they differ, the model's own is taken, with a warning. Logits of a large vocabulary are made a few
+        tokens at a time. The keyword arguments are those of :class:`Objective`; ``weight`` follows from the labels.
+        """
+        from landscape.objective.adapters import huggingface
+
+        def make(module: losses.LossModule, name: str, data: Any, options: Any) -> Objective:
+            made = cls.__new__(cls)
+            made._build(module, name, data, options)
+            return made
+
+        return huggingface.build(make, model, data, options)
+
     def _build(self, module: losses.LossModule, loss_name: str, data: Any, options: _Options) -> None:
         if unknown := set(options) - set(_Options.__annotations__):
             raise TypeError(f"unexpected options {sorted(unknown)}; there are {', '.join(_Options.__annotations__)}")
@@ -293,7 +313,8 @@ class Objective(Variants):
     def __repr__(self) -> str:
         coarse = self.resolution > torch.finfo(self.dtype).eps
         inside = f", coarser inside: products to {self.resolution:.1e}" if coarse else ""
+        remarks = "".join(f"\n  {remark}" for remark in self.module.remarks)
         return (
             f"Objective(P={self.layout.size}, N={self.num_examples}, loss={self.loss_name}, mode={self.mode}, "
-            f"{str(self.dtype).removeprefix('torch.')} on {self.device}{inside}, {self.num_chunks} chunks)"
+            f"{str(self.dtype).removeprefix('torch.')} on {self.device}{inside}, {self.num_chunks} chunks){remarks}"
         )

@@ -52,10 +52,10 @@ class FisherOperator(ThroughOutputsOperator):
     kind : {"exact", "mc", "empirical"}
     likelihood : {"categorical", "gaussian", "bernoulli"}, optional
         Left out, read off ``cross_entropy``, ``mse_loss`` or ``binary_cross_entropy_with_logits`` of torch, as
-        function, module or ``functools.partial``. Either way it is held against the loss's own second derivative by the
-        outputs, which sets the scale: the Gaussian's variance is 1 for ``½Σ(f − y)²``, C/2 for ``mse_loss`` over C
-        outputs, and binary cross-entropy divides by the number of outputs. Categorical logits stand along the last
-        dimension, or dimension 1.
+        function, module or ``functools.partial``, or known from ``Objective.from_huggingface``. Either way it is held
+        against the loss's own second derivative by the outputs, which sets the scale: the Gaussian's variance is 1 for
+        ``½Σ(f − y)²``, C/2 for ``mse_loss`` over C outputs, and binary cross-entropy divides by the number of outputs.
+        Categorical logits stand along the last dimension, or dimension 1.
     num_samples : int
         Labels drawn for each unit, ``kind="mc"`` only. Costs memory, not time.
     seed : int
@@ -133,7 +133,7 @@ class FisherOperator(ThroughOutputsOperator):
 
     def _prepare(self) -> None:
         jacobian = OutputJacobian(self._parts, 0, self._leaves, mode="jvp")
-        named = self._named
+        named = self._named or self._parts.likelihood
         if named is None and not (self.kind == "empirical" and has_class_weights(self._parts.loss_fn)):
             named = recognise(self._parts.loss_fn)
         if named is not None and len(jacobian.outputs) == 1:
