@@ -112,7 +112,7 @@ class HuggingFaceLoss(LossModule):
             return ()
         size = f"the logits of one text take {self._logits_bytes / 2**20:.0f} MiB"
         if not self.words:
-            return (f"{size}; double backward keeps about ten times that for each text of a chunk",)
+            return (f"{size}; double backward keeps seven to ten times that for each text of a chunk",)
         at_once = vocabulary.WORKSPACE / 2**20
         return (f"{size}: they are made {at_once:.0f} MiB at a time and not kept, but for Gauss-Newton and Fisher",)
 
