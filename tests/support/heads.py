@@ -1,4 +1,4 @@
-"""Small models of ``transformers`` with each kind of head, with data for them, and what torch makes of their own loss."""
+"""Small models of ``transformers`` with each kind of head, data for them, and what torch makes of their own loss."""
 
 from __future__ import annotations
 
