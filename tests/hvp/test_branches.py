@@ -94,6 +94,17 @@ def test_one_recording_for_each_way_through_the_data(route, kind, ways):
     assert (H @ V - singly).norm() <= 1e-12 * singly.norm()
 
 
+@pytest.mark.parametrize("kind", [Masked, ByTheta, ByLength])
+def test_the_jacobian_of_outputs_is_recorded_where_it_stands_whatever_decides(kind):
+    """It is of one chunk at one point."""
+    question = objective(kind, [FULL, HOLES])
+    G = ls.GaussNewtonOperator(question, route="linearized")
+    assert G.route == "linearized"
+    v = seeded_vector(G.dim, 3)
+    exact = ls.GaussNewtonOperator(question, route="fresh") @ v
+    assert (G @ v - exact).norm() <= 1e-12 * exact.norm()
+
+
 def test_another_point_uses_the_recordings_again():
     H = ls.HessianOperator(objective(Masked, [FULL, HOLES, HOLES]), route="linearized")
     there = H.at(H.theta + 0.1 * seeded_vector(H.dim, 2))
