@@ -1,6 +1,7 @@
 """The ways to compute ∇²L(θ)·v, and the planner that picks one by measuring."""
 
 from landscape.hvp.blocks import consider_blocks
+from landscape.hvp.branches import Questions
 from landscape.hvp.finite_differences import Differences
 from landscape.hvp.forward_mode import recording
 from landscape.hvp.planner import DEFAULT_MATVECS, DEFAULT_MEMORY, make
@@ -17,6 +18,7 @@ __all__ = [
     "Fresh",
     "LossParts",
     "Product",
+    "Questions",
     "RoutePlan",
     "again",
     "consider_blocks",

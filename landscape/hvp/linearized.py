@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from landscape.errors import ObjectiveError
 from landscape.hvp.product import LossParts, distinct_bytes, each_column
 from landscape.hvp.tracing import TracedProduct, signature, tensors_of, trace
 
 BLOCKS = (16, 8, 4)  # columns multiplied at once, where that is asked for
+#: Ways in which a model may go by the values of its data, on chunks of one shape: each is recorded by itself.
+MOST_COURSES = 8
 CHANNELS_LAST, IN_BLOCKS = "channels-last", "blocks-"  # what may follow the name of a route
 
 Map = Callable[..., Sequence[Tensor]]
 
 
+@dataclass(frozen=True)
+class Residuals:
+    """What the linear map of a chunk needs, which map it is, and the loss that was recorded along the way."""
+
+    traced: TracedProduct
+    kept: tuple[Tensor, ...]
+    loss: Tensor
+
+
 class Kernels:
-    """Traced products by the shape of the chunk, and their compiled forms; they hold for every θ of an objective."""
+    """Traced products by the shape of the chunk and by the course that the model takes on it, and their compiled forms;
+    they hold for every θ of an objective."""
 
     def __init__(self, *, compiled: bool = False, channels_last: bool = False) -> None:
         self.compiled, self.channels_last = compiled, channels_last
-        self._traced: dict[Any, TracedProduct] = {}
+        self._traced: dict[Any, list[TracedProduct]] = {}
         self._maps: dict[Any, Map] = {}
-        self._most_common: Any = None
+        self._first: TracedProduct | None = None
 
     def arranged(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Tensors in the memory format of these kernels; images and filters have four axes."""
@@ -32,45 +46,60 @@ class Kernels:
             return [t.contiguous() for t in tensors]
         return [t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t.contiguous() for t in tensors]
 
-    def of(self, parts: LossParts, index: int, tensors: Sequence[Tensor]) -> TracedProduct:
-        """The traced product for a chunk."""
-        key = signature(parts.chunk(index), parts.held)
-        if key not in self._traced:
-            self._traced[key] = trace(parts, index, tensors)
-        self._most_common = self._most_common or key
-        return self._traced[key]
+    def of(self, parts: LossParts, index: int, tensors: Sequence[Tensor], data: Sequence[Tensor]) -> TracedProduct:
+        """The traced product for a chunk whose tensors, arranged, are ``data``.
+
+        Raises
+        ------
+        ObjectiveError
+            If the model decides by values of θ, or in too many ways by those of its data.
+        """
+        known = self._traced.setdefault(signature(parts.chunk(index), parts.held), [])
+        for traced in known:
+            if traced.course.is_taken(parts.held, data):
+                return traced
+        if len(known) == MOST_COURSES:
+            raise ObjectiveError(
+                f"the model decides by the values of its data in more than {MOST_COURSES} ways (an if, or .item(), on "
+                "a mask or on lengths), and each would have to be recorded"
+            )
+        known.append(trace(parts, index, tensors))
+        if not known[-1].course.is_taken(parts.held, data):
+            raise ObjectiveError("the model decides by its data, and a recording of what decides does not repeat it")
+        self._first = self._first or known[-1]
+        return known[-1]
 
     @property
     def one_point(self) -> bool:
         """Whether a recording is of the point it was made at alone."""
-        return any(traced.one_point for traced in self._traced.values())
+        return any(traced.one_point for known in self._traced.values() for traced in known)
 
     @property
     def count(self) -> int:
         """How many recordings there are."""
-        return len(self._traced)
+        return sum(map(len, self._traced.values()))
 
     def blank(self) -> Kernels:
         """Of the same kind, with nothing recorded."""
         return Kernels(compiled=self.compiled, channels_last=self.channels_last)
 
-    def residuals(self, parts: LossParts, index: int, tensors: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
-        """What the linear map of a chunk needs, computed anew, and the loss that was recorded along the way.
+    def residuals(self, parts: LossParts, index: int, tensors: Sequence[Tensor]) -> Residuals:
+        """What the linear map of a chunk needs, computed anew.
 
         Tensors of the chunk's own storage are shared where they can.
         """
         data = self.arranged(tensors_of(parts.chunk(index)))
-        return self.of(parts, index, tensors).run(tensors, parts.held, data)
+        traced = self.of(parts, index, tensors, data)
+        return Residuals(traced, *traced.run(tensors, parts.held, data))
 
-    def apply(self, parts: LossParts, index: int, directions: Sequence[Tensor], kept: Sequence[Tensor]) -> Tensor:
+    def apply(self, parts: LossParts, directions: Sequence[Tensor], residuals: Residuals) -> Tensor:
         """The product of a chunk with one vector, (P,), or with K at once, (K, P)."""
-        key = signature(parts.chunk(index), parts.held)
+        traced, kept = residuals.traced, residuals.kept
         columns = len(directions[0]) if directions[0].ndim > len(parts.layout.shapes[0]) else None
-        if (key, columns) not in self._maps:
-            traced = self._traced[key]
+        if (traced, columns) not in self._maps:
             plain = traced.tangent if columns is None else traced.blocked(directions, kept)
-            self._maps[key, columns] = self._compile(plain) if self.compiled and key == self._most_common else plain
-        pieces = self._maps[key, columns](*directions, *kept)
+            self._maps[traced, columns] = self._compile(plain) if self.compiled and traced is self._first else plain
+        pieces = self._maps[traced, columns](*directions, *kept)
         if columns is None:
             return torch.cat([piece.reshape(-1) for piece in pieces])
         return torch.cat([piece.reshape(columns, -1) for piece in pieces], dim=1)
@@ -115,9 +144,7 @@ class Linearized:
         with parts.borrowed():
             self.tensors = self.kernels.arranged([t.clone() for t in parts.layout.split(theta)])
             indices = range(len(parts.shares))
-            found = [self.kernels.residuals(parts, i, self.tensors) for i in indices] if keep else []
-        self._kept = [kept for kept, _ in found] if keep else None
-        self._losses = [loss for _, loss in found]
+            self._kept = [self.kernels.residuals(parts, i, self.tensors) for i in indices] if keep else None
 
     @property
     def name(self) -> str:
@@ -153,29 +180,28 @@ class Linearized:
         with self.parts.borrowed(), torch.no_grad():
             out = directions[0].new_zeros(shape)  # made here, where the caller's inference mode does not reach
             for index, share in enumerate(self.parts.shares):
-                kept = self._kept[index] if self._kept else self._residuals(index)[0]
-                out.add_(self.kernels.apply(self.parts, index, directions, kept), alpha=share)
+                out.add_(self.kernels.apply(self.parts, directions, self._residuals(index)), alpha=share)
         return out
 
-    def _residuals(self, index: int) -> tuple[tuple[Tensor, ...], Tensor]:
-        return self.kernels.residuals(self.parts, index, self.tensors)
+    def _residuals(self, index: int) -> Residuals:
+        return self._kept[index] if self._kept else self.kernels.residuals(self.parts, index, self.tensors)
 
     def losses(self) -> list[tuple[float, float]]:
         """The loss of every chunk, as the recording has it and as the model gives it."""
         with self.parts.borrowed():
             indices = range(len(self.parts.shares))
             with torch.no_grad():
-                recorded = self._losses or [self._residuals(i)[1] for i in indices]
+                recorded = [self._residuals(i).loss for i in indices]
             return [(float(recorded[i]), self.parts.value(i, self.tensors)) for i in indices]
 
     def loss_at(self, theta: Tensor) -> tuple[float, float]:
         """The same of the first chunk at another point."""
         with self.parts.borrowed(), torch.no_grad():
             tensors = self.kernels.arranged([t.clone() for t in self.parts.layout.split(theta)])
-            recorded = self.kernels.residuals(self.parts, 0, tensors)[1]
+            recorded = self.kernels.residuals(self.parts, 0, tensors).loss
             return float(recorded), self.parts.value(0, tensors)
 
     @property
     def kept_bytes(self) -> int:
         """Memory of the residuals."""
-        return distinct_bytes([t for kept in self._kept or [] for t in kept])
+        return distinct_bytes([t for residuals in self._kept or [] for t in residuals.kept])

@@ -42,8 +42,8 @@ class LossParts(Protocol):
     def borrowed(self) -> AbstractContextManager[None]:
         """The state in which the model may be called."""
 
-    def in_double(self) -> LossParts:
-        """The same loss in float64."""
+    def in_double(self, *, lift: bool = False) -> LossParts:
+        """The same loss in float64; with ``lift`` also where the model casts to a lower precision by itself."""
 
 
 class Product(Protocol):
@@ -92,9 +92,9 @@ class SomeChunks:
         """The state in which the model may be called."""
         return self._parts.borrowed()
 
-    def in_double(self) -> SomeChunks:
+    def in_double(self, *, lift: bool = False) -> SomeChunks:
         """The same in float64."""
-        return SomeChunks(self._parts.in_double(), self._indices, self.shares)
+        return SomeChunks(self._parts.in_double(lift=lift), self._indices, self.shares)
 
 
 def first_chunk(parts: LossParts) -> SomeChunks:

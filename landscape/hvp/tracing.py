@@ -19,12 +19,13 @@ from torch.func import functionalize, grad_and_value
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
+from landscape.hvp.branches import Course, Questions, course_of
 from landscape.hvp.forward_mode import recording
 from landscape.hvp.product import LossParts
 from landscape.hvp.rewriting import drop_changes_in_place, drop_copies, drop_zeros, join_products, spell_out_pooling
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TracedProduct:
     """∇²L·v of any chunk of one shape.
 
@@ -35,12 +36,15 @@ class TracedProduct:
         of a chunk; and last the chunk's loss.
     tangent : GraphModule
         ``tangent(*directions, *residuals)``: the product, one tensor for each of θ.
+    course : Course
+        The way the model went by the values of its data: the recording is of chunks on which it goes the same.
     one_point : bool
         Whether shapes in it come from values that θ or what is held fixed decides: it is of one point alone.
     """
 
     residuals: fx.GraphModule
     tangent: fx.GraphModule
+    course: Course
     one_point: bool = False
 
     def run(
@@ -79,24 +83,27 @@ def signature(chunk: Any, held: Mapping[str, Tensor]) -> tuple[Any, ...]:
 def trace(parts: LossParts, index: int, tensors: Sequence[Tensor]) -> TracedProduct:
     """Record the product of chunk ``index``, in the state in which the model may be called.
 
-    What is held fixed is an input of the recording, as the data are, so that it serves when that has moved.
+    What is held fixed is an input of the recording, as the data are, so that it serves when that has moved. Where the
+    model decides by their values, it goes one way in the recording, which says what decided.
 
     Raises
     ------
-    RuntimeError, NotImplementedError, TypeError
-        Where an operation has no forward mode, or the model decides by the values of tensors.
+    RuntimeError, NotImplementedError, TypeError, ObjectiveError
+        Where an operation has no forward mode, or the model decides by values that θ decides.
     """
-    product, given = _product_of(parts, index, tensors)
+    answers: list[Any] = []
+    product, given = _product_of(parts, index, tensors, answers)
     product(*given)  # where eager code raises, a recording may end the process: nothing is recorded that has not run
-    return _record(product, given, len(tensors), len(parts.held))
+    return _record(product, given, len(tensors), len(parts.held), answers)
 
 
 def _product_of(
-    parts: LossParts, index: int, tensors: Sequence[Tensor]
+    parts: LossParts, index: int, tensors: Sequence[Tensor], answers: list[Any]
 ) -> tuple[Callable[..., list[Tensor]], list[Tensor]]:
     """The product as a function of directions, θ, what is held fixed and data, all flat; with arguments to try it on.
 
-    Its results are the product, a tensor for each of θ, and the loss.
+    Its results are the product, a tensor for each of θ, the loss, and what the model decided by; how that turned out in
+    the last call stands in ``answers``.
     """
     leaves, spec = pytree.tree_flatten(parts.chunk(index))
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
@@ -113,20 +120,23 @@ def _product_of(
         def loss(*at: Tensor) -> Tensor:
             return parts.loss_on(chunk, at, fixed)
 
-        with recording(), forward_ad.dual_level():
+        with recording(), Questions() as questions, forward_ad.dual_level():
             duals = [forward_ad.make_dual(t, v) for t, v in zip(theta, directions, strict=True)]
             gradient, value = grad_and_value(loss, argnums=tuple(range(count)))(*duals)
             tangents = [forward_ad.unpack_dual(g).tangent for g in gradient]
             primal = forward_ad.unpack_dual(value).primal
         products = [torch.zeros_like(t) if g is None else g for g, t in zip(tangents, theta, strict=True)]
-        return [*products, primal]
+        answers[:] = questions.answers
+        return [*products, primal, *questions.asked]
 
     # Distinct tensors: a proxy is found by the tensor it stands for.
     at = (*tensors, *tensors, *held.values(), *(leaves[i] for i in places))
     return product, [t.clone() for t in at]
 
 
-def _record(product: Callable[..., Any], given: Sequence[Tensor], count: int, constants: int) -> TracedProduct:
+def _record(
+    product: Callable[..., Any], given: Sequence[Tensor], count: int, constants: int, answers: list[Any]
+) -> TracedProduct:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Attempted to insert a get_attr Node")
         recorded = make_fx(product)(*given)
@@ -136,7 +146,7 @@ def _record(product: Callable[..., Any], given: Sequence[Tensor], count: int, co
     drop_copies(recorded.graph)
     drop_zeros(recorded.graph)
     spell_out_pooling(recorded.graph)
-    return _split(recorded, count, moving=2 * count + constants)
+    return _split(recorded, count, answers, moving=2 * count + constants)
 
 
 def _shaped_by_values(nodes: Sequence[fx.Node], moving: int) -> bool:
@@ -160,11 +170,13 @@ def _shaped_by_values(nodes: Sequence[fx.Node], moving: int) -> bool:
 _MASKS = (torch.bool, torch.uint8)
 
 
-def _split(recorded: fx.GraphModule, count: int, *, moving: int) -> TracedProduct:
+def _split(recorded: fx.GraphModule, count: int, answers: Sequence[Any], *, moving: int) -> TracedProduct:
     """Cut the recording where v enters."""
     nodes = list(recorded.graph.nodes)
     holders, output = [n for n in nodes if n.op == "placeholder"], nodes[-1]
-    *products, value = output.args[0]
+    found: Any = output.args[0]
+    products, value, asked = found[:count], found[count], found[count + 1 :]
+    course = course_of(recorded, asked, answers, moving=2 * count)
     reached = set(holders[:count])
     for node in nodes:
         if node.op == "call_function" and any(part in reached for part in node.all_input_nodes):
@@ -192,5 +204,6 @@ def _split(recorded: fx.GraphModule, count: int, *, moving: int) -> TracedProduc
     return TracedProduct(
         fx.GraphModule(recorded, before),
         fx.GraphModule(recorded, after),
+        course,
         one_point=_shaped_by_values(nodes, moving),
     )

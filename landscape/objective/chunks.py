@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from landscape import hvp
-from landscape.objective.batches import count_examples, take
+from landscape.objective.batches import count_examples, take, unpack
 
 if TYPE_CHECKING:
     from landscape.objective import Objective
@@ -32,8 +32,12 @@ def automatic(objective: Objective) -> int:
 
 
 def _saved_bytes(objective: Objective, count: int) -> int:
-    """What the forward pass on ``count`` examples keeps; the first ones, repeated where there are too few."""
+    """What the forward pass on ``count`` examples keeps; the first ones, repeated where there are too few.
+
+    Outputs that the loss does without count too: matrices through the outputs hold them.
+    """
     few = objective.batches.first(count)
     batch = take(few, torch.arange(count) % (count_examples(few) or 1))
     parts = objective.on_batches([batch]).parts()
-    return hvp.count_saved_bytes(lambda: parts.part_with_graph(0))
+    unseen = objective.module.unseen_bytes(unpack(batch), objective.dtype)
+    return hvp.count_saved_bytes(lambda: parts.part_with_graph(0)) + unseen

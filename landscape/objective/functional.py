@@ -113,6 +113,11 @@ class Parts:
         return self._module.loss_fn if isinstance(self._module, SupervisedLoss) else None
 
     @property
+    def likelihood(self) -> str | None:
+        """Of which the loss is the negative logarithm, where it was made to be."""
+        return self._module.likelihood
+
+    @property
     def model(self) -> nn.Module:
         """The caller's model; its tensors are swapped only inside a call."""
         return self._module.model
@@ -190,10 +195,10 @@ class Parts:
         with torch.enable_grad():
             return float(self.part(index, tensors).detach())
 
-    def in_double(self) -> Parts:
-        """The same loss in float64, its chunks cast when they are asked for."""
+    def in_double(self, *, lift: bool = False) -> Parts:
+        """The same loss in float64, its chunks cast when they are asked for; ``lift`` as when this was made."""
         twin = copy.copy(self)
-        twin._dtype = torch.float64
+        twin._dtype, twin._lift = torch.float64, self._lift or lift
         twin._constants = {n: t.to(counterpart(t, torch.float64)) for n, t in self._constants.items()}
         twin._buffers = {n: t.to(counterpart(t, torch.float64)) for n, t in self._buffers.items()}
         twin._padding = {n: t.double() for n, t in self._padding.items()}

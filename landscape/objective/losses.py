@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -27,6 +28,8 @@ class LossModule(nn.Module):
     model: nn.Module
     #: Done with the outputs before the loss reads them, such as a normalisation.
     transform: Callable[[Any], Any] | None = None
+    #: The likelihood of which it is the negative logarithm, where it says so.
+    likelihood: str | None = None
 
     @property
     def functions(self) -> tuple[Callable[..., Any], ...]:
@@ -37,6 +40,11 @@ class LossModule(nn.Module):
     def is_separable(self) -> bool:
         """Whether it says where the model ends and the loss begins."""
         return True
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What there is to know of how it is evaluated, such as its memory."""
+        return ()
 
     def settings(self) -> list[list[str]]:
         """What distinguishes it from another of the same name."""
@@ -62,6 +70,10 @@ class LossModule(nn.Module):
     def loss_of(self, outputs: Any, batch: Any) -> Tensor:
         """Mean loss of outputs against the targets of their batch."""
         raise NotImplementedError
+
+    def unseen_bytes(self, batch: Any, dtype: torch.dtype) -> int:
+        """Size of the outputs of a batch, where the loss does without them and autograd never sees them."""
+        return 0
 
 
 class SupervisedLoss(LossModule):

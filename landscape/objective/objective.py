@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,29 +15,15 @@ from landscape import hvp
 from landscape.checks import check_choice
 from landscape.errors import ObjectiveError, UsageError
 from landscape.objective import chunks, derivatives, losses, preflight
-from landscape.objective.adapters import graphs
-from landscape.objective.adapters.lightning import StepLoss
 from landscape.objective.batches import Batches, Weight, cast, check_chunk, count_examples, unpack
+from landscape.objective.frameworks import FromFrameworks
 from landscape.objective.functional import Parts
+from landscape.objective.options import Options
 from landscape.objective.variants import Variants, Vector
 from landscape.params import ParamLayout
 
 
-class _Options(TypedDict, total=False):
-    """What both ways to make an objective take by keyword."""
-
-    params: str | Sequence[str]
-    weight: Weight | None
-    interacting: bool
-    likelihood: str | None
-    mode: str
-    chunk: int | str | None
-    dtype: torch.dtype | None
-    device: torch.device | str | None
-    check: bool
-
-
-class Objective(Variants):
+class Objective(FromFrameworks, Variants):
     r"""The loss of a model on a fixed set of examples, as a function of its parameters.
 
     .. math:: L(\theta) = \sum_b n_b L_b(\theta) \Big/ \sum_b n_b
@@ -125,7 +111,7 @@ class Objective(Variants):
         check: bool = True,
     ) -> None:
         module = losses.SupervisedLoss(losses.plain_module(model), loss_fn)
-        options = _Options(
+        options = Options(
             params=params, weight=weight, interacting=interacting, likelihood=likelihood, mode=mode, chunk=chunk,
             dtype=dtype, device=device, check=check,
         )  # fmt: skip
@@ -133,7 +119,7 @@ class Objective(Variants):
 
     @classmethod
     def from_loss(
-        cls, model: nn.Module, loss: Callable[[Any, Any], Tensor], data: Any, **options: Unpack[_Options]
+        cls, model: nn.Module, loss: Callable[[Any, Any], Tensor], data: Any, **options: Unpack[Options]
     ) -> Objective:
         """Objective of ``loss(model, batch) -> scalar``, for everything that is not ``loss_fn(model(x), y)``.
 
@@ -151,7 +137,7 @@ class Objective(Variants):
         outputs: Callable[[Any, Any], Any],
         loss: Callable[[Any, Any], Tensor],
         data: Any,
-        **options: Unpack[_Options],
+        **options: Unpack[Options],
     ) -> Objective:
         """Objective of ``loss(outputs(model, batch), batch) -> scalar``, for any batches.
 
@@ -163,44 +149,16 @@ class Objective(Variants):
         self._build(module, losses.name_of(loss), data, options)
         return self
 
-    @classmethod
-    def from_lightning(
-        cls, module: nn.Module, loader: Any, *, step: str = "training", **options: Unpack[_Options]
-    ) -> Objective:
-        """Objective of the loss that ``training_step`` of a LightningModule returns; no Trainer is needed.
-
-        ``step="validation"`` takes that of ``validation_step``. Logging is silent. The loss is a mean over examples, or
-        over what ``weight(batch)`` counts (:mod:`landscape.objective.adapters.lightning`).
-        """
-        plain = losses.plain_module(module)
-        return cls.from_loss(plain, StepLoss(plain, step), loader, **options)
-
-    @classmethod
-    def from_graphs(
-        cls,
-        model: nn.Module,
-        loss: losses.LossFn,
-        loader: Any,
-        *,
-        nodes: str | None = None,
-        outputs: Callable[[Any, Any], Any] | None = None,
-        **options: Unpack[_Options],
-    ) -> Objective:
-        """Objective of ``loss(output, batch.y)`` on graphs of PyTorch Geometric, in batches that stay as they come.
-
-        The mean runs over graphs; over nodes with ``nodes="all"``, or those of a mask with ``nodes="train_mask"``.
-        ``outputs(model, batch)`` says how the model is called (:mod:`landscape.objective.adapters.graphs`).
-        """
-        return graphs.objective_of(cls.from_outputs, model, loss, loader, nodes, outputs, dict(options))
-
-    def _build(self, module: losses.LossModule, loss_name: str, data: Any, options: _Options) -> None:
-        if unknown := set(options) - set(_Options.__annotations__):
-            raise TypeError(f"unexpected options {sorted(unknown)}; there are {', '.join(_Options.__annotations__)}")
+    def _build(self, module: losses.LossModule, loss_name: str, data: Any, options: Options) -> None:
+        if unknown := set(options) - set(Options.__annotations__):
+            raise TypeError(f"unexpected options {sorted(unknown)}; there are {', '.join(Options.__annotations__)}")
         mode, chunk, dtype = options.get("mode", "eval"), options.get("chunk", "auto"), options.get("dtype")
         check_choice("mode", mode, ("eval", "train"))
         check_chunk(chunk)
         self.module, self.loss_name, self.mode = module, loss_name, mode
-        self._weight, self.likelihood = options.get("weight"), options.get("likelihood")
+        self._weight = options.get("weight")
+        if options.get("likelihood") is not None:
+            module.likelihood = options["likelihood"]
         self._held: dict[str, Tensor] = {}
         self.lifted = False
         self._resolution: float | None = None
@@ -259,6 +217,11 @@ class Objective(Variants):
         if self._resolution is None:
             self._resolution = derivatives.measured_resolution(self.on_first(preflight.FEW))
         return self._resolution
+
+    @property
+    def likelihood(self) -> str | None:
+        """Of what the loss is the negative logarithm, where that was said."""
+        return self.module.likelihood
 
     @property
     def num_chunks(self) -> int:
@@ -332,7 +295,8 @@ class Objective(Variants):
     def __repr__(self) -> str:
         coarse = self.resolution > torch.finfo(self.dtype).eps
         inside = f", coarser inside: products to {self.resolution:.1e}" if coarse else ""
+        remarks = "".join(f"\n  {remark}" for remark in self.module.remarks)
         return (
             f"Objective(P={self.layout.size}, N={self.num_examples}, loss={self.loss_name}, mode={self.mode}, "
-            f"{str(self.dtype).removeprefix('torch.')} on {self.device}{inside}, {self.num_chunks} chunks)"
+            f"{str(self.dtype).removeprefix('torch.')} on {self.device}{inside}, {self.num_chunks} chunks){remarks}"
         )

@@ -51,7 +51,7 @@ class FisherOperator(ThroughOutputsOperator):
         Where; left out, the model's parameters now.
     kind : {"exact", "mc", "empirical"}
     likelihood : {"categorical", "gaussian", "bernoulli"}, optional
-        Left out, what the objective says (not for ``"empirical"``), else read off ``cross_entropy``, ``mse_loss`` or
+        Left out, what the objective says, else read off ``cross_entropy``, ``mse_loss`` or
         ``binary_cross_entropy_with_logits`` of torch, as function, module or ``functools.partial``. Either way it is
         held against the loss's own second derivative by the outputs, which sets the scale: the Gaussian's variance is 1
         for ``½Σ(f − y)²``, C/2 for ``mse_loss`` over C outputs, and binary cross-entropy divides by the number of
@@ -107,8 +107,6 @@ class FisherOperator(ThroughOutputsOperator):
         memory: int = hvp.DEFAULT_MEMORY,
     ) -> None:
         check_choice("kind", kind, KINDS)
-        if likelihood is None and kind != "empirical":
-            likelihood = objective.likelihood
         check_choice("likelihood", likelihood, (None, *LIKELIHOODS))
         self.kind, self.num_samples, self.seed = kind, check_count("num_samples", num_samples), check_seed(seed)
         self._named = likelihood
@@ -135,7 +133,7 @@ class FisherOperator(ThroughOutputsOperator):
 
     def _prepare(self) -> None:
         jacobian = OutputJacobian(self._parts, 0, self._leaves, mode="jvp")
-        named = self._named
+        named = self._named or self._parts.likelihood
         if named is None and not (self.kind == "empirical" and has_class_weights(self._parts.loss_fn)):
             named = recognise(self._parts.loss_fn)
         if named is not None and len(jacobian.outputs) == 1:

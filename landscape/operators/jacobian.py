@@ -12,7 +12,7 @@ from torch.func import jvp, linearize, vmap
 from torch.utils import _pytree as pytree
 
 from landscape.errors import ObjectiveError
-from landscape.hvp import recording
+from landscape.hvp import Questions, recording
 from landscape.objective.functional import Parts
 
 #: K tangents of several tensors, each ``(K, *shape)``.
@@ -107,7 +107,7 @@ class OutputJacobian:
         return tuple(found[place] for place in self._places)
 
     def _recordable(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        with recording():
+        with recording(), Questions():  # of one point and chunk: whatever the model asks has one answer
             return self._outputs_at(*tensors)
 
     def _tangent(self, *directions: Tensor) -> tuple[Tensor, ...]:

@@ -62,16 +62,17 @@ def test_chunks_of_one_shape_share_one_recording():
     assert len(H._product.kernels._traced) == 2
 
 
-class DecidesByItsInput(nn.Module):
+class DecidesByItself(nn.Module):
     def __init__(self):
         super().__init__()
         self.fc = nn.Linear(3, 4)
 
     def forward(self, x):
-        return torch.tanh(self.fc(x)) if x[0, 0] > 0 else self.fc(x) ** 2
+        y = self.fc(x)
+        return torch.tanh(y) if y[0, 0] > 0 else y**2
 
 
-class LooksThroughNumpy(DecidesByItsInput):
+class LooksThroughNumpy(DecidesByItself):
     """Whether the first input is positive is read past every recording."""
 
     def forward(self, x):
@@ -92,14 +93,14 @@ class StandsStill(nn.Module):
         return torch.tanh(y) * scale
 
 
-class OfItsOwn(DecidesByItsInput):
+class OfItsOwn(DecidesByItself):
     """An operation that has a second derivative and no forward mode."""
 
     def forward(self, x):
         return Cube.apply(self.fc(x))
 
 
-@pytest.mark.parametrize("kind", [DecidesByItsInput, LooksThroughNumpy, StandsStill, OfItsOwn])
+@pytest.mark.parametrize("kind", [DecidesByItself, LooksThroughNumpy, StandsStill, OfItsOwn])
 def test_a_model_that_a_recording_gets_wrong_is_refused_by_name_and_left_to_double_backward(kind, monkeypatch):
     with torch.random.fork_rng():
         torch.manual_seed(0)

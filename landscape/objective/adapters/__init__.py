@@ -1,1 +1,1 @@
-"""Objectives of models that are written for a framework; one file for each, none of which loads it."""
+"""Models and data of other libraries as objectives, a file for each library, none of which loads it."""
