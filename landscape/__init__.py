@@ -70,6 +70,7 @@ _HOMES = {
     "landscape.analysis.plan": ("Plan",),
     "landscape.analysis.pipeline": ("analyze",),
     "landscape.store": ("load_results",),
+    "landscape.witness": ("crosscheck",),
     "landscape.comparison": ("compare",),
     "landscape.results": (
         "Estimate",
@@ -93,6 +94,7 @@ _HOMES = {
         "StepReport",
         "SecondOrderGain",
         "Sharpness",
+        "Crosscheck",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

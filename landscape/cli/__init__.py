@@ -1,6 +1,6 @@
 """The command line. Each command is a file; importing it adds it, in the order of ``landscape --help``."""
 
-from landscape.cli import analyze, view, match, inspect, selfcheck  # noqa: I001, F401  the order of the help
+from landscape.cli import analyze, view, match, inspect, crosscheck, selfcheck  # noqa: I001, F401  the order of the help
 from landscape.cli.app import app, exit_status, main
 
 __all__ = ["app", "exit_status", "main"]

@@ -12,6 +12,7 @@ import numpy as np
 
 from landscape.files.json_shapes import is_number
 from landscape.results import (
+    Crosscheck,
     Eigenpairs,
     Estimate,
     LineSlice,
@@ -28,7 +29,7 @@ from landscape.results.base import Array
 # The class of a record by its name, or by how its name begins: tables and figures count on it.
 _CLASSES: dict[str, type[Record]] = {
     "point": PointValue, "eigenpairs": Eigenpairs, "gap": SpectralGap, "second_order_gain": Estimate, "trace": Estimate,
-    "density": SpectralMeasure, "plane": PlaneSlice,
+    "density": SpectralMeasure, "plane": PlaneSlice, "crosscheck": Crosscheck,
 }  # fmt: skip
 _FAMILIES: dict[str, type[Record] | tuple[type[Record], ...]] = {
     "line_": LineSlice,
@@ -59,6 +60,9 @@ _SHAPES: dict[str, dict[str, str]] = {
     "PlaneSlice": {
         "x": "X", "y": "Y", "loss": "YX", "step_norms": "2", "curvature": "22", "curvature_slice": "22",
         "curvature_error": "22",
+    },
+    "Crosscheck": {
+        "ours": "W", "ours_error": "W", "theirs": "W", "theirs_error": "W", "difference": "W", "allowed": "W",
     },
     "Sharpness": {"samples": "S"},
     "PrincipalAngles": {"angles": "K"},
