@@ -146,12 +146,13 @@ def _stopped(
 ) -> str | None:
     """Whether the value is a quotient of this very operator, of a vector that was still on its way to the wanted one.
 
-    A quotient lies inside the spectrum, so one beyond the wanted end is never explained so.
+    A quotient lies inside the spectrum, so one beyond the wanted end is never explained so; one of a vector orthogonal
+    to others may lie beyond its own by no more than the residuals of these.
     """
     u = vector.double() / vector.double().norm()
     Hu = side.multiply(u)
     slack = side.rounding + STATED[torch.float32] * (float(Hu.norm()) + abs(value))
-    if abs(float(u @ Hu) - value) > slack or abs(value) > abs(wanted) + error + slack:
+    if abs(float(u @ Hu) - value) > slack or abs(value) > abs(wanted) + error + slack + _inexact(side, before):
         return None
     residual = float((Hu - value * u).norm())
     if abs(value - wanted) <= residual + error:
@@ -161,6 +162,13 @@ def _stopped(
     if abs(reached - wanted) <= residual + error:
         return f"{how}; going on, it arrives at {format_measured(reached, residual)}"
     return None
+
+
+def _inexact(side: Side, vectors: Sequence[Tensor]) -> float:
+    """The residuals of vectors, together: how far projecting them out moves the eigenvalues that are left."""
+    units = [v.double() / v.double().norm() for v in vectors]
+    residuals = [(Hv - (v @ Hv) * v).norm() for v in units for Hv in [side.multiply(v)]]
+    return float(torch.stack(residuals).norm()) if residuals else 0.0
 
 
 def _continued(side: Side, u: Tensor, found: Sequence[Tensor], wanted: float, error: float) -> tuple[float, float]:

@@ -76,7 +76,8 @@ def _slices(ours: Ours) -> Iterator[WitnessRow]:
 
 def _spectrum(ours: Ours) -> Iterator[WitnessRow]:
     matrix = ours.plain.dense().cpu().numpy()
-    spectrum = np.linalg.eigvalsh((matrix + matrix.T) / 2)
+    matrix = (matrix + matrix.T) / 2
+    spectrum, vectors = np.linalg.eigh(matrix)
     exact = _EPS * len(spectrum) * float(np.abs(spectrum).max())
     for ends, truths, places in (("λ", spectrum[::-1], ours.eigs.top), ("λ_min", spectrum, ours.eigs.bottom)):
         for i, place in enumerate(places[: ours.settings.k]):
@@ -88,29 +89,41 @@ def _spectrum(ours: Ours) -> Iterator[WitnessRow]:
     low, high = ours.trace.interval(1 - CHANCE)
     truth = float(np.trace(matrix))
     reach = high - ours.trace.value if truth > ours.trace.value else ours.trace.value - low
+    # Few probes of few parameters may agree by chance, and then do not know their own spread; the matrix does.
+    reach = max(reach, float(_reach(matrix, len(ours.trace.samples))))
     yield judge(
         DENSE, "trace", ours.trace.value, truth, ours_error=reach, theirs_error=exact,
         rounding=len(spectrum) * ours.rounding,
     )  # fmt: skip
-    yield _distribution(ours, spectrum)
+    yield _distribution(ours, spectrum, vectors)
 
 
-def _distribution(ours: Ours, spectrum: np.ndarray) -> WitnessRow:
-    """The share of eigenvalues up to x, where the band of our density misses the truth most, or comes nearest to it."""
+def _distribution(ours: Ours, spectrum: np.ndarray, vectors: np.ndarray) -> WitnessRow:
+    """The share of eigenvalues up to x, where our density is furthest from it for what it may be.
+
+    What it may be: the bracket of its quadratures, and three standard errors of sign probes, which the matrix knows.
+    """
     span = float(np.ptp(spectrum))
     x = spectrum[0] + span * (np.arange(_GRID) + 0.5) / _GRID
     x = x[np.abs(spectrum[:, None] - x).min(0) > 1e-3 * span] if span > 0 else spectrum[:1] + 1.0
     x = x if len(x) else spectrum[-1:] + max(span, 1.0)
     truth = (spectrum[:, None] <= x).mean(0)
-    # Each point by itself has its chance; all together are allowed what one is.
-    low, middle, high = ours.density.cdf(x, level=1 - CHANCE / len(x))
-    reach = np.where(truth > middle, high - middle, middle - low)
+    low, middle, high = ours.density.cdf(x, level=1e-9)  # at no confidence, the bracket alone
+    below = [vectors[:, spectrum <= at] for at in x]
+    noise = np.array([_reach(V @ V.T, len(ours.density.nodes)) for V in below]) / len(spectrum)
+    reach = np.maximum(high - middle, middle - low) + noise
     apart = np.abs(truth - middle)
     at = int(np.argmax(apart - reach))
     return judge(
         DENSE, f"density: share of λ ≤ {x[at]:.3g}", float(middle[at]), float(truth[at]), ours_error=float(reach[at]),
-        rounding=1e-12,
+        rounding=1e-6,
     )  # fmt: skip
+
+
+def _reach(matrix: np.ndarray, probes: int) -> float:
+    """Three standard errors of ``zᵀAz`` over sign probes z (Avron & Toledo 2011)."""
+    variance = 2 * float(np.square(matrix).sum() - np.square(np.diag(matrix)).sum())
+    return 3 * float(np.sqrt(max(variance, 0.0) / probes))
 
 
 def worst(

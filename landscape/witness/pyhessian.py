@@ -208,6 +208,6 @@ def _has_moment(z: Tensor, power: int, value: float, error: float) -> Callable[[
 def _reaches(ours: Ours, node: float) -> Callable[[LinearOperator], bool]:
     def gives(operator: LinearOperator) -> bool:
         side = causes.Side.of(operator, ours)
-        return bool(node <= side.top[0][0] + side.top[1][0] + side.rounding + 1e-4 * abs(node))
+        return bool(abs(node - side.top[0][0]) <= side.top[1][0] + side.rounding + 1e-4 * abs(node))
 
     return gives
