@@ -68,6 +68,8 @@ class Crosscheck(Record):
         The cause, the reason why it did not run, or what had to be lent to a tool.
     versions : tuple of str
         Of the libraries asked.
+    num_matvecs, route
+        Of our own products: how many, and by which way.
     """
 
     quantities: tuple[str, ...]
@@ -85,6 +87,7 @@ class Crosscheck(Record):
     num_examples: int
     num_matvecs: int
     seed: int
+    route: str = ""
 
     def __post_init__(self) -> None:
         columns = (self.quantities, self.witnesses, self.verdicts, self.causes)

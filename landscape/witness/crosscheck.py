@@ -155,4 +155,5 @@ def _as_record(rows: list[WitnessRow], ours: Ours, chosen: Sequence[str]) -> Cro
         num_examples=ours.objective.num_examples,
         num_matvecs=ours.hessian.num_matvecs,
         seed=ours.settings.seed,
+        route=ours.route,
     )

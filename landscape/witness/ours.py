@@ -77,6 +77,7 @@ class Ours:
         self.objective, self.settings = objective, settings
         self.theta, self.dim = objective.theta, objective.layout.size
         self.hessian = Listening(HessianOperator(objective))
+        self.route = str(getattr(self.hessian.base, "route", ""))
         self.loss, self.gradient = objective.loss(), objective.gradient()
         self.vector = self._random_vector()
         self.product = self.hessian @ self.vector

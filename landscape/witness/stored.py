@@ -86,7 +86,7 @@ def crosscheck_on_disk(
     if root is None:
         return checked
     key = {"fields": dict(settings), **_question(context, checkpoint)}
-    record = provenance(key, table, time.perf_counter() - started, context.objective, route="auto")
+    record = provenance(key, table, time.perf_counter() - started, context.objective, route=table.route or None)
     record["versions"] = list(table.versions)
     return _stored(checked, root, record)
 
