@@ -43,7 +43,8 @@ class WitnessRow(NamedTuple):
     def cells(self) -> tuple[str, ...]:
         """As a table shows it: witness, quantity, ours, theirs, difference ÷ allowed, verdict."""
         numbers = (_number(self.ours, self.ours_error), _number(self.theirs, self.theirs_error))
-        ratio = "—" if np.isnan(self.ratio) else format_short(self.ratio)
+        close = 0.9 < self.ratio < 1.1  # on which side of 1 must be seen
+        ratio = "—" if np.isnan(self.ratio) else (format_value(self.ratio) if close else format_short(self.ratio))
         return (self.witness, self.quantity, *numbers, ratio, self.verdict)
 
 

@@ -18,6 +18,7 @@ from landscape.witness import causes
 from landscape.witness.curvlinops import _pieces
 from landscape.witness.ours import Ours
 from landscape.witness.peers import Given, lent
+from landscape.witness.stopping import Eigenvalue, causes_of
 from landscape.witness.verdicts import NotRun, judge
 
 NAME = "hessian-eigenthings"
@@ -61,9 +62,12 @@ def rows(ours: Ours) -> Iterator[WitnessRow]:
             yield judge(
                 NAME, f"λ{i + 1}", float(top[i]), value, ours_error=float(residuals[i]), theirs_error=stated,
                 rounding=2 * ours.rounding,
-                causes=causes.of_eigenvalue(
-                    ours, i, value, vectors[i], f"it stopped after {steps} Lanczos steps", stated=stated,
-                    further=partial(more, i),
+                causes=causes_of(
+                    Eigenvalue(
+                        i, value, vectors[i], f"it stopped after {steps} Lanczos steps", stated=stated,
+                        further=partial(more, i),
+                    ),
+                    ours,
                 ),
                 remark="" if bool(found.converged[i]) else f"not converged, as it says, after {steps} Lanczos steps",
             )  # fmt: skip

@@ -8,8 +8,8 @@ import torch
 
 from landscape.estimators import top_eigenpairs
 from landscape.results.crosscheck import WitnessRow
-from landscape.witness import causes
 from landscape.witness.ours import Ours
+from landscape.witness.stopping import Eigenvalue, causes_of
 from landscape.witness.verdicts import judge
 
 NAME = "our power iteration"
@@ -30,9 +30,12 @@ def rows(ours: Ours) -> Iterator[WitnessRow]:
     yield judge(
         NAME, "λ1", float(values[0]), float(found.values[0]), ours_error=float(residuals[0]),
         theirs_error=float(found.residuals[0]), rounding=ours.rounding,
-        causes=causes.of_eigenvalue(
-            ours, 0, float(found.values[0]), torch.from_numpy(found.vectors[:, 0].copy()),
-            f"it stopped after {found.num_matvecs} products",
+        causes=causes_of(
+            Eigenvalue(
+                0, float(found.values[0]), torch.from_numpy(found.vectors[:, 0].copy()),
+                f"it stopped after {found.num_matvecs} products",
+            ),
+            ours,
         ),
         remark="" if found.converged[0] else f"not converged after {found.num_matvecs} products",
     )  # fmt: skip

@@ -23,6 +23,7 @@ from landscape.results.crosscheck import WitnessRow
 from landscape.witness import causes
 from landscape.witness.ours import Ours
 from landscape.witness.peers import EXTRA, Given, lent
+from landscape.witness.stopping import Eigenvalue, causes_of
 from landscape.witness.verdicts import NAN, NotRun, judge, mean_reach
 
 NAME = "PyHessian"
@@ -135,7 +136,7 @@ def _eigenvalues(tool: _Tool) -> Iterator[WitnessRow]:
         yield judge(
             NAME, f"λ{i + 1}", float(top[i]), float(value), ours_error=float(residuals[i]),
             theirs_error=_TOL * abs(float(value)), rounding=ours.rounding,
-            causes=causes.of_eigenvalue(ours, i, float(value), u, _HOW, before=found[:i]),
+            causes=causes_of(Eigenvalue(i, float(value), u, _HOW, values[:i], found[:i]), ours),
         )  # fmt: skip
 
 

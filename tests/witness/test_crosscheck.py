@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import landscape as ls
 from landscape.errors import UsageError
 from landscape.results import Crosscheck
 from landscape.results.crosscheck import AGREES, DISAGREES, EXPLAINED, NOT_RUN
-from landscape.witness import causes, verdicts
+from landscape.witness import causes, stopping, verdicts
 from tests.support.known_hessians import normalised_network, uneven_least_squares
 from tests.support.roundtrip import written_and_read
 
@@ -115,14 +116,41 @@ def test_an_early_stop_never_explains_a_quotient_beyond_the_end_of_the_spectrum(
     """λ₁ = 3 by us, where the matrix has 5: that another tool stopped early at 5 is no cause."""
     matrix = ls.MatrixOperator(torch.diag(torch.tensor([5.0, 3.0, 1.0], dtype=torch.float64)))
     one = torch.tensor([1.0, 0, 0], dtype=torch.float64)
-    wrong = causes.Side(matrix, (np.array([3.0]), np.array([0.0])), (np.array([3.0]), np.array([0.0])), 1e-12)
-    assert causes._stopped(wrong, 5.0, one, (), 3.0, 1e-6, "it stopped", None) is None
+    too_small, largest = (np.array([3.0]), np.zeros(1)), (np.array([5.0]), np.zeros(1))
+    wrong, right = (causes.Side(matrix, side, side, 1e-12) for side in (too_small, largest))
     near = torch.tensor([1.0, 0.2, 0], dtype=torch.float64) / 1.04**0.5
-    largest = np.array([5.0]), np.zeros(1)
-    right = causes.Side(matrix, largest, largest, 1e-12)
     quotient = float(near @ (matrix @ near))
-    assert causes._stopped(right, quotient, near, (), 5.0, 1e-6, "it stopped", None).startswith("it stopped")
-    assert causes._stopped(right, quotient + 0.1, near, (), 5.0, 1e-6, "it stopped", None) is None
+
+    def said(side: causes.Side, value: float, vector: torch.Tensor) -> str | None:
+        return stopping._on(side, stopping.Eigenvalue(0, value, vector, "it stopped"))
+
+    assert said(wrong, 5.0, one) is None
+    assert said(right, quotient, near).startswith("it stopped")
+    assert said(right, quotient + 0.1, near) is None  # no quotient of this operator
+    assert said(wrong, quotient, near) is None
+
+
+def test_an_eigenvalue_that_comes_late_because_the_first_stopped_short_is_named():
+    """PyHessian's first vector may rest near the second eigenvector; then its second is the first."""
+    matrix = ls.MatrixOperator(torch.diag(torch.tensor([5.0, 3.0, 1.0], dtype=torch.float64)))
+    both = np.array([5.0, 3.0]), np.zeros(2)
+    side = causes.Side(matrix, both, both, 1e-12)
+    first, second = torch.eye(3, dtype=torch.float64)[:2]
+    late = stopping.Eigenvalue(1, 5.0, first, "it stopped", [3.0], [second])
+    assert "5, which comes here instead" in stopping._on(side, late)
+    assert stopping._on(side, replace(late, values=[5.0])) is None  # found twice: no known cause
+
+
+def test_a_quotient_between_two_signs_is_named_only_where_both_signs_are_there():
+    u = torch.tensor([0.8, 0.6, 0], dtype=torch.float64)
+    for last, named in ((-5.0, True), (-4.0, False)):
+        matrix = ls.MatrixOperator(torch.diag(torch.tensor([5.0, last, 1.0], dtype=torch.float64)))
+        ends = np.array([5.0]), np.zeros(1)
+        magnitudes = np.array([5.0, last]), np.zeros(2)
+        quotient = float(u @ (matrix @ u))
+        found = stopping.Eigenvalue(0, quotient, u, "it stopped", further=lambda: (0.0, 0.0))
+        side = causes.Side(matrix, ends, magnitudes, 1e-12)
+        assert ("cannot separate" in (stopping._between_signs(side, found) or "")) == named
 
 
 def test_odd_questions_are_refused():
