@@ -55,6 +55,7 @@ def test_a_folder_stands_for_the_last_checkpoint_of_its_first_run_and_a_file_for
     assert early.remark == "not stored, for step 1 has not been analysed"
 
 
+@pytest.mark.slow
 def test_it_is_stored_where_it_answers_the_question_and_outlives_another_analysis(runs):
     checked = stored.crosscheck_on_disk(runs, **CHEAP)
     assert checked.results == runs.resolve() / "results.h5"
@@ -67,6 +68,7 @@ def test_it_is_stored_where_it_answers_the_question_and_outlives_another_analysi
     assert set(tables(runs)) == {"sgd-s0"}
 
 
+@pytest.mark.slow
 def test_it_asks_what_the_last_analysis_asked_and_is_not_shown_beside_answers_to_another_question(runs):
     stored.crosscheck_on_disk(runs, **CHEAP)
     ls.analyze(runs, replace(SMALL, examples=60))
