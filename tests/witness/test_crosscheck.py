@@ -126,7 +126,7 @@ def test_an_early_stop_never_explains_a_quotient_beyond_the_end_of_the_spectrum(
 
     assert said(wrong, 5.0, one) is None
     assert said(right, quotient, near).startswith("it stopped")
-    assert said(right, quotient + 0.1, near) is None  # no quotient of this operator
+    assert said(right, quotient - 0.1, near) is None  # no quotient of this operator
     assert said(wrong, quotient, near) is None
 
 
