@@ -71,6 +71,7 @@ _HOMES = {
     "landscape.analysis.plan": ("Plan",),
     "landscape.analysis.pipeline": ("analyze",),
     "landscape.store": ("load_results", "citations"),
+    "landscape.witness": ("crosscheck",),
     "landscape.comparison": ("compare",),
     "landscape.results": (
         "Estimate",
@@ -94,6 +95,7 @@ _HOMES = {
         "StepReport",
         "SecondOrderGain",
         "Sharpness",
+        "Crosscheck",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

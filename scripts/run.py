@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Every result and figure of the demo: train LeNet-5 on digits with several optimizers and seeds, analyze, report.
+"""Every result and figure of the demo: train LeNet-5 on digits with several optimizers and seeds, analyze, crosscheck.
 
     python scripts/run.py                 # what `make demo` calls
     python scripts/run.py --docs          # and every figure and table of README and docs: two hours, facts and studies
@@ -57,7 +57,7 @@ def call(script: str, *arguments: str) -> None:
 
 
 def main() -> int:
-    """Train, analyze, print; the exit status is that of analyze."""
+    """Train, analyze, crosscheck, print; the exit status is the larger of both."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "checkpoints" / "demo")
     parser.add_argument("--plan", default="quick", help="quick, standard or thorough")
@@ -79,11 +79,16 @@ def main() -> int:
     trained = time.perf_counter()
     console.print(f"trained in {trained - started:.0f} s. Now: landscape analyze {args.out} --plan {args.plan}\n")
     status = subprocess.run([sys.executable, "-m", "landscape", "analyze", str(out), "--plan", args.plan], cwd=ROOT)
-    console.print(f"\nanalyzed in {time.perf_counter() - trained:.0f} s, {time.perf_counter() - started:.0f} s in all")
+    analyzed = time.perf_counter()
+    console.print(
+        f"\nanalyzed in {analyzed - trained:.0f} s. Now other tools: landscape crosscheck {args.out} --quick\n"
+    )
+    beside = subprocess.run([sys.executable, "-m", "landscape", "crosscheck", str(out), "--quick"], cwd=ROOT)
+    console.print(f"\ncompared in {time.perf_counter() - analyzed:.0f} s, {time.perf_counter() - started:.0f} s in all")
     console.print(f"figure   {out / 'edge' / 'edge_of_stability.png'}")
     if args.docs:
         refresh_docs(out)
-    return status.returncode
+    return max(status.returncode, beside.returncode)
 
 
 def refresh_docs(out: Path) -> None:

@@ -119,6 +119,11 @@ TABLE = {
         lambda **g: ls.FisherOperator(OBJECTIVE, kind="mc", **g),
         {"num_samples": "count", "seed": "seed", "memory": "positive"},
     ),
+    "crosscheck": (
+        lambda **g: ls.crosscheck(OBJECTIVE, **{"witnesses": ["probes"], "points": 3, "plane_points": 3} | g),
+        {"k": "count", "num_probes": "count", "density_probes": "count", "num_steps": "count", "points": "count",
+         "plane_points": "count", "seed": "seed"},
+    ),
     "over_subsets": (
         lambda **g: ls.over_subsets(OBJECTIVE, lambda part: part.loss(), **{"num_subsets": 2} | g),
         {"num_subsets": "count", "size": "count", "seed": "seed"},

@@ -13,7 +13,7 @@ def selfcheck() -> None:
     """Hold this installation against closed forms, in under a minute."""
     from rich.table import Table
 
-    from landscape.selfcheck import run_checks
+    from landscape.witness.selfcheck import run_checks
 
     table = Table("fact", "measured", "limit", "", box=None, pad_edge=False)
     failed = 0

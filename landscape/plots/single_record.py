@@ -15,6 +15,7 @@ from landscape.plots.paths import plot_paths
 from landscape.plots.spectrum import plot_spectrum
 from landscape.plots.style import house_style
 from landscape.plots.surface import plot_contour
+from landscape.plots.witnesses import plot_crosscheck
 
 
 def _pairs(record: results.Eigenpairs, **options: Any) -> Axes:
@@ -33,6 +34,7 @@ FIGURES: dict[type, Callable[..., Axes]] = {
     results.Attribution: subspaces.plot_attribution,
     results.Basins: points.plot_basins,
     results.BlockTable: parts.plot_blocks,
+    results.Crosscheck: plot_crosscheck,
     results.Diagonal: parts.plot_diagonal,
     results.Eigenpairs: _pairs,
     results.Estimate: numbers.plot_estimate,

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from landscape import comparison, plots, tables
 from landscape.escaping.pages import page_text
+from landscape.report.crosschecks import contradicted, crosschecks
 from landscape.report.headline import headline
 from landscape.report.interactive import plotly_library, surface_figure
 from landscape.report.methods import methods
@@ -87,6 +88,8 @@ def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any
         "surface_scale": surface_scale,
         "plotly": Markup(plotly_library()) if surface else None,
         "comparisons": _comparisons(results),
+        "crosschecks": crosschecks(results),
+        "contradicted": contradicted(results),
         "runs": [run_details(run) for run in results.runs],
         "failed": failed,
         "disagreeing": [(run.name, ", ".join(found)) for run in results.runs if (found := disagreements(run))],

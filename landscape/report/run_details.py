@@ -6,6 +6,7 @@ from math import isfinite
 from typing import Any
 
 from landscape.results import (
+    Crosscheck,
     Eigenpairs,
     Estimate,
     LineSlice,
@@ -103,6 +104,8 @@ def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bo
         mark = "≥ " if record.kind == "lower bound" else ""
         text = f"{mark}{format_measured(record.value, record.error)} ({record.kind}, ρ = {format_value(record.rho)}; "
         return [(label, f"{text}{record.reference})", failed)]
+    if isinstance(record, Crosscheck):
+        return [("beside other tools", record.summary(), not record.stands)]
     if isinstance(record, SamplingSpread):
         measure = MEASURES.get(name.removeprefix("sampling_"))
         of = label if measure is None else measure.heading or measure.words

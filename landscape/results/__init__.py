@@ -2,6 +2,7 @@
 
 from landscape.results.base import Estimate, Record
 from landscape.results.basins import Basins
+from landscape.results.crosscheck import Crosscheck
 from landscape.results.eigenpairs import Eigenpairs, SpectralGap
 from landscape.results.evaluation import Evaluation
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
@@ -19,6 +20,7 @@ __all__ = [
     "Attribution",
     "Basins",
     "BlockTable",
+    "Crosscheck",
     "Diagonal",
     "Eigenpairs",
     "Estimate",

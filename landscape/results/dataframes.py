@@ -11,6 +11,7 @@ import numpy as np
 
 from landscape.results.base import Estimate, Record
 from landscape.results.basins import Basins
+from landscape.results.crosscheck import Crosscheck, WitnessRow
 from landscape.results.eigenpairs import Eigenpairs, SpectralGap
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.paths import PathSlice
@@ -145,3 +146,9 @@ def _(found: PathSlice) -> Columns:
         "y": found.points[:, 1],
         "outside": found.outside,
     }
+
+
+@columns.register
+def _(table: Crosscheck) -> Columns:
+    names = WitnessRow._fields
+    return dict(zip(names, zip(*table.rows, strict=True), strict=True)) if table.rows else {name: [] for name in names}

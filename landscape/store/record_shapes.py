@@ -12,6 +12,7 @@ import numpy as np
 
 from landscape.files.json_shapes import is_number
 from landscape.results import (
+    Crosscheck,
     Eigenpairs,
     Estimate,
     Evaluation,
@@ -30,6 +31,7 @@ from landscape.results.base import Array
 _CLASSES: dict[str, type[Record]] = {
     "point": PointValue, "eigenpairs": Eigenpairs, "gap": SpectralGap, "second_order_gain": Estimate, "trace": Estimate,
     "density": SpectralMeasure, "plane": PlaneSlice, "train": Evaluation, "test": Evaluation,
+    "crosscheck": Crosscheck,
 }  # fmt: skip
 _FAMILIES: dict[str, type[Record] | tuple[type[Record], ...]] = {
     "line_": LineSlice,
@@ -61,6 +63,9 @@ _SHAPES: dict[str, dict[str, str]] = {
     "PlaneSlice": {
         "x": "X", "y": "Y", "loss": "YX", "step_norms": "2", "curvature": "22", "curvature_slice": "22",
         "curvature_error": "22", "metric_names": "K", "metric_values": "KYX",
+    },
+    "Crosscheck": {
+        "ours": "W", "ours_error": "W", "theirs": "W", "theirs_error": "W", "difference": "W", "allowed": "W",
     },
     "Sharpness": {"samples": "S"},
     "Evaluation": {"confusion": "CC", "measure_values": "M"},

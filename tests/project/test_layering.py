@@ -46,8 +46,9 @@ MAY_IMPORT = {
     "report results sampling store version",
     "study": "analysis checkpoints checks comparison errors escaping estimators geometry jobs objective operators "
     "plots problems results rounding sampling statistics store training version",
-    "selfcheck": "checkpoints estimators geometry objective operators results store",
-    "cli": "analysis checkpoints comparison errors escaping files problems progress_bar report selfcheck store tables",
+    "witness": "analysis checkpoints checks errors estimators geometry objective operators progress results rounding "
+    "store",
+    "cli": "analysis checkpoints comparison errors escaping files problems progress_bar report store tables witness",
     "__main__": "cli",
     "__init__": "version",
 }

@@ -44,6 +44,10 @@ def rarer_records() -> dict[str, Record]:
         ),
         "step": results.StepReport(1.0, 0.9, 1e-7, 0.5, 0.2, -0.1, 2.0, 1.9, 2.1),
         "test": results.Evaluation(0.5, 9, 0.75, np.array([1.0, np.nan, 0.5])),
+        "crosscheck": results.Crosscheck(
+            ("λ1", "—"), ("A", "B"), *(np.array([x, np.nan]) for x in (1.0, 0.1, 1.05, 0.01, 0.05, 0.11)),
+            ("agrees", "not run"), ("", "not installed"), ("a 1.0",), 3, 5, 7, 0,
+        ),
         "spread": results.SamplingSpread(np.arange(3.0), np.ones(3), 5, 15, 1.0, 0.1, True, 0),
     }  # fmt: skip
 
