@@ -124,12 +124,14 @@ class CriticalStep:
         """Whether the loss rises from the start on: no step is short enough, as far as rounding shows."""
         if self.low > 0 or not math.isfinite(self.high):
             return False
-        rises = sorted(self._slopes)[:2]
-        if self._slopes[self.high] * self.high <= self.rounding:
+        nearest = sorted(self._slopes)[:2]
+        if len(nearest) < 2:
+            return False
+        if len(self._slopes) > 2 and self._slopes[self.high] * self.high <= self.rounding:
             return True
-        root = self._root()
-        straight = len(rises) == 2 and self._slopes[rises[1]] < 2 * self._slopes[rises[0]]
-        return straight and (root is None or root <= 0 or self._slopes[rises[1]] <= self._slopes[rises[0]])
+        root, (near, far) = self._root(), (self._slopes[eta] for eta in nearest)
+        is_straight = far < 2 * near
+        return is_straight and (root is None or root <= 0 or far <= near)
 
     def _root(self) -> float | None:
         """Where the straight line through the two points nearest to the crossing is zero."""

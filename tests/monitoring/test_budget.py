@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -41,7 +43,7 @@ def test_a_measurement_comes_when_the_training_has_paid_for_it(budget):
     found = steps_measured(monitor, clock, 1000)
     assert monitor.share <= budget
     assert monitor.share >= 0.75 * budget
-    assert {b - a for a, b in zip(found[2:], found[3:], strict=False)} == {round(2 / budget)}
+    assert {b - a for a, b in pairwise(found[2:])} == {round(2 / budget)}
 
 
 def test_costs_that_vary_keep_the_share():

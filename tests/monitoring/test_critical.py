@@ -51,6 +51,15 @@ def test_uphill_there_is_none_and_the_search_ends_soon():
     assert search.losses <= 6
 
 
+def test_a_guess_that_is_right_to_the_last_bit_is_no_end():
+    """There the rise is rounding, of either sign."""
+    for sign in (1.0, -1.0):
+        search = CriticalStep(lambda eta, s=sign: s * 1e-9 if eta == 2.0 else -eta + eta**2 / 2, rounding=1e-7)
+        search.search(2.0)
+        found = search.as_sharpness("u")
+        assert abs(found.value - 1.0) <= found.bound
+
+
 def test_an_overflow_is_a_rise():
     search = CriticalStep(lambda eta: math.inf if eta > 3 else -eta + eta**2 / 2, rounding=1e-16)
     search.search(1e3)
