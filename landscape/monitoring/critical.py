@@ -63,9 +63,15 @@ class CriticalStep:
 
     def search(self, start: float) -> None:
         """Narrow the bracket, from a first guess."""
-        trusted = 0
         if start not in self._slopes:
             self._evaluate(start)
+        self._narrow()
+        if self.is_narrow and self._aside() is None:
+            self._evaluate(self.low / 2)
+            self._narrow()  # if the loss rises there already
+
+    def _narrow(self) -> None:
+        trusted = 0
         while self.losses < self.most and not self.is_narrow and not self._is_hopeless:
             before = self.high / self.low if self.low else math.inf
             self._evaluate(self._next(may_trust=trusted < _TRUST))
@@ -93,10 +99,16 @@ class CriticalStep:
 
     def _from_rounding(self, eta: float) -> float:
         """How far the rounding of a rise may move the value: what it moves η by is rounding over slope."""
-        bend = (self._slopes[self.high] - self._slopes[self.low]) / (self.high - self.low)
-        if not 0 < bend < math.inf:
+        aside = self._aside()
+        if aside is None:
             return 0.0
+        # Not from the ends of the bracket: near each other they differ by rounding.
+        bend = self._slopes[aside] / (aside - eta)
         return 2 / eta**2 * self.rounding / (eta * bend)
+
+    def _aside(self) -> float | None:
+        """The nearest point well below the crossing, at which the loss is lower."""
+        return max((eta for eta, slope in self._slopes.items() if eta < 0.9 * self.low and slope < 0), default=None)
 
     def _evaluate(self, eta: float) -> None:
         self.losses += 1

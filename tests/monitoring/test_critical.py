@@ -68,13 +68,32 @@ def test_an_overflow_is_a_rise():
 
 
 def test_the_rounding_of_the_losses_is_in_the_error():
-    """A loss rounded to 1e-3 moves the crossing; the stated bound must reach the truth all the same."""
-    for shift in np.linspace(0, 1e-3, 7):
-        search = CriticalStep(lambda eta, s=shift: 1e-3 * round((-eta + eta**2 / 2 + s) / 1e-3) - s, rounding=2e-3)
-        search.know(1.5, -1.5 + 1.5**2 / 2)
+    """Losses on a grid of 0.05, wherever it begins, move the crossing; the stated bound reaches the truth all the same,
+    and without the rounding in it would not."""
+    missed = 0
+    for shift in np.linspace(0, 0.05, 11):
+
+        def loss(eta, shift=shift):
+            return 0.05 * round((-eta + eta**2 / 2 + shift) / 0.05)
+
+        search = CriticalStep(lambda eta, loss=loss: loss(eta) - loss(0.0), rounding=0.05, tol=0.002, most=60)
         search.search(1.9)
         found = search.as_sharpness("u")
         assert abs(found.value - 1.0) <= found.bound
+        missed += not search.low <= 2.0 <= search.high
+    assert missed >= 5
+
+
+def test_where_nothing_is_known_below_a_crossing_a_look_there_may_show_an_earlier_one():
+    """It rises from 0.9 to 1.8, falls, and rises from 3 on; the search begins at 3."""
+
+    def rise(eta):
+        return eta * (eta - 0.9) * (eta - 1.8) * (eta - 3.0) / 10
+
+    search = CriticalStep(rise, rounding=1e-12)
+    search.know(2.99, rise(2.99))
+    search.search(3.01)
+    assert search.low <= 0.9 <= search.high
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
