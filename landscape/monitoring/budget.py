@@ -17,7 +17,7 @@ _REMEMBERED, _KNOWN = 25, 5
 #: The next measurement is expected to take what the longest of so many last ones took.
 _LAST_COSTS = 5
 #: For a measurement may take longer than those before it, and the first longer than is thought.
-_MORE, _MUCH_MORE = 1.2, 1.5
+_MORE, _MUCH_MORE = 1.2, 1.3
 
 
 class Stopwatch:

@@ -167,7 +167,9 @@ class CriticalSharpness(Measure):
         self._last: float | None = None
 
     def measure(self, look: Look) -> Record | None:
-        if look.before is not None and look.rate:
+        if look.before is not None:
+            if not look.rate:  # nothing is known of a step of no length
+                return None
             origin, u, along = look.before, (look.before - look.theta) / look.rate, "the update"
             start_loss = look.objective.loss(origin)
         else:
@@ -179,7 +181,7 @@ class CriticalSharpness(Measure):
             lambda eta: look.objective.loss(origin - eta * u) - start_loss,
             rounding=_LOSS_ROUNDING * eps * abs(start_loss),
         )
-        if along == "the update" and look.rate:
+        if look.rate:
             search.know(look.rate, look.point.loss - start_loss)  # where the step has led
         search.search(self._last or self._guess(look, u))
         found = search.as_sharpness(along)

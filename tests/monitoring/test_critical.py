@@ -138,3 +138,16 @@ def test_without_an_optimizer_it_is_along_the_gradient():
     g = objective.gradient()
     truth = float(g @ objective.hvp(g) / (g @ g))
     assert abs(found["landscape/critical_sharpness"] - truth) <= found["landscape/critical_sharpness_error"]
+
+
+def test_of_a_step_of_no_length_there_is_none():
+    """As at the first step of a warm-up; it is not that of the gradient instead."""
+    clock, model = ByHand(), linear(2, 1)
+    x = torch.eye(2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    monitor = ls.Monitor(model, torch.nn.functional.mse_loss, (x, x[:, :1]), optimizer=optimizer, clock=clock)
+    for _ in range(2):
+        clock.now += 1.0
+        found = monitor.step()
+    assert "landscape/lambda_max" in found
+    assert "landscape/critical_sharpness" not in found
