@@ -68,8 +68,8 @@ class LightningMonitor:
         self._stack.close()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """As when it ends."""
-        self._stack.close()
+        """As when it ends, but the error that ends it goes before one of saving."""
+        self._stack.__exit__(type(exception), exception, exception.__traceback__)
 
 
 def _as_callback(cls: Any) -> Any:
