@@ -111,7 +111,7 @@ class Measure(ABC):
 class LambdaMax(Measure):
     """The largest eigenvalue of the Hessian, followed from one time to the next; its error is its residual."""
 
-    name, record, products = "lambda_max", "eigenpairs", 6
+    name, record, products = "lambda_max", "eigenpairs", 9
 
     def __init__(self, seed: int) -> None:
         self._tracker = EigenTracker(1, tol=EIGEN_TOL, max_matvecs=MOST_MATVECS, strict=False, seed=seed)

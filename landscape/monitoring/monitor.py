@@ -23,10 +23,8 @@ from landscape.monitoring.subset import describe_data, fixed_subset
 from landscape.objective import Objective
 from landscape.results import PointValue, Record
 
-#: A product by kept graphs, in gradients.
-_PRODUCT = 2.5
-#: In gradients: one of each measurement, and one that keeps its graphs.
-_EACH, _GRAPHS, _LOSS = 1.0, 1.2, 0.4
+#: A loss, in gradients.
+_LOSS = 0.4
 
 T = TypeVar("T")
 Log = Callable[[dict[str, float]], Any]
@@ -55,7 +53,8 @@ class Monitor:
         Of ``"lambda_max"`` (with its residual), ``"trace"`` (with its standard error), ``"critical_sharpness"`` (2/η_c
         of the last update, with its bracket), and functions ``f(objective) -> number or Estimate`` of your own.
     budget : float
-        Share of the training time that measuring may take. Making the monitor is no part of it: ``setup_seconds``.
+        Share of the training time that measuring may take; recording products, where the route does, is part of it.
+        The rest of making the monitor is not: ``setup_seconds``.
     optimizer : torch.optim.Optimizer, optional
         Whose updates the critical sharpness is of; left out, it is along the gradient.
     log : callable, optional
@@ -139,11 +138,12 @@ class Monitor:
         self._refused: set[str] = set()
         self.last: dict[str, float] | None = None
         self.history: list[dict[str, float]] = []
+        self._watch = Stopwatch(clock)
+        self._allowance = Allowance(budget, self._expected())
         self._file = None
         if out is not None:
             about = self._about(dict(config or {}))
             self._file = MonitorFile(out, run, self.objective, about, seed=self._seed, route=route)
-        self._watch, self._allowance = Stopwatch(clock), Allowance(budget, self._expected())
         self.setup_seconds = clock() - started
         self._watch.start()
 
@@ -286,15 +286,26 @@ class Monitor:
         return dict(found)
 
     def _expected(self) -> float:
-        """From the time of one gradient, after one to warm up; the first measurement then says it better."""
-        self.objective.gradient()
-        started = self._clock()
-        self.objective.gradient()
-        gradient = self._clock() - started
-        products = sum(measure.products for measure in self._measures)
+        """What the first measurement should take, from each kind of work timed once, after once to warm up.
+
+        Making the products, by whatever recording that takes, is measuring, and is counted as that.
+        """
+        gradient = self._seconds(self.objective.gradient)
         losses = sum(measure.losses for measure in self._measures)
-        work = _EACH + (_GRAPHS + _PRODUCT * products if products else 0.0) + _LOSS * losses
-        return gradient * work
+        seconds = gradient * (1 + _LOSS * losses)
+        if products := sum(measure.products for measure in self._measures):
+            theta = self.objective.theta
+            with self._watch.inside(after_a_step=False):
+                seconds += self._seconds(lambda: self._products.at(theta))
+                H = self._products.at(theta)
+                seconds += products * self._seconds(lambda: H @ theta)
+        return seconds
+
+    def _seconds(self, work: Callable[[], object]) -> float:
+        work()
+        started = self._clock()
+        work()
+        return self._clock() - started
 
     def _about(self, config: dict[str, Any]) -> dict[str, Any]:
         """What the results file says of the run."""
