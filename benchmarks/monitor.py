@@ -1,6 +1,6 @@
 """What watching and saving take of a training: LeNet-5 and the small transformer, with and without, by turns.
 
-python -m benchmarks.monitor [--problems lenet-digits char-transformer-small] [--steps 4500 7500] [--every 500]
+python -m benchmarks.monitor [--problems lenet-digits char-transformer-small] [--steps 4500 8500] [--every 500]
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.monitor", description=__doc__)
     parser.add_argument("--problems", nargs="+", default=["lenet-digits", "char-transformer-small"])
-    parser.add_argument("--steps", nargs="+", type=int, default=[4500, 7500], help="of each problem")
+    parser.add_argument("--steps", nargs="+", type=int, default=[4500, 8500], help="of each problem")
     parser.add_argument("--every", type=int, default=500, help="steps from checkpoint to checkpoint")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)

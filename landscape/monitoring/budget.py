@@ -16,8 +16,9 @@ LONGEST_PAUSE = 10.0
 _REMEMBERED, _KNOWN = 25, 5
 #: The next measurement is expected to take what the longest of so many last ones took.
 _LAST_COSTS = 5
-#: For a measurement may take longer than those before it, and the first longer than is thought.
-_MORE, _MUCH_MORE = 1.2, 1.3
+#: For a measurement may take longer than those before it, and the first longer than is thought. It delays the first one
+#: by half, and not those after it, which what is left over has paid for.
+_MORE = 1.5
 
 
 class Stopwatch:
@@ -83,7 +84,7 @@ class Allowance:
     @property
     def expected(self) -> float:
         """Seconds that the next one should take at most."""
-        return max(self._costs) * _MORE if self._costs else self._first * _MUCH_MORE
+        return _MORE * max(self._costs, default=self._first)
 
     def covers_one(self, watch: Stopwatch) -> bool:
         """Whether the share would still be kept after one more."""
