@@ -67,6 +67,7 @@ _HOMES = {
         "sharpness",
     ),
     "landscape.checkpoints": ("CheckpointDir", "Checkpoint", "save_checkpoint", "load_checkpoint", "import_checkpoint"),
+    "landscape.monitoring": ("Monitor", "CheckpointWriter"),
     "landscape.problems": ("Problem", "get_problem"),
     "landscape.analysis.plan": ("Plan",),
     "landscape.analysis.pipeline": ("analyze",),

@@ -192,6 +192,15 @@ TABLE = {
     ),
     "kendall": (lambda **g: statistics.kendall(SAMPLE, OTHER, **g), {"level": "share"}),
     "permutation_test": (lambda **g: statistics.permutation_test(SAMPLE, OTHER, paired=True, **g), {"seed": "seed"}),
+    "Monitor": (
+        lambda **g: ls.Monitor(OBJECTIVE, measures="trace", **g),
+        {"every": "count", "budget": "share", "subset": "count", "seed": "seed"},
+    ),
+    "CheckpointWriter": (
+        lambda **g: ls.CheckpointWriter("nowhere", MODEL, **g),
+        {"every": "count", "last": "count or 0", "total": "count", "losses": "positive", "loss_window": "count",
+         "step": "count or 0"},
+    ),
     "Plan": (
         ls.Plan,
         {"levels": "count or 0", "last": "count", "eigs": "count", "trace_probes": "count", "density_probes": "count",

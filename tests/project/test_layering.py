@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "optimizers": "checks errors",
     "checkpoints": "checks crossing errors files problems rounding version",
     "training": "checkpoints checks errors files optimizers problems progress",
+    "monitoring": "checkpoints checks errors estimators objective operators problems results store training version",
     "store": "errors escaping files results rounding",
     "comparison": "checks crossing errors escaping rounding statistics store",
     "tables": "comparison escaping results rounding store",
