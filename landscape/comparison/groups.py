@@ -110,9 +110,13 @@ def seeds_of(runs: Sequence[RunResults]) -> dict[str, Any]:
     return {run.name: run.seed if unique else run.name for run in runs}
 
 
+#: Of a training config: where the checkpoint is from, which is no setting.
+PROVENANCE = ("imported", "average_of")
+
+
 def settings_of(run: RunResults) -> dict[str, Any]:
     """The training config, with what is known of the problem and the run besides."""
-    found = run.config
+    found = {key: value for key, value in run.config.items() if key not in PROVENANCE}
     for key in ("problem", "num_parameters", "num_examples", "loss", "mode", "dtype", "lr"):
         if key not in found and key in run.info:
             found[key] = run.info[key]

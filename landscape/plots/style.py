@@ -211,12 +211,16 @@ def is_wide(values: Any, *, ratio: float = 20.0) -> bool:
 
 
 def plain_log_ticks(axis: Axis) -> None:
-    """Plain numbers on a logarithmic axis: at 1, 2 and 5, or where these have no room at powers of ten, six at most."""
+    """Plain numbers on a logarithmic axis: at 1, 2 and 5, or where these have no room at powers of ten, six at most;
+    within a decade as on a plain axis, five at most."""
     low, high = axis.get_view_interval()
-    is_short = np.log10(high / low) <= MOST_DECADES
-    axis.set_major_locator(
-        ticker.LogLocator(subs=(1.0, 2.0, 5.0)) if is_short else ticker.LogLocator(subs=(1.0,), numticks=7)
-    )
+    decades = np.log10(high / low)
+    locator: ticker.Locator = ticker.LogLocator(subs=(1.0,), numticks=7)
+    if decades <= MOST_DECADES:
+        locator = ticker.LogLocator(subs=(1.0, 2.0, 5.0))
+    if decades < 1:
+        locator = ticker.MaxNLocator(4, steps=(1, 2, 5, 10))
+    axis.set_major_locator(locator)
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: format_value(float(value), digits=3)))
     axis.set_minor_formatter(ticker.NullFormatter())
 

@@ -80,3 +80,11 @@ def test_replicates_that_differ_in_more_than_the_seed_are_pointed_out(tmp_path):
 def test_the_same_seed_twice_is_pointed_out(tmp_path):
     runs = [(name, {"optimizer": "sgd", "seed": 4}, 1.0) for name in "ab"]
     assert "several runs of seed 4" in notes(store_runs(tmp_path, runs))
+
+
+def test_files_that_runs_were_converted_from_are_no_settings(tmp_path):
+    runs = [
+        (name, {"optimizer": "sgd", "seed": seed, "imported": {"source": f"{name}.pt"}}, 1.0)
+        for seed, name in enumerate("ab")
+    ]
+    assert "differ in more than the seed" not in notes(store_runs(tmp_path, runs))

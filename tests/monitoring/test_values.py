@@ -132,7 +132,7 @@ def trainer(problem):
     def step(model, optimizer):
         index = torch.randint(len(targets), (problem.recipe.batch_size,))
         optimizer.zero_grad()
-        problem.loss(model, inputs[index], targets[index]).backward()
+        problem.mean_loss(model, (inputs[index], targets[index])).backward()
         optimizer.step()
 
     return step

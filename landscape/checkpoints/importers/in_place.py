@@ -71,8 +71,13 @@ def import_in_place(
         raise CheckpointError(f"nothing in {root} could be imported.{first}")
     if say is not None and sources:
         notes = f". {_distinct(place.notes)}" if place.notes else ""
-        say(f"{_counted(list(sources.values()))}, read from {home}: {len(fresh) - len(skipped)} converted now, "
-            f"{len(sources) - len(fresh)} as converted before, {len(skipped)} not{notes}")  # fmt: skip
+        numbers = {
+            "converted now": len(fresh) - len(skipped),
+            "as converted before": len(sources) - len(fresh),
+            "that cannot be used": len(skipped),
+        }
+        told = ", ".join(f"{number} {what}" for what, number in numbers.items() if number)
+        say(f"{_counted(list(sources.values()))}, read from {home}: {told}{notes}")
     return skipped
 
 

@@ -49,7 +49,7 @@ def test_what_is_measured_is_that_of_our_own_checkpoints_bit_for_bit(folder, tmp
     ours = ls.load_results(ls.analyze(tmp_path / "native", plan))
     assert (folder / "results.h5").exists()
     (line,) = lines
-    assert "4 converted now, 0 as converted before, 0 not. " in line
+    assert "4 converted now. " in line
     assert line.count("taken for Adam,") == line.count("taken for SGD,") == 1
     assert [run.name for run in theirs.runs] == ["adam", "sgd"]
     compared = 0
@@ -88,7 +88,7 @@ def test_what_is_unchanged_is_not_converted_again_and_what_is_new_or_gone_is_fol
     after = imported(folder / "imported")
     assert sorted(after) == ["adam/step_00000005.h5", "sgd/step_00000002.h5", "sgd/step_00000007.h5"]
     assert all(after[name] == before[name] for name in after if name in before)
-    assert "1 converted now, 2 as converted before, 0 not" in lines[-1]
+    assert "1 converted now, 2 as converted before" in lines[-1]
 
 
 def test_another_problem_converts_again(folder):
@@ -161,7 +161,7 @@ def test_analyze_from_the_command_line_writes_into_the_folder_that_was_named(fol
     flags = [part for name, value in QUICK.items() for part in (f"--{name.replace('_', '-')}", value)]
     status, out, err = call(capsys, monkeypatch, "analyze", folder, *flags)
     assert status == 1  # the broken one
-    assert "2 converted now, 0 as converted before, 1 not" in err
+    assert "2 converted now, 1 that cannot be used" in err
     assert (folder / "report.html").exists()
     (skipped,) = ls.load_results(folder).info["skipped"]
     assert skipped["file"] == "sgd/broken.pt"

@@ -21,7 +21,7 @@ def trained(folder, problem, callbacks=()):
             self.net = problem.make_model(0)
 
         def training_step(self, batch, index):
-            return problem.loss(self.net, *batch)
+            return problem.mean_loss(self.net, tuple(batch))
 
         def configure_optimizers(self):
             optimizer = torch.optim.Adam(self.parameters(), lr=0.01)
