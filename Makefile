@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-slow test-all bench lint env clean
+.PHONY: demo test test-slow test-all bench lint env frameworks clean
 
 demo: env
 	$(BIN)/python scripts/run.py
@@ -12,11 +12,11 @@ demo: env
 test: lint
 	$(BIN)/python -m pytest -n 2
 
-test-slow: env
+test-slow: frameworks
 	$(BIN)/python -m pytest -n 2 -m slow
 
 # Both, the campaigns, and property tests on new random examples, ten times as many; a find becomes a fixed @example.
-test-all: lint
+test-all: lint frameworks
 	RANDOM_SEARCH=1 $(BIN)/python -m pytest -n 2 -m "slow or not slow"
 
 # Side by side with other tools, in one run each: hours. ONLY="hvp-mlp trace" and SIZE=small are shorter.
@@ -30,6 +30,13 @@ lint: env
 	$(BIN)/mypy
 
 env: $(READY)
+
+# Hugging Face's peft and datasets, Lightning and PyTorch Geometric: their tests are slow ones.
+frameworks: $(VENV)/.frameworks
+
+$(VENV)/.frameworks: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[frameworks]"
+	touch $@
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -10,7 +10,7 @@ from typing import Any
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.measuring import RECORD_VERSION, objective_of, provenance
 from landscape.analysis.plan import Plan
-from landscape.checkpoints import Checkpoint, CheckpointDir, find_runs, load_checkpoint
+from landscape.checkpoints import IMPORTED, Checkpoint, CheckpointDir, find_runs, load_checkpoint
 from landscape.errors import CheckpointError, ResultsError, UsageError
 from landscape.progress import Progress
 from landscape.results import Crosscheck
@@ -120,9 +120,13 @@ def _analysed(folder: Path) -> tuple[Path | None, str]:
     for root in [folder, *folder.parents[:_ABOVE]]:
         if not (root / FILE_NAME).is_file():
             continue
-        name = folder.name if root == folder else folder.relative_to(root).as_posix()
-        if name in [run.name for run in load_results(root, vectors=False).runs]:
-            return root, name
+        there = {run.name for run in load_results(root, vectors=False).runs}
+        # Runs that were converted in place are named by where their files lie.
+        places = [root, root / IMPORTED] if root / IMPORTED in [folder, *folder.parents] else [root]
+        for place in places:
+            name = root.name if place == folder else folder.relative_to(place).as_posix()
+            if name in there:
+                return root, name
     return None, folder.name
 
 
