@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from landscape.checkpoints.foreign_files import import_hint
 from landscape.errors import CheckpointError
 from landscape.files import Damaged, Group, NewGroup, Proof, Unusable, opened, reason, remove_leftovers, seal
 from landscape.files.atomic import NotAFile
@@ -131,7 +132,8 @@ def _read(path: Path, raw: IO[bytes], *, insist: bool, known: Proof | None) -> I
         return
     if head != f"{FORMAT} ".encode():
         what = "is empty" if not head else "is not an HDF5 file of landscape"
-        raise CheckpointError(f"{path} {what}; a checkpoint is written by landscape.save_checkpoint")
+        hint = import_hint(path) if head else ""
+        raise CheckpointError(f"{path} {what}{hint or '; a checkpoint is written by landscape.save_checkpoint'}")
     # A file that fits into memory is hashed each time, for that costs next to nothing.
     large = known is not None and known.identity[2] > IN_MEMORY
     found = seal.compared(raw, FORMAT, FORMAT_VERSION, known=known if large else None, insist=insist)

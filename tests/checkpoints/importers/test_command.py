@@ -121,3 +121,12 @@ def test_inspect_of_a_file_that_it_will_not_load_is_one_line(run, tmp_path, caps
     status, out, err = call(capsys, monkeypatch, "inspect", tmp_path)
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "files of other libraries (2 .pt)" in err
+
+
+@pytest.mark.parametrize("command", ["analyze", "crosscheck"])
+def test_whoever_hands_such_a_file_to_another_command_is_told_what_to_type(run, capsys, monkeypatch, command):
+    *_, source = run
+    status, _, error = call(capsys, monkeypatch, command, source, "--problem", "mlp-digits")
+    assert status == 2
+    assert f"landscape import {source} DST --problem" in error
+    assert len(error.splitlines()) == 1
