@@ -14,6 +14,7 @@ from torch import Tensor
 from landscape.errors import ObjectiveError, UsageError
 from landscape.geometry.endpoints import constants_of
 from landscape.objective import Objective
+from landscape.objective.classes import class_axes
 from landscape.objective.losses import LossModule, LossOfOutputs, SupervisedLoss
 from landscape.objective.preflight import not_a_mean
 
@@ -48,7 +49,7 @@ def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
     """
     scores, classes = getattr(outputs, "shape", ()), getattr(targets, "shape", None)
     whole = isinstance(targets, Tensor) and not targets.is_floating_point()
-    ends = {axis for axis in (1, len(scores) - 1) if 0 < axis < len(scores) and _without(scores, axis) == classes}
+    ends = [] if classes is None else class_axes(scores, classes)
     if not whole or len(ends) != 1:
         seen = (
             f"targets of {targets.dtype}" if isinstance(targets, Tensor) else f"a {type(targets).__name__} as targets"
@@ -240,7 +241,3 @@ def _named(metrics: Metrics) -> dict[str, Metric]:
             "objective"
         )
     return {name: _READY[name] for name in names if name != "loss"}
-
-
-def _without(shape: Sequence[int], axis: int) -> tuple[int, ...]:
-    return (*shape[:axis], *shape[axis + 1 :])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from landscape.errors import UsageError
+from landscape.objective.classes import class_axes
 from landscape.problems.base import Problem
 
 #: Of more classes (tokens of a vocabulary) only the accuracy is counted, not each with each.
@@ -111,15 +112,11 @@ def predictions(problem: Problem, outputs: Any, targets: Any) -> tuple[Tensor, T
         return (outputs > 0).long(), targets.long(), 2
     if targets.is_floating_point() or targets.dtype == torch.bool or outputs.ndim < 2:
         return None
-    axes = [axis for axis in (1, outputs.ndim - 1) if _without(outputs.shape, axis) == tuple(targets.shape)]
+    axes = class_axes(outputs.shape, targets.shape)
     axes = [axis for axis in axes if problem.num_classes in (None, outputs.shape[axis])]
     if not axes or outputs.shape[axes[0]] < 2 or bool((targets >= outputs.shape[axes[0]]).any()):
         return None
     return outputs.argmax(axes[0]), targets.long(), int(outputs.shape[axes[0]])
-
-
-def _without(shape: torch.Size, axis: int) -> tuple[int, ...]:
-    return tuple(shape[:axis]) + tuple(shape[axis + 1 :])
 
 
 def _square(value: Any) -> np.ndarray:
