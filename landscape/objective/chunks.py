@@ -33,7 +33,7 @@ def automatic(objective: Objective) -> int:
 
 def _saved_bytes(objective: Objective, count: int) -> int:
     """What the forward pass on ``count`` examples keeps; the first ones, repeated where there are too few."""
-    few = objective.batches.first(count)
+    few = objective.first_batch(count)
     batch = take(few, torch.arange(count) % (count_examples(few) or 1))
     parts = objective.on_batches([batch]).parts()
     return hvp.count_saved_bytes(lambda: parts.part_with_graph(0))

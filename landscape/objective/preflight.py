@@ -81,9 +81,18 @@ def not_a_mean(objective: Objective) -> str | None:
 
     None where nothing does, or batches stay whole anyway.
     """
-    batch = objective.batches.first(FEW)
+    if objective.interacting:
+        return None
+    try:
+        batch = objective.first_batch(FEW)
+    except ObjectiveError:
+        raise
+    except Exception as error:  # of weight(batch), which is handed parts of a batch
+        if not _works_on_a_batch(objective):
+            raise
+        return _cannot_be_cut(error)
     size = count_examples(batch) or 0
-    if objective.interacting or not objective.batches.can_cut_first() or size < 2:
+    if not objective.batches.can_cut(batch) or size < 2:
         return None
     split = max(1, size // 3)
     pieces = [batch, take(batch, slice(0, split)), take(batch, slice(split, size))]
@@ -144,7 +153,8 @@ def _losses_on(objective: Objective, pieces: list[Any], *, lift: bool = False) -
 def _works_on_a_batch(objective: Objective) -> bool:
     """Whether the loss can be evaluated on the first batch as it came, so that cutting it was to blame."""
     try:
-        objective.on_batches([objective.batches.cut(None)[0]]).loss()
+        first = next(batch for batch in objective.batches.cut(None) if objective.weigh(batch) > 0)
+        objective.on_batches([first]).loss()
     except Exception:
         return False
     return True

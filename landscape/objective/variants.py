@@ -44,6 +44,10 @@ class Variants:
         """A vector (P,) in this dtype, on this device."""
         raise NotImplementedError
 
+    def weigh(self, batch: Any) -> float:
+        """What the mean of the loss runs over in a batch."""
+        raise NotImplementedError
+
     def _prepare(self) -> None:
         raise NotImplementedError
 
@@ -106,5 +110,12 @@ class Variants:
         return part.rechunked(chunks.even(part.num_examples, part.chunk)) if part.chunk else part
 
     def on_first(self, count: int) -> Self:
-        """The same loss on the first ``count`` examples, or on the first batch where it cannot be cut."""
-        return self.on_batches([self.batches.first(count)])
+        """The same loss on the first ``count`` examples, or on the first batch where it cannot be cut.
+
+        Those without weight, which are no part of the loss, are passed over.
+        """
+        return self.on_batches([self.first_batch(count)])
+
+    def first_batch(self, count: int) -> Any:
+        """The data of :meth:`on_first`."""
+        return self.batches.first(count, self.weigh) if self._weight else self.batches.first(count)

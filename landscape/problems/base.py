@@ -164,7 +164,7 @@ class Problem:
 
     def pieces(self, batch: Any) -> Iterator[tuple[float, Any]]:
         """``(share, piece)``: pieces of ``at_once`` examples, and the share of each in the mean; whole where examples
-        interact or a batch cannot be cut."""
+        interact or a batch cannot be cut. Pieces without weight are no part of it."""
         if is_pair(batch) and self.weight is None and not self.interacting:
             inputs, targets = batch
             for pair in zip(inputs.split(self.at_once), targets.split(self.at_once), strict=True):
@@ -173,7 +173,8 @@ class Problem:
         parts = [batch] if self.interacting or not can_cut(batch) else cut(batch, self.at_once)
         weights = [self.weigh(part) for part in parts]
         for part, weight in zip(parts, weights, strict=True):
-            yield (weight / sum(weights) if len(parts) > 1 else 1.0), part
+            if weight:
+                yield (weight / sum(weights) if len(parts) > 1 else 1.0), part
 
     @property
     def num_examples(self) -> int:

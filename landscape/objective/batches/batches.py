@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -112,13 +113,32 @@ class Batches:
         ends = np.cumsum(self.sizes)
         return [take(self.joined, slice(end - n, end)) for n, end in zip(self.sizes, ends, strict=True)]
 
-    def can_cut_first(self) -> bool:
-        """Whether a part of the first batch is a batch."""
-        return not self._whole and can_cut(self.batches[0])
+    def can_cut(self, batch: Any) -> bool:
+        """Whether a part of one of these batches is a batch."""
+        return not self._whole and can_cut(batch)
 
-    def first(self, count: int) -> Any:
-        """The first ``count`` examples as one batch; the whole first batch where it cannot be cut."""
-        return take(self.batches[0], slice(0, count)) if self.can_cut_first() else self.batches[0]
+    def first(self, count: int, weigh: Callable[[Any], float] = lambda batch: 1.0) -> Any:
+        """The first ``count`` examples that count as one batch; the first whole batch that does where none is cut.
+
+        Padding that is an example, or a graph of which no node counts, has weight 0, and a mean over it is 0/0.
+
+        Raises
+        ------
+        ObjectiveError
+            If nothing has a weight above 0.
+        """
+        for batch in self.batches:
+            if not self.can_cut(batch):
+                if not _is_empty(batch) and weigh(batch) > 0:
+                    return batch
+                continue
+            examples = ((row, take(batch, slice(row, row + 1))) for row in range(count_examples(batch) or 0))
+            rows = [row for row, _ in islice((pair for pair in examples if weigh(pair[1]) > 0), count)]
+            if rows == list(range(len(rows))) and rows:
+                return take(batch, slice(0, len(rows)))
+            if rows:
+                return take(batch, torch.tensor(rows))
+        raise ObjectiveError("weight(batch) gave no more than 0 everywhere; it must count what the mean runs over")
 
     def pick(self, indices: Any) -> Any:
         """The examples with these numbers (M,), in this order, as one batch.
