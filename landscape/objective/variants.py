@@ -44,10 +44,6 @@ class Variants:
         """A vector (P,) in this dtype, on this device."""
         raise NotImplementedError
 
-    def weigh(self, batch: Any) -> float:
-        """What the mean of the loss runs over in a batch."""
-        raise NotImplementedError
-
     def _prepare(self) -> None:
         raise NotImplementedError
 
@@ -118,4 +114,4 @@ class Variants:
 
     def first_batch(self, count: int) -> Any:
         """The data of :meth:`on_first`."""
-        return self.batches.first(count, self.weigh) if self._weight else self.batches.first(count)
+        return self.batches.first(count, self._weight)

@@ -14,7 +14,7 @@ from torch.nn import functional
 from landscape.checks import check_choice, check_count, check_seed
 from landscape.errors import UsageError
 from landscape.objective import Objective, Weight
-from landscape.objective.batches import Batches, can_cut, count_examples, cut, take, unpack
+from landscape.objective.batches import Batches, can_cut, cut, take, unpack, weigh
 from landscape.objective.losses import LossModule, LossOfOutputs, OwnLoss, SupervisedLoss, name_of
 from landscape.problems.recipe import Recipe
 from landscape.problems.seeded import seeded
@@ -160,7 +160,7 @@ class Problem:
 
     def weigh(self, batch: Any) -> float:
         """What the mean of the loss runs over in a batch: its examples, or what ``weight`` counts."""
-        return float(self.weight(unpack(batch)) if self.weight else count_examples(batch) or 0)
+        return weigh(batch, self.weight)
 
     def pieces(self, batch: Any) -> Iterator[tuple[float, Any]]:
         """``(share, piece)``: pieces of ``at_once`` examples, and the share of each in the mean; whole where examples

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -27,8 +26,7 @@ from landscape.objective.batches.examples import (
 )
 from landscape.objective.batches.hashing import Content
 from landscape.objective.batches.reading import is_dataset, read, reading
-
-Weight = Callable[[Any], float]
+from landscape.objective.batches.weighing import Weight, weigh
 
 _SAY_WEIGHT = (
     "Say what the mean of the loss runs over in a batch, weight=lambda batch: ..., such as its graphs, sequences or "
@@ -76,7 +74,7 @@ class Batches:
             _refuse_unknown_counts(self.batches, counts)
         weighed = weight if self._whole or is_ragged(self.batches) else None
         self.sizes = [
-            round(weighed(unpack(batch))) if weighed else int(n or 0)
+            round(weigh(batch, weighed)) if weighed else int(n or 0)
             for batch, n in zip(self.batches, counts, strict=True)
         ]
         if self.joined is not None:
@@ -117,8 +115,8 @@ class Batches:
         """Whether a part of one of these batches is a batch."""
         return not self._whole and can_cut(batch)
 
-    def first(self, count: int, weigh: Callable[[Any], float] = lambda batch: 1.0) -> Any:
-        """The first ``count`` examples that count as one batch; the first whole batch that does where none is cut.
+    def first(self, count: int, weight: Weight | None = None) -> Any:
+        """The first ``count`` examples with a weight as one batch; the first whole batch with one where none is cut.
 
         Padding that is an example, or a graph of which no node counts, has weight 0, and a mean over it is 0/0.
 
@@ -129,15 +127,15 @@ class Batches:
         """
         for batch in self.batches:
             if not self.can_cut(batch):
-                if not _is_empty(batch) and weigh(batch) > 0:
+                if not _is_empty(batch) and (weight is None or weigh(batch, weight) > 0):
                     return batch
                 continue
-            examples = ((row, take(batch, slice(row, row + 1))) for row in range(count_examples(batch) or 0))
-            rows = [row for row, _ in islice((pair for pair in examples if weigh(pair[1]) > 0), count)]
-            if rows == list(range(len(rows))) and rows:
-                return take(batch, slice(0, len(rows)))
+            all_rows = range(count_examples(batch) or 0)
+            counted = (r for r in all_rows if weight is None or weigh(take(batch, slice(r, r + 1)), weight) > 0)
+            rows = list(islice(counted, count))
             if rows:
-                return take(batch, torch.tensor(rows))
+                in_front = rows[-1] == len(rows) - 1
+                return take(batch, slice(0, len(rows)) if in_front else torch.tensor(rows))
         raise ObjectiveError("weight(batch) gave no more than 0 everywhere; it must count what the mean runs over")
 
     def pick(self, indices: Any) -> Any:
