@@ -111,7 +111,8 @@ class Problem:
                 if len(inputs) == 0 or len(inputs) != len(targets):
                     raise UsageError(
                         f"the {split} data have {len(inputs)} inputs and {len(targets)} targets; "
-                        "give as many of one as of the other, and at least one"
+                        "give as many of one as of the other, and at least one; where examples do not stand along the "
+                        "first dimension, a list of batches with weight=lambda batch: (how many it has)"
                     )
 
     def _check_loss(self) -> None:
@@ -252,8 +253,8 @@ class Problem:
 
 
 def is_pair(data: Any) -> bool:
-    """Whether data are (inputs, targets), one tensor each."""
-    return isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, Tensor) and part.ndim for part in data)
+    """Whether data are (inputs, targets), one tensor each; a named tuple is a batch of its own kind."""
+    return type(data) is tuple and len(data) == 2 and all(isinstance(part, Tensor) and part.ndim for part in data)
 
 
 def half_squared_error(output: Tensor, target: Tensor) -> Tensor:
