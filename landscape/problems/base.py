@@ -14,7 +14,7 @@ from torch.nn import functional
 from landscape.checks import check_choice, check_count, check_seed
 from landscape.errors import UsageError
 from landscape.objective import Objective, Weight
-from landscape.objective.batches import Batches, can_cut, cut, take, unpack, weigh
+from landscape.objective.batches import Batches, can_cut, cast, cut, take, unpack, weigh
 from landscape.objective.losses import LossModule, LossOfOutputs, OwnLoss, SupervisedLoss, name_of
 from landscape.problems.recipe import Recipe
 from landscape.problems.seeded import seeded
@@ -132,6 +132,8 @@ class Problem:
     def make_model(self, seed: int) -> nn.Module:
         """Build a model with the weights of this seed. The global random state is left as it was.
 
+        Lazy modules take their shapes from a pass of the first examples.
+
         Raises
         ------
         UsageError
@@ -141,7 +143,21 @@ class Problem:
         with torch.random.fork_rng(devices=[]):
             # Only the CPU generator: torch.manual_seed would also move those of the accelerators.
             torch.default_generator.manual_seed(seed)
-            return self.build()
+            model = self.build()
+            if any(isinstance(p, nn.parameter.UninitializedParameter) for p in model.parameters()):
+                self._give_shapes(model)
+            return model
+
+    def _give_shapes(self, model: nn.Module) -> None:
+        """In eval mode, so that no running statistics move; the modes are as they were afterwards."""
+        modes = [(module, module.training) for module in model.modules()]
+        like = next(model.parameters())
+        few = cast(self.batches("train").first(2, self.weight), like.dtype, like.device)
+        model.eval()
+        with torch.enable_grad():  # the loss itself may differentiate
+            self.loss_module(model).mean_loss(unpack(few))
+        for module, training in modes:
+            module.training = training
 
     def loss_module(self, model: nn.Module) -> LossModule:
         """Model and loss as one, of a batch; without the regularizer."""
