@@ -27,8 +27,8 @@ def format_measured(value: float | None, error: float | None) -> str:
 
     >>> format_measured(3.6412, 0.2345), format_measured(104321.0, 2100.0), format_measured(4.5, 0.0)
     ('3.64 ± 0.23', '104300 ± 2100', '4.5')
-    >>> format_measured(1.2345e-6, 4.1e-8), format_measured(2.0, None)
-    ('(1.235 ± 0.041)e-6', '2')
+    >>> format_measured(1.2345e-6, 4.1e-8), format_measured(2.0, None), format_measured(-1e-9, 6.5e-7)
+    ('(1.235 ± 0.041)e-6', '2', '(0.0 ± 6.5)e-7')
     """
     if value is None or not math.isfinite(value) or error is None or math.isnan(error):
         return format_value(value)
@@ -150,7 +150,7 @@ def _to_error(x: float, error: float) -> str:
     place = 1 - math.floor(math.log10(rounded))
     if place > 12:
         return f"{x:.12g}"
-    return f"{round(x, place):.{max(place, 0)}f}"
+    return f"{round(x, place) + 0.0:.{max(place, 0)}f}"  # the sum has no −0
 
 
 def _tidy(text: str) -> str:

@@ -36,7 +36,7 @@ def _saved_bytes(objective: Objective, count: int) -> int:
 
     Outputs that the loss does without count too: matrices through the outputs hold them.
     """
-    few = objective.batches.first(count)
+    few = objective.first_batch(count)
     batch = take(few, torch.arange(count) % (count_examples(few) or 1))
     parts = objective.on_batches([batch]).parts()
     unseen = objective.module.unseen_bytes(unpack(batch), objective.dtype)

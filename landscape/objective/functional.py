@@ -258,8 +258,8 @@ def _padding(slot: str) -> str:
 def _one_number(loss: Any) -> Tensor:
     """The loss as a scalar, or a refusal that says what it was instead."""
     if not isinstance(loss, Tensor) or loss.numel() != 1:
-        seen = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-        raise ObjectiveError(
-            f"the loss must be one number, a mean over examples; it gave {seen}. Likely reduction='none'"
-        )
+        of_tensor = isinstance(loss, Tensor)
+        seen = f"shape {tuple(loss.shape)}" if of_tensor else f"a {type(loss).__name__}"
+        hint = "Likely reduction='none'" if of_tensor else "Return the loss alone, such as found['loss'] or found[0]"
+        raise ObjectiveError(f"the loss must be one number, a mean over examples; it gave {seen}. {hint}")
     return loss.reshape(())

@@ -15,7 +15,7 @@ from landscape import hvp
 from landscape.checks import check_choice
 from landscape.errors import ObjectiveError, UsageError
 from landscape.objective import chunks, derivatives, losses, preflight
-from landscape.objective.batches import Batches, Weight, cast, check_chunk, count_examples, unpack
+from landscape.objective.batches import Batches, Weight, cast, check_chunk, weigh
 from landscape.objective.frameworks import FromFrameworks
 from landscape.objective.functional import Parts
 from landscape.objective.options import Options
@@ -208,7 +208,7 @@ class Objective(FromFrameworks, Variants):
 
     def weigh(self, batch: Any) -> float:
         """What the mean of the loss runs over in a batch: its examples, or what ``weight`` counts."""
-        return float(self._weight(unpack(batch)) if self._weight else count_examples(batch) or 0)
+        return weigh(batch, self._weight)
 
     @property
     def resolution(self) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from landscape.errors import ModelError, ObjectiveError
-from landscape.objective.batches import count_examples, take
+from landscape.objective.batches import count_examples, take, unpack
 from landscape.objective.derivatives import check_derivatives
 
 if TYPE_CHECKING:
@@ -81,9 +81,18 @@ def not_a_mean(objective: Objective) -> str | None:
 
     None where nothing does, or batches stay whole anyway.
     """
-    batch = objective.batches.first(FEW)
+    if objective.interacting:
+        return None
+    try:
+        batch = objective.first_batch(FEW)
+    except ObjectiveError:
+        raise
+    except Exception as error:  # of weight(batch), which is handed parts of a batch
+        if not _works_on_a_batch(objective):
+            raise
+        return _cannot_be_cut(error)
     size = count_examples(batch) or 0
-    if objective.interacting or not objective.batches.can_cut_first() or size < 2:
+    if not objective.batches.can_cut(batch) or size < 2:
         return None
     split = max(1, size // 3)
     pieces = [batch, take(batch, slice(0, split)), take(batch, slice(split, size))]
@@ -105,11 +114,25 @@ def not_a_mean(objective: Objective) -> str | None:
         return None
     return (
         f"the loss is not a mean over examples: on the first batch of {size} it gives {whole:.6g}, but its parts "
-        f"of {split} and {size - split} average to {average:.6g}. Likely causes: reduction='sum', BatchNorm in "
-        "training mode, class weights or ignore_index (count what the mean runs over with weight=), a loss over pairs "
-        "of examples. Pass a mean-reduced loss and mode='eval', or interacting=True if examples interact on purpose: "
-        "batches then stay as they come"
+        f"of {split} and {size - split} average to {average:.6g}. Likely causes: {_spread(objective, batch)}"
+        "reduction='sum', BatchNorm in training mode, class weights or ignore_index (count what the mean runs over "
+        "with weight=), a loss over pairs of examples or the whole batch. Pass a mean-reduced loss and mode='eval', or "
+        "interacting=True if examples interact on purpose: batches then stay as they come"
     )
+
+
+def _spread(objective: Objective, batch: Any) -> str:
+    """Outputs and targets of different shapes, which an elementwise loss of torch spreads against each other."""
+    few = objective.on_batches([batch])
+    parts = few.parts()
+    if parts.loss_fn is None:
+        return ""
+    with parts.borrowed(), torch.enable_grad():  # the model itself may differentiate
+        outputs, target = parts.outputs(parts.chunk(0), few.layout.split(few.theta)), unpack(parts.chunk(0))[1]
+    tensors = isinstance(outputs, Tensor) and isinstance(target, Tensor)
+    if not tensors or not target.is_floating_point() or outputs.shape == target.shape:
+        return ""
+    return f"outputs {tuple(outputs.shape)} spread against targets {tuple(target.shape)}, "
 
 
 def _average(left: float, right: float, weights: list[float]) -> float:
@@ -144,7 +167,8 @@ def _losses_on(objective: Objective, pieces: list[Any], *, lift: bool = False) -
 def _works_on_a_batch(objective: Objective) -> bool:
     """Whether the loss can be evaluated on the first batch as it came, so that cutting it was to blame."""
     try:
-        objective.on_batches([objective.batches.cut(None)[0]]).loss()
+        first = next(batch for batch in objective.batches.cut(None) if objective.weigh(batch) > 0)
+        objective.on_batches([first]).loss()
     except Exception:
         return False
     return True
@@ -203,5 +227,5 @@ def _reason(objective: Objective, message: str) -> str | None:
         return None
     return (
         f"the batches hold integers ({', '.join(dict.fromkeys(whole))}), and torch does not compute with them here: "
-        f"{first}. Only indices and classes stay integers: pass images as x.float() / 255, other numbers as x.float()"
+        f"{first}. Pass indices and classes as y.long(), images as x.float() / 255, other numbers as x.float()"
     )

@@ -106,5 +106,12 @@ class Variants:
         return part.rechunked(chunks.even(part.num_examples, part.chunk)) if part.chunk else part
 
     def on_first(self, count: int) -> Self:
-        """The same loss on the first ``count`` examples, or on the first batch where it cannot be cut."""
-        return self.on_batches([self.batches.first(count)])
+        """The same loss on the first ``count`` examples, or on the first batch where it cannot be cut.
+
+        Those without weight, which are no part of the loss, are passed over.
+        """
+        return self.on_batches([self.first_batch(count)])
+
+    def first_batch(self, count: int) -> Any:
+        """The data of :meth:`on_first`."""
+        return self.batches.first(count, self._weight)

@@ -14,7 +14,7 @@ from torch.nn import functional
 from landscape.checks import check_choice, check_count, check_seed
 from landscape.errors import UsageError
 from landscape.objective import Objective, Weight
-from landscape.objective.batches import Batches, can_cut, count_examples, cut, take, unpack
+from landscape.objective.batches import Batches, can_cut, cast, cut, take, unpack, weigh
 from landscape.objective.losses import LossModule, LossOfOutputs, OwnLoss, SupervisedLoss, name_of
 from landscape.problems.recipe import Recipe
 from landscape.problems.seeded import seeded
@@ -111,7 +111,8 @@ class Problem:
                 if len(inputs) == 0 or len(inputs) != len(targets):
                     raise UsageError(
                         f"the {split} data have {len(inputs)} inputs and {len(targets)} targets; "
-                        "give as many of one as of the other, and at least one"
+                        "give as many of one as of the other, and at least one; where examples do not stand along the "
+                        "first dimension, a list of batches with weight=lambda batch: (how many it has)"
                     )
 
     def _check_loss(self) -> None:
@@ -131,6 +132,8 @@ class Problem:
     def make_model(self, seed: int) -> nn.Module:
         """Build a model with the weights of this seed. The global random state is left as it was.
 
+        Lazy modules take their shapes from a pass of the first examples.
+
         Raises
         ------
         UsageError
@@ -140,7 +143,21 @@ class Problem:
         with torch.random.fork_rng(devices=[]):
             # Only the CPU generator: torch.manual_seed would also move those of the accelerators.
             torch.default_generator.manual_seed(seed)
-            return self.build()
+            model = self.build()
+            if any(isinstance(p, nn.parameter.UninitializedParameter) for p in model.parameters()):
+                self._give_shapes(model)
+            return model
+
+    def _give_shapes(self, model: nn.Module) -> None:
+        """In eval mode, so that no running statistics move; the modes are as they were afterwards."""
+        modes = [(module, module.training) for module in model.modules()]
+        like = next(model.parameters())
+        few = cast(self.batches("train").first(2, self.weight), like.dtype, like.device)
+        model.eval()
+        with torch.enable_grad():  # the loss itself may differentiate
+            self.loss_module(model).mean_loss(unpack(few))
+        for module, training in modes:
+            module.training = training
 
     def loss_module(self, model: nn.Module) -> LossModule:
         """Model and loss as one, of a batch; without the regularizer."""
@@ -160,11 +177,11 @@ class Problem:
 
     def weigh(self, batch: Any) -> float:
         """What the mean of the loss runs over in a batch: its examples, or what ``weight`` counts."""
-        return float(self.weight(unpack(batch)) if self.weight else count_examples(batch) or 0)
+        return weigh(batch, self.weight)
 
     def pieces(self, batch: Any) -> Iterator[tuple[float, Any]]:
         """``(share, piece)``: pieces of ``at_once`` examples, and the share of each in the mean; whole where examples
-        interact or a batch cannot be cut."""
+        interact or a batch cannot be cut. Pieces without weight are no part of it."""
         if is_pair(batch) and self.weight is None and not self.interacting:
             inputs, targets = batch
             for pair in zip(inputs.split(self.at_once), targets.split(self.at_once), strict=True):
@@ -173,7 +190,8 @@ class Problem:
         parts = [batch] if self.interacting or not can_cut(batch) else cut(batch, self.at_once)
         weights = [self.weigh(part) for part in parts]
         for part, weight in zip(parts, weights, strict=True):
-            yield (weight / sum(weights) if len(parts) > 1 else 1.0), part
+            if weight:
+                yield (weight / sum(weights) if len(parts) > 1 else 1.0), part
 
     @property
     def num_examples(self) -> int:
@@ -251,8 +269,8 @@ class Problem:
 
 
 def is_pair(data: Any) -> bool:
-    """Whether data are (inputs, targets), one tensor each."""
-    return isinstance(data, tuple) and len(data) == 2 and all(isinstance(part, Tensor) and part.ndim for part in data)
+    """Whether data are (inputs, targets), one tensor each; a named tuple is a batch of its own kind."""
+    return type(data) is tuple and len(data) == 2 and all(isinstance(part, Tensor) and part.ndim for part in data)
 
 
 def half_squared_error(output: Tensor, target: Tensor) -> Tensor:

@@ -106,8 +106,6 @@ def _score(problem: Problem, model: nn.Module, batches: Batches, split: str, eac
 
     for batch, weight in zip(batches.batches, weights, strict=True):
         for share, piece in problem.pieces(batch):
-            if not share or not weight:
-                continue
             whole = unpack(cast(piece, like.dtype, like.device))
             share *= weight / sum(weights) if len(weights) > 1 else 1.0
             if module.is_separable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,7 @@ from landscape.objective.batches.examples import (
 )
 from landscape.objective.batches.hashing import Content
 from landscape.objective.batches.reading import is_dataset, read, reading
-
-Weight = Callable[[Any], float]
+from landscape.objective.batches.weighing import Weight, weigh
 
 _SAY_WEIGHT = (
     "Say what the mean of the loss runs over in a batch, weight=lambda batch: ..., such as its graphs, sequences or "
@@ -75,7 +74,7 @@ class Batches:
             _refuse_unknown_counts(self.batches, counts)
         weighed = weight if self._whole or is_ragged(self.batches) else None
         self.sizes = [
-            round(weighed(unpack(batch))) if weighed else int(n or 0)
+            round(weigh(batch, weighed)) if weighed else int(n or 0)
             for batch, n in zip(self.batches, counts, strict=True)
         ]
         if self.joined is not None:
@@ -112,13 +111,32 @@ class Batches:
         ends = np.cumsum(self.sizes)
         return [take(self.joined, slice(end - n, end)) for n, end in zip(self.sizes, ends, strict=True)]
 
-    def can_cut_first(self) -> bool:
-        """Whether a part of the first batch is a batch."""
-        return not self._whole and can_cut(self.batches[0])
+    def can_cut(self, batch: Any) -> bool:
+        """Whether a part of one of these batches is a batch."""
+        return not self._whole and can_cut(batch)
 
-    def first(self, count: int) -> Any:
-        """The first ``count`` examples as one batch; the whole first batch where it cannot be cut."""
-        return take(self.batches[0], slice(0, count)) if self.can_cut_first() else self.batches[0]
+    def first(self, count: int, weight: Weight | None = None) -> Any:
+        """The first ``count`` examples with a weight as one batch; the first whole batch with one where none is cut.
+
+        Padding that is an example, or a graph of which no node counts, has weight 0, and a mean over it is 0/0.
+
+        Raises
+        ------
+        ObjectiveError
+            If nothing has a weight above 0.
+        """
+        for batch in self.batches:
+            if not self.can_cut(batch):
+                if not _is_empty(batch) and (weight is None or weigh(batch, weight) > 0):
+                    return batch
+                continue
+            all_rows = range(count_examples(batch) or 0)
+            counted = (r for r in all_rows if weight is None or weigh(take(batch, slice(r, r + 1)), weight) > 0)
+            rows = list(islice(counted, count))
+            if rows:
+                in_front = rows[-1] == len(rows) - 1
+                return take(batch, slice(0, len(rows)) if in_front else torch.tensor(rows))
+        raise ObjectiveError("weight(batch) gave no more than 0 everywhere; it must count what the mean runs over")
 
     def pick(self, indices: Any) -> Any:
         """The examples with these numbers (M,), in this order, as one batch.

@@ -34,6 +34,8 @@ def read(data: Any) -> list[Any]:
         return _collated(data)
     if isinstance(data, (DataLoader, Iterator)):
         return list(data)
+    if type(data) is tuple:
+        return [tuple(_as_array(part) if hasattr(part, "to_numpy") else part for part in data)]
     if _is_record(data):
         return [data]
     if isinstance(data, Iterable):
@@ -62,6 +64,20 @@ def _is_record(data: Any) -> bool:
     if dataclasses.is_dataclass(data) and not isinstance(data, type):
         return True
     return hasattr(type(data), "keys") and hasattr(type(data), "__getitem__")
+
+
+def _as_array(frame: Any) -> np.ndarray:
+    """The numbers of a data frame or a series, of pandas and others like it: yes and no as one and zero."""
+    array = np.array(frame.to_numpy())  # pandas gives its own, which nothing may write to
+    if array.dtype.kind in "biuf":
+        return array
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ObjectiveError(
+            f"a {type(frame).__name__} in the data is not all numbers ({error}). Turn text into columns of yes and no, "
+            "as pandas.get_dummies does, dates into numbers, and fill what is missing"
+        ) from error
 
 
 def _collated(dataset: Any) -> list[Any]:
