@@ -218,7 +218,9 @@ class Objective(Variants):
         self.chunk: int | None = None
         self.unused: tuple[str, ...] = ()
         self.linear: tuple[str, ...] = ()
+        self._copies = False
         with preflight.explained(self):
+            self._copies = preflight.writes_into_batches(self)
             self._settle_chunks(chunk, check=options.get("check", True))
             if options.get("check", True):
                 self.unused, self.linear = preflight.examine(self)
@@ -285,6 +287,7 @@ class Objective(Variants):
             device=self.device,
             held=self._held,
             lift=self.lifted,
+            copies=self._copies,
         )
 
     def loss(self, theta: Vector | None = None) -> float:
