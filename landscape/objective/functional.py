@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils import _pytree as pytree
 
 from landscape.errors import LandscapeError, ModelError, ObjectiveError, is_out_of_memory
 from landscape.objective.arithmetic import PrecisionWatch, counterpart, lifted
@@ -24,7 +25,8 @@ class Parts:
     """L(θ) as a sum over chunks, with its constants (frozen parameters and buffers) as they were when this was made.
 
     ``held`` overrides the model's values of parameters outside θ, and of buffers, by their names in the model. ``lift``
-    lets a model that casts to a lower precision compute in float64 all through; only for θ in float64.
+    lets a model that casts to a lower precision compute in float64 all through; only for θ in float64. With ``copies``
+    model and loss, which write into their batch, are handed a copy of it each time.
     """
 
     def __init__(
@@ -39,7 +41,9 @@ class Parts:
         device: torch.device,
         held: Mapping[str, Tensor],
         lift: bool = False,
+        copies: bool = False,
     ) -> None:
+        self._copies = copies
         self.layout, self.shares, self._lift = layout, shares, lift
         self._module, self._chunks, self._mode = module, chunks, mode
         self._device, self._dtype = device, dtype
@@ -83,7 +87,7 @@ class Parts:
 
     def loss_on(self, chunk: Any, tensors: Sequence[Tensor], held: Mapping[str, Tensor] | None = None) -> Tensor:
         """Mean loss of a batch; buffers are copies, so that a model which updates them keeps its own."""
-        return _one_number(self._with(tensors, self._module.mean_loss, unpack(chunk), held=held))
+        return _one_number(self._with(tensors, self._module.mean_loss, self._handed(chunk), held=held))
 
     @property
     def held(self) -> dict[str, Tensor]:
@@ -98,14 +102,20 @@ class Parts:
         ObjectiveError
             If the objective was made by ``Objective.from_loss``, which has no outputs.
         """
-        return self._with(tensors, self._module.outputs, unpack(chunk))
+        return self._with(tensors, self._module.outputs, self._handed(chunk))
 
     def loss_of(self, outputs: Any, chunk: Any) -> Tensor:
         """Mean loss of a batch whose outputs are these; ``loss_on(chunk, t) = loss_of(outputs(chunk, t), chunk)``.
 
         Parameters that the loss itself has are held fixed. Raises as :meth:`outputs` does.
         """
-        return _one_number(self._with(None, self._module.loss_of, outputs, unpack(chunk)))
+        return _one_number(self._with(None, self._module.loss_of, outputs, self._handed(chunk)))
+
+    def _handed(self, chunk: Any) -> Any:
+        """A chunk as the caller's code gets it."""
+        if self._copies:
+            chunk = pytree.tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, chunk)
+        return unpack(chunk)
 
     @property
     def loss_fn(self) -> LossFn | None:
@@ -260,6 +270,8 @@ def _one_number(loss: Any) -> Tensor:
     if not isinstance(loss, Tensor) or loss.numel() != 1:
         of_tensor = isinstance(loss, Tensor)
         seen = f"shape {tuple(loss.shape)}" if of_tensor else f"a {type(loss).__name__}"
-        hint = "Likely reduction='none'" if of_tensor else "Return the loss alone, such as found['loss'] or found[0]"
+        hint = "Return the loss alone, such as found['loss'] or found[0]"
+        if of_tensor or isinstance(loss, (int, float)):
+            hint = "Likely reduction='none'" if of_tensor else "Return it as a tensor, without .item() or float()"
         raise ObjectiveError(f"the loss must be one number, a mean over examples; it gave {seen}. {hint}")
     return loss.reshape(())

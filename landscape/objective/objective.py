@@ -176,7 +176,9 @@ class Objective(FromFrameworks, Variants):
         self.chunk: int | None = None
         self.unused: tuple[str, ...] = ()
         self.linear: tuple[str, ...] = ()
+        self._copies = False
         with preflight.explained(self):
+            self._copies = preflight.writes_into_batches(self)
             self._settle_chunks(chunk, check=options.get("check", True))
             if options.get("check", True):
                 self.unused, self.linear = preflight.examine(self)
@@ -248,6 +250,7 @@ class Objective(FromFrameworks, Variants):
             device=self.device,
             held=self._held,
             lift=self.lifted,
+            copies=self._copies,
         )
 
     def loss(self, theta: Vector | None = None) -> float:

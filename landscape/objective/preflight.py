@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from landscape.errors import ModelError, ObjectiveError
-from landscape.objective.batches import count_examples, take, unpack
+from landscape.objective.batches import cast, count_examples, take, unpack
 from landscape.objective.derivatives import check_derivatives
 
 if TYPE_CHECKING:
@@ -36,6 +36,21 @@ def examine(objective: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]:
     _check_mean(objective)
     whole = objective.mode == "train"  # then a part of the data is another question
     return check_derivatives(objective if whole else objective.on_first(FEW))
+
+
+def writes_into_batches(objective: Objective) -> bool:
+    """Whether model or loss change the tensors of their batch in place, as one may that a loader has just made.
+
+    Seen on a copy of a few examples. What cannot be evaluated says so when it is evaluated in earnest.
+    """
+    try:
+        few = cast(objective.first_batch(FEW), objective.dtype, objective.device, copy=True)
+        leaves = [leaf for leaf in pytree.tree_leaves(few) if isinstance(leaf, Tensor)]
+        before = [leaf._version for leaf in leaves]
+        objective.on_batches([few]).loss()
+    except Exception:
+        return False
+    return any(leaf._version != version for leaf, version in zip(leaves, before, strict=True))
 
 
 def _check_finite(objective: Objective) -> tuple[float, float]:
@@ -63,7 +78,13 @@ def _check_finite(objective: Objective) -> tuple[float, float]:
 
 def _check_deterministic(objective: Objective, first: float, second: float) -> None:
     if abs(first - second) > 64 * torch.finfo(objective.dtype).eps * max(abs(first), abs(second)):
-        cause = "mode='train' keeps Dropout active" if objective.mode == "train" else "the model draws random numbers"
+        cause = (
+            "mode='train' keeps Dropout active"
+            if objective.mode == "train"
+            else (
+                "the model draws random numbers, or keeps something from one call for the next, such as a hidden state"
+            )
+        )
         raise ObjectiveError(
             f"two evaluations of the same batch differ: {first:.6g} and {second:.6g}. Likely cause: {cause}. "
             "Use mode='eval', or make the model deterministic (fix its noise as an input)"

@@ -106,7 +106,7 @@ def _score(problem: Problem, model: nn.Module, batches: Batches, split: str, eac
 
     for batch, weight in zip(batches.batches, weights, strict=True):
         for share, piece in problem.pieces(batch):
-            whole = unpack(cast(piece, like.dtype, like.device))
+            whole = unpack(cast(piece, like.dtype, like.device, copy=True))
             share *= weight / sum(weights) if len(weights) > 1 else 1.0
             if module.is_separable:
                 outputs = module.outputs(whole)

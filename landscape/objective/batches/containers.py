@@ -134,7 +134,7 @@ def pack(batch: Any) -> Any:
 def unpack(batch: Any) -> Any:
     """The batch as the caller knows it."""
     if type(batch) is Tensor or (type(batch) in (tuple, list) and all(type(part) is Tensor for part in batch)):
-        return batch
+        return list(batch) if type(batch) is list else batch  # a loss may take its items out
     return pytree.tree_map(_unpacked, batch, is_leaf=lambda part: isinstance(part, Nest))
 
 

@@ -60,17 +60,17 @@ def can_cut(batch: Any) -> bool:
     return count is not None and any(_is_by_example(leaf, count) for leaf in pytree.tree_leaves(batch))
 
 
-def cast(batch: Any, dtype: torch.dtype, device: torch.device) -> Any:
+def cast(batch: Any, dtype: torch.dtype, device: torch.device, *, copy: bool = False) -> Any:
     """Move a batch to a device, and its floating-point tensors to a dtype, complex ones to that of its precision.
 
     A tensor that stays as it is becomes another handle on the same numbers: a loss that calls ``requires_grad_`` on its
-    batch does not mark the caller's.
+    batch does not mark the caller's. With ``copy`` it becomes a tensor of its own, which one may write to.
     """
 
     def move(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
-        moved = leaf.to(device=device, dtype=counterpart(leaf, dtype))
+        moved = leaf.to(device=device, dtype=counterpart(leaf, dtype), copy=copy)
         if moved.is_inference():
             return moved.clone()  # autograd refuses tensors made in inference mode
         return moved.detach() if moved is leaf and not leaf.requires_grad else moved
