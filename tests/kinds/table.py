@@ -26,8 +26,8 @@ train, test = (columns[:100], price[:100]), (columns[100:], price[100:])
 problem = ls.Problem(build=make_model, loss_fn=F.mse_loss, train=train, test=test)
 
 # To check it
-data = torch.tensor(columns[:100].values), torch.tensor(price[:100].values).float()
+data = torch.tensor(columns[:100].values), torch.tensor(price[:100].values)
 
 
 def whole(model, data):
-    return F.mse_loss(model(data[0]), data[1])
+    return F.mse_loss(model(data[0]), data[1].to(data[0].dtype))

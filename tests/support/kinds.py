@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[2]
 #: The libraries that a kind needs besides those of the package.
 NEEDS = {"gpt2": "transformers", "bert": "transformers", "t5": "transformers", "mamba": "transformers"}
 NEEDS |= {"swin": "transformers", "gcn": "torch_geometric", "lora": "peft"}
-#: What may not converge: the loss jumps where the experts of an example change, and bends without bound where an
-#: embedding that is normalised is nearly zero.
+#: Whose worst-case ascents may not settle in the steps they have: a loss that jumps where the experts of an example
+#: change, and one of normalised embeddings.
 MAY_NOT_SETTLE = {"moe": "sharpness", "infonce": "sharpness"}
 #: Relative to ‖H‖: float32 leaves that much of the Hessian of a cross-entropy near zero.
 IN_FLOAT32 = 3e-5
