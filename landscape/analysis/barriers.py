@@ -81,12 +81,13 @@ def measure_barrier(
         objective_of(end, plan, check=False, problem=problem) for end, problem in zip(ends, problems, strict=True)
     )
     constants = [at.constants_digest() for at in (at_a, at_b)]
+    settings = {} if plan.problem_config is None else {"problem_config": plan.problem_config}
     moved = {} if plan.batch_statistics is None else {"batch_statistics": plan.batch_statistics}
     key = {
         "fields": {"points": plan.points} | moved, "objective": at_a.digest(),
         # One where they are equal, as in records from before buffers moved along the line, which are right there.
         "constants": constants[0] if constants[0] == constants[1] else constants,
-        "params": [end.params_sha256 for end in ends], "version": RECORD_VERSION,
+        "params": [end.params_sha256 for end in ends], "version": RECORD_VERSION, **settings,
     }  # fmt: skip
     if problems[0].params is not None and constants[0] != constants[1]:  # what is outside θ differs: no line within it
         return

@@ -139,6 +139,16 @@ def objective_of(checkpoint: Checkpoint, plan: Plan, *, check: bool, problem: Pr
     return whole.subset(np.sort(drawn))
 
 
+def question_at(checkpoint: Checkpoint, context: CheckpointContext) -> dict[str, Any]:
+    """What makes two records of a checkpoint answers to one question."""
+    config = context.plan.problem_config
+    return {
+        **context.question, "params": checkpoint.params_sha256,
+        "problem": [checkpoint.problem, checkpoint.problem_config if config is None else config],
+        "version": RECORD_VERSION, **({"interacting": True} if context.interacting else {}),
+    }  # fmt: skip
+
+
 def question_of(plan: Plan) -> dict[str, str]:
     """What a plan asks, apart from how thoroughly and with what: answers to another question stand in no table with it.
 
@@ -179,11 +189,7 @@ def _measure_checkpoint(
 ) -> list[tuple[str, LandscapeError]]:
     """Measure what is not stored yet; the quantities that could not be measured, and why, do not stop the others."""
     store.describe_checkpoint(run, checkpoint.step, checkpoint.metrics)
-    question = {
-        **context.question, "params": checkpoint.params_sha256,
-        "problem": [checkpoint.problem, checkpoint.problem_config], "version": RECORD_VERSION,
-        **({"interacting": True} if context.interacting else {}),
-    }  # fmt: skip
+    question = question_at(checkpoint, context)
     todo = quantities(context.plan, is_last=context.is_last, is_around=context.is_around)
     calibrated, failed = not context.is_last, list[tuple[str, LandscapeError]]()
     for index, quantity in enumerate(todo):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape.analysis.context import CheckpointContext
-from landscape.analysis.measuring import RECORD_VERSION, objective_of, provenance
+from landscape.analysis.measuring import objective_of, provenance, question_at
 from landscape.analysis.plan import Plan
 from landscape.checkpoints import IMPORTED, Checkpoint, CheckpointDir, find_runs, load_checkpoint
 from landscape.errors import CheckpointError, ResultsError, UsageError
@@ -90,7 +90,7 @@ def crosscheck_on_disk(
     checked = Checked(table, checkpoint, run, among, None, remark)
     if root is None:
         return checked
-    key = {"fields": dict(settings), **_question(context, checkpoint)}
+    key = {"fields": dict(settings), **question_at(checkpoint, context)}
     record = provenance(key, table, time.perf_counter() - started, context.objective, route=table.route or None)
     record["versions"] = list(table.versions)
     return _stored(checked, root, record)
@@ -139,15 +139,6 @@ def _plan_of(root: Path | None) -> tuple[Plan, str]:
         return Plan(**fields) if isinstance(fields, dict) else Plan(), ""
     except (TypeError, UsageError):
         return Plan(), ""
-
-
-def _question(context: CheckpointContext, checkpoint: Checkpoint) -> dict[str, Any]:
-    """What makes two records of a checkpoint answers to one question, as an analysis writes it."""
-    return {
-        **context.question, "params": checkpoint.params_sha256,
-        "problem": [checkpoint.problem, checkpoint.problem_config], "version": RECORD_VERSION,
-        **({"interacting": True} if context.interacting else {}),
-    }  # fmt: skip
 
 
 def _stored(checked: Checked, root: Path, record: dict[str, Any]) -> Checked:

@@ -10,7 +10,7 @@ import pytest
 import landscape as ls
 from landscape.analysis import measuring, pipeline
 from landscape.store import ResultStore
-from tests.support.runs import SMALL, make_runs
+from tests.support.runs import CONFIG, SMALL, make_runs
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,9 @@ OTHER = {
     "seed": 1, "levels": 0,
 }  # fmt: skip
 #: These ask something else, of which every answer is new.
-ANOTHER_QUESTION = {"examples": 100, "dtype": "float64", "params": "*.weight", "mode": "train"}
+ANOTHER_QUESTION = {
+    "examples": 100, "dtype": "float64", "params": "*.weight", "mode": "train", "problem_config": {**CONFIG, "activation": "relu"},
+}  # fmt: skip
 #: In records of the whole run, or of no record: names of what is measured, folders, where code is found; and at which
 #: checkpoints there are which records.
 NO_SETTING = {"plan", "data", "problem", "interacting"}
