@@ -24,7 +24,8 @@ OTHER = {
 }  # fmt: skip
 #: These ask something else, of which every answer is new.
 ANOTHER_QUESTION = {
-    "examples": 100, "dtype": "float64", "params": "*.weight", "mode": "train", "problem_config": {**CONFIG, "activation": "relu"},
+    "examples": 100, "dtype": "float64", "params": "*.weight", "mode": "train",
+    "problem_config": {**CONFIG, "activation": "relu"},
 }  # fmt: skip
 #: In records of the whole run, or of no record: names of what is measured, folders, where code is found; and at which
 #: checkpoints there are which records.
