@@ -23,6 +23,7 @@ import torch
 from landscape.errors import CheckpointError, UsageError, in_one_line
 from landscape.files import opened, reason
 from landscape.files.atomic import NotAFile
+from landscape.problems.importing import importable
 
 _LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch's magic number as a pickle, after its protocol
 #: Pickles in a file of torch before 1.6: magic number, version, sizes of types, the object, its storages.
@@ -236,19 +237,17 @@ def _found(entry: str) -> tuple[str, Any]:
 
 def _import(full: str) -> Any:
     """What has this name, in the current folder or installed; None where there is none."""
-    parts, folder = full.split("."), str(Path.cwd())
-    sys.path.insert(0, folder)
+    parts = full.split(".")
     try:
-        for cut in range(len(parts) - 1, 0, -1):
-            with contextlib.suppress(ImportError, AttributeError):
-                value: Any = importlib.import_module(".".join(parts[:cut]))
-                for part in parts[cut:]:
-                    value = getattr(value, part)
-                return value
+        with importable(()):
+            for cut in range(len(parts) - 1, 0, -1):
+                with contextlib.suppress(ImportError, AttributeError):
+                    value: Any = importlib.import_module(".".join(parts[:cut]))
+                    for part in parts[cut:]:
+                        value = getattr(value, part)
+                    return value
     except Exception as error:  # whatever the user's module raises
         raise UsageError(f"allow={full!r}: importing its module failed ({in_one_line(error)})") from error
-    finally:
-        sys.path.remove(folder)
     return None
 
 
