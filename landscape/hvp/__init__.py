@@ -7,7 +7,7 @@ from landscape.hvp.forward_mode import recording
 from landscape.hvp.planner import DEFAULT_MATVECS, DEFAULT_MEMORY, make
 from landscape.hvp.product import LossParts, Product
 from landscape.hvp.reverse import Fresh, count_saved_bytes, loss_and_gradient
-from landscape.hvp.routes import ROUTES, again
+from landscape.hvp.routes import ROUTES, again, on_other_data
 from landscape.hvp.trials import RoutePlan
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "count_saved_bytes",
     "loss_and_gradient",
     "make",
+    "on_other_data",
     "recording",
 ]

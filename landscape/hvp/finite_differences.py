@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from landscape.hvp.product import LossParts, each_column
+from landscape.hvp.product import LossParts, each_column, one_chunk
 from landscape.hvp.reverse import loss_and_gradient
 
 _SETTLED = 1e-3  # a relative error at which differences are believed
@@ -70,6 +70,10 @@ class Differences:
     def _quotient(self, v: Tensor, step: float) -> Tensor:
         ahead, behind = (loss_and_gradient(self.parts, self.theta + s * step * v)[1] for s in (1, -1))
         return (ahead - behind) / (2 * step)
+
+    def of_chunk(self, index: int, v: Tensor) -> Tensor:
+        """The product of one chunk's Hessian, without its share."""
+        return Differences(one_chunk(self.parts, index), self.theta)(v)
 
     def block(self, V: Tensor) -> Tensor:
         """The products with the columns of V (P, K), one after another."""

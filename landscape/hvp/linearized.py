@@ -157,6 +157,12 @@ class Linearized:
     def __call__(self, v: Tensor) -> Tensor:
         return self._sum(self.kernels.arranged(self.parts.layout.split(v)), v.shape)
 
+    def of_chunk(self, index: int, v: Tensor) -> Tensor:
+        """The product of one chunk's Hessian, without its share."""
+        with self.parts.borrowed(), torch.no_grad():
+            directions = self.kernels.arranged(self.parts.layout.split(v.clone()))
+            return self.kernels.apply(self.parts, directions, self._residuals(index))
+
     def block(self, V: Tensor) -> Tensor:
         """The products with the columns of V (P, K)."""
         if self.block_size is None:

@@ -59,6 +59,9 @@ class Product(Protocol):
     def block(self, V: Tensor) -> Tensor:
         """The products with the columns of V (P, K)."""
 
+    def of_chunk(self, index: int, v: Tensor) -> Tensor:
+        """∇²L_index(θ)·v of one chunk, without its share."""
+
 
 class SomeChunks:
     """The part of a loss that some of its chunks make up."""
@@ -99,7 +102,12 @@ class SomeChunks:
 
 def first_chunk(parts: LossParts) -> SomeChunks:
     """The loss of the first chunk alone, to try a route on."""
-    return SomeChunks(parts, [0], [1.0])
+    return one_chunk(parts, 0)
+
+
+def one_chunk(parts: LossParts, index: int) -> SomeChunks:
+    """The loss of one chunk alone."""
+    return SomeChunks(parts, [index], [1.0])
 
 
 def other_chunks(parts: LossParts) -> SomeChunks:

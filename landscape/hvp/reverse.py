@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from landscape.errors import ObjectiveError, is_out_of_memory
 from landscape.hvp.forward_mode import InSteps
-from landscape.hvp.product import LossParts, each_column
+from landscape.hvp.product import LossParts, each_column, one_chunk
 
 
 def loss_and_gradient(parts: LossParts, theta: Tensor) -> tuple[float, Tensor]:
@@ -60,6 +60,12 @@ class Fresh:
                 out.add_(_second_backward(gradients, tensors, directions, retain=False), alpha=share)
         return out
 
+    def of_chunk(self, index: int, v: Tensor) -> Tensor:
+        """The product of one chunk's Hessian, without its share."""
+        alone = Fresh(one_chunk(self.parts, index), self.theta)
+        alone._steps = self._steps
+        return alone(v)
+
     def block(self, V: Tensor) -> Tensor:
         """The products with the columns of V (P, K), one after another."""
         return each_column(self, V)
@@ -98,6 +104,12 @@ class Retained:
             for gradients, share in zip(self.gradients, self.parts.shares, strict=True):
                 out.add_(_second_backward(gradients, self.tensors, directions, retain=True), alpha=share)
         return out
+
+    def of_chunk(self, index: int, v: Tensor) -> Tensor:
+        """The product of one chunk's Hessian, without its share."""
+        with self.parts.borrowed(), torch.enable_grad():
+            directions = self.parts.layout.split(v.clone())
+            return _second_backward(self.gradients[index], self.tensors, directions, retain=True)
 
     def block(self, V: Tensor) -> Tensor:
         """The products with the columns of V (P, K), one after another."""

@@ -74,6 +74,13 @@ def again(product: Product, parts: LossParts, theta: Tensor) -> Product:
     return twin
 
 
+def on_other_data(product: Product, parts: LossParts, theta: Tensor) -> Product:
+    """The same route at the same θ for other examples, to be multiplied by once or twice: nothing is kept."""
+    if isinstance(product, Linearized):
+        return Linearized(parts, theta, kernels=product.kernels, keep=False)
+    return build("fresh" if product.name == "retained" else product.name, parts, theta)
+
+
 def _losses_agree(twin: Linearized, theta: Tensor) -> bool:
     """Here on every chunk; and aside on the first, where a penalty shows that is zero here."""
     v = direction(theta)

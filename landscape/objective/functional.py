@@ -94,7 +94,7 @@ class Parts:
         """What is fixed besides the data, by name: parameters outside θ, those of the loss, buffers, padding."""
         return {**self._constants, **self._buffers, **self._padding}
 
-    def outputs(self, chunk: Any, tensors: Sequence[Tensor]) -> Any:
+    def outputs(self, chunk: Any, tensors: Sequence[Tensor], held: Mapping[str, Tensor] | None = None) -> Any:
         """What the model returns for a batch: a tensor, or a nest of tensors.
 
         Raises
@@ -102,7 +102,7 @@ class Parts:
         ObjectiveError
             If the objective was made by ``Objective.from_loss``, which has no outputs.
         """
-        return self._with(tensors, self._module.outputs, self._handed(chunk))
+        return self._with(tensors, self._module.outputs, self._handed(chunk), held=held)
 
     def loss_of(self, outputs: Any, chunk: Any) -> Tensor:
         """Mean loss of a batch whose outputs are these; ``loss_on(chunk, t) = loss_of(outputs(chunk, t), chunk)``.
