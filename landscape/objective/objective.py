@@ -213,6 +213,11 @@ class Objective(FromFrameworks, Variants):
         return weigh(batch, self._weight)
 
     @property
+    def weighs_examples(self) -> bool:
+        """Whether ``weight`` was given: then examples may count differently, or not at all."""
+        return self._weight is not None
+
+    @property
     def resolution(self) -> float:
         """Relative rounding error of a Hessian-vector product: eps of the dtype, or larger, as measured on a few
         examples, where the model computes in a coarser type by itself. Costs a loss, once; then a few products."""

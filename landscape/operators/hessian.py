@@ -14,6 +14,7 @@ from landscape import hvp
 from landscape.checks import check_count, check_positive
 from landscape.errors import ObjectiveError, is_out_of_memory
 from landscape.objective import Objective, Vector
+from landscape.operators.by_example import SumsOverExamples
 from landscape.operators.parametric import ParametricOperator
 
 #: Fewer columns than this are multiplied one after another.
@@ -121,6 +122,16 @@ class HessianOperator(ParametricOperator):
                 raise
             twin._product, twin.plan = twin._with_room(twin._plan)
         return twin
+
+    def over_examples(self, *, entries: bool = False) -> SumsOverExamples:
+        """The same Hessian as a sum over examples, of which trace and diagonal are had from examples that are drawn.
+
+        Raises
+        ------
+        ObjectiveError
+            Where examples cannot be taken one by one: batches that stay whole, ``mode="train"``.
+        """
+        return SumsOverExamples(self.objective, self.theta, entries=entries)
 
     @property
     def route(self) -> str:

@@ -91,6 +91,9 @@ class Estimate(Record):
         Cost, seed (-1 where nothing is random) and how it was computed.
     converged : bool
         False where a tolerance was asked for and the matvecs ended before it was met.
+    products : float
+        The cost more precisely, where parts of the data were multiplied by: matvecs by their share of the examples, a
+        gradient as half a product, a loss as a sixth. NaN where every matvec was of all data.
     """
 
     value: float
@@ -101,6 +104,7 @@ class Estimate(Record):
     seed: int = -1
     method: str = ""
     converged: bool = True
+    products: float = float("nan")
 
     @property
     def error(self) -> float | None:
@@ -136,9 +140,12 @@ class Estimate(Record):
 
     __repr__ = __str__
 
+    def _cost(self) -> str:
+        return str(self.num_matvecs) if np.isnan(self.products) else f"{self.products:.2g}"
+
     def _lines(self) -> list[tuple[str, str]]:
         value = str(self) if self.converged else f"{self}   NOT CONVERGED"
-        lines = [("value", value), ("method", self.method), ("matvecs", str(self.num_matvecs))]
+        lines = [("value", value), ("method", self.method), ("matvecs", self._cost())]
         if self.sem is not None and self.bound is None:
             lines.insert(1, ("95 % interval", " … ".join(format_value(x) for x in self.interval())))
         return lines

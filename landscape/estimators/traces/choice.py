@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ Array = np.ndarray
 FEWEST_FOR_SKETCH = 12
 #: Bytes for the sketch, its products and their basis, beyond what the budget asked for sets.
 SKETCH_BYTES = 1 << 30
-_NORMAL = float(special.ndtri(0.975))
+NORMAL = float(special.ndtri(0.975))
 
 
 def choose(
@@ -33,7 +33,7 @@ def choose(
     num_probes: int,
     eigs: Any = None,
     seed: int,
-    tol: float | None = None,
+    tol: Tolerance | None = None,
 ) -> tuple[Split, int]:
     """The split, and the number of probes to draw from it first; ``num_probes`` vectors are multiplied in all.
 
@@ -67,26 +67,45 @@ def draw(split: Split, first: int, count: int, *, seed: int) -> Array:
     return split.draw(first, min(count, split.matvecs.left // half(split.powers)), seed=seed)
 
 
-def until(tol: float | None, estimate: Estimate, more: Callable[[Estimate], Estimate | None]) -> Estimate:
-    """Improve an estimate until it is `settled`; marked as not converged where ``more`` has nothing to add."""
-    while tol is not None and not settled(estimate, tol):
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a 95 % interval may reach on either side: ``max(relative·|value|, absolute)``; None asks for nothing."""
+
+    relative: float | None = None
+    absolute: float = 0.0
+
+    @property
+    def asked(self) -> bool:
+        """Whether anything is."""
+        return self.relative is not None or self.absolute > 0
+
+    def allowed(self, value: float) -> float:
+        """The reach that is allowed at a value."""
+        return max((self.relative or 0.0) * abs(value), self.absolute)
+
+    def standard_error(self, value: float) -> float:
+        """The standard error at which many samples have that interval."""
+        return self.allowed(value) / NORMAL
+
+    def met_by(self, estimate: Estimate) -> bool:
+        """Whether an estimate's interval is as narrow: not its standard error alone, for few or skewed samples.
+
+        Stopping at the first small standard error would stop on samples that happen to agree.
+        """
+        if estimate.sem is None:
+            return False
+        low, high = estimate.interval(0.95)
+        return max(high - estimate.value, estimate.value - low) <= self.allowed(estimate.value)
+
+
+def until(tol: Tolerance, estimate: Estimate, more: Callable[[Estimate], Estimate | None]) -> Estimate:
+    """Improve an estimate until it is within a tolerance; marked as not converged where ``more`` has nothing to add."""
+    while tol.asked and not tol.met_by(estimate):
         better = more(estimate)
         if better is None:
             return replace(estimate, converged=False)
         estimate = better
     return estimate
-
-
-def settled(estimate: Estimate, tol: float) -> bool:
-    """Whether the 95 % interval reaches at most ``1.96·tol·|value|``: for many probes, whether sem ≤ tol·|value|.
-
-    The interval is wider than 1.96 standard errors for few or skewed samples. Stopping at the first small standard
-    error would stop on samples that happen to agree.
-    """
-    if estimate.sem is None:
-        return False
-    low, high = estimate.interval(0.95)
-    return max(high - estimate.value, estimate.value - low) <= _NORMAL * tol * abs(estimate.value)
 
 
 def of_samples(samples: Array, *, rounding: float = 0.0, **about: Any) -> Estimate:
@@ -115,7 +134,7 @@ def check_method(method: str, eigs: Any) -> None:
         raise UsageError(f"eigs= is read by method='deflated' and 'auto', not by method={method!r}")
 
 
-def _pays(sketch: Sketch, size: int, probes: int, tol: float | None) -> bool:
+def _pays(sketch: Sketch, size: int, probes: int, tol: Tolerance | None) -> bool:
     """Whether ``size`` matvecs on the basis and ``probes`` outside it beat ``size + probes`` plain probes.
 
     A plain probe has variance at most ``2‖H‖_F²``, one outside the basis ``2‖(I−QQᵀ)H‖_F²``; their ratio is read from
@@ -129,7 +148,7 @@ def _pays(sketch: Sketch, size: int, probes: int, tol: float | None) -> bool:
     return unseen * width[0] < width[1]
 
 
-def _grow(sketch: Sketch, tol: float, matvecs: Matvecs) -> None:
+def _grow(sketch: Sketch, tol: Tolerance, matvecs: Matvecs) -> None:
     """Double the sketch while the probes still needed outside it cost four times as much as its basis.
 
     Doubling costs twice the sketch. So neither sketch nor probes cost much more than the other in the end, and their
@@ -145,7 +164,7 @@ def _grow(sketch: Sketch, tol: float, matvecs: Matvecs) -> None:
         sketch.extend(most - size)
 
 
-def _needed(sketch: Sketch, tol: float) -> float:
-    """Plain probes until sem ≤ tol·|tr H|, by what the sketch saw of ``‖H‖_F²`` and the trace."""
-    allowed = (tol * sketch.trace()) ** 2
+def _needed(sketch: Sketch, tol: Tolerance) -> float:
+    """Plain probes until the tolerance is met, by what the sketch saw of ``‖H‖_F²`` and the trace."""
+    allowed = tol.standard_error(sketch.trace()) ** 2
     return 2 * sketch.size_seen() / allowed if allowed > 0 else np.inf

@@ -6,18 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from landscape.checks import check_choice, check_count, check_seed, check_share
+from landscape.checks import check_choice, check_count, check_not_negative, check_seed, check_share
 from landscape.errors import NotConverged, UsageError
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
-from landscape.estimators.traces.choice import check_method, choose, draw, exact_dots, of_samples, until
+from landscape.estimators.traces.choice import Tolerance, check_method, choose, draw, exact_dots, of_samples, until
 from landscape.estimators.traces.deflation import coarseness
+from landscape.estimators.traces.over_examples import by_examples, sums_if_any, sums_of
 from landscape.estimators.traces.xtrace import xtrace
 from landscape.operators.base import LinearOperator
 from landscape.progress import Progress
 from landscape.results import Estimate
 from landscape.results.endings import Ending
 
-METHODS = ("auto", "hutchinson", "hutch++", "xtrace", "deflated")
+METHODS = ("auto", "split", "hutchinson", "hutch++", "xtrace", "deflated")
 #: With ``tol`` and no other limit.
 DEFAULT_MAX_MATVECS = 1000
 # Two samples are the fewest that have a spread.
@@ -32,6 +33,7 @@ def trace(
     eigs: Any = None,
     seed: int = 0,
     tol: float | None = None,
+    atol: float = 0.0,
     max_matvecs: int | None = None,
     strict: bool = True,
     progress: Progress | None = None,
@@ -42,29 +44,35 @@ def trace(
 
     .. math:: 2\,\bigl(\|H\|_F^2 - \textstyle\sum_i h_{ii}^2\bigr):
 
-    only mass off the diagonal causes error, and a diagonal H is exact up to rounding. The other methods take the large
+    only mass off the diagonal causes error, and a diagonal H is exact up to rounding. Three methods take the large
     eigenvalues out of H, so that H here is only what is left: ``"deflated"`` those of ``eigs``; ``"hutch++"`` finds the
     range with a third of the matvecs; ``"xtrace"`` with half of them, and every random vector is also a probe.
+
+    ``"split"`` is of a HessianOperator: ``tr H = tr G + tr R``, where G is a sum of squared gradients of single
+    examples, and R = H − G is small once slopes of the loss are. One pass forward over the data (a sixth of a matvec)
+    says which examples matter; these are drawn, in proportion, each cell of 16 with a probe of its own. So its cost
+    hardly grows with the data, and at trained minima it is a small part of the others'.
 
     Parameters
     ----------
     H : LinearOperator
-    method : {"auto", "hutchinson", "hutch++", "xtrace", "deflated"}
-        ``"auto"``: deflated where ``eigs`` is given; Hutchinson's below 12 matvecs; from there on Hutch++ where its
-        sketch shows that a 95 % interval will be shorter, else Hutchinson's.
+    method : {"auto", "split", "hutchinson", "hutch++", "xtrace", "deflated"}
+        ``"auto"``: split where there is one, and a pilot shows that its error is smaller for the cost; else deflated
+        where ``eigs`` is given; Hutchinson's below 12 matvecs; from there on Hutch++ where its sketch shows that a 95 %
+        interval will be shorter, else Hutchinson's.
     num_probes : int
-        The matvecs, whatever the method: exactly for Hutchinson's, at most for the others, sketch and bases included;
-        at least 4 for Hutch++ and XTrace. From P on the diagonal is exact, in P matvecs (not for ``"hutchinson"``).
+        The matvecs, whatever the method: exactly for Hutchinson's, at most for the others, sketch and bases included,
+        products with a part of the data by their share; at least 4 for Hutch++ and XTrace. From P on the diagonal is exact, in P matvecs (not for ``"hutchinson"``).
     eigs : Eigenpairs or (P, K) array or tensor, optional
         From ``top_eigenpairs``, converged or not, at no cost; or vectors, at one matvec each. They must not depend on
         the sign probes of this seed, as those of ``top_eigenpairs`` do not.
     seed : int
         Probe r depends on seed and r alone: more probes continue the same sequence.
-    tol : float, optional
-        Add probes until the 95 % interval reaches no further than ``1.96·tol·|value|``: for many probes, until the
-        standard error is ``tol·|value|``. ``num_probes`` is then what is spent before the first look.
+    tol, atol : float, optional
+        Go on until the 95 % interval reaches no further than ``max(tol·|value|, atol)`` on either side; ``num_probes``
+        is then what is spent before the first look (not by the split, which looks at its pilot).
     max_matvecs : int, optional
-        Limit with ``tol``, 1,000 if left out.
+        Limit with ``tol`` or ``atol``, 1,000 if left out.
     strict : bool
         Raise ``NotConverged`` where it ends the work; otherwise return it, marked.
     progress : callable, optional
@@ -73,9 +81,10 @@ def trace(
     Returns
     -------
     Estimate
-        ``value`` in loss per squared parameter, ``sem`` its standard error (None for one probe), ``samples`` one
-        unbiased value per probe; how often its 95 % interval covers: docs/accuracy.md. Memory in vectors of length P:
-        32 for Hutchinson's, and three per column of the sketch (``num_probes``, or 1 GiB if ``tol`` makes it larger).
+        ``value`` in loss per squared parameter, ``sem`` its standard error (None for one probe), ``samples`` unbiased
+        values, one per probe or of drawn examples, ``products`` its cost; how often its 95 % interval covers:
+        docs/accuracy.md. Memory in vectors of length P: 32 for Hutchinson's, and three per column of the sketch
+        (``num_probes``, or 1 GiB if ``tol`` makes it larger).
 
     Raises
     ------
@@ -89,7 +98,7 @@ def trace(
     Hutchinson (1990), Commun. Stat. Simul. Comput. 19(2). Avron & Toledo (2011), J. ACM 58(2) for the variance.
     Meyer, Musco, Musco, Woodruff (2021), Hutch++, SOSA, algorithm 1. Epperly, Tropp, Webber (2024), XTrace, SIAM J.
     Matrix Anal. Appl. 45(1), section 2. Gambhir, Stathopoulos, Orginos (2017), SIAM J. Sci. Comput. 39(2), for
-    deflation.
+    deflation. Schraudolph (2002), Neural Computation 14(7), eq. 10, for G and R.
 
     Examples
     --------
@@ -98,12 +107,30 @@ def trace(
     4.5
     """
     num_probes, seed = check_count("num_probes", num_probes), check_seed(seed)
-    limit = _check(method, num_probes, eigs, tol, max_matvecs)
+    accuracy = Tolerance(tol, atol)
+    limit = _check(method, num_probes, eigs, accuracy, max_matvecs)
     matvecs = Matvecs(H, limit, progress)
-    if method != "hutchinson" and num_probes >= matvecs.operator.dim:
+    if method not in ("hutchinson", "split") and num_probes >= matvecs.operator.dim:
         return _exact(matvecs)
-    if method == "xtrace":
-        return _checked(xtrace(matvecs, num_probes=num_probes, seed=seed, tol=tol), tol, limit, strict)
+
+    def by_probes(most: int) -> Estimate:
+        matvecs.maximum = matvecs.done + most
+        first = min(num_probes, most) if accuracy.asked else most
+        if method == "xtrace":
+            return xtrace(matvecs, num_probes=first, seed=seed, tol=accuracy)
+        return _by_probes(matvecs, method, first, eigs, seed, accuracy)
+
+    if method == "split" or method == "auto":
+        sums = sums_of(matvecs.operator) if method == "split" else sums_if_any(matvecs.operator)
+        if sums is not None:
+            others = by_probes if method == "auto" else None
+            found = by_examples(sums, accuracy, limit, seed=seed, progress=progress, others=others)
+            return _checked(found, accuracy, limit, strict)
+    return _checked(by_probes(limit), accuracy, limit, strict)
+
+
+def _by_probes(matvecs: Matvecs, method: str, num_probes: int, eigs: Any, seed: int, accuracy: Tolerance) -> Estimate:
+    tol = accuracy if accuracy.asked else None
     split, count = choose(matvecs, (1,), method=method, num_probes=num_probes, eigs=eigs, seed=seed, tol=tol)
 
     def as_estimate(samples: np.ndarray) -> Estimate:
@@ -117,15 +144,16 @@ def trace(
         drawn = draw(split, estimate.samples.size, BLOCK_COLUMNS, seed=seed)[0]
         return as_estimate(np.append(estimate.samples, drawn))
 
-    return _checked(until(tol, as_estimate(draw(split, 0, count, seed=seed)[0]), more), tol, limit, strict)
+    return until(accuracy, as_estimate(draw(split, 0, count, seed=seed)[0]), more)
 
 
-def _checked(estimate: Estimate, tol: float | None, limit: int, strict: bool) -> Estimate:
+def _checked(estimate: Estimate, accuracy: Tolerance, limit: int, strict: bool) -> Estimate:
     if estimate.converged or not strict:
         return estimate
+    aim = f"{accuracy.relative:g}" if accuracy.relative is not None else f"{accuracy.absolute:g} (absolute)"
     raise NotConverged(
         f"trace {estimate} after {estimate.num_matvecs} matvecs: "
-        f"{Ending.INTERVAL_TOO_WIDE.text(max_matvecs=limit, tol=tol)}. strict=False takes it with its error; the "
+        f"{Ending.INTERVAL_TOO_WIDE.text(max_matvecs=limit, tol=aim)}. strict=False takes it with its error; the "
         "exception carries it as .partial",
         estimate,
     )
@@ -138,18 +166,20 @@ def _exact(matvecs: Matvecs) -> Estimate:
     return Estimate(float(entries.sum()), sem=sem, num_matvecs=matvecs.done, method="exact, the whole diagonal")
 
 
-def _check(method: str, num_probes: int, eigs: Any, tol: float | None, max_matvecs: int | None) -> int:
+def _check(method: str, num_probes: int, eigs: Any, accuracy: Tolerance, max_matvecs: int | None) -> int:
     """The limit of matvecs."""
     check_choice("method", method, METHODS)
     check_method(method, eigs)
     if num_probes < _FEWEST.get(method, 1):
         raise UsageError(f"num_probes={num_probes} is too few for {method!r}; it needs at least {_FEWEST[method]}")
-    if tol is None:
+    check_not_negative("atol", accuracy.absolute)
+    if not accuracy.asked:
         if max_matvecs is not None:
             raise UsageError("max_matvecs= limits tol=; without tol the number of matvecs is num_probes")
         return num_probes
-    check_share("tol", tol, hint="it is the standard error relative to the trace")
+    if accuracy.relative is not None:
+        check_share("tol", accuracy.relative, hint="it is the reach of the 95 % interval relative to the trace")
     limit = DEFAULT_MAX_MATVECS if max_matvecs is None else check_count("max_matvecs", max_matvecs)
-    if limit < num_probes:
+    if limit < num_probes and method != "split":
         raise UsageError(f"max_matvecs={limit} is less than num_probes={num_probes}, which are spent first")
     return int(limit)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landscape.estimators.matvecs import Matvecs
-from landscape.estimators.traces.choice import until
+from landscape.estimators.traces.choice import Tolerance, until
 from landscape.estimators.traces.columns import column_dots, gram
 from landscape.estimators.traces.deflation import coarseness, rounding
 from landscape.estimators.traces.sketch import Sketch, lost_directions, row_space
@@ -21,7 +21,7 @@ _BLOCK = 8
 LEFT_OUT = 32
 
 
-def xtrace(matvecs: Matvecs, *, num_probes: int, seed: int, tol: float | None) -> Estimate:
+def xtrace(matvecs: Matvecs, *, num_probes: int, seed: int, tol: Tolerance) -> Estimate:
     """The trace from ``num_probes // 2`` random vectors, or from as many as ``tol`` needs, each at two matvecs.
 
     Each has an estimate of its own. For vector i, with ``Qᵢ`` (P, rᵢ) a basis of the products of all others and

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from landscape.errors import ObjectiveError
 from landscape.objective.batches import count_examples, take
 from landscape.objective.functional import Parts
-from landscape.operators.split.layers import MOST_NUMBERS, Usage, usage_of
+from landscape.operators.by_example.layers import MOST_NUMBERS, Usage, usage_of
 
 #: Squared norms against those of plain backward passes, relative to the largest.
 _AGREEMENT = {torch.float32: 1e-3, torch.float64: 1e-8}
@@ -151,9 +151,7 @@ class PerExample:
         norms = [formed.flatten(1).double().square().sum(1).cpu() for _, formed in _together(uses, gradients, found)]
         return torch.cat(norms)
 
-    def _squares_by_layers(
-        self, found: Recorded, name: str, gradients: dict[int, Tensor], signs: Tensor
-    ) -> Tensor:
+    def _squares_by_layers(self, found: Recorded, name: str, gradients: dict[int, Tensor], signs: Tensor) -> Tensor:
         uses = found.usages.get(name, [])
         if not uses:
             return signs.new_zeros(self._parts.layout.shapes[self._names.index(name)])
@@ -251,12 +249,13 @@ def _by_example(g: Tensor, count: int) -> Tensor:
     return g if len(g) == count else g.reshape(count, -1, *g.shape[1:])
 
 
-def _together(
-    uses: Sequence[tuple[Usage, str]], gradients: dict[int, Tensor], found: Recorded
-) -> Any:
+def _together(uses: Sequence[tuple[Usage, str]], gradients: dict[int, Tensor], found: Recorded) -> Any:
     """Gradients of some examples at a time by a parameter that several layers, or several calls, share."""
     step = max(1, MOST_NUMBERS // max(max(usage.size(name) for usage, name in uses), 1))
     for first in range(0, found.count, step):
         rows = slice(first, min(first + step, found.count))
-        formed = [usage.part(rows).per_example(name, _by_example(gradients[id(usage)], found.count)[rows]) for usage, name in uses]
+        formed = [
+            usage.part(rows).per_example(name, _by_example(gradients[id(usage)], found.count)[rows])
+            for usage, name in uses
+        ]
         yield rows, torch.stack(formed).sum(0)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from landscape.objective.functional import Parts
-from landscape.operators.split.gradients import single_output
+from landscape.operators.by_example.gradients import single_output
 
 #: Bytes of slopes that are kept.
 MOST_KEPT = 1 << 28
@@ -60,7 +60,8 @@ class ResidualParts:
     def loss_on(self, chunk: Any, tensors: Sequence[Tensor], held: Mapping[str, Tensor] | None = None) -> Tensor:
         """⟨r, z(θ)⟩ of a chunk."""
         batch, slopes = chunk
-        return (single_output(self.parts.outputs(batch, tensors, held)) * slopes).sum()
+        found: Tensor = (single_output(self.parts.outputs(batch, tensors, held)) * slopes).sum()
+        return found
 
     def part(self, index: int, tensors: Sequence[Tensor]) -> Tensor:
         """The same of chunk ``index``."""
@@ -101,5 +102,3 @@ def slope(parts: Parts, index: int, tensors: Sequence[Tensor]) -> Tensor:
 def in_place_of(found: Any, single: Tensor, point: Tensor) -> Any:
     """The model's outputs with its one tensor exchanged."""
     return pytree.tree_map(lambda x: point if x is single else x, found)
-
-

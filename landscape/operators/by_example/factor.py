@@ -146,7 +146,8 @@ class WrittenOut(Factor):
         self._values, self._vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
 
     def sizes(self) -> Tensor:
-        return self._values.abs().sum(1)
+        sizes: Tensor = self._values.abs().sum(1)
+        return sizes
 
     @property
     def num_columns(self) -> int:
@@ -181,6 +182,6 @@ def maker(loss_of: LossOf, f: Tensor) -> Callable[[LossOf, Tensor], Factor]:
         if f.ndim > 1 and f.shape[getattr(likelihood, "axis", -1)] == 1 and kind is OfCategories:
             continue
         if likelihood.explains(loss_of, f):
-            return lambda loss, outputs: kind(loss, outputs, likelihood)  # noqa: B023  # returned at once
+            return lambda loss, outputs: kind(loss, outputs, likelihood)  # returned at once
     WrittenOut(loss_of, f)
     return WrittenOut

@@ -1,0 +1,238 @@
+"""The parts of a Hessian that are sums over examples: what each has of trace or diagonal, in all or in drawn ones."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from landscape import hvp
+from landscape.objective import Objective
+from landscape.objective.functional import Parts
+from landscape.operators.by_example.drawing import Drawing, Drawn
+from landscape.operators.by_example.factor import Factor, LossOf, maker
+from landscape.operators.by_example.gradients import PerExample, Recorded, single_output
+from landscape.operators.by_example.residual import ResidualParts, in_place_of
+
+Array = np.ndarray
+#: A random sign vector (P,) by its number.
+Probe = Callable[[int], Tensor]
+
+#: In example-products: a product with the Hessian of one example, which is two gradients, or six losses.
+FORWARD, BACKWARD = 1 / 6, 1 / 3
+#: Drawn examples that share a probe; the fewer, the less is left to chance, and the slower.
+CELL = 16
+#: Gradients of that many examples are made at once, at most.
+MOST_AT_ONCE = 512
+
+
+class Term(ABC):
+    """One part of a Hessian.
+
+    Attributes
+    ----------
+    name : str
+    each : float
+        Example-products for each example that is drawn.
+    cell : int
+        Examples are drawn by multiples of it.
+    work : float
+        Example-products so far.
+    """
+
+    name: str
+    each: float
+    cell = 1
+
+    def __init__(self, objective: Objective, theta: Tensor, *, entries: bool) -> None:
+        self.objective, self.theta, self.entries, self.work = objective, theta, entries, 0.0
+        self.layout = objective.layout
+        self._drawing = Drawing(objective)
+
+    @property
+    @abstractmethod
+    def sizes(self) -> Array:
+        """How much of it can be in each example, (N,); where it is 0 there is none."""
+
+    @abstractmethod
+    def drawn(self, count: int, rng: np.random.Generator, probe: Probe) -> Array:
+        """An unbiased sample from ``count`` drawn examples: (K,) by tensor of θ, or (P,) with ``entries``."""
+
+    @property
+    def exact_work(self) -> float:
+        """Example-products to have it exactly."""
+        return float("inf")
+
+    def exact(self) -> Array:
+        """All of it, to rounding."""
+        raise NotImplementedError
+
+    @property
+    def width(self) -> int:
+        """K or P."""
+        return self.layout.size if self.entries else len(self.layout.names)
+
+    def _reduced(self, products: Tensor) -> Array:
+        """``z ⊙ Hz`` (P,) as it is, or summed by tensor."""
+        products = products.double().cpu()
+        if self.entries:
+            return products.numpy()
+        return np.array([float(piece.sum()) for piece in self.layout.split(products)])
+
+
+class Outputs:
+    """The loss as a function of a chunk's outputs, and what one pass over the data says of each example."""
+
+    def __init__(self, objective: Objective, theta: Tensor, few: Objective) -> None:
+        self.objective, self.theta, self.work = objective, theta, 0.0
+        parts = few.parts()
+        with parts.borrowed():
+            self._maker = maker(*self.loss_of(parts, 0))
+            self.num_columns = self._maker(*self.loss_of(parts, 0)).num_columns
+
+    def loss_of(self, parts: Parts, index: int, output: Tensor | None = None) -> tuple[LossOf, Tensor]:
+        """The mean loss of a chunk as a function of its outputs, and these."""
+        chunk = parts.chunk(index)
+        found = output
+        if found is None:
+            with torch.no_grad():
+                found = parts.outputs(chunk, self.objective.layout.split(self.theta))
+        single = single_output(found)
+        return (lambda f: parts.loss_of(in_place_of(found, single, f), chunk)), single.detach()
+
+    def factor(self, parts: Parts, index: int, output: Tensor | None = None) -> Factor:
+        """The loss's curvature on a chunk."""
+        return self._maker(*self.loss_of(parts, index, output))
+
+    @cached_property
+    def sizes(self) -> tuple[Array, Array]:
+        """tr B and ‖s‖ of each example, (N,) each, by their share of the loss; one loss over the data."""
+        curvature, slopes = [], []
+        parts = self.objective.parts()
+        with parts.borrowed():
+            for index, share in enumerate(parts.shares):
+                loss_of, f = self.loss_of(parts, index)
+                curvature.append(share * self._maker(loss_of, f).sizes().numpy())
+                point = f.clone().requires_grad_()
+                with torch.enable_grad():
+                    loss = loss_of(point)
+                    (s,) = torch.autograd.grad(loss, point) if loss.requires_grad else (torch.zeros_like(point),)
+                slopes.append(share * s.double().flatten(1).norm(dim=1).cpu().numpy())
+        self.work += self.objective.num_examples * FORWARD
+        return np.concatenate(curvature), np.concatenate(slopes)
+
+
+class GaussNewtonTerm(Term):
+    r"""G: ``Σ_n ‖J_nᵀs‖²`` over the columns s of the loss's curvature at each example; no probe in it.
+
+    Where examples are drawn, so is one column of each (for tokens, one of each token, with random signs).
+    """
+
+    name = "G"
+    each = FORWARD + BACKWARD
+
+    def __init__(self, outputs: Outputs, gradients: PerExample, *, entries: bool) -> None:
+        super().__init__(outputs.objective, outputs.theta, entries=entries)
+        self._outputs, self._gradients = outputs, gradients
+
+    @property
+    def sizes(self) -> Array:
+        return self._outputs.sizes[0]
+
+    @property
+    def exact_work(self) -> float:
+        return self.objective.num_examples * (FORWARD + BACKWARD * self._outputs.num_columns)
+
+    def exact(self) -> Array:
+        parts, total = self.objective.parts(), np.zeros(self.width)
+        gradients = self._gradients.on(parts)
+        with parts.borrowed():
+            for index, share in enumerate(parts.shares):
+                found = gradients.record(index)
+                for u, signs in self._outputs.factor(parts, index, found.output).columns():
+                    total += share * self._summed(gradients, found, u, signs.double().cpu())
+        self.work += self.exact_work
+        return total
+
+    def drawn(self, count: int, rng: np.random.Generator, probe: Probe) -> Array:
+        chunk = min(self.objective.chunk or MOST_AT_ONCE, MOST_AT_ONCE, count)
+        drawn, total = self._drawing.draw(self.sizes, count, chunk, rng), np.zeros(self.width)
+        gradients = self._gradients.on(drawn.parts)
+        with drawn.parts.borrowed():
+            for index, factors in enumerate(drawn.factors):
+                found = gradients.record(index)
+                u, signs = self._outputs.factor(drawn.parts, index, found.output).draw(rng)
+                total += self._summed(gradients, found, u, signs.double().cpu() * factors)
+        self.work += drawn.count * self.each
+        return total
+
+    def _summed(self, gradients: PerExample, found: Recorded, u: Tensor, signs: Tensor) -> Array:
+        if self.entries:
+            return gradients.squares(found, u, signs).double().cpu().numpy()
+        return (gradients.norms(found, u) @ signs).numpy()
+
+
+class _ByProbes(Term):
+    """A term of which probes are multiplied; each cell of drawn examples has one of its own."""
+
+    each = 1.0
+    cell = CELL
+
+    def __init__(self, objective: Objective, theta: Tensor, *, entries: bool) -> None:
+        super().__init__(objective, theta, entries=entries)
+        self._product: hvp.Product | None = None
+
+    def drawn(self, count: int, rng: np.random.Generator, probe: Probe) -> Array:
+        drawn, total = self._drawing.draw(self.sizes, count, CELL, rng), np.zeros(self.width)
+        loss, scales = self._loss_on(drawn)
+        if self._product is None:  # planned on the first cells, for all that follow
+            self._product = hvp.make(loss, self.theta, expected_matvecs=4)[0]
+        product = hvp.on_other_data(self._product, loss, self.theta)
+        for index, scale in enumerate(scales):
+            z = probe(index).to(self.theta)
+            total += scale * self._reduced(z * product.of_chunk(index, z))
+        self.work += drawn.count * self.each
+        return total
+
+    @abstractmethod
+    def _loss_on(self, drawn: Drawn) -> tuple[hvp.LossParts, list[float]]:
+        """What is differentiated on the cells, and by what each product is multiplied."""
+
+
+class ResidualTerm(_ByProbes):
+    """R = H − G, the second derivative of ⟨s, z(θ)⟩ with the slopes s held fixed; examples are drawn by them."""
+
+    name = "R"
+    each = 1 + FORWARD
+
+    def __init__(self, outputs: Outputs, *, entries: bool) -> None:
+        super().__init__(outputs.objective, outputs.theta, entries=entries)
+        self._outputs = outputs
+
+    @property
+    def sizes(self) -> Array:
+        return self._outputs.sizes[1]
+
+    def _loss_on(self, drawn: Drawn) -> tuple[hvp.LossParts, list[float]]:
+        return ResidualParts(drawn.parts, self.theta, drawn.factors), [1.0] * len(drawn.factors)
+
+
+class HessianTerm(_ByProbes):
+    """All of H, where nothing says where the model ends: examples that have a weight are drawn alike."""
+
+    name = "H"
+
+    @cached_property
+    def sizes(self) -> Array:
+        objective = self.objective
+        if not objective.weighs_examples:
+            return np.ones(objective.num_examples)
+        pieces = objective.batches.cut(1)
+        return np.array([float(objective.weigh(piece) > 0) for piece in pieces])
+
+    def _loss_on(self, drawn: Drawn) -> tuple[hvp.LossParts, list[float]]:
+        return drawn.parts, [float(factors[0]) for factors in drawn.factors]
