@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from landscape.checks import check_count, check_seed, check_share
+from landscape.checks import check_choice, check_count, check_seed, check_share
 from landscape.errors import NotConverged, UsageError
 from landscape.estimators.eigen.convergence import RELATIVE
 from landscape.estimators.eigen.top import top_eigenpairs
@@ -15,6 +15,8 @@ from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.estimators.probes import probes
 from landscape.estimators.traces.choice import exact_dots
 from landscape.estimators.traces.deflation import Plain
+from landscape.estimators.traces.over_entries import drawn_in_all
+from landscape.estimators.traces.over_examples import pilot_work, sums_if_any, sums_of
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
 from landscape.operators.parametric import Groups, ParametricOperator, partition
@@ -23,6 +25,7 @@ from landscape.results import BlockTable, Eigenpairs
 from landscape.results.endings import Ending
 
 Array = np.ndarray
+METHODS = ("auto", "split", "probes")
 
 
 def block_table(
@@ -30,6 +33,7 @@ def block_table(
     *,
     groups: Groups = "module",
     num_probes: int = 8,
+    method: str = "auto",
     eigs: Eigenpairs | None = None,
     lambda_max: bool = True,
     tol: float = 1e-2,
@@ -53,6 +57,10 @@ def block_table(
         How θ is cut, as in ``H.blocks``; not read where blocks are given.
     num_probes : int
         Matvecs of the whole operator; where blocks are given, matvecs of each (P of a block at most, then exact).
+    method : {"auto", "split", "probes"}
+        ``"split"`` draws examples and probes together, as in :func:`~landscape.trace`, for the cost of ``num_probes``
+        matvecs. ``"auto"`` does so for a HessianOperator without ``eigs`` whose examples can be drawn, where a pilot
+        costs less than half of that.
     eigs : Eigenpairs, optional
         Of the whole operator, with vectors: their part is known in each block, and the probes measure the rest. Not
         read where blocks are given.
@@ -83,6 +91,7 @@ def block_table(
     num_probes, max_matvecs = check_count("num_probes", num_probes), check_count("max_matvecs", max_matvecs)
     seed = check_seed(seed)
     check_share("tol", tol, hint=RELATIVE)
+    check_choice("method", method, METHODS)
     whole = isinstance(H, ParametricOperator)
     if not whole and not isinstance(H, Mapping):
         as_operator(H)  # which knows better what to say of an objective or a model
@@ -96,7 +105,9 @@ def block_table(
         cost.most = num_probes + (len(names) * max_matvecs if lambda_max else 0)
         members = [_indices(H, inside) for inside in names.values()]
         titles, sizes = tuple(names), np.array([len(index) for index in members])
-        samples = _together(H, members, num_probes, eigs, seed, cost)
+        drawn = _drawn(H, list(names.values()), num_probes, method, eigs, seed, cost)
+        samples = _together(H, members, num_probes, eigs, seed, cost) if drawn is None else drawn[0]
+        how = "" if drawn is None else drawn[1]
         blocks = H.blocks(groups) if lambda_max else {}
     else:
         blocks = {name: as_operator(block) for name, block in H.items()}
@@ -104,7 +115,7 @@ def block_table(
             raise UsageError("no blocks: the mapping is empty")
         cost.most = len(blocks) * (num_probes + (max_matvecs if lambda_max else 0))
         titles, sizes = tuple(blocks), np.array([block.dim for block in blocks.values()])
-        samples = _one_by_one(list(blocks.values()), num_probes, seed, cost)
+        samples, how = _one_by_one(list(blocks.values()), num_probes, seed, cost), ""
     probed = cost.done
     top = [_largest(blocks[name], tol, max_matvecs, seed, cost) for name in titles] if lambda_max else None
     largest, residual, converged = (
@@ -125,7 +136,7 @@ def block_table(
         num_matvecs=probed if whole else 0,
         block_matvecs=cost.done - (probed if whole else 0),
         seed=seed,
-        method=f"{num_probes} probes " + ("of the whole operator" if whole else "of each block"),
+        method=how or f"{num_probes} probes " + ("of the whole operator" if whole else "of each block"),
     )
     if strict and not table.converged.all():
         late = ", ".join(name for name, settled in zip(titles, converged, strict=True) if not settled)
@@ -152,6 +163,28 @@ def _indices(H: ParametricOperator, names: list[str]) -> torch.Tensor:
     """Where the parameters of a block stand in θ."""
     slices = H.objective.layout.slices()
     return torch.cat([torch.arange(slices[n].start, slices[n].stop) for n in names])
+
+
+def _drawn(
+    H: ParametricOperator,
+    groups: list[list[str]],
+    count: int,
+    method: str,
+    eigs: Eigenpairs | None,
+    seed: int,
+    cost: _Cost,
+) -> tuple[Array, str] | None:
+    """Samples (blocks, R) of all traces from drawn examples, and how; None where probes of the whole operator serve."""
+    if method == "probes" or (method == "auto" and eigs is not None):
+        return None
+    sums = sums_of(H) if method == "split" else sums_if_any(H)
+    if sums is None or (method == "auto" and pilot_work(sums) > 0.5 * count * sums.num_examples):
+        return None
+    found = drawn_in_all(sums, limit=count, tol=None, seed=seed, progress=cost.report, keep=True)
+    samples = found.samples.kept if found.samples.count else found.mean[None]
+    place = {name: index for index, name in enumerate(sums.layout.names)}
+    cost.done += found.matvecs
+    return np.array([samples[:, [place[name] for name in names]].sum(axis=1) for names in groups]), found.method
 
 
 def _together(

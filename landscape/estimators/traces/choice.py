@@ -45,8 +45,9 @@ def choose(
     if method == "auto":
         method = "deflated" if eigs is not None else "sketch" if num_probes >= FEWEST_FOR_SKETCH else "hutchinson"
     if method == "deflated":
+        before = matvecs.done
         split = from_eigs(matvecs, powers, eigs, budget=num_probes * half(powers))
-        return split, num_probes - matvecs.done // half(powers)
+        return split, num_probes - (matvecs.done - before) // half(powers)
     if method == "hutchinson":
         return Plain(matvecs, powers), num_probes
     size = num_probes // 3

@@ -15,13 +15,15 @@ from landscape.estimators.probes import probes
 from landscape.estimators.traces.choice import exact_dots
 from landscape.estimators.traces.columns import column_dots
 from landscape.estimators.traces.deflation import coarseness
+from landscape.estimators.traces.over_entries import diagonal_by_examples, diagonal_limit
 from landscape.estimators.traces.sketch import Sketch, lost_directions, row_space
 from landscape.estimators.traces.xtrace import LEFT_OUT
+from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
 from landscape.progress import Progress
 from landscape.results import Diagonal
 
-METHODS = ("auto", "hutchinson", "xdiag")
+METHODS = ("auto", "split", "hutchinson", "xdiag")
 #: Below this "auto" does not halve the vectors for a basis.
 _FEWEST_FOR_XDIAG = 8
 _ROWS = 1 << 16
@@ -35,6 +37,9 @@ def diagonal(
     num_probes: int = 32,
     method: str = "auto",
     seed: int = 0,
+    tol: float | None = None,
+    max_matvecs: int | None = None,
+    strict: bool = True,
     progress: Progress | None = None,
 ) -> Diagonal:
     r"""Estimate all P diagonal entries of H from a few matvecs.
@@ -45,7 +50,8 @@ def diagonal(
 
     .. math:: d_i = \mathrm{diag}(Q_i Q_i^T H) + \omega_i \odot (I - Q_i Q_i^T) H \omega_i .
 
-    A matrix of rank below ``num_probes // 2`` is exact.
+    A matrix of rank below ``num_probes // 2`` is exact. ``"split"`` is of a HessianOperator, ``diag G + diag R`` from
+    examples that are drawn, as in :func:`~landscape.trace`.
 
     Parameters
     ----------
@@ -53,10 +59,18 @@ def diagonal(
     num_probes : int
         The matvecs, whatever the method (XDiag uses an even number, 4 at least). From P on unit vectors give the
         diagonal itself in P matvecs, with errors of 0.
-    method : {"auto", "hutchinson", "xdiag"}
-        ``"auto"``: Hutchinson's below 8 matvecs; from there on XDiag where what the first half of the products leaves
-        of each other's span shows that its intervals will be shorter, else Hutchinson's, with nothing lost.
+    method : {"auto", "split", "hutchinson", "xdiag"}
+        ``"auto"``: with ``tol`` the split; without, Hutchinson's below 8 matvecs; from there on XDiag where what the
+        first half of the products leaves of each other's span shows that its intervals will be shorter, else
+        Hutchinson's, with nothing lost.
     seed : int
+    tol : float, optional
+        Of the split: go on until the 95 % intervals of all entries, taken together as a vector, are within
+        ``tol·‖values‖``.
+    max_matvecs : int, optional
+        Limit with ``tol``, 1,000 if left out.
+    strict : bool
+        Raise ``NotConverged`` where it ends the work; otherwise return it, marked.
     progress : callable, optional
         Called as ``progress(matvecs done, limit)``.
 
@@ -68,8 +82,10 @@ def diagonal(
 
     Raises
     ------
-    UsageError, LandscapeError
-        For arguments outside the ranges above; if a matvec gives NaN or Inf.
+    NotConverged
+        With the diagonal as ``.partial``, if ``strict``.
+    UsageError, ObjectiveError, LandscapeError
+        For arguments outside the ranges above; where there is no split; if a matvec gives NaN or Inf.
 
     References
     ----------
@@ -86,6 +102,13 @@ def diagonal(
     num_probes, seed = check_count("num_probes", num_probes), check_seed(seed)
     if method == "xdiag" and num_probes < 4:
         raise UsageError(f"num_probes={num_probes} is too few for 'xdiag'; it needs at least 4")
+    if tol is not None and method in ("hutchinson", "xdiag"):
+        raise UsageError(f"tol= is read by method='split', not by method={method!r}, which makes num_probes matvecs")
+    if method == "split" or tol is not None:
+        limit = diagonal_limit(num_probes, tol, max_matvecs)
+        return diagonal_by_examples(as_operator(H), limit=limit, tol=tol, seed=seed, strict=strict, progress=progress)
+    if max_matvecs is not None:
+        raise UsageError("max_matvecs= limits tol=; without tol the number of matvecs is num_probes")
     matvecs = Matvecs(H, num_probes, progress)
     dim = matvecs.operator.dim
     if method != "hutchinson" and num_probes >= dim:

@@ -21,18 +21,49 @@ Array = np.ndarray
 
 #: "auto" asks no further where the split's standard error is expected within this share of the value.
 GOOD = 0.02
+#: The pilot's variance is rough; aimed at is a standard error smaller by this.
+MARGIN = 1.15
+#: Matvecs below which nothing cheaper is looked for.
+CHEAP = 12
 #: Matvecs that show what probes of all of H would do.
 TRIED = 4
 
 
+class Samples:
+    """Independent samples (K,) or (P,): their mean and spread, and with ``keep`` themselves (Welford 1962)."""
+
+    def __init__(self, width: int, *, keep: bool) -> None:
+        self.count, self.mean, self._squares = 0, np.zeros(width), np.zeros(width)
+        self._kept: list[Array] | None = [] if keep else None
+
+    def add(self, sample: Array) -> None:
+        """One more."""
+        self.count += 1
+        away = sample - self.mean
+        self.mean = self.mean + away / self.count
+        self._squares += away * (sample - self.mean)
+        if self._kept is not None:
+            self._kept.append(sample)
+
+    @property
+    def sem(self) -> Array:
+        """Standard errors of the mean; NaN from one sample."""
+        if self.count < 2:
+            return np.full(len(self.mean), np.nan)
+        sem: Array = np.sqrt(self._squares / (self.count - 1) / self.count)
+        return sem
+
+    @property
+    def kept(self) -> Array:
+        """All of them (R, K)."""
+        return np.array(self._kept or []).reshape(-1, len(self.mean))
+
+
 @dataclass(frozen=True)
 class Found:
-    """Independent samples (R, K or P) of a sum over examples, and what they cost.
+    """A sum over examples, with what it cost. Where it is exact there are no samples, and the mean is the value."""
 
-    ``known`` are samples' common exact part where nothing is left to chance; then there are none.
-    """
-
-    samples: Array
+    samples: Samples
     mean: Array
     products: float
     matvecs: int
@@ -82,31 +113,36 @@ def begun(
 
 
 def finished(
-    sampler: Sampler, pilot: Array, *, allowed: Callable[[Array], float] | None, reached: Callable[[Array], bool] | None
+    sampler: Sampler,
+    pilot: Array,
+    *,
+    allowed: Callable[[Array], float] | None,
+    reached: Callable[[Samples], bool] | None,
+    keep: bool = True,
 ) -> Found:
     """Draw until an accuracy is reached, or the limit.
 
     ``allowed(mean)`` is the standard error aimed at, ``reached(samples)`` says that the interval is narrow enough.
     Without them all that the limit allows is spent.
     """
-    left = sampler.limit - sampler.sums.work
-    # Student's t for SAMPLES, and a spread that is itself known to an eighth.
-    variance = None if allowed is None else (allowed(pilot) / 1.15) ** 2
-    sampler.settle(variance, left)
-    samples: list[Array] = []
-    if not sampler.is_exact:
-        samples = sampler.draw(SAMPLES)
-        while (reached is None or not reached(np.array(samples))) and (more := sampler.draw(SAMPLES // 4)):
-            samples += more
-    drawn = np.array(samples)
-    settled = sampler.is_exact or (len(drawn) >= FEWEST and (reached is None or reached(drawn)))
+    # Student's t for SAMPLES is wider than the normal, and the spread itself is known to an eighth.
+    variance = None if allowed is None else (allowed(pilot) / MARGIN) ** 2
+    sampler.settle(variance, sampler.limit - sampler.sums.work)
+    samples, wanted = Samples(len(pilot), keep=keep), SAMPLES
+    while not sampler.is_exact and (more := sampler.draw(wanted)):
+        for sample in more:
+            samples.add(sample)
+        if reached is not None and reached(samples):
+            break
+        wanted = SAMPLES // 4
+    enough = samples.count >= FEWEST and (reached is None or reached(samples))
     return Found(
-        samples=drawn,
-        mean=drawn.mean(axis=0) if samples else _exact(sampler),
+        samples=samples,
+        mean=samples.mean if samples.count else _exact(sampler),
         products=sampler.products,
         matvecs=sampler.matvecs,
         method=sampler.method(),
-        converged=bool(settled),
+        converged=bool(sampler.is_exact or enough),
     )
 
 
@@ -129,17 +165,21 @@ def by_examples(
     seed: int,
     progress: Progress | None,
     others: Callable[[int], Estimate] | None,
+    first: int = 0,
 ) -> Estimate:
-    """The trace; ``others(matvecs)`` gives it another way, if the pilot shows little gain and that has less error."""
+    """The trace; ``others(matvecs)`` gives it another way, if the pilot shows little gain and that has less error.
+
+    ``first`` of the matvecs of that way are made before its first probe.
+    """
     if others is not None and pilot_work(sums) > 0.5 * limit * sums.num_examples:
         return others(limit)
     sampler, pilot = begun(sums, seed=seed, limit=limit, size_of=variance_of_total, progress=progress)
     resolution = 4 * sums.objective.resolution
-    if others is not None and (better := _without_split(sampler, float(pilot.sum()), accuracy, limit, others)):
+    if others is not None and (better := _without_split(sampler, float(pilot.sum()), accuracy, limit, others, first)):
         return better
 
-    def as_estimate(samples: Array) -> Estimate:
-        totals = samples.sum(axis=1)
+    def as_estimate(samples: Samples) -> Estimate:
+        totals = samples.kept.sum(axis=1)
         return of_samples(totals, rounding=resolution * abs(float(totals.mean())), seed=seed)
 
     found = finished(
@@ -149,25 +189,31 @@ def by_examples(
         reached=(lambda samples: accuracy.met_by(as_estimate(samples))) if accuracy.asked else None,
     )
     cost: dict[str, Any] = {"num_matvecs": found.matvecs, "products": found.products, "method": found.method}
-    if not found.samples.size:
+    if not found.samples.count:
         total = float(found.mean.sum())
         return Estimate(total, sem=resolution * abs(total), **cost)
     return replace(as_estimate(found.samples), converged=found.converged, **cost)
 
 
 def _without_split(
-    sampler: Sampler, value: float, accuracy: Tolerance, limit: int, others: Callable[[int], Estimate]
+    sampler: Sampler,
+    value: float,
+    accuracy: Tolerance,
+    limit: int,
+    others: Callable[[int], Estimate],
+    first: int,
 ) -> Estimate | None:
     """The estimate by probes of all of H, where the pilot promises little and a few of them promise more."""
-    left = sampler.limit - sampler.sums.work
-    matvecs = int(left / sampler.sums.num_examples)
+    count = sampler.sums.num_examples
+    left = limit - sampler.matvecs
     aim = accuracy.standard_error(value) if accuracy.asked else GOOD * abs(value)
-    if math.sqrt(sampler.variance_for(left)) <= aim or matvecs < 2 * TRIED:
+    by_split = sampler.variance_for(count)  # of one matvec's worth
+    if left < 2 * (TRIED + first) or by_split <= aim**2 * min(left, CHEAP):
         return None
-    spent, tried = sampler.matvecs, others(TRIED)
-    if tried.sem is None or tried.sem**2 * TRIED / (matvecs - TRIED) >= sampler.variance_for(left):
+    spent, tried = sampler.matvecs, others(TRIED + first)
+    if tried.sem is None or tried.sem**2 * TRIED >= by_split:
         return None
-    found = others(limit - spent - TRIED)
+    found = others(left - TRIED - first)
     return replace(found, num_matvecs=found.num_matvecs + spent, products=found.num_matvecs + sampler.products)
 
 

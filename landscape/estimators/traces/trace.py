@@ -15,7 +15,7 @@ from landscape.estimators.traces.over_examples import by_examples, sums_if_any, 
 from landscape.estimators.traces.xtrace import xtrace
 from landscape.operators.base import LinearOperator
 from landscape.progress import Progress
-from landscape.results import Estimate
+from landscape.results import Eigenpairs, Estimate
 from landscape.results.endings import Ending
 
 METHODS = ("auto", "split", "hutchinson", "hutch++", "xtrace", "deflated")
@@ -62,7 +62,8 @@ def trace(
         interval will be shorter, else Hutchinson's.
     num_probes : int
         The matvecs, whatever the method: exactly for Hutchinson's, at most for the others, sketch and bases included,
-        products with a part of the data by their share; at least 4 for Hutch++ and XTrace. From P on the diagonal is exact, in P matvecs (not for ``"hutchinson"``).
+        products with a part of the data by their share; at least 4 for Hutch++ and XTrace. From P on the diagonal is
+        exact, in P matvecs (not for ``"hutchinson"`` and ``"split"``).
     eigs : Eigenpairs or (P, K) array or tensor, optional
         From ``top_eigenpairs``, converged or not, at no cost; or vectors, at one matvec each. They must not depend on
         the sign probes of this seed, as those of ``top_eigenpairs`` do not.
@@ -124,7 +125,8 @@ def trace(
         sums = sums_of(matvecs.operator) if method == "split" else sums_if_any(matvecs.operator)
         if sums is not None:
             others = by_probes if method == "auto" else None
-            found = by_examples(sums, accuracy, limit, seed=seed, progress=progress, others=others)
+            first = 0 if eigs is None or isinstance(eigs, Eigenpairs) else np.shape(eigs)[-1]
+            found = by_examples(sums, accuracy, limit, seed=seed, progress=progress, others=others, first=first)
             return _checked(found, accuracy, limit, strict)
     return _checked(by_probes(limit), accuracy, limit, strict)
 

@@ -134,8 +134,8 @@ class WrittenOut(Factor):
         width = int(f[0].numel())
         if width > MOST_WRITTEN_OUT:
             raise ObjectiveError(
-                f"the loss has no curvature of a known likelihood, and {width} outputs for each example are too many to "
-                f"write it out (at most {MOST_WRITTEN_OUT})"
+                f"the loss has no curvature of a known likelihood, and {width} outputs for each example are too many "
+                f"to write it out (at most {MOST_WRITTEN_OUT})"
             )
         rows = []
         for place in np.ndindex(*f.shape[1:]):

@@ -254,8 +254,5 @@ def _together(uses: Sequence[tuple[Usage, str]], gradients: dict[int, Tensor], f
     step = max(1, MOST_NUMBERS // max(max(usage.size(name) for usage, name in uses), 1))
     for first in range(0, found.count, step):
         rows = slice(first, min(first + step, found.count))
-        formed = [
-            usage.part(rows).per_example(name, _by_example(gradients[id(usage)], found.count)[rows])
-            for usage, name in uses
-        ]
-        yield rows, torch.stack(formed).sum(0)
+        own = [(usage.part(rows), name, _by_example(gradients[id(usage)], found.count)[rows]) for usage, name in uses]
+        yield rows, torch.stack([usage.per_example(name, g) for usage, name, g in own]).sum(0)

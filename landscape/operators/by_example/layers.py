@@ -73,6 +73,10 @@ class _OuterProducts(Usage):
     def left(self, g: Tensor) -> Tensor:
         """g, (m, T, outputs)."""
 
+    @abstractmethod
+    def part(self, rows: slice) -> _OuterProducts:
+        """The same for some of the examples."""
+
     def per_example(self, name: str, g: Tensor) -> Tensor:
         g = self.left(g)
         if name == "bias":
@@ -121,7 +125,7 @@ class DenseUsage(_OuterProducts):
     def left(self, g: Tensor) -> Tensor:
         return g.reshape(len(g), -1, self._shape[0])
 
-    def part(self, rows: slice) -> Usage:
+    def part(self, rows: slice) -> DenseUsage:
         twin = object.__new__(DenseUsage)
         twin._shape, twin.output = self._shape, self.output
         twin._entered = self._entered.reshape(self.count, -1, self._shape[1])[rows]
@@ -152,7 +156,7 @@ class ConvolutionUsage(_OuterProducts):
     def left(self, g: Tensor) -> Tensor:
         return g.flatten(2).mT
 
-    def part(self, rows: slice) -> Usage:
+    def part(self, rows: slice) -> ConvolutionUsage:
         twin = object.__new__(ConvolutionUsage)
         twin._shape, twin.output, twin._window = self._shape, self.output, self._window
         twin._entered = self._entered[rows]

@@ -132,7 +132,7 @@ def test_any_spectrum_at_any_scale_gives_finite_numbers_near_the_truth(seed, dim
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "hutch++"}, "'auto', 'hutchinson', 'xdiag'"),
+        ({"method": "hutch++"}, "'auto', 'split', 'hutchinson', 'xdiag'"),
         ({"num_probes": 3, "method": "xdiag"}, "at least 4"),
         ({"num_probes": 0}, "num_probes=0"),
         ({"seed": 1.5}, "seed=1.5"),

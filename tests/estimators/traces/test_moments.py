@@ -175,7 +175,7 @@ def block_truth(H, matrix, table) -> tuple[np.ndarray, np.ndarray]:
 
 def test_one_set_of_probes_measures_the_traces_of_all_layers(network):
     H, matrix = network
-    table = block_table(H, num_probes=400, tol=1e-4, max_matvecs=200)
+    table = block_table(H, num_probes=400, method="probes", tol=1e-4, max_matvecs=200)
     traces, largest = block_truth(H, matrix, table)
     assert table.names == ("conv1", "bn", "conv2", "fc")
     assert table.sizes.tolist() == [30, 6, 112, 68]

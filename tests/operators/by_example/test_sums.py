@@ -1,0 +1,192 @@
+"""Trace and diagonal as sums over examples, against dense matrices in float64: exact parts exactly, drawn ones in the
+mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from landscape.errors import ObjectiveError
+from landscape.estimators.probes import probe
+from landscape.objective import Objective
+from landscape.operators import GaussNewtonOperator, HessianOperator
+from landscape.operators.by_example import SumsOverExamples
+from landscape.operators.by_example.drawing import systematic
+from tests.support.networks import TiedTransformer
+
+COUNT = 40
+
+
+def focal(logits: Tensor, labels: Tensor) -> Tensor:
+    """No likelihood, and not convex in the logits."""
+    p = logits.softmax(-1).gather(1, labels[:, None])[:, 0]
+    return (-((1 - p) ** 2) * p.log()).mean()
+
+
+def of_tokens(logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
+
+
+def classes(width: int) -> Callable[[], Tensor]:
+    return lambda: torch.randint(0, width, (COUNT,))
+
+
+def net(outputs: int) -> Callable[[], nn.Module]:
+    return lambda: nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, outputs))
+
+
+def floats(width: int) -> Callable[[], Tensor]:
+    return lambda: torch.randn(COUNT, width, dtype=torch.float64)
+
+
+LOSSES: dict[str, tuple[Any, Any, Any, Any]] = {
+    "softmax": (net(4), F.cross_entropy, floats(3), classes(4)),
+    "softmax with weights of classes": (
+        net(4), nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0, 0.5, 2.0], dtype=torch.float64)), floats(3), None,
+    ),
+    "smoothed labels": (net(3), nn.CrossEntropyLoss(label_smoothing=0.2), floats(3), classes(3)),
+    "squared error": (net(2), F.mse_loss, floats(3), floats(2)),
+    "yes or no": (
+        net(2), F.binary_cross_entropy_with_logits, floats(3), lambda: torch.randint(0, 2, (COUNT, 2)).double(),
+    ),
+    "huber": (net(2), F.smooth_l1_loss, floats(3), floats(2)),
+    "focal": (net(3), focal, floats(3), classes(3)),
+    "tokens": (
+        TiedTransformer, of_tokens, lambda: torch.randint(0, 5, (COUNT, 4)), lambda: torch.randint(0, 5, (COUNT, 4)),
+    ),
+}  # fmt: skip
+
+
+def objective_of(name: str, *, chunk: int = 13) -> Objective:
+    make, loss, inputs, targets = LOSSES[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model, x = make().double(), inputs()
+        y = targets() if targets else torch.randint(0, 4, (COUNT,))
+    weighed = name == "softmax with weights of classes"
+    weight = (lambda batch: float(loss.weight[batch[1]].sum())) if weighed else None
+    return Objective(model, loss, (x, y), chunk=chunk, weight=weight, check=False)
+
+
+def signs(objective: Objective, first: int) -> Callable[[int], Tensor]:
+    return lambda index: probe(first + index, objective.layout.size, seed=0)
+
+
+def by_tensor(objective: Objective, diagonal: np.ndarray) -> np.ndarray:
+    return np.array([diagonal[where].sum() for where in objective.layout.slices().values()])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_part_of_the_losss_curvature_is_exact(name):
+    objective = objective_of(name)
+    truth = GaussNewtonOperator(objective).dense().diagonal().numpy()
+    entries, tensors = (SumsOverExamples(objective, entries=e).terms[0] for e in (True, False))
+    np.testing.assert_allclose(entries.exact(), truth, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(tensors.exact(), by_tensor(objective, truth), rtol=1e-9)
+    assert tensors.work == pytest.approx(tensors.exact_work)
+
+
+FAST = ("softmax", "squared error", "focal")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in LOSSES]
+)
+def test_drawn_parts_have_the_mean_of_the_dense_matrices(name):
+    """G, and R = H − G, by tensor of θ: 150 samples within 4.5 standard errors of the truth."""
+    objective = objective_of(name)
+    hessian = HessianOperator(objective, route="fresh").dense().diagonal().numpy()
+    gauss_newton = GaussNewtonOperator(objective).dense().diagonal().numpy()
+    sums, rng = SumsOverExamples(objective), np.random.default_rng(0)
+    assert sums.reason == ""
+    for term, truth in zip(sums.terms, (gauss_newton, hessian - gauss_newton), strict=True):
+        expected = by_tensor(objective, truth)
+        samples = np.array([term.drawn(48, rng, signs(objective, 3 * r)) for r in range(150)])
+        sem = samples.std(axis=0, ddof=1) / np.sqrt(150)
+        assert (np.abs(samples.mean(axis=0) - expected) <= 4.5 * sem + 1e-9).all(), term.name
+        assert sem.sum() < np.abs(gauss_newton).sum() / 4
+
+
+@pytest.mark.slow
+def test_the_diagonal_is_drawn_entry_by_entry():
+    objective = objective_of("softmax")
+    truth = HessianOperator(objective, route="fresh").dense().diagonal().numpy()
+    sums, rng = SumsOverExamples(objective, entries=True), np.random.default_rng(0)
+    samples = sum(np.array([term.drawn(48, rng, signs(objective, 3 * r)) for r in range(400)]) for term in sums.terms)
+    sem = samples.std(axis=0, ddof=1) / 20
+    assert (np.abs(samples.mean(axis=0) - truth) <= 5 * sem).all()
+
+
+def test_a_loss_that_does_not_say_where_the_model_ends_is_one_term_of_all_of_it():
+    whole = objective_of("softmax")
+    model, (x, y) = whole.module.model, whole.batches.joined
+    objective = Objective.from_loss(
+        model, lambda m, b: F.cross_entropy(m(b[0]), b[1]) + 0.1 * sum(p.square().sum() for p in m.parameters()),
+        (x, y), check=False,
+    )  # fmt: skip
+    truth = by_tensor(objective, HessianOperator(objective, route="fresh").dense().diagonal().numpy())
+    sums, rng = SumsOverExamples(objective), np.random.default_rng(0)
+    assert [term.name for term in sums.terms] == ["H"]
+    assert "from_loss" in sums.reason
+    samples = np.array([sums.terms[0].drawn(32, rng, signs(objective, 2 * r)) for r in range(100)])
+    assert (np.abs(samples.mean(axis=0) - truth) <= 4.5 * samples.std(axis=0, ddof=1) / 10).all()
+
+
+def test_a_penalty_inside_the_loss_is_seen_and_not_split():
+    whole = objective_of("softmax")
+    model, data = whole.module.model, whole.batches.joined
+
+    def penalised(logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(logits, labels) + sum(p.square().sum() for p in model.parameters())
+
+    sums = SumsOverExamples(Objective(model, penalised, data, check=False))
+    assert [term.name for term in sums.terms] == ["H"]
+    assert "reads the parameters" in sums.reason
+
+
+@pytest.mark.parametrize("options", [{"interacting": True}, {"mode": "train", "chunk": None}])
+def test_examples_that_cannot_be_taken_one_by_one_are_refused(options):
+    objective = objective_of("softmax")
+    twin = Objective(objective.module.model, F.cross_entropy, [objective.batches.joined], check=False, **options)
+    with pytest.raises(ObjectiveError, match="one by one"):
+        HessianOperator(twin, route="fresh").over_examples()
+
+
+def test_a_model_linear_in_its_parameters_leaves_nothing_to_probes():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model, x, y = nn.Linear(3, 2).double(), torch.randn(9, 3).double(), torch.randn(9, 2).double()
+    objective = Objective(model, F.mse_loss, (x, y))
+    left = SumsOverExamples(objective).terms[1].drawn(16, np.random.default_rng(0), signs(objective, 0))
+    np.testing.assert_allclose(left, 0, atol=1e-12)
+
+
+def test_examples_are_drawn_as_often_as_their_size_says_and_weighed_back():
+    """Systematic draws: each count is the expected one rounded up or down, and Σ factor·x has the mean Σ x."""
+    rng = np.random.default_rng(0)
+    sizes, x = rng.random(30) ** 4, rng.standard_normal(30)
+    sizes[[3, 7]] = 0.0
+    x[[3, 7]] = 0.0
+    found = []
+    for _ in range(1000):
+        rows, factors = systematic(sizes, 11, rng)
+        counts, expected = np.bincount(rows, minlength=30), 11 * sizes / sizes.sum()
+        assert (counts >= np.floor(expected - 1e-9)).all()
+        assert (counts <= np.ceil(expected + 1e-9)).all()
+        found.append((factors * x[rows]).sum())
+    assert abs(np.mean(found) - x.sum()) <= 4 * np.std(found) / np.sqrt(1000)
+
+
+def test_work_is_counted_in_example_products():
+    objective = objective_of("softmax")
+    sums, rng = SumsOverExamples(objective), np.random.default_rng(0)
+    sums.terms[0].drawn(20, rng, signs(objective, 0))
+    assert sums.work == pytest.approx(COUNT / 6 + 20 * 0.5)  # one pass forward, and 20 gradients
+    sums.terms[1].drawn(32, rng, signs(objective, 0))
+    assert sums.work == pytest.approx(COUNT / 6 + 20 * 0.5 + 32 * (1 + 1 / 6))
