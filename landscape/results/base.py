@@ -91,6 +91,8 @@ class Estimate(Record):
         Cost, seed (-1 where nothing is random) and how it was computed.
     converged : bool
         False where a tolerance was asked for and the matvecs ended before it was met.
+    freedom : float or None
+        Degrees of freedom of ``sem``, where it is not that of the samples; else None: one less than there are samples.
     """
 
     value: float
@@ -101,6 +103,7 @@ class Estimate(Record):
     seed: int = -1
     method: str = ""
     converged: bool = True
+    freedom: float | None = None
 
     @property
     def error(self) -> float | None:
@@ -110,9 +113,9 @@ class Estimate(Record):
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Interval that covers the truth with probability ``level``; always, where the error is a bound.
 
-        For a mean over probes: Student's t with R − 1 degrees of freedom, and on the side where the samples are skewed
-        as far as t corrected for skewness reaches (Hall 1992, JRSS B 54(1), 221–228), as they are where one eigenvalue
-        dominates. Coverage measured: docs/accuracy.md.
+        For a mean over probes: Student's t with R − 1 degrees of freedom, or those of ``freedom``, and on the side
+        where the samples are skewed as far as t corrected for skewness reaches (Hall 1992, JRSS B 54(1), 221–228), as
+        they are where one eigenvalue dominates. Coverage measured: docs/accuracy.md.
 
         Raises
         ------
@@ -124,7 +127,8 @@ class Estimate(Record):
             return self.value - self.bound, self.value + self.bound
         if self.sem is None:
             raise UsageError(f"this estimate ({self.method}) has no error, so no interval; one probe is not enough")
-        quantile = float(special.stdtrit(max(self.samples.size - 1, 1), 0.5 + level / 2))
+        freedom = max(self.samples.size - 1, 1) if self.freedom is None else self.freedom
+        quantile = float(special.stdtrit(freedom, 0.5 + level / 2))
         up, down = skewed_quantiles(self.samples, quantile)
         return self.value - down * self.sem, self.value + up * self.sem
 
