@@ -168,7 +168,8 @@ def _share(mass: Array, nu: float, goes_on: Callable[[Array], Array], side: int)
         below = special.betainc(np.maximum(nu * share, 1e-300), np.maximum(nu * (1 - share), 1e-300), mass)
         holds = goes_on(below)
         start, end = np.where(holds, share, start), np.where(holds, end, share)
-    return end if side > 0 else start
+    found: Array = end if side > 0 else start
+    return found
 
 
 @dataclass(frozen=True)
@@ -233,11 +234,13 @@ class Band:
             (self.known[:, None] <= x + s).sum(0) / self.dim + share * rest
             for s, rest in ((-reach, lower), (0.0, middle), (reach, upper))
         )
-        return first - SUMMATION, second, third + SUMMATION
+        rounding = SUMMATION if self._rest else 0.0  # of the weights
+        lowest, highest = first - rounding, third + rounding
+        return lowest, second, highest
 
 
 def band_from_spread(
-    rules: Sequence[tuple[Array, Array]], x: Array, *, known: Array, coupling: float, dim: int, level: float
+    rules: Sequence[tuple[Array, Array]], x: Array, known: Array, coupling: float, *, dim: int, level: float
 ) -> tuple[Array, Array, Array]:
     """(lower, estimate, upper) at x (M,) from nodes and weights alone, whatever the law of the probes.
 
@@ -256,6 +259,18 @@ def band_from_spread(
     else:
         spread = np.full((2, len(x)), np.inf)
     return low.mean(0) - spread[0] - SUMMATION, middle.mean(0), high.mean(0) + spread[1] + SUMMATION
+
+
+def half_widths_between(
+    nodes: Array, weights: Array, cdf: Callable[..., tuple[Array, Array, Array]]
+) -> tuple[float, float]:
+    """As of a band that changes at the nodes (R, T) alone; at no confidence its brackets are left."""
+    edges = np.unique(nodes[weights > 0])
+    if len(edges) < 2:
+        return 0.0, 0.0
+    x, steps = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / np.ptp(edges)
+    (lower, _, upper), (low, _, high) = cdf(x), cdf(x, level=1e-9)
+    return float(steps @ (upper - lower)) / 2, float(steps @ (high - low)) / 2
 
 
 def masses_up_to(rules: Sequence[tuple[Array, Array]], at: Array, whole: Array) -> tuple[Array, float]:

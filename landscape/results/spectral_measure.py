@@ -12,12 +12,20 @@ from scipy import special, stats
 
 from landscape.checks import check_choice, check_count, check_not_negative, check_positive, check_share
 from landscape.errors import UsageError
-from landscape.results.bands import MOST_FREEDOM, Band, band_from_spread, brackets, error_of_mean, masses_up_to
+from landscape.results.bands import (
+    MOST_FREEDOM,
+    Band,
+    band_from_spread,
+    brackets,
+    error_of_mean,
+    half_widths_between,
+    masses_up_to,
+)
 from landscape.results.base import Array, Estimate, Record
 from landscape.results.effective_rank import tangent_of_rank
 from landscape.results.log_density import LogDensity, log_density, smoothed
 from landscape.results.outliers import OutlierCount, bulk_edges, count_resolved, marks_eigenvalue, without_known
-from landscape.results.quadrature import gauss_rules, wasserstein
+from landscape.results.quadrature import gauss_rules, rules_of_half_the_steps, wasserstein
 from landscape.results.resolution import resolved
 from landscape.rounding import format_value
 
@@ -82,8 +90,7 @@ class SpectralMeasure(Record):
         what their residuals leave open widens the band by how far eigenvalues can move when the coupling between the
         known vectors and the rest is dropped.
 
-        The estimate is the mean of the distributions that have the moments known, for isotropic probes; for others the
-        weights of the nodes up to x.
+        The estimate is the mean of distributions with the moments known; for other probes the weights up to x.
 
         References
         ----------
@@ -96,8 +103,7 @@ class SpectralMeasure(Record):
             bands = self._band.at(flat, level=level)
         else:
             rules = [self._rule(r) for r in range(len(self.nodes))]
-            known, coupling = self.nodes[0, : self.num_known], float(np.linalg.norm(self.known_residuals))
-            bands = band_from_spread(rules, flat, known=known, coupling=coupling, dim=self.dim, level=level)
+            bands = band_from_spread(rules, flat, *self._known, dim=self.dim, level=level)
         return tuple(np.clip(b, 0, 1).reshape(np.shape(x)) for b in bands)
 
     @property
@@ -107,20 +113,28 @@ class SpectralMeasure(Record):
         A share of the eigenvalues, and where the band holds, the Wasserstein-1 distance as a fraction of the range that
         the spectrum may lie away from the middle of the band.
         """
+        return self._half_widths[0]
+
+    @property
+    def bracket_width(self) -> float:
+        """The part of ``width`` that more steps narrow, half the brackets alone. The rest is for more probes."""
+        return self._half_widths[1]
+
+    @cached_property
+    def _half_widths(self) -> tuple[float, float]:
         span = float(self.nodes.min()), float(self.nodes.max())
-        if self.isotropic:
-            return self._band.half_widths(span)[0]
-        edges = np.unique(self.nodes[self.weights > 0])
-        if len(edges) < 2:
-            return 0.0
-        lower, _, upper = self.cdf((edges[1:] + edges[:-1]) / 2)
-        return float(np.diff(edges) @ (upper - lower)) / 2 / (span[1] - span[0])
+        band = self._band if self.isotropic else None
+        return band.half_widths(span) if band else half_widths_between(self.nodes, self.weights, self.cdf)
 
     @cached_property
     def _band(self) -> Band:
         runs = tuple(map(brackets, self.alphas, self.betas)) if self.alphas.size else ()
-        coupling = float(np.linalg.norm(self.known_residuals))
-        return Band(runs, self.nodes[0, : self.num_known], coupling, self.rounding, self.dim)
+        return Band(runs, *self._known, self.rounding, self.dim)
+
+    @property
+    def _known(self) -> tuple[Array, float]:
+        """Known eigenvalues (K,), and the norm of their residuals."""
+        return self.nodes[0, : self.num_known], float(np.linalg.norm(self.known_residuals))
 
     def moment(self, power: int) -> Estimate:
         """Mean of ``λ**power`` over the spectrum: ``tr(H^p)/P``; exact in each probe for ``p ≤ 2T − 1``.
@@ -153,8 +167,7 @@ class SpectralMeasure(Record):
             Standard deviation of the Gaussian kernel, in decades.
         floor : float, optional
             |λ| up to which an eigenvalue counts as near zero; left out, 1e-6 of the largest |node|, where float32
-            products are rounding. Between floor and bulk, T nodes resolve no more than T places: structure finer than
-            the spacing of the nodes is not there.
+            products are rounding. Between floor and bulk, T nodes resolve no more than T places.
         """
         check_positive("bandwidth", bandwidth, hint="it is in decades of |λ|")
         floor = self._resolution if floor is None else check_not_negative("floor", floor)
@@ -164,25 +177,21 @@ class SpectralMeasure(Record):
         """Share of the eigenvalues below ``−floor``; the floor left out is 1e-6 of the largest |node|.
 
         The standard error holds the spread over probes and, added in squares at full size, half the distance between
-        the rigorous brackets of the rules at that point: together the interval covers however the two combine. For
-        isotropic probes both are those of ``cdf``.
+        the rigorous brackets of the rules at that point. For isotropic probes both are those of ``cdf``.
         """
         floor = self._resolution if floor is None else check_not_negative("floor", floor)
-        K, at = self.num_known, np.array([np.nextafter(-floor, -np.inf)])
+        at = np.array([np.nextafter(-floor, -np.inf)])
+        said = f"mass below {format_value(-floor)}"
         if self.isotropic:
             lower, value, upper = (float(part[0]) for part in self.cdf(at))
             reach = max(upper - value, value - lower) / float(special.ndtri(0.975))
-            return self._estimate(value, f"mass below {format_value(-floor)}", sem=reach, freedom=MOST_FREEDOM)
+            return self._estimate(value, said, sem=reach, freedom=MOST_FREEDOM)
         # A run that exhausted its Krylov space has the whole measure of its probe: nothing left to bracket.
         whole = self._exhausted if self.alphas.size else np.zeros(len(self.nodes), dtype=bool)
         rest, bracket = masses_up_to([self._rule(r) for r in range(len(self.nodes))], at, whole)
         # A share: the sum of weights may exceed 1 by rounding.
-        samples = np.minimum(rest + float((self.nodes[0, :K] <= at[0]).sum()) / self.dim, 1.0)
-        said = f"mass below {format_value(-floor)}; brackets of the rules ± {bracket:.2g}"
-        estimate = self._mean(samples, said)
-        if estimate.sem is None:
-            return estimate
-        return self._mean(samples, said, sem=float(np.hypot(estimate.sem, bracket)))
+        samples = np.minimum(rest + float((self._known[0] <= at[0]).sum()) / self.dim, 1.0)
+        return self._mean(samples, f"{said}; brackets of the rules ± {bracket:.2g}", besides=bracket)
 
     def num_outliers(
         self, *, edges: tuple[float, float] | None = None, gap: float = 1.5, most: float = 0.05
@@ -220,16 +229,14 @@ class SpectralMeasure(Record):
             residuals = np.maximum(self.known_residuals, self._resolution)
             runs = without_known(*gauss_rules(self.alphas, self.betas), known, residuals, self._resolution)
             resolved += count_resolved(*runs, low, high)
-        return OutlierCount(
-            resolved, self._mean_of(beyond, "P times the mass beyond the bulk"), float(low), float(high)
-        )
+        mass = self._mean_of(beyond, "P times the mass beyond the bulk")
+        return OutlierCount(resolved, mass, float(low), float(high))
 
     def effective_rank(self, kind: str = "entropy") -> Estimate:
         r"""How many eigenvalues matter, from 1 to P.
 
-        The standard error holds the spread over probes and, added in squares, the change since half the steps: |λ| has
-        a kink at zero, so that a rule of T nodes integrates it only roughly while the nodes near zero are few. Coverage
-        measured: docs/accuracy.md.
+        The standard error holds that of chance and, added in squares, the change since half the steps: |λ| has a kink
+        at zero, which a rule of T nodes integrates only roughly. Coverage measured: docs/accuracy.md.
 
         Parameters
         ----------
@@ -244,8 +251,7 @@ class SpectralMeasure(Record):
         Roy & Vetterli (2007), The effective rank, EUSIPCO. Rudelson & Vershynin (2007), J. ACM 54(4).
         """
         check_choice("kind", kind, ("entropy", "participation", "stable"))
-        largest = float(np.abs(self.nodes).max())
-        if largest == 0:
+        if (largest := float(np.abs(self.nodes).max())) == 0:
             return self._mean(np.zeros(len(self.nodes)), f"effective rank ({kind}) of a zero matrix")
         # Each kind is a smooth function of means over probes; what is averaged is its tangent there.
         values, kinked = tangent_of_rank(kind, np.abs(self.nodes) / largest, self.weights, self.dim)
@@ -272,25 +278,21 @@ class SpectralMeasure(Record):
         """How much the measure still changes with T: its Wasserstein-1 distance, as a fraction of the range, from that
         of ⌈T/2⌉ steps, which the leading coefficients give for nothing. None in records without coefficients.
 
-        It holds none of the probes' noise, which both share. The distance from T steps to infinitely many is smaller
-        where the distance keeps falling with T, as it does like 1/T or faster (Chen, Trogdon & Ubaru 2021, Thm 1).
+        It holds none of the probes' noise. The distance to infinitely many steps is smaller where it keeps falling with
+        T, as it does like 1/T or faster (Chen, Trogdon & Ubaru 2021, Thm 1).
         """
         if not self.alphas.size:
             return None
-        rules = (gauss_rules(self.alphas, self.betas, steps) for steps in (None, -(-self.num_steps // 2)))
-        flat = [part.ravel() for nodes, weights, _ in rules for part in (nodes, weights)]
-        distance = wasserstein(*flat, float(np.ptp(self.nodes)))
-        return (1 - self.num_known / self.dim) * distance
+        flat = [(x.ravel(), w.ravel()) for x, w in rules_of_half_the_steps(self.alphas, self.betas)]
+        return (1 - self.num_known / self.dim) * wasserstein(*flat[0], *flat[1], float(np.ptp(self.nodes)))
 
     def _change_with_steps(self, f: Callable[[Array], Array], largest: float) -> float:
         """Change of the mean of ``f(|λ|/largest)`` from ⌈T/2⌉ steps to T; 0 in records without coefficients."""
         if not self.alphas.size:
             return 0.0
-        means = []
-        for steps in (self.num_steps, -(-self.num_steps // 2)):
-            nodes, weights, _ = gauss_rules(self.alphas, self.betas, steps)
-            means.append((weights * f(np.abs(nodes) / largest)).sum(1).mean())
-        return float(means[0] - means[1]) * (1 - self.num_known / self.dim)
+        rules = rules_of_half_the_steps(self.alphas, self.betas)
+        now, before = ((weights * f(np.abs(nodes) / largest)).sum(1).mean() for nodes, weights in rules)
+        return float(now - before) * (1 - self.num_known / self.dim)
 
     @property
     def _resolution(self) -> float:
@@ -299,8 +301,7 @@ class SpectralMeasure(Record):
     @property
     def _exhausted(self) -> Array:
         """Which runs (R,) ended with their Krylov space."""
-        ended: Array = (self.betas == 0).any(1)
-        return ended
+        return np.asarray((self.betas == 0).any(1))
 
     def _rule(self, r: int) -> tuple[Array, Array]:
         """Nodes and weights of probe r without the known ones, and without places that no node takes."""
@@ -317,17 +318,16 @@ class SpectralMeasure(Record):
         """The integral of a function whose values at the nodes are (R, K + T), and an error besides that of chance."""
         samples = (self.weights * values).sum(1)
         if not self.isotropic:
-            estimate = self._mean(samples, method)
-            sem = None if estimate.sem is None else float(np.hypot(estimate.sem, besides))
-            return estimate if besides == 0 else self._mean(samples, method, sem=sem)
+            return self._mean(samples, method, besides=besides)
         K = self.num_known
         sem, freedom = error_of_mean(self.weights[:, K:], values[:, K:], count=self.dim - K)
         sem = float(np.hypot(sem * (1 - K / self.dim), besides))
         return self._estimate(float(samples.mean()), method, sem=sem, freedom=freedom, samples=samples)
 
-    def _mean(self, samples: Array, method: str, *, sem: float | None = None) -> Estimate:
-        if sem is None and (len(samples) > 1 or self.num_known == self.dim):
-            sem = float(stats.sem(samples)) if self.num_known < self.dim else 0.0
+    def _mean(self, samples: Array, method: str, *, besides: float = 0.0) -> Estimate:
+        sem = None
+        if len(samples) > 1 or self.num_known == self.dim:
+            sem = float(np.hypot(stats.sem(samples) if self.num_known < self.dim else 0.0, besides))
         return self._estimate(float(samples.mean()), method, sem=sem, samples=samples)
 
     def _estimate(self, value: float, method: str, **about: Any) -> Estimate:
