@@ -80,7 +80,8 @@ TABLE = {
         {"num_probes": "count", "seed": "seed", "tol": "share", "max_matvecs": "count"},
     ),
     "spectral_density": (
-        lambda **g: ls.spectral_density(H, **g), {"num_probes": "count", "num_steps": "count", "seed": "seed"},
+        lambda **g: ls.spectral_density(H, **{"tol": 0.9} | g),
+        {"num_probes": "count", "num_steps": "count", "tol": "share", "max_matvecs": "count", "seed": "seed"},
     ),
     "spectrum": (
         lambda **g: ls.spectrum(H, **g),
