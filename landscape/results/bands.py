@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import special
@@ -49,7 +50,7 @@ class Brackets:
 
 
 def brackets(alphas: Array, betas: Array) -> Brackets:
-    """The brackets of one run with coefficients (T,).
+    """The brackets of one run with coefficients (T,); of those asked for last they are at hand.
 
     Among all distributions with the same moments up to degree 2T, the one that has a node at x and T others is the
     smallest to the left of x and the largest up to x. It is the Gauss rule of the Jacobi matrix with one row more,
@@ -66,7 +67,14 @@ def brackets(alphas: Array, betas: Array) -> Brackets:
     Orthogonal Polynomials, §2.6, for the density.
     """
     length = int(run_lengths(betas[None, :])[0])
-    alphas, betas = alphas[:length], betas[:length]
+    alphas, betas = (np.asarray(part[:length], dtype=float) for part in (alphas, betas))
+    return _brackets(alphas.tobytes(), betas.tobytes())
+
+
+# Runs that have not gone on since the last look are asked for again.
+@lru_cache(maxsize=64)
+def _brackets(alpha_bytes: bytes, beta_bytes: bytes) -> Brackets:
+    alphas, betas = np.frombuffer(alpha_bytes), np.frombuffer(beta_bytes)
     nodes, weights, _ = gauss_rule(alphas, betas[:-1])
     if betas[-1] == 0:
         total = np.cumsum(weights)
@@ -159,6 +167,13 @@ def error_of_mean(weights: Array, values: Array, *, count: int) -> tuple[float, 
     return float(sem), float(np.clip(freedom, len(weights), MOST_FREEDOM))
 
 
+@lru_cache(maxsize=64)
+def _tabulated(count: int, probes: int, level: float) -> tuple[Array, Array, Array]:
+    """The interval depends on the mass alone, and smoothly: here at masses (M,) that are denser where it bends."""
+    mass = np.sin(np.linspace(0, np.pi / 2, 257)) ** 2
+    return mass, *shares_allowed(mass, mass, count=count, probes=probes, level=level)
+
+
 def _share(mass: Array, nu: float, goes_on: Callable[[Array], Array], side: int) -> Array:
     """By bisection: up to which share F, with parameters νF and ν(1 − F), ``goes_on`` holds of P(mean ≤ mass)."""
     reach = 8 * np.sqrt(mass * (1 - mass) / nu) + 40 / nu
@@ -215,9 +230,7 @@ class Band:
         edges = np.unique(places[(places >= start) & (places <= end)])
         x, steps = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / (end - start)
         low, _, high = self.brackets(x)
-        # The interval depends on the mass alone, and smoothly; masses are tabulated where it bends most.
-        mass = np.sin(np.linspace(0, np.pi / 2, 257)) ** 2
-        lower, upper = shares_allowed(mass, mass, count=self._rest, probes=len(self.runs), level=level)
+        mass, lower, upper = _tabulated(self._rest, len(self.runs), level)
         least, _, most = self._with_known(x, np.interp(low, mass, lower), low, np.interp(high, mass, upper))
         share = self._rest / self.dim
         return float(steps @ (most - least)) / 2, float(share * steps @ (high - low)) / 2

@@ -92,8 +92,11 @@ def _ratio(measure: SpectralMeasure, growth: int) -> float:
     T = measure.alphas.shape[1]
     law = T / (T + growth)
     before = max(1, round(T * law))
-    fewer = replace(measure, alphas=measure.alphas[:, :before], betas=measure.betas[:, :before]).bracket_width
-    seen = min(measure.bracket_width / fewer, 1.0) if fewer > 0 else 1.0
+    # Two runs are like the others.
+    alphas, betas = measure.alphas[:2], measure.betas[:2]
+    now = replace(measure, alphas=alphas, betas=betas).bracket_width
+    fewer = replace(measure, alphas=alphas[:, :before], betas=betas[:, :before]).bracket_width
+    seen = min(now / fewer, 1.0) if fewer > 0 else 1.0
     return math.sqrt(seen * law)
 
 

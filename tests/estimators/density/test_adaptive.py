@@ -65,7 +65,7 @@ def test_continued_runs_are_those_made_at_once():
 def test_few_eigenvalues_ask_for_probes_and_many_for_steps():
     """The chance of a probe falls with P: where P is large, one probe is enough."""
     few = ls.spectral_density(Turned(BULK[::4]), tol=0.02, max_matvecs=3000, strict=False)
-    many = ls.spectral_density(Turned(np.repeat(BULK, 10) ), tol=0.02)
+    many = ls.spectral_density(Turned(np.repeat(BULK, 10)), tol=0.02)
     assert few.alphas.shape[0] >= 3
     assert many.alphas.shape[0] == 1
 
@@ -168,6 +168,6 @@ def test_bands_cover_pointwise_and_hold_the_distance():
         low, _, high = measure.cdf(points)
         covered.append((low <= truth) & (truth <= high))
         near += measure.wasserstein(values) <= measure.width
-    assert P == len(values)
+    assert len(values) == P
     assert np.mean(covered, axis=0).min() >= stats.binom.ppf(1e-4, 400, 0.95) / 400
     assert near >= stats.binom.ppf(1e-4, 400, 0.95)
