@@ -110,8 +110,8 @@ class SpectralMeasure(Record):
     def width(self) -> float:
         """How wrong the curve may be: half the 95 % band of ``cdf``, averaged over the range of the nodes.
 
-        A share of the eigenvalues, and where the band holds, the Wasserstein-1 distance as a fraction of the range that
-        the spectrum may lie away from the middle of the band.
+        A share of the eigenvalues. Where the band holds, the Wasserstein-1 distance from the spectrum is at most twice
+        this fraction of the range: the estimate need not lie in the middle of the band.
         """
         return self._half_widths[0]
 
