@@ -77,17 +77,24 @@ TABLE = {
     ),
     "trace": (
         lambda **g: ls.trace(H, **{"tol": 0.5} | g if "max_matvecs" in g else g),
-        {"num_probes": "count", "seed": "seed", "tol": "share", "max_matvecs": "count"},
+        {"num_probes": "count", "seed": "seed", "tol": "share", "atol": "not negative", "max_matvecs": "count"},
     ),
     "spectral_density": (
-        lambda **g: ls.spectral_density(H, **g), {"num_probes": "count", "num_steps": "count", "seed": "seed"},
+        lambda **g: ls.spectral_density(H, **{"tol": 0.9} | g),
+        {"num_probes": "count", "num_steps": "count", "tol": "share", "max_matvecs": "count", "seed": "seed"},
     ),
     "spectrum": (
         lambda **g: ls.spectrum(H, **g),
         {"k": "count", "num_probes": "count", "num_steps": "count", "tol": "share", "max_matvecs": "count",
          "seed": "seed"},
     ),
-    "diagonal": (lambda **g: ls.diagonal(H, **g), {"num_probes": "count", "seed": "seed"}),
+    "diagonal": (
+        lambda **g: ls.diagonal(
+            ls.HessianOperator(OBJECTIVE) if g.keys() & {"tol", "max_matvecs"} else H,
+            strict=False, **{"tol": 0.9} | g if "max_matvecs" in g else g,
+        ),
+        {"num_probes": "count", "seed": "seed", "tol": "share", "max_matvecs": "count"},
+    ),
     "frobenius_norm": (lambda **g: ls.frobenius_norm(H, **g), {"num_probes": "count", "seed": "seed"}),
     "spectral_moments": (lambda **g: ls.spectral_moments(H, **g), {"num_probes": "count", "seed": "seed"}),
     "block_table": (

@@ -94,6 +94,8 @@ class Estimate(Record):
     products : float
         The cost more precisely, where parts of the data were multiplied by: matvecs by their share of the examples, a
         gradient as half a product, a loss as a sixth. NaN where every matvec was of all data.
+    freedom : float or None
+        Degrees of freedom of ``sem``, where it is not that of the samples; else None: one less than there are samples.
     """
 
     value: float
@@ -105,6 +107,7 @@ class Estimate(Record):
     method: str = ""
     converged: bool = True
     products: float = float("nan")
+    freedom: float | None = None
 
     @property
     def error(self) -> float | None:
@@ -114,9 +117,9 @@ class Estimate(Record):
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Interval that covers the truth with probability ``level``; always, where the error is a bound.
 
-        For a mean over probes: Student's t with R − 1 degrees of freedom, and on the side where the samples are skewed
-        as far as t corrected for skewness reaches (Hall 1992, JRSS B 54(1), 221–228), as they are where one eigenvalue
-        dominates. Coverage measured: docs/accuracy.md.
+        For a mean over probes: Student's t with R − 1 degrees of freedom, or those of ``freedom``, and on the side
+        where the samples are skewed as far as t corrected for skewness reaches (Hall 1992, JRSS B 54(1), 221–228), as
+        they are where one eigenvalue dominates. Coverage measured: docs/accuracy.md.
 
         Raises
         ------
@@ -128,7 +131,8 @@ class Estimate(Record):
             return self.value - self.bound, self.value + self.bound
         if self.sem is None:
             raise UsageError(f"this estimate ({self.method}) has no error, so no interval; one probe is not enough")
-        quantile = float(special.stdtrit(max(self.samples.size - 1, 1), 0.5 + level / 2))
+        freedom = max(self.samples.size - 1, 1) if self.freedom is None else self.freedom
+        quantile = float(special.stdtrit(freedom, 0.5 + level / 2))
         up, down = skewed_quantiles(self.samples, quantile)
         return self.value - down * self.sem, self.value + up * self.sem
 

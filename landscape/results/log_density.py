@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,3 +49,15 @@ def log_density(
     above = weights[far] * (nodes[far] > 0)
     below = weights[far] * (nodes[far] < 0)
     return LogDensity(magnitude, kernel @ above, kernel @ below, float(weights[~far].sum()), floor)
+
+
+def smoothed(nodes: Array, weights: Array, *, grid: Any, bandwidth: float | None) -> tuple[Array, Array]:
+    """Density of flat nodes and weights on a grid (G,), by a Gaussian kernel: ``(grid, density)``."""
+    low, high = float(nodes.min()), float(nodes.max())
+    if bandwidth is None:
+        bandwidth = max(0.01 * (high - low), 1e-9 * max(abs(low), abs(high), 1e-300))
+    if grid is None:
+        grid = np.linspace(low - 4 * bandwidth, high + 4 * bandwidth, 1000)
+    grid = np.asarray(grid, dtype=float)
+    z = (grid[:, None] - nodes[None, :]) / bandwidth
+    return grid, np.exp(-0.5 * z**2) / (bandwidth * np.sqrt(2 * np.pi)) @ weights

@@ -103,3 +103,15 @@ def count_resolved(nodes: Array, residuals: Array, weights: Array, low: float, h
                 count, reached = count + 1, ends[i]
         best = max(best, count)
     return best
+
+
+def without_known(
+    nodes: Array, weights: Array, residuals: Array, known: Array, their_residuals: Array, resolution: float
+) -> tuple[Array, Array, Array]:
+    """Nodes, residuals and weights (R, T) of runs, less the known eigenvalues (K,): their nodes have weight zero.
+
+    Runs that were not deflated have the known eigenvalues among their nodes.
+    """
+    residuals = np.maximum(residuals, resolution)
+    again = (np.abs(nodes[:, :, None] - known) <= residuals[:, :, None] + their_residuals).any(2)
+    return nodes, residuals, np.where(again, 0.0, weights)

@@ -58,6 +58,13 @@ def gauss_rules(alphas: Array, betas: Array, steps: int | None = None) -> tuple[
     return nodes, weights, residuals
 
 
+def rules_of_half_the_steps(alphas: Array, betas: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """Nodes and weights of all T steps, and of the first ⌈T/2⌉."""
+    nodes, weights, _ = gauss_rules(alphas, betas)
+    fewer, their_weights, _ = gauss_rules(alphas, betas, -(-alphas.shape[1] // 2))
+    return (nodes, weights), (fewer, their_weights)
+
+
 def weight_up_to(nodes: Array, weights: Array, points: Array, slack: Array) -> Array:
     """(3, M): lower bracket, estimate, upper bracket of one probe's weighted CDF at the points (M,).
 

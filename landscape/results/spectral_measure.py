@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,25 @@ from scipy import special, stats
 
 from landscape.checks import check_choice, check_count, check_not_negative, check_positive, check_share
 from landscape.errors import UsageError
+from landscape.results.bands import (
+    MOST_FREEDOM,
+    Band,
+    band_from_spread,
+    brackets,
+    error_of_mean,
+    half_widths_between,
+    masses_up_to,
+)
 from landscape.results.base import Array, Estimate, Record
-from landscape.results.log_density import LogDensity, log_density
-from landscape.results.outliers import OutlierCount, bulk_edges, count_resolved, marks_eigenvalue
-from landscape.results.quadrature import gauss_rules, wasserstein, weight_up_to
+from landscape.results.effective_rank import tangent_of_rank
+from landscape.results.log_density import LogDensity, log_density, smoothed
+from landscape.results.outliers import OutlierCount, bulk_edges, count_resolved, marks_eigenvalue, without_known
+from landscape.results.quadrature import gauss_rules, rules_of_half_the_steps, wasserstein
 from landscape.results.resolution import resolved
 from landscape.rounding import format_value
 
 #: Relative to the largest |node|: what float32 products cannot tell from zero.
 _RESOLUTION = 1e-6
-#: Rounding of sums of weights, where the band has no other width.
-_SUMMATION = 1e-12
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,6 +49,13 @@ class SpectralMeasure(Record):
     alphas, betas : (R, T) arrays
         The Lanczos coefficients: ``betas[:, j]`` follows step j + 1 and is 0 where a run ended. Empty where the
         known eigenvalues are all, or the measure came from elsewhere.
+    isotropic : bool
+        The probes' directions were uniform on the sphere, outside the known vectors: then the law of their masses is
+        known, and errors follow from it, for one probe too; else from the spread over probes.
+    rounding : float
+        How far rounding of the products may have moved the nodes.
+    converged : bool
+        False where a width was asked for and the matvecs ended before it was reached.
     """
 
     nodes: Array
@@ -50,6 +66,9 @@ class SpectralMeasure(Record):
     known_residuals: Array = field(default_factory=lambda: np.empty(0))
     alphas: Array = field(default_factory=lambda: np.empty((0, 0)))
     betas: Array = field(default_factory=lambda: np.empty((0, 0)))
+    isotropic: bool = False
+    rounding: float = 0.0
+    converged: bool = True
 
     @property
     def num_known(self) -> int:
@@ -64,11 +83,14 @@ class SpectralMeasure(Record):
     def cdf(self, x: Any, *, level: float = 0.95) -> tuple[Array, Array, Array]:
         """Share of the eigenvalues that are ≤ x, as ``(lower, estimate, upper)``, each of the shape of ``x``.
 
-        Each probe's own weighted CDF lies rigorously between two step functions of its quadrature (Markov–Stieltjes);
-        the band adds the spread over probes (Student's t at ``level``). It is pointwise: at each x by itself it covers
-        the truth with probability ``level`` or more, not at all x together. Known eigenvalues have no spread; what
-        their residuals leave open widens the band by how far eigenvalues can move when the coupling between the known
-        vectors and the rest is dropped.
+        Each probe's own weighted CDF lies rigorously between two step functions that its coefficients give (Chebyshev,
+        Markov, Stieltjes). For isotropic probes the band adds what the law of their masses, a beta distribution, leaves
+        open at ``level``; for others the spread over probes (Student's t). It is pointwise: at each x by itself it
+        covers the truth with probability ``level`` or more, not at all x together. Known eigenvalues have no spread;
+        what their residuals leave open widens the band by how far eigenvalues can move when the coupling between the
+        known vectors and the rest is dropped.
+
+        The estimate is the mean of distributions with the moments known; for other probes the weights up to x.
 
         References
         ----------
@@ -76,24 +98,43 @@ class SpectralMeasure(Record):
         Li & Li (2005), Linear Algebra Appl. 395, Thm 2, for the coupling.
         """
         check_share("level", level)
-        points = np.atleast_1d(np.asarray(x, dtype=float))
-        flat, K, probes = points.ravel(), self.num_known, len(self.nodes)
-        coupling = float(np.linalg.norm(self.known_residuals))
-        known = self.nodes[0, :K]
-        known_rows = np.stack([(known[:, None] <= flat + s).sum(0) / self.dim for s in (-coupling, 0.0, coupling)])
-        slack = _slack(flat, known, coupling)
-        rows = np.stack([weight_up_to(*self._rule(r), flat, slack) for r in range(probes)])
-        low, middle, high = (rows[:, i] + known_rows[i] for i in range(3))
-        if self.dim == K:
-            spread = np.zeros((2, len(flat)))
-        elif probes > 1:
-            quantile = float(special.stdtrit(probes - 1, 0.5 + level / 2)) / np.sqrt(probes)
-            spread = quantile * np.stack([low.std(0, ddof=1), high.std(0, ddof=1)])
+        flat = np.atleast_1d(np.asarray(x, dtype=float)).ravel()
+        if self.isotropic:
+            bands = self._band.at(flat, level=level)
         else:
-            spread = np.full((2, len(flat)), np.inf)
-        lower, upper = low.mean(0) - spread[0] - _SUMMATION, high.mean(0) + spread[1] + _SUMMATION
-        bands = np.clip(lower, 0, 1), np.clip(middle.mean(0), 0, 1), np.clip(upper, 0, 1)
-        return tuple(b.reshape(np.shape(x)) for b in bands)
+            rules = [self._rule(r) for r in range(len(self.nodes))]
+            bands = band_from_spread(rules, flat, *self._known, dim=self.dim, level=level)
+        return tuple(np.clip(b, 0, 1).reshape(np.shape(x)) for b in bands)
+
+    @property
+    def width(self) -> float:
+        """How wrong the curve may be: half the 95 % band of ``cdf``, averaged over the range of the nodes.
+
+        A share of the eigenvalues. Where the band holds, the Wasserstein-1 distance from the spectrum is at most twice
+        this fraction of the range: the estimate need not lie in the middle of the band.
+        """
+        return self._half_widths[0]
+
+    @property
+    def bracket_width(self) -> float:
+        """The part of ``width`` that more steps narrow, half the brackets alone. The rest is for more probes."""
+        return self._half_widths[1]
+
+    @cached_property
+    def _half_widths(self) -> tuple[float, float]:
+        span = float(self.nodes.min()), float(self.nodes.max())
+        band = self._band if self.isotropic else None
+        return band.half_widths(span) if band else half_widths_between(self.nodes, self.weights, self.cdf)
+
+    @cached_property
+    def _band(self) -> Band:
+        runs = tuple(map(brackets, self.alphas, self.betas)) if self.alphas.size else ()
+        return Band(runs, *self._known, self.rounding, self.dim)
+
+    @property
+    def _known(self) -> tuple[Array, float]:
+        """Known eigenvalues (K,), and the norm of their residuals."""
+        return self.nodes[0, : self.num_known], float(np.linalg.norm(self.known_residuals))
 
     def moment(self, power: int) -> Estimate:
         """Mean of ``λ**power`` over the spectrum: ``tr(H^p)/P``; exact in each probe for ``p ≤ 2T − 1``.
@@ -103,7 +144,7 @@ class SpectralMeasure(Record):
         is not in the error.
         """
         check_count("power", power, least=0)
-        return self._mean((self.weights * self.nodes**power).sum(1), f"moment {power} of the spectral measure")
+        return self._mean_of(self.nodes**power, f"moment {power} of the spectral measure")
 
     def density(self, grid: Any = None, bandwidth: float | None = None) -> tuple[Array, Array]:
         """Gaussian-smoothed density on a grid, area 1: ``(grid (G,), density (G,))``.
@@ -111,16 +152,9 @@ class SpectralMeasure(Record):
         ``bandwidth`` is the kernel's standard deviation in units of the eigenvalue; left out, 1 % of the range of the
         nodes. Tails beyond the nodes are the kernel's, not the spectrum's.
         """
-        low, high = float(self.nodes.min()), float(self.nodes.max())
-        if bandwidth is None:
-            bandwidth = max(0.01 * (high - low), 1e-9 * max(abs(low), abs(high), 1e-300))
-        check_positive("bandwidth", bandwidth)
-        if grid is None:
-            grid = np.linspace(low - 4 * bandwidth, high + 4 * bandwidth, 1000)
-        grid = np.asarray(grid, dtype=float)
-        z = (grid[:, None] - self.nodes.ravel()[None, :]) / bandwidth
-        kernel = np.exp(-0.5 * z**2) / (bandwidth * np.sqrt(2 * np.pi))
-        return grid, kernel @ self.weights.ravel() / len(self.nodes)
+        if bandwidth is not None:
+            check_positive("bandwidth", bandwidth)
+        return smoothed(*self._pooled(), grid=grid, bandwidth=bandwidth)
 
     def log_density(self, magnitude: Any = None, *, bandwidth: float = 0.1, floor: float | None = None) -> LogDensity:
         """Density per decade of |λ|, positive and negative eigenvalues apart, smoothed in log₁₀|λ|.
@@ -133,8 +167,7 @@ class SpectralMeasure(Record):
             Standard deviation of the Gaussian kernel, in decades.
         floor : float, optional
             |λ| up to which an eigenvalue counts as near zero; left out, 1e-6 of the largest |node|, where float32
-            products are rounding. Between floor and bulk, T nodes resolve no more than T places: structure finer than
-            the spacing of the nodes is not there.
+            products are rounding. Between floor and bulk, T nodes resolve no more than T places.
         """
         check_positive("bandwidth", bandwidth, hint="it is in decades of |λ|")
         floor = self._resolution if floor is None else check_not_negative("floor", floor)
@@ -144,23 +177,21 @@ class SpectralMeasure(Record):
         """Share of the eigenvalues below ``−floor``; the floor left out is 1e-6 of the largest |node|.
 
         The standard error holds the spread over probes and, added in squares at full size, half the distance between
-        the rigorous brackets of the rules at that point: together the interval covers however the two combine.
+        the rigorous brackets of the rules at that point. For isotropic probes both are those of ``cdf``.
         """
         floor = self._resolution if floor is None else check_not_negative("floor", floor)
-        K, at = self.num_known, np.array([np.nextafter(-floor, -np.inf)])
-        rows = np.stack([weight_up_to(*self._rule(r), at, np.zeros(1))[:, 0] for r in range(len(self.nodes))])
+        at = np.array([np.nextafter(-floor, -np.inf)])
+        said = f"mass below {format_value(-floor)}"
+        if self.isotropic:
+            lower, value, upper = (float(part[0]) for part in self.cdf(at))
+            reach = max(upper - value, value - lower) / float(special.ndtri(0.975))
+            return self._estimate(value, said, sem=reach, freedom=MOST_FREEDOM)
+        # A run that exhausted its Krylov space has the whole measure of its probe: nothing left to bracket.
+        whole = self._exhausted if self.alphas.size else np.zeros(len(self.nodes), dtype=bool)
+        rest, bracket = masses_up_to([self._rule(r) for r in range(len(self.nodes))], at, whole)
         # A share: the sum of weights may exceed 1 by rounding.
-        samples = np.minimum(rows[:, 1] + float((self.nodes[0, :K] <= at[0]).sum()) / self.dim, 1.0)
-        if self.alphas.size:
-            # A run that exhausted its Krylov space has the whole measure of its probe: nothing left to bracket.
-            whole = self._exhausted
-            rows[whole] = rows[whole, 1:2]
-        mean = rows.mean(0)
-        bracket = max(mean[2] - mean[1], mean[1] - mean[0])
-        estimate = self._mean(samples, f"mass below {format_value(-floor)}; brackets of the rules ± {bracket:.2g}")
-        if estimate.sem is None:
-            return estimate
-        return self._mean(samples, estimate.method, sem=float(np.hypot(estimate.sem, bracket)))
+        samples = np.minimum(rest + float((self._known[0] <= at[0]).sum()) / self.dim, 1.0)
+        return self._mean(samples, f"{said}; brackets of the rules ± {bracket:.2g}", besides=bracket)
 
     def num_outliers(
         self, *, edges: tuple[float, float] | None = None, gap: float = 1.5, most: float = 0.05
@@ -190,20 +221,22 @@ class SpectralMeasure(Record):
         low, high = edges
         if not low < high:
             raise UsageError(f"edges=({low!r}, {high!r}) must be (low, high) with low < high")
-        samples = self.dim * (self.weights * ((self.nodes < low) | (self.nodes > high))).sum(1)
+        beyond = self.dim * ((self.nodes < low) | (self.nodes > high)).astype(float)
         resolved, K = -1, self.num_known
         if self.alphas.size:
             known = self.nodes[0, :K]
             resolved = int(((known < low) | (known > high)).sum())
-            resolved += count_resolved(*self._resolved_nodes(), low, high)
-        return OutlierCount(resolved, self._mean(samples, "P times the mass beyond the bulk"), float(low), float(high))
+            residuals = np.maximum(self.known_residuals, self._resolution)
+            runs = without_known(*gauss_rules(self.alphas, self.betas), known, residuals, self._resolution)
+            resolved += count_resolved(*runs, low, high)
+        mass = self._mean_of(beyond, "P times the mass beyond the bulk")
+        return OutlierCount(resolved, mass, float(low), float(high))
 
     def effective_rank(self, kind: str = "entropy") -> Estimate:
         r"""How many eigenvalues matter, from 1 to P.
 
-        The standard error holds the spread over probes and, added in squares, the change since half the steps: |λ| has
-        a kink at zero, so that a rule of T nodes integrates it only roughly while the nodes near zero are few. Coverage
-        measured: docs/accuracy.md.
+        The standard error holds that of chance and, added in squares, the change since half the steps: |λ| has a kink
+        at zero, which a rule of T nodes integrates only roughly. Coverage measured: docs/accuracy.md.
 
         Parameters
         ----------
@@ -218,31 +251,12 @@ class SpectralMeasure(Record):
         Roy & Vetterli (2007), The effective rank, EUSIPCO. Rudelson & Vershynin (2007), J. ACM 54(4).
         """
         check_choice("kind", kind, ("entropy", "participation", "stable"))
-        largest = float(np.abs(self.nodes).max())
-        if largest == 0:
+        if (largest := float(np.abs(self.nodes).max())) == 0:
             return self._mean(np.zeros(len(self.nodes)), f"effective rank ({kind}) of a zero matrix")
-        size = np.abs(self.nodes) / largest
-        first, second = ((self.weights * size**p).sum(1) for p in (1, 2))
-        m1, m2 = first.mean(), second.mean()
-        # Each kind is a smooth function of means over probes; its samples are linear in theirs.
-        change = 0.0
-        if kind == "entropy":
-            entropies = (self.weights * special.xlogy(size, size)).sum(1)
-            m0 = entropies.mean()
-            value = self.dim * m1 * np.exp(-m0 / m1)
-            slope = 1 / m1 + m0 / m1**2
-            samples = value * (1 + slope * (first - m1) - (entropies - m0) / m1)
-            change = value * self._change_with_steps(lambda x: slope * x - special.xlogy(x, x) / m1, largest)
-        elif kind == "participation":
-            value = self.dim * m1**2 / m2
-            samples = value * (1 + 2 * (first - m1) / m1 - (second - m2) / m2)
-            change = value * self._change_with_steps(lambda x: 2 * x / m1, largest)
-        else:
-            samples = self.dim * second
-        estimate = self._mean(samples, f"effective rank ({kind})")
-        if estimate.sem is None:
-            return estimate
-        return self._mean(samples, estimate.method, sem=float(np.hypot(estimate.sem, change)))
+        # Each kind is a smooth function of means over probes; what is averaged is its tangent there.
+        values, kinked = tangent_of_rank(kind, np.abs(self.nodes) / largest, self.weights, self.dim)
+        change = abs(self._change_with_steps(kinked, largest)) if kinked else 0.0
+        return self._mean_of(values, f"effective rank ({kind})", besides=change)
 
     def wasserstein(self, other: Any) -> float:
         """Wasserstein-1 distance to another measure, or to exact eigenvalues (M,), as a fraction of the range.
@@ -264,26 +278,21 @@ class SpectralMeasure(Record):
         """How much the measure still changes with T: its Wasserstein-1 distance, as a fraction of the range, from that
         of ⌈T/2⌉ steps, which the leading coefficients give for nothing. None in records without coefficients.
 
-        It holds none of the probes' noise, which both share. The distance from T steps to infinitely many is smaller
-        where the distance keeps falling with T, as it does like 1/T or faster (Chen, Trogdon & Ubaru 2021, Thm 1).
+        It holds none of the probes' noise. The distance to infinitely many steps is smaller where it keeps falling with
+        T, as it does like 1/T or faster (Chen, Trogdon & Ubaru 2021, Thm 1).
         """
         if not self.alphas.size:
             return None
-        nodes, weights, _ = gauss_rules(self.alphas, self.betas)
-        fewer, their_weights, _ = gauss_rules(self.alphas, self.betas, -(-self.num_steps // 2))
-        span = float(np.ptp(self.nodes))
-        distance = wasserstein(nodes.ravel(), weights.ravel(), fewer.ravel(), their_weights.ravel(), span)
-        return (1 - self.num_known / self.dim) * distance
+        flat = [(x.ravel(), w.ravel()) for x, w in rules_of_half_the_steps(self.alphas, self.betas)]
+        return (1 - self.num_known / self.dim) * wasserstein(*flat[0], *flat[1], float(np.ptp(self.nodes)))
 
     def _change_with_steps(self, f: Callable[[Array], Array], largest: float) -> float:
         """Change of the mean of ``f(|λ|/largest)`` from ⌈T/2⌉ steps to T; 0 in records without coefficients."""
         if not self.alphas.size:
             return 0.0
-        means = []
-        for steps in (self.num_steps, -(-self.num_steps // 2)):
-            nodes, weights, _ = gauss_rules(self.alphas, self.betas, steps)
-            means.append((weights * f(np.abs(nodes) / largest)).sum(1).mean())
-        return float(means[0] - means[1]) * (1 - self.num_known / self.dim)
+        rules = rules_of_half_the_steps(self.alphas, self.betas)
+        now, before = ((weights * f(np.abs(nodes) / largest)).sum(1).mean() for nodes, weights in rules)
+        return float(now - before) * (1 - self.num_known / self.dim)
 
     @property
     def _resolution(self) -> float:
@@ -292,8 +301,7 @@ class SpectralMeasure(Record):
     @property
     def _exhausted(self) -> Array:
         """Which runs (R,) ended with their Krylov space."""
-        ended: Array = (self.betas == 0).any(1)
-        return ended
+        return np.asarray((self.betas == 0).any(1))
 
     def _rule(self, r: int) -> tuple[Array, Array]:
         """Nodes and weights of probe r without the known ones, and without places that no node takes."""
@@ -306,21 +314,24 @@ class SpectralMeasure(Record):
         """Nodes and weights of the mean over probes, flat; the weights sum to 1."""
         return self.nodes.ravel(), self.weights.ravel() / len(self.nodes)
 
-    def _resolved_nodes(self) -> tuple[Array, Array, Array]:
-        """Nodes, residuals and weights (R, T) of the runs themselves, less the known eigenvalues."""
-        nodes, weights, residuals = gauss_rules(self.alphas, self.betas)
-        # Where the runs were not deflated, they have the known eigenvalues among their nodes.
-        residuals = np.maximum(residuals, self._resolution)
-        reach = residuals[:, :, None] + np.maximum(self.known_residuals, self._resolution)
-        again = (np.abs(nodes[:, :, None] - self.nodes[0, : self.num_known]) <= reach).any(2)
-        return nodes, residuals, np.where(again, 0.0, weights)
+    def _mean_of(self, values: Array, method: str, *, besides: float = 0.0) -> Estimate:
+        """The integral of a function whose values at the nodes are (R, K + T), and an error besides that of chance."""
+        samples = (self.weights * values).sum(1)
+        if not self.isotropic:
+            return self._mean(samples, method, besides=besides)
+        K = self.num_known
+        sem, freedom = error_of_mean(self.weights[:, K:], values[:, K:], count=self.dim - K)
+        sem = float(np.hypot(sem * (1 - K / self.dim), besides))
+        return self._estimate(float(samples.mean()), method, sem=sem, freedom=freedom, samples=samples)
 
-    def _mean(self, samples: Array, method: str, *, sem: float | None = None) -> Estimate:
-        if sem is None and (len(samples) > 1 or self.num_known == self.dim):
-            sem = float(stats.sem(samples)) if self.num_known < self.dim else 0.0
-        return Estimate(
-            float(samples.mean()), sem=sem, samples=samples, num_matvecs=self.num_matvecs, seed=self.seed, method=method
-        )
+    def _mean(self, samples: Array, method: str, *, besides: float = 0.0) -> Estimate:
+        sem = None
+        if len(samples) > 1 or self.num_known == self.dim:
+            sem = float(np.hypot(stats.sem(samples) if self.num_known < self.dim else 0.0, besides))
+        return self._estimate(float(samples.mean()), method, sem=sem, samples=samples)
+
+    def _estimate(self, value: float, method: str, **about: Any) -> Estimate:
+        return Estimate(value, num_matvecs=self.num_matvecs, seed=self.seed, method=method, **about)
 
     def _lines(self) -> list[tuple[str, str]]:
         lines = [
@@ -329,21 +340,11 @@ class SpectralMeasure(Record):
             ("weight below zero", resolved(self.negative_mass(), most=1.0, scale=100.0, unit=" %")),
             ("effective rank", resolved(self.effective_rank(), most=float(self.dim))),
         ]
+        if self.isotropic:
+            missed = "" if self.converged else "   NOT CONVERGED"
+            lines.append(("95 % band, on average", f"± {100 * self.width:.2g} % over the range{missed}"))
         if self.step_error is not None:
             lines.append(("change since half the steps", f"{100 * self.step_error:.2g} % of the range"))
         known = f", {self.num_known} eigenvalues known" if self.num_known else ""
         size = f"{len(self.nodes)} probes × {self.num_steps} steps{known}"
         return [*lines, ("", f"{size}, {self.num_matvecs} matvecs, seed {self.seed}")]
-
-
-def _slack(points: Array, known: Array, coupling: float) -> Array:
-    """How far (M,) eigenvalues near the points may move when the coupling to the known vectors returns.
-
-    An eigenvalue at distance η from the known ones moves by at most ``(√(η² + 4c²) − η)/2`` for a coupling c; that
-    changes by less than half of any change in η, so twice its value at a point holds for all that might cross it.
-    """
-    if not len(known) or coupling == 0:
-        return np.zeros(len(points))
-    away = np.abs(points[:, None] - known[None, :]).min(1)
-    slack: Array = 4 * coupling**2 / (np.sqrt(away**2 + 4 * coupling**2) + away)
-    return slack

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
-from landscape.checks import check_count, check_seed
-from landscape.errors import UsageError
+from landscape.checks import check_count, check_seed, check_share
+from landscape.errors import NotConverged, UsageError
+from landscape.estimators.density.adaptive import until_narrow
 from landscape.estimators.krylov.projection import outside
 from landscape.estimators.krylov.several_starts import Lockstep, runs_at_once
 from landscape.estimators.matvecs import Matvecs
@@ -14,6 +17,7 @@ from landscape.estimators.probes import probe
 from landscape.operators import LinearOperator, as_operator
 from landscape.progress import Progress
 from landscape.results import Eigenpairs, SpectralMeasure
+from landscape.results.endings import Ending
 from landscape.results.quadrature import gauss_rules, run_lengths
 
 
@@ -21,9 +25,12 @@ def spectral_density(
     H: LinearOperator,
     eigs: Eigenpairs | None = None,
     *,
-    num_probes: int = 8,
-    num_steps: int = 64,
+    num_probes: int | None = None,
+    num_steps: int | None = None,
+    tol: float | None = None,
+    max_matvecs: int | None = None,
     seed: int = 0,
+    strict: bool = True,
     progress: Progress | None = None,
 ) -> SpectralMeasure:
     """How the eigenvalues are distributed, as one Gauss quadrature per random probe.
@@ -40,31 +47,45 @@ def spectral_density(
         Pairs already known, with their vectors; those that have converged are taken out. Each then has mass 1/P
         exactly, and Gaussian probes orthogonal to the known vectors measure the rest, which has mass 1 − K/P. In the
         spectra of networks most of the noise comes from the outliers.
-    num_probes : int
-        R. The error from the randomness of z falls like ``1/√(R·P)``.
-    num_steps : int
-        T, cut to P − K. Resolution: the nodes lie about (range of the spectrum)/T apart, closer at the ends.
+    num_probes : int, optional
+        R, 8 if left out. The error from the randomness of z falls like ``1/√(R·P)``.
+    num_steps : int, optional
+        T, 64 if left out; cut to P − K. Resolution: the nodes lie about (range of the spectrum)/T apart, closer at the
+        ends.
+    tol : float, optional
+        Go on until ``width``, half the 95 % band of ``cdf`` averaged over the range, is at most this share of the
+        eigenvalues: with steps or with probes, whichever narrows it more for their products. ``num_probes`` and
+        ``num_steps`` are then those of the first round, 1 and 16 if left out, and all probes are Gaussian.
+    max_matvecs : int, optional
+        Limit with ``tol``, 1,000 if left out.
     seed : int
+        Probe r depends on seed and r alone: more probes, and more steps, continue what there was.
+    strict : bool
+        Raise ``NotConverged`` where the limit ends the work; otherwise return the measure, marked.
     progress : callable, optional
-        Called as ``progress(matvecs done, R·T)`` after each block of products.
+        Called as ``progress(matvecs done, R·T or the limit)`` after each block of products.
 
     Returns
     -------
     SpectralMeasure
         Nodes and weights ``(R, K + T)``, unsmoothed; each row of weights sums to 1. ``cdf`` brackets the distribution,
-        ``step_error`` is how much it still changes with T. Costs R·T matvecs, fewer where a probe exhausts its Krylov
-        space, and T + 3 vectors of length P for each of the probes that step together: up to 16, if they fit into 1
-        GiB.
+        ``width`` is how wide the band is, ``step_error`` how much the nodes still change with T. Costs R·T matvecs,
+        fewer where a probe exhausts its Krylov space, and T + 3 vectors of length P for each of the probes that step
+        together: up to 16, if they fit into 1 GiB. With ``tol`` the vectors of all probes are held as long as they fit,
+        so that any of them can go on; where they no longer do, only further probes are added.
 
     Raises
     ------
+    NotConverged
+        With the measure as ``.partial``, if ``strict``.
     UsageError, LandscapeError
         For arguments outside the ranges above, or eigenpairs without vectors; if a matvec gives NaN or Inf.
 
     References
     ----------
     Golub & Welsch (1969), Math. Comp. 23, for the quadrature. Ubaru, Chen & Saad (2017), SIAM J. Matrix Anal. Appl.
-    38(4), Alg. 1. Ghorbani, Krishnan & Xiao (2019), ICML, for Hessians.
+    38(4), Alg. 1. Ghorbani, Krishnan & Xiao (2019), ICML, for Hessians. Chen, Trogdon & Ubaru (2021), ICML, for few
+    probes of many steps where P is large.
 
     Examples
     --------
@@ -73,22 +94,71 @@ def spectral_density(
     >>> print(measure.nodes[0].round(6), measure.weights[0].round(6))
     [1. 5.] [0.75 0.25]
     """
-    R, num_steps, seed = check_count("num_probes", num_probes), check_count("num_steps", num_steps), check_seed(seed)
-    H = as_operator(H)
+    seed, H = check_seed(seed), as_operator(H)
+    R, T, limit = _first_round(num_probes, num_steps, tol, max_matvecs)
     values, residuals, known = _known_pairs(H, eigs) if eigs is not None else _NOTHING_KNOWN
-    steps = min(num_steps, H.dim - len(values))
-    matvecs = Matvecs(H, R * steps, progress)
-    alphas, betas = np.zeros((R, steps)), np.zeros((R, steps))
-    if steps:
-        # Rounding is relative to all of H, of which the probes see only the rest.
-        matvecs.scale = float(np.abs(values).max(initial=0.0))
-        at_once = runs_at_once(H.dim, steps, torch.empty(0, dtype=H.dtype).element_size())
-        for first in range(0, R, at_once):
-            group = range(first, min(first + at_once, R))
-            runs = Lockstep(matvecs, _starts(H, group, known, seed), steps=steps, known=known)
-            runs.run()
-            alphas[group], betas[group] = runs.alphas, runs.betas
-    return as_measure(alphas, betas, values=values, residuals=residuals, dim=H.dim, num_matvecs=matvecs.done, seed=seed)
+    most = H.dim - len(values)
+    T = min(T, most)
+    matvecs = Matvecs(H, R * T if tol is None else limit, progress)
+    # Rounding is relative to all of H, of which the probes see only the rest.
+    matvecs.scale = float(np.abs(values).max(initial=0.0))
+    gaussian = known is not None or tol is not None
+
+    def record(alphas: np.ndarray, betas: np.ndarray) -> SpectralMeasure:
+        measure = as_measure(
+            alphas, betas, values=values, residuals=residuals, dim=H.dim, num_matvecs=matvecs.done, seed=seed
+        )
+        rounding = _ROUNDING * np.sqrt(max(alphas.shape[1], 1)) * H.resolution * matvecs.scale
+        return replace(measure, isotropic=gaussian, rounding=float(rounding))
+
+    def starts(group: range) -> torch.Tensor:
+        return _starts(H, group, known, seed, gaussian=gaussian)
+
+    if tol is not None and T:
+        measure = until_narrow(
+            matvecs, starts, record, known=known, num_probes=R, num_steps=T, most_steps=most, tol=tol
+        )
+        return _checked(measure, tol, limit, strict)
+    alphas, betas = np.zeros((R, T)), np.zeros((R, T))
+    at_once = runs_at_once(H.dim, T, torch.empty(0, dtype=H.dtype).element_size())
+    for begin in range(0, R if T else 0, at_once):
+        group = range(begin, min(begin + at_once, R))
+        runs = Lockstep(matvecs, starts(group), steps=T, known=known)
+        runs.run()
+        alphas[group], betas[group] = runs.alphas, runs.betas
+    return record(alphas, betas)
+
+
+def _first_round(
+    num_probes: int | None, num_steps: int | None, tol: float | None, max_matvecs: int | None
+) -> tuple[int, int, int]:
+    """Probes and steps before the first look, and the limit of matvecs."""
+    R = (8 if tol is None else 1) if num_probes is None else check_count("num_probes", num_probes)
+    T = (64 if tol is None else 16) if num_steps is None else check_count("num_steps", num_steps)
+    if tol is None:
+        if max_matvecs is not None:
+            raise UsageError("max_matvecs= limits tol=; without tol the matvecs are num_probes times num_steps")
+        return R, T, R * T
+    check_share("tol", tol, hint="a share of the eigenvalues, such as 0.001")
+    limit = 1000 if max_matvecs is None else check_count("max_matvecs", max_matvecs)
+    if num_steps is None:
+        T = max(1, min(T, limit // R))
+    if limit < R * T:
+        raise UsageError(
+            f"max_matvecs={limit} is less than the {R * T} of {R} probes × {T} steps, which are spent first"
+        )
+    return R, T, limit
+
+
+def _checked(measure: SpectralMeasure, tol: float, limit: int, strict: bool) -> SpectralMeasure:
+    if measure.converged or not strict:
+        return measure
+    raise NotConverged(
+        f"the band is ± {measure.width:.2g} wide over the range after {measure.num_matvecs} matvecs: "
+        f"{Ending.INTERVAL_TOO_WIDE.text(max_matvecs=limit, tol=tol)}. strict=False takes it as it is; the exception "
+        "carries it as .partial",
+        measure,
+    )
 
 
 def as_measure(
@@ -121,6 +191,8 @@ def as_measure(
 
 
 _FAR = 2**31
+#: In units of √T·resolution·‖H‖: how far T rounded products may move eigenvalues.
+_ROUNDING = 2.0
 _NOTHING_KNOWN: tuple[np.ndarray, np.ndarray, torch.Tensor | None] = (np.empty(0), np.empty(0), None)
 
 
@@ -140,14 +212,14 @@ def _known_pairs(H: LinearOperator, eigs: Eigenpairs) -> tuple[np.ndarray, np.nd
     return eigs.values[keep].astype(float), eigs.residuals[keep].astype(float), torch.linalg.qr(vectors).Q
 
 
-def _starts(H: LinearOperator, group: range, known: torch.Tensor | None, seed: int) -> torch.Tensor:
+def _starts(H: LinearOperator, group: range, known: torch.Tensor | None, seed: int, *, gaussian: bool) -> torch.Tensor:
     """Probes as rows: sign vectors, or Gaussian ones without their part in the known vectors.
 
     A Gaussian vector keeps its law under the projection, so its direction is uniform in what is left and each mass
     there is 1/(P − K) on average, exactly. A sign vector would not, and in few dimensions may have nothing left.
     `top_eigenpairs` starts from the first of the Gaussian family; the probes come from far behind.
     """
-    if known is None:
+    if not gaussian:
         return torch.stack([probe(r, H.dim, seed=seed, dtype=H.dtype, device=H.device) for r in group])
     rows = [probe(_FAR + r, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device) for r in group]
-    return outside(torch.stack(rows, dim=1), known).T
+    return torch.stack(rows) if known is None else outside(torch.stack(rows, dim=1), known).T

@@ -2,7 +2,8 @@
 
 Each run has a basis and a tridiagonal matrix of its own, ``A Q = Q T + r eᵀ``, exactly as if it were alone; only their
 products are made together, because several columns at once are cheaper than one after another. This is not block
-Lanczos: the runs do not see each other, so that each keeps its own Gauss rule.
+Lanczos: the runs do not see each other, so that each keeps its own Gauss rule. Further runs may join, and all may go on
+for more steps than were asked for at first, as long as their bases are held.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Lockstep:
     starts : (R, P) tensor
         Rows, each not zero, of the operator's dtype and device; orthogonal to ``known``.
     steps : int
-        T: most steps of a run. Memory: ``R·(T + 1)`` vectors of length P.
+        T: most steps of a run, until ``run`` is told of more. Memory: ``R·(T + 1)`` vectors of length P.
     known : (P, K) tensor, optional
         Orthonormal columns U. The runs are then those of ``(I − UUᵀ) A (I − UUᵀ)``, and stay orthogonal to U.
 
@@ -45,18 +46,15 @@ class Lockstep:
     def __init__(
         self, matvecs: Matvecs, starts: torch.Tensor, *, steps: int, known: torch.Tensor | None = None
     ) -> None:
-        count, dim = starts.shape
         self._matvecs = matvecs
         self._known = None if known is None or known.shape[1] == 0 else known.T.contiguous()
         self._left_out = 0 if self._known is None else len(self._known)
-        self._rows = torch.empty(count, steps + 1, dim, dtype=starts.dtype, device=starts.device)
-        for r in range(count):
-            self._rows[r, 0] = starts[r] / norm(starts[r])
         self.steps = steps
-        self.alphas, self.betas = np.zeros((count, steps)), np.zeros((count, steps))
-        self.sizes = np.zeros(count, dtype=int)
-        self._active = list(range(count))
-        self._noise = np.zeros(count)
+        self._rows: list[torch.Tensor] = []
+        self.alphas, self.betas = np.zeros((0, steps)), np.zeros((0, steps))
+        self.sizes, self._noise = np.zeros(0, dtype=int), np.zeros(0)
+        self._active: list[int] = []
+        self.add(starts)
 
     @property
     def resolution(self) -> float:
@@ -72,17 +70,52 @@ class Lockstep:
         """About ``‖A Q − Q T − r eᵀ‖`` of run r: what was seen of it, and no less than the rounding of a product."""
         return float(np.hypot(self._noise[r], self.resolution * self.scale))
 
-    def run(self) -> None:
-        """All steps of all runs. A run that exhausts its Krylov space stops: any further vector would belong to another
-        measure."""
-        for j in range(self.steps):
-            if not self._active:
+    @property
+    def going_on(self) -> int:
+        """Runs that have not exhausted their Krylov space."""
+        return len(self._active)
+
+    def add(self, starts: torch.Tensor) -> None:
+        """Further runs, from the rows of ``starts``; ``run`` takes them as far as the others."""
+        count, known = len(starts), len(self.alphas)
+        for start in starts:
+            rows = torch.empty(self.steps + 1, len(start), dtype=start.dtype, device=start.device)
+            rows[0] = start / norm(start)
+            self._rows.append(rows)
+        more = np.zeros((count, self.steps))
+        self.alphas, self.betas = np.vstack([self.alphas, more]), np.vstack([self.betas, more])
+        self.sizes, self._noise = np.append(self.sizes, np.zeros(count, dtype=int)), np.append(self._noise, more[:, 0])
+        self._active += range(known, known + count)
+
+    def run(self, steps: int | None = None) -> None:
+        """All steps of all runs, or as many as ``steps``, more than before. A run that exhausts its Krylov space stops:
+        any further vector would belong to another measure."""
+        if steps is not None and steps > self.steps:
+            self._make_room(steps)
+        while True:
+            behind = [r for r in self._active if self.sizes[r] < self.steps]
+            if not behind:
                 return
-            self._step(j)
+            self._step(behind)
+
+    def release(self) -> None:
+        """Let the bases go: what runs there are have ended."""
+        self._active = []
+        self._rows = [rows[:0] for rows in self._rows]
+
+    def _make_room(self, steps: int) -> None:
+        wider = ((0, 0), (0, steps - self.steps))
+        self.alphas, self.betas = np.pad(self.alphas, wider), np.pad(self.betas, wider)
+        self.steps = steps
+        for r in self._active:
+            # One after another, so that no more than one basis is held twice.
+            rows = self._rows[r].new_empty(steps + 1, self._rows[r].shape[1])
+            rows[: len(self._rows[r])] = self._rows[r]
+            self._rows[r] = rows
 
     def basis(self, r: int) -> torch.Tensor:
         """Q of run r, shape (P, m)."""
-        return self._rows[r, : self.sizes[r]].T
+        return self._rows[r][: self.sizes[r]].T
 
     def projected(self, r: int) -> np.ndarray:
         """T of run r, shape (m, m)."""
@@ -93,16 +126,15 @@ class Lockstep:
     def residual(self, r: int) -> torch.Tensor:
         """r of run r, shape (P,)."""
         beta = float(self.betas[r, self.sizes[r] - 1])
-        return beta * self._rows[r, self.sizes[r]] if beta else torch.zeros_like(self._rows[r, 0])
+        return beta * self._rows[r][self.sizes[r]] if beta else torch.zeros_like(self._rows[r][0])
 
-    def _step(self, j: int) -> None:
-        block = self._rows[self._active, j] if len(self._active) < len(self._rows) else self._rows[:, j]
+    def _step(self, behind: list[int]) -> None:
+        block = torch.stack([self._rows[r][self.sizes[r]] for r in behind])
         products = self._matvecs.block(block.T).T.contiguous()
-        whole = self._rows.shape[2] - self._left_out
-        going_on = []
-        for w, r in zip(products, self._active, strict=True):
-            before = norm(w)
-            overlaps = orthogonalise(w, self._rows[r, : j + 1], known=self._known)
+        whole = block.shape[1] - self._left_out
+        for w, r in zip(products, behind, strict=True):
+            j, before = int(self.sizes[r]), norm(w)
+            overlaps = orthogonalise(w, self._rows[r][: j + 1], known=self._known)
             self.alphas[r, j], self.sizes[r] = overlaps[-1], j + 1
             if j:
                 overlaps[-2] -= self.betas[r, j - 1]
@@ -110,8 +142,7 @@ class Lockstep:
             self._noise[r] = np.hypot(self._noise[r], np.linalg.norm(overlaps[:-1]))
             if j + 1 == whole or beta <= BREAKDOWN * self.resolution * max(self.scale, before):
                 self._noise[r] = np.hypot(self._noise[r], beta)
+                self._active.remove(r)
                 continue
             self.betas[r, j] = beta
-            self._rows[r, j + 1] = w / beta
-            going_on.append(r)
-        self._active = going_on
+            self._rows[r][j + 1] = w / beta
