@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -40,6 +41,14 @@ class CheckpointContext:
         ``model() -> nn.Module``, one of its own with the checkpoint's parameters.
     found : dict of name to Record
         What has been measured here so far; slices go along the eigenvectors found.
+    fields : dict of name to dict
+        The settings by which each of these was measured, for the keys of what rests on them.
+    affordable : float or None
+        Products that the quantity measured now may take, where time is short.
+    coarser : Record or None
+        What is stored of the quantity measured now, and is not as accurate as asked.
+    is_asked : bool
+        Whether a person asked for the accuracy of the plan; on a time alone, nobody did.
     """
 
     objective: Objective
@@ -53,6 +62,10 @@ class CheckpointContext:
     problem: Problem | None = None
     model: Callable[[], nn.Module] | None = None
     found: dict[str, Record] = field(default_factory=dict)
+    fields: dict[str, dict[str, Any]] = field(default_factory=dict)
+    affordable: float | None = None
+    coarser: Record | None = None
+    is_asked: bool = True
 
     @cached_property
     def question(self) -> dict[str, str]:
@@ -104,6 +117,15 @@ class CheckpointContext:
             raise
         except ObjectiveError:
             return None
+
+    @property
+    def held(self) -> int:
+        """Bytes that are in memory as long as this is, about."""
+        vectors = 4 + 2 * (2 * self.plan.eigs if self.is_last else 2)
+        held = vectors * self.objective.layout.size * self.objective.theta.element_size()
+        if "hessian" in self.__dict__:  # made already
+            held += sum(c.held for c in self.hessian.plan.candidates if c.route == self.hessian.route)
+        return held
 
     @property
     def eigenpairs(self) -> Eigenpairs:
