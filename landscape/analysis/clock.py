@@ -30,8 +30,8 @@ class Clock:
     ----------
     left : Cost
         What is still to be done.
-    done : float
-        Seconds that what is done should have taken, by what was known then.
+    done, shown : float
+        Seconds that what is done should have taken, by what was known then; the most that was reported.
     seconds_per : Cost
         Of one product, gradient and loss over the whole data.
     """
@@ -39,6 +39,7 @@ class Clock:
     reporter: Reporter | None
     left: Cost = field(default_factory=Cost)
     done: float = 0.0
+    shown: float = 0.0
     seconds_per: Cost = field(default_factory=lambda: Cost(0.2, 0.1, 0.03))
 
     def expected(self, cost: Cost) -> float:
@@ -47,13 +48,14 @@ class Clock:
 
     def show(self, doing: str, ahead: float = 0.0) -> None:
         """Update the reporter; ``ahead`` seconds of the current measurement are done."""
+        done = self.shown = max(self.done + ahead, self.shown)
         if self.reporter is not None:
-            done = self.done + ahead
             self.reporter.update(done=done, total=max(self.done + self.expected(self.left), done), doing=doing)
 
     def finish(self, cost: Cost, *, skipped: bool = False) -> None:
         """A cost that was left is no more: it was paid, or there was no need."""
-        self.done += 0.0 if skipped else self.expected(cost)
+        # Not behind what was shown of it, where it went faster than expected.
+        self.done = max(self.done + (0.0 if skipped else self.expected(cost)), self.shown)
         rest = self.left - cost
         self.left = Cost(max(rest.matvecs, 0), max(rest.gradients, 0), max(rest.losses, 0))
 

@@ -16,7 +16,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "restarts": 1, "subsets": 0, "barriers": 4, "max_matvecs": 300,
     },
     "standard": {
-        "accuracy": 0.03, "last": 5, "levels": 1, "eigs": 5, "points": 41, "plane_points": 31, "directions": 5,
+        "accuracy": 0.04, "last": 5, "levels": 1, "eigs": 5, "points": 41, "plane_points": 31, "directions": 5,
         "restarts": 3, "subsets": 4, "barriers": 10, "max_matvecs": 500,
     },
     "thorough": {
@@ -29,14 +29,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 #: the data, and whatever has an estimator that cannot be asked for an accuracy.
 COUNTS: dict[float, dict[str, int]] = {
     0.2: {"trace_probes": 8, "density_probes": 2, "steps": 20, "samples": 6},
-    0.03: {"trace_probes": 32, "density_probes": 8, "steps": 64, "samples": 16},
+    0.04: {"trace_probes": 32, "density_probes": 8, "steps": 64, "samples": 16},
     0.01: {"trace_probes": 128, "density_probes": 16, "steps": 100, "samples": 64},
 }
 #: With a time and no accuracy, where it is good enough.
 FINEST = 0.01
 #: How many times smaller the residuals of eigenpairs are than the accuracy: trace, density and slices rest on vectors,
 #: whose error is the residual over the distance to the next eigenvalue.
-RESIDUALS = 30
+RESIDUALS = 40
 
 AS_PLANNED: Any = None  # a field left out: the named plan fills it in
 BY_ACCURACY: Any = None  # a field left out: the accuracy rules
@@ -53,7 +53,7 @@ class Plan:
         Every random or iterative quantity is measured until its own 95 % interval reaches no further than that to
         either side, relative to the value, such as 0.05 or ``"5%"``; where the value is near zero, relative to the
         scale that :mod:`landscape.analysis.asking` names for it, such as λ_max for the trace. Left out, 20 % (quick),
-        3 % (standard), 1 % (thorough). A count that is set overrules it for what it is of.
+        4 % (standard), 1 % (thorough). A count that is set overrules it for what it is of.
     time : float or str, optional
         Seconds, or ``"5m"``, ``"1h30m"``: measure what fits, coarsely first, then more accurately in rounds
         (:mod:`landscape.analysis.rounds`), down to ``accuracy``, or 1 % where none is asked for. Figures and report are
@@ -68,7 +68,7 @@ class Plan:
     eigs : int
         Eigenpairs from each end of the spectrum at the last checkpoint; from four on, slices go along two of them.
     tol : float, optional
-        Relative residual at which an eigenpair counts as converged. Left out, a thirtieth of the accuracy.
+        Relative residual at which an eigenpair counts as converged. Left out, a fortieth of the accuracy.
     max_matvecs : int
         Where Lanczos gives up, and an estimate that has not reached the accuracy.
     trace_probes : int, optional
@@ -204,7 +204,7 @@ class Plan:
     def residual(self) -> float:
         """Relative residual at which an eigenpair counts as converged.
 
-        >>> Plan(accuracy=0.03).residual, Plan(tol=0.1).residual
+        >>> Plan(accuracy=0.04).residual, Plan(tol=0.1).residual
         (0.001, 0.1)
         """
         return self.tol if self.tol is not None else (self.accuracy or FINEST) / RESIDUALS
@@ -212,7 +212,7 @@ class Plan:
     def count(self, name: str) -> int:
         """How many probes, steps or samples, where that is not left to the estimator.
 
-        >>> Plan(trace_probes=6).count("trace_probes"), Plan(accuracy=0.03).count("trace_probes")
+        >>> Plan(trace_probes=6).count("trace_probes"), Plan(accuracy=0.04).count("trace_probes")
         (6, 32)
         >>> Plan(accuracy=0.1).count("trace_probes"), Plan(accuracy=0.001).count("trace_probes")
         (32, 128)

@@ -27,7 +27,7 @@ from landscape.escaping.terminal import console, one_line
 def analyze(
     ckpt_dir: Folder,
     plan: Annotated[
-        str, typer.Option(help="quick (to 20 %), standard (3 %) or thorough (1 %); the flags below overrule it.")
+        str, typer.Option(help="quick (to 20 %), standard (4 %) or thorough (1 %); the flags below overrule it.")
     ] = "standard",
     accuracy: Annotated[
         str | None, typer.Option(metavar="SHARE", help="95 % error of every random number, 5% or 0.05.")
@@ -54,7 +54,7 @@ def analyze(
     barriers: Annotated[int | None, typer.Option(help="Pairs of minima to interpolate between, at most.")] = None,
     tol: Annotated[
         float | None,
-        typer.Option(help="Relative residual of a converged eigenpair; a thirtieth of the accuracy, else."),
+        typer.Option(help="Relative residual of a converged eigenpair; a fortieth of the accuracy, else."),
     ] = None,
     max_matvecs: Annotated[
         int | None, typer.Option(help="Where Lanczos gives up, and an estimate short of its accuracy.")
