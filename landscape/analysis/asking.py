@@ -75,30 +75,36 @@ def _of_interval(record: Record, scale: float) -> float:
     return 0.0 if half == 0 else half / size if size else math.inf
 
 
-def _of_itself(record: Record, scale: float) -> float:
-    """Of what has no single value: what the record itself says, if it says anything."""
-    return float(getattr(record, "reached", math.nan))
+def _of_band(record: Record, scale: float) -> float:
+    """Half of the 95 % band of the distribution, averaged over the range, over its scale; NaN where none is stated."""
+    return float(getattr(record, "width", math.nan)) / SHARE
 
 
-#: Quantity → how it is asked. The scale of each: eigenpairs and their gap, λ_max; trace, λ_max; density, a share of all
-#: eigenvalues; average sharpness, the rise that curvature λ_max in one direction gives to a displacement of this size.
+#: Scale of the density, a share of all eigenvalues: in spectra of networks nearly all lie close to zero, and what the
+#: rest of the range tells apart is about that share of them.
+SHARE = 1.6e-3
+#: Quantity → how it is asked: the one place where it is settled what an estimator is given. The scale where a value is
+#: near zero: of eigenpairs, gap and trace, λ_max; of an average sharpness, the rise that a curvature of λ_max in one
+#: direction gives to a displacement of this size.
 ASKS = {
     "eigenpairs": Ask(
-        ("tol",), True, lambda tol, _, most: {"tol": tol / RESIDUALS, "max_matvecs": most}, _of_pairs, Cost(matvecs=25),
-        is_iterative=True, ignores=THOROUGHNESS,
+        ("tol",), True, lambda tol, _, most: {"tol": tol / RESIDUALS, "max_matvecs": most}, _of_pairs,
+        Cost(matvecs=25), is_iterative=True, ignores=THOROUGHNESS,
     ),
+    # Its tol is a standard error, 1.96 of which make half of an interval.
     "trace": Ask(
-        # Its tol is a standard error, 1.96 of which make the half of an interval.
         ("trace_probes",), True,
-        lambda tol, _, most: {"method": "deflated", "tol": tol / 1.96, "num_probes": min(8, most), "max_matvecs": most},
-        _of_interval, Cost(matvecs=30),
+        lambda tol, _, most: {
+            "method": "deflated", "tol": tol / 1.96, "num_probes": min(8, most), "max_matvecs": most, "strict": False,
+        }, _of_interval, Cost(matvecs=30),
     ),
     "density": Ask(
-        ("density_probes", "steps"), False, lambda tol, _, most: {"tol": tol, "max_matvecs": most}, _of_itself,
-        Cost(matvecs=100),
+        ("density_probes", "steps"), False,
+        lambda tol, _, most: {"tol": tol * SHARE, "max_matvecs": most, "strict": False}, _of_band, Cost(matvecs=100),
     ),
     "average": Ask(
-        ("samples",), False, lambda tol, absolute, most: {"tol": tol, "atol": absolute}, _of_interval, Cost(losses=500)
+        ("samples",), False, lambda tol, absolute, most: {"tol": tol, "atol": absolute, "max_losses": 6 * most},
+        _of_interval, Cost(losses=500),
     ),
 }  # fmt: skip
 

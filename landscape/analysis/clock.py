@@ -66,7 +66,7 @@ class Clock:
 
     def calibrate(self, context: CheckpointContext) -> None:
         """Time a loss and a gradient on one chunk; the product was timed when its route was chosen."""
-        objective, hessian = context.objective, context.hessian
+        objective, hessian = context.objective, context.products
         part = objective if objective.num_chunks == 1 else objective.on_first(objective.chunk or 1)
         share = objective.num_examples / part.num_examples
         theta = objective.theta

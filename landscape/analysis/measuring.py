@@ -163,6 +163,8 @@ def _opened(
         objective, plan, is_last, index in files.compared, guess, stored.get("route", "auto"), expected, last, problem,
         partial(checkpoint.model, problem), is_asked=is_asked,
     )  # fmt: skip
+    todo = quantities(plan, is_last=is_last, is_around=context.is_around)
+    context.planned = sum(quantity.cost.matvecs for quantity in todo)
     if work.budget is not None:
         opened.keep(file, context)
     return checkpoint, context
@@ -305,7 +307,7 @@ def measure(
     taken = time.perf_counter() - started
     clock.learn(cost_of(record), taken)
     record, how = judged(
-        quantity, record, provenance(key, record, taken, context.objective, route=context.hessian.route), context
+        quantity, record, provenance(key, record, taken, context.objective, route=context.products.route), context
     )
     if (
         context.plan.time is not None

@@ -241,7 +241,7 @@ def _trace(context: CheckpointContext, progress: Progress) -> Record:
     plan, wanted = context.plan, asked(context.plan, "trace")
     how: dict[str, Any] = {"method": "deflated", "num_probes": plan.count("trace_probes")}
     if wanted is not None:
-        how = {**wanted.options(context), "strict": False}
+        how = wanted.options(context)
     return estimators.trace(context.hessian, eigs=context.eigenpairs, seed=plan.seed, progress=progress, **how)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -105,17 +106,15 @@ def judged(
 def is_better(quantity: Quantity, record: Record, coarser: Record, context: CheckpointContext) -> bool:
     """Whether a record takes the place of the one that is there."""
     assert quantity.asked is not None
-    if isinstance(record, Eigenpairs):
-        return quantity.asked.is_met(record, context) or not quantity.asked.reached(
-            record, context
-        ) >= quantity.asked.reached(coarser, context)
-    return not quantity.asked.reached(record, context) >= quantity.asked.reached(coarser, context)
+    is_met = quantity.asked.is_met(record, context)
+    return is_met or not quantity.asked.reached(record, context) >= quantity.asked.reached(coarser, context)
 
 
 def cost_of(record: Record) -> Cost:
     """What was spent on it."""
     if isinstance(record, Sharpness):
-        return Cost(losses=record.num_evaluations)
+        parts = float(getattr(record, "cost", math.nan))  # where parts of the data count as such
+        return Cost(losses=parts if math.isfinite(parts) else record.num_evaluations)
     return Cost(matvecs=int(getattr(record, "num_matvecs", 0)))
 
 

@@ -132,8 +132,8 @@ def test_what_is_good_enough_is_left_alone(enough):
     assert len(enough.measured) == before
 
 
-def test_repeated_work_is_a_third_of_that_of_the_last_round_or_about_that(enough):
-    """Each round begins again with four times the work or so; what it can have come to is what the rounds before did."""
+def test_what_rounds_repeat_is_less_than_the_last_of_them(enough):
+    """Each round begins again, with four times the work or so: all rounds before it are a part of the last one."""
     for run in ("adam-s0", "sgd-s0"):
         spent = [cost for _, of, step, name, _, cost, _ in enough.measured if (of, step, name) == (run, 3, "trace")]
         assert sum(spent[:-1]) <= 0.8 * spent[-1]
