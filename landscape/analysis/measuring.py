@@ -30,7 +30,7 @@ from landscape.analysis.recording import (
     stored,
     with_limit,
 )
-from landscape.analysis.rounds import Budget
+from landscape.analysis.rounds import MARGIN, Budget
 from landscape.analysis.survey import RunFiles
 from landscape.checkpoints import Checkpoint
 from landscape.errors import ForeignError, LandscapeError, ResultsError, as_ours, traceback_text
@@ -261,6 +261,9 @@ def _if_there_is_time(
     if quantity.asked is not None and found.coarser is not None:
         cost = quantity.asked.cost_after(cost_of(found.coarser), quantity.asked.reached(found.coarser, context))
     if budget is not None:
+        if found.coarser is not None and not budget.is_asked and _is_at_its_limit(quantity, found.coarser, work.plan):
+            clock.finish(quantity.cost, skipped=True)
+            return found  # it would end on the same limit again
         seconds, reserved = clock.expected(cost), budget.held_back(clock.expected(later))
         is_needed = quantity.name in NEEDED and found.coarser is None
         if not is_needed and not budget.fits(seconds, reserved=reserved):
@@ -272,7 +275,7 @@ def _if_there_is_time(
             return found
         share = (budget.left - reserved) / (2 if is_needed else 1)
         context.affordable = share / max(clock.seconds_per.matvecs, 1e-9)
-    context.coarser = found.coarser
+    context.coarser = found.coarser if budget is not None else None  # without haste, the newest answer counts
     try:
         key = with_limit(quantity, key, context)
         record = measure(work.store, work.run, checkpoint.step, quantity, key, context, clock)
@@ -309,14 +312,15 @@ def measure(
     record, how = judged(
         quantity, record, provenance(key, record, taken, context.objective, route=context.products.route), context
     )
-    if (
-        context.plan.time is not None
-        and context.coarser is not None
-        and not is_better(quantity, record, context.coarser, context)
-    ):
+    if context.coarser is not None and not is_better(quantity, record, context.coarser, context):
         return context.coarser
     store.write(run, step, quantity.name, record, how)
     return record
+
+
+def _is_at_its_limit(quantity: Quantity, record: Record, plan: Plan) -> bool:
+    """Whether a record took about all the products that the plan allows: another attempt would end where it did."""
+    return quantity.asked is not None and cost_of(record).products >= MARGIN * plan.max_matvecs
 
 
 def _calibrate(work: Work, context: CheckpointContext) -> None:

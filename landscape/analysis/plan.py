@@ -57,7 +57,7 @@ class Plan:
     time : float or str, optional
         Seconds, or ``"5m"``, ``"1h30m"``: measure what fits, coarsely first, then more accurately in rounds
         (:mod:`landscape.analysis.rounds`), down to ``accuracy``, or 1 % where none is asked for. Figures and report are
-        drawn after it.
+        drawn after it, and ``max_matvecs`` is 3,000 if left out.
     last : int
         Checkpoints of each run, counted from its end; the last gets every quantity, the earlier ones λ_max, spectral
         gap and gradient norm.
@@ -174,7 +174,7 @@ class Plan:
         preset |= {"barriers": 0} if self.params is not None else {}
         if self.time is not None:
             object.__setattr__(self, "time", seconds_of(self.time))
-            preset["accuracy"] = None
+            preset |= {"accuracy": None, "max_matvecs": PRESETS["thorough"]["max_matvecs"]}
         for name, value in preset.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)

@@ -164,6 +164,13 @@ def test_an_accuracy_that_was_asked_for_with_the_time_and_not_reached_is_said(wo
     assert exit_status(results) == 1
 
 
+def test_what_ended_on_its_limit_of_products_is_not_tried_again(world):
+    ls.analyze(world.folder, replace(PLAN, time=6000, last=1, max_matvecs=60))
+    spent = [cost for _, run, _, name, _, cost, _ in world.measured if (run, name) == ("sgd-s0", "trace")]
+    assert spent.count(60) == 1
+    assert spent[-1] == 60
+
+
 SCRIPT = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
