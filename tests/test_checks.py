@@ -214,7 +214,7 @@ TABLE = {
          "steps": "count", "points": "count", "plane_points": "count", "directions": "count or 0", "samples": "count",
          "restarts": "count", "subsets": "count or 0", "barriers": "count or 0", "tol": "share",
          "examples": "count", "max_matvecs": "count", "seed": "seed", "workers": "count", "threads": "count",
-         "chunk": "count"},
+         "chunk": "count", "accuracy": "share", "time": "positive"},
     ),
     "Trajectory": (lambda **g: Trajectory(None, **g), {"looks": "count", "top": "count", "examples": "count"}),
     "Problem.make_model": (get_problem("quadratic").make_model, {"seed": "seed"}),

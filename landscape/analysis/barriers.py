@@ -8,8 +8,9 @@ from typing import Any
 
 from landscape import geometry
 from landscape.analysis.cache import Opened
-from landscape.analysis.measuring import RECORD_VERSION, Measured, objective_of, provenance, skipped
+from landscape.analysis.measuring import Measured, objective_of, skipped
 from landscape.analysis.plan import Plan
+from landscape.analysis.recording import RECORD_VERSION, provenance
 from landscape.analysis.survey import RunFiles
 from landscape.checkpoints import Checkpoint
 from landscape.errors import ResultsError, as_ours

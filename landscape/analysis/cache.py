@@ -6,12 +6,15 @@ import os
 from collections import OrderedDict
 from pathlib import Path
 
+from landscape.analysis.context import CheckpointContext
 from landscape.analysis.plan import Plan
 from landscape.checkpoints import Checkpoint, load_checkpoint
 from landscape.problems import Problem
 
 #: Of the checkpoints held; where they are more, those that were not used for the longest time are let go.
 MOST_BYTES = 256 << 20
+#: The same of what rounds find again: recorded products, eigenvectors.
+MOST_KEPT = 1 << 30
 
 
 class Opened:
@@ -20,6 +23,7 @@ class Opened:
     def __init__(self) -> None:
         self._checkpoints: OrderedDict[str, tuple[tuple[int, ...], Checkpoint]] = OrderedDict()
         self._problems: dict[str, Problem] = {}
+        self._contexts: OrderedDict[str, CheckpointContext] = OrderedDict()
 
     def checkpoint(self, file: str | Path) -> Checkpoint:
         """As :func:`landscape.checkpoints.load_checkpoint`; read again where the file is not the one that was read."""
@@ -44,6 +48,19 @@ class Opened:
                 plan.problem, data_dir=plan.data, problem_config=plan.problem_config
             )
         return self._problems[name]
+
+    def context(self, file: str | Path) -> CheckpointContext | None:
+        """What an earlier round made of a checkpoint, recorded products and all; None where it is no longer here."""
+        name = os.path.abspath(file)
+        if name in self._contexts:
+            self._contexts.move_to_end(name)
+        return self._contexts.get(name)
+
+    def keep(self, file: str | Path, context: CheckpointContext) -> None:
+        """For the next round, as far as there is room."""
+        self._contexts[os.path.abspath(file)] = context
+        while len(self._contexts) > 1 and sum(c.held for c in self._contexts.values()) > MOST_KEPT:
+            self._contexts.popitem(last=False)
 
 
 _of: dict[str, Opened] = {}

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from torch import nn
 
+from landscape import operators
 from landscape.analysis.plan import Plan
 from landscape.errors import ModelError, ObjectiveError
 from landscape.objective import Objective, logit_normalized, preflight
-from landscape.operators import HessianOperator
+from landscape.operators import HessianOperator, LinearOperator
 from landscape.problems import Problem
 from landscape.problems.metrics import evaluate_split
 from landscape.results import Eigenpairs, Record
@@ -40,6 +42,16 @@ class CheckpointContext:
         ``model() -> nn.Module``, one of its own with the checkpoint's parameters.
     found : dict of name to Record
         What has been measured here so far; slices go along the eigenvectors found.
+    fields : dict of name to dict
+        The settings by which each of these was measured, for the keys of what rests on them.
+    affordable : float or None
+        Products that the quantity measured now may take, where time is short.
+    coarser : Record or None
+        What is stored of the quantity measured now, and is not as accurate as asked.
+    is_asked : bool
+        Whether a person asked for the accuracy of the plan; on a time alone, nobody did.
+    planned : float
+        Products at this checkpoint.
     """
 
     objective: Objective
@@ -53,6 +65,11 @@ class CheckpointContext:
     problem: Problem | None = None
     model: Callable[[], nn.Module] | None = None
     found: dict[str, Record] = field(default_factory=dict)
+    fields: dict[str, dict[str, Any]] = field(default_factory=dict)
+    affordable: float | None = None
+    coarser: Record | None = None
+    is_asked: bool = True
+    planned: float = 0.0
 
     @cached_property
     def question(self) -> dict[str, str]:
@@ -89,10 +106,15 @@ class CheckpointContext:
         return evaluate_split(self.problem, model, "train", few).accuracy is not None
 
     @cached_property
-    def hessian(self) -> HessianOperator:
-        """Made when first needed, and kept for all quantities of this checkpoint."""
+    def hessian(self) -> LinearOperator:
+        """Made when first needed, and kept for all quantities of this checkpoint: the matrix, where that is cheaper."""
+        return _exact_where_cheaper(self.products, self.planned)
+
+    @cached_property
+    def products(self) -> HessianOperator:
+        """The same as products, whatever is made of them."""
         if self.last is not None and self.last.question == self.question:
-            return self.last.hessian.at(self.objective.theta)
+            return self.last.products.at(self.objective.theta)
         return HessianOperator(self.objective, route=self.route, expected_matvecs=self.expected_matvecs)
 
     @cached_property
@@ -106,8 +128,26 @@ class CheckpointContext:
             return None
 
     @property
+    def held(self) -> int:
+        """Bytes that are in memory as long as this is, about."""
+        vectors = 4 + 2 * (2 * self.plan.eigs if self.is_last else 2)
+        held = vectors * self.objective.layout.size * self.objective.theta.element_size()
+        if "products" in self.__dict__:  # made already
+            held += sum(c.held for c in self.products.plan.candidates if c.route == self.products.route)
+        return held
+
+    @property
     def eigenpairs(self) -> Eigenpairs:
         """Of this checkpoint; measured before anything that needs them."""
         eigs = self.found["eigenpairs"]
         assert isinstance(eigs, Eigenpairs)
         return eigs
+
+
+def _exact_where_cheaper(H: HessianOperator, planned: float) -> LinearOperator:
+    """The matrix itself, where forming it costs less than the products that are planned with it."""
+    fits, form = (getattr(operators, name, None) for name in ("exact_fits", "exact"))
+    if fits is None or form is None or not fits(H, planned):
+        return H
+    formed: LinearOperator = form(H)
+    return formed

@@ -15,6 +15,7 @@ from landscape.analysis.barriers import Pair, measure_pair, name_of
 from landscape.analysis.cache import forget, opened_by
 from landscape.analysis.measuring import Measured, measure_run
 from landscape.analysis.plan import Plan
+from landscape.analysis.rounds import Round
 from landscape.analysis.survey import RunFiles
 from landscape.errors import LandscapeError, ResultsError
 from landscape.jobs import (
@@ -106,9 +107,30 @@ class Measurer:
     threads: int
     shared: bool
 
-    def runs(self, runs: Sequence[RunFiles], reporter: Reporter | None) -> list[Measured]:
-        """Measure runs; whatever becomes of one, the others are measured."""
-        return self._measured([self._job(files.run, "run", [files]) for files in runs], reporter)
+    def runs(
+        self, runs: Sequence[RunFiles], reporter: Reporter | None, *, of_round: dict[str, Any] | None = None
+    ) -> list[Measured]:
+        """Measure runs; whatever becomes of one, the others are measured.
+
+        Parameters
+        ----------
+        of_round : dict, optional
+            What a :class:`~landscape.analysis.rounds.Round` has beside a run's place; left out, there is no hurry.
+        """
+        jobs = [self._job(files.run, "run", [files]) for files in runs]
+        if of_round is not None:
+            place = {"jobs": len(jobs), "at_once": self.at_once(len(jobs))}
+            jobs = [
+                replace(job, args=({**job.args[0], "round": {**of_round, **place, "index": index}},))
+                for index, job in enumerate(jobs)
+            ]
+        return self._measured(jobs, reporter)
+
+    def at_once(self, count: int) -> int:
+        """How many of so many jobs are done side by side, as far as this side knows."""
+        if isinstance(self.executor, ThisProcess):
+            return 1
+        return max(min(process_count(self.plan, count), count), 1)
 
     def pairs(self, pairs: Sequence[Pair], reporter: Reporter | None) -> list[Measured]:
         """Measure the lines between the ends of runs."""
@@ -198,7 +220,8 @@ def measure_in_folder(question: dict[str, Any]) -> dict[str, Any]:
             if question["kind"] == "pair":
                 measured = measure_pair(store, (runs[0], runs[1]), plan, opened, report)
             else:
-                measured = measure_run(store, runs[0], plan, opened, reporter)
+                budget = Round(**question["round"]).begin() if "round" in question else None
+                measured = measure_run(store, runs[0], plan, opened, reporter, budget)
         except ResultsError as error:
             return {"unstored": str(error)}
     return {"measured": asdict(measured)}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,25 @@ from typing import Any
 import numpy as np
 import torch
 
+from landscape.analysis.amounts import time_text
 from landscape.analysis.cache import Opened
+from landscape.analysis.clock import CHECKING, PLANNING, Clock, expectation, memory_of
 from landscape.analysis.context import CheckpointContext
-from landscape.analysis.plan import PRESETS, Plan
-from landscape.analysis.quantities import Cost, Quantity, applies, quantities
+from landscape.analysis.costs import Cost, total
+from landscape.analysis.plan import COUNTS, PRESETS, Plan
+from landscape.analysis.quantities import Quantity, applies, quantities
+from landscape.analysis.recording import (
+    Found,
+    cost_of,
+    is_better,
+    judged,
+    key_of,
+    provenance,
+    question_at,
+    stored,
+    with_limit,
+)
+from landscape.analysis.rounds import MARGIN, Budget
 from landscape.analysis.survey import RunFiles
 from landscape.checkpoints import Checkpoint
 from landscape.errors import ForeignError, LandscapeError, ResultsError, as_ours, traceback_text
@@ -27,7 +41,6 @@ from landscape.results import Record
 from landscape.store import AROUND, ResultStore
 
 NEEDED = ("point", "eigenpairs")  # by the other quantities: without them a checkpoint is not measured
-RECORD_VERSION = 2  # raised where a quantity's meaning changes, so that older records are measured again
 
 
 @dataclass
@@ -43,78 +56,59 @@ class Measured:
         Whether the process that measured it did, or an executor lost it; what it had measured is stored.
     skipped : list of dict
         ``file`` and ``reason`` of what could not be measured, and ``traceback`` where code of others raised.
+    put_off : list of dict
+        The same of what there was no time for, and of which nothing is stored.
+    written : int
+        Records that were measured.
     """
 
     run: str
     measured: bool = False
     died: bool = False
     skipped: list[dict[str, str]] = field(default_factory=list)
-
-
-@dataclass
-class Clock:
-    """Expected seconds of a job and of what is done of it."""
-
-    reporter: Reporter | None
-    total: float = 0.0
-    done: float = 0.0
-    seconds_per: Cost = field(default_factory=lambda: Cost(0.2, 0.1, 0.03))
-
-    def expected(self, cost: Cost) -> float:
-        """Seconds that a cost should take on this machine."""
-        rate = self.seconds_per
-        return cost.matvecs * rate.matvecs + cost.gradients * rate.gradients + cost.losses * rate.losses
-
-    def show(self, doing: str, ahead: float = 0.0) -> None:
-        """Update the reporter; ``ahead`` seconds of the current measurement are done."""
-        if self.reporter is not None:
-            self.reporter.update(done=self.done + ahead, total=max(self.total, self.done + ahead), doing=doing)
-
-    def calibrate(self, context: CheckpointContext, left: list[Quantity], later: list[Cost]) -> None:
-        """Time one loss, gradient and matvec, after one of each to warm up, and expect the rest accordingly."""
-        objective, hessian = context.objective, context.hessian
-        theta = objective.theta
-        self.seconds_per = Cost(
-            matvecs=_seconds(lambda: hessian @ theta),
-            gradients=_seconds(lambda: objective.gradient(theta)),
-            losses=_seconds(lambda: objective.loss(theta)),
-        )
-        self.total = self.done + sum(self.expected(cost) for cost in [*(q.cost for q in left), *later])
+    put_off: list[dict[str, str]] = field(default_factory=list)
+    written: int = 0
 
 
 def measure_run(
-    store: ResultStore, files: RunFiles, plan: Plan, opened: Opened, reporter: Reporter | None = None
+    store: ResultStore,
+    files: RunFiles,
+    plan: Plan,
+    opened: Opened,
+    reporter: Reporter | None = None,
+    budget: Budget | None = None,
 ) -> Measured:
     """Measure the last checkpoint first: its eigenvectors are where Lanczos starts at the earlier ones.
 
     What cannot be measured is listed in the outcome, with the reason, whatever the model, loss or problem raise.
+
+    Parameters
+    ----------
+    budget : Budget, optional
+        What fits into it is measured; left out, everything.
 
     Raises
     ------
     ResultsError
         If records cannot be stored: to go on would be to measure for nothing.
     """
-    clock, outcome = Clock(reporter), Measured(files.run)
-    clock.total = sum(clock.expected(cost) for cost in files.expected(plan))
+    outcome = Measured(files.run)
+    clock = Clock(reporter, left=CHECKING + PLANNING + total(files.expected(plan)))
+    work = Work(store, files.run, plan, clock, outcome, budget)
     newest = len(files.files) - 1
-    tail = [q.cost for i in range(newest) for q in quantities(plan, is_last=False, is_around=i in files.compared)]
-    expected = max(1, int(sum(cost.matvecs for cost in files.expected(plan))))
+    earlier = [total([q.cost for q in quantities(plan, is_last=False, is_around=i in files.compared)])
+               for i in range(newest)]  # fmt: skip
     guess: np.ndarray | None = None
     last: CheckpointContext | None = None
     for index, file in reversed([*enumerate(files.files)]):
-        is_last, is_around = index == newest, index in files.compared
+        is_last = index == newest
+        if not is_last and budget is not None and not budget.fits(clock.expected(PLANNING * 0.2)):
+            break
         try:
-            checkpoint = opened.checkpoint(file)
-            problem = opened.problem(checkpoint, plan)
-            objective = objective_of(checkpoint, plan, check=is_last and plan.check, problem=problem)
-            stored = store.provenance(files.run, checkpoint.step, "eigenpairs") or {}
-            context = CheckpointContext(
-                objective, plan, is_last, is_around, guess, stored.get("route", "auto"), expected,
-                last, problem, partial(checkpoint.model, problem),
-            )  # fmt: skip
+            checkpoint, context = _opened(work, files, index, opened, guess, last)
             if is_last:  # before its records, which it explains, so that they never stand under an older description
                 store.describe_run(files.run, _describe_run(checkpoint, context) | {AROUND: list(files.around)})
-            failed = _measure_checkpoint(store, files.run, checkpoint, context, clock, later=tail if is_last else [])
+            failed = _measure_checkpoint(work, checkpoint, context, later=total(earlier[:index]))
         except ResultsError:
             raise
         except BaseException as error:
@@ -129,6 +123,53 @@ def measure_run(
     return outcome
 
 
+@dataclass
+class Work:
+    """The measuring of one run: where records go, how far it is, and how long it may take."""
+
+    store: ResultStore
+    run: str
+    plan: Plan
+    clock: Clock
+    outcome: Measured
+    budget: Budget | None
+
+
+def _opened(
+    work: Work, files: RunFiles, index: int, opened: Opened, guess: np.ndarray | None, last: CheckpointContext | None
+) -> tuple[Checkpoint, CheckpointContext]:
+    """A checkpoint and its objective, which an earlier round may have made."""
+    plan, clock, file = work.plan, work.clock, files.files[index]
+    is_last = index == len(files.files) - 1
+    if is_last:
+        clock.show(f"{files.run}  reading")
+    checkpoint = opened.checkpoint(file)
+    is_asked = work.budget is None or work.budget.is_asked
+    if (known := opened.context(file)) is not None:
+        known.plan, known.guess, known.last, known.is_asked = plan, guess, last, is_asked
+        return checkpoint, known
+    problem = opened.problem(checkpoint, plan)
+    if is_last:
+        with contextlib.suppress(Exception):  # what is wrong with the data, the objective says
+            clock.guess(checkpoint.num_parameters, plan.examples or problem.batches("train").num_examples)
+        clock.show(f"{files.run}  checking the loss")
+    objective = objective_of(checkpoint, plan, check=is_last and plan.check, problem=problem)
+    if is_last:
+        clock.finish(CHECKING)
+        clock.show(f"{files.run}  planning")
+    stored = work.store.provenance(files.run, checkpoint.step, "eigenpairs") or {}
+    expected = max(1, int(sum(cost.matvecs for cost in files.expected(plan))))
+    context = CheckpointContext(
+        objective, plan, is_last, index in files.compared, guess, stored.get("route", "auto"), expected, last, problem,
+        partial(checkpoint.model, problem), is_asked=is_asked,
+    )  # fmt: skip
+    todo = quantities(plan, is_last=is_last, is_around=context.is_around)
+    context.planned = sum(quantity.cost.matvecs for quantity in todo)
+    if work.budget is not None:
+        opened.keep(file, context)
+    return checkpoint, context
+
+
 def objective_of(checkpoint: Checkpoint, plan: Plan, *, check: bool, problem: Problem | None = None) -> Objective:
     """The question that is asked at a checkpoint: on all examples, or on as many as the plan draws from them."""
     options = plan.objective_options() | ({"dtype": getattr(torch, plan.dtype)} if plan.dtype else {})
@@ -139,16 +180,6 @@ def objective_of(checkpoint: Checkpoint, plan: Plan, *, check: bool, problem: Pr
     return whole.subset(np.sort(drawn))
 
 
-def question_at(checkpoint: Checkpoint, context: CheckpointContext) -> dict[str, Any]:
-    """What makes two records of a checkpoint answers to one question."""
-    config = context.plan.problem_config
-    return {
-        **context.question, "params": checkpoint.params_sha256,
-        "problem": [checkpoint.problem, checkpoint.problem_config if config is None else config],
-        "version": RECORD_VERSION, **({"interacting": True} if context.interacting else {}),
-    }  # fmt: skip
-
-
 def question_of(plan: Plan) -> dict[str, str]:
     """What a plan asks, apart from how thoroughly and with what: answers to another question stand in no table with it.
 
@@ -157,6 +188,9 @@ def question_of(plan: Plan) -> dict[str, str]:
     """
     elsewhere = {
         *PRESETS[plan.plan],
+        *COUNTS[max(COUNTS)],
+        "tol",
+        "time",
         "plan",
         "seed",
         "device",
@@ -179,45 +213,79 @@ def skipped(what: str, error: LandscapeError) -> dict[str, str]:
     return {"file": what, "reason": str(error)} | trace
 
 
-def now() -> str:
-    """The time, for provenance."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
 def _measure_checkpoint(
-    store: ResultStore, run: str, checkpoint: Checkpoint, context: CheckpointContext, clock: Clock, *, later: list[Cost]
+    work: Work, checkpoint: Checkpoint, context: CheckpointContext, *, later: Cost
 ) -> list[tuple[str, LandscapeError]]:
     """Measure what is not stored yet; the quantities that could not be measured, and why, do not stop the others."""
-    store.describe_checkpoint(run, checkpoint.step, checkpoint.metrics)
+    work.store.describe_checkpoint(work.run, checkpoint.step, checkpoint.metrics)
     question = question_at(checkpoint, context)
     todo = quantities(context.plan, is_last=context.is_last, is_around=context.is_around)
+    if work.budget is not None:  # numbers before pictures
+        todo.sort(key=lambda q: q.name not in NEEDED and q.asked is None and q.cost.products > 3)
     calibrated, failed = not context.is_last, list[tuple[str, LandscapeError]]()
-    for index, quantity in enumerate(todo):
-        key = {"fields": quantity.fields, **question}
-        if quantity.on_test_data:
-            if context.test_data is None:
-                continue
-            key["test"] = context.test_data
-        stored = store.find(run, checkpoint.step, quantity.name, key)
-        if stored is None:
+    for quantity in todo:
+        if quantity.on_test_data and context.test_data is None:
+            work.clock.finish(quantity.cost, skipped=True)
+            continue
+        key = key_of(quantity, question, context)
+        found = stored(work.store, work.run, checkpoint.step, quantity, key, context)
+        if found.answer is not None:
+            work.clock.finish(quantity.cost, skipped=True)
+        else:
             try:
                 if not applies(quantity, context):
+                    work.clock.finish(quantity.cost, skipped=True)
                     continue
                 if not calibrated:
-                    clock.show(f"{run}  step {checkpoint.step}  timing a matvec")
-                    clock.calibrate(context, todo[index:], later)
+                    _calibrate(work, context)
                     calibrated = True
-                stored = measure(store, run, checkpoint.step, quantity, key, context, clock)
+                found = _if_there_is_time(work, checkpoint, quantity, key, context, found, later)
             except ResultsError:
                 raise
             except BaseException as error:
                 if quantity.name in NEEDED:
                     raise
                 failed.append((quantity.name, as_ours(error)))
-        if stored is not None:
-            context.found[quantity.name] = stored
-        clock.done += clock.expected(quantity.cost)
+                work.clock.finish(quantity.cost, skipped=True)
+        if (record := found.answer or found.coarser) is not None:
+            context.found[quantity.name], context.fields[quantity.name] = record, found.fields
     return failed
+
+
+def _if_there_is_time(
+    work: Work, checkpoint: Checkpoint, quantity: Quantity, key: dict[str, Any], context: CheckpointContext,
+    found: Found, later: Cost,
+) -> Found:  # fmt: skip
+    """Measure a quantity, unless time is short and it is not expected to fit; ``later`` is wanted after it."""
+    cost, budget, clock = quantity.cost, work.budget, work.clock
+    if quantity.asked is not None and found.coarser is not None:
+        cost = quantity.asked.cost_after(cost_of(found.coarser), quantity.asked.reached(found.coarser, context))
+    if budget is not None:
+        if found.coarser is not None and not budget.is_asked and _is_at_its_limit(quantity, found.coarser, work.plan):
+            clock.finish(quantity.cost, skipped=True)
+            return found  # it would end on the same limit again
+        seconds, reserved = clock.expected(cost), budget.held_back(clock.expected(later))
+        is_needed = quantity.name in NEEDED and found.coarser is None
+        if not is_needed and not budget.fits(seconds, reserved=reserved):
+            if found.coarser is None:
+                reason = f"not begun: it needs about {time_text(seconds)}, more than is left of the time"
+                name = f"{work.run}/{Path(checkpoint.path).name}: {quantity.name}"
+                work.outcome.put_off.append({"file": name, "reason": reason})
+            clock.finish(quantity.cost, skipped=True)
+            return found
+        share = (budget.left - reserved) / (2 if is_needed else 1)
+        context.affordable = share / max(clock.seconds_per.matvecs, 1e-9)
+    context.coarser = found.coarser if budget is not None else None  # without haste, the newest answer counts
+    try:
+        key = with_limit(quantity, key, context)
+        record = measure(work.store, work.run, checkpoint.step, quantity, key, context, clock)
+    finally:
+        context.affordable = context.coarser = None
+    clock.finish(quantity.cost)
+    if record is found.coarser:
+        return found
+    work.outcome.written += 1
+    return Found(record, key["fields"])
 
 
 def measure(
@@ -229,7 +297,7 @@ def measure(
     context: CheckpointContext,
     clock: Clock,
 ) -> Record:
-    """Measure one quantity and put it on disk with its provenance."""
+    """Measure one quantity and put it on disk with its provenance, unless what is there is better."""
     doing, seconds = f"{run}  step {step}  {quantity.name}", clock.expected(quantity.cost)
     expected = max(quantity.cost.matvecs + quantity.cost.gradients + quantity.cost.losses, 1.0)
 
@@ -239,28 +307,28 @@ def measure(
     clock.show(doing)
     started = time.perf_counter()
     record = quantity.measure(context, progress)
-    how = provenance(key, record, time.perf_counter() - started, context.objective, route=context.hessian.route)
+    taken = time.perf_counter() - started
+    clock.learn(cost_of(record), taken)
+    record, how = judged(
+        quantity, record, provenance(key, record, taken, context.objective, route=context.products.route), context
+    )
+    if context.coarser is not None and not is_better(quantity, record, context.coarser, context):
+        return context.coarser
     store.write(run, step, quantity.name, record, how)
     return record
 
 
-def provenance(
-    key: dict[str, Any], record: Record, seconds: float, objective: Objective, *, route: str | None
-) -> dict[str, Any]:
-    """How a record was measured; ``route`` is None where no Hessian was multiplied by."""
-    return {
-        "key": key, "seconds": seconds, "matvecs": int(getattr(record, "num_matvecs", 0)),
-        "converged": bool(np.all(getattr(record, "converged", True))), "chunk": objective.chunk, "route": route,
-        "device": str(objective.device), "created": now(), "dtype": str(objective.dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-    }  # fmt: skip
+def _is_at_its_limit(quantity: Quantity, record: Record, plan: Plan) -> bool:
+    """Whether a record took about all the products that the plan allows: another attempt would end where it did."""
+    return quantity.asked is not None and cost_of(record).products >= MARGIN * plan.max_matvecs
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    call()
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
+def _calibrate(work: Work, context: CheckpointContext) -> None:
+    work.clock.show(f"{work.run}  planning")
+    work.clock.calibrate(context)
+    work.clock.finish(PLANNING, skipped=True)
+    seconds = work.clock.expected(work.clock.left)
+    work.clock.show(f"{work.run}  {expectation(seconds, memory_of(context))}")
 
 
 def _describe_run(checkpoint: Checkpoint, context: CheckpointContext) -> dict[str, Any]:

@@ -8,18 +8,21 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 import torch
 
-from landscape.analysis.barriers import comparable_pairs
+from landscape.analysis.barriers import Pair, comparable_pairs
 from landscape.analysis.cache import forget, opened_by
-from landscape.analysis.jobs import measurer
-from landscape.analysis.measuring import Measured, now, question_of
+from landscape.analysis.clock import expected_in
+from landscape.analysis.jobs import Measurer, measurer
+from landscape.analysis.measuring import Measured, question_of
 from landscape.analysis.plan import Plan
+from landscape.analysis.recording import now as date_now
+from landscape.analysis.rounds import now, rounds
 from landscape.analysis.survey import RunFiles, survey
 from landscape.checkpoints import Checkpoint, import_in_place
 from landscape.errors import CheckpointError, foreign_errors
@@ -95,7 +98,8 @@ def analyze(
         check_executor(executor)
         root = Path(os.path.abspath(root))  # where jobs run, the current folder is another one
         plan = replace(plan, data=os.path.abspath(plan.data)) if shared and plan.data is not None else plan
-    progress, analysis = _Progress(reporter), uuid.uuid4().hex
+    progress, analysis, interrupted = _Progress(reporter, say), uuid.uuid4().hex, False
+    progress.update(done=0.0, total=1.0, doing="reading checkpoints")
     brought = import_in_place(root, plan.problem, problem_config=plan.problem_config, data_dir=plan.data, say=say)
     try:
         found = survey(root, plan, load=opened_by(analysis).checkpoint)
@@ -106,34 +110,117 @@ def analyze(
             ResultStore(root) as store,
             measurer(store, plan, len(chosen), analysis, executor=executor, shared=shared) as measure,
         ):
-            outcomes = measure.runs(list(chosen), progress)
-            shown = _shown(store, chosen, plan)
-            left_out += [bad for outcome in outcomes for bad in _skipped_of(outcome, shown)]
-            # What a process measured before it died counts; what an earlier analysis measured is no result of this one.
-            if not any(outcome.measured or (outcome.died and shown[outcome.run]) for outcome in outcomes):
-                _refuse(root, left_out)
-            pairs = comparable_pairs(_measured(chosen, outcomes))[: plan.barriers]
-            left_out += [bad for pair in measure.pairs(pairs, _AtTheEnd(progress)) for bad in pair.skipped]
-            info = _describe(plan, left_out, time.perf_counter() - started, command)
-            store.describe({**info, LEVELS: list(found.levels), SET_ASIDE: _set_aside(store, shown)})
-            results = store.consolidate()
+            progress.jobs, progress.at_once = len(chosen), measure.at_once(len(chosen))
+            work = _Analysis(root, plan, store, measure, chosen, progress, left_out, found.levels, started, command)
+            try:
+                results = work.in_rounds() if plan.time is not None else work.at_once()
+            except KeyboardInterrupt:
+                if plan.time is None or not work.anything_is_there():
+                    raise
+                results, interrupted = work.written(), True
     finally:
         forget(analysis)
     progress.at_the_end("drawing figures and report")
     with foreign_errors(f"the results are stored in {results}, but not drawn; mend this and run landscape report"):
         write_report(load_results(results))
+    if interrupted:
+        raise KeyboardInterrupt
     return results
 
 
 @dataclass
+class _Analysis:
+    """What is measured of a folder: all at once, or in rounds while there is time; and what is written of it."""
+
+    root: Path
+    plan: Plan
+    store: ResultStore
+    measure: Measurer
+    chosen: dict[RunFiles, list[Checkpoint]]
+    progress: _Progress
+    left_out: list[dict[str, str]]
+    levels: tuple[float, ...]
+    started: float
+    command: str
+    of_runs: list[dict[str, str]] = field(default_factory=list)
+    of_lines: list[dict[str, str]] = field(default_factory=list)
+
+    def at_once(self) -> Path:
+        """Measure everything to what the plan asks."""
+        outcomes = self._runs(self.measure, None)
+        pairs = self._pairs(outcomes)[: self.plan.barriers]
+        self.of_lines += [bad for pair in self.measure.pairs(pairs, _AtTheEnd(self.progress)) for bad in pair.skipped]
+        return self.written()
+
+    def in_rounds(self) -> Path:
+        """Measure coarsely, then more accurately, until the time is used up; what there is is written after each."""
+        assert self.plan.time is not None
+        end, results = now() + self.plan.time, self.root
+        for plan, of_round in rounds(self.plan, end):
+            if not of_round["is_first"] and now() >= end:
+                break
+            outcomes = self._runs(replace(self.measure, plan=plan), of_round)
+            if of_round["is_first"]:
+                self.of_lines = self._lines(outcomes, end)
+            results = self.written()
+            if not any(outcome.written for outcome in outcomes) and any(outcome.put_off for outcome in outcomes):
+                break  # what does not fit now will not fit later
+        return results
+
+    def written(self) -> Path:
+        """Write what there is into the results."""
+        shown = _shown(self.store, self.chosen, self.plan)
+        left_out = [*self.left_out, *self.of_runs, *self.of_lines]
+        info = _describe(self.plan, left_out, time.perf_counter() - self.started, self.command)
+        self.store.describe({**info, LEVELS: list(self.levels), SET_ASIDE: _set_aside(self.store, shown)})
+        return self.store.consolidate()
+
+    def anything_is_there(self) -> bool:
+        """Whether anything is stored that answers what is asked."""
+        return any(_shown(self.store, self.chosen, self.plan).values())
+
+    def _runs(self, measure: Measurer, of_round: dict[str, Any] | None) -> list[Measured]:
+        outcomes = measure.runs(list(self.chosen), self.progress, of_round=of_round)
+        shown = _shown(self.store, self.chosen, self.plan)
+        self.of_runs = [bad for outcome in outcomes for bad in _skipped_of(outcome, shown) + outcome.put_off]
+        # What a process measured before it died counts; what an earlier analysis measured is no result of this one.
+        if not any(outcome.measured or (outcome.died and shown[outcome.run]) for outcome in outcomes):
+            _refuse(self.root, self.left_out + self.of_runs)
+        return outcomes
+
+    def _pairs(self, outcomes: list[Measured]) -> list[Pair]:
+        return comparable_pairs(_measured(self.chosen, outcomes))
+
+    def _lines(self, outcomes: list[Measured], end: float) -> list[dict[str, str]]:
+        """Measure lines between minima one after another, as long as there is time for another one."""
+        said, taken = list[dict[str, str]](), 0.0
+        for pair in self._pairs(outcomes)[: self.plan.barriers]:
+            if now() + taken >= end:
+                break
+            began = now()
+            said += [bad for one in self.measure.pairs([pair], _AtTheEnd(self.progress)) for bad in one.skipped]
+            taken = now() - began
+        return said
+
+
+@dataclass
 class _Progress:
-    """Passes progress on, and keeps the last total for the short steps after the measuring."""
+    """Passes progress on, says what is expected once, and keeps the last total for the short steps at the end."""
 
     reporter: Reporter | None
+    say: Callable[[str], None] | None = None
     total: float = 1.0
+    jobs: int = 1
+    at_once: int = 1
+    is_said: bool = False
 
     def update(self, *, done: float, total: float, doing: str) -> None:
         self.total = max(total, done)
+        if not self.is_said and self.say is not None:
+            line = expected_in(doing, jobs=self.jobs, at_once=self.at_once)
+            if line is not None:
+                self.is_said = True
+                self.say(line)
         if self.reporter is not None:
             self.reporter.update(done=done, total=total, doing=doing)
 
@@ -194,7 +281,7 @@ def _refuse(root: Path, left_out: list[dict[str, str]]) -> NoReturn:
 def _describe(plan: Plan, left_out: list[dict[str, str]], seconds: float, command: str) -> dict[str, Any]:
     return {
         "plan": plan.fields(), "plan_name": plan.plan, "skipped": left_out, "seconds": seconds, "command": command,
-        "created": now(), "platform": platform.platform(), "threads": available_cores(),
+        "created": date_now(), "platform": platform.platform(), "threads": available_cores(),
         "versions": {
             "landscape": __version__, "torch": torch.__version__, "numpy": np.__version__,
             "python": sys.version.split()[0],

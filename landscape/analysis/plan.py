@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from landscape.analysis.amounts import accuracy_of, seconds_of
 from landscape.checks import check_choice, check_count, check_seed, check_share
 from landscape.errors import UsageError
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
-        "last": 3, "levels": 1, "eigs": 2, "trace_probes": 8, "density_probes": 2, "steps": 20, "points": 15,
-        "plane_points": 11, "directions": 3, "samples": 6, "restarts": 1, "subsets": 0, "barriers": 4, "tol": 5e-2,
-        "max_matvecs": 300,
+        "accuracy": 0.2, "last": 3, "levels": 1, "eigs": 2, "points": 15, "plane_points": 11, "directions": 3,
+        "restarts": 1, "subsets": 0, "barriers": 4, "max_matvecs": 300,
     },
     "standard": {
-        "last": 5, "levels": 1, "eigs": 5, "trace_probes": 32, "density_probes": 8, "steps": 64, "points": 41,
-        "plane_points": 31, "directions": 5, "samples": 16, "restarts": 3, "subsets": 4, "barriers": 10, "tol": 1e-3,
-        "max_matvecs": 500,
+        "accuracy": 0.04, "last": 5, "levels": 1, "eigs": 5, "points": 41, "plane_points": 31, "directions": 5,
+        "restarts": 3, "subsets": 4, "barriers": 10, "max_matvecs": 500,
     },
     "thorough": {
-        "last": 20, "levels": 4, "eigs": 20, "trace_probes": 128, "density_probes": 16, "steps": 100, "points": 101,
-        "plane_points": 51, "directions": 10, "samples": 64, "restarts": 5, "subsets": 8, "barriers": 50, "tol": 1e-4,
-        "max_matvecs": 3000,
+        "accuracy": 0.01, "last": 20, "levels": 4, "eigs": 20, "points": 101, "plane_points": 51, "directions": 10,
+        "restarts": 5, "subsets": 8, "barriers": 50, "max_matvecs": 3000,
     },
 }  # fmt: skip
 
+#: What is measured by a count where nobody sets one, by the accuracy down to which it serves: the probes on parts of
+#: the data, and whatever has an estimator that cannot be asked for an accuracy.
+COUNTS: dict[float, dict[str, int]] = {
+    0.2: {"trace_probes": 8, "density_probes": 2, "steps": 20, "samples": 6},
+    0.04: {"trace_probes": 32, "density_probes": 8, "steps": 64, "samples": 16},
+    0.01: {"trace_probes": 128, "density_probes": 16, "steps": 100, "samples": 64},
+}
+#: With a time and no accuracy, where it is good enough.
+FINEST = 0.01
+#: How many times smaller the residuals of eigenpairs are than the accuracy: trace, density and slices rest on vectors,
+#: whose error is the residual over the distance to the next eigenvalue.
+RESIDUALS = 40
+
 AS_PLANNED: Any = None  # a field left out: the named plan fills it in
+BY_ACCURACY: Any = None  # a field left out: the accuracy rules
 
 
 @dataclass(frozen=True)
@@ -37,6 +49,15 @@ class Plan:
     Attributes
     ----------
     plan : {"quick", "standard", "thorough"}
+    accuracy : float or str
+        Every random or iterative quantity is measured until its own 95 % interval reaches no further than that to
+        either side, relative to the value, such as 0.05 or ``"5%"``; where the value is near zero, relative to the
+        scale that :mod:`landscape.analysis.asking` names for it, such as λ_max for the trace. Left out, 20 % (quick),
+        4 % (standard), 1 % (thorough). A count that is set overrules it for what it is of.
+    time : float or str, optional
+        Seconds, or ``"5m"``, ``"1h30m"``: measure what fits, coarsely first, then more accurately in rounds
+        (:mod:`landscape.analysis.rounds`), down to ``accuracy``, or 1 % where none is asked for. Figures and report are
+        drawn after it, and ``max_matvecs`` is 3,000 if left out.
     last : int
         Checkpoints of each run, counted from its end; the last gets every quantity, the earlier ones λ_max, spectral
         gap and gradient norm.
@@ -46,21 +67,22 @@ class Plan:
         and gradient norm, around the lowest trace and sharpness, too. 0 leaves that out.
     eigs : int
         Eigenpairs from each end of the spectrum at the last checkpoint; from four on, slices go along two of them.
-    tol : float
-        Relative residual at which an eigenpair counts as converged.
+    tol : float, optional
+        Relative residual at which an eigenpair counts as converged. Left out, a fortieth of the accuracy.
     max_matvecs : int
-        Where Lanczos gives up.
-    trace_probes : int
-        Probes of the trace besides the eigenpairs: one matvec each; the error falls with their square root.
-    density_probes, steps : int
-        Probes and Lanczos steps of the spectral density; their product is its matvecs.
+        Where Lanczos gives up, and an estimate that has not reached the accuracy.
+    trace_probes : int, optional
+        So many probes of the trace besides the eigenpairs, one matvec each, whatever accuracy they give.
+    density_probes, steps : int, optional
+        So many probes and Lanczos steps of the spectral density; their product is its matvecs.
     points, plane_points : int
         Points along a line, and along each side of the plane; odd.
     directions : int
         Random filter-normalised directions.
-    samples, restarts : int
-        Pairs of random displacements for each average sharpness (2 losses a pair); starts of the ascent for each
-        worst-case sharpness and Keskar's (about 10 gradients a start).
+    samples : int, optional
+        So many pairs of random displacements for each average sharpness, 2 losses a pair.
+    restarts : int
+        Starts of the ascent for each worst-case sharpness and Keskar's, about 10 gradients a start.
     barriers : int
         Pairs of minima (same seed, other optimizer) to interpolate between, at most.
     subsets : int
@@ -105,25 +127,29 @@ class Plan:
 
     Examples
     --------
-    >>> Plan("quick").density_probes, Plan("quick", density_probes=6).density_probes
-    (2, 6)
+    >>> Plan("quick").accuracy, Plan("quick", accuracy="5%").accuracy, Plan("quick", time="5m").time
+    (0.2, 0.05, 300.0)
+    >>> Plan("quick").trace_probes, Plan("quick", trace_probes=6).trace_probes
+    (None, 6)
     """
 
     plan: str = "standard"
+    accuracy: float = AS_PLANNED
+    time: float | None = None
     last: int = AS_PLANNED
     levels: int = AS_PLANNED
     eigs: int = AS_PLANNED
-    trace_probes: int = AS_PLANNED
-    density_probes: int = AS_PLANNED
-    steps: int = AS_PLANNED
+    trace_probes: int = BY_ACCURACY
+    density_probes: int = BY_ACCURACY
+    steps: int = BY_ACCURACY
     points: int = AS_PLANNED
     plane_points: int = AS_PLANNED
     directions: int = AS_PLANNED
-    samples: int = AS_PLANNED
+    samples: int = BY_ACCURACY
     restarts: int = AS_PLANNED
     subsets: int = AS_PLANNED
     barriers: int = AS_PLANNED
-    tol: float = AS_PLANNED
+    tol: float = BY_ACCURACY
     max_matvecs: int = AS_PLANNED
     examples: int | None = None
     seed: int = 0
@@ -146,11 +172,17 @@ class Plan:
         self._check_objective_options()
         preset = PRESETS[self.plan] | ({"subsets": 0} if self.interacting else {})
         preset |= {"barriers": 0} if self.params is not None else {}
+        if self.time is not None:
+            object.__setattr__(self, "time", seconds_of(self.time))
+            preset |= {"accuracy": None, "max_matvecs": PRESETS["thorough"]["max_matvecs"]}
         for name, value in preset.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+        if self.accuracy is not None:
+            object.__setattr__(self, "accuracy", accuracy_of(self.accuracy))
         for name, least in LEAST.items():
-            object.__setattr__(self, name, check_count(name, getattr(self, name), least=least))
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, check_count(name, value, least=least))
         for name in ("points", "plane_points"):
             if getattr(self, name) % 2 == 0:
                 raise UsageError(f"{name}={getattr(self, name)} must be odd, so that the minimum itself is evaluated")
@@ -159,13 +191,41 @@ class Plan:
                 object.__setattr__(self, name, check_count(name, value))
         if self.subsets == 1:
             raise UsageError("subsets=1 has no spread; pass 0 to leave it out, or at least 2")
-        object.__setattr__(self, "tol", check_share("tol", self.tol, hint="it is a relative residual"))
+        if self.tol is not None:
+            object.__setattr__(self, "tol", check_share("tol", self.tol, hint="it is a relative residual"))
         check_choice("dtype", self.dtype, (None, "float32", "float64"))
         object.__setattr__(self, "seed", check_seed(self.seed))
 
     def fields(self) -> dict[str, Any]:
         """All settings by name."""
         return dataclasses.asdict(self)
+
+    @property
+    def residual(self) -> float:
+        """Relative residual at which an eigenpair counts as converged.
+
+        >>> Plan(accuracy=0.04).residual, Plan(tol=0.1).residual
+        (0.001, 0.1)
+        """
+        return self.tol if self.tol is not None else (self.accuracy or FINEST) / RESIDUALS
+
+    def count(self, name: str) -> int:
+        """How many probes, steps or samples, where that is not left to the estimator.
+
+        >>> Plan(trace_probes=6).count("trace_probes"), Plan(accuracy=0.04).count("trace_probes")
+        (6, 32)
+        >>> Plan(accuracy=0.1).count("trace_probes"), Plan(accuracy=0.001).count("trace_probes")
+        (32, 128)
+        """
+        given: int | None = getattr(self, name)
+        if given is not None:
+            return given
+        fine = [accuracy for accuracy in COUNTS if accuracy <= (self.accuracy or FINEST)]
+        return COUNTS[max(fine, default=min(COUNTS))][name]
+
+    def at(self, accuracy: float) -> Plan:
+        """The same to another accuracy."""
+        return replace(self, accuracy=accuracy)
 
     def objective_options(self) -> dict[str, Any]:
         """Those keyword arguments of :class:`landscape.Objective` that were asked for, but for ``check``."""

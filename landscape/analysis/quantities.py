@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from landscape import estimators, geometry
+from landscape.analysis.asking import Asked, asked, fields_of
 from landscape.analysis.context import CheckpointContext
+from landscape.analysis.costs import Cost
 from landscape.analysis.plan import Plan
 from landscape.errors import LandscapeError, ObjectiveError
 from landscape.objective import Objective
@@ -34,17 +36,10 @@ EIGENVECTOR_RADIUS = 0.25  # in parameter distance; far beyond, the sharpest dir
 _AROUND = ("trace", *(sharpness_record(name) for name in (*geometry.BALLS, *NORMALIZED) if name != "keskar"))
 
 
+#: What rests on the eigenpairs.
+_PAIRS = ("eigenpairs",)
 #: Older evaluations have no counts of classes.
 _SCORES = {"with": "confusion"}
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Expected work in Hessian-vector products, gradients and losses over the whole data."""
-
-    matvecs: float = 0
-    gradients: float = 0
-    losses: float = 0
 
 
 @dataclass(frozen=True)
@@ -54,10 +49,15 @@ class Quantity:
     Attributes
     ----------
     fields : dict
-        The plan's settings that its value depends on: a stored record is reused only if they agree.
+        The plan's settings that its value depends on: a stored record is reused only if they agree, and those of what
+        it rests on; or if it is as accurate as ``asked``.
     cost : Cost
     measure : callable
         ``measure(context, progress) -> Record``.
+    asked : Asked or None
+        To which accuracy it is to be measured; None where it is exact, or a count says how thoroughly.
+    rests_on : tuple of str
+        Other quantities that it is made of: of those that are used, whenever they were measured.
     on_test_data : bool
         Whether it is of the test data, which are then part of the question.
     of_logits : bool
@@ -72,6 +72,8 @@ class Quantity:
     fields: dict[str, Any]
     cost: Cost
     measure: Callable[[CheckpointContext, Progress], Record]
+    asked: Asked | None = None
+    rests_on: tuple[str, ...] = ()
     on_test_data: bool = False
     of_logits: bool = False
     of_scores: bool = False
@@ -81,22 +83,22 @@ class Quantity:
 def quantities(plan: Plan, *, is_last: bool, is_around: bool = False) -> list[Quantity]:
     """All that is measured at a checkpoint, in the order of measuring."""
     pairs = 2 * plan.eigs if is_last else TAIL_PAIRS
-    spectrum = {**_fields(plan, "tol", "max_matvecs", "seed"), "pairs": pairs, "both_ends": is_last}
+    wanted = asked(plan, "eigenpairs")
+    spectrum = {**fields_of(plan, "eigenpairs"), **_fields(plan, "seed"), "pairs": pairs, "both_ends": is_last}
     if is_around and not is_last:
         spectrum["vectors"] = True  # which the trace takes out
     first = [
         Quantity("point", {}, Cost(gradients=1), _point),
         Quantity("train", _SCORES, Cost(losses=1), _train, of_scores=True),
         Quantity("test", _SCORES, Cost(losses=1), _test, on_test_data=True),
-        Quantity("eigenpairs", spectrum, Cost(matvecs=(30 if is_last else 8) + 6 * pairs), _eigenpairs),
-        Quantity("gap", spectrum, Cost(), lambda context, _: estimators.spectral_gap(context.eigenpairs)),
-    ]
+        Quantity("eigenpairs", spectrum, Cost(matvecs=(30 if is_last else 8) + 6 * pairs), _eigenpairs, wanted),
+        Quantity(
+            "gap", {}, Cost(), lambda context, _: estimators.spectral_gap(context.eigenpairs), rests_on=("eigenpairs",)
+        ),
+    ]  # fmt: skip
     if not (is_last or is_around):
         return first
-    rest = [
-        *_of_the_spectrum(plan, spectrum), *_of_the_data(plan, spectrum), *_of_the_surface(plan, spectrum),
-        *_of_the_balls(plan),
-    ]  # fmt: skip
+    rest = [*_of_the_spectrum(plan), *_of_the_data(plan), *_of_the_surface(plan), *_of_the_balls(plan)]
     return [*first, *(quantity for quantity in rest if is_last or quantity.name in _AROUND)]
 
 
@@ -109,36 +111,44 @@ def applies(quantity: Quantity, context: CheckpointContext) -> bool:
     return not quantity.of_scores or context.has_scores
 
 
-def _of_the_spectrum(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
+def _of_the_spectrum(plan: Plan) -> list[Quantity]:
     """Both take the eigenpairs out exactly, so that chance is left with the rest alone."""
-    probes, steps = plan.density_probes, plan.steps
-    of_trace, of_density = _fields(plan, "trace_probes"), _fields(plan, "density_probes", "steps")
-    of_gain = {**spectrum, "against": "first-order steps of equal cost"}  # those against one step are measured again
+    of_gain = {"against": "first-order steps of equal cost"}  # those against one step are measured again
     return [
-        Quantity("second_order_gain", of_gain, Cost(matvecs=NEWTON_STEPS, gradients=1), _second_order_gain),
-        Quantity("trace", {**spectrum, **of_trace}, Cost(matvecs=plan.trace_probes), _trace),
-        Quantity("density", {**spectrum, **of_density}, Cost(matvecs=probes * steps), _density),
+        Quantity(
+            "second_order_gain", of_gain, Cost(matvecs=NEWTON_STEPS, gradients=1), _second_order_gain, None, _PAIRS
+        ),
+        _by_accuracy("trace", plan, _trace, Cost(matvecs=plan.count("trace_probes"))),
+        _by_accuracy("density", plan, _density, Cost(matvecs=plan.count("density_probes") * plan.count("steps"))),
     ]
 
 
-def _of_the_data(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
+def _by_accuracy(name: str, plan: Plan, measure: Callable[..., Record], by_counts: Cost) -> Quantity:
+    """To an accuracy, which it states whatever eigenpairs were taken out; else by counts, and it rests on those."""
+    if (wanted := asked(plan, name)) is not None:
+        return Quantity(name, {**fields_of(plan, name), **_fields(plan, "seed")}, wanted.cost(), measure, wanted)
+    return Quantity(name, fields_of(plan, name), by_counts, measure, None, _PAIRS)
+
+
+def _of_the_data(plan: Plan) -> list[Quantity]:
     """How far λ_max and trace depend on which examples there are."""
     if not plan.subsets:
         return []
-    fields = {**spectrum, **_fields(plan, "subsets")}
+    fields, probes = _fields(plan, "subsets"), {"trace_probes": plan.count("trace_probes")}
+    on_parts = Quantity(
+        "sampling_lambda_max", fields, Cost(matvecs=20), _sampling_of_lambda_max, None, _PAIRS, of_examples=True
+    )
+    cost = Cost(matvecs=plan.count("trace_probes"))
     return [
-        Quantity("sampling_lambda_max", fields, Cost(matvecs=20), _sampling_of_lambda_max, of_examples=True),
-        Quantity(
-            "sampling_trace", {**fields, **_fields(plan, "trace_probes")}, Cost(matvecs=plan.trace_probes),
-            _sampling_of_trace, of_examples=True,
-        ),
-    ]  # fmt: skip
+        on_parts,
+        Quantity("sampling_trace", fields | probes, cost, _sampling_of_trace, None, ("trace",), of_examples=True),
+    ]
 
 
-def _of_the_surface(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
+def _of_the_surface(plan: Plan) -> list[Quantity]:
     line = Cost(matvecs=2, losses=plan.points + 10)
     lines = [
-        Quantity(f"line_eigenvector_{i + 1}", {**spectrum, "points": plan.points}, line, _line_along_eigenvector(i))
+        Quantity(f"line_eigenvector_{i + 1}", _fields(plan, "points"), line, _line_along_eigenvector(i), None, _PAIRS)
         for i in range(min(2, plan.eigs // 2))
     ]
     lines += [
@@ -151,18 +161,17 @@ def _of_the_surface(plan: Plan, spectrum: Mapping[str, Any]) -> list[Quantity]:
 
 def _of_the_balls(plan: Plan) -> list[Quantity]:
     """Worst cases: three of the weights, and one of normalised logits. Averages: two, and one."""
-    # Thoroughness of a measure of sharpness → the field of the plan, and what it costs.
-    ways = {
-        "restarts": ("restarts", Cost(gradients=10 * plan.restarts)),
-        "num_probes": ("samples", Cost(losses=2 * plan.samples)),
-    }
     found = []
     for name in (*geometry.BALLS, *NORMALIZED):
         measure, of_logits = NORMALIZED.get(name, name), name in NORMALIZED
-        option = geometry.BALLS[measure]
-        setting, cost = ways[option]
-        run = _sharpness(measure, option, setting, of_logits=of_logits)
-        found.append(Quantity(sharpness_record(name), _fields(plan, setting, "seed"), cost, run, of_logits=of_logits))
+        if geometry.BALLS[measure] == "restarts":
+            wanted, fields, cost = None, _fields(plan, "restarts"), Cost(gradients=10 * plan.restarts)
+        else:
+            wanted, fields = asked(plan, "average", measure=measure), fields_of(plan, "average")
+            cost = Cost(losses=2 * plan.count("samples")) if wanted is None else wanted.cost()
+        run = _sharpness(measure, wanted, of_logits=of_logits)
+        fields |= _fields(plan, "seed")
+        found.append(Quantity(sharpness_record(name), fields, cost, run, wanted, of_logits=of_logits))
     return found
 
 
@@ -211,11 +220,12 @@ def _evaluation(score: Score) -> Evaluation:
 
 
 def _eigenpairs(context: CheckpointContext, progress: Progress) -> Eigenpairs:
-    plan = context.plan
+    plan, wanted = context.plan, asked(context.plan, "eigenpairs")
     k = min(plan.eigs if context.is_last else TAIL_PAIRS, context.hessian.dim)
+    how = {"tol": plan.residual, "max_matvecs": plan.max_matvecs} if wanted is None else wanted.options(context)
     eigs = estimators.top_eigenpairs(
-        context.hessian, k, which="both" if context.is_last else "largest", tol=plan.tol, max_matvecs=plan.max_matvecs,
-        seed=plan.seed, start=context.guess, strict=False, progress=progress,
+        context.hessian, k, which="both" if context.is_last else "largest", seed=plan.seed, start=context.guess,
+        strict=False, progress=progress, **how,
     )  # fmt: skip
     return eigs if context.is_last or context.is_around else eigs.without_vectors()
 
@@ -228,19 +238,20 @@ def _second_order_gain(context: CheckpointContext, progress: Progress) -> Record
 
 
 def _trace(context: CheckpointContext, progress: Progress) -> Record:
-    plan = context.plan
-    return estimators.trace(
-        context.hessian, method="deflated", eigs=context.eigenpairs, num_probes=plan.trace_probes, seed=plan.seed,
-        progress=progress,
-    )  # fmt: skip
+    plan, wanted = context.plan, asked(context.plan, "trace")
+    how: dict[str, Any] = {"method": "deflated", "num_probes": plan.count("trace_probes")}
+    if wanted is not None:
+        how = wanted.options(context)
+    return estimators.trace(context.hessian, eigs=context.eigenpairs, seed=plan.seed, progress=progress, **how)
 
 
 def _density(context: CheckpointContext, progress: Progress) -> Record:
-    plan = context.plan
-    return estimators.spectral_density(
-        context.hessian, context.eigenpairs, num_probes=plan.density_probes, num_steps=plan.steps, seed=plan.seed,
-        progress=progress,
-    )  # fmt: skip
+    plan, wanted = context.plan, asked(context.plan, "density")
+    if wanted is not None:
+        how = wanted.options(context)
+    else:
+        how = {"num_probes": plan.count("density_probes"), "num_steps": plan.count("steps")}
+    return estimators.spectral_density(context.hessian, context.eigenpairs, seed=plan.seed, progress=progress, **how)
 
 
 def _sampling_of_lambda_max(context: CheckpointContext, progress: Progress) -> Record:
@@ -250,7 +261,7 @@ def _sampling_of_lambda_max(context: CheckpointContext, progress: Progress) -> R
     def largest(part: Objective) -> float:
         H = HessianOperator(part, expected_matvecs=20)
         eigs = estimators.top_eigenpairs(
-            H, 1, tol=plan.tol, max_matvecs=plan.max_matvecs, seed=plan.seed, start=start, strict=False
+            H, 1, tol=pairs.tol, max_matvecs=plan.max_matvecs, seed=plan.seed, start=start, strict=False
         )
         settled.append(bool(eigs.converged.all()))
         return _lambda_max(eigs)
@@ -267,10 +278,11 @@ def _lambda_max(eigs: Eigenpairs) -> float:
 def _sampling_of_trace(context: CheckpointContext, progress: Progress) -> Record:
     plan, whole = context.plan, context.found["trace"]
     assert isinstance(whole, Estimate)
+    probes = plan.count("trace_probes")
 
     def total(part: Objective) -> Estimate:
-        H = HessianOperator(part, expected_matvecs=plan.trace_probes)
-        return estimators.trace(H, method="hutchinson", num_probes=plan.trace_probes, seed=plan.seed)
+        H = HessianOperator(part, expected_matvecs=probes)
+        return estimators.trace(H, method="hutchinson", num_probes=probes, seed=plan.seed)
 
     return over_subsets(context.objective, total, num_subsets=plan.subsets, full=whole, seed=plan.seed)
 
@@ -308,15 +320,19 @@ def _plane(context: CheckpointContext, progress: Progress) -> Record:
 
 
 def _sharpness(
-    measure: str, option: str, field: str, *, of_logits: bool
+    measure: str, wanted: Asked | None, *, of_logits: bool
 ) -> Callable[[CheckpointContext, Progress], Record]:
     def run(context: CheckpointContext, progress: Progress) -> Record:
-        objective = context.of_normalized_logits if of_logits else context.objective
+        objective, plan = context.of_normalized_logits if of_logits else context.objective, context.plan
         assert objective is not None
-        thorough: dict[str, Any] = {option: getattr(context.plan, field)}
+        if wanted is not None:
+            thorough = wanted.options(context)
+        else:
+            option = geometry.BALLS[measure]
+            thorough = {option: plan.restarts if option == "restarts" else plan.count("samples")}
         return geometry.sharpness(
-            objective, measure=measure, normalize_logits=of_logits, seed=context.plan.seed, progress=progress,
-            strict=False, **thorough,
+            objective, measure=measure, normalize_logits=of_logits, seed=plan.seed, progress=progress, strict=False,
+            **thorough,
         )  # fmt: skip
 
     return run

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from landscape.analysis.costs import Cost
 from landscape.analysis.plan import Plan
-from landscape.analysis.quantities import Cost, quantities
+from landscape.analysis.quantities import quantities
 from landscape.checkpoints import IMPORTED, Checkpoint, CheckpointDir, LossPath, Skipped, find_runs, load_checkpoint
 from landscape.crossing import bracket, levels_upwards, lowest_level
 from landscape.errors import CheckpointError, LandscapeError

@@ -26,24 +26,39 @@ from landscape.escaping.terminal import console, one_line
 @app.command()
 def analyze(
     ckpt_dir: Folder,
-    plan: Annotated[str, typer.Option(help="quick, standard or thorough; the flags below overrule it.")] = "standard",
+    plan: Annotated[
+        str, typer.Option(help="quick (to 20 %), standard (4 %) or thorough (1 %); the flags below overrule it.")
+    ] = "standard",
+    accuracy: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="95 % error of every random number, 5% or 0.05.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="5m, 90s, 1h30m: the best accuracy that fits, in rounds, coarse ones first.")
+    ] = None,
     last: Annotated[int | None, typer.Option(help="Checkpoints of each run, counted from its end.")] = None,
     levels: Annotated[
         int | None, typer.Option(help="Training losses at which groups of runs are compared; 0: at the ends alone.")
     ] = None,
     eigs: Annotated[int | None, typer.Option(help="Eigenpairs from each end of the spectrum.")] = None,
-    trace_probes: Annotated[int | None, typer.Option(help="Probes of the trace.")] = None,
-    density_probes: Annotated[int | None, typer.Option(help="Probes of the spectral density.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Lanczos steps per density probe.")] = None,
+    trace_probes: Annotated[
+        int | None, typer.Option(help="So many probes of the trace, whatever accuracy they give.")
+    ] = None,
+    density_probes: Annotated[int | None, typer.Option(help="So many probes of the spectral density.")] = None,
+    steps: Annotated[int | None, typer.Option(help="So many Lanczos steps per density probe.")] = None,
     points: Annotated[int | None, typer.Option(help="Points along a line; odd.")] = None,
     plane_points: Annotated[int | None, typer.Option(help="Points along each side of the plane; odd.")] = None,
     directions: Annotated[int | None, typer.Option(help="Random filter-normalised directions.")] = None,
-    samples: Annotated[int | None, typer.Option(help="Pairs of displacements for average sharpness.")] = None,
+    samples: Annotated[int | None, typer.Option(help="So many pairs of displacements for average sharpness.")] = None,
     restarts: Annotated[int | None, typer.Option(help="Starts of the ascent for worst-case sharpness.")] = None,
     subsets: Annotated[int | None, typer.Option(help="Parts of the data to measure λ_max and trace on too.")] = None,
     barriers: Annotated[int | None, typer.Option(help="Pairs of minima to interpolate between, at most.")] = None,
-    tol: Annotated[float | None, typer.Option(help="Relative residual of a converged eigenpair.")] = None,
-    max_matvecs: Annotated[int | None, typer.Option(help="Where Lanczos gives up.")] = None,
+    tol: Annotated[
+        float | None,
+        typer.Option(help="Relative residual of a converged eigenpair; a fortieth of the accuracy, else."),
+    ] = None,
+    max_matvecs: Annotated[
+        int | None, typer.Option(help="Where Lanczos gives up, and an estimate short of its accuracy.")
+    ] = None,
     examples: Annotated[
         int | None, typer.Option(help="Measure on that many, drawn at random; on all if left out.")
     ] = None,
@@ -90,7 +105,10 @@ def analyze(
         with progress_bar() as reporter:
             path = run_analysis(ckpt_dir, chosen, reporter=reporter, command=command_line(), say=_on_stderr)
     except KeyboardInterrupt:
-        print("landscape: interrupted; what was measured is kept, and the same command goes on", file=sys.stderr)
+        drawn = " and drawn" if chosen.time is not None else ""
+        print(
+            f"landscape: interrupted; what was measured is kept{drawn}, and the same command goes on", file=sys.stderr
+        )
         raise typer.Exit(130) from None
     results = load_results(path)
     print_results(results, as_json=as_json)

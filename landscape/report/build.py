@@ -69,7 +69,7 @@ def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any
     surface, surface_scale = surface_figure({run.name: c.records.get("plane") for run in results.runs for c in
                                              run.checkpoints[-1:]})  # fmt: skip
     failed = [
-        (run.name, c.step, ", ".join(c.not_converged))
+        (run.name, c.step, "; ".join(" ".join([name, c.not_reached.get(name, "")]).strip() for name in c.not_converged))
         for run in results.runs
         for c in run.checkpoints
         if c.not_converged

@@ -113,7 +113,25 @@ def _about_spectrum(results: Results, records: dict[str, Record], cite: Any) -> 
             f"that by {against} of 1/λ₁ along its gradients, δ = 0.01 λ₁ or −2λ_min where that is more, between bounds "
             f"by Gauss and Gauss–Radau quadrature {cite('golub')}."
         )
+    texts += _about_accuracy(results)
     return [*texts, f"All random vectors derive from seed {plan.get('seed', 0)}."] if texts else []
+
+
+def _about_accuracy(results: Results) -> list[str]:
+    """To which accuracy the numbers of the last checkpoints were measured, where they were asked for one."""
+    reached: dict[str, float] = {}
+    for run in results.runs:
+        for name, how in (run.checkpoints[-1].provenance if run.checkpoints else {}).items():
+            asked = how.get("asked")
+            if isinstance(asked, dict) and name in MEASURES and isinstance(asked.get("accuracy"), float):
+                far = asked.get("reached")
+                worst = max(asked["accuracy"], far if isinstance(far, float) and np.isfinite(far) else 0.0)
+                reached[name] = max(reached.get(name, 0.0), worst)
+    texts = []
+    for share in sorted({*reached.values()}):
+        words = join_words([MEASURES[name].words for name in reached if reached[name] == share])
+        texts.append(f"{words} {format_value(100 * share, digits=2)} % (95 %)")
+    return [f"Measured to: {'; '.join(texts)}."] if texts else []
 
 
 def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> list[str]:

@@ -58,6 +58,16 @@ class CheckpointResults(Drawable):
         )
 
     @property
+    def not_reached(self) -> dict[str, str]:
+        """Of those, which were asked for an accuracy, and how far they came, in words."""
+        found = {}
+        for name in self.not_converged:
+            asked = self.provenance.get(name, {}).get("asked")
+            if isinstance(asked, dict) and isinstance(asked.get("why"), str):
+                found[name] = asked["why"]
+        return found
+
+    @property
     def measures(self) -> dict[str, Reading]:
         """Every measure of the catalogue that there is, by its name in tables: value, error, 95 % interval."""
         return tidy.readings(self)

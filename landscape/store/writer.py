@@ -131,15 +131,29 @@ class ResultStore:
         """Store a record of two runs, such as the line between their minima."""
         self._write_part(files.pair_entry(run_a, run_b), (record, dict(provenance)))
 
-    def find(self, run: str, step: int, name: str, key: Mapping[str, Any]) -> Record | None:
+    def find(
+        self,
+        run: str,
+        step: int,
+        name: str,
+        key: Mapping[str, Any],
+        *,
+        serves: Callable[[Mapping[str, Any], Record], bool] | None = None,
+    ) -> Record | None:
         """The stored record, if it was measured with exactly this key; else None: measure it.
+
+        Parameters
+        ----------
+        serves : callable, optional
+            ``serves(key of the stored record, record)``: whether it answers all the same, such as one that was measured
+            more accurately.
 
         Raises
         ------
         ResultsError
             If ``results.h5`` is damaged. A damaged file of the journal is passed over.
         """
-        return self._find(files.record_entry(run, _checked_step(step), name), key)
+        return self._find(files.record_entry(run, _checked_step(step), name), key, serves)
 
     def provenance(self, run: str, step: int, name: str) -> dict[str, Any] | None:
         """How the stored record was measured, whatever its key; None where there is none."""
@@ -257,8 +271,13 @@ class ResultStore:
         """One name per entry: a record written again replaces itself, and the journal needs no order."""
         return self._journal / f"{hashlib.sha256(entry.encode()).hexdigest()[:32]}.h5"
 
-    def _find(self, entry: str, key: Mapping[str, Any]) -> Record | None:
-        return self._first(entry, lambda file: _record_with_key(file, entry, key))
+    def _find(
+        self,
+        entry: str,
+        key: Mapping[str, Any],
+        serves: Callable[[Mapping[str, Any], Record], bool] | None = None,
+    ) -> Record | None:
+        return self._first(entry, lambda file: _record_with_key(file, entry, key, serves))
 
     def _first(self, entry: str, read: Callable[[Group], T | None]) -> T | None:
         """What the entry's own file of the journal says, else ``results.h5``."""
@@ -284,14 +303,19 @@ class ResultStore:
             )
 
 
-def _record_with_key(file: Group, entry: str, key: Mapping[str, Any]) -> Record | None:
+def _record_with_key(
+    file: Group, entry: str, key: Mapping[str, Any], serves: Callable[[Mapping[str, Any], Record], bool] | None
+) -> Record | None:
     if entry not in file:
         return None
     provenance = read_json(file.group(entry), PROVENANCE)
-    if "key" not in provenance or dump(provenance["key"]) != dump(key):
+    if "key" not in provenance:
+        return None
+    same, other = dump(provenance["key"]) == dump(key), provenance["key"]
+    if not same and (serves is None or not isinstance(other, dict)):
         return None
     record: Record = read_entry(file, entry)[0]
-    return record
+    return record if same or (serves is not None and serves(other, record)) else None
 
 
 def _intact_entries(parts: list[Path]) -> dict[str, Path]:

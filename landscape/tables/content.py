@@ -102,12 +102,7 @@ def caption_lines(results: Results) -> list[str]:
     swallowed = [f"{SHORT}: {NOT_RESOLVED}: its 95 % interval reaches zero"]
     unresolved = swallowed if any(cell.text.startswith(NOT_RESOLVED) for cell in cells) else []
     lines = [f"{at}; {first}", *more, *unresolved, *remarks(results), *mismatch_lines(results.runs)]
-    failed = [
-        f"* not converged: {run.name} step {c.step}: {', '.join(c.not_converged)}"
-        for run in results.runs
-        for c in run.checkpoints
-        if c.not_converged
-    ]
+    failed = [line for run in results.runs for c in run.checkpoints for line in _unsettled(run.name, c)]
     skipped = [f"skipped: {s.get('file')}: {s.get('reason')}" for s in results.info.get("skipped") or ()]
     return [*(lines if steps else ["nothing was analysed"]), *_shortened(failed), *_shortened(skipped)]
 
@@ -115,6 +110,14 @@ def caption_lines(results: Results) -> list[str]:
 def remarks(results: Results) -> list[str]:
     """What the columns are of, where that does not go without saying; short enough for lines below a table."""
     return [*scope_lines(results.runs), *saved_line(results.runs)]
+
+
+def _unsettled(run: str, checkpoint: CheckpointResults) -> list[str]:
+    """What did not converge, and what is not as accurate as was asked, with the reason."""
+    why = checkpoint.not_reached
+    others = [name for name in checkpoint.not_converged if name not in why]
+    lines = [f"* not converged: {run} step {checkpoint.step}: {', '.join(others)}"] if others else []
+    return [*lines, *(f"* {run} step {checkpoint.step}: {name} {text}" for name, text in why.items())]
 
 
 def _shortened(lines: list[str], most: int = 12) -> list[str]:

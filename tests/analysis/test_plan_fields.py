@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
+from types import MethodType
 
 import pytest
 
@@ -20,26 +21,31 @@ OTHER = {
     "last": 1, "eigs": 3, "trace_probes": 6, "density_probes": 3, "steps": 7, "points": 7, "plane_points": 7,
     "directions": 2, "samples": 3, "restarts": 2, "subsets": 3, "barriers": 0, "tol": 1e-4, "max_matvecs": 400,
     "workers": 2, "threads": 1, "chunk": 50, "check": False, "batch_statistics": "recompute", "device": "cpu",
-    "seed": 1, "levels": 0,
+    "seed": 1, "levels": 0, "accuracy": 0.1,
 }  # fmt: skip
 #: These ask something else, of which every answer is new.
 ANOTHER_QUESTION = {
     "examples": 100, "dtype": "float64", "params": "*.weight", "mode": "train",
     "problem_config": {**CONFIG, "activation": "relu"},
 }  # fmt: skip
-#: In records of the whole run, or of no record: names of what is measured, folders, where code is found; and at which
-#: checkpoints there are which records.
-NO_SETTING = {"plan", "data", "problem", "interacting"}
+#: In records of the whole run, or of no record: names of what is measured, folders, where code is found; at which
+#: checkpoints there are which records; and how long it may take (test_time.py).
+NO_SETTING = {"plan", "data", "problem", "interacting", "time"}
 PAIR = "interpolation"
 
 
 class Watched:
-    """Stands for an object and notes what is read of it."""
+    """Stands for an object and notes what is read of it, also by its own methods and properties."""
 
     def __init__(self, of, read):
         self._of, self._read = of, read
 
     def __getattr__(self, name):
+        of_class = getattr(type(self._of), name, None)
+        if isinstance(of_class, property):
+            return of_class.fget(self)
+        if callable(of_class):
+            return MethodType(of_class, self)
         self._read.add(name)
         return getattr(self._of, name)
 

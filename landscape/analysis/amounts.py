@@ -1,0 +1,93 @@
+"""Accuracies and times as a person writes them: ``5%`` and ``0.05``, ``90s``, ``1h30m`` and ``300``."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from landscape.checks import plain_number
+from landscape.errors import UsageError
+
+_UNITS = {"h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0}
+_PIECE = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)")
+
+
+def accuracy_of(value: object) -> float:
+    """A relative accuracy as a share.
+
+    >>> accuracy_of("5%"), accuracy_of("2.5 %"), accuracy_of(0.05), accuracy_of("0.01")
+    (0.05, 0.025, 0.05, 0.01)
+    >>> accuracy_of(5)
+    Traceback (most recent call last):
+    landscape.errors.UsageError: accuracy=5 must lie between 0 and 1, such as 0.05 or '5%'
+    """
+    refused = UsageError(f"accuracy={value!r} must lie between 0 and 1, such as 0.05 or '5%'")
+    number = value
+    if isinstance(value, str):
+        text, percent = value.strip().removesuffix("%"), value.strip().endswith("%")
+        try:
+            number = float(text) / (100 if percent else 1)
+        except ValueError:
+            raise refused from None
+    found = _number(number)
+    if found is None or not 0 < found < 1:
+        raise refused
+    return found
+
+
+def seconds_of(value: object) -> float:
+    """A time in seconds.
+
+    >>> seconds_of("5m"), seconds_of("90s"), seconds_of("1h30m"), seconds_of(300), seconds_of("300")
+    (300.0, 90.0, 5400.0, 300.0, 300.0)
+    >>> seconds_of("soon")
+    Traceback (most recent call last):
+    landscape.errors.UsageError: time='soon' must be a positive number of seconds, or such as '5m' or '1h30m'
+    """
+    refused = UsageError(f"time={value!r} must be a positive number of seconds, or such as '5m' or '1h30m'")
+    number = value
+    if isinstance(value, str):
+        text = value.strip().lower()
+        pieces = _PIECE.findall(text)
+        if pieces and not _PIECE.sub("", text).strip():
+            number = sum(float(count) * _UNITS[unit] for count, unit in pieces)
+        else:
+            try:
+                number = float(text)
+            except ValueError:
+                raise refused from None
+    found = _number(number)
+    if found is None or not found > 0:
+        raise refused
+    return found
+
+
+def time_text(seconds: float) -> str:
+    """About how long, as a person says it.
+
+    >>> time_text(0.4), time_text(42), time_text(170), time_text(5400)
+    ('1 s', '42 s', '3 min', '1.5 h')
+    """
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def percent_text(share: float) -> str:
+    """A share in per cent, to two digits.
+
+    >>> percent_text(0.05), percent_text(0.0213), percent_text(0.0004)
+    ('5 %', '2.1 %', '0.04 %')
+    """
+    return f"{float(f'{100 * share:.2g}'):g} %"
+
+
+def _number(value: object) -> float | None:
+    """A finite number that is none of truth values."""
+    if isinstance(value, bool):
+        return None
+    try:
+        found = float(plain_number(value))
+    except (TypeError, ValueError, UsageError):
+        return None
+    return found if math.isfinite(found) else None

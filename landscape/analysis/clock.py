@@ -1,0 +1,124 @@
+"""How long the work of a run should take: a guess at once, then what a chunk took, then what each measurement did."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from landscape.analysis.amounts import time_text
+from landscape.analysis.context import CheckpointContext
+from landscape.analysis.costs import Cost
+from landscape.jobs import Reporter
+
+#: Multiplications and additions a second of a core, as models of a few million parameters reach them: the first guess.
+RATE = 2e10
+#: In gradients, before anything of a run can be measured: examining its loss; trying how to multiply by its Hessian.
+CHECKING, PLANNING = Cost(gradients=4), Cost(gradients=10)
+#: Vectors as long as θ that measuring holds at once, apart from eigenpairs: Krylov bases and probes, up to some bytes.
+VECTORS, VECTOR_BYTES = 200, 1 << 30
+_EXPECTED = re.compile(r"expected: about (\d+) s, (\d+) MB")
+
+
+@dataclass
+class Clock:
+    """Expected seconds of a run's work: what is done of it, and what is left.
+
+    Attributes
+    ----------
+    left : Cost
+        What is still to be done.
+    done, shown : float
+        Seconds that what is done should have taken, by what was known then; the most that was reported.
+    seconds_per : Cost
+        Of one product, gradient and loss over the whole data.
+    """
+
+    reporter: Reporter | None
+    left: Cost = field(default_factory=Cost)
+    done: float = 0.0
+    shown: float = 0.0
+    seconds_per: Cost = field(default_factory=lambda: Cost(0.2, 0.1, 0.03))
+
+    def expected(self, cost: Cost) -> float:
+        """Seconds that a cost should take on this machine."""
+        return cost.at(self.seconds_per)
+
+    def show(self, doing: str, ahead: float = 0.0) -> None:
+        """Update the reporter; ``ahead`` seconds of the current measurement are done."""
+        done = self.shown = max(self.done + ahead, self.shown)
+        if self.reporter is not None:
+            self.reporter.update(done=done, total=max(self.done + self.expected(self.left), done), doing=doing)
+
+    def finish(self, cost: Cost, *, skipped: bool = False) -> None:
+        """A cost that was left is no more: it was paid, or there was no need."""
+        # Not behind what was shown of it, where it went faster than expected.
+        self.done = max(self.done + (0.0 if skipped else self.expected(cost)), self.shown)
+        rest = self.left - cost
+        self.left = Cost(max(rest.matvecs, 0), max(rest.gradients, 0), max(rest.losses, 0))
+
+    def guess(self, num_parameters: int, num_examples: int) -> None:
+        """Before anything is evaluated: six operations per parameter and example make a gradient."""
+        gradient = max(6.0 * num_parameters * num_examples / RATE, 1e-4)
+        self.seconds_per = Cost(matvecs=2 * gradient, gradients=gradient, losses=gradient / 3)
+
+    def calibrate(self, context: CheckpointContext) -> None:
+        """Time a loss and a gradient on one chunk; the product was timed when its route was chosen."""
+        objective, hessian = context.objective, context.products
+        part = objective if objective.num_chunks == 1 else objective.on_first(objective.chunk or 1)
+        share = objective.num_examples / part.num_examples
+        theta = objective.theta
+        gradient = share * _seconds(lambda: part.gradient(theta))
+        loss = share * _seconds(lambda: part.loss(theta))
+        tried = [c.seconds for c in hessian.plan.candidates if c.route == hessian.route]
+        self.seconds_per = Cost(tried[0] if tried else 2 * gradient, gradient, loss)
+
+    def learn(self, cost: Cost, seconds: float) -> None:
+        """What products took in a measurement that made many of them is what the next ones will take."""
+        if cost.matvecs >= 5 and cost.products < 1.5 * cost.matvecs:
+            self.seconds_per = Cost(seconds / cost.matvecs, self.seconds_per.gradients, self.seconds_per.losses)
+
+
+def expectation(seconds: float, num_bytes: float) -> str:
+    """What is reported once, when a run has been timed."""
+    return f"expected: about {max(round(seconds), 1)} s, {round(num_bytes / 1e6)} MB"
+
+
+def expected_in(doing: str, *, jobs: int, at_once: int) -> str | None:
+    """The same in words, for so many runs of which so many are measured at once; None where a report is about more.
+
+    >>> expected_in("sgd-s0  expected: about 60 s, 400 MB", jobs=6, at_once=2)
+    'expected: about 3 min, 0.8 GB'
+    >>> expected_in("sgd-s0  step 600  trace", jobs=6, at_once=2) is None
+    True
+    """
+    found = _EXPECTED.search(doing)
+    if found is None:
+        return None
+    seconds, megabytes = int(found[1]) * jobs / at_once, int(found[2]) * at_once
+    size = f"{megabytes / 1e3:.1f} GB" if megabytes >= 100 else f"{megabytes} MB"
+    return f"expected: about {time_text(seconds)}, {size}"
+
+
+def memory_of(context: CheckpointContext) -> float:
+    """Bytes that measuring should need: what the process has used so far, and the vectors to come."""
+    vector = context.objective.layout.size * context.objective.theta.element_size()
+    return used_so_far() + (2 * context.plan.eigs) * vector + min(VECTORS * vector, VECTOR_BYTES)
+
+
+def used_so_far() -> float:
+    """The most bytes that this process has had; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
