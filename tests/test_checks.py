@@ -89,10 +89,7 @@ TABLE = {
          "seed": "seed"},
     ),
     "diagonal": (
-        lambda **g: ls.diagonal(
-            ls.HessianOperator(OBJECTIVE) if g.keys() & {"tol", "max_matvecs"} else H,
-            strict=False, **{"tol": 0.9} | g if "max_matvecs" in g else g,
-        ),
+        lambda **g: ls.diagonal(H, strict=False, **{"tol": 0.9} | g if "max_matvecs" in g else g),
         {"num_probes": "count", "seed": "seed", "tol": "share", "max_matvecs": "count"},
     ),
     "frobenius_norm": (lambda **g: ls.frobenius_norm(H, **g), {"num_probes": "count", "seed": "seed"}),

@@ -27,6 +27,8 @@ class Diagonal(Record):
         Samples behind each entry; 0 where it is exact.
     num_matvecs, seed, method
         Cost, seed (-1 where nothing is random) and how it was computed.
+    converged : bool
+        False where a tolerance was asked for and the matvecs ended before it was met.
     """
 
     values: Array
@@ -35,6 +37,7 @@ class Diagonal(Record):
     num_matvecs: int
     seed: int
     method: str
+    converged: bool = True
 
     def __len__(self) -> int:
         return len(self.values)
@@ -53,7 +56,7 @@ class Diagonal(Record):
             ("mean entry", format_value(float(self.values.mean()))),
             ("smallest", f"{format_measured(float(self.values[low]), float(self.sem[low]))} at {low}"),
             ("largest", f"{format_measured(float(self.values[high]), float(self.sem[high]))} at {high}"),
-            ("typical error", format_value(float(error))),
+            ("typical error", format_value(float(error)) + ("" if self.converged else "   NOT CONVERGED")),
             ("", f"{self.method}, {self.num_matvecs} matvecs"),
         ]
 

@@ -15,7 +15,7 @@ from landscape.estimators.probes import probes
 from landscape.estimators.traces.choice import exact_dots
 from landscape.estimators.traces.columns import column_dots
 from landscape.estimators.traces.deflation import coarseness
-from landscape.estimators.traces.over_entries import diagonal_by_examples, diagonal_limit
+from landscape.estimators.traces.over_entries import diagonal_limit, diagonal_to_accuracy
 from landscape.estimators.traces.sketch import Sketch, lost_directions, row_space
 from landscape.estimators.traces.xtrace import LEFT_OUT
 from landscape.operators import as_operator
@@ -60,13 +60,12 @@ def diagonal(
         The matvecs, whatever the method (XDiag uses an even number, 4 at least). From P on unit vectors give the
         diagonal itself in P matvecs, with errors of 0.
     method : {"auto", "split", "hutchinson", "xdiag"}
-        ``"auto"``: with ``tol`` the split; without, Hutchinson's below 8 matvecs; from there on XDiag where what the
+        ``"auto"``: with ``tol`` the split, or Hutchinson's where there is none; without, Hutchinson's below 8 matvecs; from there on XDiag where what the
         first half of the products leaves of each other's span shows that its intervals will be shorter, else
         Hutchinson's, with nothing lost.
     seed : int
     tol : float, optional
-        Of the split: go on until the 95 % intervals of all entries, taken together as a vector, are within
-        ``tol·‖values‖``.
+        Go on until the 95 % intervals of all entries, taken together as a vector, are within ``tol·‖values‖``.
     max_matvecs : int, optional
         Limit with ``tol``, 1,000 if left out.
     strict : bool
@@ -102,11 +101,13 @@ def diagonal(
     num_probes, seed = check_count("num_probes", num_probes), check_seed(seed)
     if method == "xdiag" and num_probes < 4:
         raise UsageError(f"num_probes={num_probes} is too few for 'xdiag'; it needs at least 4")
-    if tol is not None and method in ("hutchinson", "xdiag"):
-        raise UsageError(f"tol= is read by method='split', not by method={method!r}, which makes num_probes matvecs")
+    if tol is not None and method == "xdiag":
+        raise UsageError("tol= is not read by method='xdiag', which makes num_probes matvecs; leave method out")
     if method == "split" or tol is not None:
-        limit = diagonal_limit(num_probes, tol, max_matvecs)
-        return diagonal_by_examples(as_operator(H), limit=limit, tol=tol, seed=seed, strict=strict, progress=progress)
+        return diagonal_to_accuracy(
+            as_operator(H), limit=diagonal_limit(num_probes, tol, max_matvecs), tol=tol, seed=seed, strict=strict,
+            progress=progress, method=method,
+        )  # fmt: skip
     if max_matvecs is not None:
         raise UsageError("max_matvecs= limits tol=; without tol the number of matvecs is num_probes")
     matvecs = Matvecs(H, num_probes, progress)

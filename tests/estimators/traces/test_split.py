@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 import torch.nn.functional as F
 from scipy import stats
 
@@ -94,7 +95,7 @@ def test_what_has_no_examples_says_so():
     kept = Objective(whole.module.model, F.cross_entropy, [whole.batches.joined], interacting=True, check=False)
     with pytest.raises(ObjectiveError, match="one by one"):
         diagonal(HessianOperator(kept, route="fresh"), method="split")
-    with pytest.raises(UsageError, match="tol= is read by method='split'"):
+    with pytest.raises(UsageError, match="tol= is not read by method='xdiag'"):
         diagonal(hessian(), method="xdiag", tol=0.1)
 
 
@@ -127,6 +128,19 @@ def test_the_diagonal_to_a_tolerance():
     truth = dense().diagonal().numpy()
     assert np.linalg.norm(found.values - truth) <= 0.1 * np.linalg.norm(truth)
     assert found.num_matvecs <= 60
+
+
+@pytest.mark.parametrize("limit", [30, 2000])
+def test_where_there_is_no_split_probes_go_on_to_the_tolerance_or_the_limit(limit):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        half = torch.randn(30, 30, dtype=torch.float64)
+    matrix = half @ half.T / 30
+    found = diagonal(MatrixOperator(matrix), tol=0.05, max_matvecs=limit, strict=False)
+    assert found.converged == (limit == 2000)
+    assert found.num_matvecs <= limit
+    apart = np.linalg.norm(found.values - matrix.diagonal().numpy()) / np.linalg.norm(matrix.diagonal().numpy())
+    assert apart <= (0.06 if found.converged else 0.6)
 
 
 @pytest.mark.parametrize("groups", ["module", "tensor", {"first": "0.*", "rest": ["2.*", "4.*"]}])
