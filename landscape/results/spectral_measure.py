@@ -14,7 +14,7 @@ from landscape.errors import UsageError
 from landscape.results.base import Array, Estimate, Record
 from landscape.results.log_density import LogDensity, log_density
 from landscape.results.outliers import OutlierCount, bulk_edges, count_resolved, marks_eigenvalue
-from landscape.results.quadrature import gauss_rules, wasserstein, weight_up_to
+from landscape.results.quadrature import gauss_rules, slack_of_coupling, wasserstein, weight_up_to
 from landscape.results.resolution import resolved
 from landscape.rounding import format_value
 
@@ -57,6 +57,11 @@ class SpectralMeasure(Record):
         return len(self.known_residuals)
 
     @property
+    def is_exact(self) -> bool:
+        """Whether all P eigenvalues are known."""
+        return self.num_known == self.dim
+
+    @property
     def num_steps(self) -> int:
         """T: steps of the longest run."""
         return int(self.alphas.shape[1] if self.alphas.size else self.nodes.shape[1] - self.num_known)
@@ -81,10 +86,10 @@ class SpectralMeasure(Record):
         coupling = float(np.linalg.norm(self.known_residuals))
         known = self.nodes[0, :K]
         known_rows = np.stack([(known[:, None] <= flat + s).sum(0) / self.dim for s in (-coupling, 0.0, coupling)])
-        slack = _slack(flat, known, coupling)
+        slack = slack_of_coupling(flat, known, coupling)
         rows = np.stack([weight_up_to(*self._rule(r), flat, slack) for r in range(probes)])
         low, middle, high = (rows[:, i] + known_rows[i] for i in range(3))
-        if self.dim == K:
+        if self.is_exact:
             spread = np.zeros((2, len(flat)))
         elif probes > 1:
             quantile = float(special.stdtrit(probes - 1, 0.5 + level / 2)) / np.sqrt(probes)
@@ -192,9 +197,10 @@ class SpectralMeasure(Record):
             raise UsageError(f"edges=({low!r}, {high!r}) must be (low, high) with low < high")
         samples = self.dim * (self.weights * ((self.nodes < low) | (self.nodes > high))).sum(1)
         resolved, K = -1, self.num_known
-        if self.alphas.size:
+        if self.alphas.size or self.is_exact:
             known = self.nodes[0, :K]
             resolved = int(((known < low) | (known > high)).sum())
+        if self.alphas.size:
             resolved += count_resolved(*self._resolved_nodes(), low, high)
         return OutlierCount(resolved, self._mean(samples, "P times the mass beyond the bulk"), float(low), float(high))
 
@@ -316,8 +322,8 @@ class SpectralMeasure(Record):
         return nodes, residuals, np.where(again, 0.0, weights)
 
     def _mean(self, samples: Array, method: str, *, sem: float | None = None) -> Estimate:
-        if sem is None and (len(samples) > 1 or self.num_known == self.dim):
-            sem = float(stats.sem(samples)) if self.num_known < self.dim else 0.0
+        if sem is None and (len(samples) > 1 or self.is_exact):
+            sem = 0.0 if self.is_exact else float(stats.sem(samples))
         return Estimate(
             float(samples.mean()), sem=sem, samples=samples, num_matvecs=self.num_matvecs, seed=self.seed, method=method
         )
@@ -333,17 +339,5 @@ class SpectralMeasure(Record):
             lines.append(("change since half the steps", f"{100 * self.step_error:.2g} % of the range"))
         known = f", {self.num_known} eigenvalues known" if self.num_known else ""
         size = f"{len(self.nodes)} probes × {self.num_steps} steps{known}"
-        return [*lines, ("", f"{size}, {self.num_matvecs} matvecs, seed {self.seed}")]
-
-
-def _slack(points: Array, known: Array, coupling: float) -> Array:
-    """How far (M,) eigenvalues near the points may move when the coupling to the known vectors returns.
-
-    An eigenvalue at distance η from the known ones moves by at most ``(√(η² + 4c²) − η)/2`` for a coupling c; that
-    changes by less than half of any change in η, so twice its value at a point holds for all that might cross it.
-    """
-    if not len(known) or coupling == 0:
-        return np.zeros(len(points))
-    away = np.abs(points[:, None] - known[None, :]).min(1)
-    slack: Array = 4 * coupling**2 / (np.sqrt(away**2 + 4 * coupling**2) + away)
-    return slack
+        about = f"{size}, {self.num_matvecs} matvecs, seed {self.seed}"
+        return [*lines, ("", f"all {self.dim} eigenvalues known" if self.is_exact else about)]

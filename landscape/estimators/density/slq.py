@@ -7,11 +7,12 @@ import torch
 
 from landscape.checks import check_count, check_seed
 from landscape.errors import UsageError
+from landscape.estimators import exact
 from landscape.estimators.krylov.projection import outside
 from landscape.estimators.krylov.several_starts import Lockstep, runs_at_once
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
-from landscape.operators import LinearOperator, as_operator
+from landscape.operators import ExactOperator, LinearOperator, as_operator
 from landscape.progress import Progress
 from landscape.results import Eigenpairs, SpectralMeasure
 from landscape.results.quadrature import gauss_rules, run_lengths
@@ -75,6 +76,8 @@ def spectral_density(
     """
     R, num_steps, seed = check_count("num_probes", num_probes), check_count("num_steps", num_steps), check_seed(seed)
     H = as_operator(H)
+    if isinstance(H, ExactOperator):
+        return exact.density(H)
     values, residuals, known = _known_pairs(H, eigs) if eigs is not None else _NOTHING_KNOWN
     steps = min(num_steps, H.dim - len(values))
     matvecs = Matvecs(H, R * steps, progress)

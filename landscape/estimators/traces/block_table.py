@@ -9,6 +9,7 @@ import torch
 
 from landscape.checks import check_count, check_seed, check_share
 from landscape.errors import NotConverged, UsageError
+from landscape.estimators import exact
 from landscape.estimators.eigen.convergence import RELATIVE
 from landscape.estimators.eigen.top import top_eigenpairs
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
@@ -17,6 +18,7 @@ from landscape.estimators.traces.choice import exact_dots
 from landscape.estimators.traces.deflation import Plain
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
+from landscape.operators.exact import ExactParametricOperator
 from landscape.operators.parametric import Groups, ParametricOperator, partition
 from landscape.progress import Progress
 from landscape.results import BlockTable, Eigenpairs
@@ -90,6 +92,10 @@ def block_table(
             f"a {type(H).__name__} knows no parameter names; pass a HessianOperator or another operator on a model's "
             "parameters, or a mapping of name to operator"
         )
+    if isinstance(H, ExactParametricOperator):
+        return exact.table(H, H.exact_blocks(groups), seed=seed, lambda_max=lambda_max)
+    if isinstance(H, Mapping) and (known := exact.all_exact(H)):
+        return exact.table(None, known, seed=seed, lambda_max=lambda_max)
     cost = _Cost(progress)
     if isinstance(H, ParametricOperator):
         names = partition(H.objective, groups)

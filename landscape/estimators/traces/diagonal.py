@@ -10,6 +10,7 @@ from scipy import special
 
 from landscape.checks import check_choice, check_count, check_seed
 from landscape.errors import UsageError
+from landscape.estimators import exact
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.estimators.probes import probes
 from landscape.estimators.traces.choice import exact_dots
@@ -18,6 +19,7 @@ from landscape.estimators.traces.deflation import coarseness
 from landscape.estimators.traces.sketch import Sketch, lost_directions, row_space
 from landscape.estimators.traces.xtrace import LEFT_OUT
 from landscape.operators.base import LinearOperator
+from landscape.operators.exact import ExactOperator
 from landscape.progress import Progress
 from landscape.results import Diagonal
 
@@ -87,6 +89,8 @@ def diagonal(
     if method == "xdiag" and num_probes < 4:
         raise UsageError(f"num_probes={num_probes} is too few for 'xdiag'; it needs at least 4")
     matvecs = Matvecs(H, num_probes, progress)
+    if isinstance(matvecs.operator, ExactOperator):
+        return exact.diagonal(matvecs.operator)
     dim = matvecs.operator.dim
     if method != "hutchinson" and num_probes >= dim:
         matvecs.maximum = dim

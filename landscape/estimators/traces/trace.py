@@ -8,11 +8,13 @@ import numpy as np
 
 from landscape.checks import check_choice, check_count, check_seed, check_share
 from landscape.errors import NotConverged, UsageError
+from landscape.estimators import exact
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.estimators.traces.choice import check_method, choose, draw, exact_dots, of_samples, until
 from landscape.estimators.traces.deflation import coarseness
 from landscape.estimators.traces.xtrace import xtrace
 from landscape.operators.base import LinearOperator
+from landscape.operators.exact import ExactOperator
 from landscape.progress import Progress
 from landscape.results import Estimate
 from landscape.results.endings import Ending
@@ -100,6 +102,8 @@ def trace(
     num_probes, seed = check_count("num_probes", num_probes), check_seed(seed)
     limit = _check(method, num_probes, eigs, tol, max_matvecs)
     matvecs = Matvecs(H, limit, progress)
+    if isinstance(matvecs.operator, ExactOperator):
+        return exact.trace(matvecs.operator)
     if method != "hutchinson" and num_probes >= matvecs.operator.dim:
         return _exact(matvecs)
     if method == "xtrace":
