@@ -150,7 +150,16 @@ TABLE = {
     "basins": (lambda **g: ls.basins(OBJECTIVE, [np.ones(3)], **g), {"radius": "positive"}),
     "sharpness worst": (sharp("worst"), {"restarts": "count", "steps": "count", "seed": "seed", "rho": "positive"}),
     "sharpness keskar": (sharp("keskar"), {"restarts": "count", "steps": "count", "rho": "positive"}),
-    "sharpness average": (sharp("average"), {"num_probes": "count", "seed": "seed", "rho": "positive"}),
+    "sharpness average": (
+        lambda **g: ls.sharpness(OBJECTIVE, measure="average", **{"tol": 0.5, "strict": False} | g),
+        {"num_probes": "count", "seed": "seed", "rho": "positive", "tol": "share", "atol": "not negative",
+         "max_losses": "positive"},
+    ),
+    "exact": (lambda **g: ls.exact(H, **{"memory": 1e6} | g), {"memory": "positive"}),
+    "exact_fits": (
+        lambda **g: ls.exact_fits(H, **{"planned": 10} | g), {"planned": "not negative", "memory": "positive"},
+    ),
+    "Sharpness.interval": (ls.sharpness(OBJECTIVE, measure="average").interval, {"level": "share"}),
     "Objective": (
         lambda **g: ls.Objective(MODEL, torch.nn.functional.mse_loss, (VECTOR[:, None],) * 2, **g),
         {"chunk": "count"},

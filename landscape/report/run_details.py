@@ -74,14 +74,10 @@ def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bo
         negative = resolved(record.negative_mass(), most=1.0, scale=100.0, unit=" %")
         rank = resolved(record.effective_rank(), most=float(record.dim))
         known = f", {record.num_known} eigenvalues taken out exactly" if record.num_known else ""
+        how = f"{len(record.nodes)} probes × {record.num_steps} steps{known}"
         text = (
             f"mean eigenvalue {record.moment(1)}; with 95 % intervals, weight below zero {negative} and effective rank "
-            f"{rank}; "
-            + (
-                f"all {record.dim} eigenvalues are known"
-                if record.is_exact
-                else f"{len(record.nodes)} probes × {record.num_steps} steps{known}"
-            )
+            f"{rank}; {f'all {record.dim} eigenvalues are known' if record.is_exact else how}"
         )
         return [("density", text, failed)]
     if isinstance(record, SecondOrderGain):
