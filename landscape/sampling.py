@@ -171,7 +171,8 @@ def gradient_noise(
     count = objective.num_examples // batch_size
     if count < 2:
         raise UsageError(f"batch_size={batch_size} gives {count} batch of {objective.num_examples} examples; need two")
-    if tol is not None or check_not_negative("atol", atol) > 0:
+    check_not_negative("atol", atol)
+    if tol is not None or atol > 0:
         share = 0.0 if tol is None else check_share("tol", tol, hint="it is half the 95 % interval over the value")
         most = DEFAULT_GRADIENTS if max_gradients is None else check_positive("max_gradients", max_gradients)
         return _noise_until(objective, theta, batch_size, seed, goal=(share, atol, most), strict=strict)

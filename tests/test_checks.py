@@ -129,7 +129,8 @@ TABLE = {
         {"num_subsets": "count", "size": "count", "seed": "seed"},
     ),
     "gradient_noise": (
-        lambda **g: ls.gradient_noise(OBJECTIVE, **{"batch_size": 2} | g), {"batch_size": "count", "seed": "seed"},
+        lambda **g: ls.gradient_noise(OBJECTIVE, **{"batch_size": 2, "tol": 0.5, "strict": False} | g),
+        {"batch_size": "count", "seed": "seed", "tol": "share", "atol": "not negative", "max_gradients": "positive"},
     ),
     "random_direction": (
         lambda **g: geometry.random_direction(OBJECTIVE, **g), {"index": "count or 0", "seed": "seed"},
@@ -273,7 +274,9 @@ def test_a_wrong_value_is_refused_by_name_and_in_the_same_words(call, argument, 
 FITTING = {("deep-linear", "num_examples"): 40, ("deep-linear", "dim"): 4, ("quadratic", "num_examples"): 40,
            ("top_eigenpairs", "max_basis"): 6, ("max_matvecs",): 60, ("Plan", "eigs"): 3, ("context",): 8,
            ("heads",): 4, ("width",): 8, ("characters",): 5000, ("batch_size",): 3, ("size",): 3,
-           ("num_subsets",): 2, ("Plan", "max_matvecs"): 20, ("test_fraction",): 0.5, ("dropout",): 0.5}  # fmt: skip
+           ("num_subsets",): 2,
+           ("exact", "memory"): 10_000, ("Plan", "max_matvecs"): 20,
+           ("test_fraction",): 0.5, ("dropout",): 0.5}  # fmt: skip
 
 
 @pytest.mark.parametrize(("call", "argument", "kind"), CASES)
@@ -295,6 +298,7 @@ def test_every_number_that_a_public_function_takes_is_in_the_table():
         ("save_checkpoint", "step"),
         ("import_checkpoint", "step"),
         ("LinearOperator", "dim"),
+        ("ExactOperator", "num_matvecs"),
     }
     judged = (statistics.Contrast, statistics.Decision, statistics.RankCorrelation, statistics.Ranking)
     records = (results.Record, Exception, ls.Checkpoint, *judged)

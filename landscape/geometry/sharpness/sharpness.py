@@ -48,7 +48,7 @@ def sharpness(
 
     The adaptive forms are invariant to rescaling of layers: a ReLU network rescaled into an equal one has the same. The
     others are not. Of cross-entropy all of them follow the scale of the logits: multiplying the last layer by 3 leaves
-    every prediction, and at a minimum took λ_max to a thousandth, the adaptive average to a tenth and the adaptive
+    every prediction, and at a minimum took λ_max to a thousandth, the adaptive average to a sixth and the adaptive
     worst case to twice what it was (``tests/geometry/test_logit_scale.py``). With ``normalize_logits`` the adaptive
     forms are invariant to that too; the others are not, for the last layer itself stands in their ball or Hessian.
 
