@@ -34,6 +34,10 @@ _HOMES = {
         "IdentityOperator",
         "LinearOperator",
         "as_operator",
+        "ExactOperator",
+        "exact",
+        "exact_cost",
+        "exact_fits",
     ),
     "landscape.estimators": (
         "top_eigenpairs",

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from landscape.checks import check_count, check_seed
-from landscape.errors import UsageError
+from landscape.checks import check_count, check_not_negative, check_positive, check_seed, check_share
+from landscape.errors import NotConverged, UsageError
 from landscape.objective import Objective, Vector
 from landscape.results import Estimate, SamplingSpread
+
+#: Of ``gradient_noise`` with ``tol`` and no other limit.
+DEFAULT_GRADIENTS = 100.0
+#: Examples of a small batch, how many make a sample, and samples before the first look.
+_SMALL, _TOGETHER, _FIRST = 16, 8, 12
 
 Quantity = Callable[[Objective], "float | Estimate"]
 
@@ -101,7 +109,17 @@ def over_subsets(
     )
 
 
-def gradient_noise(objective: Objective, *, batch_size: int, theta: Vector | None = None, seed: int = 0) -> Estimate:
+def gradient_noise(
+    objective: Objective,
+    *,
+    batch_size: int,
+    theta: Vector | None = None,
+    tol: float | None = None,
+    atol: float = 0.0,
+    max_gradients: float | None = None,
+    seed: int = 0,
+    strict: bool = True,
+) -> Estimate:
     r"""Mean squared distance of a minibatch gradient from the gradient over all data, :math:`E‖g_B − g‖²`.
 
     The data are dealt at random into disjoint batches of B; of a random batch the expectation is
@@ -119,17 +137,27 @@ def gradient_noise(objective: Objective, *, batch_size: int, theta: Vector | Non
         B, at most N/2.
     theta : (P,) tensor or array, optional
         Where; left out, the model's parameters now.
+    tol, atol : float, optional
+        Work until half the 95 % interval is at most ``max(tol·|value|, atol)``: tr Σ is then measured on random parts
+        of the data, by how far the gradients of eight disjoint batches of up to 16 examples lie apart, which needs no
+        gradient over all data and does not grow with N. The interval is for all N examples.
+    max_gradients : float, optional
+        Limit with ``tol``, in gradients over all data; 100 if left out.
     seed : int
         Of the deal.
+    strict : bool
+        Raise ``NotConverged`` where that limit ends the work; otherwise return what there is, marked.
 
     Returns
     -------
     Estimate
-        Unbiased. ``sem`` is over the ⌊N/B⌋ batches, ``samples`` their squared distances. Costs two gradients over all
-        data.
+        Unbiased. ``sem`` is over the ⌊N/B⌋ batches, ``samples`` their squared distances; costs two gradients over all
+        data. With ``tol`` over groups of batches, and ``method`` says what they cost.
 
     Raises
     ------
+    NotConverged
+        With the estimate as ``.partial``, if ``strict``.
     UsageError
         If there are not at least two batches.
     ObjectiveError
@@ -143,6 +171,13 @@ def gradient_noise(objective: Objective, *, batch_size: int, theta: Vector | Non
     count = objective.num_examples // batch_size
     if count < 2:
         raise UsageError(f"batch_size={batch_size} gives {count} batch of {objective.num_examples} examples; need two")
+    check_not_negative("atol", atol)
+    if tol is not None or atol > 0:
+        share = 0.0 if tol is None else check_share("tol", tol, hint="it is half the 95 % interval over the value")
+        most = DEFAULT_GRADIENTS if max_gradients is None else check_positive("max_gradients", max_gradients)
+        return _noise_until(objective, theta, batch_size, seed, goal=(share, atol, most), strict=strict)
+    if max_gradients is not None:
+        raise UsageError("max_gradients= limits tol=; without tol the work is two gradients over all data")
     order = np.random.default_rng(seed).permutation(objective.num_examples)
     gradient = objective.gradient(theta)
     batches = (np.sort(order[i * batch_size : (i + 1) * batch_size]) for i in range(count))
@@ -152,6 +187,82 @@ def gradient_noise(objective: Objective, *, batch_size: int, theta: Vector | Non
     return Estimate(
         float(samples.mean()), sem=sem, samples=samples, seed=seed, method=f"{count} batches of {batch_size}"
     )
+
+
+def _noise_until(
+    objective: Objective,
+    theta: Vector | None,
+    batch_size: int,
+    seed: int,
+    *,
+    goal: tuple[float, float, float],
+    strict: bool,
+) -> Estimate:
+    """Blocks of small disjoint batches, until the interval is short enough."""
+    tol, atol, most = goal
+    N = objective.num_examples
+    size = max(1, min(_SMALL, N // _TOGETHER))
+    together = min(_TOGETHER, N // size)
+    scale = (1 - batch_size / N) / batch_size * size
+    point, random = objective.point(theta), np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(5, 0)))
+    rows, samples, wanted = np.empty(0, dtype=np.int64), np.empty(0), _FIRST
+    while True:
+        while len(samples) < wanted:
+            cost = (len(samples) + 1) * together * size / N
+            if len(samples) >= 2 and cost > most:
+                return _ended(samples, size, together, N, seed, goal, strict)
+            if len(rows) < together * size:  # what is left of a deal is too little
+                rows = random.permutation(N)
+            block, rows = rows[: together * size], rows[together * size :]
+            samples = np.append(samples, scale * _variance(objective, point, block.reshape(together, size)))
+            if not math.isfinite(samples[-1]):
+                raise UsageError("a gradient is not finite; check the loss at this point, or compute in float64")
+        found = _of_blocks(samples, size, together, N, seed)
+        low, high = found.interval()
+        excess = max(high - found.value, found.value - low) / max(tol * abs(found.value), atol, 1e-300)
+        if excess <= 1:
+            return found
+        wanted = math.ceil(len(samples) * min(max(excess**2, 1.15), 2.0))
+
+
+def _variance(objective: Objective, theta: Tensor, batches: np.ndarray) -> float:
+    """``Σ ‖gⱼ − ḡ‖² / (n − 1)`` of the gradients of n batches, the rows of (n, b)."""
+    mean, apart = torch.zeros(len(theta), dtype=torch.float64, device=theta.device), 0.0
+    for j, rows in enumerate(batches, 1):
+        gradient = objective.subset(np.sort(rows)).gradient(theta).double()
+        away = gradient - mean
+        mean += away / j
+        apart += float(away @ (gradient - mean))
+    return apart / (len(batches) - 1)
+
+
+def _of_blocks(samples: np.ndarray, size: int, together: int, total: int, seed: int) -> Estimate:
+    count = len(samples)
+    cost = count * size * together / total
+    return Estimate(
+        float(samples.mean()), sem=float(samples.std(ddof=1)) / math.sqrt(count), samples=samples, seed=seed,
+        method=f"{count} times {together} batches of {size}, {cost:.3g} gradients over all data",
+    )  # fmt: skip
+
+
+def _ended(
+    samples: np.ndarray, size: int, together: int, total: int, seed: int, goal: tuple[float, float, float], strict: bool
+) -> Estimate:
+    """What there is where the limit was met."""
+    tol, atol, most = goal
+    found = _of_blocks(samples, size, together, total, seed)
+    low, high = found.interval()
+    if max(high - found.value, found.value - low) <= max(tol * abs(found.value), atol):
+        return found
+    found = replace(found, converged=False)
+    if strict:
+        raise NotConverged(
+            f"gradient noise {found} from {most:g} gradients over all data, wider than tol={tol:g} and atol={atol:g} "
+            "ask for: raise max_gradients or loosen them. strict=False takes it with its error; the exception carries "
+            "it as .partial",
+            found,
+        )
+    return found
 
 
 def _value_and_sem(measured: float | Estimate) -> tuple[float, float]:

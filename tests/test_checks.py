@@ -133,7 +133,8 @@ TABLE = {
         {"num_subsets": "count", "size": "count", "seed": "seed"},
     ),
     "gradient_noise": (
-        lambda **g: ls.gradient_noise(OBJECTIVE, **{"batch_size": 2} | g), {"batch_size": "count", "seed": "seed"},
+        lambda **g: ls.gradient_noise(OBJECTIVE, **{"batch_size": 2, "tol": 0.5, "strict": False} | g),
+        {"batch_size": "count", "seed": "seed", "tol": "share", "atol": "not negative", "max_gradients": "positive"},
     ),
     "random_direction": (
         lambda **g: geometry.random_direction(OBJECTIVE, **g), {"index": "count or 0", "seed": "seed"},
@@ -154,7 +155,16 @@ TABLE = {
     "basins": (lambda **g: ls.basins(OBJECTIVE, [np.ones(3)], **g), {"radius": "positive"}),
     "sharpness worst": (sharp("worst"), {"restarts": "count", "steps": "count", "seed": "seed", "rho": "positive"}),
     "sharpness keskar": (sharp("keskar"), {"restarts": "count", "steps": "count", "rho": "positive"}),
-    "sharpness average": (sharp("average"), {"num_probes": "count", "seed": "seed", "rho": "positive"}),
+    "sharpness average": (
+        lambda **g: ls.sharpness(OBJECTIVE, measure="average", **{"tol": 0.5, "strict": False} | g),
+        {"num_probes": "count", "seed": "seed", "rho": "positive", "tol": "share", "atol": "not negative",
+         "max_losses": "positive"},
+    ),
+    "exact": (lambda **g: ls.exact(H, **{"memory": 1e6} | g), {"memory": "positive"}),
+    "exact_fits": (
+        lambda **g: ls.exact_fits(H, **{"planned": 10} | g), {"planned": "not negative", "memory": "positive"},
+    ),
+    "Sharpness.interval": (ls.sharpness(OBJECTIVE, measure="average").interval, {"level": "share"}),
     "Objective": (
         lambda **g: ls.Objective(MODEL, torch.nn.functional.mse_loss, (VECTOR[:, None],) * 2, **g),
         {"chunk": "count"},
@@ -268,7 +278,9 @@ def test_a_wrong_value_is_refused_by_name_and_in_the_same_words(call, argument, 
 FITTING = {("deep-linear", "num_examples"): 40, ("deep-linear", "dim"): 4, ("quadratic", "num_examples"): 40,
            ("top_eigenpairs", "max_basis"): 6, ("max_matvecs",): 60, ("Plan", "eigs"): 3, ("context",): 8,
            ("heads",): 4, ("width",): 8, ("characters",): 5000, ("batch_size",): 3, ("size",): 3,
-           ("num_subsets",): 2, ("Plan", "max_matvecs"): 20, ("test_fraction",): 0.5, ("dropout",): 0.5}  # fmt: skip
+           ("num_subsets",): 2,
+           ("exact", "memory"): 10_000, ("Plan", "max_matvecs"): 20,
+           ("test_fraction",): 0.5, ("dropout",): 0.5}  # fmt: skip
 
 
 @pytest.mark.parametrize(("call", "argument", "kind"), CASES)
@@ -290,6 +302,7 @@ def test_every_number_that_a_public_function_takes_is_in_the_table():
         ("save_checkpoint", "step"),
         ("import_checkpoint", "step"),
         ("LinearOperator", "dim"),
+        ("ExactOperator", "num_matvecs"),
     }
     judged = (statistics.Contrast, statistics.Decision, statistics.RankCorrelation, statistics.Ranking)
     records = (results.Record, Exception, ls.Checkpoint, *judged)

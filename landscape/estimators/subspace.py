@@ -114,10 +114,10 @@ def _share_bound(share: float, eigs: Any, k: int) -> float | None:
         return None
     if k == eigs.dim:
         return 0.0
-    gap = (eigs.values[k - 1] - eigs.residuals[k - 1]) - (eigs.values[k] + eigs.residuals[k])
+    gap = (eigs.values[k - 1] - eigs.bounds[k - 1]) - (eigs.values[k] + eigs.bounds[k])
     if gap <= 0:
         return max(share, 1 - share)
-    sine: float = min(float(np.linalg.norm(eigs.residuals[:k])) / gap, 1.0)
+    sine: float = min(float(np.linalg.norm(eigs.bounds[:k])) / gap, 1.0)
     root = float(np.sqrt(share))
     low, high = max(root - sine, 0.0) ** 2, min(root + sine, 1.0) ** 2
     return max(share - low, high - share)

@@ -196,14 +196,18 @@ class Parts:
 
     def value(self, index: int, tensors: Sequence[Tensor]) -> float:
         """Mean loss of chunk ``index`` as a number, without a graph unless the loss itself differentiates."""
+        return self.value_on(self._chunks[index], tensors)
+
+    def value_on(self, chunk: Any, tensors: Sequence[Tensor]) -> float:
+        """The same of any batch, on the device and in the dtype."""
         try:
             with torch.no_grad():
-                return float(self.part(index, tensors))
+                return float(self.loss_on(chunk, tensors))
         except RuntimeError as error:  # a loss on derivatives of the model, as physics-informed networks have
             if "does not require grad" not in str(error):
                 raise
         with torch.enable_grad():
-            return float(self.part(index, tensors).detach())
+            return float(self.loss_on(chunk, tensors).detach())
 
     def in_double(self, *, lift: bool = False) -> Parts:
         """The same loss in float64, its chunks cast when they are asked for; ``lift`` as when this was made."""

@@ -2,6 +2,7 @@
 
 from landscape.operators.base import LinearOperator
 from landscape.operators.block_diagonal import BlockDiagonalOperator, block_diagonal
+from landscape.operators.exact import ExactOperator, exact, exact_cost, exact_fits
 from landscape.operators.fisher import FisherOperator
 from landscape.operators.gauss_newton import GaussNewtonOperator
 from landscape.operators.hessian import HessianOperator
@@ -14,6 +15,7 @@ from landscape.operators.subspaces import DeflatedOperator, ProjectedOperator
 __all__ = [
     "BlockDiagonalOperator",
     "DeflatedOperator",
+    "ExactOperator",
     "FisherOperator",
     "GaussNewtonOperator",
     "HessianOperator",
@@ -24,5 +26,8 @@ __all__ = [
     "ProjectedOperator",
     "as_operator",
     "block_diagonal",
+    "exact",
+    "exact_cost",
+    "exact_fits",
     "preconditioner",
 ]

@@ -57,6 +57,16 @@ class BlockDiagonalOperator(LinearOperator):
         """The largest of the blocks'."""
         return max(block.resolution for block in self._blocks.values())
 
+    def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
+        """That of each block in its place."""
+        out = torch.zeros(self.dim, dtype=torch.float64, device=self.device)
+        for name, block in self._blocks.items():
+            error = block.product_error(v[self._places[name]], seed=seed)
+            if error is None:
+                return None
+            out[self._places[name]] = error
+        return out
+
     def blocks(self, groups: Groups | None = None) -> dict[str, LinearOperator]:
         """The blocks by name. It has no others: to group θ otherwise, make another from the whole operator."""
         if groups is not None:

@@ -180,6 +180,10 @@ class HessianOperator(ParametricOperator):
         self._product, self.plan = made
         return work() if work != self._plan else made  # type: ignore[return-value]
 
+    def _plainly(self, objective: Objective, theta: Tensor) -> HessianOperator:
+        route = self._requested if self._requested == "differences" else "fresh"
+        return HessianOperator(objective, theta, route=route, memory=self._memory, expected_matvecs=1)
+
     def _like(self, objective: Objective, theta: Tensor) -> HessianOperator:
         return HessianOperator(
             objective, theta, route=self._requested, memory=self._memory, expected_matvecs=self._expected

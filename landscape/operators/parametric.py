@@ -11,6 +11,7 @@ from landscape.checks import check_choice
 from landscape.errors import UsageError
 from landscape.objective import Objective, Vector
 from landscape.operators.base import LinearOperator
+from landscape.operators.product_error import on_few_examples
 
 Pattern = str | Sequence[str] | nn.Module
 Groups = str | Sequence[Pattern] | Mapping[str, Pattern]
@@ -37,6 +38,14 @@ class ParametricOperator(LinearOperator):
     def resolution(self) -> float:
         """Relative rounding error of a product, as the objective knows it."""
         return self.objective.resolution
+
+    def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
+        """What rounding in float32 adds to a product: on up to 32 examples, in float64 and as it is."""
+        return on_few_examples(self, v, seed=seed)
+
+    def _plainly(self, objective: Objective, theta: Tensor) -> LinearOperator:
+        """The same operator for another objective, for one product."""
+        return self._like(objective, theta)
 
     @abstractmethod
     def _like(self, objective: Objective, theta: Tensor) -> ParametricOperator:

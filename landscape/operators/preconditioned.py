@@ -83,6 +83,11 @@ class PreconditionedOperator(LinearOperator):
         """That of H."""
         return self._base.resolution
 
+    def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
+        """That of H between the two factors."""
+        error = self._base.product_error(self._root * v, seed=seed)
+        return None if error is None else self._root.double() * error
+
     def block(self, pattern: Pattern) -> PreconditionedOperator:
         """The diagonal block of some parameters, where H is an operator on named parameters."""
         base = self._named_base(f"block({pattern!r})")

@@ -53,6 +53,11 @@ class ProjectedOperator(LinearOperator):
         """That of H."""
         return self._base.resolution
 
+    def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
+        """That of H inside the subspace."""
+        error = self._base.product_error(self.basis @ v, seed=seed)
+        return None if error is None else self.basis.double().T @ error
+
     def _matvec(self, v: Tensor) -> Tensor:
         return self.basis.T @ self._base._matvec(self.basis @ v)
 
@@ -99,6 +104,14 @@ class DeflatedOperator(LinearOperator):
     def resolution(self) -> float:
         """That of H."""
         return self._base.resolution
+
+    def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
+        """That of H outside of the subspace."""
+        error = self._base.product_error(self._outside(v), seed=seed)
+        if error is None:
+            return None
+        Q = self.basis.double()
+        return error - Q @ (Q.T @ error)
 
     def _outside(self, v: Tensor) -> Tensor:
         return v - self.basis @ (self.basis.T @ v)

@@ -288,9 +288,12 @@ def _spectrum_caption(found: list[tuple[RunLike, SpectralMeasure | None, Eigenpa
     parts = [f"Hessian spectrum at the last checkpoint of {count_words(len(runs), 'run')} with {name}."]
     if density is not None:
         probes, steps = len(density.nodes), density.num_steps
+        how = f"by stochastic Lanczos quadrature ({probes} probes × {steps} steps)"
+        if density.is_exact:
+            how = "each of them known"
         parts.append(
-            f"The curve is the density of all {density.dim:,} eigenvalues by stochastic Lanczos quadrature ({probes} "
-            f"probes × {steps} steps), smoothed by a Gaussian of the bandwidth given; it is cut where it falls below "
+            f"The curve is the density of all {density.dim:,} eigenvalues, {how}, smoothed by a Gaussian of the "
+            "bandwidth given; it is cut where it falls below "
             "the height of one eigenvalue, because what would be left is the tail of the Gaussian."
         )
     if any(p is not None for p in pairs):

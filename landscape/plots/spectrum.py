@@ -140,7 +140,7 @@ def _draw_sticks(ax: Axes, pairs: Eigenpairs, bottom: float, floor: float) -> No
             ax.errorbar(
                 pairs.values[chosen],
                 np.full(int(chosen.sum()), head),
-                xerr=pairs.residuals[chosen],
+                xerr=pairs.bounds[chosen],
                 fmt="o",
                 markersize=2.6,
                 color=EIGENVALUE_COLOR,

@@ -92,13 +92,18 @@ def _about_spectrum(results: Results, records: dict[str, Record], cite: Any) -> 
             f"relative residual of {format_value(eigs.tol)}; the residual printed, from a matrix-vector product of its "
             "own, bounds the distance to an eigenvalue."
         )
-    if isinstance(tr, Estimate):
+    if isinstance(tr, Estimate) and not tr.method.startswith("exact"):
         rest = "; the eigenpairs found are taken out exactly" if isinstance(eigs, Eigenpairs) else ""
         texts.append(
             f"The trace is Hutchinson's estimate {cite('hutchinson')} from {tr.samples.size} sign vectors{rest}. Its "
             "error is one standard error."
         )
-    if isinstance(density, SpectralMeasure):
+    if isinstance(density, SpectralMeasure) and density.is_exact:
+        texts.append(
+            "Where the parameters are few the Hessian is formed, once, by products with unit vectors, and all its "
+            "eigenvalues are computed: spectra, traces and densities then have no error but rounding."
+        )
+    elif isinstance(density, SpectralMeasure):
         probes, steps = len(density.nodes), density.num_steps
         texts.append(
             f"Spectral densities are by stochastic Lanczos quadrature {cite('ubaru', 'ghorbani')} with {probes} probes "

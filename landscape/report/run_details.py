@@ -62,9 +62,9 @@ def _setting(run: RunResults) -> list[tuple[str, Any]]:
 def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bool]]:
     label = name.replace("_", " ")
     if isinstance(record, Eigenpairs):
-        pairs = zip(record.values, record.residuals, record.converged, strict=True)
+        pairs = zip(record.values, record.bounds, record.converged, strict=True)
         values = ";  ".join(format_brief(v, r, digits=7) + ("" if ok else " (not converged)") for v, r, ok in pairs)
-        if record.upper_bound is not None:
+        if record.upper_bound is not None and record.upper_bound[1] < 1:
             bound, confidence = record.upper_bound
             values += (
                 f"; the largest is at most {format_value(bound, digits=7)} with probability {100 * confidence:g} %"
@@ -74,9 +74,10 @@ def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bo
         negative = resolved(record.negative_mass(), most=1.0, scale=100.0, unit=" %")
         rank = resolved(record.effective_rank(), most=float(record.dim))
         known = f", {record.num_known} eigenvalues taken out exactly" if record.num_known else ""
+        how = f"{len(record.nodes)} probes × {record.num_steps} steps{known}"
         text = (
             f"mean eigenvalue {record.moment(1)}; with 95 % intervals, weight below zero {negative} and effective rank "
-            f"{rank}; {len(record.nodes)} probes × {record.num_steps} steps{known}"
+            f"{rank}; {f'all {record.dim} eigenvalues are known' if record.is_exact else how}"
         )
         return [("density", text, failed)]
     if isinstance(record, SecondOrderGain):

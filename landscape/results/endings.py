@@ -37,6 +37,10 @@ class Ending(Enum):
         "max_matvecs={max_matvecs} was reached while the 95 % interval is wider than tol={tol} asks for: raise it, "
         "loosen tol, or pass eigs= of the largest eigenvalues"
     )
+    AVERAGE_TOO_WIDE = (
+        "{max_losses} losses over the data were made while the 95 % interval is wider than tol and atol ask for: raise "
+        "max_losses or loosen them"
+    )
     NO_MAXIMUM = (
         "after {evaluations} gradients the highest point found is no maximum of the ball to first order: raise steps "
         "or restarts, or take the value for the lower bound that it is"

@@ -76,6 +76,11 @@ class SpectralMeasure(Record):
         return len(self.known_residuals)
 
     @property
+    def is_exact(self) -> bool:
+        """Whether all P eigenvalues are known."""
+        return self.num_known == self.dim
+
+    @property
     def num_steps(self) -> int:
         """T: steps of the longest run."""
         return int(self.alphas.shape[1] if self.alphas.size else self.nodes.shape[1] - self.num_known)
@@ -187,7 +192,7 @@ class SpectralMeasure(Record):
             reach = max(upper - value, value - lower) / float(special.ndtri(0.975))
             return self._estimate(value, said, sem=reach, freedom=MOST_FREEDOM)
         # A run that exhausted its Krylov space has the whole measure of its probe: nothing left to bracket.
-        whole = self._exhausted if self.alphas.size else np.zeros(len(self.nodes), dtype=bool)
+        whole = (self.betas == 0).any(1) if self.alphas.size else np.zeros(len(self.nodes), dtype=bool)
         rest, bracket = masses_up_to([self._rule(r) for r in range(len(self.nodes))], at, whole)
         # A share: the sum of weights may exceed 1 by rounding.
         samples = np.minimum(rest + float((self._known[0] <= at[0]).sum()) / self.dim, 1.0)
@@ -211,8 +216,7 @@ class SpectralMeasure(Record):
         Returns
         -------
         OutlierCount
-            ``mass`` has the standard error over probes, for the edges as they are: that they were found from the same
-            probes is not in it. With the outliers among the known eigenpairs it is zero.
+            ``mass`` has the standard error for the edges as they are; with the outliers among the known pairs it is 0.
         """
         nodes, weights = self._pooled()
         marks = marks_eigenvalue(self.weights, self.dim).ravel()
@@ -222,10 +226,10 @@ class SpectralMeasure(Record):
         if not low < high:
             raise UsageError(f"edges=({low!r}, {high!r}) must be (low, high) with low < high")
         beyond = self.dim * ((self.nodes < low) | (self.nodes > high)).astype(float)
-        resolved, K = -1, self.num_known
-        if self.alphas.size:
-            known = self.nodes[0, :K]
+        resolved, known = -1, self.nodes[0, : self.num_known]
+        if self.alphas.size or self.is_exact:
             resolved = int(((known < low) | (known > high)).sum())
+        if self.alphas.size:
             residuals = np.maximum(self.known_residuals, self._resolution)
             runs = without_known(*gauss_rules(self.alphas, self.betas), known, residuals, self._resolution)
             resolved += count_resolved(*runs, low, high)
@@ -253,7 +257,6 @@ class SpectralMeasure(Record):
         check_choice("kind", kind, ("entropy", "participation", "stable"))
         if (largest := float(np.abs(self.nodes).max())) == 0:
             return self._mean(np.zeros(len(self.nodes)), f"effective rank ({kind}) of a zero matrix")
-        # Each kind is a smooth function of means over probes; what is averaged is its tangent there.
         values, kinked = tangent_of_rank(kind, np.abs(self.nodes) / largest, self.weights, self.dim)
         change = abs(self._change_with_steps(kinked, largest)) if kinked else 0.0
         return self._mean_of(values, f"effective rank ({kind})", besides=change)
@@ -298,16 +301,11 @@ class SpectralMeasure(Record):
     def _resolution(self) -> float:
         return _RESOLUTION * float(np.abs(self.nodes).max())
 
-    @property
-    def _exhausted(self) -> Array:
-        """Which runs (R,) ended with their Krylov space."""
-        return np.asarray((self.betas == 0).any(1))
-
     def _rule(self, r: int) -> tuple[Array, Array]:
         """Nodes and weights of probe r without the known ones, and without places that no node takes."""
         nodes, weights = self.nodes[r, self.num_known :], self.weights[r, self.num_known :]
-        if not self.alphas.size or self._exhausted[r]:
-            return nodes, weights  # the end of an exhausted run is exact: its padding closes the upper bracket
+        if not self.alphas.size or (self.betas[r] == 0).any():
+            return nodes, weights  # the end of a run that exhausts its space is exact: its padding closes the bracket
         return nodes[weights > 0], weights[weights > 0]
 
     def _pooled(self) -> tuple[Array, Array]:
@@ -341,10 +339,12 @@ class SpectralMeasure(Record):
             ("effective rank", resolved(self.effective_rank(), most=float(self.dim))),
         ]
         if self.isotropic:
-            missed = "" if self.converged else "   NOT CONVERGED"
-            lines.append(("95 % band, on average", f"± {100 * self.width:.2g} % over the range{missed}"))
+            width = f"± {100 * self.width:.2g} % over the range" + ("" if self.converged else "   NOT CONVERGED")
+            lines.append(("95 % band, on average", width))
         if self.step_error is not None:
             lines.append(("change since half the steps", f"{100 * self.step_error:.2g} % of the range"))
         known = f", {self.num_known} eigenvalues known" if self.num_known else ""
-        size = f"{len(self.nodes)} probes × {self.num_steps} steps{known}"
-        return [*lines, ("", f"{size}, {self.num_matvecs} matvecs, seed {self.seed}")]
+        about = (
+            f"{len(self.nodes)} probes × {self.num_steps} steps{known}, {self.num_matvecs} matvecs, seed {self.seed}"
+        )
+        return [*lines, ("", f"all {self.dim} eigenvalues known" if self.is_exact else about)]

@@ -40,7 +40,7 @@ class Spectrum(Record):
         return tuple(self.density.moment(p) for p in range(1, 5))
 
     def _lines(self) -> list[tuple[str, str]]:
-        pairs = zip(self.eigs.values, self.eigs.residuals, self.eigs.converged, strict=True)
+        pairs = zip(self.eigs.values, self.eigs.bounds, self.eigs.converged, strict=True)
         values = ";  ".join(format_measured(v, r) + ("" if ok else " NOT CONVERGED") for v, r, ok in pairs)
         return [
             ("trace", str(self.trace)),

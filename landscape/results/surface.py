@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from landscape.errors import UsageError
-from landscape.results.base import Array, Record
+from landscape.results.base import Array, Estimate, Record
 from landscape.results.batch_statistics import WORDS
 from landscape.results.metrics import WithMetrics, extent, no_metrics
 from landscape.rounding import format_measured, format_value
@@ -175,6 +175,12 @@ class Sharpness(Record):
         Radius and norm of the ball; NaN where the measure has none.
     samples : (S,) array
         One value per restart or random draw.
+    num_evaluations : int
+        Losses, gradients or matvecs over the whole data, rounded up.
+    cost : float
+        The same of an average, parts of the data counted as such; NaN where it is ``num_evaluations``.
+    method : str
+        How the data and displacements of an average were drawn.
     """
 
     measure: str
@@ -188,9 +194,25 @@ class Sharpness(Record):
     num_evaluations: int
     seed: int
     reference: str = ""
+    cost: float = float("nan")
+    method: str = ""
 
     def __float__(self) -> float:
         return float(self.value)
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Interval for the value on all data that ``error`` gives, as :meth:`Estimate.interval` has it.
+
+        Raises
+        ------
+        UsageError
+            For a lower bound, which has none, or an estimate without an error.
+        """
+        if self.kind == "lower bound":
+            raise UsageError(f"{self.measure} is a lower bound: it has no interval")
+        if self.samples.size > 1:
+            return Estimate(self.value, sem=self.error, samples=self.samples, method=self.measure).interval(level)
+        return Estimate(self.value, bound=self.error, method=self.measure).interval(level)
 
     def _lines(self) -> list[tuple[str, str]]:
         mark = "≥ " if self.kind == "lower bound" else ""

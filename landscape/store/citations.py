@@ -147,6 +147,8 @@ def _(record: SecondOrderGain) -> tuple[str, ...]:
 
 @_papers.register
 def _(record: SpectralMeasure) -> tuple[str, ...]:
+    if record.is_exact:
+        return ()
     return ("ubaru", "ghorbani", *(("gambhir",) if record.num_known else ()))
 
 

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "params": "errors",
     "hvp": "checks errors params",
     "objective": "checks errors hvp params",
-    "operators": "checks errors hvp objective params",
+    "operators": "checks errors hvp objective params progress",
     "results": "checks errors rounding",
     "estimators": "checks errors operators progress results rounding",
     "geometry": "checks errors objective progress results rounding",

@@ -16,7 +16,15 @@ TIED = ls.MatrixOperator(np.diag([3.0, -3.0, 1.0, 0.5]))
 
 
 def test_every_member_is_found_again_by_its_text_with_numbers_in_it():
-    facts = {"max_matvecs": 500, "low": "-3", "high": "3", "shift": "0", "tol": 0.01, "evaluations": 94}
+    facts = {
+        "max_matvecs": 500,
+        "low": "-3",
+        "high": "3",
+        "shift": "0",
+        "tol": 0.01,
+        "evaluations": 94,
+        "max_losses": 5,
+    }
     for member in Ending:
         assert Ending.of(member.text(**facts)) is member
     assert Ending.of("max_matvecs=500 was reached before " + "x" * 100_000) is None

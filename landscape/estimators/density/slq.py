@@ -9,12 +9,13 @@ import torch
 
 from landscape.checks import check_count, check_seed, check_share
 from landscape.errors import NotConverged, UsageError
+from landscape.estimators import exact
 from landscape.estimators.density.adaptive import until_narrow
 from landscape.estimators.krylov.projection import outside
 from landscape.estimators.krylov.several_starts import Lockstep, runs_at_once
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
-from landscape.operators import LinearOperator, as_operator
+from landscape.operators import ExactOperator, LinearOperator, as_operator
 from landscape.progress import Progress
 from landscape.results import Eigenpairs, SpectralMeasure
 from landscape.results.endings import Ending
@@ -96,6 +97,8 @@ def spectral_density(
     """
     seed, H = check_seed(seed), as_operator(H)
     R, T, limit = _first_round(num_probes, num_steps, tol, max_matvecs)
+    if isinstance(H, ExactOperator):
+        return exact.density(H)
     values, residuals, known = _known_pairs(H, eigs) if eigs is not None else _NOTHING_KNOWN
     most = H.dim - len(values)
     T = min(T, most)

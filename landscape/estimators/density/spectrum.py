@@ -10,6 +10,7 @@ import torch
 
 from landscape.checks import check_count, check_share
 from landscape.errors import NotConverged
+from landscape.estimators import exact
 from landscape.estimators.density.known_mass import found_in_full, with_known_mass
 from landscape.estimators.eigen.convergence import ENDS, LEAST_RESIDUAL, RELATIVE, Request, measure
 from landscape.estimators.eigen.top import DEFAULT_K, as_record, check_request, top_eigenpairs
@@ -19,7 +20,7 @@ from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
 from landscape.estimators.traces.choice import of_samples
 from landscape.estimators.traces.deflation import coarseness
-from landscape.operators import LinearOperator, as_operator
+from landscape.operators import ExactOperator, LinearOperator, as_operator
 from landscape.progress import Progress
 from landscape.results import Eigenpairs, Estimate, Spectrum
 from landscape.results.endings import Ending
@@ -97,6 +98,8 @@ def spectrum(
     check_count("num_steps", num_steps)
     check_share("tol", tol, hint=RELATIVE)
     request = check_request(H, k, which=which, method="lanczos", tol=tol, max_matvecs=max_matvecs, seed=seed)
+    if isinstance(H, ExactOperator):
+        return exact.spectrum(H, request)
     steps = min(int(num_steps), H.dim)
     seed = request.seed
     matvecs = Matvecs(H, int(num_probes) * steps + request.count, progress)

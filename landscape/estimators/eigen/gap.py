@@ -11,8 +11,8 @@ from landscape.results import Eigenpairs, Estimate, SpectralGap
 def spectral_gap(eigs: Eigenpairs) -> SpectralGap:
     """``λ₁ − λ₂`` and ``λ₁/λ₂`` of the two largest eigenvalues, with the error that their residuals imply.
 
-    Costs no matvec. Each eigenvalue is taken to lie within its residual; the bounds follow by interval arithmetic, so
-    they hold for any two numbers in those intervals.
+    Costs no matvec. Each eigenvalue is taken to lie within its bound, residual and rounding. Those of gap and ratio
+    follow by interval arithmetic, so they hold for any two numbers in those intervals.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def spectral_gap(eigs: Eigenpairs) -> SpectralGap:
     Returns
     -------
     SpectralGap
-        ``difference.bound`` is r₁ + r₂. ``ratio.bound`` is infinite where λ₂ may be zero.
+        ``difference.bound`` is the sum of both bounds. ``ratio.bound`` is infinite where λ₂ may be zero.
 
     Raises
     ------
@@ -53,11 +53,11 @@ def _bounded(eigs: Eigenpairs, value: float, bound: float, method: str) -> Estim
 
 
 def _two_largest(eigs: Eigenpairs) -> tuple[tuple[float, float], tuple[float, float]]:
-    """(value, residual) of λ₁ and λ₂, if the record is sure to hold them."""
+    """(value, bound) of λ₁ and λ₂, if the record is sure to hold them."""
     if len(eigs.top) < 2:
         raise UsageError(
             f"the gap needs the two largest eigenvalues; which={eigs.which!r} with {len(eigs)} values does not hold "
             'them. Compute top_eigenpairs(H, k=2, which="largest")'
         )
-    first, second = ((float(eigs.values[i]), float(eigs.residuals[i])) for i in eigs.top[:2])
+    first, second = ((float(eigs.values[i]), float(eigs.bounds[i])) for i in eigs.top[:2])
     return first, second

@@ -9,6 +9,7 @@ import torch
 
 from landscape.checks import check_choice, check_count, check_seed, check_share
 from landscape.errors import NotConverged, UsageError
+from landscape.estimators import exact
 from landscape.estimators.eigen.convergence import RELATIVE
 from landscape.estimators.eigen.top import top_eigenpairs
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
@@ -19,6 +20,7 @@ from landscape.estimators.traces.over_entries import drawn_in_all
 from landscape.estimators.traces.over_examples import pilot_work, sums_if_any, sums_of
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
+from landscape.operators.exact import ExactParametricOperator
 from landscape.operators.parametric import Groups, ParametricOperator, partition
 from landscape.progress import Progress
 from landscape.results import BlockTable, Eigenpairs
@@ -99,6 +101,10 @@ def block_table(
             f"a {type(H).__name__} knows no parameter names; pass a HessianOperator or another operator on a model's "
             "parameters, or a mapping of name to operator"
         )
+    if isinstance(H, ExactParametricOperator):
+        return exact.table(H, H.exact_blocks(groups), seed=seed, lambda_max=lambda_max)
+    if isinstance(H, Mapping) and (known := exact.all_exact(H)):
+        return exact.table(None, known, seed=seed, lambda_max=lambda_max)
     cost = _Cost(progress)
     if isinstance(H, ParametricOperator):
         names = partition(H.objective, groups)
@@ -138,14 +144,18 @@ def block_table(
         seed=seed,
         method=how or f"{num_probes} probes " + ("of the whole operator" if whole else "of each block"),
     )
-    if strict and not table.converged.all():
-        late = ", ".join(name for name, settled in zip(titles, converged, strict=True) if not settled)
-        raise NotConverged(
-            f"λ_max of {late} (tol={tol:g}): {Ending.OUT_OF_MATVECS.text(max_matvecs=max_matvecs)}. strict=False takes "
-            "the table with that marked; the exception carries it as .partial",
-            table,
-        )
-    return table
+    return _checked(table, tol, max_matvecs) if strict else table
+
+
+def _checked(table: BlockTable, tol: float, max_matvecs: int) -> BlockTable:
+    if table.converged.all():
+        return table
+    late = ", ".join(name for name, settled in zip(table.names, table.converged, strict=True) if not settled)
+    raise NotConverged(
+        f"λ_max of {late} (tol={tol:g}): {Ending.OUT_OF_MATVECS.text(max_matvecs=max_matvecs)}. strict=False takes "
+        "the table with that marked; the exception carries it as .partial",
+        table,
+    )
 
 
 class _Cost:

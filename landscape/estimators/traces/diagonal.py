@@ -10,6 +10,7 @@ from scipy import special
 
 from landscape.checks import check_choice, check_count, check_seed
 from landscape.errors import UsageError
+from landscape.estimators import exact
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.estimators.probes import probes
 from landscape.estimators.traces.choice import exact_dots
@@ -20,6 +21,7 @@ from landscape.estimators.traces.sketch import Sketch, lost_directions, row_spac
 from landscape.estimators.traces.xtrace import LEFT_OUT
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
+from landscape.operators.exact import ExactOperator
 from landscape.progress import Progress
 from landscape.results import Diagonal
 
@@ -60,9 +62,9 @@ def diagonal(
         The matvecs, whatever the method (XDiag uses an even number, 4 at least). From P on unit vectors give the
         diagonal itself in P matvecs, with errors of 0.
     method : {"auto", "split", "hutchinson", "xdiag"}
-        ``"auto"``: with ``tol`` the split, or Hutchinson's where there is none; without, Hutchinson's below 8 matvecs; from there on XDiag where what the
-        first half of the products leaves of each other's span shows that its intervals will be shorter, else
-        Hutchinson's, with nothing lost.
+        ``"auto"``: with ``tol`` the split, or Hutchinson's where there is none; without, Hutchinson's below 8 matvecs;
+        from there on XDiag where what the first half of the products leaves of each other's span shows that its
+        intervals will be shorter, else Hutchinson's, with nothing lost.
     seed : int
     tol : float, optional
         Go on until the 95 % intervals of all entries, taken together as a vector, are within ``tol·‖values‖``.
@@ -111,6 +113,8 @@ def diagonal(
     if max_matvecs is not None:
         raise UsageError("max_matvecs= limits tol=; without tol the number of matvecs is num_probes")
     matvecs = Matvecs(H, num_probes, progress)
+    if isinstance(matvecs.operator, ExactOperator):
+        return exact.diagonal(matvecs.operator)
     dim = matvecs.operator.dim
     if method != "hutchinson" and num_probes >= dim:
         matvecs.maximum = dim

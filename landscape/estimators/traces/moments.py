@@ -9,10 +9,12 @@ import numpy as np
 
 from landscape.checks import check_choice, check_count, check_seed
 from landscape.errors import UsageError
+from landscape.estimators import exact
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.traces.choice import check_method, choose, exact_dots
 from landscape.estimators.traces.deflation import coarseness, half
 from landscape.operators.base import LinearOperator
+from landscape.operators.exact import ExactOperator
 from landscape.progress import Progress
 from landscape.results import Estimate, SpectralMoments
 
@@ -74,6 +76,8 @@ def spectral_moments(
     num_probes, seed = check_count("num_probes", num_probes), check_seed(seed)
     powers = _check(powers, method, num_probes, eigs)
     matvecs = Matvecs(H, num_probes * half(powers), progress)
+    if isinstance(matvecs.operator, ExactOperator):
+        return exact.moments(matvecs.operator, powers)
     if method != "hutchinson" and num_probes >= matvecs.operator.dim:
         matvecs.maximum = matvecs.operator.dim * half(powers)
         entries, nothing = exact_dots(matvecs, powers), np.empty((len(powers), 0))

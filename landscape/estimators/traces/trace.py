@@ -8,12 +8,14 @@ import numpy as np
 
 from landscape.checks import check_choice, check_count, check_not_negative, check_seed, check_share
 from landscape.errors import NotConverged, UsageError
+from landscape.estimators import exact
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.estimators.traces.choice import Tolerance, check_method, choose, draw, exact_dots, of_samples, until
 from landscape.estimators.traces.deflation import coarseness
 from landscape.estimators.traces.over_examples import by_examples, sums_if_any, sums_of
 from landscape.estimators.traces.xtrace import xtrace
 from landscape.operators.base import LinearOperator
+from landscape.operators.exact import ExactOperator
 from landscape.progress import Progress
 from landscape.results import Eigenpairs, Estimate
 from landscape.results.endings import Ending
@@ -111,6 +113,8 @@ def trace(
     accuracy = Tolerance(tol, atol)
     limit = _check(method, num_probes, eigs, accuracy, max_matvecs)
     matvecs = Matvecs(H, limit, progress)
+    if isinstance(matvecs.operator, ExactOperator):
+        return exact.trace(matvecs.operator)
     if method not in ("hutchinson", "split") and num_probes >= matvecs.operator.dim:
         return _exact(matvecs)
 

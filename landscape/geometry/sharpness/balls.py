@@ -1,4 +1,4 @@
-"""The loss in a ball around θ: the highest found, which is a lower bound, and the mean over Gaussian displacements."""
+"""The highest loss found in a ball around θ, which is a lower bound; and what is asked of a ball at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from torch import Tensor
 
 from landscape.errors import ObjectiveError
-from landscape.geometry.directions import gaussian
 from landscape.geometry.sharpness.ascent import Ball, highest, most_evaluations
 from landscape.objective import Objective
 from landscape.progress import Progress
@@ -59,38 +58,6 @@ def worst(around: Around, *, restarts: int, steps: int, seed: int, progress: Pro
         samples=np.array(found.rises) * share,
         converged=found.settled,
         num_evaluations=ball.num_evaluations,
-        seed=seed,
-        reference=around.reference,
-    )
-
-
-def average(around: Around, *, pairs: int, seed: int, progress: Progress | None) -> Sharpness:
-    """The mean rise over antithetic pairs of displacements; ``2·pairs + 1`` losses."""
-    tick = Ticker(progress, total=2 * pairs + 1)
-    objective, theta = around.objective, around.theta
-    base = objective.loss(theta)
-    tick()
-    samples = np.empty(pairs)
-    for index in range(pairs):
-        noise = gaussian(index, len(theta), seed=seed, family="sharpness").to(theta)
-        delta = noise * around.scale * around.rho
-        both = []
-        for moved in (theta + delta, theta - delta):
-            both.append(objective.loss(moved))
-            tick()
-        samples[index] = (both[0] + both[1]) / 2 - base
-    finite = bool(np.isfinite(samples).all())
-    sem = float(samples.std(ddof=1) / math.sqrt(pairs)) if pairs > 1 and finite else None
-    return Sharpness(
-        measure=around.name,
-        value=float(samples.mean()),
-        error=sem,
-        kind="estimate",
-        rho=around.rho,
-        p=math.nan,
-        samples=samples,
-        converged=finite,
-        num_evaluations=2 * pairs + 1,
         seed=seed,
         reference=around.reference,
     )

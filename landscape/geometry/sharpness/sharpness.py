@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from landscape.checks import check_choice, check_seed
+from landscape.checks import check_choice, check_not_negative, check_positive, check_seed, check_share
 from landscape.errors import NotConverged, UsageError
-from landscape.geometry.sharpness import balls, curvature
+from landscape.geometry.sharpness import averages, balls, curvature
 from landscape.geometry.sharpness.definitions import DEFAULTS, MEASURES, SAMPLES, check_options, norm_and_radius
 from landscape.objective import Objective, Vector, logit_normalized
 from landscape.progress import Progress
@@ -27,6 +27,9 @@ def sharpness(
     restarts: int | None = None,
     num_probes: int | None = None,
     steps: int | None = None,
+    tol: float | None = None,
+    atol: float = 0.0,
+    max_losses: float | None = None,
     seed: int = 0,
     theta: Vector | None = None,
     strict: bool = True,
@@ -45,7 +48,7 @@ def sharpness(
 
     The adaptive forms are invariant to rescaling of layers: a ReLU network rescaled into an equal one has the same. The
     others are not. Of cross-entropy all of them follow the scale of the logits: multiplying the last layer by 3 leaves
-    every prediction, and at a minimum took λ_max to a thousandth, the adaptive average to a tenth and the adaptive
+    every prediction, and at a minimum took λ_max to a thousandth, the adaptive average to a sixth and the adaptive
     worst case to twice what it was (``tests/geometry/test_logit_scale.py``). With ``normalize_logits`` the adaptive
     forms are invariant to that too; the others are not, for the last layer itself stands in their ball or Hessian.
 
@@ -66,9 +69,16 @@ def sharpness(
         Ascents for the worst case, 4 if left out: from the direction that bends most, from the gradient, and from
         random points.
     num_probes : int, optional
-        Antithetic pairs ``±δ`` of an average, 16 if left out; probes of the trace, 32 if left out.
+        Antithetic pairs ``±δ`` of an average, 16 if left out, each fresh for every group of about 64 examples, for less
+        noise at no cost; probes of the trace, 32 if left out.
     steps : int, optional
         Gradients per ascent at most, 7 if left out; the best ascent has eight times as many to settle.
+    tol, atol : float, optional
+        Of an average: work until half its 95 % interval is at most ``max(tol·|value|, atol)``. Examples are then drawn
+        in groups of about 64, each at displacements of its own, and the interval is for all data: the work does not
+        grow with their number. Data that cannot be cut are passed over whole. ``num_probes`` is not read.
+    max_losses : float, optional
+        Limit with ``tol``, in losses over the whole data; 1,000 if left out.
     seed : int
         At least 0.
     theta : (P,) tensor or array, optional
@@ -121,6 +131,7 @@ def sharpness(
         raise UsageError(f"normalize_logits={normalize_logits!r} must be True or False")
     seed = check_seed(seed)
     check_options(measure, {"restarts": restarts, "steps": steps, "num_probes": num_probes})
+    goal = goal_of(measure, tol, atol, max_losses)
     norm, radius = norm_and_radius(measure, p, rho)
     definition, name = MEASURES[measure], measure
     point = objective.point(theta)
@@ -141,7 +152,7 @@ def sharpness(
             starts, each = restarts or DEFAULTS["restarts"], steps or DEFAULTS["steps"]
             found = balls.worst(around, restarts=starts, steps=each, seed=seed, progress=progress)
         else:
-            found = balls.average(around, pairs=samples, seed=seed, progress=progress)
+            found = averages.average(around, passes=samples, goal=goal, seed=seed, progress=progress)
     if strict and not found.converged:
         raise NotConverged(
             f"{name} {format_measured(found.value, found.error)}: {_why(measure, found)}. strict=False takes it, "
@@ -151,10 +162,26 @@ def sharpness(
     return found
 
 
+def goal_of(measure: str, tol: float | None, atol: float, max_losses: float | None) -> averages.Goal | None:
+    """What an average is to reach; None where it is not asked for an accuracy."""
+    atol = check_not_negative("atol", atol)
+    if tol is None and atol == 0:
+        if max_losses is not None:
+            raise UsageError("max_losses= limits tol=; without tol the work of an average is num_probes")
+        return None
+    if "average" not in measure:
+        raise UsageError(f"measure={measure!r} does not use tol={tol!r} and atol={atol!r}; averages do")
+    share = 0.0 if tol is None else check_share("tol", tol, hint="it is half the 95 % interval relative to the value")
+    most = averages.MAX_LOSSES if max_losses is None else check_positive("max_losses", max_losses)
+    return averages.Goal(share, atol, most)
+
+
 def _why(measure: str, found: Sharpness) -> str:
     if measure == "lambda_max":
         ending = Ending.OUT_OF_MATVECS.text(max_matvecs=found.num_evaluations)
         return f"{ending}, both of top_eigenpairs(HessianOperator(objective), 1)"
     if math.isnan(found.value) or not np.isfinite(found.samples).all():
         return Ending.UNDEFINED.text()
+    if found.kind == "estimate":
+        return Ending.AVERAGE_TOO_WIDE.text(max_losses=found.num_evaluations)
     return Ending.NO_MAXIMUM.text(evaluations=found.num_evaluations)
