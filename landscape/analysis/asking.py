@@ -82,7 +82,7 @@ def _of_band(record: Record, scale: float) -> float:
 
 #: Scale of the density, a share of all eigenvalues: in spectra of networks nearly all lie close to zero, and what the
 #: rest of the range tells apart is about that share of them.
-SHARE = 1.6e-3
+SHARE = 3.75e-3
 #: Quantity → how it is asked: the one place where it is settled what an estimator is given. The scale where a value is
 #: near zero: of eigenpairs, gap and trace, λ_max; of an average sharpness, the rise that a curvature of λ_max in one
 #: direction gives to a displacement of this size.
@@ -91,20 +91,19 @@ ASKS = {
         ("tol",), True, lambda tol, _, most: {"tol": tol / RESIDUALS, "max_matvecs": most}, _of_pairs,
         Cost(matvecs=25), is_iterative=True, ignores=THOROUGHNESS,
     ),
-    # Its tol is a standard error, 1.96 of which make half of an interval.
     "trace": Ask(
         ("trace_probes",), True,
-        lambda tol, _, most: {
-            "method": "deflated", "tol": tol / 1.96, "num_probes": min(8, most), "max_matvecs": most, "strict": False,
-        }, _of_interval, Cost(matvecs=30),
+        lambda tol, absolute, most: {
+            "tol": tol, "atol": absolute, "num_probes": min(8, most), "max_matvecs": most, "strict": False,
+        }, _of_interval, Cost(matvecs=2),
     ),
     "density": Ask(
-        ("density_probes", "steps"), False,
-        lambda tol, _, most: {"tol": tol * SHARE, "max_matvecs": most, "strict": False}, _of_band, Cost(matvecs=100),
+        ("density_probes", "steps"), True,
+        lambda tol, _, most: {"tol": tol * SHARE, "max_matvecs": most, "strict": False}, _of_band, Cost(matvecs=64),
     ),
     "average": Ask(
-        ("samples",), False, lambda tol, absolute, most: {"tol": tol, "atol": absolute, "max_losses": 6 * most},
-        _of_interval, Cost(losses=500),
+        ("samples",), True, lambda tol, absolute, most: {"tol": tol, "atol": absolute, "max_losses": 6 * most},
+        _of_interval, Cost(losses=60),
     ),
 }  # fmt: skip
 
