@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ def loss_and_gradient(parts: LossParts, theta: Tensor) -> tuple[float, Tensor]:
     return total, gradient
 
 
+Built = TypeVar("Built")
 _Steps = Callable[[], AbstractContextManager[None]]
 
 
@@ -152,20 +153,17 @@ class Retained:
         return each_column(self, V)
 
 
-def retained_bytes(parts: LossParts, theta: Tensor) -> int:
-    """Memory of the gradient graphs of all chunks, in bytes: counted on the first chunk and scaled to the data."""
-    with parts.borrowed(), torch.enable_grad():
-        tensors = leaves(parts, theta)
-        held = count_saved_bytes(lambda: _differentiable_gradient(parts.part(0, tensors), tensors))
-    return int(held / parts.shares[0])
-
-
 class _MadeBytes(TorchDispatchMode):
     """Adds up the results of all operations."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch types no __init__ of a mode
         self.total = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Not wrapped for a compiler that takes seconds to load."""
+        return False
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -180,18 +178,22 @@ def count_saved_bytes(build: Callable[[], object]) -> int:
 
     A loss that uses ``torch.func`` itself does not let autograd tell; then at most what all operations make is kept.
     """
+    return with_saved_bytes(build)[1]
+
+
+def with_saved_bytes(build: Callable[[], Built]) -> tuple[Built, int]:
+    """What ``build`` gives, and :func:`count_saved_bytes` of it."""
     try:
         return _saved_bytes(build)
     except RuntimeError as error:
         if "saved tensor hooks" not in str(error):
             raise
     with _MadeBytes() as made:
-        build()
-    total: int = made.total
-    return total
+        built = build()
+    return built, int(made.total)
 
 
-def _saved_bytes(build: Callable[[], object]) -> int:
+def _saved_bytes(build: Callable[[], Built]) -> tuple[Built, int]:
     held: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -200,9 +202,8 @@ def _saved_bytes(build: Callable[[], object]) -> int:
         return tensor
 
     with saved_tensors_hooks(pack, lambda tensor: tensor):
-        kept = build()
-    del kept
-    return sum(held.values())
+        built = build()
+    return built, sum(held.values())
 
 
 def leaves(parts: LossParts, theta: Tensor) -> list[Tensor]:

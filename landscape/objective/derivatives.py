@@ -184,7 +184,7 @@ def _direction(objective: Objective, theta: Tensor, generator: torch.Generator) 
     """Gaussian, each tensor as long as its parameters, so that no layer drowns the others; total length 1."""
     pieces = []
     for part in objective.layout.split(theta):
-        noise = torch.randn(part.shape, generator=generator, dtype=torch.float64).to(theta)
+        noise = torch.randn(part.shape, generator=generator).to(theta)  # in float64 it takes four times as long
         scale = part.norm() / max(part.numel(), 1) ** 0.5
         pieces.append((noise * (scale if scale > 0 else 1.0)).reshape(-1))
     v = torch.cat(pieces)

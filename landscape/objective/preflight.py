@@ -13,13 +13,15 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from landscape.errors import ModelError, ObjectiveError
+from landscape.objective import chunks
 from landscape.objective.batches import count_examples, take, unpack
-from landscape.objective.chunks import FEW
 from landscape.objective.derivatives import check_derivatives
 from landscape.objective.functional import Parts
 
 if TYPE_CHECKING:
     from landscape.objective import Objective
+
+FEW = chunks.FEW
 
 
 def examine(objective: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]:
