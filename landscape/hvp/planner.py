@@ -41,8 +41,8 @@ RECORDING_SECONDS, FIRST_RECORDING, RECORDING_SAVES = 0.4, 4.0, 0.4
 LAYOUT_TRIAL = 4.0  # another layout seldom wins, so that only a fourth of its trials repays
 COMPILING_SAVES, LAYOUT_SAVES = 0.2, 0.15
 #: Time to spend on timing a candidate: this share of the expected work, at least ``TIMING_LEAST`` and at most
-#: ``TIMING_SECONDS`` seconds.
-TIMING_SHARE, TIMING_LEAST = 0.01, 0.01
+#: ``TIMING_SECONDS`` seconds. A product that took more than ``TIMING_ONCE`` is not made again for it.
+TIMING_SHARE, TIMING_LEAST, TIMING_ONCE = 0.01, 0.01, 0.1
 
 #: Devices on which this process has multiplied.
 _warm: set[str] = set()
@@ -180,8 +180,9 @@ class _Trial:
             self.residuals[route] = product.first
         work = self.expected * (self.fastest().seconds if self.seen else once / self.share)
         patience = min(max(TIMING_SHARE * work, TIMING_LEAST), TIMING_SECONDS)
-        # What a process runs for the first time takes longer; where that is long, it is taken as it is.
-        took = seconds(lambda: product(self.v), self.theta.device, patience, first=once if self.warm else None)
+        # What runs for the first time may take longer. Where it took long, to see that would cost more than it tells.
+        first = once if self.warm and once > TIMING_ONCE else None
+        took = seconds(lambda: product(self.v), self.theta.device, patience, first=first)
         refused = refusal(self.one, self.theta, self.v, self.reference, out)
         if held > self.memory:
             refused = f"keeps {held / 2**30:.1f} GiB of {self.memory / 2**30:.1f} allowed"

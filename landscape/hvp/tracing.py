@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -45,6 +46,12 @@ class TracedProduct:
     tangent: fx.GraphModule
     course: Course
     one_point: bool = False
+
+    @cached_property
+    def singular(self) -> bool:
+        """Whether it takes roots, norms or the like, whose derivatives are not finite everywhere."""
+        nodes = (*self.residuals.graph.nodes, *self.tangent.graph.nodes)
+        return any(node.op == "call_function" and _is_singular(node) for node in nodes)
 
     def run(
         self, tensors: Sequence[Tensor], held: Mapping[str, Tensor], data: Sequence[Tensor]
@@ -144,6 +151,17 @@ def _record(
     drop_zeros(graph)
     spell_out_pooling(graph)
     return _split(root, graph, count, answers, moving=2 * count + constants)
+
+
+_SINGULAR = ("vector_norm", "aten.norm", "sqrt", "linalg_", "svd", "acos", "asin", "atan2", "hypot", "dist")
+
+
+def _is_singular(node: fx.Node) -> bool:
+    name = str(node.target)
+    if "aten.pow" not in name:
+        return any(part in name for part in _SINGULAR)
+    power = node.args[1]
+    return not (isinstance(power, (int, float)) and power >= 2 and power == int(power))
 
 
 def _shaped_by_values(nodes: Sequence[fx.Node], moving: int) -> bool:

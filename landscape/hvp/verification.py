@@ -17,7 +17,8 @@ def check_recording(product: Linearized, parts: LossParts, theta: Tensor, *, fir
 
     A model that decides by its data may have been recorded on another branch, which shows in its loss. What was seen
     of the losses before is used again, so that this costs a product. ``first_known`` says that the first chunk has
-    been checked. Where something differs, the products of all chunks decide.
+    been checked. Where something differs, the products of all chunks decide; as they do where the model takes roots or
+    norms, whose derivatives by double backward may be NaN on any chunk.
 
     Raises
     ------
@@ -31,7 +32,8 @@ def check_recording(product: Linearized, parts: LossParts, theta: Tensor, *, fir
         checked.add(residuals.traced)
         if not known:
             _check_product(SomeChunks(parts, [index], [1.0]), theta, v, out)
-        sound = sound and bool(out.isfinite().all()) and _same_loss(product, residuals, parts, index)
+        finite = bool(out.isfinite().all()) and not residuals.traced.singular
+        sound = sound and finite and _same_loss(product, residuals, parts, index)
     if not sound:
         check_agreement(product, parts, theta)
 
