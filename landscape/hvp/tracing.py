@@ -153,13 +153,14 @@ def _record(
     return _split(root, graph, count, answers, moving=2 * count + constants)
 
 
-_SINGULAR = ("vector_norm", "aten.norm", "sqrt", "linalg_", "svd", "acos", "asin", "atan2", "hypot", "dist")
+#: Finite where their derivatives are not. (1/√x is not finite itself there, which its loss shows.)
+_SINGULAR = {"sqrt", "norm", "dist", "cdist", "_cdist_forward", "_pdist_forward", "hypot", "acos", "asin", "atan2"}
 
 
 def _is_singular(node: fx.Node) -> bool:
-    name = str(node.target)
-    if "aten.pow" not in name:
-        return any(part in name for part in _SINGULAR)
+    name = str(node.target).removeprefix("aten.").partition(".")[0]
+    if name != "pow":
+        return name in _SINGULAR or "linalg" in name
     power = node.args[1]
     return not (isinstance(power, (int, float)) and power >= 2 and power == int(power))
 
