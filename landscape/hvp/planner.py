@@ -32,6 +32,7 @@ from landscape.hvp.reverse import Fresh, with_saved_bytes
 from landscape.hvp.routes import build, by_name, parse
 from landscape.hvp.trials import Candidate, RoutePlan
 from landscape.hvp.verification import check_recording
+from landscape.progress import say
 
 DEFAULT_MEMORY = 2 * 2**30
 DEFAULT_MATVECS = 100
@@ -61,6 +62,7 @@ def make(
         If the model has no second derivative, or the route named is impossible for it.
     """
     parse(route)
+    say("choosing how to multiply")
     if route == "auto":
         return _Trial(parts, theta, memory, expected_matvecs).best()
     with by_name(route):

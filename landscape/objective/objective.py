@@ -21,6 +21,7 @@ from landscape.objective.functional import Parts
 from landscape.objective.options import Options
 from landscape.objective.variants import Variants, Vector
 from landscape.params import ParamLayout
+from landscape.progress import say
 
 
 class Objective(FromFrameworks, Variants):
@@ -173,6 +174,7 @@ class Objective(FromFrameworks, Variants):
         self.device = torch.device(options.get("device") or first.device)
         self.dtype = dtype or (first.dtype if first.dtype in (torch.float32, torch.float64) else torch.float32)
         check_choice("dtype", self.dtype, (torch.float32, torch.float64))
+        say("reading the data")
         self.batches = data if isinstance(data, Batches) else Batches(data, weight=self._weight)
         self.drawn_from = self.batches.num_examples
         self.interacting = bool(options.get("interacting", False))
@@ -181,6 +183,7 @@ class Objective(FromFrameworks, Variants):
         self.linear: tuple[str, ...] = ()
         self._copies = False
         with preflight.explained(self):
+            say("trying the loss on a few examples")
             scale = chunks.size_up(self)
             self._copies, self.few = scale.writes, scale.few
             self._settle_chunks(chunk, scale, check=options.get("check", True))

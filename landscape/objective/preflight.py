@@ -17,6 +17,7 @@ from landscape.objective import chunks
 from landscape.objective.batches import count_examples, take, unpack
 from landscape.objective.derivatives import check_derivatives
 from landscape.objective.functional import Parts
+from landscape.progress import say
 
 if TYPE_CHECKING:
     from landscape.objective import Objective
@@ -28,17 +29,19 @@ def examine(objective: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Run all checks; return the names of unused and of linearly entering tensors.
 
     Finite values, the same value twice, a batch equal to its parts, gradient and Hessian-vector product equal to
-    differences, and a loss that bends at all. With F examples to try on (12, or as few as 4 where an example is large)
-    this costs the loss once on all examples, twice on two, and twice on F; then in float64 one product and one gradient
-    on F examples, or F/2 of large ones. Only where these disagree more is evaluated.
+    differences, and a loss that bends at all. This costs the loss once on all examples, twice on two, and twice on F to
+    try on; then in float64 one product with its gradient, and one gradient more, on F examples. F is 12; where an
+    example is large it is as few as 4, and half of that in float64. Only where these disagree more is evaluated.
 
     Raises
     ------
     ObjectiveError
         At the first check that fails.
     """
+    say("evaluating the loss on all examples")
     _check_finite(objective)
     _check_mean(objective)
+    say("checking derivatives")
     if objective.mode == "train":  # then a part of the data is another question
         return check_derivatives(objective)
     count = objective.few if objective.few == FEW else objective.few // 2
