@@ -162,7 +162,7 @@ def _is_singular(node: fx.Node) -> bool:
     if name != "pow":
         return name in _SINGULAR or "linalg" in name
     power = node.args[1]
-    return not (isinstance(power, (int, float)) and power >= 2 and power == int(power))
+    return not (isinstance(power, (int, float)) and power >= 0 and power == int(power))
 
 
 def _shaped_by_values(nodes: Sequence[fx.Node], moving: int) -> bool:
