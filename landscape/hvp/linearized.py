@@ -190,10 +190,12 @@ class Linearized:
     def _residuals(self, index: int) -> Residuals:
         return self._kept[index] if self._kept else self.kernels.residuals(self.parts, index, self.tensors)
 
-    def on_chunk(self, index: int, v: Tensor) -> tuple[Residuals, Tensor]:
-        """What the map of a chunk needs, and its product with one vector."""
+    def on_chunk(self, index: int, v: Tensor | None) -> tuple[Residuals, Tensor | None]:
+        """What the map of a chunk needs, and its product with one vector, where one is given."""
         with self.parts.borrowed(), torch.no_grad():
             residuals = self._residuals(index)
+            if v is None:
+                return residuals, None
             directions = self.kernels.arranged(self.parts.layout.split(v))
             return residuals, self.kernels.apply(self.parts, directions, residuals)
 

@@ -182,9 +182,11 @@ class _Trial:
             self.residuals[route] = product.first
         work = self.expected * (self.fastest().seconds if self.seen else once / self.share)
         patience = min(max(TIMING_SHARE * work, TIMING_LEAST), TIMING_SECONDS)
-        # What runs for the first time may take longer. Where it took long, to see that would cost more than it tells.
-        first = once if self.warm and once > TIMING_ONCE else None
-        took = seconds(lambda: product(self.v), self.theta.device, patience, first=first)
+        # What runs for the first time may take longer. To see that costs more than it tells where it took long, or
+        # where nothing hangs on it.
+        decided = bool(self.seen) and not 0.5 < once / self.share / self.fastest().seconds < 2
+        first = once if self.warm and (once > TIMING_ONCE or decided) else None
+        took = seconds(lambda: product(self.v), self.theta.device, 0 if decided else patience, first=first)
         refused = refusal(self.one, self.theta, self.v, self.reference, out)
         if held > self.memory:
             refused = f"keeps {held / 2**30:.1f} GiB of {self.memory / 2**30:.1f} allowed"

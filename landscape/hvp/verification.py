@@ -27,12 +27,11 @@ def check_recording(product: Linearized, parts: LossParts, theta: Tensor, *, fir
     """
     v, checked, sound = direction(theta), set(), True
     for index in range(len(parts.shares)):
-        residuals, out = product.on_chunk(index, v)
-        known = residuals.traced in checked or (first_known and index == 0)
-        checked.add(residuals.traced)
-        if not known:
+        residuals, out = product.on_chunk(index, None if first_known and index == 0 else v)
+        if out is not None and residuals.traced not in checked:
             _check_product(SomeChunks(parts, [index], [1.0]), theta, v, out)
-        finite = bool(out.isfinite().all()) and not residuals.traced.singular
+        checked.add(residuals.traced)
+        finite = (out is None or bool(out.isfinite().all())) and not residuals.traced.singular
         sound = sound and finite and _same_loss(product, residuals, parts, index)
     if not sound:
         check_agreement(product, parts, theta)
