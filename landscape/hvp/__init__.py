@@ -6,7 +6,7 @@ from landscape.hvp.finite_differences import Differences
 from landscape.hvp.forward_mode import recording
 from landscape.hvp.planner import DEFAULT_MATVECS, DEFAULT_MEMORY, make
 from landscape.hvp.product import LossParts, Product
-from landscape.hvp.reverse import Fresh, count_saved_bytes, loss_and_gradient
+from landscape.hvp.reverse import Derivatives, Fresh, count_saved_bytes, loss_and_gradient, up_to_second
 from landscape.hvp.routes import ROUTES, again, on_other_data
 from landscape.hvp.trials import RoutePlan
 
@@ -14,6 +14,7 @@ __all__ = [
     "DEFAULT_MATVECS",
     "DEFAULT_MEMORY",
     "ROUTES",
+    "Derivatives",
     "Differences",
     "Fresh",
     "LossParts",
@@ -27,4 +28,5 @@ __all__ = [
     "make",
     "on_other_data",
     "recording",
+    "up_to_second",
 ]

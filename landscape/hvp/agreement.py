@@ -91,7 +91,7 @@ def refusal(parts: LossParts, theta: Tensor, v: Tensor, reference: Tensor, out: 
 def direction(theta: Tensor, seed: int = 0) -> Tensor:
     """A random vector to try products on."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(theta.shape, generator=generator, dtype=torch.float64).to(theta)
+    return torch.randn(theta.shape, generator=generator).to(theta)
 
 
 def distance(a: Tensor, b: Tensor) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
+from torch import Tensor, fx, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from landscape.errors import ObjectiveError
@@ -34,6 +35,11 @@ class Questions(TorchDispatchMode):
         self.asked: list[Tensor] = []
         self.answers: list[Any] = []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Not wrapped for a compiler that takes seconds to load."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -43,11 +49,17 @@ class Questions(TorchDispatchMode):
             asked = (args[0] == args[1]).all()
         else:
             return func(*args, **(kwargs or {}))
-        with disable_proxy_modes_tracing():
+        with _unrecorded():
             answer = func(*args, **(kwargs or {}))
         self.asked.append(asked)
         self.answers.append(answer)
         return answer
+
+
+def _unrecorded() -> AbstractContextManager[object]:
+    """Recordings of torch's own, which refuse questions, are blind here; where none is loaded there is none."""
+    module = sys.modules.get("torch.fx.experimental.proxy_tensor")
+    return module.disable_proxy_modes_tracing() if module else nullcontext()
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,9 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other or (one != one and other != other))
 
 
-def course_of(recorded: fx.GraphModule, asked: Sequence[fx.Node], answers: Sequence[Any], *, moving: int) -> Course:
+def course_of(
+    root: nn.Module, recorded: fx.Graph, asked: Sequence[fx.Node], answers: Sequence[Any], *, moving: int
+) -> Course:
     """The part of a recording that its questions hang on.
 
     Raises
@@ -89,7 +103,7 @@ def course_of(recorded: fx.GraphModule, asked: Sequence[fx.Node], answers: Seque
     ObjectiveError
         If one of them hangs on the first ``moving`` inputs, which are other ones in the next product.
     """
-    nodes = list(recorded.graph.nodes)
+    nodes = list(recorded.nodes)
     holders = [n for n in nodes if n.op == "placeholder"]
     needed = set(asked)
     for node in reversed(nodes):
@@ -106,4 +120,4 @@ def course_of(recorded: fx.GraphModule, asked: Sequence[fx.Node], answers: Seque
         if node in needed and node.op != "placeholder":
             there[node] = graph.node_copy(node, there.__getitem__)
     graph.output([there[node] for node in asked])
-    return Course(fx.GraphModule(recorded, graph), tuple(answers))
+    return Course(fx.GraphModule(root, graph), tuple(answers))

@@ -24,6 +24,11 @@ class PlainZeros(TorchDispatchMode):
     change nothing are dropped from a recording afterwards.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Not wrapped for a compiler that takes seconds to load."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

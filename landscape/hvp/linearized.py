@@ -128,6 +128,8 @@ class Linearized:
         gradient more; a block of vectors computes them once.
     block_size : int or None
         Columns multiplied at once; None where one after another is faster.
+    first : Residuals, optional
+        Of the first chunk, where they are known.
     """
 
     def __init__(
@@ -138,13 +140,15 @@ class Linearized:
         kernels: Kernels | None = None,
         keep: bool = True,
         block_size: int | None = None,
+        first: Residuals | None = None,
     ) -> None:
         self.parts, self.keep, self.block_size = parts, keep, block_size
         self.kernels = kernels or Kernels()
         with parts.borrowed():
             self.tensors = self.kernels.arranged([t.clone() for t in parts.layout.split(theta)])
-            indices = range(len(parts.shares))
-            self._kept = [self.kernels.residuals(parts, i, self.tensors) for i in indices] if keep else None
+            known = [first] if first else []
+            indices = range(len(known), len(parts.shares))
+            self._kept = [*known, *(self.kernels.residuals(parts, i, self.tensors) for i in indices)] if keep else None
 
     @property
     def name(self) -> str:
@@ -191,6 +195,20 @@ class Linearized:
 
     def _residuals(self, index: int) -> Residuals:
         return self._kept[index] if self._kept else self.kernels.residuals(self.parts, index, self.tensors)
+
+    def on_chunk(self, index: int, v: Tensor | None) -> tuple[Residuals, Tensor | None]:
+        """What the map of a chunk needs, and its product with one vector, where one is given."""
+        with self.parts.borrowed(), torch.no_grad():
+            residuals = self._residuals(index)
+            if v is None:
+                return residuals, None
+            directions = self.kernels.arranged(self.parts.layout.split(v))
+            return residuals, self.kernels.apply(self.parts, directions, residuals)
+
+    @property
+    def first(self) -> Residuals | None:
+        """The residuals of the first chunk, where they are kept."""
+        return self._kept[0] if self._kept else None
 
     def losses(self) -> list[tuple[float, float]]:
         """The loss of every chunk, as the recording has it and as the model gives it."""

@@ -7,6 +7,7 @@ seconds and tens of seconds, so they are tried only where the products expected 
 from __future__ import annotations
 
 import logging
+import sys
 import time
 
 import torch
@@ -17,7 +18,6 @@ from landscape.hvp.agreement import (
     AGREEMENT,
     IMPOSSIBLE,
     NotFiniteError,
-    check_agreement,
     check_finite,
     direction,
     distance,
@@ -26,21 +26,27 @@ from landscape.hvp.agreement import (
 )
 from landscape.hvp.blocks import COMPILING_SECONDS, TIMING_SECONDS, has_filters, seconds
 from landscape.hvp.finite_differences import Differences
-from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, Kernels, Linearized
+from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, Kernels, Linearized, Residuals
 from landscape.hvp.product import LossParts, Product, first_chunk
-from landscape.hvp.reverse import Fresh, retained_bytes
-from landscape.hvp.routes import SIMPLE, build, by_name, parse
+from landscape.hvp.reverse import Fresh, with_saved_bytes
+from landscape.hvp.routes import build, by_name, parse
 from landscape.hvp.trials import Candidate, RoutePlan
+from landscape.hvp.verification import check_recording
+from landscape.progress import say
 
 DEFAULT_MEMORY = 2 * 2**30
 DEFAULT_MATVECS = 100
-#: What recording took on two networks of 60,000 and 100,000 parameters; and what it and compiling save at least.
-RECORDING_SECONDS, RECORDING_SAVES = 2.0, 0.4
+#: What writing a recording down took on two networks of 60,000 and 100,000 parameters, how many times that the first
+#: takes in a process, which loads torch's compiler, and what recordings and compiling save at least.
+RECORDING_SECONDS, FIRST_RECORDING, RECORDING_SAVES = 0.4, 4.0, 0.4
+LAYOUT_TRIAL = 4.0  # another layout seldom wins, so that only a fourth of its trials repays
 COMPILING_SAVES, LAYOUT_SAVES = 0.2, 0.15
 #: Time to spend on timing a candidate: this share of the expected work, at least ``TIMING_LEAST`` and at most
-#: ``TIMING_SECONDS`` seconds.
-TIMING_SHARE, TIMING_LEAST = 0.005, 0.01
+#: ``TIMING_SECONDS`` seconds. A product that took more than ``TIMING_ONCE`` is not made again for it.
+TIMING_SHARE, TIMING_LEAST, TIMING_ONCE = 0.01, 0.01, 0.1
 
+#: Devices on which this process has multiplied.
+_warm: set[str] = set()
 _log = logging.getLogger("landscape.hvp")
 
 
@@ -56,19 +62,20 @@ def make(
         If the model has no second derivative, or the route named is impossible for it.
     """
     parse(route)
+    say("choosing how to multiply")
     if route == "auto":
         return _Trial(parts, theta, memory, expected_matvecs).best()
     with by_name(route):
         product = build(route, parts, theta)
-        if route not in SIMPLE:
-            check_agreement(product, parts, theta)
+        if isinstance(product, Linearized):
+            check_recording(product, parts, theta)
             _check_blocks(product, theta)
     return product, RoutePlan(product.name, "asked for by name", expected_matvecs)
 
 
-def _check_blocks(product: Product, theta: Tensor) -> None:
+def _check_blocks(product: Linearized, theta: Tensor) -> None:
     """A block against its sum: the map is linear, and the product with one vector is known to be right."""
-    if not isinstance(product, Linearized) or product.block_size is None:
+    if product.block_size is None:
         return
     V = torch.stack([direction(theta, seed) for seed in range(min(BLOCKS))], dim=1)
     apart = distance(product.together(V).sum(1), product(V.sum(1)))
@@ -83,9 +90,13 @@ class _Trial:
         self.parts, self.theta, self.memory, self.expected = parts, theta, memory, expected
         self.one, self.share = first_chunk(parts), parts.shares[0]
         self.v = direction(theta)
+        self.warm = str(theta.device) in _warm
+        _warm.add(str(theta.device))
         self.reference: Tensor | None = None
         self.seen: list[Candidate] = []
         self.kernels: dict[str, Kernels] = {}
+        self.residuals: dict[str, Residuals | None] = {}
+        self.held, self.once = 0, 0.0  # of double backward: bytes of its graphs, seconds of a product on the chunk
 
     def best(self) -> tuple[Product, RoutePlan]:
         try:
@@ -103,11 +114,11 @@ class _Trial:
         self.try_route("fresh")
         if not self.seen[0].seconds < float("inf"):
             return Fresh(self.parts, self.theta), RoutePlan("fresh", self.seen[0].refused, self.expected)
-        held = retained_bytes(self.parts, self.theta)
-        if self.repays(RECORDING_SECONDS, RECORDING_SAVES):
+        held = self.held
+        if self.repays(self.recording_seconds(), RECORDING_SAVES):
             keep = "linearized" if held <= self.memory else "forward"
             self.try_route(keep)
-            if has_filters(self.parts) and self.repays(RECORDING_SECONDS, LAYOUT_SAVES):
+            if has_filters(self.parts) and self.repays(LAYOUT_TRIAL * self.recording_seconds(), LAYOUT_SAVES):
                 self.try_route(f"{keep}/{CHANNELS_LAST}")
         # Where the recording halves the time, kept graphs, which save less, are not worth the trial.
         if held <= self.memory and self.fastest().seconds > 0.5 * self.seen[0].seconds:
@@ -123,10 +134,11 @@ class _Trial:
         while True:
             fastest = self.fastest()
             try:
-                product = build(fastest.route, self.parts, self.theta, self.kernels.get(fastest.route))
+                route = fastest.route
+                product = build(route, self.parts, self.theta, self.kernels.get(route), self.residuals.get(route))
                 # A single chunk was checked when the route was tried.
-                if fastest.route in self.kernels and len(self.parts.shares) > 1:
-                    check_agreement(product, self.parts, self.theta, self.reference)
+                if isinstance(product, Linearized) and len(self.parts.shares) > 1:
+                    check_recording(product, self.parts, self.theta, first_known=True)
             except NotFiniteError:
                 raise
             except IMPOSSIBLE as error:
@@ -146,26 +158,45 @@ class _Trial:
     def repays(self, cost: float, saves: float) -> bool:
         return self.expected * self.fastest().seconds * saves > cost
 
+    def recording_seconds(self) -> float:
+        """What a recording costs: the chunk is computed twice, and each operation written down."""
+        loading = 1.0 if "torch._dynamo" in sys.modules else FIRST_RECORDING
+        return RECORDING_SECONDS * loading + 2 * self.once
+
     def try_route(self, route: str, *, held: int = 0) -> None:
         started = time.perf_counter()
         try:
             product = build(route, self.one, self.theta)
-            out = product(self.v)
+            ready = time.perf_counter()
+            out = self.first_product(product)
         except IMPOSSIBLE as error:
             self.seen.append(Candidate(route, float("inf"), refused=first_line(error)))
             return
-        preparing = time.perf_counter() - started
+        once = time.perf_counter() - ready
         if self.reference is None:
             check_finite(out, self.one, self.theta)
-            self.reference = out
+            self.reference, self.once = out, once
         apart = distance(out, self.reference)
         if isinstance(product, Linearized):
             self.kernels[route], held = product.kernels, int(product.kept_bytes / self.share)
-        work = self.expected * (self.fastest().seconds if self.seen else preparing / self.share)
+            self.residuals[route] = product.first
+        work = self.expected * (self.fastest().seconds if self.seen else once / self.share)
         patience = min(max(TIMING_SHARE * work, TIMING_LEAST), TIMING_SECONDS)
-        took = seconds(lambda: product(self.v), self.theta.device, patience)
+        # What runs for the first time may take longer. To see that costs more than it tells where it took long, or
+        # where nothing hangs on it.
+        decided = bool(self.seen) and not 0.5 < once / self.share / self.fastest().seconds < 2
+        first = once if self.warm and (once > TIMING_ONCE or decided) else None
+        took = seconds(lambda: product(self.v), self.theta.device, 0 if decided else patience, first=first)
         refused = refusal(self.one, self.theta, self.v, self.reference, out)
         if held > self.memory:
             refused = f"keeps {held / 2**30:.1f} GiB of {self.memory / 2**30:.1f} allowed"
-        preparing = max(preparing - took, 0.0)
+        preparing = ready - started + max(once - took, 0.0)
         self.seen.append(Candidate(route, took / self.share, held, apart, preparing, refused))
+
+    def first_product(self, product: Product) -> Tensor:
+        """The product, and of double backward what the graphs of all chunks would keep."""
+        if not isinstance(product, Fresh):
+            return product(self.v)
+        out, saved = with_saved_bytes(lambda: product(self.v))
+        self.held = int(saved / self.share)
+        return out

@@ -23,6 +23,10 @@ class LossParts(Protocol):
     def shares(self) -> Sequence[float]:
         """Weight of each chunk; they sum to 1."""
 
+    @property
+    def losses_seen(self) -> Sequence[float] | None:
+        """The loss of each chunk, perhaps at another θ, where it was once made."""
+
     def chunk(self, index: int) -> Any:
         """The batch that is chunk ``index``: a nest of tensors."""
 
@@ -69,6 +73,8 @@ class SomeChunks:
     def __init__(self, parts: LossParts, indices: Sequence[int], shares: Sequence[float]) -> None:
         self._parts, self._indices = parts, indices
         self.layout, self.shares = parts.layout, list(shares)
+        seen = parts.losses_seen
+        self.losses_seen = None if seen is None else [seen[i] for i in indices]
 
     def chunk(self, index: int) -> Any:
         """One of the chunks."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -29,7 +30,55 @@ def loss_and_gradient(parts: LossParts, theta: Tensor) -> tuple[float, Tensor]:
     return total, gradient
 
 
+Built = TypeVar("Built")
 _Steps = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """L(θ), ∇L(θ) and ∇²L(θ)·v, made from one graph.
+
+    Attributes
+    ----------
+    loss, gradient, product : float, (P,), (P,)
+    depends : bool
+        Whether the loss depends on θ at all.
+    reached : list of bool
+        Which of the tensors beside θ the loss or its gradient depends on.
+    """
+
+    loss: float
+    gradient: Tensor
+    product: Tensor
+    depends: bool
+    reached: list[bool]
+
+
+def up_to_second(parts: LossParts, theta: Tensor, v: Tensor, *, beside: Sequence[Tensor] = ()) -> Derivatives:
+    """L(θ), ∇L(θ) and ∇²L(θ)·v for the price of the last, and which of the tensors ``beside`` θ they depend on."""
+    try:
+        return _up_to_second(parts, theta, v, beside, nullcontext)
+    except MissingError:
+        return _up_to_second(parts, theta, v, beside, InSteps)
+
+
+def _up_to_second(parts: LossParts, theta: Tensor, v: Tensor, beside: Sequence[Tensor], steps: _Steps) -> Derivatives:
+    with parts.borrowed(), torch.enable_grad(), steps():
+        tensors, directions = leaves(parts, theta), parts.layout.split(v.clone())
+        every, count = [*tensors, *beside], len(tensors)
+        total, gradient, product = 0.0, torch.zeros_like(theta), torch.zeros_like(theta)
+        depends, reached = False, [False] * len(beside)
+        for index, share in enumerate(parts.shares):
+            loss = parts.part(index, tensors)
+            total += share * float(loss.detach())
+            depends = depends or loss.requires_grad
+            first = _differentiable_gradient(loss, every)
+            second = _weighted_second(first[:count], every, directions)
+            gradient.add_(_join(first[:count], tensors), alpha=share)
+            product.add_(_join(second[:count], tensors), alpha=share)
+            found = zip(reached, first[count:], second[count:], strict=True)
+            reached = [seen or g is not None or h is not None for seen, g, h in found]
+    return Derivatives(total, gradient, product, depends, reached)
 
 
 class Fresh:
@@ -56,7 +105,7 @@ class Fresh:
             out, tensors = torch.zeros_like(v), leaves(self.parts, self.theta)
             directions = self.parts.layout.split(v)
             for index, share in enumerate(self.parts.shares):
-                gradients = _differentiable_gradient(self.parts, index, tensors)
+                gradients = _differentiable_gradient(self.parts.part(index, tensors), tensors)
                 out.add_(_second_backward(gradients, tensors, directions, retain=False), alpha=share)
         return out
 
@@ -86,7 +135,7 @@ class Retained:
         self._steps = steps
         with self.parts.borrowed(), torch.enable_grad(), steps():
             indices = range(len(self.parts.shares))
-            self.gradients = [_differentiable_gradient(self.parts, i, self.tensors) for i in indices]
+            self.gradients = [_differentiable_gradient(self.parts.part(i, self.tensors), self.tensors) for i in indices]
 
     def __call__(self, v: Tensor) -> Tensor:
         try:
@@ -116,20 +165,17 @@ class Retained:
         return each_column(self, V)
 
 
-def retained_bytes(parts: LossParts, theta: Tensor) -> int:
-    """Memory of the gradient graphs of all chunks, in bytes: counted on the first chunk and scaled to the data."""
-    with parts.borrowed(), torch.enable_grad():
-        tensors = leaves(parts, theta)
-        held = count_saved_bytes(lambda: _differentiable_gradient(parts, 0, tensors))
-    return int(held / parts.shares[0])
-
-
 class _MadeBytes(TorchDispatchMode):
     """Adds up the results of all operations."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch types no __init__ of a mode
         self.total = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Not wrapped for a compiler that takes seconds to load."""
+        return False
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -144,18 +190,22 @@ def count_saved_bytes(build: Callable[[], object]) -> int:
 
     A loss that uses ``torch.func`` itself does not let autograd tell; then at most what all operations make is kept.
     """
+    return with_saved_bytes(build)[1]
+
+
+def with_saved_bytes(build: Callable[[], Built]) -> tuple[Built, int]:
+    """What ``build`` gives, and :func:`count_saved_bytes` of it."""
     try:
         return _saved_bytes(build)
     except RuntimeError as error:
         if "saved tensor hooks" not in str(error):
             raise
     with _MadeBytes() as made:
-        build()
-    total: int = made.total
-    return total
+        built = build()
+    return built, int(made.total)
 
 
-def _saved_bytes(build: Callable[[], object]) -> int:
+def _saved_bytes(build: Callable[[], Built]) -> tuple[Built, int]:
     held: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -164,9 +214,8 @@ def _saved_bytes(build: Callable[[], object]) -> int:
         return tensor
 
     with saved_tensors_hooks(pack, lambda tensor: tensor):
-        kept = build()
-    del kept
-    return sum(held.values())
+        built = build()
+    return built, sum(held.values())
 
 
 def leaves(parts: LossParts, theta: Tensor) -> list[Tensor]:
@@ -174,9 +223,8 @@ def leaves(parts: LossParts, theta: Tensor) -> list[Tensor]:
     return [part.detach().clone().requires_grad_() for part in parts.layout.split(theta)]
 
 
-def _differentiable_gradient(parts: LossParts, index: int, tensors: Sequence[Tensor]) -> list[Tensor | None]:
+def _differentiable_gradient(loss: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
     """∇L of one chunk with its graph; None where the loss does not depend on a tensor."""
-    loss = parts.part(index, tensors)
     if not loss.requires_grad:
         return [None] * len(tensors)
     try:
@@ -195,16 +243,25 @@ def _differentiable_gradient(parts: LossParts, index: int, tensors: Sequence[Ten
 def _second_backward(
     gradients: Sequence[Tensor | None], tensors: Sequence[Tensor], directions: Sequence[Tensor], *, retain: bool
 ) -> Tensor:
-    """∇⟨∇L, v⟩ of one chunk, flat. Gradients without a graph are constant in θ and add nothing."""
+    """∇⟨∇L, v⟩ of one chunk, flat."""
+    return _join(_weighted_second(gradients, tensors, directions, retain=retain), tensors)
+
+
+def _weighted_second(
+    gradients: Sequence[Tensor | None], tensors: Sequence[Tensor], directions: Sequence[Tensor], *, retain: bool = False
+) -> Sequence[Tensor | None]:
+    """∇⟨∇L, v⟩ of one chunk by each tensor. Gradients without a graph are constant in θ and add nothing."""
     curved = [(g, v) for g, v in zip(gradients, directions, strict=True) if g is not None and g.requires_grad]
     if not curved:
-        return torch.cat([torch.zeros_like(t).reshape(-1) for t in tensors])
+        return [None] * len(tensors)
     outputs, weights = zip(*curved, strict=True)
     try:
-        products = torch.autograd.grad(outputs, tensors, weights, retain_graph=retain, allow_unused=True)
+        found: Sequence[Tensor | None] = torch.autograd.grad(
+            outputs, tensors, weights, retain_graph=retain, allow_unused=True
+        )
     except RuntimeError as error:
         raise explain(error) from error
-    return _join(products, tensors)
+    return found
 
 
 class MissingError(ObjectiveError):

@@ -159,12 +159,13 @@ def _patch(
     large = node.args[1 if node.target is _POOLING_BACK else 0]
     if not isinstance(large, fx.Node):
         return None
-    meta, value = large.meta.get("tensor_meta"), large.meta.get("val")
-    if meta is None or value is None or value.device.type != "cpu" or len(meta.shape) != 4:
+    meta, device = large.meta.get("tensor_meta"), large.meta.get("device")
+    if meta is None or device is None or device.type != "cpu" or len(meta.shape) != 4:
         return None
     height, width = (list(kernel) * 2)[:2]
+    contiguous = meta.memory_format == torch.contiguous_format
     apart = list(stride) and (list(stride) * 2)[:2] != [height, width]
-    if apart or any(padding) or divisor is not None or height * width > _LARGEST_PATCH or not value.is_contiguous():
+    if apart or any(padding) or divisor is not None or height * width > _LARGEST_PATCH or not contiguous:
         return None
     return (height, width) if meta.shape[2] % height == 0 == meta.shape[3] % width else None
 

@@ -11,7 +11,7 @@ from landscape.checks import check_choice
 from landscape.errors import ObjectiveError
 from landscape.hvp.agreement import AGREEMENT, IMPOSSIBLE, NotFiniteError, check_agreement, direction, first_line
 from landscape.hvp.finite_differences import Differences
-from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, IN_BLOCKS, Kernels, Linearized
+from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, IN_BLOCKS, Kernels, Linearized, Residuals
 from landscape.hvp.product import LossParts, Product
 from landscape.hvp.reverse import Fresh, Retained
 
@@ -31,13 +31,16 @@ def parse(route: str) -> tuple[str, bool, int | None]:
     return base, CHANNELS_LAST in suffixes, sizes[0] if sizes else None
 
 
-def build(route: str, parts: LossParts, theta: Tensor, kernels: Kernels | None = None) -> Product:
-    """The product by a route, unchecked."""
+def build(
+    route: str, parts: LossParts, theta: Tensor, kernels: Kernels | None = None, first: Residuals | None = None
+) -> Product:
+    """The product by a route, unchecked; ``first`` are the residuals of the first chunk, where they are known."""
     base, channels_last, block_size = parse(route)
     if base in SIMPLE:
         return SIMPLE[base](parts, theta)
     kernels = kernels or Kernels(compiled=base.startswith("compiled"), channels_last=channels_last)
-    return Linearized(parts, theta, kernels=kernels, keep=not base.endswith("forward"), block_size=block_size)
+    keep = not base.endswith("forward")
+    return Linearized(parts, theta, kernels=kernels, keep=keep, block_size=block_size, first=first)
 
 
 def again(product: Product, parts: LossParts, theta: Tensor) -> Product:

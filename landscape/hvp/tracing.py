@@ -7,22 +7,22 @@ once as a list of elementary operations. Those that v does not reach are the fir
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch.autograd import forward_ad
 from torch.func import functionalize, grad_and_value
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from landscape.hvp.branches import Course, Questions, course_of
 from landscape.hvp.forward_mode import recording
 from landscape.hvp.product import LossParts
 from landscape.hvp.rewriting import drop_changes_in_place, drop_copies, drop_zeros, join_products, spell_out_pooling
+from landscape.hvp.tape import record
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,12 @@ class TracedProduct:
     course: Course
     one_point: bool = False
 
+    @cached_property
+    def singular(self) -> bool:
+        """Whether it takes roots, norms or the like, whose derivatives are not finite everywhere."""
+        nodes = (*self.residuals.graph.nodes, *self.tangent.graph.nodes)
+        return any(node.op == "call_function" and _is_singular(node) for node in nodes)
+
     def run(
         self, tensors: Sequence[Tensor], held: Mapping[str, Tensor], data: Sequence[Tensor]
     ) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -65,7 +71,7 @@ class TracedProduct:
             return torch.vmap(one, in_dims=(0, None))(list(given[:count]), list(given[count:]))
 
         every(*directions, *residuals)  # nothing is recorded that has not run
-        return make_fx(every)(*directions, *residuals)
+        return fx.GraphModule(*record(every, [t.detach() for t in (*directions, *residuals)]))
 
 
 def tensors_of(chunk: Any) -> list[Tensor]:
@@ -137,16 +143,26 @@ def _product_of(
 def _record(
     product: Callable[..., Any], given: Sequence[Tensor], count: int, constants: int, answers: list[Any]
 ) -> TracedProduct:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Attempted to insert a get_attr Node")
-        recorded = make_fx(product)(*given)
-        # A kept residual must not be changed in place by the map that reads it.
-        if not drop_changes_in_place(recorded.graph):
-            recorded = make_fx(functionalize(recorded))(*given)
-    drop_copies(recorded.graph)
-    drop_zeros(recorded.graph)
-    spell_out_pooling(recorded.graph)
-    return _split(recorded, count, answers, moving=2 * count + constants)
+    root, graph = record(product, given)
+    # A kept residual must not be changed in place by the map that reads it.
+    if not drop_changes_in_place(graph):
+        root, graph = record(functionalize(fx.GraphModule(root, graph)), given)
+    drop_copies(graph)
+    drop_zeros(graph)
+    spell_out_pooling(graph)
+    return _split(root, graph, count, answers, moving=2 * count + constants)
+
+
+#: Finite where their derivatives are not. (1/√x is not finite itself there, which its loss shows.)
+_SINGULAR = {"sqrt", "norm", "dist", "cdist", "_cdist_forward", "_pdist_forward", "hypot", "acos", "asin", "atan2"}
+
+
+def _is_singular(node: fx.Node) -> bool:
+    name = str(node.target).removeprefix("aten.").partition(".")[0]
+    if name != "pow":
+        return name in _SINGULAR or "linalg" in name
+    power = node.args[1]
+    return not (isinstance(power, (int, float)) and power >= 0 and power == int(power))
 
 
 def _shaped_by_values(nodes: Sequence[fx.Node], moving: int) -> bool:
@@ -170,13 +186,13 @@ def _shaped_by_values(nodes: Sequence[fx.Node], moving: int) -> bool:
 _MASKS = (torch.bool, torch.uint8)
 
 
-def _split(recorded: fx.GraphModule, count: int, answers: Sequence[Any], *, moving: int) -> TracedProduct:
+def _split(root: nn.Module, recorded: fx.Graph, count: int, answers: Sequence[Any], *, moving: int) -> TracedProduct:
     """Cut the recording where v enters."""
-    nodes = list(recorded.graph.nodes)
+    nodes = list(recorded.nodes)
     holders, output = [n for n in nodes if n.op == "placeholder"], nodes[-1]
     found: Any = output.args[0]
     products, value, asked = found[:count], found[count], found[count + 1 :]
-    course = course_of(recorded, asked, answers, moving=2 * count)
+    course = course_of(root, recorded, asked, answers, moving=2 * count)
     reached = set(holders[:count])
     for node in nodes:
         if node.op == "call_function" and any(part in reached for part in node.all_input_nodes):
@@ -202,8 +218,8 @@ def _split(recorded: fx.GraphModule, count: int, answers: Sequence[Any], *, movi
         graph.eliminate_dead_code()
     join_products(after)
     return TracedProduct(
-        fx.GraphModule(recorded, before),
-        fx.GraphModule(recorded, after),
+        fx.GraphModule(root, before),
+        fx.GraphModule(root, after),
         course,
         one_point=_shaped_by_values(nodes, moving),
     )

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from landscape import hvp
-from landscape.errors import ObjectiveError
+from landscape.errors import ObjectiveError, is_out_of_memory
+from landscape.objective.arithmetic import PrecisionWatch
+from landscape.objective.functional import Parts
 
 if TYPE_CHECKING:
     from landscape.objective import Objective
 
 STEPS = {torch.float64: (1e-3, 1e-4, 1e-5, 1e-6, 1e-7), torch.float32: (1e-1, 3e-2, 1e-2, 3e-3, 1e-3)}
+#: The step that is tried before those, to one side: near enough to meet no kink, far enough for digits to be left.
+FIRST_STEP = {torch.float64: 1e-6, torch.float32: 1e-2}
 _FEW = 8.0  # in eps: what a sum of products loses
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 5e-2}
 
@@ -28,34 +32,113 @@ _WAYS_OUT = (
 def check_derivatives(few: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Hold the derivatives against differences; return the names of unused and of linearly entering tensors.
 
+    Loss, gradient and product come from one graph in float64; a second gradient beside θ gives the differences of
+    both. The product, ∇⟨∇L, v⟩, is that of the transposed Jacobian of ∇L, the difference that of the Jacobian itself:
+    they agree only where the Hessian is symmetric. Where they do not agree, other steps and places are tried.
+
     Raises
     ------
     ObjectiveError
         If a derivative is wrong, missing, or zero everywhere.
     """
-    _check_reads_through_the_model(few)
-    double = in_double(few) or few.with_dtype(torch.float32)
-    theta = double.theta
     generator = torch.Generator().manual_seed(0)
-    v, w = (_direction(double, theta, generator) for _ in range(2))
-    hv, hw = (_product(double, theta, u) for u in (v, w))
-    nearby = _nearby(double, theta, generator)
-    gradient = double.gradient(theta)
-    _check_gradient(double, theta, v, gradient, nearby)
-    _check_product(double, theta, v, hv, nearby)
-    scale = float(max(hv.norm() * w.norm(), hw.norm() * v.norm()))
-    asymmetry = abs(float(w @ hv - v @ hw))
-    if not asymmetry <= 10 * TOLERANCE[double.dtype] * scale:
-        raise ObjectiveError(
-            f"the Hessian is not symmetric: vᵀHw and wᵀHv differ by {asymmetry:.3g}, where {scale:.3g} is their scale. "
-            "Likely cause: an autograd Function or hook whose backward is not the derivative of its forward"
-        )
-    if not bool((hv != 0).any()) and not bool(double.hvp(v, nearby).any()):
+    double, v, here = _derivatives(few, generator)
+    theta = double.theta
+    hv = here.product if bool(here.product.isfinite().all()) else _product(double, theta, v)
+    right = _agrees_beside(double, theta, v, here.loss, here.gradient, hv)
+    nearby = None if all(right) else _nearby(double, theta, generator)
+    if nearby is not None:
+        if not right[0]:
+            _check_gradient(double, theta, v, here.gradient, nearby)
+        if not right[1]:
+            _check_product(double, theta, v, hv, nearby)
+    if not bool((hv != 0).any()) and not bool(double.hvp(v, _nearby(double, theta, generator)).any()):
         raise ObjectiveError(
             "the loss is linear in all of θ: its Hessian is zero here and nearby, so there is no curvature to measure. "
             "Likely causes: a loss without a nonlinearity (a plain mean of outputs), or params= left out what bends"
         )
-    return _silent_tensors(double, gradient, hv, hw)
+    return _silent_tensors(double, here.gradient, hv)
+
+
+class _TooCoarseError(RuntimeError):
+    """A model that computes with θ in less than was asked for."""
+
+
+class _Exact:
+    """The parts of a loss, of which none computes in less than float64."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts, self.layout, self.shares, self.borrowed = parts, parts.layout, parts.shares, parts.borrowed
+
+    def part(self, index: int, tensors: Sequence[Tensor]) -> Tensor:
+        with PrecisionWatch() as watch:
+            loss = self._parts.part(index, tensors)
+        if watch.coarsest not in (None, torch.float64):
+            raise _TooCoarseError
+        return loss
+
+
+def _derivatives(few: Objective, generator: torch.Generator) -> tuple[Objective, Tensor, hvp.Derivatives]:
+    """The question in float64 where it can be had, a direction, and the derivatives along it.
+
+    Raises
+    ------
+    ObjectiveError
+        If the loss does not depend on θ, depends on it past the model too, or cannot be differentiated twice.
+    """
+    v, found = None, None
+    for lift in (False, True):
+        double = few.with_dtype(torch.float64, lift=lift)
+        v = _direction(double, double.theta, generator) if v is None else v
+        try:
+            found = _differentiated(double, v, _Exact(double.parts()))
+            break
+        except (RuntimeError, TypeError, ObjectiveError) as error:  # what is no fault of the type is met again
+            if is_out_of_memory(error):
+                raise
+    if v is None or found is None:
+        double = few.with_dtype(torch.float32)
+        v = _direction(double, double.theta, torch.Generator().manual_seed(0))
+        found = _differentiated(double, v, double.parts())
+    _check_dependence(list(double.parts().originals), found)
+    return double, v, found
+
+
+def _differentiated(objective: Objective, v: Tensor, parts: Any) -> hvp.Derivatives:
+    return hvp.up_to_second(parts, objective.theta, v, beside=list(objective.parts().originals.values()))
+
+
+def _check_dependence(names: Sequence[str], found: hvp.Derivatives) -> None:
+    if not found.depends:
+        raise ObjectiveError(
+            "the loss does not depend on θ through autograd. Likely causes: the model runs under torch.no_grad, "
+            "detaches its output, or converts it to NumPy"
+        )
+    if past := [name for name, reached in zip(names, found.reached, strict=True) if reached]:
+        more = f" and {len(past) - 3} more" if len(past) > 3 else ""
+        raise ObjectiveError(
+            f"the loss reads parameters past the model: {', '.join(past[:3])}{more}. It holds the tensors themselves "
+            "(a list of them, an optimizer's groups), or runs a part of the model again during the backward pass, so "
+            "that a term of the Hessian would be lost. Read them from the model when the loss is called, "
+            "model.parameters() or model.get_parameter(name), with Objective.from_loss(model, loss(model, batch), data)"
+        )
+
+
+def _agrees_beside(
+    objective: Objective, theta: Tensor, v: Tensor, loss: float, gradient: Tensor, hv: Tensor
+) -> tuple[bool, bool]:
+    """Whether gradient and product agree with the differences of losses and gradients over one small step along v.
+
+    The difference of two losses is the mean of the slopes at its two ends, up to the square of the step.
+    """
+    dtype = objective.dtype
+    step = FIRST_STEP[dtype] * max(float(theta.norm()), 1.0)
+    there, ahead = objective.loss_and_gradient(theta + step * v)
+    slope, rise = float((gradient + ahead) @ v) / 2, (there - loss) / step
+    roundoff = 100 * torch.finfo(dtype).eps / step
+    right = abs(rise - slope) <= TOLERANCE[dtype] * abs(slope) + roundoff * (abs(there) + abs(loss))
+    apart, size = float(((ahead - gradient) / step - hv).norm()), float(hv.norm())
+    return right, apart <= TOLERANCE[dtype] * size + roundoff * float(ahead.norm() + gradient.norm())
 
 
 def in_double(objective: Objective) -> Objective | None:
@@ -97,28 +180,11 @@ def measured_resolution(few: Objective) -> float:
     return min(max(min(errors), own), 1.0)
 
 
-def _check_reads_through_the_model(few: Objective) -> None:
-    past = few.parts().read_past_the_model(0, few.layout.split(few.theta))
-    if past is None:
-        raise ObjectiveError(
-            "the loss does not depend on θ through autograd. Likely causes: the model runs under torch.no_grad, "
-            "detaches its output, or converts it to NumPy"
-        )
-    if past:
-        more = f" and {len(past) - 3} more" if len(past) > 3 else ""
-        raise ObjectiveError(
-            f"the loss reads parameters past the model: {', '.join(past[:3])}{more}. It holds the tensors themselves "
-            "(a list of them, an optimizer's groups), or runs a part of the model again during the backward pass, so "
-            "that a term of the Hessian would be lost. Read them from the model when the loss is called, "
-            "model.parameters() or model.get_parameter(name), with Objective.from_loss(model, loss(model, batch), data)"
-        )
-
-
 def _direction(objective: Objective, theta: Tensor, generator: torch.Generator) -> Tensor:
     """Gaussian, each tensor as long as its parameters, so that no layer drowns the others; total length 1."""
     pieces = []
     for part in objective.layout.split(theta):
-        noise = torch.randn(part.shape, generator=generator, dtype=torch.float64).to(theta)
+        noise = torch.randn(part.shape, generator=generator).to(theta)  # in float64 it takes four times as long
         scale = part.norm() / max(part.numel(), 1) ** 0.5
         pieces.append((noise * (scale if scale > 0 else 1.0)).reshape(-1))
     v = torch.cat(pieces)
@@ -175,7 +241,8 @@ def _check_product(objective: Objective, theta: Tensor, v: Tensor, hv: Tensor, n
         raise ObjectiveError(
             f"the second derivative is wrong: a Hessian-vector product differs from the difference of gradients by "
             f"{100 * seen:.2g} % at every step size tried. Likely causes: a custom autograd.Function whose double "
-            "backward loses a path (gradient computed in forward, once_differentiable), detach or no_grad inside the "
+            "backward loses a path (gradient computed in forward, once_differentiable) or whose backward is not the "
+            "derivative of its forward, so that the Hessian is not symmetric, detach or no_grad inside the "
             f"model, a hook that solves for an equilibrium. {_WAYS_OUT}"
         )
 

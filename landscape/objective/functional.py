@@ -42,8 +42,9 @@ class Parts:
         held: Mapping[str, Tensor],
         lift: bool = False,
         copies: bool = False,
+        losses_seen: Sequence[float] | None = None,
     ) -> None:
-        self._copies = copies
+        self._copies, self.losses_seen = copies, losses_seen
         self.layout, self.shares, self._lift = layout, shares, lift
         self._module, self._chunks, self._mode = module, chunks, mode
         self._device, self._dtype = device, dtype
@@ -169,30 +170,10 @@ class Parts:
             self.part(index, [t.detach().clone().requires_grad_() for t in tensors])
         return watch.coarsest or self._dtype
 
-    def read_past_the_model(self, index: int, tensors: Sequence[Tensor]) -> list[str] | None:
-        """Names of θ whose parameters the loss of a chunk reads where they live, not where the model calls them; None
-        where the loss depends on no θ at all.
-
-        A loss that reads them from a captured list, or runs a part of itself again during the backward pass, has
-        derivatives by the caller's own parameters too; then those by θ lack a term.
-        """
-        own = {name: p for name, p in self._module.model.named_parameters() if name in self.layout.names}
-        with self.borrowed(), torch.enable_grad():
-            theta = [t.detach().clone().requires_grad_() for t in tensors]
-            loss = self.part(index, theta)
-            if not loss.requires_grad:
-                return None
-            kept = list(own.values())
-            try:
-                first = torch.autograd.grad(loss, theta, create_graph=True, allow_unused=True)
-                curved = [g.sum() for g in first if g is not None and g.requires_grad]
-                reads = torch.autograd.grad(sum(curved, loss), kept, retain_graph=True, allow_unused=True)
-            except RuntimeError as error:
-                if is_out_of_memory(error):
-                    raise
-                # No second derivative: whoever needs it says so, better than this can.
-                reads = torch.autograd.grad(loss, kept, allow_unused=True)
-        return [name for name, read in zip(own, reads, strict=True) if read is not None]
+    @property
+    def originals(self) -> dict[str, Tensor]:
+        """The caller's own parameters that θ stands for, by name: what the loss must not read."""
+        return {name: p for name, p in self._module.model.named_parameters() if name in self.layout.names}
 
     def value(self, index: int, tensors: Sequence[Tensor]) -> float:
         """Mean loss of chunk ``index`` as a number, without a graph unless the loss itself differentiates."""

@@ -21,6 +21,7 @@ from landscape.objective.functional import Parts
 from landscape.objective.options import Options
 from landscape.objective.variants import Variants, Vector
 from landscape.params import ParamLayout
+from landscape.progress import say
 
 
 class Objective(FromFrameworks, Variants):
@@ -60,8 +61,8 @@ class Objective(FromFrameworks, Variants):
     device : optional
         Left out, the model's own.
     check : bool
-        Examine the question before answering it (:mod:`landscape.objective.preflight`); about 20 gradients on
-        up to 12 examples.
+        Examine the question before answering it (:mod:`landscape.objective.preflight`): the loss once on all examples,
+        and on 12 of them, or 4 where an example is large, less than 12 gradients' worth of work.
 
     Attributes
     ----------
@@ -73,6 +74,8 @@ class Objective(FromFrameworks, Variants):
         Examples of the whole data, where this is a subset of them.
     interacting : bool
         Whether batches stay as they came, asked for or seen to be needed.
+    few : int
+        Examples that things are tried on: 12, or as few as 4 where an example is large.
     unused, linear : tuple of str
         Tensors of θ the loss does not depend on, or depends on linearly by themselves: their rows of the Hessian are
         zero. Known after ``check=True``.
@@ -162,6 +165,7 @@ class Objective(FromFrameworks, Variants):
         self._held: dict[str, Tensor] = {}
         self.lifted = False
         self._resolution: float | None = None
+        self.few = chunks.FEW
         try:
             self.layout = ParamLayout.of(module.model, options.get("params", "*"))
         except UsageError as error:
@@ -170,6 +174,7 @@ class Objective(FromFrameworks, Variants):
         self.device = torch.device(options.get("device") or first.device)
         self.dtype = dtype or (first.dtype if first.dtype in (torch.float32, torch.float64) else torch.float32)
         check_choice("dtype", self.dtype, (torch.float32, torch.float64))
+        say("reading the data")
         self.batches = data if isinstance(data, Batches) else Batches(data, weight=self._weight)
         self.drawn_from = self.batches.num_examples
         self.interacting = bool(options.get("interacting", False))
@@ -178,12 +183,14 @@ class Objective(FromFrameworks, Variants):
         self.linear: tuple[str, ...] = ()
         self._copies = False
         with preflight.explained(self):
-            self._copies = preflight.writes_into_batches(self)
-            self._settle_chunks(chunk, check=options.get("check", True))
+            say("trying the loss on a few examples")
+            scale = chunks.size_up(self)
+            self._copies, self.few = scale.writes, scale.few
+            self._settle_chunks(chunk, scale, check=options.get("check", True))
             if options.get("check", True):
                 self.unused, self.linear = preflight.examine(self)
 
-    def _settle_chunks(self, chunk: int | str | None, *, check: bool) -> None:
+    def _settle_chunks(self, chunk: int | str | None, scale: chunks.Scale, *, check: bool) -> None:
         """Whether and how the data are cut; without a check, only if a mean is seen on the first examples."""
         if not self.interacting and not check:
             self.interacting = preflight.not_a_mean(self) is not None
@@ -196,7 +203,7 @@ class Objective(FromFrameworks, Variants):
             self.chunk = int(chunk) if chunk is not None and joined else None
         elif joined:
             with preflight.cuts_tried(self):
-                self.chunk = chunks.automatic(self)
+                self.chunk = chunks.automatic(self, scale)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -207,6 +214,11 @@ class Objective(FromFrameworks, Variants):
             raise ObjectiveError(f"weight(batch) gave {min(weights):g}; it must count what the mean runs over")
         self._chunks = [cast(c, self.dtype, self.device) for c, w in zip(pieces, weights, strict=True) if w > 0]
         self._shares = [w / sum(weights) for w in weights if w > 0]
+        self._losses_seen = None
+
+    def remember(self, losses: list[float]) -> None:
+        """The loss of every chunk at the parameters now, for whoever has to compare with it and does not rely on it."""
+        self._losses_seen = losses
 
     def weigh(self, batch: Any) -> float:
         """What the mean of the loss runs over in a batch: its examples, or what ``weight`` counts."""
@@ -222,7 +234,7 @@ class Objective(FromFrameworks, Variants):
         """Relative rounding error of a Hessian-vector product: eps of the dtype, or larger, as measured on a few
         examples, where the model computes in a coarser type by itself. Costs a loss, once; then a few products."""
         if self._resolution is None:
-            self._resolution = derivatives.measured_resolution(self.on_first(preflight.FEW))
+            self._resolution = derivatives.measured_resolution(self.at_once(self.first_batch(self.few)))
         return self._resolution
 
     @property
@@ -256,6 +268,7 @@ class Objective(FromFrameworks, Variants):
             held=self._held,
             lift=self.lifted,
             copies=self._copies,
+            losses_seen=self._losses_seen,
         )
 
     def loss(self, theta: Vector | None = None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,49 +13,44 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from landscape.errors import ModelError, ObjectiveError
-from landscape.objective.batches import cast, count_examples, take, unpack
+from landscape.objective import chunks
+from landscape.objective.batches import count_examples, take, unpack
 from landscape.objective.derivatives import check_derivatives
+from landscape.objective.functional import Parts
+from landscape.progress import say
 
 if TYPE_CHECKING:
     from landscape.objective import Objective
 
-FEW = 12  # examples the derivative checks run on
+FEW = chunks.FEW
 
 
 def examine(objective: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Run all checks; return the names of unused and of linearly entering tensors.
 
-    Finite values, the same value twice, a batch equal to its parts, a Hessian-vector product equal to the difference of
-    gradients over shrinking steps, a symmetric Hessian, and a loss that bends at all.
+    Finite values, the same value twice, a batch equal to its parts, gradient and Hessian-vector product equal to
+    differences, and a loss that bends at all. This costs the loss once on all examples, twice on two, and twice on F to
+    try on; then in float64 one product with its gradient, and one gradient more, on F examples. F is 12; where an
+    example is large it is as few as 4, and half of that in float64. Only where these disagree more is evaluated.
 
     Raises
     ------
     ObjectiveError
         At the first check that fails.
     """
-    _check_deterministic(objective, *_check_finite(objective))
+    say("evaluating the loss on all examples")
+    _check_finite(objective)
     _check_mean(objective)
-    whole = objective.mode == "train"  # then a part of the data is another question
-    return check_derivatives(objective if whole else objective.on_first(FEW))
+    say("checking derivatives")
+    if objective.mode == "train":  # then a part of the data is another question
+        return check_derivatives(objective)
+    count = objective.few if objective.few == FEW else objective.few // 2
+    return check_derivatives(objective.at_once(objective.first_batch(count)))
 
 
-def writes_into_batches(objective: Objective) -> bool:
-    """Whether model or loss change the tensors of their batch in place, as one may that a loader has just made.
-
-    Seen on a copy of a few examples. What cannot be evaluated says so when it is evaluated in earnest.
-    """
-    try:
-        few = cast(objective.first_batch(FEW), objective.dtype, objective.device, copy=True)
-        leaves = [leaf for leaf in pytree.tree_leaves(few) if isinstance(leaf, Tensor)]
-        before = [leaf._version for leaf in leaves]
-        objective.on_batches([few]).loss()
-    except Exception:
-        return False
-    return any(leaf._version != version for leaf, version in zip(leaves, before, strict=True))
-
-
-def _check_finite(objective: Objective) -> tuple[float, float]:
-    """The loss of the first chunk, evaluated twice with other random numbers in between, if any are drawn."""
+def _check_finite(objective: Objective) -> None:
+    """Data, parameters and the loss of every chunk, which is kept; and a few examples before and after all of these,
+    with other random numbers in between, if any are drawn."""
     where = objective.batches.first_nonfinite()
     if where:
         raise ObjectiveError(f"the data hold NaN or infinity, first in {where}. Remove or replace such examples")
@@ -63,17 +59,29 @@ def _check_finite(objective: Objective) -> tuple[float, float]:
     if bad:
         raise ObjectiveError(f"the parameters hold NaN or infinity, first in {bad[0]!r}. Analyze an earlier checkpoint")
     parts, tensors = objective.parts(), objective.layout.split(objective.theta)
-    losses = []
+    few, losses = _two_of(objective, parts), []
     with parts.borrowed():
-        for index in (*range(objective.num_chunks), 0):
+        first = few.value(0, tensors)
+        for index in range(objective.num_chunks):
             loss = parts.value(index, tensors)
             losses.append(loss)
-            if not torch.isfinite(torch.tensor(loss)):
+            if not math.isfinite(loss):
                 raise ObjectiveError(
                     f"the loss is {loss} on chunk {index} of {objective.num_chunks}. Likely causes: log or division of "
                     "zero, overflow (try dtype=torch.float64), targets out of range"
                 )
-    return losses[0], losses[-1]
+        _check_deterministic(objective, first, few.value(0, tensors))
+    objective.remember(losses)
+
+
+def _two_of(objective: Objective, parts: Parts) -> Parts:
+    """The loss of two examples; of the first chunk where a part of it is another question."""
+    if objective.mode == "train" or objective.interacting:
+        return parts
+    try:
+        return objective.at_once(objective.first_batch(2)).parts()
+    except Exception:  # of a batch that cannot be cut, which is said later
+        return parts
 
 
 def _check_deterministic(objective: Objective, first: float, second: float) -> None:
@@ -105,7 +113,7 @@ def not_a_mean(objective: Objective) -> str | None:
     if objective.interacting:
         return None
     try:
-        batch = objective.first_batch(FEW)
+        batch = objective.first_batch(objective.few)
     except ObjectiveError:
         raise
     except Exception as error:  # of weight(batch), which is handed parts of a batch
@@ -115,11 +123,13 @@ def not_a_mean(objective: Objective) -> str | None:
     size = count_examples(batch) or 0
     if not objective.batches.can_cut(batch) or size < 2:
         return None
-    split = max(1, size // 3)
+    split = max(min(2, size // 2), size // 3)  # one example alone goes wrong in models that squeeze
     pieces = [batch, take(batch, slice(0, split)), take(batch, slice(split, size))]
     try:
         weights = [objective.weigh(piece) for piece in pieces]
-        whole, left, right = _losses_on(objective, pieces)
+        whole, left, right = (objective.at_once(piece).loss() for piece in pieces)
+        if not _agree(whole, _average(left, right, weights), left, right):
+            whole, left, right = _losses_on(objective, pieces)
     except Exception as error:
         if not _works_on_a_batch(objective):
             raise
@@ -175,7 +185,7 @@ def _agree_in_double(objective: Objective, pieces: list[Any], weights: list[floa
 
 def _losses_on(objective: Objective, pieces: list[Any], *, lift: bool = False) -> list[float]:
     def in_dtype(dtype: torch.dtype) -> list[float]:
-        return [objective.on_batches([piece]).with_dtype(dtype, lift=lift).loss() for piece in pieces]
+        return [objective.at_once(piece).with_dtype(dtype, lift=lift).loss() for piece in pieces]
 
     try:
         return in_dtype(torch.float64)

@@ -31,6 +31,8 @@ class Variants:
     lifted: bool
     interacting: bool
     drawn_from: int
+    few: int
+    _losses_seen: list[float] | None
     _weight: Weight | None
     _held: dict[str, Tensor]
     _resolution: float | None
@@ -54,8 +56,9 @@ class Variants:
         """
         twin = copy.copy(self)
         twin.dtype, twin.lifted, twin._resolution = dtype, lift, None
-        if dtype == torch.float64 and twin.chunk and self.mode == "eval" and self.batches.joined is not None:
-            twin.chunk = min(twin.chunk, chunks.DOUBLE_CHUNK)
+        finer = dtype == torch.float64 != self.dtype
+        if finer and twin.chunk and self.mode == "eval" and self.batches.joined is not None:
+            twin.chunk = chunks.in_double(twin.chunk, self.module.model)
         twin._prepare()
         return twin
 
@@ -81,12 +84,19 @@ class Variants:
 
     def on_batches(self, batches: list[Any]) -> Self:
         """The same loss on other data, unchecked."""
+        return self._on(batches, self.chunk)
+
+    def at_once(self, batch: Any) -> Self:
+        """The same loss on a batch in one piece, whatever the chunks are."""
+        return self._on([batch], None)
+
+    def _on(self, batches: list[Any], chunk: int | None) -> Self:
         twin = copy.copy(self)
         twin.batches = Batches(batches, weight=self._weight)
         if self.interacting:
             twin.batches = twin.batches.kept_whole()
         twin.drawn_from = twin.batches.num_examples
-        twin.chunk = None if twin.batches.joined is None else self.chunk
+        twin.chunk = None if twin.batches.joined is None else chunk
         twin._prepare()
         return twin
 

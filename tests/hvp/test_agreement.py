@@ -107,7 +107,7 @@ def test_a_root_that_is_zero_in_a_later_chunk_is_found_before_a_recording_is_tak
         check=False,
     )
     laid = iter([3.0, 1.0])  # of double backward and of the recording, which is then the fastest
-    monkeypatch.setattr(planner, "seconds", lambda call, device, limit=0: next(laid))
+    monkeypatch.setattr(planner, "seconds", lambda call, device, limit=0, first=None: next(laid))
     H = ls.HessianOperator(objective)
     assert H.route == "differences"
     rows = x[[i for i in range(8) if i != 5]]  # the row of zeros gives zero whatever θ is

@@ -274,7 +274,7 @@ def test_where_a_recording_is_impossible_at_the_other_point_auto_takes_another_r
         model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)).double()
     objective = ls.Objective(model, F.cross_entropy, (X, Y), check=False)
     laid = iter([3.0, 1.0])
-    monkeypatch.setattr(planner, "seconds", lambda call, device, limit=0: next(laid, 1.0))
+    monkeypatch.setattr(planner, "seconds", lambda call, device, limit=0, first=None: next(laid, 1.0))
     taken, named = ls.HessianOperator(objective), ls.HessianOperator(objective, route="linearized")
     assert taken.route == "linearized"
     monkeypatch.setattr("landscape.hvp.linearized.trace", _cannot)

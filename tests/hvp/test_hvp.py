@@ -108,7 +108,9 @@ def test_an_operator_keeps_its_point_when_the_model_trains_on():
 def test_graphs_are_kept_only_where_they_fit_the_memory():
     model, loss_fn, batches = make("cnn")
     objective = ls.Objective(model, loss_fn, batches)
-    with_room, without = (ls.HessianOperator(objective, **memory).plan for memory in ({}, {"memory": 1000}))
+    with_room, without = (
+        ls.HessianOperator(objective, expected_matvecs=1, **memory).plan for memory in ({}, {"memory": 1000})
+    )
     assert "retained" in {candidate.route for candidate in with_room.candidates}
     assert "retained" not in {candidate.route for candidate in without.candidates}
     assert without.route in ("fresh", "forward")

@@ -128,7 +128,7 @@ def test_auto_takes_the_fastest_that_is_sound(monkeypatch):
     for cost in ({"fresh": 1, "linearized": 3, "retained": 2}, {"fresh": 3, "linearized": 2, "retained": 1},
                  {"fresh": 3, "linearized": 1}):  # fmt: skip
         laid = iter(cost.values())
-        monkeypatch.setattr(planner, "seconds", lambda call, device, limit=0: next(laid))  # noqa: B023
+        monkeypatch.setattr(planner, "seconds", lambda call, device, limit=0, first=None: next(laid))  # noqa: B023
         H = ls.HessianOperator(objective)
         assert H.route == min(cost, key=cost.get)
         assert H.route in str(H.plan)

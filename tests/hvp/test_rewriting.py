@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch import fx, nn
 
 import landscape as ls
 from landscape.hvp.rewriting import drop_changes_in_place, spell_out_pooling
+from landscape.hvp.tape import record
 
 aten = torch.ops.aten
 
@@ -29,7 +29,7 @@ def pooled(images, **options):
             total = (F.avg_pool2d(x, **options).flatten() * weights).sum()
             return y, torch.autograd.grad(total, x)[0]
 
-    recorded = make_fx(value_and_gradient)(images)
+    recorded = fx.GraphModule(*record(value_and_gradient, [images]))
     before = operations_of(recorded.graph)
     spell_out_pooling(recorded.graph)
     recorded.recompile()

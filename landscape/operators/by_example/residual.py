@@ -34,6 +34,7 @@ class ResidualParts:
         self._factors, self._point = factors, parts.layout.split(theta)
         self._kept: dict[int, Tensor] = {}
         self._room = MOST_KEPT
+        self.losses_seen: Sequence[float] | None = None  # those of L are none of it
 
     def slopes(self, index: int) -> Tensor:
         """r of a chunk: kept, or as long as there is no room for all (large vocabularies) made when asked for."""
