@@ -13,7 +13,7 @@ from torch import nn
 from landscape import operators
 from landscape.analysis.plan import Plan
 from landscape.errors import ModelError, ObjectiveError
-from landscape.objective import Objective, logit_normalized, preflight
+from landscape.objective import Objective, logit_normalized
 from landscape.operators import HessianOperator, LinearOperator
 from landscape.problems import Problem
 from landscape.problems.metrics import evaluate_split
@@ -102,7 +102,7 @@ class CheckpointContext:
         if self.problem.measures is not None:
             return True
         model = self.model().to(self.objective.device, self.objective.dtype)
-        few = self.objective.on_first(preflight.FEW).batches
+        few = self.objective.on_first(self.objective.few).batches
         return evaluate_split(self.problem, model, "train", few).accuracy is not None
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from dataclasses import dataclass, field
 from functools import partial
@@ -37,6 +38,7 @@ from landscape.errors import ForeignError, LandscapeError, ResultsError, as_ours
 from landscape.jobs import Reporter
 from landscape.objective import Objective
 from landscape.problems import Problem
+from landscape.progress import listening
 from landscape.results import Record
 from landscape.store import AROUND, ResultStore
 
@@ -153,7 +155,8 @@ def _opened(
         with contextlib.suppress(Exception):  # what is wrong with the data, the objective says
             clock.guess(checkpoint.num_parameters, plan.examples or problem.batches("train").num_examples)
         clock.show(f"{files.run}  checking the loss")
-    objective = objective_of(checkpoint, plan, check=is_last and plan.check, problem=problem)
+    with listening(lambda text: clock.show(f"{files.run}  {text}")):
+        objective = objective_of(checkpoint, plan, check=is_last and plan.check, problem=problem)
     if is_last:
         clock.finish(CHECKING)
         clock.show(f"{files.run}  planning")
@@ -308,7 +311,8 @@ def measure(
     started = time.perf_counter()
     record = quantity.measure(context, progress)
     taken = time.perf_counter() - started
-    clock.learn(cost_of(record), taken)
+    if not math.isfinite(getattr(record, "products", math.nan)):  # parts of the data are multiplied by more slowly
+        clock.learn(cost_of(record), taken)
     record, how = judged(
         quantity, record, provenance(key, record, taken, context.objective, route=context.products.route), context
     )
@@ -325,7 +329,8 @@ def _is_at_its_limit(quantity: Quantity, record: Record, plan: Plan) -> bool:
 
 def _calibrate(work: Work, context: CheckpointContext) -> None:
     work.clock.show(f"{work.run}  planning")
-    work.clock.calibrate(context)
+    with listening(lambda text: work.clock.show(f"{work.run}  {text}")):
+        work.clock.calibrate(context)
     work.clock.finish(PLANNING, skipped=True)
     seconds = work.clock.expected(work.clock.left)
     work.clock.show(f"{work.run}  {expectation(seconds, memory_of(context))}")

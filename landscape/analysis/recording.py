@@ -115,7 +115,8 @@ def cost_of(record: Record) -> Cost:
     if isinstance(record, Sharpness):
         parts = float(getattr(record, "cost", math.nan))  # where parts of the data count as such
         return Cost(losses=parts if math.isfinite(parts) else record.num_evaluations)
-    return Cost(matvecs=int(getattr(record, "num_matvecs", 0)))
+    products = float(getattr(record, "products", math.nan))
+    return Cost(matvecs=products if math.isfinite(products) else int(getattr(record, "num_matvecs", 0)))
 
 
 def provenance(

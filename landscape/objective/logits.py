@@ -9,7 +9,6 @@ from torch import Tensor
 
 from landscape.errors import ObjectiveError
 from landscape.objective.objective import Objective
-from landscape.objective.preflight import FEW
 
 #: Logits of an example that differ by less than this many roundings of the largest are all the same.
 _ROUNDINGS = 16
@@ -112,7 +111,7 @@ def class_axis(objective: Objective) -> int:
             "normalise them, use Objective(model, loss_fn, data) with loss_fn(logits, target), or "
             "Objective.from_outputs(model, outputs, loss, data)"
         )
-    few = objective.on_first(FEW)
+    few = objective.on_first(objective.few)
     parts, tensors = few.parts(), few.layout.split(few.theta)
     with parts.borrowed(), torch.enable_grad():  # the loss itself may differentiate
         chunk = parts.chunk(0)
