@@ -24,7 +24,7 @@ class Answer:
     """What a contender found, the matvecs it took (0 where that is not the currency), and how, where it chooses."""
 
     value: Any
-    matvecs: int = 0
+    matvecs: float = 0
     note: str = ""
 
 
@@ -155,7 +155,7 @@ class Side:
     calls: int = 1
     seconds: list[float] = field(default_factory=list)
     errors: list[float] = field(default_factory=list)
-    matvecs: list[int] = field(default_factory=list)
+    matvecs: list[float] = field(default_factory=list)
     note: str = ""
     error: float = math.nan
     agrees: bool = False

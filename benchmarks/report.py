@@ -159,7 +159,7 @@ def _rounds(pairs: list[dict[str, Any]]) -> str:
 
 def _row(name: str, side: dict[str, Any], beside: str, ratio: str, memory: dict[str, dict[str, Any]]) -> str:
     made, memory_text = side["matvecs"], _bytes(memory.get(name))
-    matvecs = f"{statistics.median(made):g}" if made and max(made) > 0 else "–"
+    matvecs = f"{statistics.median(made):.4g}" if made and max(made) > 0 else "–"
     if side["note"]:
         name = f"{name} ({side['note']})"
     error = "not the values asked for" if side["error"] is None else f"{side['error']:.2g}"
