@@ -134,11 +134,14 @@ def _of_the_data(plan: Plan) -> list[Quantity]:
     """How far λ_max and trace depend on which examples there are."""
     if not plan.subsets:
         return []
-    fields, probes = _fields(plan, "subsets"), {"trace_probes": plan.count("trace_probes")}
+    fields = _fields(plan, "subsets")
     on_parts = Quantity(
         "sampling_lambda_max", fields, Cost(matvecs=20), _sampling_of_lambda_max, None, _PAIRS, of_examples=True
     )
-    cost = Cost(matvecs=plan.count("trace_probes"))
+    wanted = asked(plan, "trace")
+    probes, cost = {"trace_probes": plan.count("trace_probes")}, Cost(matvecs=plan.count("trace_probes"))
+    if wanted is not None:
+        probes, cost = fields_of(plan, "trace"), wanted.cost() * plan.subsets
     return [
         on_parts,
         Quantity("sampling_trace", fields | probes, cost, _sampling_of_trace, None, ("trace",), of_examples=True),
@@ -278,11 +281,14 @@ def _lambda_max(eigs: Eigenpairs) -> float:
 def _sampling_of_trace(context: CheckpointContext, progress: Progress) -> Record:
     plan, whole = context.plan, context.found["trace"]
     assert isinstance(whole, Estimate)
-    probes = plan.count("trace_probes")
+    probes, wanted = plan.count("trace_probes"), asked(plan, "trace")
+    how: dict[str, Any] = {"method": "hutchinson", "num_probes": probes}
+    if wanted is not None:
+        how = wanted.options(context)
 
     def total(part: Objective) -> Estimate:
-        H = HessianOperator(part, expected_matvecs=probes)
-        return estimators.trace(H, method="hutchinson", num_probes=probes, seed=plan.seed)
+        H = HessianOperator(part, expected_matvecs=probes if wanted is None else 10)
+        return estimators.trace(H, seed=plan.seed, **how)
 
     return over_subsets(context.objective, total, num_subsets=plan.subsets, full=whole, seed=plan.seed)
 
