@@ -50,6 +50,8 @@ class Eigenpairs(Record):
     upper_bound : (value, confidence) or None
         λ_max exceeds ``value`` with probability ``1 − confidence`` at most, over the random start; None where the start
         was not random. With ``largest`` and its residual, a statement from both sides.
+    core_products : float
+        What was multiplied on parts of the data, in products on all of them, drawing the parts included.
     """
 
     values: Array
@@ -64,6 +66,7 @@ class Eigenpairs(Record):
     seed: int
     dim: int
     upper_bound: tuple[float, float] | None = None
+    core_products: float = 0.0
 
     def __len__(self) -> int:
         return len(self.values)
@@ -138,4 +141,5 @@ class Eigenpairs(Record):
         if self.upper_bound is not None:
             value, confidence = self.upper_bound
             rows.append(("λ_max", f"at most {format_value(value, digits=5)} with probability {100 * confidence:g} %"))
-        return [*rows, ("", f"{self.which}, {self.method}, {self.num_matvecs} matvecs; {self.reason}")]
+        beside = f" and {self.core_products:.1f} more on parts of the data" if self.core_products else ""
+        return [*rows, ("", f"{self.which}, {self.method}, {self.num_matvecs} matvecs{beside}; {self.reason}")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 from landscape.checks import check_choice, check_count, check_seed, check_share
 from landscape.errors import NotConverged, UsageError
 from landscape.estimators.eigen.block_methods import as_guess, block_lanczos, from_guess, lobpcg
+from landscape.estimators.eigen.choose_cores import cores_for
 from landscape.estimators.eigen.convergence import ENDS, RELATIVE, Pairs, Request, with_fixed_signs
+from landscape.estimators.eigen.from_cores import Core, from_cores
 from landscape.estimators.eigen.power import power_iteration
 from landscape.estimators.eigen.thick_restart import default_basis, thick_restart_lanczos
 from landscape.estimators.matvecs import Matvecs
@@ -37,6 +40,7 @@ def top_eigenpairs(
     strict: bool = True,
     max_basis: int | None = None,
     block: int = 1,
+    core: Any = None,
     progress: Progress | None = None,
 ) -> Eigenpairs:
     r"""Eigenvalues and eigenvectors at the ends of the spectrum of a symmetric operator.
@@ -77,6 +81,11 @@ def top_eigenpairs(
     block : int
         Random vectors to start Lanczos from. 1 needs the fewest matvecs, and may miss further copies of a multiple
         eigenvalue; b finds up to b of them. :func:`search_missed` tests whether the list is complete.
+    core : "auto", float or LinearOperator, optional
+        Solve on a part of the data first, drawn by how much each example bends, or with an operator near H; then the
+        pairs take few products with H. A share of the data, or ``"auto"``: as large as needed, and none where the data
+        cannot be cut or are too few, which ``method`` then says. Every pair is held to the same true residual; a random
+        vector then looks at what H has beside the core. Pays on many examples (docs/accuracy.md).
     progress : callable, optional
         Called as ``progress(matvecs done, max_matvecs)``.
 
@@ -85,7 +94,7 @@ def top_eigenpairs(
     Eigenpairs
         In descending order, vectors as NumPy ``(P, K)``, orthonormal, each with its largest entry positive. A residual
         is never given below ``8·resolution·‖H‖``, by which what was multiplied may differ from H. ``upper_bound`` of
-        λ_max at 99.9 % confidence from a random start of ``"lanczos"``, restarts included, otherwise None. How rarely
+        λ_max at 99.9 % confidence from a random start of ``"lanczos"``, restarts included, or a core; otherwise None. How rarely
         an eigenvalue is missed, from random starts and from guesses: docs/accuracy.md.
 
     Raises
@@ -111,7 +120,13 @@ def top_eigenpairs(
     request = check_request(H, k, which=which, method=method, tol=tol, max_matvecs=max_matvecs, seed=seed, block=block)
     guess = as_guess(H, start)
     matvecs = Matvecs(H, int(max_matvecs), progress)
-    if method == "power":
+    cores, spent, why = ([], 0.0, "") if core is None else _cores(H, request, core, method, guess, block)
+    if cores:
+        method = "core"
+        basis = check_basis(H, request, max_basis, vectors=2)
+        pairs, cost = from_cores(matvecs, request, cores, max_basis=basis)
+        spent += cost
+    elif method == "power":
         pairs = power_iteration(matvecs, request, guess)
     elif method == "lobpcg":
         pairs = lobpcg(matvecs, request, guess)
@@ -122,10 +137,20 @@ def top_eigenpairs(
         pairs = block_lanczos(matvecs, request, block=int(block), max_basis=basis)
     else:
         pairs = thick_restart_lanczos(matvecs, request, max_basis=check_basis(H, request, max_basis))
-    eigs = as_record(H, pairs, request, method=method, num_matvecs=matvecs.done)
+    method = f"{method}, without a core: {why}" if why else method
+    eigs = replace(as_record(H, pairs, request, method=method, num_matvecs=matvecs.done), core_products=spent)
     if strict and not (eigs.converged.all() and len(eigs) == request.count):
         raise NotConverged(what_failed(eigs, request, pairs), eigs)
     return eigs
+
+
+def _cores(
+    H: LinearOperator, request: Request, core: Any, method: str, guess: torch.Tensor | None, block: int
+) -> tuple[list[Core], float, str]:
+    if method != "lanczos" or guess is not None or block > 1:
+        other = "start=" if guess is not None else f"block={block}" if block > 1 else f"method={method!r}"
+        raise UsageError(f'core= belongs to method="lanczos" from no guess in single steps; leave out {other} or core=')
+    return cores_for(H, request, core)
 
 
 def check_request(
