@@ -1,12 +1,12 @@
-r"""An operator on a part of the data: the examples that bend, drawn so that their sum is that of all data on average.
+r"""An operator on a part of the data: the examples that bend, drawn so that over draws the mean is that of all data.
 
-The Hessian of a mean is a mean over examples, :math:`H = \sum_i w_i H_i`. At a trained minimum few of the
-:math:`H_i` are large. A draw that takes example i with probability :math:`p_i` and counts it :math:`1/p_i` times has
-mean H whatever the :math:`p_i` are, and little variance where :math:`p_i` grows with the size of :math:`H_i` (Horvitz &
-Thompson 1952, J. Am. Stat. Assoc. 47). That size is read from one gradient by example, along the output in which its loss
-bends most: the second derivative by the outputs alone, without the Jacobian, makes draws that err five times as much. The
-largest examples are all taken, once each; the others lie in strata of similar size, from each of which equally many are
-drawn.
+The Hessian of a mean is a mean over examples, :math:`H = \sum_i w_i H_i`. At a trained minimum few :math:`H_i`
+are large. A draw that takes example i with probability :math:`p_i` and counts it :math:`1/p_i` times has
+mean H whatever the :math:`p_i` are, and little variance where they grow with the size of :math:`H_i` (Horvitz and
+Thompson 1952, J. Am. Stat. Assoc. 47). That size is read from one gradient by example, along the output in which its loss bends
+most; the second derivative by the outputs alone, without the Jacobian, may make draws that err several times as much.
+The largest examples are all taken, once each; the others lie in strata of similar size, from each of which equally many
+are drawn.
 """
 
 from __future__ import annotations
@@ -95,15 +95,16 @@ def _bending(parts: Any, index: int, tensors: Sequence[Tensor]) -> np.ndarray | 
 
     def output(theta: Sequence[Tensor], direction: Tensor, example: Sequence[Tensor]) -> Tensor:
         single = parts.outputs(pytree.tree_unflatten([t[None] for t in example], spec), theta)
-        return (single[0] * direction).sum()
+        along: Tensor = (single[0] * direction).sum()
+        return along
 
     gradients = torch.func.vmap(torch.func.grad(output), in_dims=(None, 0, 0), randomness="error")
     at_once = max(1, _BYTES // (4 * sum(t.numel() for t in tensors)))
     squares = [
-        sum(g.square().flatten(1).sum(1).double() for g in gradients(tuple(tensors), *some))
+        torch.stack([g.square().flatten(1).sum(1).double() for g in gradients(tuple(tensors), *some)]).sum(0)
         for some in zip(bent.split(at_once), zip(*(t.split(at_once) for t in leaves), strict=True), strict=True)
     ]
-    sizes = torch.cat(squares) / along.double().clamp_min(torch.finfo(torch.float64).tiny)  # type: ignore[arg-type]
+    sizes = torch.cat(squares) / along.double().clamp_min(torch.finfo(torch.float64).tiny)
     # The loss of a chunk is a mean: its share undoes that, for chunks of other lengths.
     scaled: np.ndarray = torch.where(along > 0, sizes, 0.0).cpu().numpy() * parts.shares[index]
     return scaled
@@ -168,7 +169,8 @@ def _chances(sizes: np.ndarray, count: int) -> np.ndarray:
         if np.array_equal(again, chances):
             break
         chances = again
-    return np.maximum(chances, np.finfo(float).tiny)
+    positive: np.ndarray = np.maximum(chances, np.finfo(float).tiny)
+    return positive
 
 
 class CoreOperator(LinearOperator):

@@ -24,7 +24,9 @@ def classified(stage, loss="softmax", *, N=1500, width=16, classes=5, chunk="aut
         torch.manual_seed(seed)
         centres, y = 1.6 * torch.randn(classes, 10, dtype=torch.float64), torch.randint(classes, (N,))
         x = centres[y] + torch.randn(N, 10, dtype=torch.float64)
-        model = nn.Sequential(nn.Linear(10, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, classes))
+        model = nn.Sequential(
+            nn.Linear(10, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh(), nn.Linear(width, classes)
+        )
     model = model.double()
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     for _ in range(STAGES[stage]):

@@ -5,7 +5,7 @@ For orthonormal Q with :math:`W = HQ` and Ritz pairs (θ, u) with residual r the
 .. math:: (I - QQᵀ)(H - θI)(I - QQᵀ)\,t = -r, \qquad t ⟂ Q.
 
 Here an operator C that costs little stands for H, on a space K on which its products are known. Its error
-:math:`H - C` matters outside of Q only, so that each round shrinks residuals by about :math:`‖H - C‖` there over the gap.
+:math:`H - C` matters outside of Q only: each round shrinks residuals by about :math:`‖H - C‖` there over the gap.
 The residuals themselves, and what else Q holds that K does not, are taken into K first, for a product with C each.
 
 Sleijpen & van der Vorst (1996), SIAM J. Matrix Anal. Appl. 17(2); Notay (2002), Numer. Linear Algebra Appl. 9.
@@ -53,7 +53,8 @@ class CoreModel:
     def projected(self) -> np.ndarray:
         """``KᵀCK``."""
         T = _small(self._rows @ self._images.T)
-        return (T + T.T) / 2
+        symmetric: np.ndarray = (T + T.T) / 2
+        return symmetric
 
     def cover(self, V: torch.Tensor) -> None:
         """Take into K what the columns (P, b) have outside of it, as far as matvecs are left."""
@@ -63,7 +64,7 @@ class CoreModel:
         far = column_norms(outside).cpu() > _INSIDE * sizes
         number = min(int(far.sum()), self.matvecs.left, self._rows.shape[1] - len(self._rows))
         if number == 0:
-            return
+            return None
         if len(self._rows) + number > self._capacity:
             self._shrink(max(self._capacity // 2, 1))
             return self.cover(V)
@@ -92,7 +93,12 @@ class CoreModel:
             return R
         self.cover(space.basis)
         self.cover(R / scale)
-        N, values, vectors = self._rest(space.basis)
+        directions = self._solve(space.basis, theta, R)
+        return torch.where(column_norms(directions) > 0, directions, R)
+
+    def _solve(self, Q: torch.Tensor, theta: np.ndarray, R: torch.Tensor) -> torch.Tensor:
+        """``−(C − θᵢ)⁻¹ rᵢ`` for the residuals rᵢ (P, b), on what K holds outside of Q."""
+        N, values, vectors = self._rest(Q)
         if not len(values):
             return R
         largest = max(float(np.abs(values).max()), float(np.abs(theta).max())) or 1.0
@@ -101,8 +107,7 @@ class CoreModel:
         least = _LEAST_DISTANCE * largest
         distances = np.where(np.abs(distances) < least, np.where(distances < 0, -least, least), distances)
         directions: torch.Tensor = self._rows.T @ _like(N @ (vectors @ (-along / distances)), R)
-        moved = column_norms(directions) > 0
-        return torch.where(moved, directions, R)
+        return directions
 
     def _helped(self, largest: float) -> bool:
         """Whether the corrections before this have shrunk the residuals; each second round is given another chance."""
@@ -111,7 +116,7 @@ class CoreModel:
         return before is None or largest <= _HELPS * before or self._round % 2 == 0
 
     def beyond(self, space: SearchSpace, request: Request, values: np.ndarray) -> torch.Tensor:
-        """Directions (P, b) outside the space in which C has values beyond the wanted ones, K: those that are missed."""
+        """Directions (P, b) outside the space in which C has values beyond the wanted ones: those that are missed."""
         self.cover(space.basis)
         N, inside, vectors = self._rest(space.basis)
         found = np.zeros(len(inside), dtype=bool)

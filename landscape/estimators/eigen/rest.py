@@ -1,11 +1,11 @@
-r"""How large an eigenvalue may be that neither the pairs nor the core have shown: a random vector looks at what is left.
+r"""How large an eigenvalue may be that neither the pairs nor the core have shown: a random vector looks for it.
 
 With Q the space that the pairs were found in, C the core and :math:`E = H - C`,
 
 .. math:: λ_{\max}(Q_⊥ᵀHQ_⊥) \le λ_{\max}(Q_⊥ᵀCQ_⊥) + λ_{\max}(Q_⊥ᵀEQ_⊥) \le a,
 
-each term bounded by the law of a Gaussian start of its own (:mod:`landscape.estimators.eigen.upper_bound`). Products with
-C cost little, and E is small, so that two steps on it bound it well enough. With :math:`T = QᵀHQ` and B the part of HQ
+each term bounded by the law of a Gaussian start of its own (:mod:`landscape.estimators.eigen.upper_bound`). Products
+with C cost little, and E is small, so that two or three steps on it bound it well enough. With :math:`T = QᵀHQ` and B the part of HQ
 outside of Q, H lies below every :math:`μ > a` for which :math:`T + BᵀB/(μ - a)` does (Schur's complement): where B is
 small that is close to the largest Ritz value, though a may be far above what is left.
 """
@@ -32,7 +32,7 @@ from landscape.operators.subspaces import DeflatedOperator
 #: Steps on the difference: where no bound says when it is enough, and at most.
 LEAST_STEPS, MOST_STEPS = 2, 4
 #: Steps with the core at most, and how close above the largest value the bound need not be improved any more.
-_CORE_STEPS, _CLOSE = 16, 5e-3
+_CORE_STEPS, _CLOSE = 16, 1e-2
 #: Chance of each of the two random vectors to be too nearly orthogonal to what it looks for.
 _LEVEL = 1 - (1 - CONFIDENCE) / 2
 #: Its random vectors are no others'.
@@ -116,7 +116,7 @@ def bound_beside_core(space: SearchSpace, watch: DifferenceWatch, core: Matvecs,
     krylov = Krylov(matvecs, outside(start, Q), capacity=min(_CORE_STEPS + 1, H.dim - size))
     difference, top = watch.bound(space), float(np.linalg.eigvalsh(T)[-1])
     best = None
-    while matvecs.left > 0 and not krylov.is_full and krylov.beta != 0 or best is None and matvecs.left > 0:
+    while (matvecs.left > 0 and not krylov.is_full and krylov.beta != 0) or (best is None and matvecs.left > 0):
         krylov.step()
         alphas, betas, asymmetry = krylov.recurrence
         rounding = recurrence_rounding(len(alphas), H.resolution, core.scale, asymmetry)

@@ -11,9 +11,9 @@ import torch
 from landscape.checks import check_choice, check_count, check_seed, check_share
 from landscape.errors import NotConverged, UsageError
 from landscape.estimators.eigen.block_methods import as_guess, block_lanczos, from_guess, lobpcg
-from landscape.estimators.eigen.choose_cores import cores_for
+from landscape.estimators.eigen.choose_core import core_for
 from landscape.estimators.eigen.convergence import ENDS, RELATIVE, Pairs, Request, with_fixed_signs
-from landscape.estimators.eigen.from_cores import Core, from_cores
+from landscape.estimators.eigen.from_core import Core, from_core
 from landscape.estimators.eigen.power import power_iteration
 from landscape.estimators.eigen.thick_restart import default_basis, thick_restart_lanczos
 from landscape.estimators.matvecs import Matvecs
@@ -41,6 +41,7 @@ def top_eigenpairs(
     max_basis: int | None = None,
     block: int = 1,
     core: Any = None,
+    watch: bool = True,
     progress: Progress | None = None,
 ) -> Eigenpairs:
     r"""Eigenvalues and eigenvectors at the ends of the spectrum of a symmetric operator.
@@ -82,10 +83,13 @@ def top_eigenpairs(
         Random vectors to start Lanczos from. 1 needs the fewest matvecs, and may miss further copies of a multiple
         eigenvalue; b finds up to b of them. :func:`search_missed` tests whether the list is complete.
     core : "auto", float or LinearOperator, optional
-        Solve on a part of the data first, drawn by how much each example bends, or with an operator near H; then the
-        pairs take few products with H. A share of the data, or ``"auto"``: as large as needed, and none where the data
-        cannot be cut or are too few, which ``method`` then says. Every pair is held to the same true residual; a random
-        vector then looks at what H has beside the core. Pays on many examples (docs/accuracy.md).
+        Solve on a part of the data first, drawn by how much each example bends, or with an operator near H, and correct
+        by it: then the pairs take few products with H, and each is held to the same true residual. A share of the data,
+        or ``"auto"``: as large as pays, and none where the data cannot be cut, are too few, or nothing is gained, which
+        ``method`` then says.
+    watch : bool
+        Beside a core, look with a random vector for what the core does not show, and bound λ_max: 3 to 4 products more.
+        Without it an eigenvalue of which the core shows nothing stays unseen.
     progress : callable, optional
         Called as ``progress(matvecs done, max_matvecs)``.
 
@@ -94,8 +98,9 @@ def top_eigenpairs(
     Eigenpairs
         In descending order, vectors as NumPy ``(P, K)``, orthonormal, each with its largest entry positive. A residual
         is never given below ``8·resolution·‖H‖``, by which what was multiplied may differ from H. ``upper_bound`` of
-        λ_max at 99.9 % confidence from a random start of ``"lanczos"``, restarts included, or a core; otherwise None. How rarely
-        an eigenvalue is missed, from random starts and from guesses: docs/accuracy.md.
+        λ_max at 99.9 % confidence from a random start of ``"lanczos"``, restarts included, and from a core with
+        ``watch``; otherwise None. How rarely an eigenvalue is missed, from random starts and from guesses:
+        docs/accuracy.md.
 
     Raises
     ------
@@ -120,11 +125,11 @@ def top_eigenpairs(
     request = check_request(H, k, which=which, method=method, tol=tol, max_matvecs=max_matvecs, seed=seed, block=block)
     guess = as_guess(H, start)
     matvecs = Matvecs(H, int(max_matvecs), progress)
-    cores, spent, why = ([], 0.0, "") if core is None else _cores(H, request, core, method, guess, block)
-    if cores:
+    found, spent, why = _core(H, request, core, method, guess, block, watch)
+    if found is not None:
         method = "core"
         basis = check_basis(H, request, max_basis, vectors=2)
-        pairs, cost = from_cores(matvecs, request, cores, max_basis=basis)
+        pairs, cost = from_core(matvecs, request, found, max_basis=basis, watch=watch)
         spent += cost
     elif method == "power":
         pairs = power_iteration(matvecs, request, guess)
@@ -144,13 +149,15 @@ def top_eigenpairs(
     return eigs
 
 
-def _cores(
-    H: LinearOperator, request: Request, core: Any, method: str, guess: torch.Tensor | None, block: int
-) -> tuple[list[Core], float, str]:
+def _core(
+    H: LinearOperator, request: Request, core: Any, method: str, guess: torch.Tensor | None, block: int, watch: bool
+) -> tuple[Core | None, float, str]:
+    if core is None:
+        return None, 0.0, ""
     if method != "lanczos" or guess is not None or block > 1:
         other = "start=" if guess is not None else f"block={block}" if block > 1 else f"method={method!r}"
         raise UsageError(f'core= belongs to method="lanczos" from no guess in single steps; leave out {other} or core=')
-    return cores_for(H, request, core)
+    return core_for(H, request, core, watch=watch)
 
 
 def check_request(
