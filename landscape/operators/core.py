@@ -3,8 +3,9 @@ r"""An operator on a part of the data: the examples that bend, drawn so that ove
 The Hessian of a mean is a mean over examples, :math:`H = \sum_i w_i H_i`. At a trained minimum few :math:`H_i`
 are large. A draw that takes example i with probability :math:`p_i` and counts it :math:`1/p_i` times has
 mean H whatever the :math:`p_i` are, and little variance where they grow with the size of :math:`H_i` (Horvitz and
-Thompson 1952, J. Am. Stat. Assoc. 47). That size is read from one gradient by example, along the output in which its loss bends
-most; the second derivative by the outputs alone, without the Jacobian, may make draws that err several times as much.
+Thompson 1952, J. Am. Stat. Assoc. 47). That size is read from one gradient by example, along the output in which its
+loss bends most; by the second derivative by the outputs alone, without the Jacobian, draws may err several times as
+much.
 The largest examples are all taken, once each; the others lie in strata of similar size, from each of which equally many
 are drawn.
 """

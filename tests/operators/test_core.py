@@ -103,7 +103,7 @@ def test_what_cannot_be_cut_is_refused(small):
     matrix = ls.MatrixOperator(np.eye(3))
     assert not can_be_cut(matrix)
     assert can_be_cut(ls.GaussNewtonOperator(small))
-    with pytest.raises(UsageError, match="mean over them"):
+    with pytest.raises(UsageError, match="a mean over examples"):
         CoreOperator(matrix, draw_core(np.ones(10), 5))
     with torch.random.fork_rng(devices=[]):
         model = torch.nn.Linear(2, 2)

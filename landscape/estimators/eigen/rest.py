@@ -5,9 +5,9 @@ With Q the space that the pairs were found in, C the core and :math:`E = H - C`,
 .. math:: λ_{\max}(Q_⊥ᵀHQ_⊥) \le λ_{\max}(Q_⊥ᵀCQ_⊥) + λ_{\max}(Q_⊥ᵀEQ_⊥) \le a,
 
 each term bounded by the law of a Gaussian start of its own (:mod:`landscape.estimators.eigen.upper_bound`). Products
-with C cost little, and E is small, so that two or three steps on it bound it well enough. With :math:`T = QᵀHQ` and B the part of HQ
-outside of Q, H lies below every :math:`μ > a` for which :math:`T + BᵀB/(μ - a)` does (Schur's complement): where B is
-small that is close to the largest Ritz value, though a may be far above what is left.
+with C cost little, and E is small, so that two or three steps on it bound it well enough. With :math:`T = QᵀHQ` and B
+the part of HQ outside of Q, H lies below every :math:`μ > a` for which :math:`T + BᵀB/(μ - a)` does (by Schur's
+complement): where B is small that is close to the largest Ritz value, though a may be far above what is left.
 """
 
 from __future__ import annotations
