@@ -17,7 +17,7 @@ from landscape.operators.parametric import ParametricOperator
 
 #: What residuals on all data are, relative to eigenvalues, in units of the expected error of the draw; and by what
 #: factor of themselves a round of corrections shrinks them. Measured on LeNet-5 and small networks.
-_PER_ERROR, _PER_ROUND = 5.0, 1.5
+_PER_ERROR, _PER_ROUND = 5.0, 6.0
 #: Shares of the data that are tried, and products with the core before the first on all data.
 _SHARES = (0.02, 0.05, 0.1, 0.2, 0.3)
 _CORE_STEPS = 20
