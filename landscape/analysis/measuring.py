@@ -190,20 +190,9 @@ def question_of(plan: Plan) -> dict[str, str]:
     {'examples': '64', 'seed': '0'}
     """
     elsewhere = {
-        *PRESETS[plan.plan],
-        *COUNTS[max(COUNTS)],
-        "tol",
-        "time",
-        "plan",
-        "seed",
-        "device",
-        "workers",
-        "threads",
-        "data",
-        "chunk",
-        "batch_statistics",
-        "check",
-    }
+        *PRESETS[plan.plan], *COUNTS[max(COUNTS)], "tol", "time", "plan", "seed", "device", "workers", "threads", "data",
+        "chunk", "batch_statistics", "check",
+    }  # fmt: skip
     usual = Plan(plan.plan).fields()
     fields = {n: v for n, v in plan.fields().items() if n not in elsewhere and v and v != usual[n]}
     return {name: str(value) for name, value in fields.items()} | ({"seed": str(plan.seed)} if plan.examples else {})

@@ -54,6 +54,8 @@ class Eigenpairs(Record):
     rounding : float
         How far the matrix multiplied may be from the one that is meant: rounding of the products, measured on a few
         examples. ``bounds`` holds it; 0 in records of earlier versions.
+    core_products : float
+        What was multiplied on parts of the data, in products on all of them, drawing the parts included.
     """
 
     values: Array
@@ -69,6 +71,7 @@ class Eigenpairs(Record):
     dim: int
     upper_bound: tuple[float, float] | None = None
     rounding: float = 0.0
+    core_products: float = 0.0
 
     def __len__(self) -> int:
         return len(self.values)
@@ -149,4 +152,5 @@ class Eigenpairs(Record):
         if self.upper_bound is not None and self.upper_bound[1] < 1:
             value, confidence = self.upper_bound
             rows.append(("λ_max", f"at most {format_value(value, digits=5)} with probability {100 * confidence:g} %"))
-        return [*rows, ("", f"{self.which}, {self.method}, {self.num_matvecs} matvecs; {self.reason}")]
+        beside = f" and {self.core_products:.1f} more on parts of the data" if self.core_products else ""
+        return [*rows, ("", f"{self.which}, {self.method}, {self.num_matvecs} matvecs{beside}; {self.reason}")]

@@ -23,8 +23,10 @@ from landscape.estimators.krylov.search_space import SearchSpace
 from landscape.estimators.matvecs import Matvecs
 from landscape.results.endings import Ending
 
-#: (basis (P, m), θ (b,), residuals (P, b)) -> better directions (P, b).
-Improve = Callable[[torch.Tensor, np.ndarray, torch.Tensor], torch.Tensor]
+#: (space, θ (b,), residuals (P, b)) -> better directions (P, b).
+Improve = Callable[[SearchSpace, np.ndarray, torch.Tensor], torch.Tensor]
+#: (space, request, wanted values (K,)) -> directions (P, b) outside the space that may hold values beyond them.
+Beyond = Callable[[SearchSpace, Request, np.ndarray], torch.Tensor]
 #: In units of resolution·‖H‖ per restart: the drift of recombined products from true ones.
 _DRIFT = 4.0
 
@@ -65,15 +67,18 @@ def davidson(
     schedule: Schedule,
     fresh: Callable[[int], torch.Tensor],
     improve: Improve | None = None,
+    beyond: Beyond | None = None,
 ) -> tuple[Pairs, SearchSpace]:
     """Widen the span of ``start`` (P, b) until the wanted pairs have true residuals below the thresholds.
+
+    What ``beyond`` gives once they have is multiplied too, before they are believed.
 
     Returns
     -------
     Pairs, SearchSpace
         The space holds everything multiplied since the last restart.
     """
-    return _Davidson(matvecs, request, schedule, fresh, improve).run(start)
+    return _Davidson(matvecs, request, schedule, fresh, improve, beyond).run(start)
 
 
 class _Davidson:
@@ -84,8 +89,10 @@ class _Davidson:
         schedule: Schedule,
         fresh: Callable[[int], torch.Tensor],
         improve: Improve | None,
+        beyond: Beyond | None,
     ) -> None:
         self.matvecs, self.request, self.schedule, self.improve = matvecs, request, schedule, improve
+        self.beyond = beyond
         # Spare directions and those of the watch come from one family and never meet.
         self.space = SearchSpace(matvecs, capacity=schedule.max_basis, fresh=lambda i: fresh(2 * i + 1))
         self.fresh, self.draws = fresh, 0
@@ -116,6 +123,8 @@ class _Davidson:
                 limits = np.where(self._has_stalled(lengths), np.maximum(limits, FLOOR * rounding), limits)
                 rivals = self._rivals(values, coefficients, order, limits)
                 self.contested = len(rivals) > 0
+                if bool((lengths <= limits).all()) and self._takes_up_what_lies_beyond(values[wanted]):
+                    continue
                 done = self._believes(values[wanted], lengths, limits) and not len(rivals)
                 if done or spent:
                     pairs = self._collect(values[wanted], coefficients[:, wanted], lengths, scale)
@@ -125,6 +134,17 @@ class _Davidson:
                     self.since, self.believed = self.matvecs.done, None
                 order = self._most_useful(order, lengths / np.maximum(limits, np.finfo(float).tiny), rivals)
             self._widen(values, coefficients, order)
+
+    def _takes_up_what_lies_beyond(self, values: np.ndarray) -> bool:
+        """Whether the space was widened by directions that may hold values beyond the wanted ones (K,)."""
+        watch = self.schedule.watch
+        if self.beyond is None or len(values) < self.request.count or (watch is not None and watch.last is not None):
+            return False
+        found = self.beyond(self.space, self.request, values)
+        number = min(found.shape[1], self._affordable(), self.space.room)
+        if number:
+            self.space.add(found[:, :number])
+        return number > 0
 
     def _affordable(self) -> int:
         """Matvecs left for directions; those for a final measurement, where restarts made one due, kept back."""
@@ -185,7 +205,7 @@ class _Davidson:
             values, coefficients, order = self._shrink(values, coefficients, number)
         number = min(number, len(order), self._affordable(), self.space.room)
         R = self.space.residuals(values[order[:number]], coefficients[:, order[:number]])
-        self.space.add(R if self.improve is None else self.improve(self.space.basis, values[order[:number]], R))
+        self.space.add(R if self.improve is None else self.improve(self.space, values[order[:number]], R))
 
     def _may_watch(self, watch: Watch) -> bool:
         """Whether the next vector is the watch's, which needs room for it: else a smaller space, and a new chain."""

@@ -167,7 +167,7 @@ class EigenTracker:
             start=start,
             schedule=schedule,
             fresh=lambda i: draw(offset + 2 + i),
-            improve=model.correction,
+            improve=lambda space, theta, R: model.correction(space.basis, theta, R),
         )
         return pairs, space.basis, space.products
 
