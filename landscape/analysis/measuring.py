@@ -190,8 +190,8 @@ def question_of(plan: Plan) -> dict[str, str]:
     {'examples': '64', 'seed': '0'}
     """
     elsewhere = {
-        *PRESETS[plan.plan], *COUNTS[max(COUNTS)], "tol", "time", "plan", "seed", "device", "workers", "threads", "data",
-        "chunk", "batch_statistics", "check",
+        *PRESETS[plan.plan], *COUNTS[max(COUNTS)], "tol", "time", "plan", "seed", "device", "workers", "threads",
+        "data", "chunk", "batch_statistics", "check",
     }  # fmt: skip
     usual = Plan(plan.plan).fields()
     fields = {n: v for n, v in plan.fields().items() if n not in elsewhere and v and v != usual[n]}
