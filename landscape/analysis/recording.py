@@ -20,7 +20,7 @@ from landscape.objective import Objective
 from landscape.results import Eigenpairs, Record, Sharpness
 from landscape.store import ResultStore
 
-RECORD_VERSION = 2  # raised where a quantity's meaning changes, so that older records are measured again
+RECORD_VERSION = 3  # raised where a quantity's meaning changes, so that older records are measured again
 
 
 @dataclass(frozen=True)
