@@ -306,7 +306,11 @@ def measure(
         quantity, record, provenance(key, record, taken, context.objective, route=context.products.route), context
     )
     if context.coarser is not None and not is_better(quantity, record, context.coarser, context):
-        return context.coarser
+        if not context.is_asked:
+            return context.coarser
+        # It stays, and is all there is to be had of what was asked.
+        earlier = (store.provenance(run, step, quantity.name) or how) | {"key": key}
+        record, how = judged(quantity, context.coarser, earlier, context)
     store.write(run, step, quantity.name, record, how)
     return record
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from landscape.analysis.plan import FINEST, Plan
 
-#: Of the rounds, coarsest first. An error that halves costs four times as much, so what a round repeats of the one
-#: before is a third of its work at most.
+#: Of the rounds, coarsest first. An error that halves costs four times as much, so what a round repeats of those before
+#: is, beside pilots, a third of its work or so.
 ACCURACIES = (0.2, 0.1, 0.05, 0.02, FINEST)
 #: Of the time left, what something may be expected to take for it to be begun.
 MARGIN = 0.9

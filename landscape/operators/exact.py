@@ -187,8 +187,8 @@ def exact(H: Any, *, memory: float = DEFAULT_MEMORY, progress: Progress | None =
     --------
     >>> import landscape as ls
     >>> H = exact(ls.MatrixOperator(np.diag([3.0, 1.0, -4.0])))
-    >>> print(ls.top_eigenpairs(H, 1, which="both").values, ls.trace(H), ls.trace(H).num_matvecs)
-    [ 3. -4.] 0 0
+    >>> print(ls.top_eigenpairs(H, 1, which="both").values, float(ls.trace(H)), ls.trace(H).num_matvecs)
+    [ 3. -4.] 0.0 0
     """
     H = as_operator(H)
     check_positive("memory", memory)

@@ -132,17 +132,17 @@ def test_what_is_good_enough_is_left_alone(enough):
     assert len(enough.measured) == before
 
 
-def test_what_rounds_repeat_is_less_than_the_last_of_them(enough):
-    """Each round begins again, with four times the work or so: all rounds before it are a part of the last one."""
+def test_what_rounds_repeat_is_about_the_last_of_them_at_most(enough):
+    """Each round begins again, with four times the work or so, and a pilot, which is most of it on few examples."""
     for run in ("adam-s0", "sgd-s0"):
         spent = [cost for _, of, step, name, _, cost, _ in enough.measured if (of, step, name) == (run, 3, "trace")]
-        assert sum(spent[:-1]) <= 0.8 * spent[-1]
+        assert sum(spent[:-1]) <= 1.25 * spent[-1]
 
 
 @pytest.mark.parametrize("budget", [150, 400, 1000])
 def test_nothing_is_begun_that_does_not_fit_and_what_was_not_is_named(world, budget):
     ls.analyze(world.folder, replace(PLAN, time=budget))
-    assert world.seconds <= 1.02 * budget  # an iteration ends at whole blocks
+    assert world.seconds <= 1.05 * budget  # an iteration ends at whole blocks
     results = ls.load_results(world.folder)
     assert {run.name for run in results.runs if "eigenpairs" in run.last.records} == {
         "adam-s0", "adam-s1", "sgd-s0", "sgd-s1",
@@ -156,8 +156,10 @@ def test_nothing_is_begun_that_does_not_fit_and_what_was_not_is_named(world, bud
     assert (exit_status(results) == 1) == bool(named or any(run.last.not_converged for run in results.runs))
 
 
-def test_an_accuracy_that_was_asked_for_with_the_time_and_not_reached_is_said(world):
-    ls.analyze(world.folder, replace(PLAN, time=6000, accuracy=0.02, max_matvecs=150))
+@pytest.mark.parametrize(("accuracy", "limit"), [(0.02, 60), (0.01, 100)])
+def test_an_accuracy_that_was_asked_for_with_the_time_and_not_reached_is_said(world, accuracy, limit):
+    """Also where the last round finds nothing better than the one before, which ended on the same limit."""
+    ls.analyze(world.folder, replace(PLAN, time=6000, accuracy=accuracy, max_matvecs=limit))
     results = ls.load_results(world.folder)
     lines = [line for line in tables.caption_lines(results) if line.startswith("* ") and "trace ±" in line]
     assert len(lines) == 4
@@ -167,8 +169,8 @@ def test_an_accuracy_that_was_asked_for_with_the_time_and_not_reached_is_said(wo
 def test_what_ended_on_its_limit_of_products_is_not_tried_again(world):
     ls.analyze(world.folder, replace(PLAN, time=6000, last=1, max_matvecs=60))
     spent = [cost for _, run, _, name, _, cost, _ in world.measured if (run, name) == ("sgd-s0", "trace")]
-    assert spent.count(60) == 1
-    assert spent[-1] == 60
+    assert sum(cost > 50 for cost in spent) == 1  # whole samples leave something of the limit
+    assert 50 < spent[-1] <= 60
 
 
 SCRIPT = """

@@ -85,7 +85,8 @@ def test_time_and_memory_are_said_once_and_the_first_report_comes_before_anythin
     assert said[0].startswith("expected: about ")
     assert doing[0] == "reading checkpoints"
     phases = [text.split("  ", 1)[1] for text in doing if text.startswith("sgd-s0")]
-    assert phases[:3] == ["reading", "checking the loss", "planning"]
+    begun = ["reading", "checking the loss", "reading the data", "checking derivatives", "planning"]
+    assert [phase for phase in phases if phase in begun][:5] == begun
 
 
 def test_what_is_expected_of_all_runs_is_that_of_one_times_their_number():
