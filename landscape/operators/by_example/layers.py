@@ -149,17 +149,22 @@ class ConvolutionUsage(_OuterProducts):
             "padding": pair(layer.padding, 0), "stride": pair(layer.stride, 1),
         }  # fmt: skip
         self._entered = entered.detach().unsqueeze(-2) if flat else entered.detach()
+        self._patches: Tensor | None = None
 
     def entered(self) -> Tensor:
-        return F.unfold(self._entered, **self._window).mT
+        if self._patches is None:
+            self._patches = F.unfold(self._entered, **self._window).mT
+        return self._patches
 
     def left(self, g: Tensor) -> Tensor:
         return g.flatten(2).mT
 
     def part(self, rows: slice) -> ConvolutionUsage:
+        if len(range(*rows.indices(self.count))) == self.count:
+            return self  # whose patches serve for every column
         twin = object.__new__(ConvolutionUsage)
         twin._shape, twin.output, twin._window = self._shape, self.output, self._window
-        twin._entered = self._entered[rows]
+        twin._entered, twin._patches = self._entered[rows], None
         twin.count = len(twin._entered)
         return twin
 
