@@ -186,14 +186,15 @@ class Asked:
         return f"{said}; about {_round(needed)} products would do" if needed > limit else said
 
 
-#: An iteration that may not make so many products says nothing.
+#: An iteration that may not make so many products says nothing, and each pair takes two more.
 FEWEST = 10
 
 
 def limit(context: CheckpointContext) -> int:
     """Products that a quantity may take: as planned, or what there is time for."""
     most = context.plan.max_matvecs
-    return most if context.affordable is None else max(min(most, int(context.affordable)), FEWEST)
+    least = FEWEST + 2 * (2 * context.plan.eigs if context.is_last else 2)
+    return most if context.affordable is None else max(min(most, int(context.affordable)), min(least, most))
 
 
 def asked(plan: Plan, name: str, *, measure: str = "") -> Asked | None:
