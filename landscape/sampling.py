@@ -218,8 +218,7 @@ def _noise_until(
             if not math.isfinite(samples[-1]):
                 raise UsageError("a gradient is not finite; check the loss at this point, or compute in float64")
         found = _of_blocks(samples, size, together, N, seed)
-        low, high = found.interval()
-        excess = max(high - found.value, found.value - low) / max(tol * abs(found.value), atol, 1e-300)
+        excess = found.reach() / max(tol * abs(found.value), atol, 1e-300)
         if excess <= 1:
             return found
         wanted = math.ceil(len(samples) * min(max(excess**2, 1.15), 2.0))
@@ -251,8 +250,7 @@ def _ended(
     """What there is where the limit was met."""
     tol, atol, most = goal
     found = _of_blocks(samples, size, together, total, seed)
-    low, high = found.interval()
-    if max(high - found.value, found.value - low) <= max(tol * abs(found.value), atol):
+    if found.reach() <= max(tol * abs(found.value), atol):
         return found
     found = replace(found, converged=False)
     if strict:

@@ -1,7 +1,7 @@
 """How each random or iterative quantity is asked for an accuracy, and whether it got there: one table.
 
-A quantity is asked for the plan's accuracy where its estimator takes one (``takes_accuracy``) and nobody has set a
-count that says how thoroughly it is measured; else it gets that count.
+A quantity is asked for the plan's accuracy where nobody has set a count that says how thoroughly it is measured; else
+it gets that count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
 from landscape.analysis.plan import RESIDUALS, Plan
 from landscape.geometry.sharpness.definitions import MEASURES
-from landscape.results import Eigenpairs, Estimate, Record, Sharpness
+from landscape.results import Eigenpairs, Estimate, Record, Sharpness, SpectralMeasure
 from landscape.store.reading import reading_of
 
 #: Settings that say how thoroughly, in keys of records of whatever is asked for an accuracy.
@@ -35,8 +35,6 @@ class Ask:
     ----------
     counts : tuple of str
         Fields of the plan of which any, set, fixes how thoroughly it is measured.
-    takes_accuracy : bool
-        Whether its estimator can be asked; until then it gets the counts of ``analysis.plan.COUNTS``.
     options : callable
         ``options(tolerance, absolute, most)``, the keyword arguments that ask the estimator for it: relative, absolute,
         and products at most.
@@ -50,7 +48,6 @@ class Ask:
     """
 
     counts: tuple[str, ...]
-    takes_accuracy: bool
     options: Callable[[float, float, int], dict[str, Any]]
     reached: Callable[[Record, float], float]
     at_five: Cost
@@ -76,8 +73,9 @@ def _of_interval(record: Record, scale: float) -> float:
 
 
 def _of_band(record: Record, scale: float) -> float:
-    """Half of the 95 % band of the distribution, averaged over the range, over its scale; NaN where none is stated."""
-    return float(getattr(record, "width", math.nan)) / SHARE
+    """Half of the 95 % band of the distribution, averaged over the range, over its scale."""
+    assert isinstance(record, SpectralMeasure)
+    return record.width / SHARE
 
 
 #: Scale of the density, a share of all eigenvalues: in spectra of networks nearly all lie close to zero, and what the
@@ -88,21 +86,21 @@ SHARE = 3.75e-3
 #: direction gives to a displacement of this size.
 ASKS = {
     "eigenpairs": Ask(
-        ("tol",), True, lambda tol, _, most: {"tol": tol / RESIDUALS, "max_matvecs": most}, _of_pairs,
+        ("tol",), lambda tol, _, most: {"tol": tol / RESIDUALS, "max_matvecs": most}, _of_pairs,
         Cost(matvecs=25), is_iterative=True, ignores=THOROUGHNESS,
     ),
     "trace": Ask(
-        ("trace_probes",), True,
+        ("trace_probes",),
         lambda tol, absolute, most: {
             "tol": tol, "atol": absolute, "num_probes": min(8, most), "max_matvecs": most, "strict": False,
         }, _of_interval, Cost(matvecs=2),
     ),
     "density": Ask(
-        ("density_probes", "steps"), True,
+        ("density_probes", "steps"),
         lambda tol, _, most: {"tol": tol * SHARE, "max_matvecs": most, "strict": False}, _of_band, Cost(matvecs=64),
     ),
     "average": Ask(
-        ("samples",), True, lambda tol, absolute, most: {"tol": tol, "atol": absolute, "max_losses": 6 * most},
+        ("samples",), lambda tol, absolute, most: {"tol": tol, "atol": absolute, "max_losses": 6 * most},
         _of_interval, Cost(losses=60),
     ),
 }  # fmt: skip
@@ -200,7 +198,7 @@ def limit(context: CheckpointContext) -> int:
 def asked(plan: Plan, name: str, *, measure: str = "") -> Asked | None:
     """Whether a quantity is to be measured to the plan's accuracy; None where a count says how thoroughly."""
     way = ASKS[name]
-    if not way.takes_accuracy or any(getattr(plan, field) is not None for field in way.counts):
+    if any(getattr(plan, field) is not None for field in way.counts):
         return None
     return Asked(name, plan.accuracy, measure)
 

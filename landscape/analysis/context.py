@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from landscape import operators
 from landscape.analysis.plan import Plan
 from landscape.errors import ModelError, ObjectiveError
 from landscape.objective import Objective, logit_normalized
-from landscape.operators import HessianOperator, LinearOperator
+from landscape.operators import HessianOperator, LinearOperator, exact, exact_fits
 from landscape.problems import Problem
 from landscape.problems.metrics import evaluate_split
 from landscape.results import Eigenpairs, Record
@@ -146,8 +145,4 @@ class CheckpointContext:
 
 def _exact_where_cheaper(H: HessianOperator, planned: float) -> LinearOperator:
     """The matrix itself, where forming it costs less than the products that are planned with it."""
-    fits, form = (getattr(operators, name, None) for name in ("exact_fits", "exact"))
-    if fits is None or form is None or not fits(H, planned):
-        return H
-    formed: LinearOperator = form(H)
-    return formed
+    return exact(H) if exact_fits(H, planned) else H

@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from landscape.errors import ObjectiveError
+from landscape.hvp.modes import OperationMode
 
 _aten = torch.ops.aten
 
 
-class Questions(TorchDispatchMode):
+class Questions(OperationMode):
     """Answers what a model asks of tensors (``if mask.all()``, ``lengths.max().item()``) while it is recorded.
 
     torch refuses to record past such a question, because the answer may be another on other data. Here it is given, and
@@ -31,14 +31,9 @@ class Questions(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch types no __init__ of a mode
+        super().__init__()
         self.asked: list[Tensor] = []
         self.answers: list[Any] = []
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Not wrapped for a compiler that takes seconds to load."""
-        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

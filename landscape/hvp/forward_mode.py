@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from landscape.hvp.modes import OperationMode
 
 _ZERO_TANGENT = torch.ops.aten._efficientzerotensor.default
 
 
-class PlainZeros(TorchDispatchMode):
+class PlainZeros(OperationMode):
     """Zero tangents as tensors like any other.
 
     Where one argument of an operation has a tangent and another has none, torch takes a *zero tensor* for it, which has
@@ -23,11 +24,6 @@ class PlainZeros(TorchDispatchMode):
     that reads it ends the process (``mse_loss`` does, whatever its reduction). Real zeros work everywhere; those that
     change nothing are dropped from a recording afterwards.
     """
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Not wrapped for a compiler that takes seconds to load."""
-        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -108,5 +104,5 @@ _STEPS: dict[Any, Callable[..., Any]] = {
 @contextmanager
 def recording() -> Iterator[None]:
     """What forward mode and a recording of it run under."""
-    with InSteps(), PlainZeros():  # type: ignore[no-untyped-call]  # torch types no __init__ of a mode
+    with InSteps(), PlainZeros():
         yield

@@ -163,9 +163,9 @@ class Linearized:
 
     def of_chunk(self, index: int, v: Tensor) -> Tensor:
         """The product of one chunk's Hessian, without its share."""
-        with self.parts.borrowed(), torch.no_grad():
-            directions = self.kernels.arranged(self.parts.layout.split(v.clone()))
-            return self.kernels.apply(self.parts, directions, self._residuals(index))
+        product = self.on_chunk(index, v.clone())[1]
+        assert product is not None
+        return product
 
     def block(self, V: Tensor) -> Tensor:
         """The products with the columns of V (P, K)."""

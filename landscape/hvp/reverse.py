@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from landscape.errors import ObjectiveError, is_out_of_memory
 from landscape.hvp.forward_mode import InSteps
+from landscape.hvp.modes import OperationMode
 from landscape.hvp.product import LossParts, each_column, one_chunk
 
 
@@ -165,11 +165,11 @@ class Retained:
         return each_column(self, V)
 
 
-class _MadeBytes(TorchDispatchMode):
+class _MadeBytes(OperationMode):
     """Adds up the results of all operations."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch types no __init__ of a mode
+        super().__init__()
         self.total = 0
 
     @classmethod

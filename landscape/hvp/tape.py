@@ -13,29 +13,25 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import _extract_tensor_metadata
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from landscape.hvp.modes import OperationMode
 
 _aten = torch.ops.aten
 #: What may stand in a graph besides its nodes.
 _PLAIN = (str, int, float, bool, complex, torch.dtype, torch.device, torch.layout, torch.memory_format, type(None))
 
 
-class _Tape(TorchDispatchMode):
+class _Tape(OperationMode):
     """Writes each operation down as a node; of the tensors it knows which node made them, as long as they live."""
 
     def __init__(self, given: Sequence[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # torch types no __init__ of a mode
+        super().__init__()
         self.graph = fx.Graph()
         self.constants: dict[str, Tensor] = {}
         self._nodes = WeakTensorKeyDictionary()
         for place, tensor in enumerate(given):
             self._made(self.graph.placeholder(f"x{place}"), tensor)
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Not wrapped for a compiler that takes seconds to load."""
-        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

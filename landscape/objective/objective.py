@@ -74,6 +74,8 @@ class Objective(FromFrameworks, Variants):
         Examples of the whole data, where this is a subset of them.
     interacting : bool
         Whether batches stay as they came, asked for or seen to be needed.
+    total_weight : float
+        What the mean of the loss runs over: examples, or what ``weight`` counts.
     few : int
         Examples that things are tried on: 12, or as few as 4 where an example is large.
     unused, linear : tuple of str
@@ -213,7 +215,8 @@ class Objective(FromFrameworks, Variants):
         if min(weights) < 0 or sum(weights) <= 0:
             raise ObjectiveError(f"weight(batch) gave {min(weights):g}; it must count what the mean runs over")
         self._chunks = [cast(c, self.dtype, self.device) for c, w in zip(pieces, weights, strict=True) if w > 0]
-        self._shares = [w / sum(weights) for w in weights if w > 0]
+        self.total_weight = sum(weights)
+        self._shares = [w / self.total_weight for w in weights if w > 0]
         self._losses_seen = None
 
     def remember(self, losses: list[float]) -> None:

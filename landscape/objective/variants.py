@@ -42,6 +42,11 @@ class Variants:
         """N."""
         return self.batches.num_examples
 
+    @property
+    def can_pick(self) -> bool:
+        """Whether single examples can be taken from the data, each with the same loss by itself as in a batch."""
+        return self.batches.joined is not None and not self.interacting and self.mode == "eval"
+
     def point(self, theta: Vector | None = None) -> Tensor:
         """A vector (P,) in this dtype, on this device."""
         raise NotImplementedError

@@ -12,26 +12,26 @@ are drawn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from landscape.errors import LandscapeError, ObjectiveError, UsageError
 from landscape.objective import Objective
-from landscape.objective.batches import count_examples
+from landscape.objective.functional import Parts
 from landscape.operators.base import LinearOperator
+from landscape.operators.by_example.gradients import PerExample
+from landscape.operators.by_example.sums import FEW
 from landscape.operators.hessian import HessianOperator
 from landscape.operators.parametric import ParametricOperator
 
 #: Of the mean size, added to each: an example that bends only through the model must be drawn now and then too.
 _FLOOR = 0.05
-#: Strata of those that are not all taken; steps to the largest eigenvector; bytes for gradients by example.
-_STRATA, _POWER_STEPS, _BYTES = 4, 3, 2**24
+#: Strata of those that are not all taken; steps to the largest eigenvector.
+_STRATA, _POWER_STEPS = 4, 3
 #: Products that are expected with a core.
 _PRODUCTS = 30
 
@@ -56,10 +56,7 @@ class Draw:
 
 def can_be_cut(H: LinearOperator) -> bool:
     """Whether the operator is a mean over examples of which some can be picked."""
-    if not isinstance(H, ParametricOperator):
-        return False
-    objective = H.objective
-    return objective.batches.joined is not None and not objective.interacting and objective.mode == "eval"
+    return isinstance(H, ParametricOperator) and H.objective.can_pick
 
 
 def example_sizes(objective: Objective, theta: Tensor) -> np.ndarray | None:
@@ -71,45 +68,28 @@ def example_sizes(objective: Objective, theta: Tensor) -> np.ndarray | None:
     """
     if not objective.module.is_separable:
         return None
-    parts, tensors = objective.parts(), [t.detach() for t in objective.layout.split(theta)]
+    parts = objective.parts()
     try:
+        gradients = PerExample(parts, theta, few=objective.on_first(FEW).parts())
+        if gradients.way == "one by one":
+            return None
         with parts.borrowed():
-            found = [_bending(parts, i, tensors) for i in range(len(parts.shares))]
-    except (LandscapeError, RuntimeError, NotImplementedError, TypeError, ValueError):  # what vmap does not know
+            sizes = np.concatenate([_bending(gradients, parts, i) for i in range(len(parts.shares))])
+    except (LandscapeError, RuntimeError, NotImplementedError, TypeError, ValueError):
         return None
-    if any(part is None for part in found):
-        return None
-    sizes = np.concatenate([part for part in found if part is not None])
     usable = len(sizes) == objective.num_examples and bool(np.isfinite(sizes).all()) and sizes.sum() > 0
     return sizes if usable else None
 
 
-def _bending(parts: Any, index: int, tensors: Sequence[Tensor]) -> np.ndarray | None:
-    """The sizes of one chunk's examples; None where its outputs are not one tensor by example."""
-    chunk = parts.chunk(index)
-    count, (leaves, spec) = count_examples(chunk), pytree.tree_flatten(chunk)
-    if not all(isinstance(t, Tensor) and t.ndim > 0 and len(t) == count for t in leaves):
-        return None
-    with torch.no_grad():
-        f = parts.outputs(chunk, tensors)
-    if not isinstance(f, Tensor) or not f.is_floating_point() or f.ndim == 0 or len(f) != count:
-        return None
-    bent, along = _largest_curvature(parts, chunk, f.detach())
-
-    def output(theta: Sequence[Tensor], direction: Tensor, example: Sequence[Tensor]) -> Tensor:
-        single = parts.outputs(pytree.tree_unflatten([t[None] for t in example], spec), theta)
-        along: Tensor = (single[0] * direction).sum()
-        return along
-
-    gradients = torch.func.vmap(torch.func.grad(output), in_dims=(None, 0, 0), randomness="error")
-    at_once = max(1, _BYTES // (4 * sum(t.numel() for t in tensors)))
-    squares = [
-        torch.stack([g.square().flatten(1).sum(1).double() for g in gradients(tuple(tensors), *some)]).sum(0)
-        for some in zip(bent.split(at_once), zip(*(t.split(at_once) for t in leaves), strict=True), strict=True)
-    ]
-    sizes = torch.cat(squares) / along.double().clamp_min(torch.finfo(torch.float64).tiny)
+def _bending(gradients: PerExample, parts: Parts, index: int) -> np.ndarray:
+    """The sizes of one chunk's examples."""
+    found = gradients.record(index)
+    bent, along = _largest_curvature(parts, parts.chunk(index), found.output.detach())
+    squares = gradients.norms(found, bent).sum(0)
+    along = along.double().cpu()
+    sizes = squares / along.clamp_min(torch.finfo(torch.float64).tiny)
     # The loss of a chunk is a mean: its share undoes that, for chunks of other lengths.
-    scaled: np.ndarray = torch.where(along > 0, sizes, 0.0).cpu().numpy() * parts.shares[index]
+    scaled: np.ndarray = torch.where(along > 0, sizes, 0.0).numpy() * parts.shares[index]
     return scaled
 
 
@@ -208,13 +188,12 @@ class CoreOperator(LinearOperator):
         objective = H.objective
         self._resolution = H.resolution
         self.share = draw.size / objective.num_examples
-        total = sum(objective.weigh(piece) for piece in objective.batches.cut(objective.chunk))
         self._terms: list[tuple[float, LinearOperator]] = []
         for rows, stands_for in draw.strata:
             picked = objective.batches.pick(rows)
             weight = objective.weigh(picked)
             if weight > 0:
-                self._terms.append((stands_for * weight / total, self._on(H, rows)))
+                self._terms.append((stands_for * weight / objective.total_weight, self._on(H, rows)))
 
     def _on(self, H: ParametricOperator, rows: np.ndarray) -> LinearOperator:
         part = H.objective.subset(rows)

@@ -66,7 +66,7 @@ def on_few_examples(H: ParametricOperator, v: Tensor, *, seed: int) -> Tensor | 
 
 def _few(objective: Objective, seed: int) -> Objective | None:
     """The same loss on a few examples; None where single examples cannot be picked."""
-    if objective.interacting or objective.mode == "train" or objective.batches.joined is None:
+    if not objective.can_pick:
         return None
     total = objective.num_examples
     count = min(total, max(_FEWEST, min(_MOST, total // _SHARE)))

@@ -136,6 +136,13 @@ class Estimate(Record):
         up, down = skewed_quantiles(self.samples, quantile)
         return self.value - down * self.sem, self.value + up * self.sem
 
+    def reach(self, level: float = 0.95) -> float:
+        """How far its interval goes from the value, on the longer side; infinite where it has no error."""
+        if self.error is None:
+            return float("inf")
+        low, high = self.interval(level)
+        return max(high - self.value, self.value - low)
+
     def __float__(self) -> float:
         return float(self.value)
 

@@ -17,7 +17,7 @@ from landscape.estimators.probes import probes
 from landscape.estimators.traces.choice import exact_dots
 from landscape.estimators.traces.deflation import Plain
 from landscape.estimators.traces.over_entries import drawn_in_all
-from landscape.estimators.traces.over_examples import pilot_work, sums_if_any, sums_of
+from landscape.estimators.traces.over_examples import is_small, sums_if_any, sums_of
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
 from landscape.operators.exact import ExactParametricOperator
@@ -188,7 +188,7 @@ def _drawn(
     if method == "probes" or (method == "auto" and eigs is not None):
         return None
     sums = sums_of(H) if method == "split" else sums_if_any(H)
-    if sums is None or (method == "auto" and pilot_work(sums) > 0.5 * count * sums.num_examples):
+    if sums is None or (method == "auto" and is_small(sums, count)):
         return None
     found = drawn_in_all(sums, limit=count, tol=None, seed=seed, progress=cost.report, keep=True)
     samples = found.samples.kept if found.samples.count else found.mean[None]

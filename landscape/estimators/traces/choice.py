@@ -20,6 +20,8 @@ Array = np.ndarray
 
 #: Below this budget "auto" makes no sketch: a third of it would leave fewer than 4 samples to read an error from.
 FEWEST_FOR_SKETCH = 12
+#: Matvecs with a tolerance and no other limit.
+DEFAULT_MAX_MATVECS = 1000
 #: Bytes for the sketch, its products and their basis, beyond what the budget asked for sets.
 SKETCH_BYTES = 1 << 30
 NORMAL = float(special.ndtri(0.975))
@@ -93,10 +95,7 @@ class Tolerance:
 
         Stopping at the first small standard error would stop on samples that happen to agree.
         """
-        if estimate.sem is None:
-            return False
-        low, high = estimate.interval(0.95)
-        return max(high - estimate.value, estimate.value - low) <= self.allowed(estimate.value)
+        return estimate.reach() <= self.allowed(estimate.value)
 
 
 def until(tol: Tolerance, estimate: Estimate, more: Callable[[Estimate], Estimate | None]) -> Estimate:

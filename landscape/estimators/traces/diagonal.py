@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from scipy import special
@@ -11,12 +9,12 @@ from scipy import special
 from landscape.checks import check_choice, check_count, check_seed
 from landscape.errors import UsageError
 from landscape.estimators import exact
-from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
-from landscape.estimators.probes import probes
+from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.traces.choice import exact_dots
 from landscape.estimators.traces.columns import column_dots
 from landscape.estimators.traces.deflation import coarseness
-from landscape.estimators.traces.over_entries import diagonal_limit, diagonal_to_accuracy
+from landscape.estimators.traces.over_entries import add_probes, diagonal_limit, diagonal_to_accuracy
+from landscape.estimators.traces.over_examples import Samples
 from landscape.estimators.traces.sketch import Sketch, lost_directions, row_space
 from landscape.estimators.traces.xtrace import LEFT_OUT
 from landscape.operators import as_operator
@@ -105,6 +103,8 @@ def diagonal(
         raise UsageError(f"num_probes={num_probes} is too few for 'xdiag'; it needs at least 4")
     if tol is not None and method == "xdiag":
         raise UsageError("tol= is not read by method='xdiag', which makes num_probes matvecs; leave method out")
+    if isinstance(H, ExactOperator):
+        return exact.diagonal(H)
     if method == "split" or tol is not None:
         return diagonal_to_accuracy(
             as_operator(H), limit=diagonal_limit(num_probes, tol, max_matvecs), tol=tol, seed=seed, strict=strict,
@@ -113,8 +113,6 @@ def diagonal(
     if max_matvecs is not None:
         raise UsageError("max_matvecs= limits tol=; without tol the number of matvecs is num_probes")
     matvecs = Matvecs(H, num_probes, progress)
-    if isinstance(matvecs.operator, ExactOperator):
-        return exact.diagonal(matvecs.operator)
     dim = matvecs.operator.dim
     if method != "hutchinson" and num_probes >= dim:
         matvecs.maximum = dim
@@ -153,24 +151,10 @@ def _pays(sketch: Sketch, num_probes: int) -> bool:
 
 def _hutchinson(matvecs: Matvecs, count: int, seed: int, sketch: Sketch) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard error from ``count`` probes, of which the sketch holds the first with their products."""
-    H = matvecs.operator
-    mean, squares, seen = np.zeros(H.dim), np.zeros(H.dim), 0
-
-    def blocks() -> Iterator[torch.Tensor]:
-        yield sketch.omega * sketch.products
-        for first in range(sketch.omega.shape[1], count, BLOCK_COLUMNS):
-            width = min(BLOCK_COLUMNS, count - first)
-            Z = probes(first, width, H.dim, seed=seed, dtype=H.dtype, device=H.device)
-            yield Z * matvecs.block(Z)
-
-    for samples in blocks():
-        for column in samples.unbind(1):  # Welford's update: sums of squares would cancel.
-            x = column.cpu().to(torch.float64).numpy()
-            seen += 1
-            away = x - mean
-            mean += away / seen
-            squares += away * (x - mean)
-    return mean, np.sqrt(squares / (count - 1) / count) if count > 1 else np.full(H.dim, np.nan)
+    samples = Samples(matvecs.operator.dim, keep=False)
+    samples.add_columns(sketch.omega * sketch.products)
+    add_probes(samples, matvecs, count, seed=seed)
+    return samples.mean, samples.sem
 
 
 def _xdiag(matvecs: Matvecs, sketch: Sketch) -> tuple[np.ndarray, np.ndarray]:

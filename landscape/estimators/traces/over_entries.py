@@ -9,7 +9,7 @@ from landscape.checks import check_count, check_share
 from landscape.errors import NotConverged
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.estimators.probes import probes
-from landscape.estimators.traces.choice import NORMAL
+from landscape.estimators.traces.choice import DEFAULT_MAX_MATVECS, NORMAL
 from landscape.estimators.traces.deflation import coarseness
 from landscape.estimators.traces.drawn import FEWEST
 from landscape.estimators.traces.over_examples import (
@@ -17,7 +17,7 @@ from landscape.estimators.traces.over_examples import (
     Samples,
     begun,
     finished,
-    pilot_work,
+    is_small,
     sums_if_any,
     sums_of,
     variance_in_all,
@@ -29,8 +29,6 @@ from landscape.results import Diagonal
 from landscape.results.endings import Ending
 
 Array = np.ndarray
-#: Matvecs with a tolerance and no other limit.
-DEFAULT_MAX_MATVECS = 1000
 
 
 def diagonal_limit(num_probes: int, tol: float | None, max_matvecs: int | None) -> int:
@@ -54,7 +52,7 @@ def diagonal_to_accuracy(
     """All entries from the same examples and probes; from probes of all of H where there is no split that pays."""
     find = {"split": sums_of, "auto": sums_if_any}.get(method)
     sums = find(H, entries=True) if find else None
-    if sums is None or (method == "auto" and pilot_work(sums) > 0.5 * limit * sums.num_examples):
+    if sums is None or (method == "auto" and is_small(sums, limit)):
         known = _by_probes(H, limit, tol, seed, progress)
     else:
         found = drawn_in_all(sums, limit=limit, tol=tol, seed=seed, progress=progress, keep=False)
@@ -79,13 +77,19 @@ def _by_probes(H: LinearOperator, limit: int, tol: float | None, seed: int, prog
     """Hutchinson's, a block of probes at a time."""
     matvecs, samples = Matvecs(H, limit, progress), Samples(H.dim, keep=False)
     while matvecs.left and not reaches(samples, tol):
-        width = min(BLOCK_COLUMNS, matvecs.left)
-        Z = probes(matvecs.done, width, H.dim, seed=seed, dtype=H.dtype, device=H.device)
-        for column in (Z * matvecs.block(Z)).unbind(1):
-            samples.add(column.cpu().double().numpy())
+        add_probes(samples, matvecs, samples.count + min(BLOCK_COLUMNS, matvecs.left), seed=seed)
     sem = np.hypot(samples.sem, coarseness(matvecs) * matvecs.scale)
     label, settled = f"Hutchinson, {samples.count} probes", tol is None or reaches(samples, tol)
     return Diagonal(samples.mean, sem, samples.count, matvecs.done, seed, label, converged=settled)
+
+
+def add_probes(samples: Samples, matvecs: Matvecs, count: int, *, seed: int) -> None:
+    """Hutchinson's ``z ⊙ Hz`` of further probes, until there are ``count`` samples."""
+    H = matvecs.operator
+    while samples.count < count:
+        width = min(BLOCK_COLUMNS, count - samples.count)
+        Z = probes(samples.count, width, H.dim, seed=seed, dtype=H.dtype, device=H.device)
+        samples.add_columns(Z * matvecs.block(Z))
 
 
 def reaches(samples: Samples, tol: float | None) -> bool:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from landscape.errors import ObjectiveError, UsageError
 from landscape.estimators.traces.choice import Tolerance, of_samples
@@ -44,6 +46,11 @@ class Samples:
         self._squares += away * (sample - self.mean)
         if self._kept is not None:
             self._kept.append(sample)
+
+    def add_columns(self, samples: Tensor) -> None:
+        """Those of a block of vectors (P, b)."""
+        for column in samples.unbind(1):
+            self.add(column.cpu().to(torch.float64).numpy())
 
     @property
     def sem(self) -> Array:
@@ -99,9 +106,16 @@ def sums_if_any(H: LinearOperator, *, entries: bool = False) -> SumsOverExamples
         return None
 
 
-def pilot_work(sums: SumsOverExamples) -> float:
-    """Example-products before anything is estimated."""
-    return sums.num_examples / 6 + PILOT * PILOT_EXAMPLES * sum(term.each for term in sums.terms)
+def is_small(sums: SumsOverExamples, limit: int) -> bool:
+    """Whether the pilot would take more than half of so many matvecs.
+
+    Of few examples that is known at once, whatever terms there are: each drawn one takes a product at least.
+    """
+
+    def takes_more(each: float) -> bool:
+        return sums.num_examples / 6 + PILOT * PILOT_EXAMPLES * each > 0.5 * limit * sums.num_examples
+
+    return takes_more(1.0) or takes_more(sum(term.each for term in sums.terms))
 
 
 def begun(
@@ -171,7 +185,7 @@ def by_examples(
 
     ``first`` of the matvecs of that way are made before its first probe.
     """
-    if others is not None and pilot_work(sums) > 0.5 * limit * sums.num_examples:
+    if others is not None and is_small(sums, limit):
         return others(limit)
     sampler, pilot = begun(sums, seed=seed, limit=limit, size_of=variance_of_total, progress=progress)
     resolution = 4 * sums.objective.resolution

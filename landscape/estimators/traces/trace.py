@@ -10,7 +10,16 @@ from landscape.checks import check_choice, check_count, check_not_negative, chec
 from landscape.errors import NotConverged, UsageError
 from landscape.estimators import exact
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
-from landscape.estimators.traces.choice import Tolerance, check_method, choose, draw, exact_dots, of_samples, until
+from landscape.estimators.traces.choice import (
+    DEFAULT_MAX_MATVECS,
+    Tolerance,
+    check_method,
+    choose,
+    draw,
+    exact_dots,
+    of_samples,
+    until,
+)
 from landscape.estimators.traces.deflation import coarseness
 from landscape.estimators.traces.over_examples import by_examples, sums_if_any, sums_of
 from landscape.estimators.traces.xtrace import xtrace
@@ -21,8 +30,6 @@ from landscape.results import Eigenpairs, Estimate
 from landscape.results.endings import Ending
 
 METHODS = ("auto", "split", "hutchinson", "hutch++", "xtrace", "deflated")
-#: With ``tol`` and no other limit.
-DEFAULT_MAX_MATVECS = 1000
 # Two samples are the fewest that have a spread.
 _FEWEST = {"hutch++": 4, "xtrace": 4}
 

@@ -28,10 +28,7 @@ class Goal:
 
     def excess(self, found: Estimate) -> float:
         """How many times as wide as asked the interval is; infinite where it has no error."""
-        if found.sem is None:
-            return math.inf
-        low, high = found.interval(0.95)
-        reach, allowed = max(high - found.value, found.value - low), max(self.tol * abs(found.value), self.atol)
+        reach, allowed = found.reach(), max(self.tol * abs(found.value), self.atol)
         return reach / allowed if allowed > 0 else (0.0 if reach == 0 else math.inf)
 
 

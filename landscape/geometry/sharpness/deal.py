@@ -49,7 +49,7 @@ class Deal:
         self, objective: Objective, theta: Tensor, scale: Tensor, *, seed: int, tick: Callable[[float], None]
     ) -> None:
         self.objective, self.theta, self.scale, self._seed, self._tick = objective, theta, scale, seed, tick
-        self.is_cut = objective.batches.joined is not None and not objective.interacting and objective.mode == "eval"
+        self.is_cut = objective.can_pick
         self.cost, self.visits, self._parts = 0.0, 0, objective.parts()
         self._random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(3, 0)))
         self._rows: list[np.ndarray] = []
@@ -63,7 +63,6 @@ class Deal:
             sizes = [1.0] * max(len(self._batches), 1)
         #: Share of each group in the data (G,), by examples; of batches, whose shares are their weights, all alike.
         self.shares = np.array(sizes) / sum(sizes)
-        self._weight = sum(objective.weigh(batch) for batch in objective.batches.cut(objective.chunk))
         self._base: list[float | None] = [None] * len(sizes)
         self.found: list[list[float]] = [[] for _ in sizes]
         self._order: list[int] = []
@@ -93,7 +92,7 @@ class Deal:
             if base is None:
                 base = self._base[index] = self._loss(index, pieces, self.theta)
             both = self._loss(index, pieces, self.theta + delta) + self._loss(index, pieces, self.theta - delta)
-            value = (both / 2 - base) * weight / self._weight / float(self.shares[index])
+            value = (both / 2 - base) * weight / self.objective.total_weight / float(self.shares[index])
         self.found[index].append(value)
         return value
 
@@ -126,7 +125,7 @@ class Deal:
         """A group in pieces of at most a chunk, each with its weight, and the weight of all; those without are left
         out."""
         if self.size == 1:
-            return [], self._weight
+            return [], self.objective.total_weight
         batch = self.objective.batches.pick(self._rows[index]) if self.is_cut else self._batches[index]
         most = self.objective.chunk if self.is_cut else None
         parts = [batch] if most is None or most >= GROUP else cut(batch, most)

@@ -29,7 +29,6 @@ class Drawing:
 
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
-        self._total = sum(objective.weigh(batch) for batch in objective.batches.cut(objective.chunk))
 
     def draw(self, sizes: Array, count: int, chunk: int, rng: np.random.Generator) -> Drawn:
         """``count`` examples, in chunks of ``chunk``; the same one more than once where its size says so."""
@@ -38,7 +37,7 @@ class Drawing:
         rows, factors = rows[order], factors[order]
         objective = self._objective
         part = objective.on_batches([objective.batches.pick(rows)]).rechunked(chunk)
-        weights = [part.weigh(piece) / self._total for piece in part.batches.cut(chunk)]
+        weights = [part.weigh(piece) / objective.total_weight for piece in part.batches.cut(chunk)]
         if min(weights) <= 0:
             raise ObjectiveError("examples were drawn that have no weight in the loss")
         pieces = np.split(factors, np.arange(chunk, len(rows), chunk))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,8 +53,8 @@ class PerExample:
 
     def on(self, parts: Parts) -> PerExample:
         """The same for other examples."""
-        twin = object.__new__(PerExample)
-        twin.__dict__ |= self.__dict__ | {"_parts": parts}
+        twin = copy.copy(self)
+        twin._parts = parts
         return twin
 
     def record(self, index: int) -> Recorded:

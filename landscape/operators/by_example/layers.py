@@ -8,6 +8,7 @@ Tramel 2019; Li, Tramèr, Liang & Hashimoto 2022, section 4).
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -126,9 +127,8 @@ class DenseUsage(_OuterProducts):
         return g.reshape(len(g), -1, self._shape[0])
 
     def part(self, rows: slice) -> DenseUsage:
-        twin = object.__new__(DenseUsage)
-        twin._shape, twin.output = self._shape, self.output
-        twin._entered = self._entered.reshape(self.count, -1, self._shape[1])[rows]
+        twin = copy.copy(self)
+        twin._entered = self.entered()[rows]
         twin.count = len(twin._entered)
         return twin
 
@@ -162,8 +162,7 @@ class ConvolutionUsage(_OuterProducts):
     def part(self, rows: slice) -> ConvolutionUsage:
         if len(range(*rows.indices(self.count))) == self.count:
             return self  # whose patches serve for every column
-        twin = object.__new__(ConvolutionUsage)
-        twin._shape, twin.output, twin._window = self._shape, self.output, self._window
+        twin = copy.copy(self)
         twin._entered, twin._patches = self._entered[rows], None
         twin.count = len(twin._entered)
         return twin
@@ -228,8 +227,7 @@ class EmbeddingUsage(Usage):
         return self._rows * self._width
 
     def part(self, rows: slice) -> Usage:
-        twin = object.__new__(EmbeddingUsage)
-        twin.output, twin._rows, twin._width, twin._padding = self.output, self._rows, self._width, self._padding
+        twin = copy.copy(self)
         twin._indices = self._indices[rows]
         twin.count = len(twin._indices)
         return twin

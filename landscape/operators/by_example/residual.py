@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -91,9 +91,14 @@ def slope(parts: Parts, index: int, tensors: Sequence[Tensor]) -> Tensor:
     with torch.no_grad():
         found = parts.outputs(chunk, tensors)
     single = single_output(found)
-    point = single.detach().clone().requires_grad_()
+    return slope_at(lambda f: parts.loss_of(in_place_of(found, single, f), chunk), single)
+
+
+def slope_at(loss_of: Callable[[Tensor], Tensor], f: Tensor) -> Tensor:
+    """The gradient of a loss of outputs, at the outputs f; zero where it does not depend on them."""
+    point = f.detach().clone().requires_grad_()
     with torch.enable_grad():
-        loss = parts.loss_of(in_place_of(found, single, point), chunk)
+        loss = loss_of(point)
         if not loss.requires_grad:
             return torch.zeros_like(point)
         (slopes,) = torch.autograd.grad(loss, point)

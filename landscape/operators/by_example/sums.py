@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 
 from landscape import hvp
@@ -35,9 +37,7 @@ class SumsOverExamples:
 
     Attributes
     ----------
-    terms : list of Term
-    reason : str
-        Why there is one term; empty where there are two.
+    num_examples : int
 
     Raises
     ------
@@ -51,17 +51,27 @@ class SumsOverExamples:
     """
 
     def __init__(self, objective: Objective, theta: Vector | None = None, *, entries: bool = False) -> None:
-        if objective.interacting or objective.batches.joined is None or objective.mode == "train":
+        if not objective.can_pick:
             raise ObjectiveError("examples cannot be taken one by one: batches stay as they came")
-        self.objective, self.theta = objective, objective.point(theta)
+        self.objective, self.theta, self._entries = objective, objective.point(theta), entries
         self.num_examples, self.layout = objective.num_examples, objective.layout
         self._outputs: Outputs | None = None
-        self.reason = ""
+        self._reason = ""
+
+    @cached_property
+    def terms(self) -> list[Term]:
+        """Found out when first asked for, on a few examples."""
         try:
-            self.terms: list[Term] = self._two(entries)
+            return self._two(self._entries)
         except ObjectiveError as error:
-            self.reason = str(error)
-            self.terms = [HessianTerm(objective, self.theta, entries=entries)]
+            self._reason = str(error)
+            return [HessianTerm(self.objective, self.theta, entries=self._entries)]
+
+    @property
+    def reason(self) -> str:
+        """Why there is one term; empty where there are two."""
+        assert self.terms
+        return self._reason
 
     @property
     def work(self) -> float:

@@ -16,7 +16,7 @@ from landscape.objective.functional import Parts
 from landscape.operators.by_example.drawing import Drawing, Drawn
 from landscape.operators.by_example.factor import Factor, LossOf, maker
 from landscape.operators.by_example.gradients import PerExample, Recorded, single_output
-from landscape.operators.by_example.residual import ResidualParts, in_place_of
+from landscape.operators.by_example.residual import ResidualParts, in_place_of, slope_at
 
 Array = np.ndarray
 #: A random sign vector (P,) by its number.
@@ -91,8 +91,9 @@ class Outputs:
         self.objective, self.theta, self.work = objective, theta, 0.0
         parts = few.parts()
         with parts.borrowed():
-            self._maker = maker(*self.loss_of(parts, 0))
-            self.num_columns = self._maker(*self.loss_of(parts, 0)).num_columns
+            loss_of, f = self.loss_of(parts, 0)
+            self._maker = maker(loss_of, f)
+            self.num_columns = self._maker(loss_of, f).num_columns
 
     def loss_of(self, parts: Parts, index: int, output: Tensor | None = None) -> tuple[LossOf, Tensor]:
         """The mean loss of a chunk as a function of its outputs, and these."""
@@ -117,11 +118,7 @@ class Outputs:
             for index, share in enumerate(parts.shares):
                 loss_of, f = self.loss_of(parts, index)
                 curvature.append(share * self._maker(loss_of, f).sizes().numpy())
-                point = f.clone().requires_grad_()
-                with torch.enable_grad():
-                    loss = loss_of(point)
-                    (s,) = torch.autograd.grad(loss, point) if loss.requires_grad else (torch.zeros_like(point),)
-                slopes.append(share * s.double().flatten(1).norm(dim=1).cpu().numpy())
+                slopes.append(share * slope_at(loss_of, f).double().flatten(1).norm(dim=1).cpu().numpy())
         self.work += self.objective.num_examples * FORWARD
         return np.concatenate(curvature), np.concatenate(slopes)
 

@@ -52,8 +52,7 @@ def lenet_mnist(
 ) -> Problem:
     """LeNet-5 on MNIST: 28 × 28 images with two pixels of background on each side, standardised."""
     check_choice("loss", loss, LOSSES)
-    train, test = mnist_split(None if data_dir is None else Path(data_dir), download=download)
-    train, test = first_examples(train, num_train, "num_train"), first_examples(test, num_test, "num_test")
+    train, test = _splits(num_train, num_test, data_dir, download)
     background = float(train[0].min())
     padded = [(functional.pad(images, (2, 2, 2, 2), value=background), labels) for images, labels in (train, test)]
     return Problem(
@@ -77,9 +76,9 @@ def softmax_mnist(
     download: bool = True,
 ) -> Problem:
     """Softmax regression on the 784 pixels of MNIST; ``l2`` > 0 adds ½·l2·‖W‖²."""
-    train, test = mnist_split(None if data_dir is None else Path(data_dir), download=download)
+    train, test = _splits(num_train, num_test, data_dir, download)
     return softmax_regression(
-        first_examples(train, num_train, "num_train"), first_examples(test, num_test, "num_test"), l2=l2, loss=loss,
+        train, test, l2=l2, loss=loss,
         recipe=Recipe("sgd", batch_size=64, epochs=10, learning_rates={"sgd": 0.05}),
     )  # fmt: skip
 
@@ -96,16 +95,24 @@ def mlp_mnist(
 ) -> Problem:
     """A multilayer perceptron on the 784 pixels of MNIST."""
     check_choice("loss", loss, LOSSES)
-    train, test = mnist_split(None if data_dir is None else Path(data_dir), download=download)
+    train, test = _splits(num_train, num_test, data_dir, download)
     return Problem(
         build=mlp(SIDE * SIDE, hidden, activation),
         loss_fn=LOSSES[loss],
         loss_name=loss,
-        train=first_examples(train, num_train, "num_train"),
-        test=first_examples(test, num_test, "num_test"),
+        train=train,
+        test=test,
         num_classes=NUM_CLASSES,
         recipe=Recipe("sgd", batch_size=64, epochs=10),
     )
+
+
+def _splits(
+    num_train: int | None, num_test: int | None, data_dir: str | Path | None, download: bool
+) -> tuple[Examples, Examples]:
+    """The first images of both splits."""
+    train, test = mnist_split(None if data_dir is None else Path(data_dir), download=download)
+    return first_examples(train, num_train, "num_train"), first_examples(test, num_test, "num_test")
 
 
 @lru_cache(maxsize=2)
