@@ -24,6 +24,7 @@ from landscape.objective import Objective
 from landscape.objective.functional import Parts
 from landscape.operators.base import LinearOperator
 from landscape.operators.by_example.gradients import PerExample
+from landscape.operators.by_example.layers import rows_of
 from landscape.operators.by_example.sums import FEW
 from landscape.operators.hessian import HessianOperator
 from landscape.operators.parametric import ParametricOperator
@@ -104,12 +105,12 @@ def _largest_curvature(parts: Any, chunk: Any, f: Tensor) -> tuple[Tensor, Tenso
         for _ in range(_POWER_STEPS):
             a = _at_length_one(bent)
             (bent,) = torch.autograd.grad(slope, point, a, retain_graph=True)
-    return bent.detach(), (a * bent).flatten(1).sum(1).detach()
+    return bent.detach(), rows_of(a * bent).sum(1).detach()
 
 
 def _at_length_one(t: Tensor) -> Tensor:
     """Each example's tensor at length 1, or zero."""
-    lengths = t.flatten(1).norm(dim=1).view(-1, *[1] * (t.ndim - 1))
+    lengths = rows_of(t).norm(dim=1).view(-1, *[1] * (t.ndim - 1))
     return torch.where(lengths > 0, t / lengths, 0.0)
 
 

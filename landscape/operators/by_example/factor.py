@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import ObjectiveError
+from landscape.operators.by_example.layers import rows_of
 from landscape.operators.likelihood import Bernoulli, Categorical, Gaussian, Likelihood, curvature_times
 
 #: Outputs of one example whose curvature is written out, for a loss that is no likelihood.
@@ -68,7 +69,7 @@ class OfCategories(Factor):
         self._away, self._weights = away, weights
 
     def sizes(self) -> Tensor:
-        return self._of_column.double().flatten(1).sum(1).cpu()
+        return rows_of(self._of_column.double()).sum(1).cpu()
 
     @property
     def num_columns(self) -> int:
@@ -107,7 +108,7 @@ class ByElements(Factor):
         self._roots = (likelihood.weights(loss_of, f).clamp_min(0) * likelihood.information(f, ones)[0]).sqrt()
 
     def sizes(self) -> Tensor:
-        return self._roots.double().square().flatten(1).sum(1).cpu()
+        return rows_of(self._roots.double().square()).sum(1).cpu()
 
     @property
     def num_columns(self) -> int:
@@ -141,7 +142,7 @@ class WrittenOut(Factor):
         for place in np.ndindex(*f.shape[1:]):
             unit = torch.zeros_like(f)
             unit[(slice(None), *place)] = 1
-            rows.append(curvature_times(loss_of, f, unit).reshape(len(f), -1))
+            rows.append(rows_of(curvature_times(loss_of, f, unit)))
         matrix = torch.stack(rows, dim=1).double().cpu()
         self._values, self._vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
 

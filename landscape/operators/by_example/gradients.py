@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 from landscape.errors import ObjectiveError
 from landscape.objective.batches import count_examples, take
 from landscape.objective.functional import Parts
-from landscape.operators.by_example.layers import MOST_NUMBERS, Usage, usage_of
+from landscape.operators.by_example.layers import MOST_NUMBERS, Usage, rows_of, usage_of
 
 #: Squared norms against those of plain backward passes, relative to the largest.
 _AGREEMENT = {torch.float32: 1e-3, torch.float64: 1e-8}
@@ -131,7 +131,7 @@ class PerExample:
             return torch.stack([self._norms_by_layers(found, name, gradients) for name in self._names])
         out = torch.zeros(len(self._names), found.count, dtype=torch.float64)
         for rows, formed in self._formed(parts, found, cotangent, way):
-            out[:, rows] = torch.stack([x.flatten(1).double().square().sum(1).cpu() for x in formed])
+            out[:, rows] = torch.stack([rows_of(x).double().square().sum(1).cpu() for x in formed])
         return out
 
     def _pulled(self, found: Recorded, cotangent: Tensor) -> dict[int, Tensor]:
@@ -149,7 +149,7 @@ class PerExample:
         if len(uses) == 1:
             usage, slot = uses[0]
             return usage.norms(slot, _by_example(gradients[id(usage)], found.count)).double().cpu()
-        norms = [formed.flatten(1).double().square().sum(1).cpu() for _, formed in _together(uses, gradients, found)]
+        norms = [rows_of(formed).double().square().sum(1).cpu() for _, formed in _together(uses, gradients, found)]
         return torch.cat(norms)
 
     def _squares_by_layers(self, found: Recorded, name: str, gradients: dict[int, Tensor], signs: Tensor) -> Tensor:

@@ -20,6 +20,15 @@ from torch import Tensor, nn
 MOST_NUMBERS = 1 << 23
 
 
+def rows_of(x: Tensor) -> Tensor:
+    """(m, …) as (m, numbers of an example): one where an example has a number alone.
+
+    >>> rows_of(torch.zeros(5)).shape, rows_of(torch.zeros(5, 2, 3)).shape
+    (torch.Size([5, 1]), torch.Size([5, 6]))
+    """
+    return x.reshape(len(x), -1)
+
+
 class Usage(ABC):
     """One call of a layer on m examples: the input it kept, and its output, which stands in the graph."""
 
@@ -32,7 +41,7 @@ class Usage(ABC):
 
     def norms(self, name: str, g: Tensor) -> Tensor:
         """Their squared norms, (m,)."""
-        pieces = [self.part(rows).per_example(name, g[rows]).flatten(1).square().sum(1) for rows in self.cuts(name, g)]
+        pieces = [rows_of(self.part(rows).per_example(name, g[rows])).square().sum(1) for rows in self.cuts(name, g)]
         return torch.cat(pieces)
 
     def squares(self, name: str, g: Tensor, signs: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from landscape.objective.functional import Parts
 from landscape.operators.by_example.drawing import Drawing, Drawn
 from landscape.operators.by_example.factor import Factor, LossOf, maker
 from landscape.operators.by_example.gradients import PerExample, Recorded, single_output
+from landscape.operators.by_example.layers import rows_of
 from landscape.operators.by_example.residual import ResidualParts, in_place_of, slope_at
 
 Array = np.ndarray
@@ -118,7 +119,7 @@ class Outputs:
             for index, share in enumerate(parts.shares):
                 loss_of, f = self.loss_of(parts, index)
                 curvature.append(share * self._maker(loss_of, f).sizes().numpy())
-                slopes.append(share * slope_at(loss_of, f).double().flatten(1).norm(dim=1).cpu().numpy())
+                slopes.append(share * rows_of(slope_at(loss_of, f).double()).norm(dim=1).cpu().numpy())
         self.work += self.objective.num_examples * FORWARD
         return np.concatenate(curvature), np.concatenate(slopes)
 

@@ -33,6 +33,17 @@ def of_tokens(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
 
 
+class Scaled(nn.Module):
+    """One number for each example, times a parameter without dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.scale = net(1)(), nn.Parameter(torch.tensor(0.7))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * self.inner(x)[:, 0]
+
+
 def classes(width: int) -> Callable[[], Tensor]:
     return lambda: torch.randint(0, width, (COUNT,))
 
@@ -56,6 +67,17 @@ LOSSES: dict[str, tuple[Any, Any, Any, Any]] = {
         net(2), F.binary_cross_entropy_with_logits, floats(3), lambda: torch.randint(0, 2, (COUNT, 2)).double(),
     ),
     "huber": (net(2), F.smooth_l1_loss, floats(3), floats(2)),
+    "squared error of one number": (
+        lambda: nn.Sequential(*net(1)(), nn.Flatten(0)), F.mse_loss, floats(3),
+        lambda: torch.randn(COUNT, dtype=torch.float64),
+    ),
+    "yes or no of one number, and a scale that is one": (
+        Scaled, F.binary_cross_entropy_with_logits, floats(3), lambda: torch.randint(0, 2, (COUNT,)).double(),
+    ),
+    "huber of one number": (
+        lambda: nn.Sequential(*net(1)(), nn.Flatten(0)), F.smooth_l1_loss, floats(3),
+        lambda: torch.randn(COUNT, dtype=torch.float64),
+    ),
     "focal": (net(3), focal, floats(3), classes(3)),
     "tokens": (
         TiedTransformer, of_tokens, lambda: torch.randint(0, 5, (COUNT, 4)), lambda: torch.randint(0, 5, (COUNT, 4)),
