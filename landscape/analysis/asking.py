@@ -18,6 +18,7 @@ from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
 from landscape.analysis.plan import RESIDUALS, Plan
 from landscape.geometry.sharpness.definitions import MEASURES
+from landscape.operators import exact_cost
 from landscape.results import Eigenpairs, Estimate, Record, Sharpness, SpectralMeasure
 from landscape.store.reading import reading_of
 
@@ -81,6 +82,8 @@ def _of_band(record: Record, scale: float) -> float:
 #: Scale of the density, a share of all eigenvalues: in spectra of networks nearly all lie close to zero, and what the
 #: rest of the range tells apart is about that share of them.
 SHARE = 3.75e-3
+#: Steps of Lanczos for each probe of the density, about.
+LIKELY_STEPS = 20
 #: Quantity → how it is asked: the one place where it is settled what an estimator is given. The scale where a value is
 #: near zero: of eigenpairs, gap and trace, λ_max; of an average sharpness, the rise that a curvature of λ_max in one
 #: direction gives to a displacement of this size.
@@ -173,15 +176,26 @@ class Asked:
             return self.cost()
         return earlier * max((reached / self.accuracy) ** 2, 0.1)
 
-    def told(self, reached: float, cost: Cost, limit: int) -> str:
-        """Why it was not reached, and what would do."""
+    def likely(self, num_parameters: int) -> float:
+        """Products that it takes beforehand, where the number of parameters says more than ``cost``.
+
+        Of the density by one probe each eigenvalue is 1/P of chance: its band is as wide as ``√(2·SHARE/(R·P))``.
+        """
+        if self.name != "density":
+            return self.cost().products
+        return max(2 * (1.96 / self.accuracy) ** 2 / (num_parameters * SHARE) * LIKELY_STEPS, self.cost().products)
+
+    def told(self, reached: float, cost: Cost, context: CheckpointContext) -> str:
+        """Why it was not reached, and what would do: more products, or the matrix, which takes no more than that."""
         if not math.isfinite(reached):
             return f"not to {percent_text(self.accuracy)}"
         said = f"± {percent_text(reached)} where {percent_text(self.accuracy)} was asked"
         if self.way.is_iterative or reached <= self.accuracy:
             return said
         needed = self.cost_after(cost, reached).products
-        return f"{said}; about {_round(needed)} products would do" if needed > limit else said
+        if self.name != "average":
+            needed = min(needed, exact_cost(context.products))
+        return f"{said}; about {_round(needed)} products would do" if needed > limit(context) else said
 
 
 #: An iteration that may not make so many products says nothing, and each pair takes two more.

@@ -18,6 +18,9 @@ from landscape.problems import Problem
 from landscape.problems.metrics import evaluate_split
 from landscape.results import Eigenpairs, Record
 
+#: Quantities that may take so many products as the plan allows: eigenpairs, trace and density.
+WITH_PRODUCTS = 3
+
 
 @dataclass
 class CheckpointContext:
@@ -50,7 +53,7 @@ class CheckpointContext:
     is_asked : bool
         Whether a person asked for the accuracy of the plan; on a time alone, nobody did.
     planned : float
-        Products at this checkpoint.
+        Products that its quantities are likely to take.
     """
 
     objective: Objective
@@ -106,8 +109,14 @@ class CheckpointContext:
 
     @cached_property
     def hessian(self) -> LinearOperator:
-        """Made when first needed, and kept for all quantities of this checkpoint: the matrix, where that is cheaper."""
-        return _exact_where_cheaper(self.products, self.planned)
+        """Made when first needed, and kept for all quantities of this checkpoint: the matrix, where that is cheaper.
+
+        It is where it costs less than what is planned, and no more than the estimates that it replaces may take.
+        """
+        most = float(WITH_PRODUCTS * self.plan.max_matvecs)
+        if self.affordable is not None:
+            most = min(most, self.affordable)
+        return exact(self.products) if exact_fits(self.products, min(self.planned, most)) else self.products
 
     @cached_property
     def products(self) -> HessianOperator:
@@ -141,8 +150,3 @@ class CheckpointContext:
         eigs = self.found["eigenpairs"]
         assert isinstance(eigs, Eigenpairs)
         return eigs
-
-
-def _exact_where_cheaper(H: HessianOperator, planned: float) -> LinearOperator:
-    """The matrix itself, where forming it costs less than the products that are planned with it."""
-    return exact(H) if exact_fits(H, planned) else H

@@ -99,7 +99,7 @@ def judged(
     if is_met or not context.is_asked:  # without a time limit for all, or within its round
         record = record if isinstance(record, Eigenpairs) else _converged(record)
         return record, how | {"asked": about, "converged": bool(np.all(getattr(record, "converged", True)))}
-    about["why"] = quantity.asked.told(reached, cost_of(record), limit(context))
+    about["why"] = quantity.asked.told(reached, cost_of(record), context)
     return record, how | {"asked": about, "converged": False}
 
 

@@ -23,8 +23,9 @@ _MATRICES = 4
 _COLUMNS = 64
 #: Vectors on which the rounding of the products is measured: the outermost ones, where it is largest.
 _OUTERMOST = 8
-#: What eigenvalues and vectors cost, in products per P²/N: 0.2 to 0.5 for perceptrons on a CPU.
-_EIGENVALUES = 0.3
+#: What eigenvalues and vectors cost, in products: so much P³/(P·N), 0.2 to 0.5 for perceptrons on a CPU; and what every
+#: product costs besides for calling its operations, in the same unit as P·N.
+_EIGENVALUES, _CALLS = 0.4, 4e5
 
 
 class ExactOperator(LinearOperator):
@@ -206,13 +207,13 @@ def exact(H: Any, *, memory: float = DEFAULT_MEMORY, progress: Progress | None =
 def exact_cost(H: Any) -> float:
     """What :func:`exact` costs in products with H made one after another, eigenvalues included; 0 if it is exact.
 
-    P of them and ``0.3 P²/N``, which is counted, not timed: what is planned by it does not depend on the machine.
+    P of them and ``0.4 P³/(P·N + 4·10⁵)``, counted, not timed: what is planned by it does not depend on the machine.
     """
     H = as_operator(H)
     if isinstance(H, ExactOperator):
         return 0.0
     examples = H.objective.num_examples if isinstance(H, ParametricOperator) else H.dim
-    return float(H.dim + _EIGENVALUES * H.dim**2 / examples)
+    return float(H.dim + _EIGENVALUES * H.dim**3 / (H.dim * examples + _CALLS))
 
 
 def exact_fits(H: Any, planned: float, *, memory: float = DEFAULT_MEMORY) -> bool:
