@@ -76,14 +76,13 @@ def _of_interval(record: Record, scale: float) -> float:
 def _of_band(record: Record, scale: float) -> float:
     """Half of the 95 % band of the distribution, averaged over the range, over its scale."""
     assert isinstance(record, SpectralMeasure)
-    return record.width / SHARE
+    return record.width / scale
 
 
 #: Scale of the density, a share of all eigenvalues: in spectra of networks nearly all lie close to zero, and what the
-#: rest of the range tells apart is about that share of them.
-SHARE = 3.75e-3
-#: Steps of Lanczos for each probe of the density, about.
-LIKELY_STEPS = 20
+#: rest of the range tells apart is about that share of them; or so many eigenvalues, where these are more. One probe
+#: knows the distribution to some ``√P`` of them, so that to tell fewer apart would take thousands.
+SHARE, EIGENVALUES = 3.75e-3, 250
 #: Quantity → how it is asked: the one place where it is settled what an estimator is given. The scale where a value is
 #: near zero: of eigenpairs, gap and trace, λ_max; of an average sharpness, the rise that a curvature of λ_max in one
 #: direction gives to a displacement of this size.
@@ -100,7 +99,7 @@ ASKS = {
     ),
     "density": Ask(
         ("density_probes", "steps"),
-        lambda tol, _, most: {"tol": tol * SHARE, "max_matvecs": most, "strict": False}, _of_band, Cost(matvecs=64),
+        lambda _, absolute, most: {"tol": absolute, "max_matvecs": most, "strict": False}, _of_band, Cost(matvecs=64),
     ),
     "average": Ask(
         ("samples",), lambda tol, absolute, most: {"tol": tol, "atol": absolute, "max_losses": 6 * most},
@@ -132,6 +131,8 @@ class Asked:
 
     def scale(self, context: CheckpointContext) -> float:
         """Relative to which the error counts where the value is below it; 0 where it has no other than its value."""
+        if self.name == "density":
+            return min(max(SHARE, EIGENVALUES / context.objective.layout.size), 1.0)
         if self.name not in ("trace", "average"):
             return 0.0
         pairs = context.found.get("eigenpairs")
@@ -175,15 +176,6 @@ class Asked:
         if self.way.is_iterative or not 0 < reached < math.inf:
             return self.cost()
         return earlier * max((reached / self.accuracy) ** 2, 0.1)
-
-    def likely(self, num_parameters: int) -> float:
-        """Products that it takes beforehand, where the number of parameters says more than ``cost``.
-
-        Of the density by one probe each eigenvalue is 1/P of chance: its band is as wide as ``√(2·SHARE/(R·P))``.
-        """
-        if self.name != "density":
-            return self.cost().products
-        return max(2 * (1.96 / self.accuracy) ** 2 / (num_parameters * SHARE) * LIKELY_STEPS, self.cost().products)
 
     def told(self, reached: float, cost: Cost, context: CheckpointContext) -> str:
         """Why it was not reached, and what would do: more products, or the matrix, which takes no more than that."""

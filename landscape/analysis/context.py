@@ -14,12 +14,10 @@ from landscape.analysis.plan import Plan
 from landscape.errors import ModelError, ObjectiveError
 from landscape.objective import Objective, logit_normalized
 from landscape.operators import HessianOperator, LinearOperator, exact, exact_fits
+from landscape.operators.exact import exact_is_quick
 from landscape.problems import Problem
 from landscape.problems.metrics import evaluate_split
 from landscape.results import Eigenpairs, Record
-
-#: Quantities that may take so many products as the plan allows: eigenpairs, trace and density.
-WITH_PRODUCTS = 3
 
 
 @dataclass
@@ -53,7 +51,7 @@ class CheckpointContext:
     is_asked : bool
         Whether a person asked for the accuracy of the plan; on a time alone, nobody did.
     planned : float
-        Products that its quantities are likely to take.
+        Products at this checkpoint.
     """
 
     objective: Objective
@@ -111,12 +109,11 @@ class CheckpointContext:
     def hessian(self) -> LinearOperator:
         """Made when first needed, and kept for all quantities of this checkpoint: the matrix, where that is cheaper.
 
-        It is where it costs less than what is planned, and no more than the estimates that it replaces may take.
+        So it is where it costs less than what is planned, and where that is a matter of seconds and nobody counted.
         """
-        most = float(WITH_PRODUCTS * self.plan.max_matvecs)
-        if self.affordable is not None:
-            most = min(most, self.affordable)
-        return exact(self.products) if exact_fits(self.products, min(self.planned, most)) else self.products
+        H = self.products
+        formed = exact_fits(H, self.planned) or (exact_is_quick(H) and not self.plan.counts_products)
+        return exact(H) if formed else H
 
     @cached_property
     def products(self) -> HessianOperator:

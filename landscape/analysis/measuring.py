@@ -167,8 +167,7 @@ def _opened(
         partial(checkpoint.model, problem), is_asked=is_asked,
     )  # fmt: skip
     todo = quantities(plan, is_last=is_last, is_around=context.is_around)
-    P = objective.layout.size
-    context.planned = sum(q.cost.matvecs if q.asked is None else q.asked.likely(P) for q in todo)
+    context.planned = sum(quantity.cost.matvecs for quantity in todo)
     if work.budget is not None:
         opened.keep(file, context)
     return checkpoint, context

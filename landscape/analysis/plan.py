@@ -209,6 +209,15 @@ class Plan:
         """
         return self.tol if self.tol is not None else (self.accuracy or FINEST) / RESIDUALS
 
+    @property
+    def counts_products(self) -> bool:
+        """Whether anything that products serve was set by a count or tolerance, and not left to the accuracy.
+
+        >>> Plan(accuracy=0.1).counts_products, Plan(trace_probes=6).counts_products
+        (False, True)
+        """
+        return any(x is not None for x in (self.tol, self.trace_probes, self.density_probes, self.steps))
+
     def count(self, name: str) -> int:
         """How many probes, steps or samples, where that is not left to the estimator.
 

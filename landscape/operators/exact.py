@@ -26,6 +26,8 @@ _OUTERMOST = 8
 #: What eigenvalues and vectors cost, in products: so much P³/(P·N), 0.2 to 0.5 for perceptrons on a CPU; and what every
 #: product costs besides for calling its operations, in the same unit as P·N.
 _EIGENVALUES, _CALLS = 0.4, 4e5
+#: Products times what one costs, in the unit of P·N, that take some seconds: three for a perceptron, ten with filters.
+_SECONDS = 3e9
 
 
 class ExactOperator(LinearOperator):
@@ -221,6 +223,11 @@ def exact_fits(H: Any, planned: float, *, memory: float = DEFAULT_MEMORY) -> boo
     H = as_operator(H)
     check_not_negative("planned", planned)
     return _has_room(H, check_positive("memory", memory)) and exact_cost(H) <= planned
+
+
+def exact_is_quick(H: ParametricOperator) -> bool:
+    """Whether forming the matrix is a matter of seconds, which is counted, too: up to P = 1,000 with N = 1,500."""
+    return exact_cost(H) * (H.dim * H.objective.num_examples + _CALLS) <= _SECONDS
 
 
 def _formed(H: LinearOperator, progress: Progress | None = None) -> ExactOperator:

@@ -1,4 +1,4 @@
-"""An analysis forms the matrix where that takes fewer products than its estimates, and tells what it would take."""
+"""An analysis forms the matrix of few parameters, and knows how many products it would take."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 import landscape as ls
 from landscape.analysis import pipeline
 from landscape.cli.app import exit_status
+from landscape.operators.exact import exact_is_quick
 from tests.support.runs import SMALL, save_run
 
 #: All pictures small, and whatever can be asked for an accuracy left to it.
@@ -26,7 +28,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_a_quick_plan_on_few_parameters_is_exact_and_nothing_is_left_open(folder):
-    """460 parameters: the band of the density would take thousands of products, the matrix takes fewer than 600."""
+    """460 parameters and 120 examples: the matrix is a matter of a second."""
     ls.analyze(folder, QUICK)
     results = ls.load_results(folder)
     last = results["sgd-s0"][-1]
@@ -39,9 +41,22 @@ def test_a_quick_plan_on_few_parameters_is_exact_and_nothing_is_left_open(folder
     assert exit_status(results) == 0
 
 
-def test_where_fewer_products_are_allowed_it_says_that_the_matrix_would_do(folder):
-    ls.analyze(folder, replace(QUICK, max_matvecs=100))
+def test_where_it_would_take_long_estimates_are_made_and_say_that_the_matrix_would_do(folder, monkeypatch):
+    monkeypatch.setattr("landscape.analysis.context.exact_is_quick", lambda H: False)
+    monkeypatch.setattr("landscape.analysis.context.exact_fits", lambda H, planned: False)
+    ls.analyze(folder, replace(QUICK, accuracy=1e-3, max_matvecs=100))
     last = ls.load_results(folder)["sgd-s0"][-1]
+    assert last.density.num_matvecs == pytest.approx(100, abs=10)
     assert last.not_reached["density"].endswith("about 550 products would do")  # 460, and its eigenvalues
-    ls.analyze(folder, replace(QUICK, max_matvecs=550))
-    assert not ls.load_results(folder)["sgd-s0"][-1].not_reached
+
+
+def test_what_takes_seconds_is_counted_by_parameters_and_examples():
+    def quick(width, count):
+        with torch.random.fork_rng(devices=[]):
+            model = torch.nn.Linear(width, 1, bias=False)
+        data = torch.zeros(count, width), torch.zeros(count, 1)
+        return exact_is_quick(ls.HessianOperator(ls.Objective(model, torch.nn.functional.mse_loss, data, check=False)))
+
+    assert quick(1000, 1000)
+    assert not quick(1000, 10_000)
+    assert not quick(2000, 1000)
