@@ -56,6 +56,7 @@ MAY_IMPORT = {
 EXTRA = {
     "geometry/sharpness/curvature.py": {"operators", "estimators"},
     "geometry/sharpness/ascent.py": {"estimators"},
+    "geometry/sharpness/drawn.py": {"operators"},
     "geometry/basins.py": {"operators"},
 }
 ONLY_IN = {"h5py": {"files", "importers"}, "matplotlib": {"plots"}, "typer": {"cli"}, "safetensors": {"checkpoints"}}

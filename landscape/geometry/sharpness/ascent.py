@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +15,6 @@ from torch import Tensor
 
 from landscape.estimators.krylov.projection import eigh, outside
 from landscape.geometry.directions import gaussian
-from landscape.objective import Objective
 
 #: First step of each ascent in radii: long, so that on a convex bowl it nearly is a step of the power method.
 _FIRST_STEP = 8.0
@@ -24,7 +24,13 @@ _ENOUGH = 1e-4
 #: that only stopped growing is not settled: the steps may have been too long.
 _SETTLED = 0.01
 #: The best ascent goes on until that share is smaller still, for at most this many times the steps that each had.
-_AT_LAST, _LONGER = 0.001, 8
+AT_LAST, LONGER = 0.001, 8
+
+
+class Question(Protocol):
+    """What has a loss and a gradient at θ: an objective, or some of its examples."""
+
+    def loss_and_gradient(self, theta: Tensor, /) -> tuple[float, Tensor]: ...
 
 
 class Point(NamedTuple):
@@ -60,17 +66,43 @@ class Ball:
         2 or infinity.
     tick : callable
         Called after each evaluation.
+    base : float, optional
+        The loss at θ, where it is known. The slope there is then left zero.
     """
 
     def __init__(
-        self, objective: Objective, theta: Tensor, scale: Tensor, *, rho: float, p: float, tick: Callable[[], None]
+        self,
+        objective: Question,
+        theta: Tensor,
+        scale: Tensor,
+        *,
+        rho: float,
+        p: float,
+        tick: Callable[[], None],
+        base: float | None = None,
     ) -> None:
         self.objective, self.theta, self.scale, self.rho, self.p = objective, theta, scale, rho, p
         self.inside, self._tick = (scale != 0).to(theta.dtype), tick
         self.num_evaluations = 0
         self.undefined = False
-        self.base, self.slope = 0.0, torch.zeros_like(theta)
-        self.base, self.slope = self.rise(torch.zeros_like(theta))
+        self.base, self.slope, self._tilt = base or 0.0, torch.zeros_like(theta), torch.zeros_like(theta)
+        if base is None:
+            self.base, self.slope = self.rise(torch.zeros_like(theta))
+
+    def seen_by(self, question: Question, *, at: Point | None, tick: Callable[[], None]) -> Ball:
+        """The same ball as another question sees it; one evaluation of that.
+
+        With ``at``, a linear function is added to what it sees, so that it has the rise and gradient of that point.
+        """
+        twin = copy.copy(self)
+        twin.objective, twin._tick, twin.num_evaluations, twin.base = question, tick, 0, 0.0
+        if at is None:
+            twin.base, twin.slope = twin.rise(torch.zeros_like(self.theta))
+        else:
+            rise, gradient = twin.rise(at.z)
+            twin._tilt = at.gradient - gradient
+            twin.base = rise + float(twin._tilt @ at.z) - at.rise
+        return twin
 
     def point(self, z: Tensor) -> Point:
         """A point with its rise and gradient; one evaluation."""
@@ -87,7 +119,7 @@ class Ball:
         self.num_evaluations += 1
         self.undefined = self.undefined or math.isnan(loss)
         self._tick()
-        return loss - self.base, self.scale * gradient
+        return loss - self.base + float(self._tilt @ z), self.scale * gradient + self._tilt
 
     def unit(self, v: Tensor) -> Tensor:
         """v on the coordinates that count, at 2-norm 1; zero where v has nothing there."""
@@ -130,7 +162,7 @@ class Ball:
 
 def most_evaluations(restarts: int, steps: int) -> int:
     """What :func:`highest` and its ball may cost, one gradient at θ included."""
-    return steps * (restarts + 1) + 3 + _LONGER * steps
+    return steps * (restarts + 1) + 3 + LONGER * steps
 
 
 def highest(ball: Ball, *, restarts: int, steps: int, seed: int) -> Maximum:
@@ -141,15 +173,20 @@ def highest(ball: Ball, *, restarts: int, steps: int, seed: int) -> Maximum:
     best, rises = ascend(ball, sharpest_point(ball, steps=steps, seed=seed), steps=steps), []
     rises.append(best.rise)
     for index in range(1, restarts):
-        start = ball.farthest(ball.slope) if index == 1 else ball.random_point(index, seed)
-        if not bool(start.any()):  # at an exact minimum the gradient points nowhere
-            start = ball.random_point(index, seed)
-        found = ascend(ball, ball.point(start), steps=steps - 1)
+        found = ascend(ball, start_of(ball, index, seed), steps=steps - 1)
         rises.append(found.rise)
         best = max(best, found, key=lambda point: point.rise)
-    last = ascend(ball, best, steps=_LONGER * steps, within=_AT_LAST)
+    last = ascend(ball, best, steps=LONGER * steps, within=AT_LAST)
     rises[rises.index(best.rise)] = last.rise
     return Maximum(rises, ball.settled(last))
+
+
+def start_of(ball: Ball, index: int, seed: int) -> Point:
+    """Where ascent ``index`` starts: 1 from the gradient, those after it from random points; one evaluation."""
+    start = ball.farthest(ball.slope) if index == 1 else ball.random_point(index, seed)
+    if not bool(start.any()):  # at an exact minimum the gradient points nowhere
+        start = ball.random_point(index, seed)
+    return ball.point(start)
 
 
 def ascend(ball: Ball, start: Point, *, steps: int, within: float = _SETTLED) -> Point:

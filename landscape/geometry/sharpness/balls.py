@@ -10,6 +10,7 @@ from torch import Tensor
 
 from landscape.errors import ObjectiveError
 from landscape.geometry.sharpness.ascent import Ball, highest, most_evaluations
+from landscape.geometry.sharpness.drawn import few_of, highest_on_few
 from landscape.objective import Objective
 from landscape.progress import Progress
 from landscape.results import Sharpness
@@ -41,11 +42,19 @@ class Around:
 
 
 def worst(around: Around, *, restarts: int, steps: int, seed: int, progress: Progress | None) -> Sharpness:
-    """The highest loss that ascents find; at most ``steps·(restarts + 9) + 3`` gradients."""
+    """The highest loss that ascents find, on few examples where they can be drawn; at most ``steps·(restarts + 9) + 3``
+    gradients."""
     tick = Ticker(progress, total=most_evaluations(restarts, steps))
-    ball = Ball(around.objective, around.theta, around.scale, rho=around.rho, p=around.p, tick=tick)
-    share = around.share(ball.base)
-    found = highest(ball, restarts=restarts, steps=steps, seed=seed)
+    how = {"rho": around.rho, "p": around.p}
+    few = few_of(around.objective, around.theta, around.scale, seed=seed, spend=tick, **how)
+    if few is None:
+        ball, method = Ball(around.objective, around.theta, around.scale, tick=tick, **how), ""
+        share = around.share(ball.base)
+        found = highest(ball, restarts=restarts, steps=steps, seed=seed)
+    else:
+        ball, share = few.ball, around.share(few.ball.base)
+        found = highest_on_few(few, restarts=restarts, steps=steps, seed=seed, left=lambda: tick.left)
+        method = f"walked on draws of {min(few.drawn)} to {max(few.drawn)} of {around.objective.num_examples} examples"
     tick.end()
     return Sharpness(
         measure=around.name,
@@ -57,24 +66,34 @@ def worst(around: Around, *, restarts: int, steps: int, seed: int, progress: Pro
         p=around.p,
         samples=np.array(found.rises) * share,
         converged=found.settled,
-        num_evaluations=ball.num_evaluations,
+        num_evaluations=math.ceil(tick.cost - 1e-6),
         seed=seed,
         reference=around.reference,
+        cost=math.nan if few is None else tick.cost,
+        method=method,
     )
 
 
 class Ticker:
-    """Counts evaluations and reports them."""
+    """Adds up what evaluations cost, in gradients over all data, and reports each that is complete."""
 
     def __init__(self, progress: Progress | None, *, total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
+        self._progress, self._total, self._done, self.cost = progress, total, 0, 0.0
 
-    def __call__(self) -> None:
-        self._done += 1
-        if self._progress is not None:
-            self._progress(self._done, self._total)
+    @property
+    def left(self) -> float:
+        """What may still be spent."""
+        return self._total - self.cost
+
+    def __call__(self, cost: float = 1.0) -> None:
+        self.cost += cost
+        done = math.floor(self.cost + 1e-6)
+        if done > self._done:
+            self._done = done
+            if self._progress is not None:
+                self._progress(min(done, self._total), self._total)
 
     def end(self) -> None:
         """It took fewer than it might have."""
         if self._progress is not None and self._done < self._total:
-            self._progress(self._done, self._done)
+            self._progress(max(self._done, 1), max(self._done, 1))
