@@ -66,8 +66,6 @@ class Ball:
         2 or infinity.
     tick : callable
         Called after each evaluation.
-    base : float, optional
-        The loss at θ, where it is known. The slope there is then left zero.
     """
 
     def __init__(
@@ -79,29 +77,22 @@ class Ball:
         rho: float,
         p: float,
         tick: Callable[[], None],
-        base: float | None = None,
     ) -> None:
         self.objective, self.theta, self.scale, self.rho, self.p = objective, theta, scale, rho, p
         self.inside, self._tick = (scale != 0).to(theta.dtype), tick
         self.num_evaluations = 0
         self.undefined = False
-        self.base, self.slope, self._tilt = base or 0.0, torch.zeros_like(theta), torch.zeros_like(theta)
-        if base is None:
-            self.base, self.slope = self.rise(torch.zeros_like(theta))
+        self.base, self.slope, self._tilt = 0.0, torch.zeros_like(theta), torch.zeros_like(theta)
+        self.base, self.slope = self.rise(torch.zeros_like(theta))
 
-    def seen_by(self, question: Question, *, at: Point | None, tick: Callable[[], None]) -> Ball:
-        """The same ball as another question sees it; one evaluation of that.
-
-        With ``at``, a linear function is added to what it sees, so that it has the rise and gradient of that point.
-        """
+    def seen_by(self, question: Question, *, at: Point, tick: Callable[[], None]) -> Ball:
+        """The same ball as another question sees it, with a linear function added to that, so that rise and gradient
+        at a point are as they are here; one evaluation of the other question."""
         twin = copy.copy(self)
         twin.objective, twin._tick, twin.num_evaluations, twin.base = question, tick, 0, 0.0
-        if at is None:
-            twin.base, twin.slope = twin.rise(torch.zeros_like(self.theta))
-        else:
-            rise, gradient = twin.rise(at.z)
-            twin._tilt = at.gradient - gradient
-            twin.base = rise + float(twin._tilt @ at.z) - at.rise
+        rise, gradient = twin.rise(at.z)
+        twin._tilt = at.gradient - gradient
+        twin.base = rise + float(twin._tilt @ at.z) - at.rise
         return twin
 
     def point(self, z: Tensor) -> Point:

@@ -25,15 +25,19 @@ from landscape.operators.core import draw_core
 
 #: Of fewer examples all are walked on.
 _FEWEST = 500
-#: Examples walked on: this share, within these.
-_SHARE, _LEAST, _MOST = 0.1, 128, 1024
-#: Steps of each ascent on few, in those that it had on all; and times that an ascent is made whose end is not what it
-#: seemed: of less than this share of the rise that the few had.
-_STEPS, _TRIES, _AS_SEEN = 2, 2, 0.5
+#: Examples walked on: this share, within these; steps of each ascent, in those that it had on all.
+_SHARE, _LEAST, _MOST, _STEPS = 0.1, 128, 1024, 2
+#: By which power of it an example counts that stands for others, where ascents are begun. By all of it, ascents run to
+#: where single ones that count much are lost; the best of them, which goes on, is seen without bias.
+_POWER = 0.5
+#: For the direction that bends most, so many times as many.
+_FIRST = 2.0
+#: An end is seen again on other examples that is nearly as high as the highest, and elsewhere: below this cosine.
+_RIVAL, _ELSEWHERE = 0.7, 0.7
 #: How much smaller than asked is what the few may promise; walks that may fail; by what a failure multiplies the few.
 _WITHIN, _FAILURES, _GROWTH = 0.3, 2, 2.0
-#: The examples that count nowhere so far are drawn as if they counted as much as the mean.
-_FLOOR = 1.0
+#: Added to how much each example counts, whose mean is 1: who counts nowhere so far must be drawn now and then too.
+_FLOOR = 0.1
 #: A loss, in gradients.
 LOSS = 1 / 3
 
@@ -65,21 +69,21 @@ class Few:
         spend: Callable[[float], None],
     ) -> None:
         self._whole, self._objective, self._spend, self._seed, self._draws = whole, objective, spend, seed, 0
-        base = whole.loss(theta)
-        spend(LOSS)
-        self.ball = Ball(whole, theta, scale, rho=rho, p=p, tick=lambda: spend(1.0), base=base)
+        self.ball = Ball(whole, theta, scale, rho=rho, p=p, tick=lambda: spend(1.0))
+        self._theta = Point(torch.zeros_like(theta), 0.0, self.ball.slope)
         self._counts = whole.sizes
         self.size = min(max(round(_SHARE * objective.num_examples), _LEAST), _MOST)
         self.drawn: list[int] = []
+        self.height(self.ball.random_point(0, seed))  # where losses have no slope at θ, who bends is seen beside it
 
-    def draw(self, at: Point | None = None) -> Ball:
+    def draw(self, at: Point | None = None, *, times: float = 1.0) -> Ball:
         """The ball as few examples see it; ``at`` a point, with the rise and gradient that all of them have there."""
         self._draws += 1
         state = np.random.SeedSequence(self._seed, spawn_key=(4, self._draws)).generate_state(1)
-        draw = draw_core(self._counts + _FLOOR, self.size, seed=int(state[0]))
+        draw = draw_core(self._counts + _FLOOR, round(times * self.size), seed=int(state[0]))
         self.drawn.append(draw.size)
-        few = Examples.drawn(self._objective, draw.strata)
-        return self.ball.seen_by(few, at=at, tick=lambda: self._spend(few.share))
+        few = Examples.drawn(self._objective, draw.strata, power=_POWER if at is None else 1.0)
+        return self.ball.seen_by(few, at=at or self._theta, tick=lambda: self._spend(few.share))
 
     def height(self, z: Tensor) -> float:
         """The rise of all data at a point, whose examples count from now on."""
@@ -101,7 +105,14 @@ class Few:
 
 
 def few_of(
-    objective: Objective, theta: Tensor, scale: Tensor, *, rho: float, p: float, seed: int, spend: Callable[[float], None]
+    objective: Objective,
+    theta: Tensor,
+    scale: Tensor,
+    *,
+    rho: float,
+    p: float,
+    seed: int,
+    spend: Callable[[float], None],
 ) -> Few | None:
     """None where examples cannot be drawn by how much they count, or are few."""
     if not (objective.can_pick and objective.module.is_separable and objective.num_examples >= _FEWEST):
@@ -117,18 +128,19 @@ def few_of(
 def highest_on_few(few: Few, *, restarts: int, steps: int, seed: int, left: Callable[[], float]) -> Maximum:
     """As :func:`~landscape.geometry.sharpness.ascent.highest`; ``left()`` says how many gradients may still be made."""
     ball = few.ball
-    ends = [(-math.inf, torch.zeros_like(ball.theta))] * restarts
-    trusted = [False] * restarts
-    for _ in range(_TRIES):
+    ends: list[tuple[float, Tensor]] = []
+    for index in range(restarts):
+        view = few.draw(times=_FIRST if index == 0 else 1.0)
+        start = sharpest_point(view, steps=steps, seed=seed) if index == 0 else start_of(view, index, seed)
+        found = ascend(view, start, steps=_STEPS * steps)
+        ends.append((few.height(found.z), found.z))
+        ball.undefined = ball.undefined or view.undefined
+    rivals = _rivals(ends)
+    if len(rivals) > 1:
         view = few.draw()
-        for index in range(restarts):
-            if trusted[index] or view.undefined or ball.undefined:
-                continue
-            start = sharpest_point(view, steps=steps, seed=seed) if index == 0 else start_of(view, index, seed)
-            found = ascend(view, start, steps=_STEPS * steps)
-            rise = few.height(found.z)
-            ends[index] = max(ends[index], (rise, found.z), key=lambda end: end[0])
-            trusted[index] = not rise < _AS_SEEN * found.rise
+        for index in rivals:
+            found = ascend(view, view.point(ends[index][1]), steps=_STEPS * steps)
+            ends[index] = max(ends[index], (few.height(found.z), found.z), key=lambda end: end[0])
         ball.undefined = ball.undefined or view.undefined
     rises = [rise for rise, _ in ends]
     first = max(range(restarts), key=lambda index: rises[index])
@@ -137,6 +149,18 @@ def highest_on_few(few: Few, *, restarts: int, steps: int, seed: int, left: Call
     best = _settle(few, ball.point(ends[first][1]), steps=steps, left=left)
     rises[first] = max(rises[first], best.rise)
     return Maximum(rises, ball.settled(best))
+
+
+def _rivals(ends: list[tuple[float, Tensor]]) -> list[int]:
+    """The highest end and those nearly as high that are elsewhere."""
+    order = sorted(range(len(ends)), key=lambda index: -ends[index][0])
+    kept: list[int] = []
+    for index in order:
+        rise, z = ends[index]
+        apart = all(float(torch.cosine_similarity(z, ends[other][1], dim=0)) < _ELSEWHERE for other in kept)
+        if apart and rise >= _RIVAL * ends[order[0]][0]:
+            kept.append(index)
+    return kept
 
 
 def _settle(few: Few, best: Point, *, steps: int, left: Callable[[], float]) -> Point:

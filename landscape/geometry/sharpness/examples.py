@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,8 +48,11 @@ class Examples:
         return cls(objective, pieces, share=1.0)
 
     @classmethod
-    def drawn(cls, objective: Objective, strata: Sequence[tuple[np.ndarray, float]]) -> Examples:
-        """L from the numbers of some examples, each of which stands for so many: its mean over draws is L."""
+    def drawn(cls, objective: Objective, strata: Sequence[tuple[np.ndarray, float]], *, power: float = 1.0) -> Examples:
+        """L from the numbers of some examples, each of which stands for so many: its mean over draws is L.
+
+        With a ``power`` below 1 those that stand for many count less than that.
+        """
         pieces, size = [], sum(len(rows) for rows, _ in strata)
         most = objective.chunk or size
         numbers = np.concatenate([rows for rows, _ in strata])
@@ -57,10 +61,10 @@ class Examples:
             picked = objective.batches.pick(numbers[first : first + most])
             times, groups = stands_for[first : first + most], []
             edges = [0, *(np.flatnonzero(np.diff(times)) + 1).tolist(), len(times)]
-            for start, stop in zip(edges, edges[1:], strict=False):
+            for start, stop in pairwise(edges):
                 weight = objective.weigh(take(picked, slice(start, stop)))
                 if weight > 0:
-                    groups.append((slice(start, stop), float(times[start]) * weight / objective.total_weight))
+                    groups.append((slice(start, stop), float(times[start]) ** power * weight / objective.total_weight))
             if groups:
                 pieces.append(Piece(cast(picked, objective.dtype, objective.device), groups))
         return cls(objective, pieces, share=size / objective.num_examples)
@@ -105,7 +109,9 @@ class Examples:
                 terms.append(weight * self._parts.loss_of(own, piece.batch if whole else take(piece.batch, rows)))
             loss = torch.stack(terms).sum()
             asked = [x for x in points if x.requires_grad]
-            found = iter(torch.autograd.grad(loss, asked, allow_unused=True) if loss.requires_grad else [None] * 99)
+            found = iter(
+                torch.autograd.grad(loss, asked, allow_unused=True) if loss.requires_grad else [None] * len(asked)
+            )
         return float(loss.detach()), [next(found) if x.requires_grad else None for x in points]
 
 
@@ -125,4 +131,5 @@ def _pulled_back(outputs: Sequence[Tensor], slopes: Sequence[Tensor | None], lea
     pieces: Sequence[Tensor | None] = [None] * len(leaves)
     if used:
         pieces = torch.autograd.grad([x for x, _ in used], leaves, [s for _, s in used], allow_unused=True)
-    return torch.cat([torch.zeros_like(t).reshape(-1) if g is None else g.reshape(-1) for g, t in zip(pieces, leaves)])
+    pairs = zip(pieces, leaves, strict=True)
+    return torch.cat([torch.zeros_like(t).reshape(-1) if g is None else g.reshape(-1) for g, t in pairs])
