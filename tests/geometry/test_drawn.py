@@ -56,7 +56,7 @@ def test_at_the_minimum_of_a_quadratic_it_is_half_rho_squared_lambda_max(rho, se
     found = sharpness(objective, measure="worst", rho=rho, seed=seed)
     truth = rho**2 / 2 * np.linalg.eigvalsh(hessian)[-1]
     assert truth * (1 - 5e-3) <= found.value <= truth * (1 + 1e-10)
-    assert found.cost <= 12
+    assert found.cost <= 15
     assert "examples" in found.method
 
 
