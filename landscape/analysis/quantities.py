@@ -168,7 +168,8 @@ def _of_the_balls(plan: Plan) -> list[Quantity]:
     for name in (*geometry.BALLS, *NORMALIZED):
         measure, of_logits = NORMALIZED.get(name, name), name in NORMALIZED
         if geometry.BALLS[measure] == "restarts":
-            wanted, fields, cost = None, _fields(plan, "restarts"), Cost(gradients=10 * plan.restarts)
+            wanted, fields = None, _fields(plan, "restarts")
+            cost = Cost(gradients=(8 if measure == "keskar" else 4) * plan.restarts)
         else:
             wanted, fields = asked(plan, "average", measure=measure), fields_of(plan, "average")
             cost = Cost(losses=2 * plan.count("samples")) if wanted is None else wanted.cost()

@@ -178,9 +178,10 @@ class Sharpness(Record):
     num_evaluations : int
         Losses, gradients or matvecs over the whole data, rounded up.
     cost : float
-        The same of an average, parts of the data counted as such; NaN where it is ``num_evaluations``.
+        The same where parts of the data count as such: losses of an average, gradients of a worst case that was walked
+        on drawn examples. NaN where it is ``num_evaluations``.
     method : str
-        How the data and displacements of an average were drawn.
+        How data and displacements were drawn.
     """
 
     measure: str
