@@ -104,7 +104,7 @@ TABLE = {
     "gradient_share": (lambda **g: ls.gradient_share(np.ones(6), np.eye(6)[:, :4], **g), {"k": "count"}),
     "second_order_gain": (
         lambda **g: ls.second_order_gain(H, torch.ones(6), eigs=BOTH, **g),
-        {"damping": "positive", "num_steps": "count"},
+        {"damping": "positive", "num_steps": "count", "tol": "share"},
     ),
     "examine_step": (
         lambda **g: ls.examine_step(OBJECTIVE, OBJECTIVE.theta, OBJECTIVE.theta + 1, **g),

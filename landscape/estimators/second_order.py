@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from landscape.checks import check_count, check_positive
+from landscape.checks import check_count, check_positive, check_share
 from landscape.errors import UsageError
 from landscape.estimators.krylov.lanczos import Krylov
 from landscape.estimators.krylov.projection import eigh
@@ -30,6 +30,7 @@ def second_order_gain(
     eigs: Eigenpairs,
     damping: float = 1e-2,
     num_steps: int = 20,
+    tol: float = 0.0,
     progress: Progress | None = None,
 ) -> SecondOrderGain:
     r"""How many times as much a damped Newton step would lower the quadratic model as gradient descent at equal cost.
@@ -59,14 +60,19 @@ def second_order_gain(
     num_steps : int
         k: Lanczos steps from the gradient, one matvec each, and as many vectors of memory. Fewer where the Krylov space
         ends before; then the Newton step is had for fewer.
+    tol : float
+        End as soon as each gain is known to this, relative to itself, whatever k steps would give: the gain over k
+        steps of descent from bounds, that over k of conjugate gradients where those have met negative curvature, at
+        which they stop. 0 makes all k.
 
     Returns
     -------
     SecondOrderGain
         Dimensionless. Gauss quadrature is never above Newton's integral, Gauss–Radau quadrature with a node at λ_min
         never below: the value is their middle, ``bound`` half their distance. It holds as far as λ_min, less its
-        residual, is below the whole spectrum. The decrease of k first-order steps is exact: its polynomial has degree
-        2k − 1.
+        residual, is below the whole spectrum. The decrease of k first-order steps is exact after k products: its
+        polynomial has degree 2k − 1. After fewer, the same two quadratures bound it: its derivatives alternate in sign
+        below λ₁, as Newton's do.
 
     Raises
     ------
@@ -89,6 +95,8 @@ def second_order_gain(
     """
     check_positive("damping", damping, hint="it is a share of the largest eigenvalue")
     num_steps = check_count("num_steps", num_steps, least=2)
+    if tol != 0:  # which asks for all the steps
+        check_share("tol", tol, hint="it is relative to the gain")
     largest, lowest = _ends(eigs)
     matvecs = Matvecs(H, num_steps, progress)
     g = torch.as_tensor(gradient).detach().to(matvecs.operator.device, matvecs.operator.dtype)
@@ -96,38 +104,51 @@ def second_order_gain(
         raise UsageError(
             f"the gradient, of shape {tuple(g.shape)}, must be ({matvecs.operator.dim},), finite, not zero"
         )
-    run = Krylov(matvecs, g, capacity=num_steps)
-    while not run.is_full:
-        run.step()
-        if run.beta == 0:
-            break
-    alphas, betas, _ = run.recurrence
-    if isinstance(matvecs.operator, ExactOperator):
-        return _exactly(matvecs.operator, g, alphas, betas, damping, lowest)
-    whole = _Rule.of(alphas, betas[:-1])
-    above = None if run.beta == 0 else _Rule.of(*_with_node(alphas, betas, lowest - _ROUNDING * largest))
     shifts = np.maximum(np.array(AROUND) * damping * largest, -2 * lowest)
-    return _gain(alphas, betas, whole, above, shifts, largest)
+    if isinstance(matvecs.operator, ExactOperator):  # which makes no products to be saved
+        tol = 0.0
+    node, run = lowest - _ROUNDING * largest, Krylov(matvecs, g, capacity=num_steps)
+    while True:
+        run.step()
+        alphas, betas, _ = run.recurrence
+        is_over = run.is_full or run.beta == 0
+        if is_over or (tol > 0 and len(alphas) > 1 and _conjugate(alphas, betas)[1]):
+            whole = _Rule.of(alphas, betas[:-1])
+            if is_over and isinstance(matvecs.operator, ExactOperator):
+                return _exactly(matvecs.operator, g, alphas, betas, damping, lowest)
+            above = None if run.beta == 0 else _Rule.of(*_with_node(alphas, betas, node))
+            # A space that has ended is all there is: then there are no more steps to be made.
+            found = _gain(alphas, betas, whole, above, shifts, largest, len(alphas) if run.beta == 0 else num_steps)
+            if is_over or bool((found.over_descent_bound <= tol * np.abs(found.over_descent)).all()):
+                return found
 
 
 def _gain(
-    alphas: np.ndarray, betas: np.ndarray, whole: _Rule, above: _Rule | None, shifts: np.ndarray, largest: float
+    alphas: np.ndarray,
+    betas: np.ndarray,
+    whole: _Rule,
+    above: _Rule | None,
+    shifts: np.ndarray,
+    largest: float,
+    count: int,
 ) -> SecondOrderGain:
-    """The record, of decreases per ‖g‖²; ``above`` is the rule whose integral is never too small."""
-    count = len(alphas)
-    descent, conjugate = _descent(whole, largest, count), _conjugate(alphas, betas) or math.nan
-    low = _newton(whole, shifts)
+    """The record of ``count`` steps, of decreases per ‖g‖²; ``above`` is the rule whose integral is never too small."""
+    conjugate, low = _conjugate(alphas, betas)[0] or math.nan, _newton(whole, shifts)
     high = low if above is None else _newton(above, shifts)
+    descent = fastest = _descent(whole, largest, count)
+    if above is not None and len(alphas) < count:
+        fastest = max(_descent(above, largest, count), descent)
     value, reach, at = (low + high) / 2, np.abs(high - low) / 2, len(shifts) // 2
+    gain, gain_reach = (low / fastest + high / descent) / 2, np.abs(high / descent - low / fastest) / 2
     return SecondOrderGain(
-        float(value[at] / descent),
-        bound=float(reach[at] / descent),
-        num_matvecs=count,
+        float(gain[at]),
+        bound=float(gain_reach[at]),
+        num_matvecs=len(alphas),
         method=f"damped Newton against {count} gradient steps, {count} products each, damping "
         f"{shifts[at] / largest:.2g} λ₁",
         dampings=shifts / largest,
-        over_descent=value / descent,
-        over_descent_bound=reach / descent,
+        over_descent=gain,
+        over_descent_bound=gain_reach,
         over_conjugate=value / conjugate,
         over_conjugate_bound=reach / conjugate,
         over_one_step=float(value[at] / _descent(whole, largest, 1)),
@@ -143,7 +164,7 @@ def _exactly(
     measure = _Rule(H.values, shares / shares.sum())
     largest = float(H.values[0])
     shifts = np.maximum(np.array(AROUND) * damping * largest, -2 * lowest)
-    found = _gain(alphas, betas, measure, measure, shifts, largest)
+    found = _gain(alphas, betas, measure, measure, shifts, largest, len(alphas))
     # Of the decrease f(λ) the slope −(λ + 3δ)/(2(λ + δ)³) is steepest at the lowest eigenvalue.
     least = float(H.values[-1]) - H.rounding
     slopes = H.rounding * (least + 3 * shifts) / (2 * np.maximum(least + shifts, np.finfo(float).tiny) ** 3)
@@ -183,8 +204,8 @@ def _descent(rule: _Rule, largest: float, count: int) -> float:
     return float(rule.weights @ powers.sum(1)) / (2 * largest)
 
 
-def _conjugate(alphas: np.ndarray, betas: np.ndarray) -> float:
-    """Decrease by conjugate gradients, ½e₁ᵀT⁻¹e₁ over ``‖g‖²``, by its own recurrence until the curvature is negative.
+def _conjugate(alphas: np.ndarray, betas: np.ndarray) -> tuple[float, bool]:
+    """Decrease by conjugate gradients, ½e₁ᵀT⁻¹e₁ over ``‖g‖²``, and whether negative curvature has ended them.
 
     ``T = LDLᵀ`` with the pivots dⱼ; step j lowers the model by ``ζⱼ²/(2dⱼ)``, ζⱼ₊₁ = −ζⱼβⱼ/dⱼ.
     """
@@ -194,9 +215,9 @@ def _conjugate(alphas: np.ndarray, betas: np.ndarray) -> float:
             part *= -betas[j - 1] / pivot
             pivot = float(alphas[j] - betas[j - 1] ** 2 / pivot)
         if not pivot > 0:
-            break
+            return decrease, True
         decrease += part**2 / (2 * pivot)
-    return decrease
+    return decrease, False
 
 
 def _ends(eigs: Eigenpairs) -> tuple[float, float]:

@@ -172,6 +172,8 @@ class CoreOperator(LinearOperator):
     ----------
     share : float
         Examples drawn, of all: what a product costs, as a share of one with H.
+    error : float
+        That of the draw.
 
     Raises
     ------
@@ -188,7 +190,7 @@ class CoreOperator(LinearOperator):
         super().__init__(H.dim, dtype=H.dtype, device=H.device)
         objective = H.objective
         self._resolution = H.resolution
-        self.share = draw.size / objective.num_examples
+        self.share, self.error = draw.size / objective.num_examples, draw.error
         self._terms: list[tuple[float, LinearOperator]] = []
         for rows, stands_for in draw.strata:
             picked = objective.batches.pick(rows)

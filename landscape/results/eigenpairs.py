@@ -83,6 +83,11 @@ class Eigenpairs(Record):
         return bounds
 
     @property
+    def products(self) -> float:
+        """All that was multiplied, in products on all data; NaN where none was on parts, as ``num_matvecs`` tells."""
+        return self.num_matvecs + self.core_products if self.core_products else float("nan")
+
+    @property
     def top(self) -> Array:
         """Positions of the pairs that are λ₁, λ₂, … of the whole spectrum, in that order; empty where none is known.
 

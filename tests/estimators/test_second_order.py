@@ -60,10 +60,10 @@ def problem(values, seed: int):
     return (Q * values) @ Q.T, rng.standard_normal(len(values))
 
 
-def estimate(H, g, *, damping=1e-2, num_steps=20):
+def estimate(H, g, *, damping=1e-2, num_steps=20, tol=0.0):
     op = ls.MatrixOperator(torch.tensor(H))
     eigs = ls.top_eigenpairs(op, 1, which="both", tol=1e-10)
-    return ls.second_order_gain(op, torch.tensor(g), eigs=eigs, damping=damping, num_steps=num_steps)
+    return ls.second_order_gain(op, torch.tensor(g), eigs=eigs, damping=damping, num_steps=num_steps, tol=tol)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -130,6 +130,31 @@ def test_negative_curvature_is_damped_away_by_twice_its_size():
     assert found.dampings == pytest.approx([0.1, 0.1, 0.1], rel=1e-3)  # 2 · 0.5 of 10
     over = found.over_conjugate[0] - newton(H, g, 0.0) / conjugate(H, g, 15)
     assert abs(over) <= found.over_conjugate_bound[0] + 1e-9
+
+
+@pytest.mark.parametrize("tol", [1e-1, 1e-2, 1e-3])
+def test_to_a_tolerance_fewer_products_bound_what_all_the_steps_give(tol):
+    """Against steps that are taken, all twenty: descent is not cut short with the products, nor conjugate gradients."""
+    made = []
+    for seed in range(5):
+        H, g = problem(np.concatenate([[-0.2, -0.1], np.geomspace(1e-3, 10, 60)]), seed)
+        found = estimate(H, g, tol=tol)
+        assert found.num_steps == 20
+        assert (found.over_descent_bound <= tol * found.over_descent).all()
+        for damping, over, reach, over_cg, reach_cg in zip(
+            found.dampings, found.over_descent, found.over_descent_bound, found.over_conjugate,
+            found.over_conjugate_bound, strict=True,
+        ):  # fmt: skip
+            step = decrease(H, g, -np.linalg.solve(H + damping * np.linalg.eigvalsh(H)[-1] * np.eye(len(g)), g))
+            assert abs(over - step / descent(H, g, 20)) <= reach * (1 + 1e-6) + 1e-8 * over
+            assert abs(over_cg - step / conjugate(H, g, 20)) <= reach_cg * (1 + 1e-6) + 1e-8 * over_cg
+        made.append(found.num_matvecs)
+    assert max(made) < 20
+
+
+def test_where_conjugate_gradients_go_on_all_the_steps_are_made_whatever_the_tolerance():
+    H, g = problem(np.geomspace(0.1, 10, 40), 0)
+    assert estimate(H, g, tol=0.5).num_matvecs == 20
 
 
 def test_a_gradient_along_negative_curvature_leaves_conjugate_gradients_no_step():

@@ -13,6 +13,7 @@ from landscape.errors import UsageError
 from landscape.estimators.eigen.convergence import Pairs, Request
 from landscape.estimators.eigen.davidson import Schedule, davidson
 from landscape.estimators.eigen.random_check import Watch
+from landscape.estimators.krylov.search_space import SearchSpace
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, norm
 from landscape.estimators.probes import probe
 from landscape.operators.base import LinearOperator
@@ -60,7 +61,9 @@ def random_vectors(H: LinearOperator, seed: int) -> Callable[[int], torch.Tensor
     return fresh
 
 
-def from_guess(matvecs: Matvecs, request: Request, guess: torch.Tensor, *, max_basis: int) -> Pairs:
+def from_guess(
+    matvecs: Matvecs, request: Request, guess: torch.Tensor, *, max_basis: int
+) -> tuple[Pairs, SearchSpace]:
     """From vectors (P, K) that are believed to be near: they are multiplied first, and then only what they lack.
 
     Then a random vector makes Krylov steps, see :mod:`landscape.estimators.eigen.random_check`.
@@ -69,7 +72,7 @@ def from_guess(matvecs: Matvecs, request: Request, guess: torch.Tensor, *, max_b
     # With more columns than the basis can hold, the first ones count.
     start = guess[:, : min(guess.shape[1], max(max_basis - request.count, 1))]
     schedule = Schedule(max_basis=max_basis, block=min(request.count, BLOCK_COLUMNS), watch=Watch(UNSEEN, MOST_STEPS))
-    return davidson(matvecs, request, start=start, schedule=schedule, fresh=random_vectors(H, request.seed))[0]
+    return davidson(matvecs, request, start=start, schedule=schedule, fresh=random_vectors(H, request.seed))
 
 
 def block_lanczos(matvecs: Matvecs, request: Request, *, block: int, max_basis: int) -> Pairs:

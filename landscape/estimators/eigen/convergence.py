@@ -54,6 +54,11 @@ class Request:
     count: int
     seed: int
 
+    @property
+    def wants_lowest(self) -> bool:
+        """Whether pairs from the lower end are asked for as such."""
+        return np.negative in ENDS[self.which]
+
     def preferred(self, values: np.ndarray) -> np.ndarray:
         """Positions of the values (m,), most wanted first; where both ends are wanted, in turn from each."""
         by_end = [np.argsort(-key(values), kind="stable") for key in ENDS[self.which]]

@@ -40,10 +40,12 @@ class CoreModel:
         Orthonormal columns, and C times them.
     capacity : int
         Most columns: with more the space is cut down to the Ritz vectors of largest ``|θ|``.
+    depth : int
+        Steps with C from each residual beside the first: a correction is made of what K holds of their Krylov spaces.
     """
 
-    def __init__(self, matvecs: Matvecs, basis: torch.Tensor, images: torch.Tensor, *, capacity: int) -> None:
-        self.matvecs, self._capacity = matvecs, max(capacity, 2)
+    def __init__(self, matvecs: Matvecs, basis: torch.Tensor, images: torch.Tensor, *, capacity: int, depth: int = 0) -> None:
+        self.matvecs, self._capacity, self._depth = matvecs, max(capacity, 2), depth
         # Rows, not columns: each vector is contiguous.
         self._rows, self._images = basis.T.contiguous(), images.T.contiguous()
         self._last: dict[int, float] = {}
@@ -66,6 +68,8 @@ class CoreModel:
         if number == 0:
             return None
         if len(self._rows) + number > self._capacity:
+            # At least what there is to be taken in must fit, or it would be shrunk without end.
+            self._capacity = max(self._capacity, 2 * number)
             self._shrink(max(self._capacity // 2, 1))
             return self.cover(V)
         new = torch.linalg.qr(outside[:, far][:, :number]).Q
@@ -92,9 +96,18 @@ class CoreModel:
         if not helped:
             return R
         self.cover(space.basis)
-        self.cover(R / scale)
+        self._cover_krylov(R / scale)
         directions = self._solve(space.basis, theta, R)
         return torch.where(column_norms(directions) > 0, directions, R)
+
+    def _cover_krylov(self, V: torch.Tensor) -> None:
+        """Take in the columns (P, b) and what C makes of them, step by step."""
+        self.cover(V)
+        for _ in range(self._depth):
+            V = self._images.T @ (self._rows @ V)
+            sizes = column_norms(V).to(V)
+            V = V / torch.where(sizes > 0, sizes, torch.ones_like(sizes))
+            self.cover(V)
 
     def _solve(self, Q: torch.Tensor, theta: np.ndarray, R: torch.Tensor) -> torch.Tensor:
         """``−(C − θᵢ)⁻¹ rᵢ`` for the residuals rᵢ (P, b), on what K holds outside of Q."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from landscape.estimators.eigen.block_methods import random_vectors
+from landscape.estimators.eigen.block_methods import from_guess, random_vectors
 from landscape.estimators.eigen.convergence import Pairs, Request
 from landscape.estimators.eigen.core_model import CoreModel
 from landscape.estimators.eigen.davidson import Schedule, davidson
@@ -25,6 +25,8 @@ from landscape.operators.base import LinearOperator
 _MOST_PRODUCTS = 300
 #: With the core, residuals need not be smaller than this share of what it differs by, nor may they be larger than that.
 _ENOUGH, _LOOSEST = 0.5, 0.1
+#: Steps with the core for each correction of the lowest pairs, which have others close beside them.
+_DEPTH = 3
 #: Random vectors of the core come first, those on all data after so many.
 _AFTER = 2**16
 
@@ -42,17 +44,31 @@ class Core:
 
 
 def from_core(
-    matvecs: Matvecs, request: Request, core: Core, *, max_basis: int, watch: bool = True
+    matvecs: Matvecs,
+    request: Request,
+    core: Core,
+    *,
+    max_basis: int,
+    watch: bool = True,
+    guess: torch.Tensor | None = None,
 ) -> tuple[Pairs, float]:
-    """The wanted pairs, and what the products with the core cost, in products on all data."""
+    """The wanted pairs, and what the products with the core cost, in products on all data.
+
+    A guess (P, K) is what the core is begun from, with a random vector beside it; λ_max gets no upper bound then.
+    """
     part = Matvecs(core.operator, _MOST_PRODUCTS)
     itemsize = torch.empty(0, dtype=core.operator.dtype).element_size()
     capacity = min(
         part.operator.dim, max(default_basis(part.operator.dim, request.count, 2 * itemsize), request.count + 2)
     )
     loose = replace(request, tol=min(max(_ENOUGH * core.error, request.tol), _LOOSEST))
-    _, krylov = run_lanczos(part, loose, max_basis=capacity)
-    known = CoreModel(part, krylov.basis, krylov.images(), capacity=capacity)
+    depth = _DEPTH if request.wants_lowest else 0
+    if guess is None:
+        _, krylov = run_lanczos(part, loose, max_basis=capacity)
+        known = CoreModel(part, krylov.basis, krylov.images(), capacity=capacity, depth=depth)
+    else:
+        near = from_guess(part, loose, guess, max_basis=capacity)[1]
+        known = CoreModel(part, near.basis, near.products, capacity=capacity, depth=depth)
     draw = random_vectors(matvecs.operator, request.seed)
     looking = DifferenceWatch(0.0, MOST_STEPS, model=known) if watch else None
     pairs, space = davidson(
@@ -64,7 +80,7 @@ def from_core(
         improve=known.improve,
         beyond=known.beyond,
     )
-    if looking is not None and holds_largest(request):
+    if looking is not None and guess is None and holds_largest(request):
         bound = bound_beside_core(space, looking, part, seed=request.seed)
         pairs = replace(pairs, upper_bound=None if bound is None else (bound, CONFIDENCE))
     return pairs, part.done * core.share

@@ -89,7 +89,7 @@ def top_eigenpairs(
         Solve on a part of the data first, drawn by how much each example bends, or with an operator near H, and correct
         by it: then the pairs take few products with H, and each is held to the same true residual. A share of the data,
         or ``"auto"``: as large as pays, and none where the data cannot be cut, are too few, or nothing is gained, which
-        ``method`` then says.
+        ``method`` then says. With ``start`` the core is begun from the guess.
     watch : bool
         Beside a core, look with a random vector for what the core does not show, and bound λ_max: 3 to 4 products more.
         Without it an eigenvalue of which the core shows nothing stays unseen.
@@ -133,18 +133,18 @@ def top_eigenpairs(
     if isinstance(H, ExactOperator):
         return exact.eigenpairs(H, request)
     matvecs = Matvecs(H, int(max_matvecs), progress)
-    found, spent, why = _core(H, request, core, method, guess, block, watch)
+    found, spent, why = _core(H, request, core, method, block, watch, guess is not None)
     if found is not None:
         method = "core"
         basis = check_basis(H, request, max_basis, vectors=2)
-        pairs, cost = from_core(matvecs, request, found, max_basis=basis, watch=watch)
+        pairs, cost = from_core(matvecs, request, found, max_basis=basis, watch=watch, guess=guess)
         spent += cost
     elif method == "power":
         pairs = power_iteration(matvecs, request, guess)
     elif method == "lobpcg":
         pairs = lobpcg(matvecs, request, guess)
     elif guess is not None:
-        pairs = from_guess(matvecs, request, guess, max_basis=check_basis(H, request, max_basis, vectors=2))
+        pairs = from_guess(matvecs, request, guess, max_basis=check_basis(H, request, max_basis, vectors=2))[0]
     elif block > 1:
         basis = check_basis(H, request, max_basis, vectors=2, block=int(block))
         pairs = block_lanczos(matvecs, request, block=int(block), max_basis=basis)
@@ -158,14 +158,14 @@ def top_eigenpairs(
 
 
 def _core(
-    H: LinearOperator, request: Request, core: Any, method: str, guess: torch.Tensor | None, block: int, watch: bool
+    H: LinearOperator, request: Request, core: Any, method: str, block: int, watch: bool, guessed: bool
 ) -> tuple[Core | None, float, str]:
     if core is None:
         return None, 0.0, ""
-    if method != "lanczos" or guess is not None or block > 1:
-        other = "start=" if guess is not None else f"block={block}" if block > 1 else f"method={method!r}"
-        raise UsageError(f'core= belongs to method="lanczos" from no guess in single steps; leave out {other} or core=')
-    return core_for(H, request, core, watch=watch)
+    if method != "lanczos" or block > 1:
+        other = f"block={block}" if block > 1 else f"method={method!r}"
+        raise UsageError(f'core= belongs to method="lanczos" in single steps; leave out {other} or core=')
+    return core_for(H, request, core, watch=watch, guessed=guessed)
 
 
 def check_request(

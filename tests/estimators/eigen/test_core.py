@@ -9,8 +9,11 @@ import torch.nn.functional as F
 
 import landscape as ls
 from landscape.errors import NotConverged, UsageError
+from landscape.estimators.eigen.core_model import CoreModel
 from landscape.estimators.eigen.rest import largest_below
+from landscape.estimators.matvecs import Matvecs
 from landscape.operators import LinearOperator, MatrixOperator
+from landscape.operators.core import CoreOperator, Draw
 from tests.support.classified import LOSSES, STAGES, classified
 from tests.support.eigenproblems import WHICH, exact, true_residuals
 
@@ -149,7 +152,7 @@ def test_what_is_no_core_is_refused():
             ls.top_eigenpairs(H, 2, core=given)
     with pytest.raises(UsageError, match="must have the size"):
         ls.top_eigenpairs(H, 2, core=MatrixOperator(np.eye(3)))
-    for other in ({"method": "power"}, {"start": np.eye(P)[:, :2]}, {"block": 2}):
+    for other in ({"method": "power"}, {"block": 2}):
         with pytest.raises(UsageError, match=next(iter(other))):
             ls.top_eigenpairs(H, 2, core="auto", **other)
 
@@ -159,3 +162,57 @@ def test_matvecs_beyond_the_maximum_are_never_made():
     with pytest.raises(NotConverged) as info:
         ls.top_eigenpairs(H, 5, tol=1e-4, core=core, max_matvecs=10)
     assert info.value.partial.num_matvecs == 10
+
+
+@pytest.mark.parametrize("which", ["largest", "both"])
+def test_a_core_begun_from_a_guess_gives_the_pairs_of_the_dense_hessian_for_fewer_products_with_the_core(which):
+    """The guess is of a point a little apart, as of the checkpoint before."""
+    H = ls.HessianOperator(classified("end", N=900, width=12), route="retained")
+    there = H.at(H.theta + 1e-3 * torch.from_numpy(np.random.default_rng(0).standard_normal(H.dim)))
+    guess = ls.top_eigenpairs(there, 2, which=which, tol=1e-3)
+    both = ls.top_eigenpairs(H, 2, which=which, tol=1e-3, core=0.2, start=guess)
+    assert_right(both, H, 2, which)
+    assert both.upper_bound is None
+    assert both.num_matvecs < ls.top_eigenpairs(H, 2, which=which, tol=1e-3, start=guess).num_matvecs
+    assert both.core_products < ls.top_eigenpairs(H, 2, which=which, tol=1e-3, core=0.2).core_products
+
+
+def test_both_ends_from_a_core_take_less_than_half_of_what_a_fresh_start_does():
+    """In products on all data, those on the core by its share: the same pairs to the same residuals."""
+    H = ls.HessianOperator(classified("end", N=900, width=16), route="retained")
+    core = ls.top_eigenpairs(H, 2, which="both", tol=5e-3, core="auto")
+    fresh = ls.top_eigenpairs(H, 2, which="both", tol=5e-3)
+    assert core.method == "core"
+    assert_right(core, H, 2, "both")
+    assert core.products == core.num_matvecs + core.core_products
+    assert core.products <= 0.55 * fresh.num_matvecs
+    assert np.isnan(fresh.products)
+
+
+@pytest.mark.parametrize("watch", [True, False])
+def test_a_pair_of_an_example_outside_of_the_core_is_found_by_the_watch_alone(watch):
+    """Least squares with one long example along a direction of its own, left out of a draw that is right but for it.
+
+    The guess is exact there: its residuals vanish, and nothing but a random vector can show what is missing.
+    """
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((200, 60)) * np.linspace(2, 0.1, 60))
+    x[:, 59] = 0.0
+    x = torch.cat([torch.eye(60, dtype=x.dtype)[59:] * 60.0, x, x])
+    with torch.random.fork_rng(devices=[]):
+        model = torch.nn.Linear(60, 1, bias=False).double()
+    loss = torch.nn.MSELoss()
+    H = ls.HessianOperator(ls.Objective(model, loss, (x, torch.zeros(401, 1, dtype=x.dtype))))
+    core = CoreOperator(H, Draw(((np.arange(1, 201), 2.0),), 0.05))
+    known, largest = torch.linalg.eigh(core.dense()).eigenvectors[:, -2:], 2 * 60.0**2 / 401
+    for seed in range(5):
+        eigs = ls.top_eigenpairs(H, 2, tol=1e-2, core=core, start=known, watch=watch, seed=seed)
+        assert (abs(eigs.values[0] - largest) <= eigs.residuals[0] + 1e-9) == watch
+
+
+def test_a_model_takes_in_more_vectors_than_it_was_to_hold_and_knows_their_products():
+    core = near(0.3)[1]
+    model = CoreModel(Matvecs(core, 300), torch.eye(P, 4).double(), core.dense()[:, :4], capacity=6)
+    V = torch.linalg.qr(torch.from_numpy(np.random.default_rng(0).standard_normal((P, 20)))).Q
+    model.cover(V)
+    for v in V.T:
+        torch.testing.assert_close(model.image(v), core @ v)
