@@ -91,7 +91,7 @@ def quantities(plan: Plan, *, is_last: bool, is_around: bool = False) -> list[Qu
         Quantity("point", {}, Cost(gradients=1), _point),
         Quantity("train", _SCORES, Cost(losses=1), _train, of_scores=True),
         Quantity("test", _SCORES, Cost(losses=1), _test, on_test_data=True),
-        Quantity("eigenpairs", spectrum, Cost(matvecs=(30 if is_last else 8) + 6 * pairs), _eigenpairs, wanted),
+        Quantity("eigenpairs", spectrum, Cost(matvecs=20 + 7 * pairs if is_last else 5 + 2 * pairs), _eigenpairs, wanted),
         Quantity(
             "gap", {}, Cost(), lambda context, _: estimators.spectral_gap(context.eigenpairs), rests_on=("eigenpairs",)
         ),
@@ -116,7 +116,12 @@ def _of_the_spectrum(plan: Plan) -> list[Quantity]:
     of_gain = {"against": "first-order steps of equal cost"}  # those against one step are measured again
     return [
         Quantity(
-            "second_order_gain", of_gain, Cost(matvecs=0.7 * NEWTON_STEPS, gradients=1), _second_order_gain, None, _PAIRS
+            "second_order_gain",
+            of_gain,
+            Cost(matvecs=0.7 * NEWTON_STEPS, gradients=1),
+            _second_order_gain,
+            None,
+            _PAIRS,
         ),
         _by_accuracy("trace", plan, _trace, Cost(matvecs=plan.count("trace_probes"))),
         _by_accuracy("density", plan, _density, Cost(matvecs=plan.count("density_probes") * plan.count("steps"))),

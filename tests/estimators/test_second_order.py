@@ -152,6 +152,17 @@ def test_to_a_tolerance_fewer_products_bound_what_all_the_steps_give(tol):
     assert max(made) < 20
 
 
+def test_the_bound_holds_what_descent_after_more_steps_than_were_made_is_not_known_by():
+    """Three products, twenty steps: with bounds of Newton alone the interval misses, in one of these at least."""
+    rough = []
+    for seed in range(8):
+        H, g = problem(np.concatenate([[-3.0, -2.0], np.geomspace(1e-1, 10, 60)]), seed)
+        found, wanted = estimate(H, g, tol=0.9), truth(H, g, 1e-2, 20)
+        assert abs(found.value - wanted) <= found.bound * (1 + 1e-6)
+        rough.append(found.bound / wanted)
+    assert max(rough) > 0.05
+
+
 def test_where_conjugate_gradients_go_on_all_the_steps_are_made_whatever_the_tolerance():
     H, g = problem(np.geomspace(0.1, 10, 40), 0)
     assert estimate(H, g, tol=0.5).num_matvecs == 20

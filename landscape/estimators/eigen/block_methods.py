@@ -61,9 +61,7 @@ def random_vectors(H: LinearOperator, seed: int) -> Callable[[int], torch.Tensor
     return fresh
 
 
-def from_guess(
-    matvecs: Matvecs, request: Request, guess: torch.Tensor, *, max_basis: int
-) -> tuple[Pairs, SearchSpace]:
+def from_guess(matvecs: Matvecs, request: Request, guess: torch.Tensor, *, max_basis: int) -> tuple[Pairs, SearchSpace]:
     """From vectors (P, K) that are believed to be near: they are multiplied first, and then only what they lack.
 
     Then a random vector makes Krylov steps, see :mod:`landscape.estimators.eigen.random_check`.

@@ -44,7 +44,9 @@ class CoreModel:
         Steps with C from each residual beside the first: a correction is made of what K holds of their Krylov spaces.
     """
 
-    def __init__(self, matvecs: Matvecs, basis: torch.Tensor, images: torch.Tensor, *, capacity: int, depth: int = 0) -> None:
+    def __init__(
+        self, matvecs: Matvecs, basis: torch.Tensor, images: torch.Tensor, *, capacity: int, depth: int = 0
+    ) -> None:
         self.matvecs, self._capacity, self._depth = matvecs, max(capacity, 2), depth
         # Rows, not columns: each vector is contiguous.
         self._rows, self._images = basis.T.contiguous(), images.T.contiguous()
