@@ -83,7 +83,7 @@ class Quantity:
 def quantities(plan: Plan, *, is_last: bool, is_around: bool = False) -> list[Quantity]:
     """All that is measured at a checkpoint, in the order of measuring."""
     pairs = 2 * plan.eigs if is_last else TAIL_PAIRS
-    wanted = asked(plan, "eigenpairs")
+    wanted, of_pairs = asked(plan, "eigenpairs"), 20 + 7 * pairs if is_last else 5 + 2 * pairs
     spectrum = {**fields_of(plan, "eigenpairs"), **_fields(plan, "seed"), "pairs": pairs, "both_ends": is_last}
     if is_around and not is_last:
         spectrum["vectors"] = True  # which the trace takes out
@@ -91,7 +91,7 @@ def quantities(plan: Plan, *, is_last: bool, is_around: bool = False) -> list[Qu
         Quantity("point", {}, Cost(gradients=1), _point),
         Quantity("train", _SCORES, Cost(losses=1), _train, of_scores=True),
         Quantity("test", _SCORES, Cost(losses=1), _test, on_test_data=True),
-        Quantity("eigenpairs", spectrum, Cost(matvecs=20 + 7 * pairs if is_last else 5 + 2 * pairs), _eigenpairs, wanted),
+        Quantity("eigenpairs", spectrum, Cost(matvecs=of_pairs), _eigenpairs, wanted),
         Quantity(
             "gap", {}, Cost(), lambda context, _: estimators.spectral_gap(context.eigenpairs), rests_on=("eigenpairs",)
         ),
@@ -113,16 +113,10 @@ def applies(quantity: Quantity, context: CheckpointContext) -> bool:
 
 def _of_the_spectrum(plan: Plan) -> list[Quantity]:
     """Both take the eigenpairs out exactly, so that chance is left with the rest alone."""
+    gain = Cost(matvecs=0.7 * NEWTON_STEPS, gradients=1)  # settled, it ends
     of_gain = {"against": "first-order steps of equal cost"}  # those against one step are measured again
     return [
-        Quantity(
-            "second_order_gain",
-            of_gain,
-            Cost(matvecs=0.7 * NEWTON_STEPS, gradients=1),
-            _second_order_gain,
-            None,
-            _PAIRS,
-        ),
+        Quantity("second_order_gain", of_gain, gain, _second_order_gain, None, _PAIRS),
         _by_accuracy("trace", plan, _trace, Cost(matvecs=plan.count("trace_probes"))),
         _by_accuracy("density", plan, _density, Cost(matvecs=plan.count("density_probes") * plan.count("steps"))),
     ]
@@ -232,11 +226,10 @@ def _eigenpairs(context: CheckpointContext, progress: Progress) -> Eigenpairs:
     plan, wanted = context.plan, asked(context.plan, "eigenpairs")
     k = min(plan.eigs if context.is_last else TAIL_PAIRS, context.hessian.dim)
     how = {"tol": plan.residual, "max_matvecs": plan.max_matvecs} if wanted is None else wanted.options(context)
-    # From the vectors of the last checkpoint little is left to be made, and a part of the data saves none of it.
-    core = "auto" if context.is_last else None
+    how |= {"core": "auto" if context.is_last else None}  # near the guess a part of the data saves nothing
     eigs = estimators.top_eigenpairs(
         context.hessian, k, which="both" if context.is_last else "largest", seed=plan.seed, start=context.guess,
-        core=core, strict=False, progress=progress, **how,
+        strict=False, progress=progress, **how,
     )  # fmt: skip
     return eigs if context.is_last or context.is_around else eigs.without_vectors()
 

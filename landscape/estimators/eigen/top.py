@@ -89,7 +89,7 @@ def top_eigenpairs(
         Solve on a part of the data first, drawn by how much each example bends, or with an operator near H, and correct
         by it: then the pairs take few products with H, and each is held to the same true residual. A share of the data,
         or ``"auto"``: as large as pays, and none where the data cannot be cut, are too few, or nothing is gained, which
-        ``method`` then says. With ``start`` the core is begun from the guess.
+        ``method`` then says. With ``start`` the core is begun from the guess, and λ_max gets no upper bound.
     watch : bool
         Beside a core, look with a random vector for what the core does not show, and bound λ_max: 3 to 4 products more.
         Without it an eigenvalue of which the core shows nothing stays unseen.
