@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -68,7 +68,7 @@ _READY: dict[str, Function] = {"accuracy": accuracy}
 
 
 @dataclass
-class _Pass:
+class Pass:
     """All that one pass over the data of an objective gives: its loss, and functions of what the loss sees."""
 
     objective: Objective
@@ -84,6 +84,11 @@ class _Pass:
         columns = zip(*rows, strict=True)
         sums = [sum(s * value for s, value in zip(self.shares, column, strict=True)) for column in columns]
         return {"": loss, **dict(zip(self.functions, sums, strict=True))}
+
+    def of_outputs(self, outputs: Any, batch: Any) -> dict[str, float]:
+        """Each function of outputs for a batch."""
+        given = _arguments(self.objective.module, outputs, batch)
+        return {name: _number(name, function(*given)) for name, function in self.functions.items()}
 
 
 class Readings:
@@ -102,9 +107,9 @@ class Readings:
     """
 
     def __init__(self, objective: Objective, metrics: Metrics) -> None:
-        self._own = _Pass(objective, {}, objective.parts().shares)
-        self._others: dict[int, _Pass] = {}
-        self._where: dict[str, tuple[_Pass, str]] = {}
+        self._own = Pass(objective, {}, objective.parts().shares)
+        self._others: dict[int, Pass] = {}
+        self._where: dict[str, tuple[Pass, str]] = {}
         for name, metric in _named(metrics).items():
             self._add(name, metric)
 
@@ -115,10 +120,21 @@ class Readings:
 
     def at(self, here: Objective, theta: Tensor) -> list[float]:
         """Loss, then each metric, at θ; ``here`` is the objective with the buffers that belong to this point."""
-        own = _Pass(here, self._own.functions, self._own.shares).at(theta, {})
+        own = Pass(here, self._own.functions, self._own.shares).at(theta, {})
         constants = constants_of(here) if self._others else {}
         found = {id(one): one.at(theta, constants) for one in self._others.values()} | {id(self._own): own}
         return [own[""], *(found[id(one)][key] for one, key in self._where.values())]
+
+    def passes(self, here: Objective) -> list[Pass]:
+        """One over each of the data, that of the loss first, with buffers as they belong to this point."""
+        constants = constants_of(here) if self._others else {}
+        others = [replace(one, objective=one.objective.with_constants(constants)) for one in self._others.values()]
+        return [replace(self._own, objective=here), *others]
+
+    def rows(self, found: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+        """Loss, then each metric, from what the passes gave, in their order."""
+        given = dict(zip(map(id, (self._own, *self._others.values())), found, strict=True))
+        return np.stack([found[0][""], *(given[id(one)][key] for one, key in self._where.values())])
 
     def fields(self, values: np.ndarray) -> dict[str, Any]:
         """What a record keeps: names, values (K, …), and which of them are losses."""
@@ -135,7 +151,7 @@ class Readings:
             one.functions[name] = function
         self._where[name] = (one, "" if function is None else name)
 
-    def _pass_over(self, name: str, objective: Objective) -> _Pass:
+    def _pass_over(self, name: str, objective: Objective) -> Pass:
         own = self._own.objective
         if objective is own:
             return self._own
@@ -146,7 +162,7 @@ class Readings:
                 f"whose loss is evaluated ({own.layout.size}). Make it of the same model, with the same params"
             )
         if id(objective) not in self._others:
-            self._others[id(objective)] = _Pass(objective, {}, objective.parts().shares)
+            self._others[id(objective)] = Pass(objective, {}, objective.parts().shares)
         return self._others[id(objective)]
 
 

@@ -12,7 +12,7 @@ from landscape.checks import check_count, check_not_negative
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import moved_by_training, where_theta_moves
 from landscape.geometry.metrics import Metrics, Readings
-from landscape.geometry.slices import values_on_grid
+from landscape.geometry.surfaces.evaluate import values_on_grid
 from landscape.objective import Objective
 from landscape.progress import Progress
 from landscape.results.paths import PathSlice
@@ -97,11 +97,11 @@ def evaluate_paths(
     x, y = _grids(coordinates, points, margin)
     readings = Readings(objective, metrics)
 
-    def values_at(*at: float) -> list[float]:
-        theta_there = objective.point(origin + axes @ np.array(at))
+    def values_at(up: float, right: float) -> list[float]:
+        theta_there = objective.point(origin + axes @ np.array((right, up)))
         return readings.at(holding_at(theta_there), theta_there)
 
-    values = values_on_grid(values_at, x, y, progress)
+    values = values_on_grid(values_at, (y, x), progress)
     return PathSlice(
         x=x,
         y=y,

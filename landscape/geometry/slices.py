@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.checks import check_count, check_positive
+from landscape.checks import check_count, check_positive, check_share
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import where_theta_moves
 from landscape.geometry.metrics import Metrics, Readings
 from landscape.geometry.slice_curvature import centre_curvature
+from landscape.geometry.surfaces.evaluate import slice_values
 from landscape.objective import Objective, Vector
 from landscape.progress import Progress
 from landscape.results import LineSlice, PlaneSlice
 
 #: Columns whose angle has a cosine this close to ±1 span a line, not a plane.
 _PARALLEL = 1e-6
+#: ``points="adaptive"``: a grid as fine as the default, and the error of what is between the evaluations.
+ADAPTIVE = "adaptive"
+_POINTS, _TOL = 51, 0.01
 
 
 def evaluate_line(
@@ -26,11 +31,12 @@ def evaluate_line(
     direction: Vector,
     *,
     radius: float = 1.0,
-    points: int = 51,
+    points: int | str = 51,
     theta: Vector | None = None,
     label: str = "",
     batch_statistics: str = "fixed",
     metrics: Metrics = None,
+    tol: float | None = None,
     progress: Progress | None = None,
 ) -> LineSlice:
     """The loss at ``θ + t·d`` for ``points`` equally spaced t from ``-radius`` to ``radius``.
@@ -42,8 +48,9 @@ def evaluate_line(
         d as it is, neither normalised nor centred: ``eigs.vectors[:, 0]``, a column of :func:`random_plane`.
     radius : float
         Largest |t|, in lengths of d.
-    points : int
+    points : int or "adaptive"
         Odd and at least 3, so that θ itself is on the line: it is evaluated once, exactly, at ``t[points // 2] = 0``.
+        ``"adaptive"``: 51, and ``tol=0.01`` where that is left out.
     theta : (P,) tensor or array, optional
         Where; left out, the model's parameters now.
     label : str
@@ -61,8 +68,12 @@ def evaluate_line(
         - a pair of both, for the function on the data of that objective.
 
         ``{"test loss": test, "accuracy": ls.accuracy, "test accuracy": (ls.accuracy, test)}``.
+    tol : float, optional
+        Left out, the network is evaluated at every point. Else its outputs are evaluated at few nodes, θ itself among
+        them, and interpolated; loss and metrics of outputs are computed from these at every point, until the largest
+        error of the loss, as stated, is at most ``tol`` of its range on the grid (measured: docs/accuracy.md).
     progress : callable, optional
-        Called as ``progress(done, points)`` after each point.
+        Called as ``progress(done, most)`` after each point that is evaluated.
 
     Returns
     -------
@@ -71,6 +82,9 @@ def evaluate_line(
         product, ``curvature_slice ± curvature_error`` the same from differences of the slope on this line: roundoff,
         truncation and kinks of ReLU are in that error (measured: docs/accuracy.md). All three in float64 where the
         model runs in it; NaN where statistics are recomputed: ∇²L holds them fixed. ``metrics["accuracy"]`` is (M,).
+        ``num_evaluations`` is what it took, ``error`` the largest on the grid; ``reason`` says what kept it from
+        ``tol``, or that every point was evaluated although few were asked for: where outputs cannot be had apart from
+        the loss, are not finite at a node, or where more nodes would cost as much.
 
     Raises
     ------
@@ -80,7 +94,7 @@ def evaluate_line(
 
     Notes
     -----
-    Costs ``points`` losses; for the curvature, on at most 256 examples in float64, 5 to 11 gradients, 2 losses and one
+    Costs ``points`` losses, or 7, 13 or 25 with ``tol``; for the curvature, on at most 256 examples in float64, 5 to 11 gradients, 2 losses and one
     Hessian-vector product. Metrics of outputs share the pass of the loss of their data; each further objective costs a
     loss a point, and ``metric(model, batch)`` what it calls.
 
@@ -92,18 +106,18 @@ def evaluate_line(
     >>> line.t.tolist(), line.loss.tolist()
     ([-1.0, -0.5, 0.0, 0.5, 1.0], [1.0, 0.25, 0.0, 0.25, 1.0])
     """
+    points, tol = _how_asked(points, tol)
     t = _grid(radius, points, name="radius")
     d = _columns(objective, direction, count=1, name="direction")
     point = objective.point(theta)
     statistics, holding_at = where_theta_moves(objective, batch_statistics)
     readings = Readings(objective, metrics)
     by_hvp, by_differences, error = _curvature(objective, point, d, statistics)
-    values = np.empty((1 + len(readings.names), len(t)))
-    for index, step in enumerate(t):
-        theta_there = _moved(point, d, (float(step),))
-        values[:, index] = readings.at(holding_at(theta_there), theta_there)
-        if progress is not None:
-            progress(index + 1, len(t))
+    found = slice_values(
+        readings, holding_at, lambda _, right: _moved(point, d, (right,)), (np.zeros(1), t), (1.0, radius), tol=tol,
+        moving=statistics == "recompute", progress=progress,
+    )  # fmt: skip
+    values = found.values[:, 0]
     return LineSlice(
         t=t,
         loss=values[0],
@@ -114,6 +128,7 @@ def evaluate_line(
         curvature_error=float(error[0, 0]),
         batch_statistics=statistics,
         **readings.fields(values[1:]),
+        **found.fields,
     )
 
 
@@ -122,11 +137,12 @@ def evaluate_plane(
     plane: Vector,
     *,
     radius: float | tuple[float, float] = 1.0,
-    points: int = 51,
+    points: int | str = 51,
     theta: Vector | None = None,
     labels: Sequence[str] = ("direction 1", "direction 2"),
     batch_statistics: str = "fixed",
     metrics: Metrics = None,
+    tol: float | None = None,
     progress: Progress | None = None,
 ) -> PlaneSlice:
     """The loss at ``θ + x·d₁ + y·d₂`` on a square grid of ``points × points``.
@@ -138,16 +154,16 @@ def evaluate_plane(
         Columns d₁ (along x) and d₂ (along y) as they are: :func:`random_plane`, ``eigs.vectors[:, :2]``.
     radius : float or pair of floats
         Largest |x| and |y|, in lengths of the columns.
-    points : int
+    points : int or "adaptive"
         Along each axis; odd and at least 3, so that θ itself is evaluated, at ``loss[points // 2, points // 2]``.
     theta : (P,) tensor or array, optional
         Where; left out, the model's parameters now.
     labels : pair of str
         What the directions are, for tables and plots.
-    batch_statistics, metrics
+    batch_statistics, metrics, tol
         As in :func:`evaluate_line`.
     progress : callable, optional
-        Called as ``progress(done, points**2)`` after each point.
+        Called as ``progress(done, most)`` after each point that is evaluated.
 
     Returns
     -------
@@ -162,9 +178,10 @@ def evaluate_plane(
 
     Notes
     -----
-    Costs ``points²`` losses; for the curvature, on at most 256 examples in float64, 10 to 22 gradients, 4 losses and
+    Costs ``points²`` losses, or 49, 169 or 625 with ``tol``; for the curvature, on at most 256 examples in float64, 10 to 22 gradients, 4 losses and
     two Hessian-vector products. Metrics cost what they do on a line.
     """
+    points, tol = _how_asked(points, tol)
     radii = tuple(radius) if isinstance(radius, (tuple, list)) else (radius, radius)
     if len(radii) != 2 or len(labels) != 2:
         raise UsageError(f"a plane has two axes: radius={radius!r} and labels={labels!r} must be pairs")
@@ -177,37 +194,30 @@ def evaluate_plane(
     statistics, holding_at = where_theta_moves(objective, batch_statistics)
     readings = Readings(objective, metrics)
     by_hvp, by_differences, error = _curvature(objective, point, d, statistics)
-
-    def values_at(right: float, up: float) -> list[float]:
-        theta_there = _moved(point, d, (right, up))
-        return readings.at(holding_at(theta_there), theta_there)
-
-    values = values_on_grid(values_at, x, y, progress)
+    found = slice_values(
+        readings, holding_at, lambda up, right: _moved(point, d, (right, up)), (y, x), radii[::-1], tol=tol,
+        moving=statistics == "recompute", progress=progress,
+    )  # fmt: skip
     return PlaneSlice(
         x=x,
         y=y,
-        loss=values[0],
+        loss=found.values[0],
         directions=tuple(labels),
         step_norms=_lengths(d),
         curvature=by_hvp,
         curvature_slice=by_differences,
         curvature_error=error,
         batch_statistics=statistics,
-        **readings.fields(values[1:]),
+        **readings.fields(found.values[1:]),
+        **found.fields,
     )
 
 
-def values_on_grid(
-    values_at: Callable[[float, float], Sequence[float]], x: np.ndarray, y: np.ndarray, progress: Progress | None
-) -> np.ndarray:
-    """``values[:, j, i] = values_at(x[i], y[j])``, (K, Y, X), row by row; ``progress`` is called after each point."""
-    rows = []
-    for up in y.tolist():
-        for right in x.tolist():
-            rows.append(values_at(right, up))
-            if progress is not None:
-                progress(len(rows), len(y) * len(x))
-    return np.array(rows, dtype=float).T.reshape(-1, len(y), len(x))
+def _how_asked(points: int | str, tol: float | None) -> tuple[Any, float | None]:
+    """Points and tolerance, with what ``points="adaptive"`` stands for."""
+    if points == ADAPTIVE:
+        points, tol = _POINTS, _TOL if tol is None else tol
+    return points, tol if tol is None else check_share("tol", tol, hint="0.01, not 1 %")
 
 
 def _curvature(objective: Objective, point: Tensor, d: Tensor, statistics: str) -> tuple[np.ndarray, ...]:

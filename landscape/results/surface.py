@@ -9,6 +9,7 @@ import numpy as np
 from landscape.errors import UsageError
 from landscape.results.base import Array, Estimate, Record
 from landscape.results.batch_statistics import WORDS
+from landscape.results.interpolated import evaluation_lines
 from landscape.results.metrics import WithMetrics, extent, no_metrics
 from landscape.rounding import format_measured, format_value
 
@@ -52,6 +53,12 @@ class LineSlice(WithMetrics, Record):
         What else was evaluated at these points, of the same network.
     metric_names, metric_values, metric_losses
         The same as stored: K names, (K, M) values, and the names of those that are a loss, such as of test data.
+    error, error_log10 : float
+        Largest error of the loss on the grid, and of its log₁₀, as stated; 0 where every point was evaluated.
+    num_evaluations : int
+        At how many points the network was evaluated; 0 in older records: at every one.
+    reason : str
+        What kept the error from what was asked, or why every point was evaluated although few were asked for.
     """
 
     t: Array
@@ -66,6 +73,10 @@ class LineSlice(WithMetrics, Record):
     metric_names: tuple[str, ...] = ()
     metric_values: Array = field(default_factory=no_metrics)
     metric_losses: tuple[str, ...] = ()
+    error: float = 0.0
+    error_log10: float = 0.0
+    num_evaluations: int = 0
+    reason: str = ""
 
     @property
     def barrier(self) -> float:
@@ -93,6 +104,7 @@ class LineSlice(WithMetrics, Record):
             ("t", f"{ends}, {len(self.t)} points"),
             ("loss", extent(self.loss)),
             *self.metric_lines(),
+            *evaluation_lines(self),
             *_about_statistics(self.batch_statistics),
         ]
         if self.kind == "interpolation":
@@ -123,6 +135,8 @@ class PlaneSlice(WithMetrics, Record):
     metrics : dict of name to (Y, X) array
     metric_names, metric_values, metric_losses
         As of a :class:`LineSlice`; values are (K, Y, X).
+    error, error_log10, num_evaluations, reason
+        As of a :class:`LineSlice`.
     """
 
     x: Array
@@ -137,6 +151,10 @@ class PlaneSlice(WithMetrics, Record):
     metric_names: tuple[str, ...] = ()
     metric_values: Array = field(default_factory=no_metrics)
     metric_losses: tuple[str, ...] = ()
+    error: float = 0.0
+    error_log10: float = 0.0
+    num_evaluations: int = 0
+    reason: str = ""
 
     @property
     def curvature_agrees(self) -> bool:
@@ -149,6 +167,7 @@ class PlaneSlice(WithMetrics, Record):
             ("grid", f"{len(self.y)} × {len(self.x)} points (y × x)"),
             ("loss", extent(self.loss)),
             *self.metric_lines(),
+            *evaluation_lines(self),
             *_about_statistics(self.batch_statistics),
         ]
         if self.batch_statistics == "recompute":

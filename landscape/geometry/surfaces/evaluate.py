@@ -1,0 +1,135 @@
+"""The values of a slice, from the network at every point of its grid or from its outputs at a few nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from landscape.geometry.metrics import Readings
+from landscape.geometry.surfaces.nodes import Lattice
+from landscape.geometry.surfaces.outputs import NotInterpolated, Outputs
+from landscape.geometry.surfaces.refine import levels_for, refine
+from landscape.objective import Objective
+from landscape.progress import Progress
+
+
+@dataclass(frozen=True)
+class SliceValues:
+    """Loss and metrics on a grid.
+
+    Attributes
+    ----------
+    values : (K, Y, X) array
+        The loss first.
+    fields : dict
+        What a record keeps of how they came about: ``error``, ``error_log10``, ``num_evaluations``, ``reason``.
+    """
+
+    values: np.ndarray
+    fields: dict[str, float | int | str]
+
+
+def slice_values(
+    readings: Readings,
+    holding_at: Callable[[Tensor], Objective],
+    moved: Callable[[float, float], Tensor],
+    axes: tuple[np.ndarray, np.ndarray],
+    radii: tuple[float, float],
+    *,
+    tol: float | None,
+    moving: bool,
+    progress: Progress | None,
+) -> SliceValues:
+    """Loss and metrics at ``moved(y, x)`` for each y and x of the axes.
+
+    Parameters
+    ----------
+    readings : Readings
+    holding_at : callable
+        The objective with what belongs to θ besides.
+    moved : callable
+        θ at (y, x).
+    axes : pair of arrays
+        The grid along y and x: from -r to r, or a zero alone.
+    radii : pair of floats
+        r along y and x.
+    tol : float or None
+        Largest error that is wanted, of the range of the loss on the grid; None for every point evaluated.
+    moving : bool
+        Whether something besides θ moves with it, such as recomputed statistics.
+    progress : callable or None
+    """
+    counted, reason, spent = _Counted(progress), "", 0
+    points = len(axes[0]) * len(axes[1])
+    if tol is not None and levels_for(axes):
+        try:
+            if moving:
+                raise NotInterpolated("statistics are recomputed at each point")
+            in_radii: tuple[np.ndarray, np.ndarray] = tuple(axis / r for axis, r in zip(axes, radii, strict=True))
+            at = lambda up, right: moved(up * radii[0], right * radii[1])  # noqa: E731
+            return _interpolated(readings, holding_at(moved(0.0, 0.0)), at, in_radii, tol, counted)
+        except NotInterpolated as why:
+            reason, spent = f"every point was evaluated: {why}", counted.done
+
+    def values_at(up: float, right: float) -> list[float]:
+        theta = moved(up, right)
+        return readings.at(holding_at(theta), theta)
+
+    values = values_on_grid(values_at, axes, lambda done, most: counted(spent + done, spent + most))
+    fields = {"error": 0.0, "error_log10": 0.0, "num_evaluations": spent + points, "reason": reason}
+    return SliceValues(values, fields)
+
+
+def values_on_grid(
+    values_at: Callable[[float, float], Sequence[float]],
+    axes: tuple[np.ndarray, np.ndarray],
+    progress: Progress | None,
+) -> np.ndarray:
+    """``values[:, j, i] = values_at(y[j], x[i])``, (K, Y, X), row by row; ``progress`` is called after each point."""
+    rows = []
+    for up in axes[0].tolist():
+        for right in axes[1].tolist():
+            rows.append(values_at(up, right))
+            if progress is not None:
+                progress(len(rows), len(axes[0]) * len(axes[1]))
+    return np.array(rows, dtype=float).T.reshape(-1, len(axes[0]), len(axes[1]))
+
+
+def _interpolated(
+    readings: Readings,
+    here: Objective,
+    moved: Callable[[float, float], Tensor],
+    axes: tuple[np.ndarray, np.ndarray],
+    tol: float,
+    counted: _Counted,
+) -> SliceValues:
+    most = Lattice(levels_for(axes)[-1], axes).size
+    all_outputs = [Outputs(one, moved, most=most) for one in readings.passes(here)]
+    own = all_outputs[0]
+    # The most that it may take is not known; what is left of the level at hand is.
+    values, lattice, error, reason = refine(
+        own, axes, tol, lambda share, size: counted(max(round(own.evaluations), 0), max(size, round(own.evaluations)))
+    )
+    found = [values.grid]
+    for other in all_outputs[1:]:
+        found.append(other.level(lattice, before=False, report=lambda share: None).grid)
+    fields = {
+        "error": error.absolute, "error_log10": error.log10, "num_evaluations": round(own.evaluations),
+        "reason": reason,
+    }  # fmt: skip
+    return SliceValues(readings.rows(found), fields)
+
+
+class _Counted:
+    """Progress that remembers how much was done."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress, self.done = progress, 0
+
+    def __call__(self, done: int, most: int) -> None:
+        if done > self.done and self._progress is not None:
+            self._progress(done, most)
+        self.done = max(self.done, done)

@@ -1,0 +1,125 @@
+r"""Nested nodes, denser around the centre, and the matrices that carry values at them to other points.
+
+.. math:: t_k = -\cos\frac{\pi k}{n - 1}, \qquad x(t) = \frac{\sinh a t}{\sinh a}
+
+Clenshaw–Curtis nodes in t, of which those of n = 7 are among those of n = 13, and these among 25; x, in units of the
+radius, is where the network is evaluated: around a minimum outputs change fastest. Interpolation is polynomial in t.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.polynomial.chebyshev import chebvander
+
+#: a, how much denser nodes are around the centre: sinh(a)/a, 1.4 times as dense as equal steps would be.
+GRADING = 1.5
+#: Nodes along an axis, level by level.
+LEVELS = (7, 13, 25)
+_HIT = 1e-12  # closer than this a point is a node
+
+
+def graded_nodes(count: int) -> np.ndarray:
+    """``count`` nodes t from -1 to 1, with exact symmetry and, where their number is odd, an exact zero."""
+    t = -np.cos(np.pi * np.arange(count) / (count - 1)) if count > 1 else np.zeros(1)
+    symmetric: np.ndarray = (t - t[::-1]) / 2
+    return symmetric
+
+
+def place(t: np.ndarray) -> np.ndarray:
+    """Where a node lies, in units of the radius."""
+    return np.asarray(np.sinh(GRADING * t) / np.sinh(GRADING))
+
+
+def unplaced(x: np.ndarray) -> np.ndarray:
+    """The t that lies there."""
+    return np.asarray(np.arcsinh(x * np.sinh(GRADING)) / GRADING)
+
+
+def barycentric(count: int, t: np.ndarray) -> np.ndarray:
+    """The matrix ``(len(t), count)`` from values at the nodes to values of their interpolating polynomial at t.
+
+    A row is that of the identity where t is a node, so that values there stay as they are, to the bit.
+
+    References
+    ----------
+    Berrut & Trefethen (2004), Barycentric Lagrange interpolation, SIAM Review 46(3), section 5.
+    """
+    if count == 1:
+        return np.ones((len(t), 1))
+    weights = (-1.0) ** np.arange(count)
+    weights[[0, -1]] /= 2
+    apart = np.asarray(t)[:, None] - graded_nodes(count)
+    hits = np.abs(apart) <= _HIT
+    shares = weights / np.where(hits, 1.0, apart)
+    matrix = shares / shares.sum(1, keepdims=True)
+    return np.where(hits.any(1, keepdims=True), hits.astype(float), matrix)
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Nodes of one level on a line or a plane.
+
+    Attributes
+    ----------
+    count : int
+        Nodes along each axis.
+    axes : pair of arrays
+        The display grid along y and x, in units of the radius; along y a line has the zero alone.
+    """
+
+    count: int
+    axes: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Nodes along y and x."""
+        return tuple(self.count if len(axis) > 1 else 1 for axis in self.axes)  # type: ignore[return-value]
+
+    @property
+    def size(self) -> int:
+        """Nodes in all."""
+        return int(np.prod(self.counts))
+
+    @cached_property
+    def keys(self) -> list[tuple[float, float]]:
+        """(y, x) of every node in units of the radius, row by row; equal floats where levels share a node."""
+        up, right = (place(graded_nodes(count)).tolist() for count in self.counts)
+        return [(y, x) for y in up for x in right]
+
+    @cached_property
+    def to_grid(self) -> tuple[np.ndarray, np.ndarray]:
+        """Along y and x, from nodes to the display grid."""
+        pairs = zip(self.counts, self.axes, strict=True)
+        return tuple(barycentric(count, unplaced(axis)) for count, axis in pairs)  # type: ignore[return-value]
+
+    @cached_property
+    def of_every_second(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same from every second node alone: what is known without this level."""
+        found = []
+        for count, axis in zip(self.counts, self.axes, strict=True):
+            matrix = np.zeros((len(axis), count))
+            matrix[:, ::2] = barycentric((count + 1) // 2, unplaced(axis))
+            found.append(matrix)
+        return tuple(found)  # type: ignore[return-value]
+
+    @cached_property
+    def checkerboard(self) -> np.ndarray | None:
+        """(size, size): each node predicted from those of the other colour of a checkerboard; None on a line.
+
+        By least squares of total degree 5 (n = 7), 10 (13) or 20 (25).
+        """
+        if 1 in self.counts:
+            return None
+        up, right = (graded_nodes(count) for count in self.counts)
+        degree = 5 * self.count // 6
+        terms = [(j, i) for j in range(degree + 1) for i in range(degree + 1 - j)]
+        rows, columns = chebvander(up, degree), chebvander(right, degree)
+        basis = np.stack([np.outer(rows[:, j], columns[:, i]).ravel() for j, i in terms], axis=1)
+        dark = (np.add.outer(np.arange(len(up)), np.arange(len(right))) % 2 == 0).ravel()
+        found = np.zeros((self.size, self.size))
+        for seen in (dark, ~dark):
+            found[np.ix_(~seen, seen)] = basis[~seen] @ np.linalg.pinv(basis[seen])
+        return found

@@ -1,0 +1,242 @@
+"""What a network returns at the nodes of a slice, a chunk of the data at a time, and losses of what lies between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from landscape.errors import LandscapeError
+from landscape.geometry.metrics import Pass
+from landscape.geometry.surfaces.nodes import Lattice
+from landscape.objective import Objective
+from landscape.objective.batches import unpack
+from landscape.objective.losses import LossModule
+
+#: Bytes of outputs that are held at a time.
+MEMORY = 256 * 2**20
+#: Bytes of outputs between the nodes whose losses are computed together.
+_TOGETHER = 16 * 2**20
+#: Roundings by which the loss of outputs alone may differ from that of the network, relative to it.
+_ROUNDINGS = 1e3
+#: θ at (y, x), in units of the radius.
+Moved = Callable[[float, float], Tensor]
+
+
+class NotInterpolated(Exception):
+    """Outputs cannot be had apart from the loss, or are not fit to be interpolated; the text says why."""
+
+
+class Noting(LossModule):
+    """A loss that notes the outputs of which it is the loss, before anything is done with them."""
+
+    def __init__(self, inner: LossModule) -> None:
+        super().__init__()
+        self.model, self.inner = inner.model, inner
+        self.noted: Any = None
+
+    def mean_loss(self, batch: Any) -> Tensor:
+        outputs = self.inner.plain_outputs(batch)
+        # A copy: a loss may change what it is handed.
+        self.noted = outputs.detach().clone() if isinstance(outputs, Tensor) else outputs
+        return self.loss_of(outputs, batch)
+
+    def loss_of(self, outputs: Any, batch: Any) -> Tensor:
+        return self.inner.loss_of(self.read(outputs), batch)
+
+    def read(self, outputs: Any) -> Any:
+        """Outputs as the loss reads them."""
+        return outputs if self.inner.transform is None else self.inner.transform(outputs)
+
+
+class LevelValues:
+    """What one level says, as means over the data.
+
+    Attributes
+    ----------
+    grid : dict of str to (Y, X) array
+        The loss, called ``""``, and every metric on the display grid.
+    before : (Y, X) array
+        The loss there from every second node alone, where that was asked for.
+    at_nodes, predicted : (n,) arrays
+        The loss at the nodes: of the network, and as the other half of a checkerboard of them predicts it.
+    """
+
+    def __init__(self, names: Sequence[str], lattice: Lattice) -> None:
+        shape = tuple(len(axis) for axis in lattice.axes)
+        self.grid = {name: np.zeros(shape) for name in names}
+        self.before = np.zeros(shape)
+        self.at_nodes, self.predicted = np.zeros(lattice.size), np.zeros(lattice.size)
+
+
+class Outputs:
+    """The outputs of one pass over its data, on a slice.
+
+    Parameters
+    ----------
+    one : Pass
+        An objective, and functions of its outputs beside the loss.
+    moved : callable
+        θ at (y, x), in units of the radius.
+    most : int
+        Nodes at a time, at most: data are cut so finely that the outputs of a chunk at all of them fit into memory.
+
+    Raises
+    ------
+    NotInterpolated
+        Where outputs cannot be had apart from the loss; so does :meth:`level`.
+    """
+
+    def __init__(self, one: Pass, moved: Moved, *, most: int) -> None:
+        objective = one.objective
+        if not objective.module.is_separable:
+            raise NotInterpolated("the loss does not say where the network ends")
+        if objective.mode == "train":
+            raise NotInterpolated("in training mode the outputs of an example depend on all the others")
+        self._pass, self._moved = one, moved
+        self._names = ("", *one.functions)
+        self._kept: dict[tuple[int, tuple[float, float]], tuple[Tensor, float]] = {}
+        self._together, self.evaluations = True, 0.0
+        self._prepare(objective)
+        bytes_of_chunk = self._size_up()
+        if bytes_of_chunk * most > MEMORY and objective.chunk is not None and not objective.interacting:
+            share = max(1, int(objective.chunk * MEMORY / (bytes_of_chunk * most)))
+            self._prepare(objective.rechunked(share))
+            self._size_up()
+
+    def _prepare(self, objective: Objective) -> None:
+        watched = objective.with_constants({})
+        self._noting = watched.module = Noting(objective.module)
+        self._layout, self._parts = objective.layout, watched.parts()
+        self._kept.clear()
+
+    def _size_up(self) -> int:
+        """Bytes of the outputs of the first chunk at the centre, which is a node of every level."""
+        with self._parts.borrowed():
+            return _bytes(self._at(0, (0.0, 0.0))[0])
+
+    @property
+    def num_chunks(self) -> int:
+        """How many pieces the data are evaluated in."""
+        return len(self._parts.shares)
+
+    def level(self, lattice: Lattice, *, before: bool, report: Callable[[float], None]) -> LevelValues:
+        """The network at all nodes, those of earlier levels from memory, and what lies between.
+
+        Parameters
+        ----------
+        before : bool
+            Whether every second node alone is to be read, too.
+        report : callable
+            Called with the share of this level that is done.
+        """
+        values, done = LevelValues(self._names, lattice), 0.0
+        with self._parts.borrowed(), torch.no_grad():
+            for index, share in enumerate(self._parts.shares):
+                found = []
+                for key in lattice.keys:
+                    found.append(self._at(index, key))
+                    done += 1 / (len(lattice.keys) * self.num_chunks)
+                    report(min(done, 1.0))
+                outputs, losses = torch.stack([z for z, _ in found]), np.array([loss for _, loss in found])
+                self._check(index, outputs[0], losses[0])
+                values.at_nodes += share * losses
+                self._add(values, index, share, outputs, lattice, before=before)
+                self._forget(index, outputs)
+        return values
+
+    def _at(self, index: int, key: tuple[float, float]) -> tuple[Tensor, float]:
+        """Outputs and loss of a chunk at a node."""
+        if (index, key) in self._kept:
+            return self._kept[index, key]
+        loss = self._parts.value(index, self._layout.split(self._moved(*key)))
+        outputs = self._noting.noted
+        if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+            raise NotInterpolated(f"the network returns a {type(outputs).__name__}, not one tensor of numbers")
+        self.evaluations += self._parts.shares[index]
+        if not bool(outputs.isfinite().all()) or not np.isfinite(loss):
+            raise NotInterpolated(f"loss or outputs are not finite at ({key[1]:.3g}, {key[0]:.3g}) of the radius")
+        if outputs.shape != self._shape_of(index, outputs):
+            raise NotInterpolated("the shape of the outputs depends on the parameters")
+        self._kept[index, key] = outputs, loss
+        return outputs, loss
+
+    def _shape_of(self, index: int, default: Tensor) -> torch.Size:
+        return next((z.shape for (chunk, _), (z, _) in self._kept.items() if chunk == index), default.shape)
+
+    def _forget(self, index: int, outputs: Tensor) -> None:
+        """Where those of all chunks at these nodes are too large, none is kept for the next level."""
+        if _bytes(outputs) * self.num_chunks > MEMORY:
+            for key in [key for key in self._kept if key[0] == index]:
+                del self._kept[key]
+
+    def _check(self, index: int, outputs: Tensor, loss: float) -> None:
+        """Whether the loss is one of outputs alone: at a corner, where parameters are not those of the model."""
+        try:
+            alone = float(self._parts.loss_of(outputs.clone(), self._parts.chunk(index)))
+        except (LandscapeError, RuntimeError) as error:
+            raise NotInterpolated(f"the loss cannot be had from the outputs alone ({error})") from error
+        eps = torch.finfo(outputs.dtype).eps
+        if not abs(alone - loss) <= _ROUNDINGS * eps * (abs(loss) + abs(alone)):
+            raise NotInterpolated(f"the loss reads more than the outputs: {loss:.6g}, and {alone:.6g} of them alone")
+
+    def _add(
+        self, values: LevelValues, index: int, share: float, outputs: Tensor, lattice: Lattice, *, before: bool
+    ) -> None:
+        """What a chunk adds on the grid, row by row, and at the nodes as others predict them."""
+        shape, dtype = outputs.shape[1:], outputs.dtype
+        exact = outputs if dtype in (torch.float32, torch.float64) else outputs.float()
+        flat = exact.reshape(*lattice.counts, -1)
+
+        def rows_of(matrices: tuple[np.ndarray, np.ndarray]) -> Any:
+            up, right = (torch.as_tensor(m).to(flat) for m in matrices)
+            for weights in up:
+                mixed = torch.tensordot(weights, flat, dims=1)
+                yield (right @ mixed).reshape(-1, *shape).to(dtype)
+
+        for row, there in enumerate(rows_of(lattice.to_grid)):
+            values.grid[""][row] += share * self._losses(there, index)
+            for column, point in enumerate(there if len(self._names) > 1 else ()):
+                found = self._pass.of_outputs(self._noting.read(point), unpack(self._parts.chunk(index)))
+                for name, value in found.items():
+                    values.grid[name][row, column] += share * value
+        if before:
+            for row, there in enumerate(rows_of(lattice.of_every_second)):
+                values.before[row] += share * self._losses(there, index)
+        if (others := lattice.checkerboard) is not None:
+            flat = flat.reshape(lattice.size, -1)
+            for rows in np.array_split(np.arange(lattice.size), lattice.count):
+                there = (torch.as_tensor(others[rows]).to(flat) @ flat).reshape(-1, *shape).to(dtype)
+                values.predicted[rows] += share * self._losses(there, index)
+
+    def _losses(self, outputs: Tensor, index: int) -> np.ndarray:
+        """The loss of each of several outputs (G, …) of a chunk."""
+        few = max(1, _TOGETHER // max(_bytes(outputs[0]), 1))
+        chunk = self._parts.chunk(index)
+        found = []
+        for some in outputs.split(few):
+            together = self._all_at_once(some, chunk) if self._together and len(some) > 1 else None
+            if together is None:
+                together = np.array([float(self._parts.loss_of(z, chunk)) for z in some])
+            found.append(together)
+        return np.concatenate(found)
+
+    def _all_at_once(self, outputs: Tensor, chunk: Any) -> np.ndarray | None:
+        """The same by one batched call, where the loss can be batched; its first value is held against a plain one."""
+        try:
+            losses = torch.func.vmap(lambda z: self._parts.loss_of(z, chunk))(outputs).double().cpu().numpy()
+            plain = float(self._parts.loss_of(outputs[0], chunk))
+        except Exception:  # whatever a loss does that has no batched form
+            losses, plain = np.full(len(outputs), np.nan), 0.0
+        eps = torch.finfo(outputs.dtype).eps
+        if np.isfinite(plain) and not abs(losses[0] - plain) <= _ROUNDINGS * eps * abs(plain):
+            self._together = False
+            return None
+        return np.asarray(losses)
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
