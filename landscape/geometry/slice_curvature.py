@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -28,7 +29,15 @@ _SAME_SLOPE = 1e-2
 _EXAMPLES = 256
 
 
-def centre_curvature(objective: Objective, theta: Tensor, directions: Tensor) -> tuple[np.ndarray, ...]:
+class Operator(Protocol):
+    """What multiplies a vector (P,) by the Hessian."""
+
+    def __matmul__(self, v: Tensor, /) -> Tensor: ...
+
+
+def centre_curvature(
+    objective: Objective, theta: Tensor, directions: Tensor, hessian: Operator | None = None
+) -> tuple[np.ndarray, ...]:
     """``DᵀHD`` at θ, by Hessian-vector products and by differences along the slice.
 
     Up to 256 examples both are computed in float64 where the model runs in it, whatever the objective's dtype. Beyond,
@@ -40,6 +49,8 @@ def centre_curvature(objective: Objective, theta: Tensor, directions: Tensor) ->
     theta : (P,) tensor
     directions : (P, K) tensor
         K is 1 or 2; no column is zero.
+    hessian : operator, optional
+        That of this objective at θ, where somebody has it; left out, a product of all examples is a double backward.
 
     Returns
     -------
@@ -68,7 +79,7 @@ def centre_curvature(objective: Objective, theta: Tensor, directions: Tensor) ->
     values, errors = _differences(few, theta, units)
     if few.num_examples == objective.num_examples:
         return on_few * scale, values * scale, errors * scale
-    by_hvp = _products(objective, theta, units)
+    by_hvp = _products(objective, theta, units, hessian)
     return by_hvp * scale, (by_hvp + (values - on_few)) * scale, errors * scale
 
 
@@ -173,11 +184,11 @@ def _in_double(objective: Objective, theta: Tensor) -> Objective:
     return double
 
 
-def _products(objective: Objective, theta: Tensor, units: Tensor) -> np.ndarray:
+def _products(objective: Objective, theta: Tensor, units: Tensor, hessian: Operator | None = None) -> np.ndarray:
     theta, units = (x.to(objective.device, objective.dtype) for x in (theta, units))
     count = units.shape[1]
     try:
-        columns = [objective.hvp(units[:, k], theta) for k in range(count)]
+        columns = [objective.hvp(u, theta) if hessian is None else hessian @ u for u in units.T]
     except ObjectiveError:
         return np.full((count, count), np.nan)
     matrix = (units.T @ torch.stack(columns, dim=1)).cpu().double().numpy()

@@ -13,7 +13,7 @@ from landscape.checks import check_count, check_positive, check_share
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import where_theta_moves
 from landscape.geometry.metrics import Metrics, Readings
-from landscape.geometry.slice_curvature import centre_curvature
+from landscape.geometry.slice_curvature import Operator, centre_curvature
 from landscape.geometry.surfaces.evaluate import slice_values
 from landscape.objective import Objective, Vector
 from landscape.progress import Progress
@@ -37,6 +37,7 @@ def evaluate_line(
     batch_statistics: str = "fixed",
     metrics: Metrics = None,
     tol: float | None = None,
+    hessian: Operator | None = None,
     progress: Progress | None = None,
 ) -> LineSlice:
     """The loss at ``θ + t·d`` for ``points`` equally spaced t from ``-radius`` to ``radius``.
@@ -72,6 +73,8 @@ def evaluate_line(
         Left out, the network is evaluated at every point. Else its outputs are evaluated at few nodes, θ itself among
         them, and interpolated; loss and metrics of outputs are computed from these at every point, until the largest
         error of the loss, as stated, is at most ``tol`` of its range on the grid (measured: docs/accuracy.md).
+    hessian : LinearOperator, optional
+        H of this objective at θ, where there is one: its products are faster than those that the curvature takes else.
     progress : callable, optional
         Called as ``progress(done, most)`` after each point that is evaluated.
 
@@ -94,9 +97,10 @@ def evaluate_line(
 
     Notes
     -----
-    Costs ``points`` losses, or 7, 13 or 25 with ``tol``; for the curvature, on at most 256 examples in float64, 5 to 11 gradients, 2 losses and one
-    Hessian-vector product. Metrics of outputs share the pass of the loss of their data; each further objective costs a
-    loss a point, and ``metric(model, batch)`` what it calls.
+    Costs ``points`` losses, or with ``tol`` 7, 13 or 25 and a few more on parts of the data; for the curvature, on at
+    most 256 examples in float64, 5 to 11 gradients, 2 losses and one Hessian-vector product. Metrics of outputs share
+    the pass of the loss of their data; each further objective costs a loss a point, and ``metric(model, batch)`` what
+    it calls.
 
     Examples
     --------
@@ -106,13 +110,13 @@ def evaluate_line(
     >>> line.t.tolist(), line.loss.tolist()
     ([-1.0, -0.5, 0.0, 0.5, 1.0], [1.0, 0.25, 0.0, 0.25, 1.0])
     """
-    points, tol = _how_asked(points, tol)
-    t = _grid(radius, points, name="radius")
+    count, tol = _how_asked(points, tol)
+    t = _grid(radius, count, name="radius")
     d = _columns(objective, direction, count=1, name="direction")
     point = objective.point(theta)
     statistics, holding_at = where_theta_moves(objective, batch_statistics)
     readings = Readings(objective, metrics)
-    by_hvp, by_differences, error = _curvature(objective, point, d, statistics)
+    by_hvp, by_differences, error = _curvature(objective, point, d, statistics, hessian)
     found = slice_values(
         readings, holding_at, lambda _, right: _moved(point, d, (right,)), (np.zeros(1), t), (1.0, radius), tol=tol,
         moving=statistics == "recompute", progress=progress,
@@ -143,6 +147,7 @@ def evaluate_plane(
     batch_statistics: str = "fixed",
     metrics: Metrics = None,
     tol: float | None = None,
+    hessian: Operator | None = None,
     progress: Progress | None = None,
 ) -> PlaneSlice:
     """The loss at ``θ + x·d₁ + y·d₂`` on a square grid of ``points × points``.
@@ -160,7 +165,7 @@ def evaluate_plane(
         Where; left out, the model's parameters now.
     labels : pair of str
         What the directions are, for tables and plots.
-    batch_statistics, metrics, tol
+    batch_statistics, metrics, tol, hessian
         As in :func:`evaluate_line`.
     progress : callable, optional
         Called as ``progress(done, most)`` after each point that is evaluated.
@@ -178,14 +183,15 @@ def evaluate_plane(
 
     Notes
     -----
-    Costs ``points²`` losses, or 49, 169 or 625 with ``tol``; for the curvature, on at most 256 examples in float64, 10 to 22 gradients, 4 losses and
-    two Hessian-vector products. Metrics cost what they do on a line.
+    Costs ``points²`` losses, or with ``tol`` 49, 169 or 625 and some on parts of the data; for the curvature, on at
+    most 256 examples in float64, 10 to 22 gradients, 4 losses and two Hessian-vector products. Metrics cost what they
+    do on a line.
     """
-    points, tol = _how_asked(points, tol)
+    count, tol = _how_asked(points, tol)
     radii = tuple(radius) if isinstance(radius, (tuple, list)) else (radius, radius)
     if len(radii) != 2 or len(labels) != 2:
         raise UsageError(f"a plane has two axes: radius={radius!r} and labels={labels!r} must be pairs")
-    x, y = (_grid(r, points, name="radius") for r in radii)
+    x, y = (_grid(r, count, name="radius") for r in radii)
     d = _columns(objective, plane, count=2, name="plane")
     units = d / torch.linalg.vector_norm(d, dim=0)
     if abs(float(units[:, 0] @ units[:, 1])) > 1 - _PARALLEL:
@@ -193,7 +199,7 @@ def evaluate_plane(
     point = objective.point(theta)
     statistics, holding_at = where_theta_moves(objective, batch_statistics)
     readings = Readings(objective, metrics)
-    by_hvp, by_differences, error = _curvature(objective, point, d, statistics)
+    by_hvp, by_differences, error = _curvature(objective, point, d, statistics, hessian)
     found = slice_values(
         readings, holding_at, lambda up, right: _moved(point, d, (right, up)), (y, x), radii[::-1], tol=tol,
         moving=statistics == "recompute", progress=progress,
@@ -220,10 +226,12 @@ def _how_asked(points: int | str, tol: float | None) -> tuple[Any, float | None]
     return points, tol if tol is None else check_share("tol", tol, hint="0.01, not 1 %")
 
 
-def _curvature(objective: Objective, point: Tensor, d: Tensor, statistics: str) -> tuple[np.ndarray, ...]:
+def _curvature(
+    objective: Objective, point: Tensor, d: Tensor, statistics: str, hessian: Operator | None
+) -> tuple[np.ndarray, ...]:
     if statistics == "recompute":
         return (np.full((d.shape[1], d.shape[1]), np.nan),) * 3
-    return centre_curvature(objective, point, d)
+    return centre_curvature(objective, point, d, hessian)
 
 
 def _grid(radius: float, points: int, *, name: str) -> np.ndarray:

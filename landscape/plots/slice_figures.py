@@ -26,6 +26,7 @@ from landscape.plots.style import (
 from landscape.plots.surface import add_colorbar, log_levels, plot_contour, plot_surface, surface_heights
 from landscape.results import LineSlice, PlaneSlice
 from landscape.results.batch_statistics import sentences
+from landscape.results.interpolated import evaluation_sentence
 from landscape.rounding import format_value
 
 
@@ -61,7 +62,7 @@ def _eigenvector_figure(
         "Rise of the loss along the eigenvector u₁ of the largest eigenvalue, at the last checkpoint; each line is one "
         f"seed ({seeds_words(groups[name] for name in top)}). Dashed: ½t²λ, what the Hessian alone predicts; where the "
         "loss leaves it, higher orders act. The sign of an eigenvector, and so left and right, is arbitrary."
-        f"{_statistics(every)}{gap_sentence(sum(rise(line)[1] for line in every))}",
+        f"{evaluation_sentence(every)}{_statistics(every)}{gap_sentence(sum(rise(line)[1] for line in every))}",
         figure,
     )
 
@@ -85,7 +86,7 @@ def _random_figure(
         f"{seeds_words(groups[name] for name in random)}. The line is the median over directions and seeds, the band "
         "reaches from the lowest to the highest. One unit of t is the length of the direction, "
         f"{format_value(min(lengths), digits=3)} to {format_value(max(lengths), digits=3)} in parameter space."
-        f"{_statistics(every)}{gap_sentence(sum(rise(line)[1] for line in every))}",
+        f"{evaluation_sentence(every)}{_statistics(every)}{gap_sentence(sum(rise(line)[1] for line in every))}",
         figure,
     )
 
@@ -113,7 +114,8 @@ def _contour_figure(found: Sequence[tuple[RunLike, PlaneSlice]]) -> Drawing:
         ax.set_title(titles[run.name], fontsize=7)
     label_outer(axes, columns=columns, x="x (direction 1)", y="y (direction 2)")
     add_colorbar(axes[0], axes=axes)
-    gaps = sum(plane.loss.size - _finite(plane).size for _, plane in found)
+    planes = [plane for _, plane in found]
+    gaps = sum(plane.loss.size - _finite(plane).size for plane in planes)
     grey = f" Grey: {count_words(gaps, 'point')} where the loss is not finite." if gaps else ""
     return Drawing(
         "contour",
@@ -121,7 +123,7 @@ def _contour_figure(found: Sequence[tuple[RunLike, PlaneSlice]]) -> Drawing:
         "Loss on the plane spanned by two random filter-normalised directions, for one run per "
         f"{group_word(run for run, _ in found)} at its last checkpoint (cross). Levels are log-spaced and the same in "
         "all panels; x and y count lengths of their "
-        f"direction.{_statistics([plane for _, plane in found], of='planes')}{grey}",
+        f"direction.{evaluation_sentence(planes)}{_statistics(planes, of='planes')}{grey}",
         figure,
     )
 

@@ -20,6 +20,7 @@ from landscape.results import (
     SpectralMeasure,
 )
 from landscape.results.batch_statistics import sentences
+from landscape.results.interpolated import evaluation_sentence
 from landscape.rounding import format_value
 from landscape.store import Results, RunResults, final_rows
 from landscape.store.catalogue import MEASURES, flatness
@@ -144,7 +145,8 @@ def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> l
     if any(name.startswith("line_random") or name == "plane" for name in records):
         texts.append(
             f"Random directions are Gaussian and filter-normalised, biases left fixed {cite('li')}; the curvature at "
-            f"the centre of each slice was checked against Hessian-vector products.{_statistics(records.values())}"
+            f"the centre of each slice was checked against Hessian-vector products.{_evaluated(records.values())}"
+            f"{_statistics(records.values())}"
         )
     balls = {name: r for name, r in records.items() if isinstance(r, Sharpness) and np.isfinite(r.rho)}
     parts = [
@@ -185,6 +187,11 @@ def _invariance(measured: set[str], cite: Any) -> str:
         moved, free = (join_words([MEASURES[key].words for key in keys]) for keys in (layers, logits))
         said += f" The scale of the logits moves {moved}; it does not move {free}."
     return said
+
+
+def _evaluated(records: Iterable[Record]) -> str:
+    """From how many evaluations these slices are, in a sentence; empty where every point was evaluated."""
+    return evaluation_sentence([record for record in records if isinstance(record, (LineSlice, PlaneSlice))])
 
 
 def _statistics(records: Iterable[Record]) -> str:

@@ -16,6 +16,7 @@ from landscape.results import (
     Sharpness,
     SpectralMeasure,
 )
+from landscape.results.interpolated import evaluation_words
 from landscape.results.resolution import resolved, towards_zero
 from landscape.rounding import format_brief, format_measured, format_resolved, format_value, is_resolved
 from landscape.store import RunResults
@@ -97,10 +98,12 @@ def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bo
     if isinstance(record, LineSlice):
         said = f"dᵀHd = {format_value(record.curvature)}, from the slice "
         said += format_measured(record.curvature_slice, record.curvature_error)
-        return [(f"slice: {record.direction or label}", f"{said}: {_verdict(record)}", not record.curvature_agrees)]
+        said += f": {_verdict(record)}{_evaluated(record)}"
+        return [(f"slice: {record.direction or label}", said, not record.curvature_agrees)]
     if isinstance(record, PlaneSlice):
         size = f"{len(record.y)} × {len(record.x)} points, {', '.join(record.directions)}"
-        return [(label, f"{size}; centre curvature: {_verdict(record)}", not record.curvature_agrees)]
+        said = f"{size}{_evaluated(record)}; centre curvature: {_verdict(record)}"
+        return [(label, said, not record.curvature_agrees)]
     if isinstance(record, Sharpness):
         mark = "≥ " if record.kind == "lower bound" else ""
         text = f"{mark}{format_measured(record.value, record.error)} ({record.kind}, ρ = {format_value(record.rho)}; "
@@ -117,6 +120,11 @@ def _rows_of(name: str, record: Any, *, failed: bool) -> list[tuple[str, str, bo
         )
         return [(f"{of}, other data", text, failed)]
     return [(label, "; ".join(f"{a} {b}".strip() for a, b in record._lines()), failed)]
+
+
+def _evaluated(record: LineSlice | PlaneSlice) -> str:
+    """From how many evaluations, with which error; empty where every point was evaluated, as was asked."""
+    return "".join(f"; {words}" for words in (evaluation_words(record), record.reason) if words)
 
 
 def _verdict(record: LineSlice | PlaneSlice) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -12,6 +14,7 @@ from landscape.geometry.metrics import Readings
 from landscape.geometry.surfaces.nodes import Lattice
 from landscape.geometry.surfaces.outputs import NotInterpolated, Outputs
 from landscape.geometry.surfaces.refine import levels_for, refine
+from landscape.geometry.surfaces.trial import Trial
 from landscape.objective import Objective
 from landscape.progress import Progress
 
@@ -29,7 +32,7 @@ class SliceValues:
     """
 
     values: np.ndarray
-    fields: dict[str, float | int | str]
+    fields: dict[str, Any]
 
 
 def slice_values(
@@ -68,7 +71,7 @@ def slice_values(
         try:
             if moving:
                 raise NotInterpolated("statistics are recomputed at each point")
-            in_radii: tuple[np.ndarray, np.ndarray] = tuple(axis / r for axis, r in zip(axes, radii, strict=True))
+            in_radii = axes[0] / radii[0], axes[1] / radii[1]
             at = lambda up, right: moved(up * radii[0], right * radii[1])  # noqa: E731
             return _interpolated(readings, holding_at(moved(0.0, 0.0)), at, in_radii, tol, counted)
         except NotInterpolated as why:
@@ -89,7 +92,7 @@ def values_on_grid(
     progress: Progress | None,
 ) -> np.ndarray:
     """``values[:, j, i] = values_at(y[j], x[i])``, (K, Y, X), row by row; ``progress`` is called after each point."""
-    rows = []
+    rows: list[Sequence[float]] = []
     for up in axes[0].tolist():
         for right in axes[1].tolist():
             rows.append(values_at(up, right))
@@ -106,21 +109,19 @@ def _interpolated(
     tol: float,
     counted: _Counted,
 ) -> SliceValues:
-    most = Lattice(levels_for(axes)[-1], axes).size
-    all_outputs = [Outputs(one, moved, most=most) for one in readings.passes(here)]
-    own = all_outputs[0]
-    # The most that it may take is not known; what is left of the level at hand is.
-    values, lattice, error, reason = refine(
-        own, axes, tol, lambda share, size: counted(max(round(own.evaluations), 0), max(size, round(own.evaluations)))
-    )
-    found = [values.grid]
-    for other in all_outputs[1:]:
-        found.append(other.level(lattice, before=False, report=lambda share: None).grid)
+    passes, finest = readings.passes(here), Lattice(levels_for(axes)[-1], axes).size
+    outputs = [Outputs(one, moved, most=finest) for one in passes]
+    try:
+        trial = Trial(here, moved)
+    except NotInterpolated:
+        trial = None
+    settled = refine(outputs[0], axes, tol, trial=trial, progress=lambda done: counted(round(done), finest))
+    beside = [one.level(settled.lattice, before=False, report=lambda: None).grid for one in outputs[1:]]
     fields = {
-        "error": error.absolute, "error_log10": error.log10, "num_evaluations": round(own.evaluations),
-        "reason": reason,
+        "error": settled.error.absolute, "error_log10": settled.error.log10,
+        "num_evaluations": math.ceil(settled.evaluations - 1e-6), "reason": settled.reason,
     }  # fmt: skip
-    return SliceValues(readings.rows(found), fields)
+    return SliceValues(readings.rows([settled.values.grid, *beside]), fields)
 
 
 class _Counted:

@@ -55,7 +55,7 @@ def barycentric(count: int, t: np.ndarray) -> np.ndarray:
     hits = np.abs(apart) <= _HIT
     shares = weights / np.where(hits, 1.0, apart)
     matrix = shares / shares.sum(1, keepdims=True)
-    return np.where(hits.any(1, keepdims=True), hits.astype(float), matrix)
+    return np.asarray(np.where(hits.any(1, keepdims=True), hits.astype(float), matrix))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,13 @@ class LevelValues:
         self.before = np.zeros(shape)
         self.at_nodes, self.predicted = np.zeros(lattice.size), np.zeros(lattice.size)
 
+    def settle(self, lattice: Lattice) -> None:
+        """Where a point of the grid is a node, such as θ itself, the loss is that of the network, to the bit."""
+        up, right = ((matrix == 1.0) for matrix in lattice.to_grid)
+        for y, j in np.argwhere(up):
+            for x, i in np.argwhere(right):
+                self.grid[""][y, x] = self.at_nodes[j * lattice.counts[1] + i]
+
 
 class Outputs:
     """The outputs of one pass over its data, on a slice.
@@ -110,7 +118,7 @@ class Outputs:
     def _prepare(self, objective: Objective) -> None:
         watched = objective.with_constants({})
         self._noting = watched.module = Noting(objective.module)
-        self._layout, self._parts = objective.layout, watched.parts()
+        self._layout, self._parts, self._num_examples = objective.layout, watched.parts(), objective.num_examples
         self._kept.clear()
 
     def _size_up(self) -> int:
@@ -123,7 +131,24 @@ class Outputs:
         """How many pieces the data are evaluated in."""
         return len(self._parts.shares)
 
-    def level(self, lattice: Lattice, *, before: bool, report: Callable[[float], None]) -> LevelValues:
+    def borrowed(self) -> AbstractContextManager[None]:
+        """The state in which :meth:`losses` may be asked for."""
+        return self._parts.borrowed()
+
+    def at(self, key: tuple[float, float]) -> Tensor:
+        """Outputs of all examples at a node."""
+        with self._parts.borrowed():
+            return torch.cat([self._at(index, key)[0] for index in range(self.num_chunks)])
+
+    def held(self, key: tuple[float, float]) -> Tensor | None:
+        """The same where they are held from an earlier level, and there is one row for each example; else None."""
+        found = [self._kept.get((index, key)) for index in range(self.num_chunks)]
+        outputs = [one[0] for one in found if one is not None]
+        if len(outputs) < len(found) or sum(map(len, outputs)) != self._num_examples:
+            return None
+        return torch.cat(outputs)
+
+    def level(self, lattice: Lattice, *, before: bool, report: Callable[[], None]) -> LevelValues:
         """The network at all nodes, those of earlier levels from memory, and what lies between.
 
         Parameters
@@ -131,21 +156,22 @@ class Outputs:
         before : bool
             Whether every second node alone is to be read, too.
         report : callable
-            Called with the share of this level that is done.
+            Called after each evaluation.
         """
-        values, done = LevelValues(self._names, lattice), 0.0
-        with self._parts.borrowed(), torch.no_grad():
+        values = LevelValues(self._names, lattice)
+        with self._parts.borrowed():
             for index, share in enumerate(self._parts.shares):
                 found = []
                 for key in lattice.keys:
                     found.append(self._at(index, key))
-                    done += 1 / (len(lattice.keys) * self.num_chunks)
-                    report(min(done, 1.0))
+                    report()
                 outputs, losses = torch.stack([z for z, _ in found]), np.array([loss for _, loss in found])
                 self._check(index, outputs[0], losses[0])
                 values.at_nodes += share * losses
-                self._add(values, index, share, outputs, lattice, before=before)
+                with torch.no_grad():
+                    self._add(values, index, share, outputs, lattice, before=before)
                 self._forget(index, outputs)
+        values.settle(lattice)
         return values
 
     def _at(self, index: int, key: tuple[float, float]) -> tuple[Tensor, float]:
@@ -176,7 +202,8 @@ class Outputs:
     def _check(self, index: int, outputs: Tensor, loss: float) -> None:
         """Whether the loss is one of outputs alone: at a corner, where parameters are not those of the model."""
         try:
-            alone = float(self._parts.loss_of(outputs.clone(), self._parts.chunk(index)))
+            with torch.no_grad():
+                alone = float(self._parts.loss_of(outputs.clone(), self._parts.chunk(index)))
         except (LandscapeError, RuntimeError) as error:
             raise NotInterpolated(f"the loss cannot be had from the outputs alone ({error})") from error
         eps = torch.finfo(outputs.dtype).eps
@@ -198,22 +225,23 @@ class Outputs:
                 yield (right @ mixed).reshape(-1, *shape).to(dtype)
 
         for row, there in enumerate(rows_of(lattice.to_grid)):
-            values.grid[""][row] += share * self._losses(there, index)
+            values.grid[""][row] += share * self.losses(there, index)
             for column, point in enumerate(there if len(self._names) > 1 else ()):
                 found = self._pass.of_outputs(self._noting.read(point), unpack(self._parts.chunk(index)))
                 for name, value in found.items():
                     values.grid[name][row, column] += share * value
         if before:
             for row, there in enumerate(rows_of(lattice.of_every_second)):
-                values.before[row] += share * self._losses(there, index)
+                values.before[row] += share * self.losses(there, index)
         if (others := lattice.checkerboard) is not None:
             flat = flat.reshape(lattice.size, -1)
             for rows in np.array_split(np.arange(lattice.size), lattice.count):
                 there = (torch.as_tensor(others[rows]).to(flat) @ flat).reshape(-1, *shape).to(dtype)
-                values.predicted[rows] += share * self._losses(there, index)
+                values.predicted[rows] += share * self.losses(there, index)
 
-    def _losses(self, outputs: Tensor, index: int) -> np.ndarray:
-        """The loss of each of several outputs (G, …) of a chunk."""
+    @torch.no_grad()
+    def losses(self, outputs: Tensor, index: int) -> np.ndarray:
+        """The loss of each of several outputs (G, …) of a chunk, within :meth:`borrowed`."""
         few = max(1, _TOGETHER // max(_bytes(outputs[0]), 1))
         chunk = self._parts.chunk(index)
         found = []

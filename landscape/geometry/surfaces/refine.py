@@ -9,6 +9,7 @@ import numpy as np
 
 from landscape.geometry.surfaces.nodes import LEVELS, Lattice
 from landscape.geometry.surfaces.outputs import LevelValues, NotInterpolated, Outputs
+from landscape.geometry.surfaces.trial import Trial
 
 #: By how much the error exceeds what a checkerboard of nodes predicts of itself, at most.
 _CAUTION = 1.5
@@ -22,6 +23,12 @@ class Stated:
     of_range: float
     log10: float
 
+    @classmethod
+    def of(cls, absolute: float, log10: float, values: LevelValues) -> Stated:
+        """With the range that the level has on the grid."""
+        spread = float(np.ptp(values.grid[""]))
+        return cls(absolute, absolute / spread if spread > 0 else 0.0 if absolute == 0 else np.inf, log10)
+
 
 def stated(values: LevelValues, before: np.ndarray) -> Stated:
     """max(1.5 · checkerboard, difference to the level before), measured: docs/accuracy.md."""
@@ -32,20 +39,42 @@ def stated(values: LevelValues, before: np.ndarray) -> Stated:
             apart = np.abs(read(loss) - read(before)).max()
             return float(np.maximum(apart, _CAUTION * np.abs(read(predicted) - read(at_nodes)).max()))
 
-    absolute, spread = largest(lambda x: x), float(np.ptp(loss))
-    of_range = absolute / spread if spread > 0 else 0.0 if absolute == 0 else np.inf
-    return Stated(absolute, of_range, largest(np.log10))
+    return Stated.of(largest(lambda x: x), largest(np.log10), values)
+
+
+@dataclass
+class Settled:
+    """What was settled upon.
+
+    Attributes
+    ----------
+    values, lattice, error
+        What the level says, its nodes, the error as stated.
+    evaluations : float
+        Of the network, in passes over all the data.
+    reason : str
+        What was not reached; empty where all was.
+    """
+
+    values: LevelValues
+    lattice: Lattice
+    error: Stated
+    evaluations: float
+    reason: str = ""
 
 
 def refine(
-    outputs: Outputs, axes: tuple[np.ndarray, np.ndarray], tol: float, progress: Callable[[float, int], None]
-) -> tuple[LevelValues, Lattice, Stated, str]:
+    outputs: Outputs,
+    axes: tuple[np.ndarray, np.ndarray],
+    tol: float,
+    *,
+    trial: Trial | None,
+    progress: Callable[[float], None],
+) -> Settled:
     """The first level whose stated error is at most ``tol`` of the range, or the finest.
 
-    Returns
-    -------
-    tuple
-        What it says, its nodes, its error, and the reason where it was not reached.
+    What a level says of itself is far too careful at first; where that is not within ``tol``, it is held against the
+    next one on a few of the examples, before this is evaluated on all.
 
     Raises
     ------
@@ -53,22 +82,37 @@ def refine(
         Where outputs cannot be interpolated, or the grid costs no more than all nodes of the next level.
     """
     points, before = int(np.prod([len(axis) for axis in axes])), None
+
+    def spent() -> float:
+        return outputs.evaluations + (trial.evaluations if trial else 0.0)
+
     for count in levels_for(axes):
         lattice = Lattice(count, axes)
-        values = outputs.level(
-            lattice, before=before is None, report=lambda share, size=lattice.size: progress(share, size)
-        )
+        values = outputs.level(lattice, before=before is None, report=lambda: progress(spent()))
         error = stated(values, values.before if before is None else before)
+        if error.of_range > tol and trial is not None and count < LEVELS[-1]:
+            tried = Stated.of(*trial.bound(outputs, lattice), values)
+            error = min(error, tried, key=lambda one: one.absolute)
+        evaluations = spent()
+        progress(evaluations)
         if error.of_range <= tol:
-            return values, lattice, error, ""
-        missed = f"± {100 * error.of_range:.2g} % of the range from {lattice.size} evaluations, {100 * tol:.2g} % asked"
+            return Settled(values, lattice, error, evaluations)
+        missed = (
+            f"{percent(tol)} of the range was asked, and {evaluations:.0f} evaluations have an error of at most "
+            f"{percent(error.of_range)}"
+        )
         if points <= Lattice(2 * count - 1, axes).size:
             raise NotInterpolated(missed)
         before = values.grid[""]
-    return values, lattice, error, missed
+    return Settled(values, lattice, error, evaluations, missed)
 
 
 def levels_for(axes: tuple[np.ndarray, np.ndarray]) -> list[int]:
     """Levels with fewer nodes than the grid has points; none where the grid is as small."""
     points = int(np.prod([len(axis) for axis in axes]))
     return [count for count in LEVELS if Lattice(count, axes).size < points]
+
+
+def percent(share: float) -> str:
+    """Three digits of a share."""
+    return f"{100 * share:.3g} %"

@@ -1,0 +1,96 @@
+"""How far a level is from the next, seen on a few of the examples at a fraction of the next level's cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import special
+from torch import Tensor
+
+from landscape.geometry.metrics import Pass
+from landscape.geometry.surfaces.nodes import Lattice, graded_nodes, place
+from landscape.geometry.surfaces.outputs import Moved, NotInterpolated, Outputs
+from landscape.objective import Objective
+
+#: Examples that are tried, and at most which share of all; fewer than ``_LEAST`` say too little.
+_EXAMPLES, _SHARE, _LEAST = 256, 0.25, 64
+#: Into which these are divided: the spread of their means says how far that of all may be.
+_GROUPS = 16
+#: By how much the error exceeds the distance to the next level, at most.
+_CAUTION = 1.5
+_LEVEL = 0.95
+
+
+class Trial:
+    """Some of the examples, drawn once and for all, in groups.
+
+    Parameters
+    ----------
+    objective : Objective
+        Whose examples can be picked.
+    moved : callable
+        θ at (y, x), in units of the radius.
+
+    Raises
+    ------
+    NotInterpolated
+        Where there are too few examples, or outputs do not have one row for each.
+    """
+
+    def __init__(self, objective: Objective, moved: Moved) -> None:
+        count = min(_EXAMPLES, int(_SHARE * objective.num_examples)) // _GROUPS * _GROUPS
+        if not objective.can_pick or count < _LEAST:
+            raise NotInterpolated("too few examples to try some of them")
+        self._drawn = np.random.default_rng(0).permutation(objective.num_examples)[:count]
+        some = objective.subset(self._drawn)
+        self.share = count / objective.num_examples
+        self._all_of_them = Outputs(Pass(some, {}, some.parts().shares), moved, most=1)
+        groups = some.rechunked(count // _GROUPS)
+        self._groups = Outputs(Pass(groups, {}, groups.parts().shares), moved, most=1)
+        if self._groups.num_chunks != _GROUPS:
+            raise NotInterpolated("some examples have no weight")
+        self._weights = np.array(groups.parts().shares)
+
+    @property
+    def evaluations(self) -> float:
+        """Of the network, in passes over all the data."""
+        return self.share * (self._all_of_them.evaluations + self._groups.evaluations)
+
+    def bound(self, own: Outputs, lattice: Lattice) -> tuple[float, float]:
+        """The largest error of the loss and of its log₁₀ at the nodes of the next level.
+
+        At each node the mean distance over the groups, times 1.5 for what the next level itself is off and for what
+        lies between its nodes, and half of the 95 % interval of that mean for the examples that were not tried.
+        """
+        finer = Lattice(2 * lattice.count - 1, lattice.axes)
+        there = tuple(place(graded_nodes(count)) for count in finer.counts)
+        known = torch.stack([self._at(own, key) for key in lattice.keys])
+        true = torch.stack([self._at(own, key) for key in finer.keys])
+        carried = _carried(known, Lattice(lattice.count, there))  # type: ignore[arg-type]
+        size = len(self._drawn) // _GROUPS
+        with self._groups.borrowed():
+            read = self._groups.losses
+            pieces = [slice(index * size, (index + 1) * size) for index in range(_GROUPS)]
+            losses = np.stack([read(true[:, rows], index) for index, rows in enumerate(pieces)])
+            apart = np.stack([read(carried[:, rows], index) for index, rows in enumerate(pieces)]) - losses
+        mean, loss = self._weights @ apart, self._weights @ losses
+        squares = (self._weights**2) @ (apart - mean) ** 2 * _GROUPS / (_GROUPS - 1)
+        reach = float(special.stdtrit(_GROUPS - 1, (1 + _LEVEL) / 2)) * np.sqrt((1 - self.share) * squares)
+        error = _CAUTION * np.abs(mean) + reach
+        with np.errstate(all="ignore"):
+            return float(error.max()), float(np.log10(1 + error / np.abs(loss)).max())
+
+    def _at(self, own: Outputs, key: tuple[float, float]) -> Tensor:
+        """Outputs of the examples at a node: from those of all where they are held."""
+        held = own.held(key)
+        found = self._all_of_them.at(key) if held is None else held[torch.as_tensor(self._drawn).to(held.device)]
+        if len(found) != len(self._drawn):
+            raise NotInterpolated("outputs do not have one row for each example")
+        return found
+
+
+def _carried(outputs: Tensor, lattice: Lattice) -> Tensor:
+    """Outputs at nodes, (n, N, …), carried to the points of the axes, (Y·X, N, …)."""
+    up, right = (torch.as_tensor(m).to(outputs.device, outputs.dtype) for m in lattice.to_grid)
+    flat = outputs.reshape(*lattice.counts, -1)
+    return torch.einsum("yj,xi,jim->yxm", up, right, flat).reshape(-1, *outputs.shape[1:])
