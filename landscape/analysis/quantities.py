@@ -28,10 +28,8 @@ TAIL_PAIRS = 2  # λ_max and the gap need two
 RADIUS = 1.0  # of random directions, in filter norms
 #: Of normalised logits those are measured whose ball follows the weights: only they are free of the logits' scale.
 NORMALIZED = {"normalized_worst": "adaptive_worst", "normalized_average": "adaptive_average"}
-#: Evaluations that a line and a plane usually take.
-LINE_NODES, PLANE_NODES = 10, 100
-#: Errors of slices are at most this share of the range of the loss, and of the accuracy.
-SLICE_TOL, SLICE_SHARE = 0.01, 0.25
+LINE_NODES, PLANE_NODES = 10, 100  # evaluations that a line and a plane usually take
+SLICE_TOL = 0.01  # of the range of the loss: errors of slices are at most that, and a quarter of the accuracy
 EIGENVECTOR_RADIUS = 0.25  # in parameter distance; far beyond, the sharpest direction says little about the minimum
 
 
@@ -153,15 +151,16 @@ def _of_the_data(plan: Plan) -> list[Quantity]:
 
 def _of_the_surface(plan: Plan) -> list[Quantity]:
     """Lines and planes: the network at few points, what it returns interpolated between them."""
-    random, along = _fields(plan, "points", "seed", "accuracy"), _fields(plan, "points", "accuracy")
+    along, across = _fields(plan, "points", "accuracy"), _fields(plan, "plane_points", "seed", "accuracy")
     line = Cost(matvecs=2, losses=min(plan.points, LINE_NODES) + 10)
     lines = [
         Quantity(f"line_eigenvector_{i + 1}", along, line, _line_along_eigenvector(i), None, _PAIRS)
         for i in range(min(2, plan.eigs // 2))
     ]
+    random = along | _fields(plan, "seed")
     lines += [Quantity(f"line_random_{i}", random, line, _line_along_random(i)) for i in range(plan.directions)]
     plane = Cost(matvecs=4, losses=min(plan.plane_points**2, PLANE_NODES) + 20)
-    return [*lines, Quantity("plane", _fields(plan, "plane_points", "seed", "accuracy"), plane, _plane)]
+    return [*lines, Quantity("plane", across, plane, _plane)]
 
 
 def _of_the_balls(plan: Plan) -> list[Quantity]:
@@ -299,15 +298,15 @@ def _sampling_of_trace(context: CheckpointContext, progress: Progress) -> Record
     return over_subsets(context.objective, total, num_subsets=plan.subsets, full=whole, seed=plan.seed)
 
 
-def _how_accurate(context: CheckpointContext) -> dict[str, Any]:
-    return {"tol": min(SLICE_TOL, SLICE_SHARE * (context.plan.accuracy or FINEST)), "hessian": context.hessian}
+def _how(context: CheckpointContext) -> dict[str, Any]:
+    return {"tol": min(SLICE_TOL, (context.plan.accuracy or FINEST) / 4), "hessian": context.hessian}
 
 
 def _line_along_eigenvector(index: int) -> Callable[[CheckpointContext, Progress], Record]:
     def measure(context: CheckpointContext, progress: Progress) -> Record:
         return geometry.evaluate_line(
             context.objective, context.eigenpairs.vectors[:, index], radius=EIGENVECTOR_RADIUS,
-            points=context.plan.points, label=f"eigenvector {index + 1}", progress=progress, **_how_accurate(context),
+            points=context.plan.points, label=f"eigenvector {index + 1}", progress=progress, **_how(context),
         )  # fmt: skip
 
     return measure
@@ -318,7 +317,7 @@ def _line_along_random(index: int) -> Callable[[CheckpointContext, Progress], Re
         direction = geometry.random_direction(context.objective, index=index, seed=context.plan.seed)
         return geometry.evaluate_line(
             context.objective, direction, radius=RADIUS, points=context.plan.points,
-            label=f"random, filter-normalised ({index})", progress=progress, **_how_accurate(context),
+            label=f"random, filter-normalised ({index})", progress=progress, **_how(context),
         )  # fmt: skip
 
     return measure
@@ -331,7 +330,7 @@ def _plane(context: CheckpointContext, progress: Progress) -> Record:
         plane, kind = geometry.random_plane(objective, normalize="model", ignore=None, seed=seed), "random"
     return geometry.evaluate_plane(
         objective, plane, radius=RADIUS, points=context.plan.plane_points, labels=(f"{kind} (0)", f"{kind} (1)"),
-        progress=progress, **_how_accurate(context),
+        progress=progress, **_how(context),
     )  # fmt: skip
 
 

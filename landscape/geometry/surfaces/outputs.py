@@ -73,7 +73,12 @@ class LevelValues:
         self.at_nodes, self.predicted = np.zeros(lattice.size), np.zeros(lattice.size)
 
     def settle(self, lattice: Lattice) -> None:
-        """Where a point of the grid is a node, such as θ itself, the loss is that of the network, to the bit."""
+        """Where a point of the grid is a node, such as θ itself, the loss is that of the network, to the bit.
+
+        On a line nothing is predicted: the level before says all that every second node could.
+        """
+        if lattice.checkerboard is None:
+            self.predicted = self.at_nodes
         up, right = ((matrix == 1.0) for matrix in lattice.to_grid)
         for y, j in np.argwhere(up):
             for x, i in np.argwhere(right):
@@ -233,7 +238,8 @@ class Outputs:
         if before:
             for row, there in enumerate(rows_of(lattice.of_every_second)):
                 values.before[row] += share * self.losses(there, index)
-        if (others := lattice.checkerboard) is not None:
+        others = lattice.checkerboard
+        if others is not None:
             flat = flat.reshape(lattice.size, -1)
             for rows in np.array_split(np.arange(lattice.size), lattice.count):
                 there = (torch.as_tensor(others[rows]).to(flat) @ flat).reshape(-1, *shape).to(dtype)

@@ -31,12 +31,16 @@ class Stated:
 
 
 def stated(values: LevelValues, before: np.ndarray) -> Stated:
-    """max(1.5 · checkerboard, difference to the level before), measured: docs/accuracy.md."""
+    """max(1.5 · checkerboard, difference to the level before), measured: docs/accuracy.md.
+
+    On a line, which has no checkerboard, 1.5 times the difference.
+    """
     loss, at_nodes, predicted = values.grid[""], values.at_nodes, values.predicted
+    caution = _CAUTION if len(loss) == 1 else 1.0
 
     def largest(read: Callable[[np.ndarray], np.ndarray]) -> float:
         with np.errstate(all="ignore"):
-            apart = np.abs(read(loss) - read(before)).max()
+            apart = caution * np.abs(read(loss) - read(before)).max()
             return float(np.maximum(apart, _CAUTION * np.abs(read(predicted) - read(at_nodes)).max()))
 
     return Stated.of(largest(lambda x: x), largest(np.log10), values)
