@@ -141,11 +141,11 @@ TABLE = {
     ),
     "random_plane": (lambda **g: ls.random_plane(OBJECTIVE, **g), {"seed": "seed"}),
     "evaluate_line": (
-        lambda **g: ls.evaluate_line(OBJECTIVE, VECTOR, **{"points": 3} | g), {"radius": "positive", "points": "count"},
+        lambda **g: ls.evaluate_line(OBJECTIVE, VECTOR, **{"points": 3} | g), {"radius": "positive", "points": "count", "tol": "share"},
     ),
     "evaluate_plane": (
         lambda **g: ls.evaluate_plane(OBJECTIVE, torch.eye(3)[:, :2], **{"points": 3} | g),
-        {"radius": "positive", "points": "count"},
+        {"radius": "positive", "points": "count", "tol": "share"},
     ),
     "evaluate_paths": (
         lambda **g: ls.evaluate_paths(OBJECTIVE, PATHS, **{"points": 3} | g),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from landscape.geometry.surfaces.nodes import LEVELS, Lattice, barycentric, grad
 
 
 def test_each_level_holds_the_one_before_to_the_bit():
-    for coarse, fine in zip(LEVELS, LEVELS[1:], strict=False):
+    for coarse, fine in itertools.pairwise(LEVELS):
         assert np.array_equal(graded_nodes(fine)[::2], graded_nodes(coarse))
         axes = np.linspace(-1, 1, 5), np.linspace(-1, 1, 5)
         assert set(Lattice(coarse, axes).keys) < set(Lattice(fine, axes).keys)
