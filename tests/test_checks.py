@@ -141,7 +141,8 @@ TABLE = {
     ),
     "random_plane": (lambda **g: ls.random_plane(OBJECTIVE, **g), {"seed": "seed"}),
     "evaluate_line": (
-        lambda **g: ls.evaluate_line(OBJECTIVE, VECTOR, **{"points": 3} | g), {"radius": "positive", "points": "count", "tol": "share"},
+        lambda **g: ls.evaluate_line(OBJECTIVE, VECTOR, **{"points": 3} | g),
+        {"radius": "positive", "points": "count", "tol": "share"},
     ),
     "evaluate_plane": (
         lambda **g: ls.evaluate_plane(OBJECTIVE, torch.eye(3)[:, :2], **{"points": 3} | g),
