@@ -16,14 +16,17 @@ import numpy as np
 from landscape.analysis.amounts import percent_text
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
-from landscape.analysis.plan import RESIDUALS, Plan
+from landscape.analysis.plan import FINEST, RESIDUALS, Plan
 from landscape.geometry.sharpness.definitions import MEASURES
 from landscape.operators import exact_cost
-from landscape.results import Eigenpairs, Estimate, Record, Sharpness, SpectralMeasure
+from landscape.results import Eigenpairs, Estimate, LineSlice, PlaneSlice, Record, Sharpness, SpectralMeasure
+from landscape.results.interpolated import error_of_range
 from landscape.store.reading import reading_of
 
 #: Settings that say how thoroughly, in keys of records of whatever is asked for an accuracy.
-THOROUGHNESS = frozenset(("accuracy", "max_matvecs", "tol", "trace_probes", "density_probes", "steps", "samples"))
+THOROUGHNESS = frozenset(
+    ("accuracy", "of_range", "max_matvecs", "tol", "trace_probes", "density_probes", "steps", "samples")
+)
 #: Which eigenpairs were taken out beforehand: no matter to an estimate that states its error.
 TAKEN_OUT = frozenset(("pairs", "both_ends", "vectors", "subsets"))
 
@@ -79,6 +82,14 @@ def _of_band(record: Record, scale: float) -> float:
     return record.width / scale
 
 
+def _of_range(record: Record, scale: float) -> float:
+    """The stated error, of the range of the loss."""
+    assert isinstance(record, LineSlice | PlaneSlice)
+    return error_of_range(record)
+
+
+#: Errors of slices, of the range of their loss, are at most this, however coarse the rest.
+MOST_OF_RANGE = 0.05
 #: Scale of the density, a share of all eigenvalues: in spectra of networks nearly all lie close to zero, and what the
 #: rest of the range tells apart is about that share of them; or so many eigenvalues, where these are more. One probe
 #: knows the distribution to some ``√P`` of them, so that to tell fewer apart would take thousands.
@@ -104,6 +115,10 @@ ASKS = {
     "average": Ask(
         ("samples",), lambda tol, absolute, most: {"tol": tol, "atol": absolute, "max_losses": 6 * most},
         _of_interval, Cost(losses=60),
+    ),
+    "slice": Ask(
+        (), lambda tol, _, most: {"tol": tol}, _of_range, Cost(losses=60), is_iterative=True,
+        ignores=frozenset(("of_range",)),
     ),
 }  # fmt: skip
 
@@ -206,11 +221,15 @@ def asked(plan: Plan, name: str, *, measure: str = "") -> Asked | None:
     way = ASKS[name]
     if any(getattr(plan, field) is not None for field in way.counts):
         return None
-    return Asked(name, plan.accuracy, measure)
+    return Asked(name, min(plan.accuracy or FINEST, MOST_OF_RANGE) if name == "slice" else plan.accuracy, measure)
 
 
 def fields_of(plan: Plan, name: str) -> dict[str, Any]:
     """The settings that its value depends on, apart from the seed: the accuracy, or the counts."""
+    if name == "slice":
+        wanted = asked(plan, name)
+        assert wanted is not None
+        return {"of_range": wanted.accuracy}
     if asked(plan, name) is not None:
         return {"accuracy": plan.accuracy, "max_matvecs": plan.max_matvecs}
     if name == "eigenpairs":

@@ -213,7 +213,7 @@ def _measure_checkpoint(
     question = question_at(checkpoint, context)
     todo = quantities(context.plan, is_last=context.is_last, is_around=context.is_around)
     if work.budget is not None:  # numbers before pictures
-        todo.sort(key=lambda q: q.name not in NEEDED and q.asked is None and q.cost.products > 3)
+        todo.sort(key=lambda q: q.name not in NEEDED and (q.asked is None or q.is_picture) and q.cost.products > 3)
     calibrated, failed = not context.is_last, list[tuple[str, LandscapeError]]()
     for quantity in todo:
         if quantity.on_test_data and context.test_data is None:

@@ -68,22 +68,23 @@ def stored(
     name = quantity.name
     if (record := store.find(run, step, name, key)) is not None:
         return Found(record, key["fields"])
-    is_left_alone = quantity.asked is None and context.plan.time is not None and quantity.cost.products > 0
+    has_number = quantity.asked is not None and not quantity.is_picture
+    is_left_alone = not has_number and context.plan.time is not None and quantity.cost.products > 0
     if quantity.asked is None and not is_left_alone:
         return Found()
-    ignored = THOROUGHNESS if quantity.asked is None else quantity.asked.way.ignores
+    ignored = THOROUGHNESS if is_left_alone or quantity.asked is None else quantity.asked.way.ignores
     near = store.find(run, step, name, key, serves=lambda other, _: _same_but_for(ignored, key, other))
     if near is None:
         return Found()
     fields = (store.provenance(run, step, name) or {})["key"]["fields"]
-    if quantity.asked is None or quantity.asked.is_met(near, context):
+    if is_left_alone or quantity.asked is None or quantity.asked.is_met(near, context):
         return Found(near, fields)
     return Found(None, fields, near)
 
 
 def with_limit(quantity: Quantity, key: dict[str, Any], context: CheckpointContext) -> dict[str, Any]:
     """The key of a record that has less time than the plan allows: with more, it is measured again."""
-    if quantity.asked is None or "max_matvecs" not in key["fields"]:
+    if quantity.asked is None or "max_matvecs" not in quantity.fields:
         return key
     return {**key, "fields": {**key["fields"], "max_matvecs": limit(context)}}
 

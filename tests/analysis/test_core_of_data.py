@@ -31,7 +31,8 @@ def objective():
 
 
 @pytest.fixture
-def last(objective):
+def last(objective, monkeypatch):
+    monkeypatch.setattr("landscape.analysis.context.exact_is_quick", lambda H: False)
     return CheckpointContext(objective, PLAN, is_last=True, route="retained")
 
 

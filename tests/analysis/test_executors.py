@@ -85,7 +85,7 @@ def test_an_executor_of_others_changes_no_bit(runs, reference, name):
 
 
 def test_a_line_between_minima_says_how_it_was_measured_as_the_other_records_do(reference):
-    of_pair, of_run = reference["adam-s0", "sgd-s0"][1], reference["adam-s0", 3, "plane"][1]
+    of_pair, of_run = reference["adam-s0", "sgd-s0"][1], reference["adam-s0", 3, "sharpness_worst"][1]
     assert of_pair.keys() == of_run.keys()
     assert of_pair["key"].keys() <= of_run["key"].keys()
     assert of_pair["threads"] == of_run["threads"] == 1

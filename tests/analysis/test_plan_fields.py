@@ -21,7 +21,7 @@ OTHER = {
     "last": 1, "eigs": 3, "trace_probes": 6, "density_probes": 3, "steps": 7, "points": 7, "plane_points": 7,
     "directions": 2, "samples": 3, "restarts": 2, "subsets": 3, "barriers": 0, "tol": 1e-4, "max_matvecs": 400,
     "workers": 2, "threads": 1, "chunk": 50, "check": False, "batch_statistics": "recompute", "device": "cpu",
-    "seed": 1, "levels": 0, "accuracy": 0.1,
+    "seed": 1, "levels": 0,
 }  # fmt: skip
 #: These ask something else, of which every answer is new.
 ANOTHER_QUESTION = {
@@ -29,8 +29,9 @@ ANOTHER_QUESTION = {
     "problem_config": {**CONFIG, "activation": "relu"},
 }  # fmt: skip
 #: In records of the whole run, or of no record: names of what is measured, folders, where code is found; at which
-#: checkpoints there are which records; and how long it may take (test_time.py).
-NO_SETTING = {"plan", "data", "problem", "interacting", "time"}
+#: checkpoints there are which records; and how accurate it is to be, and how long it may take, where what is there may
+#: serve (test_accuracy.py, test_time.py).
+NO_SETTING = {"plan", "data", "problem", "interacting", "accuracy", "time"}
 PAIR = "interpolation"
 
 
