@@ -16,6 +16,7 @@ import numpy as np
 from scipy import special
 
 from landscape.results.base import Array
+from landscape.results.coupling import how_far_moved
 from landscape.results.quadrature import gauss_rule, run_lengths, weight_up_to
 
 #: Rules for each run, each with one further node elsewhere. Between their nodes brackets hold by monotony, but wider:
@@ -195,15 +196,15 @@ class Band:
     ----------
     runs : tuple of Brackets
         Of the probes' own distributions of what is not known.
-    known : (K,) array
-        With an error each, whose norm is ``coupling``.
+    known, residuals : (K,) arrays
+        And how far each may be off.
     rounding : float
         How far rounding may have moved the eigenvalues.
     """
 
     runs: tuple[Brackets, ...]
     known: Array
-    coupling: float
+    residuals: Array
     rounding: float
     dim: int
 
@@ -217,7 +218,7 @@ class Band:
         """(lower, estimate, upper) of the mean over probes, of the rest alone, whose mass is 1."""
         if not self._rest:
             return np.zeros(len(x)), np.zeros(len(x)), np.zeros(len(x))
-        slack = self.rounding + how_far_moved(x, self.known, self.coupling)
+        slack = self.rounding + how_far_moved(x, self.known, self.residuals)
         low, middle, high = np.mean([run.at(x, slack) for run in self.runs], axis=0)
         return low, middle, high
 
@@ -242,7 +243,7 @@ class Band:
     def _with_known(self, x: Array, lower: Array, middle: Array, upper: Array) -> tuple[Array, Array, Array]:
         """Shares of all eigenvalues, from those (M,) of the rest."""
         share = self._rest / self.dim
-        reach = self.rounding + self.coupling
+        reach = self.rounding + float(np.linalg.norm(self.residuals))
         first, second, third = (
             (self.known[:, None] <= x + s).sum(0) / self.dim + share * rest
             for s, rest in ((-reach, lower), (0.0, middle), (reach, upper))
@@ -253,15 +254,16 @@ class Band:
 
 
 def band_from_spread(
-    rules: Sequence[tuple[Array, Array]], x: Array, known: Array, coupling: float, *, dim: int, level: float
+    rules: Sequence[tuple[Array, Array]], x: Array, known: Array, residuals: Array, *, dim: int, level: float
 ) -> tuple[Array, Array, Array]:
     """(lower, estimate, upper) at x (M,) from nodes and weights alone, whatever the law of the probes.
 
     Brackets of one weight on either side, and the spread over probes: Student's t.
     """
+    coupling = float(np.linalg.norm(residuals))
     shifts = (-coupling, 0.0, coupling)
     known_rows = np.stack([(known[:, None] <= x + shift).sum(0) / dim for shift in shifts])
-    slack, probes = how_far_moved(x, known, coupling), len(rules)
+    slack, probes = how_far_moved(x, known, residuals), len(rules)
     rows = np.stack([weight_up_to(*rule, x, slack) for rule in rules])
     low, middle, high = (rows[:, i] + known_rows[i] for i in range(3))
     if dim == len(known):
@@ -292,17 +294,3 @@ def masses_up_to(rules: Sequence[tuple[Array, Array]], at: Array, whole: Array) 
     rows[whole] = rows[whole, 1:2]
     low, middle, high = rows.mean(0)
     return rows[:, 1], float(max(high - middle, middle - low))
-
-
-def how_far_moved(points: Array, known: Array, coupling: float) -> Array:
-    """How far (M,) eigenvalues near the points may move when the coupling to the known vectors returns.
-
-    An eigenvalue at distance η from the known ones moves by at most ``(√(η² + 4c²) − η)/2`` for a coupling c; that
-    changes by less than half of any change in η, so twice its value at a point holds for all that might cross it (Li &
-    Li 2005, Linear Algebra Appl. 395, Thm 2).
-    """
-    if not len(known) or coupling == 0:
-        return np.zeros(len(points))
-    away = np.abs(points[:, None] - known[None, :]).min(1)
-    slack: Array = 4 * coupling**2 / (np.sqrt(away**2 + 4 * coupling**2) + away)
-    return slack

@@ -89,16 +89,3 @@ def wasserstein(nodes: Array, weights: Array, others: Array, other_weights: Arra
     if distance == 0:
         return 0.0
     return distance / span if span > 0 else float("inf")
-
-
-def slack_of_coupling(points: Array, known: Array, coupling: float) -> Array:
-    """How far (M,) eigenvalues near the points may move when the coupling to the known vectors returns.
-
-    An eigenvalue at distance η from the known ones moves by at most ``(√(η² + 4c²) − η)/2`` for a coupling c; that
-    changes by less than half of any change in η, so twice its value at a point holds for all that might cross it.
-    """
-    if not len(known) or coupling == 0:
-        return np.zeros(len(points))
-    away = np.abs(points[:, None] - known[None, :]).min(1)
-    slack: Array = 4 * coupling**2 / (np.sqrt(away**2 + 4 * coupling**2) + away)
-    return slack

@@ -137,9 +137,9 @@ class SpectralMeasure(Record):
         return Band(runs, *self._known, self.rounding, self.dim)
 
     @property
-    def _known(self) -> tuple[Array, float]:
-        """Known eigenvalues (K,), and the norm of their residuals."""
-        return self.nodes[0, : self.num_known], float(np.linalg.norm(self.known_residuals))
+    def _known(self) -> tuple[Array, Array]:
+        """Known eigenvalues (K,), and their residuals."""
+        return self.nodes[0, : self.num_known], self.known_residuals
 
     def moment(self, power: int) -> Estimate:
         """Mean of ``λ**power`` over the spectrum: ``tr(H^p)/P``; exact in each probe for ``p ≤ 2T − 1``.
