@@ -12,7 +12,7 @@ from landscape.errors import UsageError
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
-        "accuracy": 0.2, "last": 3, "levels": 1, "eigs": 2, "points": 15, "plane_points": 11, "directions": 3,
+        "accuracy": 0.2, "last": 3, "levels": 1, "eigs": 2, "points": 31, "plane_points": 21, "directions": 3,
         "restarts": 1, "subsets": 0, "barriers": 4, "max_matvecs": 300,
     },
     "standard": {
