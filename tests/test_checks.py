@@ -152,7 +152,9 @@ TABLE = {
         lambda **g: ls.evaluate_paths(OBJECTIVE, PATHS, **{"points": 3} | g),
         {"points": "count", "margin": "not negative"},
     ),
-    "interpolate": (lambda **g: ls.interpolate(OBJECTIVE, VECTOR, 2 * VECTOR, **g), {"points": "count"}),
+    "interpolate": (
+        lambda **g: ls.interpolate(OBJECTIVE, VECTOR, 2 * VECTOR, **g), {"points": "count", "tol": "share"},
+    ),
     "basins": (lambda **g: ls.basins(OBJECTIVE, [np.ones(3)], **g), {"radius": "positive"}),
     "sharpness worst": (sharp("worst"), {"restarts": "count", "steps": "count", "seed": "seed", "rho": "positive"}),
     "sharpness keskar": (sharp("keskar"), {"restarts": "count", "steps": "count", "rho": "positive"}),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from landscape import geometry
+from landscape.analysis.asking import fields_of
 from landscape.analysis.cache import Opened
 from landscape.analysis.measuring import Measured, objective_of, skipped
 from landscape.analysis.plan import Plan
@@ -85,7 +86,7 @@ def measure_barrier(
     settings = {} if plan.problem_config is None else {"problem_config": plan.problem_config}
     moved = {} if plan.batch_statistics is None else {"batch_statistics": plan.batch_statistics}
     key = {
-        "fields": {"points": plan.points} | moved, "objective": at_a.digest(),
+        "fields": {"points": plan.points} | fields_of(plan, "slice") | moved, "objective": at_a.digest(),
         # One where they are equal, as in records from before buffers moved along the line, which are right there.
         "constants": constants[0] if constants[0] == constants[1] else constants,
         "params": [end.params_sha256 for end in ends], "version": RECORD_VERSION, **settings,
@@ -96,5 +97,6 @@ def measure_barrier(
         return
     report(f"{name_of((a, b))}  interpolation")
     started = time.perf_counter()
-    line = geometry.interpolate(at_a, at_b, points=plan.points, batch_statistics=plan.batch_statistics)
+    wanted = fields_of(plan, "slice")["of_range"]
+    line = geometry.interpolate(at_a, at_b, points=plan.points, batch_statistics=plan.batch_statistics, tol=wanted)
     store.write_pair(a.run, b.run, line, provenance(key, line, time.perf_counter() - started, at_a, route=None))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from landscape.checks import check_count
+from landscape.checks import check_count, check_share
 from landscape.geometry.endpoints import between
 from landscape.geometry.metrics import Metrics, Readings
+from landscape.geometry.surfaces.evaluate import slice_values
 from landscape.objective import Objective, Vector
 from landscape.progress import Progress
 from landscape.results import LineSlice
@@ -19,6 +20,7 @@ def interpolate(
     points: int = 51,
     batch_statistics: str | None = None,
     metrics: Metrics = None,
+    tol: float | None = None,
     progress: Progress | None = None,
 ) -> LineSlice:
     """The loss at ``(1 − t)·θ_a + t·θ_b`` for equally spaced t from 0 to 1, with its ``barrier``.
@@ -44,6 +46,9 @@ def interpolate(
     metrics : mapping from name to metric, or ("accuracy",)
         What else is evaluated, as in :func:`evaluate_line`; of the network that the loss sees at that point, its
         statistics included, also where a metric is an objective of other data.
+    tol : float, optional
+        Largest error of the loss that is wanted, of its range on the line: then the network is evaluated at few points
+        and its outputs interpolated, as in :func:`evaluate_line`. Left out, and where buffers move too, at every point.
     progress : callable, optional
         Called as ``progress(done, points)`` after each point.
 
@@ -52,7 +57,7 @@ def interpolate(
     LineSlice
         ``kind="interpolation"``; ``step_norm`` is ``‖θ_b − θ_a‖``. Its ``barrier``,
         ``max_t L(t) − [(1 − t)·L(0) + t·L(1)]``, is a maximum over the points evaluated, so a lower bound of the one
-        over the whole line. NaN stays NaN. No curvature is checked.
+        over the whole line. NaN stays NaN. No curvature is checked. ``error`` and ``num_evaluations`` as with ``tol``.
 
     Raises
     ------
@@ -79,11 +84,17 @@ def interpolate(
     path = between(objective, ends, batch_statistics)
     steps = np.arange(points) / (points - 1)
     readings = Readings(objective, metrics)
-    values = np.empty((1 + len(readings.names), len(steps)))
-    for index, (of_a, of_b) in enumerate(zip(steps[::-1].tolist(), steps.tolist(), strict=True)):
-        values[:, index] = readings.at(*path.at(of_a, of_b))
-        if progress is not None:
-            progress(index + 1, len(steps))
+    # From −1 to 1, so that its ends are nodes and both models are evaluated as they are.
+    x = (np.arange(points) - np.arange(points)[::-1]) / (points - 1)
+
+    def at(_: float, right: float) -> tuple[Objective, torch.Tensor]:
+        return path.at((1 - right) / 2, (1 + right) / 2)
+
+    found = slice_values(
+        readings, at, (np.zeros(1), x), (1.0, 1.0), moving=bool(path.moving[0]) or path.batch_statistics == "recompute",
+        tol=tol if tol is None else check_share("tol", tol, hint="0.01, not 1 %"), progress=progress,
+    )  # fmt: skip
+    values = found.values[:, 0]
     return LineSlice(
         t=steps,
         loss=values[0],
@@ -92,4 +103,5 @@ def interpolate(
         kind="interpolation",
         batch_statistics=path.batch_statistics,
         **readings.fields(values[1:]),
+        **found.fields,
     )

@@ -117,10 +117,14 @@ def evaluate_line(
     statistics, holding_at = where_theta_moves(objective, batch_statistics)
     readings = Readings(objective, metrics)
     by_hvp, by_differences, error = _curvature(objective, point, d, statistics, hessian)
+
+    def at(_: float, right: float) -> tuple[Objective, Tensor]:
+        there = _moved(point, d, (right,))
+        return holding_at(there), there
+
     found = slice_values(
-        readings, holding_at, lambda _, right: _moved(point, d, (right,)), (np.zeros(1), t), (1.0, radius), tol=tol,
-        moving=statistics == "recompute", progress=progress,
-    )  # fmt: skip
+        readings, at, (np.zeros(1), t), (1.0, radius), tol=tol, moving=statistics == "recompute", progress=progress
+    )
     values = found.values[:, 0]
     return LineSlice(
         t=t,
@@ -200,10 +204,14 @@ def evaluate_plane(
     statistics, holding_at = where_theta_moves(objective, batch_statistics)
     readings = Readings(objective, metrics)
     by_hvp, by_differences, error = _curvature(objective, point, d, statistics, hessian)
+
+    def at(up: float, right: float) -> tuple[Objective, Tensor]:
+        there = _moved(point, d, (right, up))
+        return holding_at(there), there
+
     found = slice_values(
-        readings, holding_at, lambda up, right: _moved(point, d, (right, up)), (y, x), radii[::-1], tol=tol,
-        moving=statistics == "recompute", progress=progress,
-    )  # fmt: skip
+        readings, at, (y, x), radii[::-1], tol=tol, moving=statistics == "recompute", progress=progress
+    )
     return PlaneSlice(
         x=x,
         y=y,

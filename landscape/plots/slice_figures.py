@@ -162,7 +162,7 @@ def interpolation_figure(
         groups.setdefault(ends, []).append(pair.record)
     if not groups:
         return
-    figure = new_figure(DOUBLE, 2.6)
+    figure, lines = new_figure(DOUBLE, 2.6), [pair.record for pair in pairs]
     ax = figure.add_subplot()
     dashes = ["-", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (5, 1, 1, 1, 1, 1))]
     names = figure_names([name for ends in groups for name in ends], inches=1.8)
@@ -179,10 +179,10 @@ def interpolation_figure(
         "Between the minima",
         f"Loss on straight lines between the ends of {count_words(len(pairs), 'pair')} of runs; colours join seeds of "
         f"one {word}, greys different {word}s. A dot marks where a line is highest above the chord between its ends; "
-        "that height is the barrier, never overestimated because only the points drawn were evaluated. No "
-        "permutation of neurons was undone, so a barrier does not prove that the minima are apart."
-        f"{_statistics([pair.record for pair in pairs])}"
-        f"{gap_sentence(sum(int((~np.isfinite(p.record.loss)).sum()) for p in pairs))}",
+        "that height is the barrier: one between the points drawn may be higher. No permutation of neurons was undone, "
+        "so a barrier does not prove that the minima are apart."
+        f"{evaluation_sentence(lines)}{_statistics(lines)}"
+        f"{gap_sentence(sum(int((~np.isfinite(line.loss)).sum()) for line in lines))}",
         figure,
     )
 

@@ -37,8 +37,7 @@ class SliceValues:
 
 def slice_values(
     readings: Readings,
-    holding_at: Callable[[Tensor], Objective],
-    moved: Callable[[float, float], Tensor],
+    at: Callable[[float, float], tuple[Objective, Tensor]],
     axes: tuple[np.ndarray, np.ndarray],
     radii: tuple[float, float],
     *,
@@ -46,15 +45,13 @@ def slice_values(
     moving: bool,
     progress: Progress | None,
 ) -> SliceValues:
-    """Loss and metrics at ``moved(y, x)`` for each y and x of the axes.
+    """Loss and metrics at each y and x of the axes.
 
     Parameters
     ----------
     readings : Readings
-    holding_at : callable
-        The objective with what belongs to θ besides.
-    moved : callable
-        θ at (y, x).
+    at : callable
+        θ at (y, x), and the objective with what belongs to it besides.
     axes : pair of arrays
         The grid along y and x: from -r to r, or a zero alone.
     radii : pair of floats
@@ -70,18 +67,16 @@ def slice_values(
     if tol is not None and levels_for(axes):
         try:
             if moving:
-                raise NotInterpolated("statistics are recomputed at each point")
+                raise NotInterpolated("statistics or other buffers move too")
             in_radii = axes[0] / radii[0], axes[1] / radii[1]
-            at = lambda up, right: moved(up * radii[0], right * radii[1])  # noqa: E731
-            return _interpolated(readings, holding_at(moved(0.0, 0.0)), at, in_radii, tol, counted)
+            moved = lambda up, right: at(up * radii[0], right * radii[1])[1]  # noqa: E731
+            return _interpolated(readings, at(0.0, 0.0)[0], moved, in_radii, tol, counted)
         except NotInterpolated as why:
             reason, spent = f"every point was evaluated: {why}", counted.done
 
-    def values_at(up: float, right: float) -> list[float]:
-        theta = moved(up, right)
-        return readings.at(holding_at(theta), theta)
-
-    values = values_on_grid(values_at, axes, lambda done, most: counted(spent + done, spent + most))
+    values = values_on_grid(
+        lambda up, right: readings.at(*at(up, right)), axes, lambda done, most: counted(spent + done, spent + most)
+    )
     fields = {"error": 0.0, "error_log10": 0.0, "num_evaluations": spent + points, "reason": reason}
     return SliceValues(values, fields)
 
