@@ -216,7 +216,8 @@ class Plan:
         >>> Plan(accuracy=0.1).counts_products, Plan(trace_probes=6).counts_products
         (False, True)
         """
-        return any(x is not None for x in (self.tol, self.trace_probes, self.density_probes, self.steps))
+        of_trace = self.tol is not None or self.trace_probes is not None
+        return of_trace or self.density_probes is not None or self.steps is not None
 
     def count(self, name: str) -> int:
         """How many probes, steps or samples, where that is not left to the estimator.

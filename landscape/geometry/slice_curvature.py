@@ -30,8 +30,12 @@ _EXAMPLES = 256
 
 
 class Operator(Protocol):
-    """What multiplies a vector (P,) by the Hessian."""
+    """What multiplies a vector (P,) by the Hessian, in a dtype of its own."""
 
+    @property
+    def dtype(self) -> torch.dtype: ...
+    @property
+    def device(self) -> torch.device: ...
     def __matmul__(self, v: Tensor, /) -> Tensor: ...
 
 
@@ -188,9 +192,15 @@ def _products(objective: Objective, theta: Tensor, units: Tensor, hessian: Opera
     theta, units = (x.to(objective.device, objective.dtype) for x in (theta, units))
     count = units.shape[1]
     try:
-        columns = [objective.hvp(u, theta) if hessian is None else hessian @ u for u in units.T]
+        columns = [_product(objective, theta, u, hessian) for u in units.T]
     except ObjectiveError:
         return np.full((count, count), np.nan)
     matrix = (units.T @ torch.stack(columns, dim=1)).cpu().double().numpy()
     symmetric: np.ndarray = (matrix + matrix.T) / 2
     return symmetric
+
+
+def _product(objective: Objective, theta: Tensor, unit: Tensor, hessian: Operator | None) -> Tensor:
+    if hessian is None:
+        return objective.hvp(unit, theta)
+    return (hessian @ unit.to(hessian.device, hessian.dtype)).to(unit)

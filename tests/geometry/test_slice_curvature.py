@@ -229,6 +229,10 @@ def test_beyond_256_examples_the_curvature_is_of_all_of_them_and_the_check_still
     assert line.curvature == pytest.approx(exact, rel=1e-5)
     assert line.curvature_slice == pytest.approx(exact, rel=1e-5)
     assert line.curvature_agrees
+    for given in (ls.exact(ls.HessianOperator(objective)), ls.HessianOperator(objective)):  # in float64, in float32
+        other = evaluate_line(objective, d, points=3, hessian=given)
+        assert other.curvature == pytest.approx(exact, rel=1e-5)
+        assert other.curvature_agrees
     right = ls.Objective.hvp
     monkeypatch.setattr(ls.Objective, "hvp", lambda self, *a: 1.1 * right(self, *a))
     assert not evaluate_line(objective, d, points=3).curvature_agrees
