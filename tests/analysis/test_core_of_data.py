@@ -36,14 +36,14 @@ def last(objective, monkeypatch):
     return CheckpointContext(objective, PLAN, is_last=True, route="retained")
 
 
-def test_the_pairs_are_those_of_the_dense_hessian_and_take_half_of_a_fresh_start(last):
+def test_the_pairs_are_those_of_the_dense_hessian_and_take_three_fifths_of_a_fresh_start(last):
     eigs = measure("eigenpairs", last)
     assert eigs.method == "core"
     assert (np.abs(eigs.values - exact(last.hessian, PLAN.eigs, "both")) <= eigs.bounds + 1e-9).all()
     assert (true_residuals(last.hessian, eigs) <= PLAN.residual * np.abs(eigs.values) * (1 + 1e-6)).all()
     assert eigs.upper_bound[0] >= exact(last.hessian, 1, "largest")[0]
     fresh = ls.top_eigenpairs(last.hessian, PLAN.eigs, which="both", tol=PLAN.residual)
-    assert eigs.products <= 0.55 * fresh.num_matvecs
+    assert eigs.products <= 0.6 * fresh.num_matvecs
 
 
 def test_the_record_says_what_was_multiplied_on_all_data_and_on_the_part(last):

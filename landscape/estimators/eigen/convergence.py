@@ -46,13 +46,17 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for, checked: ``count`` pairs in all."""
+    """What was asked for, checked: ``count`` pairs in all.
+
+    ``finer`` divides the residuals that positive eigenvalues are worked down to, beyond what was asked.
+    """
 
     k: int
     which: str
     tol: float
     count: int
     seed: int
+    finer: float = 1.0
 
     @property
     def wants_lowest(self) -> bool:
@@ -71,6 +75,11 @@ class Request:
         """
         largest: np.ndarray = np.maximum(self.tol * np.abs(values), FLOOR * rounding)
         return largest
+
+    def aims(self, values: np.ndarray) -> np.ndarray:
+        """Residuals that the iteration works down to."""
+        found: np.ndarray = self.tol * np.abs(values) / np.where(values > 0, self.finer, 1.0)
+        return found
 
     def edges(self, values: np.ndarray) -> list[tuple[Key, float]]:
         """(key, edge) of each wanted end, of the wanted values (K,): a rival has a key above the edge."""

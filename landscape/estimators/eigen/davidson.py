@@ -119,7 +119,7 @@ class _Davidson:
                 lengths = self.space.residual_norms(values[wanted], coefficients[:, wanted])
                 # As for a recurrence: no floor, or small eigenvalues beside a huge one pass before they are found.
                 rounding = self.resolution * scale
-                limits = np.maximum(self.request.tol * np.abs(values[wanted]), rounding)
+                limits = np.maximum(self.request.aims(values[wanted]), rounding)
                 limits = np.where(self._has_stalled(lengths), np.maximum(limits, FLOOR * rounding), limits)
                 rivals = self._rivals(values, coefficients, order, limits)
                 self.contested = len(rivals) > 0

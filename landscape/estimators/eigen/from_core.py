@@ -27,6 +27,9 @@ _MOST_PRODUCTS = 300
 _ENOUGH, _LOOSEST = 0.5, 0.1
 #: Steps with the core for each correction of the lowest pairs, which have others close beside them.
 _DEPTH = 3
+#: By how much the largest are better than asked where the lowest are wanted too, whose size is a hundredth: a product
+#: more for each, which steps from scratch make anyway before they come to the lowest.
+_FINER = 10.0
 #: Random vectors of the core come first, those on all data after so many.
 _AFTER = 2**16
 
@@ -73,7 +76,7 @@ def from_core(
     looking = DifferenceWatch(0.0, MOST_STEPS, model=known) if watch else None
     pairs, space = davidson(
         matvecs,
-        request,
+        replace(request, finer=_FINER) if request.wants_lowest else request,
         start=known.best(request),
         schedule=Schedule(max_basis=max_basis, block=min(request.count, BLOCK_COLUMNS), watch=looking),
         fresh=lambda i: draw(_AFTER + i),
