@@ -214,8 +214,7 @@ def exact_cost(H: Any) -> float:
     H = as_operator(H)
     if isinstance(H, ExactOperator):
         return 0.0
-    examples = H.objective.num_examples if isinstance(H, ParametricOperator) else H.dim
-    return float(H.dim + _EIGENVALUES * H.dim**3 / (H.dim * examples + _CALLS))
+    return float(H.dim + _EIGENVALUES * H.dim**3 / _size_of_product(H))
 
 
 def exact_fits(H: Any, planned: float, *, memory: float = DEFAULT_MEMORY) -> bool:
@@ -227,7 +226,13 @@ def exact_fits(H: Any, planned: float, *, memory: float = DEFAULT_MEMORY) -> boo
 
 def exact_is_quick(H: ParametricOperator) -> bool:
     """Whether forming the matrix is a matter of seconds, which is counted, too: up to P = 1,000 with N = 1,500."""
-    return exact_cost(H) * (H.dim * H.objective.num_examples + _CALLS) <= _SECONDS
+    return exact_cost(H) * _size_of_product(H) <= _SECONDS
+
+
+def _size_of_product(H: LinearOperator) -> float:
+    """P·N, and what calling operations costs."""
+    examples = H.objective.num_examples if isinstance(H, ParametricOperator) else H.dim
+    return H.dim * examples + _CALLS
 
 
 def _formed(H: LinearOperator, progress: Progress | None = None) -> ExactOperator:

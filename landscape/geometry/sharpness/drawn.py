@@ -47,39 +47,25 @@ class Few:
 
     Parameters
     ----------
+    ball : Ball
+        Around θ, of ``whole``, which is all data.
     spend : callable
         ``spend(cost)`` after each evaluation, in gradients over all data.
-
-    Attributes
-    ----------
-    ball : Ball
-        Around θ, of all data.
     """
 
     def __init__(
-        self,
-        whole: Examples,
-        objective: Objective,
-        theta: Tensor,
-        scale: Tensor,
-        *,
-        rho: float,
-        p: float,
-        seed: int,
-        spend: Callable[[float], None],
+        self, whole: Examples, objective: Objective, ball: Ball, *, seed: int, spend: Callable[[float], None]
     ) -> None:
-        self._whole, self._objective, self._spend, self._seed, self._draws = whole, objective, spend, seed, 0
-        self.ball = Ball(whole, theta, scale, rho=rho, p=p, tick=lambda: spend(1.0))
-        self._theta = Point(torch.zeros_like(theta), 0.0, self.ball.slope)
-        self._counts = whole.sizes
+        self._whole, self._objective, self._spend, self._seed = whole, objective, spend, seed
+        self.ball, self._counts = ball, whole.sizes
+        self._theta = Point(torch.zeros_like(ball.theta), 0.0, ball.slope)
         self.size = min(max(round(_SHARE * objective.num_examples), _LEAST), _MOST)
         self.drawn: list[int] = []
         self.height(self.ball.random_point(0, seed))  # where losses have no slope at θ, who bends is seen beside it
 
     def draw(self, at: Point | None = None, *, times: float = 1.0) -> Ball:
         """The ball as few examples see it; ``at`` a point, with the rise and gradient that all of them have there."""
-        self._draws += 1
-        state = np.random.SeedSequence(self._seed, spawn_key=(4, self._draws)).generate_state(1)
+        state = np.random.SeedSequence(self._seed, spawn_key=(4, len(self.drawn) + 1)).generate_state(1)
         draw = draw_core(self._counts + _FLOOR, round(times * self.size), seed=int(state[0]))
         self.drawn.append(draw.size)
         few = Examples.drawn(self._objective, draw.strata, power=_POWER if at is None else 1.0)
@@ -119,7 +105,8 @@ def few_of(
         return None
     try:
         whole = Examples.all_of(objective)
-        few = Few(whole, objective, theta, scale, rho=rho, p=p, seed=seed, spend=spend)
+        ball = Ball(whole, theta, scale, rho=rho, p=p, tick=lambda: spend(1.0))
+        few = Few(whole, objective, ball, seed=seed, spend=spend)
     except (LandscapeError, RuntimeError, NotImplementedError, TypeError, ValueError):
         return None  # and who asks all of the data sees what is wrong
     return few if len(whole.sizes) == objective.num_examples and math.isfinite(few.ball.base) else None
