@@ -10,16 +10,19 @@ from contextvars import ContextVar
 #: grows; the second is the most that it may take, of which an iteration that converges may leave some.
 Progress = Callable[[int, int], None]
 
-_listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
+#: What is begun, in a few words, and which share of it is done, where that can be told.
+Listener = Callable[[str, float], None]
+
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
-def listening(listener: Callable[[str], None]) -> Iterator[None]:
-    """Within the block, ``listener(text)`` is told what is begun where nothing can be counted: "reading the data".
+def listening(listener: Listener) -> Iterator[None]:
+    """Within the block, ``listener(text, share)`` is told what is begun where nothing can be counted.
 
-    >>> with listening(print):
+    >>> with listening(lambda text, share: print(text, share)):
     ...     say("checking derivatives")
-    checking derivatives
+    checking derivatives 0.0
     """
     before = _listener.set(listener)
     try:
@@ -28,8 +31,8 @@ def listening(listener: Callable[[str], None]) -> Iterator[None]:
         _listener.reset(before)
 
 
-def say(text: str) -> None:
-    """Tell who listens what is begun, in a few words."""
+def say(text: str, share: float = 0.0) -> None:
+    """Tell who listens what is begun, in a few words; again with the share that is done, where that can be told."""
     listener = _listener.get()
     if listener is not None:
-        listener(text)
+        listener(text, share)

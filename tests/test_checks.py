@@ -70,7 +70,8 @@ def study(**given):
 TABLE = {
     "top_eigenpairs": (
         lambda **g: ls.top_eigenpairs(H, **g),
-        {"k": "count", "tol": "share", "max_matvecs": "count", "seed": "seed", "max_basis": "count", "block": "count"},
+        {"k": "count", "tol": "share", "negative_tol": "share", "max_matvecs": "count", "seed": "seed",
+         "max_basis": "count", "block": "count"},
     ),
     "EigenTracker": (
         tracker, {"k": "count", "tol": "share", "max_matvecs": "count", "seed": "seed", "rank": "count"},

@@ -16,7 +16,7 @@ import numpy as np
 from landscape.analysis.amounts import percent_text
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
-from landscape.analysis.plan import FINEST, RESIDUALS, Plan
+from landscape.analysis.plan import FINEST, RESIDUALS, Plan, negative_residual
 from landscape.geometry.sharpness.definitions import MEASURES
 from landscape.operators import exact_cost
 from landscape.results import Eigenpairs, Estimate, LineSlice, PlaneSlice, Record, Sharpness, SpectralMeasure
@@ -171,10 +171,12 @@ class Asked:
     def is_met(self, record: Record, context: CheckpointContext) -> bool:
         """Whether a record is at least as accurate as asked.
 
-        Of eigenpairs the tolerance counts that they were asked for: one that was looser may have missed a neighbour.
+        Of eigenpairs the tolerances count that they were asked for: one that was looser may have missed a neighbour.
         """
         if isinstance(record, Eigenpairs):
-            return bool(record.converged.all()) and record.tol <= self.accuracy / RESIDUALS * (1 + 1e-9)
+            near = record.tol_at(1.0) * RESIDUALS <= self.accuracy * (1 + 1e-9)
+            others = record.tol_at(-1.0) <= negative_residual(self.accuracy) * (1 + 1e-9)
+            return bool(record.converged.all()) and near and others
         reached = self.reached(record, context)
         if math.isnan(reached):
             return bool(getattr(record, "converged", True))

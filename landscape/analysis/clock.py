@@ -19,6 +19,8 @@ RATE = 2e10
 CHECKING, PLANNING = Cost(gradients=4), Cost(gradients=10)
 #: Vectors as long as θ that measuring holds at once, apart from eigenpairs: Krylov bases and probes, up to some bytes.
 VECTORS, VECTOR_BYTES = 200, 1 << 30
+#: A loss over all data that takes so many seconds is timed before anything else is.
+SLOW = 5.0
 _EXPECTED = re.compile(r"expected: about (\d+) s, (\d+) MB")
 
 
@@ -34,6 +36,8 @@ class Clock:
         Seconds that what is done should have taken, by what was known then; the most that was reported.
     seconds_per : Cost
         Of one product, gradient and loss over the whole data.
+    vector, num_vectors : float, int
+        Bytes of a vector as long as θ, and how many eigenpairs will be held.
     """
 
     reporter: Reporter | None
@@ -41,6 +45,10 @@ class Clock:
     done: float = 0.0
     shown: float = 0.0
     seconds_per: Cost = field(default_factory=lambda: Cost(0.2, 0.1, 0.03))
+    vector: float = 0.0
+    num_vectors: int = 0
+    _begun: float = 0.0
+    _is_said: bool = False
 
     def expected(self, cost: Cost) -> float:
         """Seconds that a cost should take on this machine."""
@@ -61,8 +69,29 @@ class Clock:
 
     def guess(self, num_parameters: int, num_examples: int) -> None:
         """Before anything is evaluated: six operations per parameter and example make a gradient."""
+        self.vector = 4.0 * num_parameters
         gradient = max(6.0 * num_parameters * num_examples / RATE, 1e-4)
         self.seconds_per = Cost(matvecs=2 * gradient, gradients=gradient, losses=gradient / 3)
+
+    def hear(self, run: str, text: str, share: float = 0.0) -> None:
+        """What set-up begins, or how much of a loss over all data is done: the first time that is measured.
+
+        Where that loss takes long, what all should take is said before a gradient is made.
+        """
+        if share == 0:
+            self._begun = time.perf_counter()
+        else:
+            loss = (time.perf_counter() - self._begun) / share
+            self.seconds_per = Cost(matvecs=6 * loss, gradients=3 * loss, losses=loss)
+            if loss > SLOW and not self._is_said:
+                self._is_said = True
+                self.show(f"{run}  {self.expectation()}")
+        self.show(f"{run}  {text}")
+
+    def expectation(self) -> str:
+        """What should still be taken, of time and of memory: what the process has used so far, and vectors to come."""
+        vectors = self.num_vectors * self.vector + min(VECTORS * self.vector, VECTOR_BYTES)
+        return expectation(self.expected(self.left), used_so_far() + vectors)
 
     def calibrate(self, context: CheckpointContext) -> None:
         """Time a loss and a gradient on one chunk; the product was timed when its route was chosen."""
@@ -100,12 +129,6 @@ def expected_in(doing: str, *, jobs: int, at_once: int) -> str | None:
     seconds, megabytes = int(found[1]) * jobs / at_once, int(found[2]) * at_once
     size = f"{megabytes / 1e3:.1f} GB" if megabytes >= 100 else f"{megabytes} MB"
     return f"expected: about {time_text(seconds)}, {size}"
-
-
-def memory_of(context: CheckpointContext) -> float:
-    """Bytes that measuring should need: what the process has used so far, and the vectors to come."""
-    vector = context.objective.layout.size * context.objective.theta.element_size()
-    return used_so_far() + (2 * context.plan.eigs) * vector + min(VECTORS * vector, VECTOR_BYTES)
 
 
 def used_so_far() -> float:

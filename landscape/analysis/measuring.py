@@ -15,7 +15,7 @@ import torch
 
 from landscape.analysis.amounts import time_text
 from landscape.analysis.cache import Opened
-from landscape.analysis.clock import CHECKING, PLANNING, Clock, expectation, memory_of
+from landscape.analysis.clock import CHECKING, PLANNING, Clock
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost, total
 from landscape.analysis.plan import COUNTS, PRESETS, Plan
@@ -154,8 +154,9 @@ def _opened(
     if is_last:
         with contextlib.suppress(Exception):  # what is wrong with the data, the objective says
             clock.guess(checkpoint.num_parameters, plan.examples or problem.batches("train").num_examples)
+            clock.num_vectors = 2 * plan.eigs
         clock.show(f"{files.run}  checking the loss")
-    with listening(lambda text: clock.show(f"{files.run}  {text}")):
+    with listening(partial(clock.hear, files.run)):
         objective = objective_of(checkpoint, plan, check=is_last and plan.check, problem=problem)
     if is_last:
         clock.finish(CHECKING)
@@ -322,11 +323,11 @@ def _is_at_its_limit(quantity: Quantity, record: Record, plan: Plan) -> bool:
 
 def _calibrate(work: Work, context: CheckpointContext) -> None:
     work.clock.show(f"{work.run}  planning")
-    with listening(lambda text: work.clock.show(f"{work.run}  {text}")):
+    with listening(partial(work.clock.hear, work.run)):
         work.clock.calibrate(context)
     work.clock.finish(PLANNING, skipped=True)
-    seconds = work.clock.expected(work.clock.left)
-    work.clock.show(f"{work.run}  {expectation(seconds, memory_of(context))}")
+    work.clock.vector = context.objective.layout.size * context.objective.theta.element_size()
+    work.clock.show(f"{work.run}  {work.clock.expectation()}")
 
 
 def _describe_run(checkpoint: Checkpoint, context: CheckpointContext) -> dict[str, Any]:

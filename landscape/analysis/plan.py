@@ -35,8 +35,15 @@ COUNTS: dict[float, dict[str, int]] = {
 #: With a time and no accuracy, where it is good enough.
 FINEST = 0.01
 #: How many times smaller the residuals of eigenpairs are than the accuracy: trace, density and slices rest on vectors,
-#: whose error is the residual over the distance to the next eigenvalue.
-RESIDUALS = 40
+#: whose error is the residual over the distance to the next eigenvalue. On those of negative eigenvalues nothing rests:
+#: their residuals are at most the accuracy itself, or the second number, beyond which one may be taken for another.
+RESIDUALS, MOST_OF_NEGATIVE = 40, 0.05
+
+
+def negative_residual(accuracy: float) -> float:
+    """The relative residual that is asked of pairs with negative eigenvalues."""
+    return min(accuracy, MOST_OF_NEGATIVE)
+
 
 AS_PLANNED: Any = None  # a field left out: the named plan fills it in
 BY_ACCURACY: Any = None  # a field left out: the accuracy rules
@@ -68,7 +75,8 @@ class Plan:
     eigs : int
         Eigenpairs from each end of the spectrum at the last checkpoint; from four on, slices go along two of them.
     tol : float, optional
-        Relative residual at which an eigenpair counts as converged. Left out, a fortieth of the accuracy.
+        Relative residual at which an eigenpair counts as converged. Left out, a fortieth of the accuracy; where the
+        eigenvalue is negative, the accuracy, but at most 5 %.
     max_matvecs : int
         Where Lanczos gives up, and an estimate that has not reached the accuracy.
     trace_probes : int, optional
@@ -208,6 +216,15 @@ class Plan:
         (0.001, 0.1)
         """
         return self.tol if self.tol is not None else (self.accuracy or FINEST) / RESIDUALS
+
+    @property
+    def residual_of_negative(self) -> float:
+        """The same where the eigenvalue is not positive.
+
+        >>> Plan(accuracy=0.04).residual_of_negative, Plan(accuracy=0.2).residual_of_negative
+        (0.04, 0.05)
+        """
+        return self.tol if self.tol is not None else negative_residual(self.accuracy or FINEST)
 
     @property
     def counts_products(self) -> bool:

@@ -79,7 +79,7 @@ class Quantity:
 def quantities(plan: Plan, *, is_last: bool, is_around: bool = False) -> list[Quantity]:
     """All that is measured at a checkpoint, in the order of measuring."""
     pairs = 2 * plan.eigs if is_last else TAIL_PAIRS
-    wanted, of_pairs = asked(plan, "eigenpairs"), 20 + 7 * pairs if is_last else 5 + 2 * pairs
+    wanted, of_pairs = asked(plan, "eigenpairs"), 20 + 4 * pairs if is_last else 5 + 2 * pairs
     spectrum = {**fields_of(plan, "eigenpairs"), **_fields(plan, "seed"), "pairs": pairs, "both_ends": is_last}
     if is_around and not is_last:
         spectrum["vectors"] = True  # which the trace takes out

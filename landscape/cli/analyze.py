@@ -54,7 +54,9 @@ def analyze(
     barriers: Annotated[int | None, typer.Option(help="Pairs of minima to interpolate between, at most.")] = None,
     tol: Annotated[
         float | None,
-        typer.Option(help="Relative residual of a converged eigenpair; a fortieth of the accuracy, else."),
+        typer.Option(
+            help="Relative residual of a converged eigenpair; else a fortieth of the accuracy (the accuracy if λ < 0)."
+        ),
     ] = None,
     max_matvecs: Annotated[
         int | None, typer.Option(help="Where Lanczos gives up, and an estimate short of its accuracy.")

@@ -35,6 +35,7 @@ def eigenpairs(H: ExactOperator, request: Request) -> Eigenpairs:
         which=request.which,
         method="exact",
         tol=request.tol,
+        negative_tol=request.negative_tol,
         seed=request.seed,
         dim=H.dim,
         upper_bound=(float(H.values[0]) + H.rounding, 1.0),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from landscape.objective import Objective
 
 FEW = chunks.FEW
+#: What takes longest; how much of it is done is told after each chunk.
+ALL_EXAMPLES = "evaluating the loss on all examples"
 
 
 def examine(objective: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -38,7 +40,6 @@ def examine(objective: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]:
     ObjectiveError
         At the first check that fails.
     """
-    say("evaluating the loss on all examples")
     _check_finite(objective)
     _check_mean(objective)
     say("checking derivatives")
@@ -59,12 +60,14 @@ def _check_finite(objective: Objective) -> None:
     if bad:
         raise ObjectiveError(f"the parameters hold NaN or infinity, first in {bad[0]!r}. Analyze an earlier checkpoint")
     parts, tensors = objective.parts(), objective.layout.split(objective.theta)
-    few, losses = _two_of(objective, parts), []
+    few, losses, done = _two_of(objective, parts), [], 0.0
     with parts.borrowed():
         first = few.value(0, tensors)
-        for index in range(objective.num_chunks):
+        say(ALL_EXAMPLES)
+        for index, share in enumerate(parts.shares):
             loss = parts.value(index, tensors)
             losses.append(loss)
+            say(ALL_EXAMPLES, done := done + share)
             if not math.isfinite(loss):
                 raise ObjectiveError(
                     f"the loss is {loss} on chunk {index} of {objective.num_chunks}. Likely causes: log or division of "

@@ -88,10 +88,11 @@ def _about_spectrum(results: Results, records: dict[str, Record], cite: Any) -> 
     plan, texts = results.info.get("plan") or {}, []
     eigs, tr, density = (records.get(name) for name in ("eigenpairs", "trace", "density"))
     if isinstance(eigs, Eigenpairs):
+        others = "" if eigs.negative_tol in (None, eigs.tol) else f" ({format_value(eigs.negative_tol)} below zero)"
         texts.append(
             f"Eigenpairs were computed by thick-restart Lanczos with full reorthogonalisation {cite('wu')} to a "
-            f"relative residual of {format_value(eigs.tol)}; the residual printed, from a matrix-vector product of its "
-            "own, bounds the distance to an eigenvalue."
+            f"relative residual of {format_value(eigs.tol)}{others}; the residual printed, from a product of its own, "
+            "bounds the distance to an eigenvalue."
         )
     if isinstance(tr, Estimate) and not tr.method.startswith("exact"):
         rest = "; the eigenpairs found are taken out exactly" if isinstance(eigs, Eigenpairs) else ""

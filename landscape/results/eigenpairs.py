@@ -56,6 +56,9 @@ class Eigenpairs(Record):
         examples. ``bounds`` holds it; 0 in records of earlier versions.
     core_products : float
         What was multiplied on parts of the data, in products on all of them, drawing the parts included.
+    tol, negative_tol : float
+        Relative residuals that were asked of positive eigenvalues and of the others; the latter None where it is the
+        same.
     """
 
     values: Array
@@ -72,6 +75,7 @@ class Eigenpairs(Record):
     upper_bound: tuple[float, float] | None = None
     rounding: float = 0.0
     core_products: float = 0.0
+    negative_tol: float | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -81,6 +85,10 @@ class Eigenpairs(Record):
         """How far an eigenvalue may be from each value (K,): residual and rounding."""
         bounds: Array = self.residuals + self.rounding
         return bounds
+
+    def tol_at(self, value: float) -> float:
+        """The relative residual that was asked of an eigenvalue."""
+        return self.tol if value > 0 or self.negative_tol is None else self.negative_tol
 
     @property
     def products(self) -> float:

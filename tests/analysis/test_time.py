@@ -66,6 +66,7 @@ class World:
         monkeypatch.setattr(Clock, "calibrate", lambda clock, context: setattr(clock, "seconds_per", RATE))
         monkeypatch.setattr(Clock, "guess", lambda clock, *sizes: setattr(clock, "seconds_per", RATE))
         monkeypatch.setattr(Clock, "learn", lambda clock, cost, seconds: None)
+        monkeypatch.setattr(Clock, "hear", lambda clock, run, text, share=0.0: clock.show(f"{run}  {text}"))
 
 
 @pytest.fixture

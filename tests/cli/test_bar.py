@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -87,6 +88,39 @@ def test_time_and_memory_are_said_once_and_the_first_report_comes_before_anythin
     phases = [text.split("  ", 1)[1] for text in doing if text.startswith("sgd-s0")]
     begun = ["reading", "checking the loss", "reading the data", "checking derivatives", "planning"]
     assert [phase for phase in phases if phase in begun][:5] == begun
+
+
+def test_the_first_part_of_a_long_loss_says_what_all_should_take(monkeypatch):
+    now, doing = [0.0], []
+
+    class Listener:
+        def update(self, **rest):
+            doing.append(rest["doing"])
+
+    monkeypatch.setattr("landscape.analysis.clock.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr("landscape.analysis.clock.used_so_far", lambda: 3e8)
+    clock = Clock(Listener(), left=Cost(matvecs=10, gradients=2, losses=4))
+    clock.guess(10**6, 100)
+    clock.hear("a", "evaluating")
+    now[0] = 2.0
+    clock.hear("a", "evaluating", 0.1)  # a loss of 20 s, a gradient of 60, a product of 120
+    assert clock.expected(clock.left) == pytest.approx(1400)
+    assert doing[1] == "a  expected: about 1400 s, 1100 MB"  # and 200 vectors of 4 MB
+    now[0] = 3.0
+    clock.hear("a", "evaluating", 0.2)
+    assert clock.expected(clock.left) == pytest.approx(1050)
+    assert [text for text in doing if "expected" in text] == doing[1:2]
+
+
+def test_a_short_loss_leaves_it_to_what_is_timed_later(monkeypatch):
+    now, doing = [0.0], []
+    reporter = SimpleNamespace(update=lambda **rest: doing.append(rest["doing"]))
+    monkeypatch.setattr("landscape.analysis.clock.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    clock = Clock(reporter, left=Cost(matvecs=10))
+    clock.hear("a", "evaluating")
+    now[0] = 0.1
+    clock.hear("a", "evaluating", 0.5)
+    assert doing == ["a  evaluating"] * 2
 
 
 def test_what_is_expected_of_all_runs_is_that_of_one_times_their_number():

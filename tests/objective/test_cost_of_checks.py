@@ -112,7 +112,7 @@ def test_in_float64_a_chunk_is_half_as_long_and_short_where_there_are_filters():
 
 def test_what_is_begun_is_told_to_who_listens():
     heard = []
-    with listening(heard.append):
+    with listening(lambda text, share: heard.append(text)):
         ls.HessianOperator(ls.Objective(made(Counting, 8), F.cross_entropy, rows()), expected_matvecs=1)
     assert heard[0] == "reading the data"
     assert heard[-2:] == ["checking derivatives", "choosing how to multiply"]

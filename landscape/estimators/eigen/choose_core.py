@@ -23,9 +23,9 @@ _SHARES = (0.02, 0.05, 0.1, 0.2, 0.3)
 _CORE_STEPS = 20
 #: What a fresh start takes, for one pair and for each more; what looking for the unseen takes beside a core.
 _FRESH, _EACH, _LOOKING = 14.0, 1.2, 3.5
-#: The same from a guess, and for the lowest pairs, which in spectra of networks lie close together near zero; with the
-#: core nearly as many steps are made to them.
-_GUESSED, _FRESH_LOW, _EACH_LOW, _LOW_STEPS = 5.0, 55.0, 16.0, 0.9
+#: The same from a guess, and for the lowest pairs to residuals of 5 %, which in spectra of networks lie close together
+#: near zero: each further digit takes so many more. With the core nearly as many steps are made to them.
+_GUESSED, _FRESH_LOW, _EACH_LOW, _EACH_DIGIT, _LOW_STEPS = 5.0, 30.0, 13.0, 20.0, 0.9
 #: A core of fewer examples says little.
 _FEWEST = 100
 #: A loss and a gradient in units of products: what the sizes of the examples cost.
@@ -107,7 +107,8 @@ def _best_share(sizes: np.ndarray, request: Request, *, watch: bool, guessed: bo
 def _steps(request: Request, first: float, each: float) -> float:
     """What pairs take without a core: those from the lower end decide where they are wanted."""
     if request.wants_lowest:
-        return _FRESH_LOW + _EACH_LOW * request.k
+        digits = max(math.log10(0.05 / max(request.loosest, 1e-7)), 0.0)
+        return _FRESH_LOW + _EACH_LOW * request.k + _EACH_DIGIT * digits
     return first + each * request.count
 
 
@@ -117,6 +118,7 @@ def expected_cost(share: float, error: float, request: Request) -> float:
     shrinks = (_PER_LOW_ROUND if low else _PER_ROUND) * error
     if shrinks >= 0.9:
         return math.inf
-    rounds = max(math.log(max(request.tol, 1e-7) / error) / math.log(shrinks), 0.0) if error > 0 else 0.0
+    aim = max(request.loosest if low else request.tol, 1e-7)
+    rounds = max(math.log(aim / error) / math.log(shrinks), 0.0) if error > 0 else 0.0
     steps = _LOW_STEPS * _steps(request, 0.0, 0.0) if low else _CORE_STEPS
     return request.count * (1 + rounds) + share * (steps + request.count * rounds)

@@ -48,7 +48,8 @@ class Pairs:
 class Request:
     """What was asked for, checked: ``count`` pairs in all.
 
-    ``finer`` divides the residuals that positive eigenvalues are worked down to, beyond what was asked.
+    ``tol`` is of positive eigenvalues, ``negative_tol`` of all others; None where that is the same. ``finer`` divides
+    the residuals that positive eigenvalues are worked down to, beyond what was asked.
     """
 
     k: int
@@ -56,7 +57,13 @@ class Request:
     tol: float
     count: int
     seed: int
+    negative_tol: float | None = None
     finer: float = 1.0
+
+    @property
+    def loosest(self) -> float:
+        """The larger of both tolerances."""
+        return max(self.tol, self.negative_tol or 0.0)
 
     @property
     def wants_lowest(self) -> bool:
@@ -68,17 +75,23 @@ class Request:
         by_end = [np.argsort(-key(values), kind="stable") for key in ENDS[self.which]]
         return np.stack(by_end, axis=1).ravel()[: len(values)]
 
+    def allowed(self, values: np.ndarray) -> np.ndarray:
+        """The residual that was asked of each value, ``tol·|λ|``."""
+        others = self.tol if self.negative_tol is None else self.negative_tol
+        found: np.ndarray = np.where(values > 0, self.tol, others) * np.abs(values)
+        return found
+
     def thresholds(self, values: np.ndarray, rounding: float) -> np.ndarray:
         """Largest residual at which each value counts as converged: ``max(tol·|λ|, 32·resolution·‖H‖)``.
 
         ``rounding`` is resolution·‖H‖, here as everywhere in this package.
         """
-        largest: np.ndarray = np.maximum(self.tol * np.abs(values), FLOOR * rounding)
+        largest: np.ndarray = np.maximum(self.allowed(values), FLOOR * rounding)
         return largest
 
     def aims(self, values: np.ndarray) -> np.ndarray:
         """Residuals that the iteration works down to."""
-        found: np.ndarray = self.tol * np.abs(values) / np.where(values > 0, self.finer, 1.0)
+        found: np.ndarray = self.allowed(values) / np.where(values > 0, self.finer, 1.0)
         return found
 
     def edges(self, values: np.ndarray) -> list[tuple[Key, float]]:

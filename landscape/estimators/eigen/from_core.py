@@ -21,8 +21,8 @@ from landscape.estimators.eigen.upper_bound import CONFIDENCE
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.operators.base import LinearOperator
 
-#: Products with the core at most.
-_MOST_PRODUCTS = 300
+#: Products with the core at most, and what they may cost of all that is allowed.
+_MOST_PRODUCTS, _MOST_OF_ALL = 300, 0.5
 #: With the core, residuals need not be smaller than this share of what it differs by, nor may they be larger than that.
 _ENOUGH, _LOOSEST = 0.5, 0.1
 #: Steps with the core for each correction of the lowest pairs, which have others close beside them.
@@ -59,12 +59,13 @@ def from_core(
 
     A guess (P, K) is what the core is begun from, with a random vector beside it; λ_max gets no upper bound then.
     """
-    part = Matvecs(core.operator, _MOST_PRODUCTS)
+    most = max(int(_MOST_OF_ALL * matvecs.left / core.share), 4 * request.count)
+    part = Matvecs(core.operator, min(_MOST_PRODUCTS, most))
     itemsize = torch.empty(0, dtype=core.operator.dtype).element_size()
     capacity = min(
         part.operator.dim, max(default_basis(part.operator.dim, request.count, 2 * itemsize), request.count + 2)
     )
-    loose = replace(request, tol=min(max(_ENOUGH * core.error, request.tol), _LOOSEST))
+    loose = replace(request, tol=min(max(_ENOUGH * core.error, request.loosest), _LOOSEST), negative_tol=None)
     depth = _DEPTH if request.wants_lowest else 0
     if guess is None:
         _, krylov = run_lanczos(part, loose, max_basis=capacity)

@@ -47,7 +47,7 @@ def search_missed(
         With vectors, that include the end asked for: all vectors are taken out.
     which : {"largest", "smallest"}
     max_matvecs : int
-        The search ends earlier, once a missed value has shown or the bound lies within ``eigs.tol`` of λ_k.
+        The search ends earlier, once a missed value has shown or the bound lies within its tolerance of λ_k.
     level : float
         In (0, 1).
 
@@ -82,7 +82,7 @@ def search_missed(
     matvecs.scale = float(np.abs(eigs.values).max())
     start = probe(_FIRST_PROBE, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device)
     krylov = Krylov(matvecs, outside(start, Q), capacity=min(max_matvecs, H.dim - Q.shape[1]))
-    slack = max(eigs.tol * abs(edge), residual)
+    slack = max(eigs.tol_at(edge) * abs(edge), residual)
     while True:
         krylov.step()
         alphas, betas, asymmetry = krylov.recurrence

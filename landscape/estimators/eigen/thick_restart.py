@@ -78,7 +78,7 @@ def _iterate(matvecs: Matvecs, request: Request, krylov: Krylov) -> Pairs:
         scale = max(matvecs.scale, float(np.abs(values).max()))
         # Unlike true residuals, the estimates are not held up by the rounding of the matvecs: so none of the floor that
         # those are granted. Else small eigenvalues beside a huge one would be taken before they are found.
-        limits = np.maximum(request.tol * np.abs(values[wanted]), resolution * scale)
+        limits = np.maximum(request.allowed(values[wanted]), resolution * scale)
         estimates = krylov.ritz_residuals(coefficients[:, wanted])
         searched = _outside_was_searched(krylov, request, values[wanted], float(limits.max()))
         looks_done = searched and bool(np.all(estimates <= strictness * limits))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from landscape.checks import check_choice, check_count, check_seed, check_share
@@ -37,6 +36,7 @@ def top_eigenpairs(
     which: str = "largest",
     method: str = "lanczos",
     tol: float = 1e-3,
+    negative_tol: float | None = None,
     max_matvecs: int = 500,
     seed: int = 0,
     start: Any = None,
@@ -70,6 +70,9 @@ def top_eigenpairs(
         however long it takes. ``"power"``: with deflation, for comparison; it cannot separate λ from −λ.
     tol : float
         Relative residual; 0 asks for what the products give.
+    negative_tol : float, optional
+        The same of eigenvalues that are not positive, where it differs. In spectra of networks they lie close together
+        near zero, and most products go into telling them apart.
     max_matvecs : int
         Never exceeded. At least 2 per pair wanted.
     seed : int
@@ -128,7 +131,10 @@ def top_eigenpairs(
     k = min(DEFAULT_K, H.dim) if k is None else k
     if isinstance(H, ExactOperator):  # which makes no products, so that no number of them is too few
         max_matvecs = max(check_count("max_matvecs", max_matvecs), 2 * H.dim)
-    request = check_request(H, k, which=which, method=method, tol=tol, max_matvecs=max_matvecs, seed=seed, block=block)
+    request = check_request(
+        H, k, which=which, method=method, tol=tol, max_matvecs=max_matvecs, seed=seed, block=block,
+        negative_tol=negative_tol,
+    )  # fmt: skip
     guess = as_guess(H, start)
     if isinstance(H, ExactOperator):
         return exact.eigenpairs(H, request)
@@ -169,8 +175,9 @@ def _core(
 
 
 def check_request(
-    H: LinearOperator, k: int, *, which: str, method: str, tol: float, max_matvecs: int, seed: int, block: int = 1
-) -> Request:
+    H: LinearOperator, k: int, *, which: str, method: str, tol: float, max_matvecs: int, seed: int, block: int = 1,
+    negative_tol: float | None = None,
+) -> Request:  # fmt: skip
     k, seed = check_count("k", k), check_seed(seed)
     check_choice("which", which, ENDS)
     check_choice("method", method, METHODS)
@@ -178,8 +185,9 @@ def check_request(
     check_count("block", block)
     if block > 1 and method != "lanczos":
         raise UsageError(f'block={block} belongs to method="lanczos"; method={method!r} has a block size of its own')
-    if tol != 0:  # which asks for what rounding allows
-        check_share("tol", tol, hint=RELATIVE)
+    for name, one in (("tol", tol), ("negative_tol", tol if negative_tol is None else negative_tol)):
+        if one != 0:  # which asks for what rounding allows
+            check_share(name, one, hint=RELATIVE)
     if k > H.dim:
         raise UsageError(f"k={k} eigenpairs were asked of an operator with P={H.dim}; k may be at most {H.dim}")
     count = min(len(ENDS[which]) * k, H.dim)
@@ -188,7 +196,8 @@ def check_request(
             f"max_matvecs={max_matvecs} cannot give {count} pairs, which take at least {2 * count}: a step and a "
             "measurement of its residual each"
         )
-    return Request(k=k, which=which, tol=float(tol), count=count, seed=seed)
+    others = None if negative_tol is None else float(negative_tol)
+    return Request(k=k, which=which, tol=float(tol), count=count, seed=seed, negative_tol=others)
 
 
 def check_basis(H: LinearOperator, request: Request, max_basis: int | None, *, vectors: int = 1, block: int = 1) -> int:
@@ -218,6 +227,7 @@ def as_record(H: LinearOperator, pairs: Pairs, request: Request, *, method: str,
         which=request.which,
         method=method,
         tol=request.tol,
+        negative_tol=request.negative_tol,
         seed=request.seed,
         dim=H.dim,
         upper_bound=None if bound is None else (bound[0] + rounding, bound[1]),
@@ -230,12 +240,13 @@ def what_failed(eigs: Eigenpairs, request: Request, pairs: Pairs) -> str:
     reached = "; ".join(
         f"λ{i + 1} = {format_measured(value, residual)}" + ("" if ok else f" (asked: ± {format_value(allowed)})")
         for i, (value, residual, ok, allowed) in enumerate(
-            zip(eigs.values, eigs.residuals, eigs.converged, request.tol * np.abs(eigs.values), strict=True)
+            zip(eigs.values, eigs.residuals, eigs.converged, request.allowed(eigs.values), strict=True)
         )
     )
+    others = "" if request.negative_tol is None else f", negative_tol={request.negative_tol:g}"
     return (
         f"{int(eigs.converged.sum())} of {request.count} eigenpairs converged in {eigs.num_matvecs} matvecs "
-        f"(which={request.which!r}, method={eigs.method!r}, tol={request.tol:g}): {pairs.reason}. Reached: {reached}. "
-        "strict=False takes these with their residuals; the exception carries them as .partial, and "
-        "start=error.partial.vectors goes on from there"
+        f"(which={request.which!r}, method={eigs.method!r}, tol={request.tol:g}{others}): {pairs.reason}. "
+        f"Reached: {reached}. strict=False takes these with their residuals; the exception carries them as .partial, "
+        "and start=error.partial.vectors goes on from there"
     )

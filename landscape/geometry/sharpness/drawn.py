@@ -36,6 +36,8 @@ _FIRST = 2.0
 _RIVAL, _ELSEWHERE = 0.7, 0.7
 #: How much smaller than asked is what the few may promise; walks that may fail; by what a failure multiplies the few.
 _WITHIN, _FAILURES, _GROWTH = 0.3, 2, 2.0
+#: A walk has failed that gains no more than this share of the rise.
+_GAIN = 1e-4
 #: Added to how much each example counts, whose mean is 1: who counts nowhere so far must be drawn now and then too.
 _FLOOR = 0.1
 #: A loss, in gradients.
@@ -162,11 +164,12 @@ def _settle(few: Few, best: Point, *, steps: int, left: Callable[[], float]) -> 
         ball.undefined = ball.undefined or view.undefined
         if ball.undefined:
             break
-        there = ball.point(end.z)
+        there, before = ball.point(end.z), best.rise
         few.note()
-        if there.rise > best.rise:
-            best = there
-        else:
+        best = max(best, there, key=lambda point: point.rise)
+        if best.rise - before <= _GAIN * abs(best.rise):
             failures += 1
             few.size = round(_GROWTH * few.size)
+    if failures and ball.settled(best):  # at a kink the slope stays, and walks lead nowhere
+        return best
     return ascend(ball, best, steps=min(LONGER * steps, int(left())), within=AT_LAST)
