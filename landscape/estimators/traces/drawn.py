@@ -10,23 +10,38 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from torch import Tensor
 
 from landscape.errors import LandscapeError
 from landscape.estimators.probes import probe
-from landscape.operators.by_example import SumsOverExamples, Term
+from landscape.operators.by_example import Sample, SumsOverExamples, Term
 from landscape.progress import Progress
 
 Array = np.ndarray
 
-#: Samples that show the first variances, thrown away: what they decide must not depend on what is counted.
-PILOT, PILOT_EXAMPLES = 12, 32
+#: Samples that show the first variances, thrown away: what they decide must not depend on what is counted. Together
+#: they take no more than ``PILOT_SHARE`` times the examples there are; where these are few, each is visited ``VISITS``
+#: times by itself instead, which shows what chance does to each.
+PILOT, PILOT_EXAMPLES, PILOT_SHARE = 12, 32, 4
+FEW, VISITS = 16, 3
 #: Samples that the work is cut into, where it is enough; Student's t is then 4 % wider than the normal.
 SAMPLES = 32
 #: Fewer have too uncertain a spread to stop at.
 FEWEST = 12
+#: Bytes of samples that are made at once.
+MOST_HELD = 1 << 26
+
+
+def pilot_examples(num_examples: int) -> int:
+    """Examples that the pilot visits of each term."""
+    return VISITS * num_examples if num_examples <= FEW else PILOT * _pilot_count(num_examples)
+
+
+def _pilot_count(num_examples: int) -> int:
+    return max(1, min(PILOT_EXAMPLES, PILOT_SHARE * num_examples // PILOT))
 
 
 @dataclass
@@ -39,11 +54,14 @@ class Share:
         Of what one drawn example contributes, by the pilot: of a sample of n examples it is this over n.
     count : int
         Examples in each sample; 0 where it is exact.
+    least : int
+        Where examples are few, so many make a sample at least: each of them once.
     """
 
     term: Term
     variance: float = 0.0
     count: int = 0
+    least: int = 0
     exact: Array | None = None
 
 
@@ -72,7 +90,7 @@ class Sampler:
         self.sums, self._seed, self._size_of, self._progress = sums, seed, size_of, progress
         self.shares = [Share(term) for term in sums.terms]
         self.limit = limit * sums.num_examples
-        self._made = 0
+        self._made, self.number = 0, SAMPLES
 
     @property
     def products(self) -> float:
@@ -88,11 +106,30 @@ class Sampler:
         """Variances from a few small samples of each term; their mean."""
         total = np.zeros(self.sums.terms[0].width)
         for place, share in enumerate(self.shares):
-            count = -(-PILOT_EXAMPLES // share.term.cell) * share.term.cell
-            samples = np.array([self._drawn(place, count, PILOT_KEY, r) for r in range(PILOT)])
-            share.variance = self._size_of(samples) * count
-            total += samples.mean(axis=0)
+            there = np.flatnonzero(share.term.sizes > 0)
+            if len(there) <= FEW:
+                total += self._visits(place, there)
+            else:
+                cell = share.term.cell
+                count = max(1, _pilot_count(self.sums.num_examples) // cell) * cell
+                samples = self._drawn(place, count, PILOT_KEY, range(PILOT))
+                share.variance = self._size_of(samples) * count
+                total += samples.mean(axis=0)
             self._report()
+        return total
+
+    def _visits(self, place: int, there: Array) -> Array:
+        """The pilot of few examples, each some times by itself; as many of them make a sample."""
+        share, term = self.shares[place], self.shares[place].term
+        share.least = -(-len(there) // term.cell) * term.cell
+        total = np.zeros(term.width)
+        for row in there:
+            own, one = np.array([row]), np.ones(1)
+            samples = np.concatenate(
+                [self._made_of(place, [(own, one)], PILOT_KEY, [int(row) * VISITS + k]) for k in range(VISITS)]
+            )
+            share.variance += self._size_of(samples) * len(there)
+            total += samples.mean(axis=0)
         return total
 
     def variance_for(self, budget: float) -> float:
@@ -114,25 +151,33 @@ class Sampler:
             cheap.exact = cheap.term.exact()
             budget -= cheap.term.exact_work
             self._report()
+        pairs = zip(drawn, works, strict=True)
+        sweeps = [min(w, budget) / (s.least * s.term.each) if s.least else float(SAMPLES) for s, w in pairs]
+        self.number = min(SAMPLES, max(FEWEST, math.ceil(max(sweeps, default=0.0))))
         for share, work in zip(drawn, works, strict=True):
-            cells = min(work, budget) / share.term.each / share.term.cell / SAMPLES
-            share.count = max(1, math.ceil(cells)) * share.term.cell
-            if share.term.cell == 1:
+            cells = min(work, budget) / share.term.each / share.term.cell / self.number
+            share.count = max(share.least, max(1, math.ceil(cells)) * share.term.cell)
+            if share.term.cell == 1 and not share.least:
                 share.count = max(share.count, PILOT_EXAMPLES)
 
-    def draw(self, number: int) -> list[Array]:
-        """Further samples, as far as the limit goes."""
-        found = []
-        for _ in range(number):
-            if self.sums.work + self._each() > self.limit * (1 + 1e-9):
-                break
-            parts = [
-                share.exact if share.exact is not None else self._drawn(place, share.count, SAMPLE_KEY, self._made)
-                for place, share in enumerate(self.shares)
-            ]
-            found.append(np.sum(parts, axis=0))
-            self._made += 1
+    def draw(self, number: int) -> Array:
+        """Further samples (≤ number, K or P), as far as the limit goes."""
+        drawn = [(place, share) for place, share in enumerate(self.shares) if share.exact is None]
+        each = sum(share.count * share.term.each for _, share in drawn)
+        number = min(number, int((self.limit * (1 + 1e-9) - self.sums.work) / each))
+        found = np.zeros((max(number, 0), self.sums.terms[0].width))
+        for share in self.shares:
+            if share.exact is not None:
+                found += share.exact
+        held = max(1, MOST_HELD // found[:1].nbytes) if number > 0 else 1
+        step = max(1, min(held, int(self.sums.num_examples / each)))
+        for first in range(0, number, step):
+            rows = range(first, min(first + step, number))
+            for place, share in drawn:
+                numbers = range(self._made + rows.start, self._made + rows.stop)
+                found[rows.start : rows.stop] += self._drawn(place, share.count, SAMPLE_KEY, numbers)
             self._report()
+        self._made += len(found)
         return found
 
     def method(self) -> str:
@@ -150,9 +195,6 @@ class Sampler:
         """Whether nothing is left to chance."""
         return all(share.exact is not None for share in self.shares)
 
-    def _each(self) -> float:
-        return sum(share.count * share.term.each for share in self.shares if share.exact is None)
-
     def _works(self, shares: Sequence[Share], variance: float | None, budget: float) -> list[float]:
         """Example-products of each term, at most the budget together."""
         roots = self._roots(shares)
@@ -166,23 +208,29 @@ class Sampler:
     def _roots(shares: Sequence[Share]) -> list[float]:
         return [math.sqrt(share.variance * share.term.each) for share in shares]
 
-    def _drawn(self, place: int, count: int, key: int, number: int) -> Array:
-        share = self.shares[place]
-        stream = np.random.SeedSequence(self._seed, spawn_key=(key, place, number))
-        rng = np.random.default_rng(stream)
-        first = int(rng.integers(1 << 40))
+    def _drawn(self, place: int, count: int, key: int, numbers: Sequence[int]) -> Array:
+        """Samples of one term with these numbers, each of ``count`` examples drawn by size."""
+        return self._made_of(place, [count] * len(numbers), key, numbers)
 
-        def signs(index: int) -> Tensor:
-            theta = self.sums.theta
-            return probe(first + index, theta.numel(), seed=self._seed, dtype=theta.dtype, device=theta.device)
-
-        sample = share.term.drawn(count, rng, signs)
-        if not np.isfinite(sample).all():
+    def _made_of(
+        self, place: int, what: Sequence[int | tuple[Array, Array]], key: int, numbers: Sequence[int]
+    ) -> Array:
+        """Samples of one term, of so many drawn examples or of these with their factors; all from one batch."""
+        term, theta, made = self.shares[place].term, self.sums.theta, []
+        for wanted, number in zip(what, numbers, strict=True):
+            rng = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(key, place, number)))
+            signs = partial(_signs, int(rng.integers(1 << 40)), theta, self._seed)
+            if isinstance(wanted, int):
+                made.append(term.sample(wanted, rng, signs))
+            else:
+                made.append(Sample(*wanted, rng, signs))
+        samples = term.samples(made)
+        if not np.isfinite(samples).all():
             raise LandscapeError(
-                f"a sample of {share.term.name} from {count} examples holds NaN or infinity. Check the loss and its "
-                "gradient at this point; where they are finite, try float64"
+                f"a sample of {term.name} from {len(made[0].rows)} examples holds NaN or infinity. Check the loss and "
+                "its gradient at this point; where they are finite, try float64"
             )
-        return sample
+        return samples
 
     def _report(self) -> None:
         if self._progress is not None:
@@ -190,3 +238,7 @@ class Sampler:
 
 
 PILOT_KEY, SAMPLE_KEY = 101, 102
+
+
+def _signs(first: int, theta: Tensor, seed: int, index: int) -> Tensor:
+    return probe(first + index, theta.numel(), seed=seed, dtype=theta.dtype, device=theta.device)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from landscape.errors import ObjectiveError, UsageError
 from landscape.estimators.traces.choice import Tolerance, of_samples
-from landscape.estimators.traces.drawn import FEWEST, PILOT, PILOT_EXAMPLES, SAMPLES, Sampler
+from landscape.estimators.traces.drawn import FEWEST, SAMPLES, Sampler, pilot_examples
 from landscape.operators.base import LinearOperator
 from landscape.operators.by_example import SumsOverExamples
 from landscape.progress import Progress
@@ -113,7 +113,7 @@ def is_small(sums: SumsOverExamples, limit: int) -> bool:
     """
 
     def takes_more(each: float) -> bool:
-        return sums.num_examples / 6 + PILOT * PILOT_EXAMPLES * each > 0.5 * limit * sums.num_examples
+        return sums.num_examples / 6 + pilot_examples(sums.num_examples) * each > 0.5 * limit * sums.num_examples
 
     return takes_more(1.0) or takes_more(sum(term.each for term in sums.terms))
 
@@ -142,8 +142,8 @@ def finished(
     # Student's t for SAMPLES is wider than the normal, and the spread itself is known to an eighth.
     variance = None if allowed is None else (allowed(pilot) / MARGIN) ** 2
     sampler.settle(variance, sampler.limit - sampler.sums.work)
-    samples, wanted = Samples(len(pilot), keep=keep), SAMPLES
-    while not sampler.is_exact and (more := sampler.draw(wanted)):
+    samples, wanted = Samples(len(pilot), keep=keep), sampler.number
+    while not sampler.is_exact and len(more := sampler.draw(wanted)):
         for sample in more:
             samples.add(sample)
         if reached is not None and reached(samples):

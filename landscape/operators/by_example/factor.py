@@ -17,6 +17,8 @@ from landscape.operators.likelihood import Bernoulli, Categorical, Gaussian, Lik
 #: Outputs of one example whose curvature is written out, for a loss that is no likelihood.
 MOST_WRITTEN_OUT = 64
 LossOf = Callable[[Tensor], Tensor]
+#: Numbers in [0, 1) of a shape (m, …), float64.
+Uniform = Callable[[tuple[int, ...]], Tensor]
 
 
 class Factor(ABC):
@@ -47,8 +49,8 @@ class Factor(ABC):
         """How many that is."""
 
     @abstractmethod
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """A random cotangent for each example, and its sign: ``E ± u uᵀ = B``."""
+    def draw(self, uniform: Uniform) -> tuple[Tensor, Tensor]:
+        """A random cotangent for each example, and its sign: ``E ± u uᵀ = B``; by one call of ``uniform``."""
 
 
 class OfCategories(Factor):
@@ -87,12 +89,12 @@ class OfCategories(Factor):
             column[where] = (self._weights[where] * self._p[(*where, label)]).sqrt()[:, None] * towards
             yield column.movedim(-1, self._axis), ones
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, uniform: Uniform) -> tuple[Tensor, Tensor]:
         heights = self._of_column.double().cpu().cumsum(-1)
         total = heights[..., -1:]
-        u = torch.from_numpy(rng.random(total.shape))
-        labels = torch.searchsorted(heights, u * total, right=True).clamp_max(heights.shape[-1] - 1).to(self.f.device)
-        signs = torch.from_numpy(rng.integers(0, 2, total.shape)).to(self.f) * 2 - 1
+        place, side = uniform((*total.shape[:-1], 2)).split(1, dim=-1)
+        labels = torch.searchsorted(heights, place * total, right=True).clamp_max(heights.shape[-1] - 1)
+        labels, signs = labels.to(self.f.device), _signs(side).to(self.f)
         length = (total.to(self.f) / self._away.gather(-1, labels).clamp_min(torch.finfo(self.f.dtype).tiny)).sqrt()
         towards = (-self._p).scatter_add(-1, labels, torch.ones_like(signs))
         ones = torch.ones(len(self.f), dtype=self.f.dtype, device=self.f.device)
@@ -121,8 +123,8 @@ class ByElements(Factor):
             column[(slice(None), *place)] = self._roots[(slice(None), *place)]
             yield column, ones
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        signs = torch.from_numpy(rng.integers(0, 2, tuple(self._roots.shape))).to(self.f) * 2 - 1
+    def draw(self, uniform: Uniform) -> tuple[Tensor, Tensor]:
+        signs = _signs(uniform(tuple(self._roots.shape))).to(self.f)
         ones = torch.ones(len(self.f), dtype=self.f.dtype, device=self.f.device)
         return signs * self._roots, ones
 
@@ -158,9 +160,9 @@ class WrittenOut(Factor):
         for k in range(self.num_columns):
             yield self._column(torch.full((len(self.f),), k), torch.ones(len(self.f), dtype=torch.float64))
 
-    def draw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, uniform: Uniform) -> tuple[Tensor, Tensor]:
         heights = self._values.abs().cumsum(1)
-        u = torch.from_numpy(rng.random((len(self.f), 1)))
+        u = uniform((len(self.f), 1))
         chosen = torch.searchsorted(heights, u * heights[:, -1:], right=True).clamp_max(self.num_columns - 1)[:, 0]
         size = self._values.abs().gather(1, chosen[:, None])[:, 0]
         share = size / heights[:, -1].clamp_min(torch.finfo(torch.float64).tiny)
@@ -171,6 +173,11 @@ class WrittenOut(Factor):
         vectors = self._vectors.gather(2, chosen[:, None, None].expand(-1, self._vectors.shape[1], 1))[..., 0]
         column = vectors * values.abs().sqrt() * scale[:, None]
         return column.reshape(self.f.shape).to(self.f), values[:, 0].sign().to(self.f)
+
+
+def _signs(uniform: Tensor) -> Tensor:
+    """±1 with equal chance."""
+    return torch.where(uniform < 0.5, -1.0, 1.0)
 
 
 def maker(loss_of: LossOf, f: Tensor) -> Callable[[LossOf, Tensor], Factor]:

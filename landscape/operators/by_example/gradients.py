@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,15 +67,21 @@ class PerExample:
 
     def squares(self, found: Recorded, cotangent: Tensor, signs: Tensor) -> Tensor:
         """``Σ_n sign_n (J_nᵀu_n)²`` by elements, (P,)."""
+        return next(self.squares_of(found, cotangent, signs, [slice(0, found.count)]))
+
+    def squares_of(self, found: Recorded, cotangent: Tensor, signs: Tensor, runs: Sequence[slice]) -> Iterator[Tensor]:
+        """The same of the examples of each run."""
         signs = signs.to(cotangent)
-        if self.way == "layers":
-            gradients = self._pulled(found, cotangent)
-            pieces = [self._squares_by_layers(found, name, gradients, signs) for name in self._names]
-            return torch.cat([piece.reshape(-1) for piece in pieces])
-        total = torch.zeros(self._parts.layout.size, dtype=cotangent.dtype, device=cotangent.device)
-        for rows, formed in self._formed(self._parts, found, cotangent, self.way):
-            total += torch.cat([torch.tensordot(signs[rows], x.square(), 1).reshape(-1) for x in formed])
-        return total
+        gradients = self._pulled(found, cotangent) if self.way == "layers" else {}
+        for run in runs:
+            if self.way == "layers":
+                pieces = [self._squares_by_layers(found, name, gradients, signs, run) for name in self._names]
+                yield torch.cat([piece.reshape(-1) for piece in pieces])
+                continue
+            total = torch.zeros(self._parts.layout.size, dtype=cotangent.dtype, device=cotangent.device)
+            for rows, formed in self._formed(self._parts, found, cotangent, self.way, run):
+                total += torch.cat([torch.tensordot(signs[rows], x.square(), 1).reshape(-1) for x in formed])
+            yield total
 
     def _settle(self, few: Parts) -> str:
         """The first way that agrees with plain backward passes."""
@@ -152,23 +158,29 @@ class PerExample:
         norms = [rows_of(formed).double().square().sum(1).cpu() for _, formed in _together(uses, gradients, found)]
         return torch.cat(norms)
 
-    def _squares_by_layers(self, found: Recorded, name: str, gradients: dict[int, Tensor], signs: Tensor) -> Tensor:
+    def _squares_by_layers(
+        self, found: Recorded, name: str, gradients: dict[int, Tensor], signs: Tensor, run: slice
+    ) -> Tensor:
         uses = found.usages.get(name, [])
         if not uses:
             return signs.new_zeros(self._parts.layout.shapes[self._names.index(name)])
         if len(uses) == 1:
             usage, slot = uses[0]
-            return usage.squares(slot, _by_example(gradients[id(usage)], found.count), signs)
+            g = _by_example(gradients[id(usage)], found.count)
+            if run.stop - run.start == found.count:
+                return usage.squares(slot, g, signs)
+            return usage.part(run).squares(slot, g[run], signs[run])
         pieces = [
-            torch.tensordot(signs[rows], formed.square(), 1) for rows, formed in _together(uses, gradients, found)
+            torch.tensordot(signs[rows], formed.square(), 1) for rows, formed in _together(uses, gradients, found, run)
         ]
         return torch.stack(pieces).sum(0)
 
-    def _formed(self, parts: Parts, found: Recorded, cotangent: Tensor, way: str) -> Any:
+    def _formed(
+        self, parts: Parts, found: Recorded, cotangent: Tensor, way: str, run: slice | None = None
+    ) -> Iterator[tuple[slice, list[Tensor]]]:
         """Gradients of some examples at a time, (rows, [(m, *shape) by tensor])."""
         step = 1 if way == "one by one" else max(1, MOST_NUMBERS // max(parts.layout.size, 1))
-        for first in range(0, found.count, step):
-            rows = slice(first, min(first + step, found.count))
+        for rows in _cut(run or slice(0, found.count), step):
             chunk = take(found.chunk, rows)
             if way == "one by one":
                 output = single_output(parts.outputs(chunk, self._leaves))
@@ -250,10 +262,16 @@ def _by_example(g: Tensor, count: int) -> Tensor:
     return g if len(g) == count else g.reshape(count, -1, *g.shape[1:])
 
 
-def _together(uses: Sequence[tuple[Usage, str]], gradients: dict[int, Tensor], found: Recorded) -> Any:
+def _together(
+    uses: Sequence[tuple[Usage, str]], gradients: dict[int, Tensor], found: Recorded, run: slice | None = None
+) -> Iterator[tuple[slice, Tensor]]:
     """Gradients of some examples at a time by a parameter that several layers, or several calls, share."""
     step = max(1, MOST_NUMBERS // max(max(usage.size(name) for usage, name in uses), 1))
-    for first in range(0, found.count, step):
-        rows = slice(first, min(first + step, found.count))
+    for rows in _cut(run or slice(0, found.count), step):
         own = [(usage.part(rows), name, _by_example(gradients[id(usage)], found.count)[rows]) for usage, name in uses]
         yield rows, torch.stack([usage.per_example(name, g) for usage, name, g in own]).sum(0)
+
+
+def _cut(run: slice, step: int) -> list[slice]:
+    """A run in pieces of at most ``step`` examples."""
+    return [slice(first, min(first + step, run.stop)) for first in range(run.start, run.stop, step)]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from landscape.objective.batches import count_examples
 from landscape.objective.functional import Parts
+from landscape.operators.by_example.drawing import Drawn
 from landscape.operators.by_example.gradients import single_output
 
 #: Bytes of slopes that are kept.
@@ -25,13 +28,14 @@ class ResidualParts:
     ----------
     parts : Parts
     theta : (P,) tensor
-    factors : sequence of (m,) tensors, optional
-        By which the slopes of each chunk's examples are multiplied, where they were not drawn alike.
+    drawn : Drawn, optional
+        The same examples with the factors by which their slopes are multiplied, where they were not drawn alike. Its
+        chunks may be larger, by whole ones of these: as many slopes are then made at once.
     """
 
-    def __init__(self, parts: Parts, theta: Tensor, factors: Sequence[Tensor] | None = None) -> None:
+    def __init__(self, parts: Parts, theta: Tensor, drawn: Drawn | None = None) -> None:
         self.parts, self.layout, self.shares = parts, parts.layout, list(parts.shares)
-        self._factors, self._point = factors, parts.layout.split(theta)
+        self._drawn, self._point = drawn, parts.layout.split(theta)
         self._kept: dict[int, Tensor] = {}
         self._room = MOST_KEPT
         self.losses_seen: Sequence[float] | None = None  # those of L are none of it
@@ -40,14 +44,24 @@ class ResidualParts:
         """r of a chunk: kept, or as long as there is no room for all (large vocabularies) made when asked for."""
         if index in self._kept:
             return self._kept[index]
+        if self._drawn is not None:
+            return self._of_drawn(self._drawn, index)
         with self.parts.borrowed():
             slopes = slope(self.parts, index, self._point)
-        if self._factors is not None:
-            slopes = slopes * self._factors[index].to(slopes).reshape(-1, *[1] * (slopes.ndim - 1))
-        size = slopes.numel() * slopes.element_size()
-        if size <= self._room:
-            self._kept[index], self._room = slopes, self._room - size
+        needed = slopes.numel() * slopes.element_size()
+        if needed <= self._room:
+            self._kept[index], self._room = slopes, self._room - needed
         return slopes
+
+    def _of_drawn(self, drawn: Drawn, index: int) -> Tensor:
+        """Made with those of the chunks beside it, which are kept until others are made."""
+        size = count_examples(self.parts.chunk(0)) or 1
+        place, first = divmod(index * size, drawn.chunk)
+        with drawn.parts.borrowed():
+            slopes = slope(drawn.parts, place, self._point)
+        slopes = slopes * drawn.factors[place].to(slopes).reshape(-1, *[1] * (slopes.ndim - 1))
+        self._kept = dict(enumerate(slopes.split(size), index - first // size))
+        return self._kept[index]
 
     def chunk(self, index: int) -> Any:
         """The batch of chunk ``index`` with its slopes."""
@@ -82,6 +96,8 @@ class ResidualParts:
         twin = copy.copy(self)
         twin.parts = self.parts.in_double(lift=lift)
         twin._point, twin._kept = [t.double() for t in self._point], {}
+        if self._drawn is not None:
+            twin._drawn = replace(self._drawn, parts=self._drawn.parts.in_double(lift=lift))
         return twin
 
 

@@ -10,9 +10,11 @@ from landscape import hvp
 from landscape.errors import ObjectiveError
 from landscape.objective import Objective, Vector
 from landscape.objective.functional import Parts
+from landscape.operators.by_example.bends import look_for_bends
 from landscape.operators.by_example.gradients import PerExample
+from landscape.operators.by_example.probed import HessianTerm, ResidualTerm
 from landscape.operators.by_example.residual import ResidualParts
-from landscape.operators.by_example.terms import GaussNewtonTerm, HessianTerm, Outputs, ResidualTerm, Term
+from landscape.operators.by_example.terms import GaussNewtonTerm, Outputs, Term
 
 #: Examples on which it is tried that gradients are Jᵀ∂ℓ/∂z, and that they are had of single examples.
 FEW = 8
@@ -25,7 +27,8 @@ class SumsOverExamples:
 
     G is a sum of squares of gradients of single examples, of which nothing is left to probes. At a trained minimum the
     curvature and the slopes of the loss sit in few examples; one pass forward over the data says in which, and they
-    are drawn accordingly. Where the loss does not say where the model ends, H is one term, of examples drawn alike.
+    are drawn accordingly. Networks of layers and kinks alone have nothing of R on their diagonal, and G is then the one
+    term. Where the loss does not say where the model ends, H is one term, of examples drawn alike.
 
     Parameters
     ----------
@@ -56,7 +59,7 @@ class SumsOverExamples:
         self.objective, self.theta, self._entries = objective, objective.point(theta), entries
         self.num_examples, self.layout = objective.num_examples, objective.layout
         self._outputs: Outputs | None = None
-        self._reason = ""
+        self._reason, self._looking = "", 0.0
 
     @cached_property
     def terms(self) -> list[Term]:
@@ -76,7 +79,7 @@ class SumsOverExamples:
     @property
     def work(self) -> float:
         """Example-products so far: a gradient of an example counts half, a loss a sixth."""
-        return sum(term.work for term in self.terms) + (self._outputs.work if self._outputs else 0.0)
+        return sum(term.work for term in self.terms) + self._looking + (self._outputs.work if self._outputs else 0.0)
 
     def _two(self, entries: bool) -> list[Term]:
         if not self.objective.module.is_separable:
@@ -87,10 +90,9 @@ class SumsOverExamples:
         if gradients.way == "one by one":
             raise ObjectiveError("neither rules for layers nor vmap give gradients of single examples")
         self._outputs = Outputs(self.objective, self.theta, few)
-        return [
-            GaussNewtonTerm(self._outputs, gradients, entries=entries),
-            ResidualTerm(self._outputs, entries=entries),
-        ]
+        terms: list[Term] = [GaussNewtonTerm(self._outputs, gradients, entries=entries)]
+        bends, self._looking = look_for_bends(self.objective, self.theta)
+        return [*terms, ResidualTerm(self._outputs, entries=entries)] if bends else terms
 
     def _check_reads_no_theta(self, few: Objective) -> None:
         """∇L = Jᵀ∂ℓ/∂z, here and nearby: a penalty inside the loss would be in neither G nor R."""

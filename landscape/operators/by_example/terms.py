@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from landscape import hvp
 from landscape.objective import Objective
 from landscape.objective.functional import Parts
-from landscape.operators.by_example.drawing import Drawing, Drawn
+from landscape.operators.by_example.drawing import Chances, Drawing, Probe, Run, Sample, pick
 from landscape.operators.by_example.factor import Factor, LossOf, maker
 from landscape.operators.by_example.gradients import PerExample, Recorded, single_output
 from landscape.operators.by_example.layers import rows_of
-from landscape.operators.by_example.residual import ResidualParts, in_place_of, slope_at
+from landscape.operators.by_example.residual import in_place_of, slope_at
 
 Array = np.ndarray
-#: A random sign vector (P,) by its number.
-Probe = Callable[[int], Tensor]
 
 #: In example-products: a product with the Hessian of one example, which is two gradients, or six losses.
 FORWARD, BACKWARD = 1 / 6, 1 / 3
-#: Drawn examples that share a probe; the fewer, the less is left to chance, and the slower.
-CELL = 16
 #: Gradients of that many examples are made at once, at most.
 MOST_AT_ONCE = 512
 
@@ -60,8 +55,20 @@ class Term(ABC):
         """How much of it can be in each example, (N,); where it is 0 there is none."""
 
     @abstractmethod
+    def samples(self, samples: Sequence[Sample]) -> Array:
+        """Unbiased samples, made together: (R, K) by tensor of θ, or (R, P) with ``entries``.
+
+        What a sample is depends on nothing but its own examples, factors and chance.
+        """
+
+    def sample(self, count: int, rng: np.random.Generator, probe: Probe) -> Sample:
+        """``count`` examples to be one sample, drawn by size."""
+        return Sample(*pick(self.sizes, count, rng), rng, probe)
+
     def drawn(self, count: int, rng: np.random.Generator, probe: Probe) -> Array:
-        """An unbiased sample from ``count`` drawn examples: (K,) by tensor of θ, or (P,) with ``entries``."""
+        """One sample from ``count`` drawn examples, (K,) or (P,)."""
+        found: Array = self.samples([self.sample(count, rng, probe)])[0]
+        return found
 
     @property
     def exact_work(self) -> float:
@@ -156,81 +163,33 @@ class GaussNewtonTerm(Term):
         self.work += self.exact_work
         return total
 
-    def drawn(self, count: int, rng: np.random.Generator, probe: Probe) -> Array:
-        chunk = min(self.objective.chunk or MOST_AT_ONCE, MOST_AT_ONCE, count)
-        drawn, total = self._drawing.draw(self.sizes, count, chunk, rng), np.zeros(self.width)
+    def samples(self, samples: Sequence[Sample]) -> Array:
+        chunk = min(self.objective.chunk or MOST_AT_ONCE, MOST_AT_ONCE, sum(len(s.rows) for s in samples))
+        drawn, total = self._drawing.on(samples, chunk), np.zeros((len(samples), self.width))
         gradients = self._gradients.on(drawn.parts)
         with drawn.parts.borrowed():
-            for index, factors in enumerate(drawn.factors):
+            for index, (factors, runs) in enumerate(zip(drawn.factors, drawn.runs, strict=True)):
                 found = gradients.record(index)
-                u, signs = self._outputs.factor(drawn.parts, index, found.output).draw(rng)
-                total += self._summed(gradients, found, u, signs.double().cpu() * factors)
+                factor = self._outputs.factor(drawn.parts, index, found.output)
+                u, signs = factor.draw(Chances(samples, runs).uniform)
+                self._add(total, runs, gradients, found, u, signs.double().cpu() * factors)
         self.work += drawn.count * self.each
         return total
+
+    def _add(
+        self, total: Array, runs: Sequence[Run], gradients: PerExample, found: Recorded, u: Tensor, signs: Tensor
+    ) -> None:
+        """What the examples of a chunk add to the sample that each is of."""
+        if self.entries:
+            squares = gradients.squares_of(found, u, signs, [run.rows for run in runs])
+            for run, own in zip(runs, squares, strict=True):
+                total[run.sample] += own.double().cpu().numpy()
+            return
+        norms = (gradients.norms(found, u) * signs).numpy()
+        for run in runs:
+            total[run.sample] += norms[:, run.rows].sum(1)
 
     def _summed(self, gradients: PerExample, found: Recorded, u: Tensor, signs: Tensor) -> Array:
         if self.entries:
             return gradients.squares(found, u, signs).double().cpu().numpy()
         return (gradients.norms(found, u) @ signs).numpy()
-
-
-class _ByProbes(Term):
-    """A term of which probes are multiplied; each cell of drawn examples has one of its own."""
-
-    each = 1.0
-    cell = CELL
-
-    def __init__(self, objective: Objective, theta: Tensor, *, entries: bool) -> None:
-        super().__init__(objective, theta, entries=entries)
-        self._product: hvp.Product | None = None
-
-    def drawn(self, count: int, rng: np.random.Generator, probe: Probe) -> Array:
-        drawn, total = self._drawing.draw(self.sizes, count, CELL, rng), np.zeros(self.width)
-        loss, scales = self._loss_on(drawn)
-        if self._product is None:  # planned on the first cells, for all that follow
-            self._product = hvp.make(loss, self.theta, expected_matvecs=4)[0]
-        product = hvp.on_other_data(self._product, loss, self.theta)
-        for index, scale in enumerate(scales):
-            z = probe(index).to(self.theta)
-            total += scale * self._reduced(z * product.of_chunk(index, z))
-        self.work += drawn.count * self.each
-        return total
-
-    @abstractmethod
-    def _loss_on(self, drawn: Drawn) -> tuple[hvp.LossParts, list[float]]:
-        """What is differentiated on the cells, and by what each product is multiplied."""
-
-
-class ResidualTerm(_ByProbes):
-    """R = H − G, the second derivative of ⟨s, z(θ)⟩ with the slopes s held fixed; examples are drawn by them."""
-
-    name = "R"
-    each = 1 + FORWARD
-
-    def __init__(self, outputs: Outputs, *, entries: bool) -> None:
-        super().__init__(outputs.objective, outputs.theta, entries=entries)
-        self._outputs = outputs
-
-    @property
-    def sizes(self) -> Array:
-        return self._outputs.sizes[1]
-
-    def _loss_on(self, drawn: Drawn) -> tuple[hvp.LossParts, list[float]]:
-        return ResidualParts(drawn.parts, self.theta, drawn.factors), [1.0] * len(drawn.factors)
-
-
-class HessianTerm(_ByProbes):
-    """All of H, where nothing says where the model ends: examples that have a weight are drawn alike."""
-
-    name = "H"
-
-    @cached_property
-    def sizes(self) -> Array:
-        objective = self.objective
-        if not objective.weighs_examples:
-            return np.ones(objective.num_examples)
-        pieces = objective.batches.cut(1)
-        return np.array([float(objective.weigh(piece) > 0) for piece in pieces])
-
-    def _loss_on(self, drawn: Drawn) -> tuple[hvp.LossParts, list[float]]:
-        return drawn.parts, [float(factors[0]) for factors in drawn.factors]

@@ -16,8 +16,9 @@ from landscape.errors import ObjectiveError
 from landscape.estimators.probes import probe
 from landscape.objective import Objective
 from landscape.operators import GaussNewtonOperator, HessianOperator
-from landscape.operators.by_example import SumsOverExamples
-from landscape.operators.by_example.drawing import systematic
+from landscape.operators.by_example import Sample, SumsOverExamples, Term
+from landscape.operators.by_example.drawing import pick, systematic
+from landscape.operators.by_example.probed import ResidualTerm
 from tests.support.networks import TiedTransformer
 
 COUNT = 40
@@ -181,11 +182,14 @@ def test_examples_that_cannot_be_taken_one_by_one_are_refused(options):
 
 
 def test_a_model_linear_in_its_parameters_leaves_nothing_to_probes():
+    """R is zero, whether it is drawn or seen to be."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model, x, y = nn.Linear(3, 2).double(), torch.randn(9, 3).double(), torch.randn(9, 2).double()
     objective = Objective(model, F.mse_loss, (x, y))
-    left = SumsOverExamples(objective).terms[1].drawn(16, np.random.default_rng(0), signs(objective, 0))
+    sums = SumsOverExamples(objective)
+    assert [term.name for term in sums.terms] == ["G"]
+    left = ResidualTerm(sums.terms[0]._outputs, entries=False).drawn(16, np.random.default_rng(0), signs(objective, 0))
     np.testing.assert_allclose(left, 0, atol=1e-12)
 
 
@@ -209,6 +213,46 @@ def test_work_is_counted_in_example_products():
     objective = objective_of("softmax")
     sums, rng = SumsOverExamples(objective), np.random.default_rng(0)
     sums.terms[0].drawn(20, rng, signs(objective, 0))
-    assert sums.work == pytest.approx(COUNT / 6 + 20 * 0.5)  # one pass forward, and 20 gradients
+    work = 1 + COUNT / 6 + 20 * 0.5  # one example that shows that R is not zero, one pass forward, and 20 gradients
+    assert sums.work == pytest.approx(work)
     sums.terms[1].drawn(32, rng, signs(objective, 0))
-    assert sums.work == pytest.approx(COUNT / 6 + 20 * 0.5 + 32 * (1 + 1 / 6))
+    assert sums.work == pytest.approx(work + 32 * (1 + 1 / 6))
+
+
+def test_at_least_as_many_as_there_are_are_taken_a_fixed_number_of_times():
+    sizes = np.array([3.0, 0.0, 1.0, 6.0, 0.5])
+    seen = [pick(sizes, 9, np.random.default_rng(seed)) for seed in range(3)]
+    for rows, factors in seen:
+        counts = np.bincount(rows, minlength=5)
+        assert counts.sum() == 9
+        assert counts[1] == 0
+        assert (np.delete(counts, 1) >= 1).all()
+        assert counts[3] == counts.max()
+        np.testing.assert_allclose(np.bincount(rows, weights=factors, minlength=5), sizes > 0)
+    assert len({tuple(rows) for rows, _ in seen}) > 1
+    np.testing.assert_array_equal(np.sort(pick(sizes, 4, np.random.default_rng(0))[0]), [0, 2, 3, 4])
+
+
+@pytest.mark.parametrize("name", ["softmax", "tokens", "squared error", "focal", "softmax with weights of classes"])
+@pytest.mark.parametrize("entries", [False, True])
+def test_samples_made_together_are_those_made_one_at_a_time(name, entries):
+    """Seven samples of 16 in chunks of 13, against each by itself: the same chance, and the same to rounding."""
+    for term in SumsOverExamples(objective_of(name), entries=entries).terms:
+        together = term.samples(seven(term))
+        alone = np.concatenate([term.samples([sample]) for sample in seven(term)])
+        assert len(np.unique(together.sum(1))) == 7
+        np.testing.assert_allclose(together, alone, rtol=1e-9, atol=1e-12 * np.abs(alone).max())
+
+
+def test_samples_of_all_of_a_hessian_made_together_are_those_made_one_at_a_time():
+    whole = objective_of("softmax")
+    model, data = whole.module.model, whole.batches.joined
+    objective = Objective.from_loss(model, lambda m, b: F.cross_entropy(m(b[0]), b[1]), data, check=False)
+    (term,) = SumsOverExamples(objective).terms
+    alone = np.concatenate([term.samples([sample]) for sample in seven(term)])
+    np.testing.assert_allclose(term.samples(seven(term)), alone, rtol=1e-9)
+
+
+def seven(term: Term) -> list[Sample]:
+    """Samples with the same chance each time they are asked for."""
+    return [term.sample(16, np.random.default_rng(r), signs(term.objective, 50 * r)) for r in range(7)]
