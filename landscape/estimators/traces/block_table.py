@@ -191,7 +191,8 @@ def _drawn(
     if sums is None or (method == "auto" and is_small(sums, count)):
         return None
     found = drawn_in_all(sums, limit=count, tol=None, seed=seed, progress=cost.report, keep=True)
-    samples = found.samples.kept if found.samples.count else found.mean[None]
+    rounding = 4 * H.resolution * np.array([[1.0], [-1.0]])  # exact to that, and the spread says so
+    samples = found.samples.kept if found.samples.count else found.mean * (1 + rounding)
     place = {name: index for index, name in enumerate(sums.layout.names)}
     cost.done += found.matvecs
     return np.array([samples[:, [place[name] for name in names]].sum(axis=1) for names in groups]), found.method

@@ -17,16 +17,14 @@ from torch import Tensor
 
 from landscape.errors import LandscapeError
 from landscape.estimators.probes import probe
-from landscape.operators.by_example import Sample, SumsOverExamples, Term
+from landscape.operators.by_example import SumsOverExamples, Term
 from landscape.progress import Progress
 
 Array = np.ndarray
 
 #: Samples that show the first variances, thrown away: what they decide must not depend on what is counted. Together
-#: they take no more than ``PILOT_SHARE`` times the examples there are; where these are few, each is visited ``VISITS``
-#: times by itself instead, which shows what chance does to each.
+#: they take no more than ``PILOT_SHARE`` times the examples there are; where these are few, as many times all of them.
 PILOT, PILOT_EXAMPLES, PILOT_SHARE = 12, 32, 4
-FEW, VISITS = 16, 3
 #: Samples that the work is cut into, where it is enough; Student's t is then 4 % wider than the normal.
 SAMPLES = 32
 #: Fewer have too uncertain a spread to stop at.
@@ -37,7 +35,7 @@ MOST_HELD = 1 << 26
 
 def pilot_examples(num_examples: int) -> int:
     """Examples that the pilot visits of each term."""
-    return VISITS * num_examples if num_examples <= FEW else PILOT * _pilot_count(num_examples)
+    return min(PILOT * PILOT_EXAMPLES, PILOT_SHARE * num_examples)
 
 
 def _pilot_count(num_examples: int) -> int:
@@ -106,30 +104,15 @@ class Sampler:
         """Variances from a few small samples of each term; their mean."""
         total = np.zeros(self.sums.terms[0].width)
         for place, share in enumerate(self.shares):
-            there = np.flatnonzero(share.term.sizes > 0)
-            if len(there) <= FEW:
-                total += self._visits(place, there)
-            else:
-                cell = share.term.cell
-                count = max(1, _pilot_count(self.sums.num_examples) // cell) * cell
-                samples = self._drawn(place, count, PILOT_KEY, range(PILOT))
-                share.variance = self._size_of(samples) * count
-                total += samples.mean(axis=0)
-            self._report()
-        return total
-
-    def _visits(self, place: int, there: Array) -> Array:
-        """The pilot of few examples, each some times by itself; as many of them make a sample."""
-        share, term = self.shares[place], self.shares[place].term
-        share.least = -(-len(there) // term.cell) * term.cell
-        total = np.zeros(term.width)
-        for row in there:
-            own, one = np.array([row]), np.ones(1)
-            samples = np.concatenate(
-                [self._made_of(place, [(own, one)], PILOT_KEY, [int(row) * VISITS + k]) for k in range(VISITS)]
-            )
-            share.variance += self._size_of(samples) * len(there)
+            term, number, count = share.term, PILOT, _pilot_count(self.sums.num_examples)
+            if term.is_of_few:
+                number, count = PILOT_SHARE, self.sums.num_examples
+                share.least = count  # each is in every sample
+            count = max(1, count // term.cell) * term.cell
+            samples = self._drawn(place, count, PILOT_KEY, range(number))
+            share.variance = self._size_of(samples) * count
             total += samples.mean(axis=0)
+            self._report()
         return total
 
     def variance_for(self, budget: float) -> float:
@@ -209,25 +192,15 @@ class Sampler:
         return [math.sqrt(share.variance * share.term.each) for share in shares]
 
     def _drawn(self, place: int, count: int, key: int, numbers: Sequence[int]) -> Array:
-        """Samples of one term with these numbers, each of ``count`` examples drawn by size."""
-        return self._made_of(place, [count] * len(numbers), key, numbers)
-
-    def _made_of(
-        self, place: int, what: Sequence[int | tuple[Array, Array]], key: int, numbers: Sequence[int]
-    ) -> Array:
-        """Samples of one term, of so many drawn examples or of these with their factors; all from one batch."""
+        """Samples of one term with these numbers, each of ``count`` examples, made together."""
         term, theta, made = self.shares[place].term, self.sums.theta, []
-        for wanted, number in zip(what, numbers, strict=True):
+        for number in numbers:
             rng = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(key, place, number)))
-            signs = partial(_signs, int(rng.integers(1 << 40)), theta, self._seed)
-            if isinstance(wanted, int):
-                made.append(term.sample(wanted, rng, signs))
-            else:
-                made.append(Sample(*wanted, rng, signs))
+            made.append(term.sample(count, rng, partial(_signs, int(rng.integers(1 << 40)), theta, self._seed)))
         samples = term.samples(made)
         if not np.isfinite(samples).all():
             raise LandscapeError(
-                f"a sample of {term.name} from {len(made[0].rows)} examples holds NaN or infinity. Check the loss and "
+                f"a sample of {term.name} from {count} examples holds NaN or infinity. Check the loss and "
                 "its gradient at this point; where they are finite, try float64"
             )
         return samples

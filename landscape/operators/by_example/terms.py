@@ -22,6 +22,8 @@ Array = np.ndarray
 
 #: In example-products: a product with the Hessian of one example, which is two gradients, or six losses.
 FORWARD, BACKWARD = 1 / 6, 1 / 3
+#: Examples so few that each of them is in every sample.
+FEW_EXAMPLES = 16
 #: Gradients of that many examples are made at once, at most.
 MOST_AT_ONCE = 512
 
@@ -69,6 +71,11 @@ class Term(ABC):
         """One sample from ``count`` drawn examples, (K,) or (P,)."""
         found: Array = self.samples([self.sample(count, rng, probe)])[0]
         return found
+
+    @property
+    def is_of_few(self) -> bool:
+        """Whether examples are so few that each of them is in every sample."""
+        return self.objective.num_examples <= FEW_EXAMPLES
 
     @property
     def exact_work(self) -> float:

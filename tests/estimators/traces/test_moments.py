@@ -202,7 +202,7 @@ def test_intervals_of_block_traces_cover_with_and_without_eigenpairs(network):
     for eigs in known:
         hits, sems = np.zeros(4), np.zeros(4)
         for seed in range(20):
-            table = block_table(H, num_probes=16, lambda_max=False, seed=seed, eigs=eigs)
+            table = block_table(H, num_probes=16, method="probes", lambda_max=False, seed=seed, eigs=eigs)
             for k, name in enumerate(table.names):
                 low, high = table[name].interval()
                 hits[k] += low <= traces[k] <= high

@@ -11,6 +11,7 @@ from scipy import stats
 
 from landscape.errors import NotConverged, ObjectiveError, UsageError
 from landscape.estimators import block_table, diagonal, trace
+from landscape.estimators.traces.over_examples import begun, sums_of, variance_of_total
 from landscape.objective import Objective
 from landscape.operators import HessianOperator, MatrixOperator
 from tests.support.trained import LOSSES, STEPS, dense, trained
@@ -153,3 +154,20 @@ def test_layers_have_their_share_of_the_trace(groups):
         assert low - 1e-12 <= truth <= high + 1e-12, name
     assert found.num_matvecs <= 12
     assert found.total == pytest.approx(found.trace.sum())
+
+
+@pytest.mark.parametrize("count", [1, 4, 16, 40, 200])
+def test_the_pilot_takes_a_few_products_at_most_however_few_the_examples(count):
+    H = hessian(count=240)
+    few = HessianOperator(trained().subset(range(count)), route="fresh") if count < 240 else H
+    sampler, _ = begun(sums_of(few), seed=0, limit=1000, size_of=variance_of_total, progress=None)
+    assert sampler.products <= 0.5 + 4 * (0.5 + 7 / 6)
+
+
+def test_the_trace_of_few_examples_is_within_its_error_and_costs_a_few_samples_of_each():
+    H = HessianOperator(trained().subset(range(5)), route="fresh")
+    truth = float(H.dense().trace())
+    for seed in range(3):
+        found = trace(H, method="split", tol=0.3, seed=seed, strict=False)
+        assert abs(found.value - truth) <= 5 * found.sem
+        assert found.products <= 120

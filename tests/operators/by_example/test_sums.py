@@ -253,6 +253,23 @@ def test_samples_of_all_of_a_hessian_made_together_are_those_made_one_at_a_time(
     np.testing.assert_allclose(term.samples(seven(term)), alone, rtol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["softmax", "tokens"])
+def test_of_few_examples_every_sample_is_of_all(name):
+    """R by probes of all at once: z'Rz of the dense matrix itself, and G in the mean."""
+    objective = objective_of(name).subset(range(6))
+    gauss_newton = GaussNewtonOperator(objective).dense()
+    dense = HessianOperator(objective, route="fresh").dense() - gauss_newton
+    g, r = SumsOverExamples(objective).terms
+    assert r.cell == 6
+    products = [signs(objective, 9)(index) for index in range(2)]
+    expected = np.mean([by_tensor(objective, (z * (dense @ z)).numpy()) for z in products], axis=0)
+    np.testing.assert_allclose(r.drawn(12, np.random.default_rng(0), signs(objective, 9)), expected, rtol=1e-8)
+    rng = np.random.default_rng(0)
+    samples = np.array([g.drawn(6, rng, signs(objective, 0)) for _ in range(300)])
+    sem = samples.std(axis=0, ddof=1) / 300**0.5
+    assert (np.abs(samples.mean(axis=0) - by_tensor(objective, gauss_newton.diagonal().numpy())) <= 4.5 * sem).all()
+
+
 def seven(term: Term) -> list[Sample]:
     """Samples with the same chance each time they are asked for."""
     return [term.sample(16, np.random.default_rng(r), signs(term.objective, 50 * r)) for r in range(7)]
