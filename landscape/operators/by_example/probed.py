@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from landscape import hvp
+from landscape.hvp.product import first_chunk
 from landscape.objective import Objective
 from landscape.operators.by_example.drawing import Drawn, Probe, Sample
 from landscape.operators.by_example.residual import ResidualParts
@@ -65,8 +66,8 @@ class _ByProbes(Term):
         total = np.zeros((len(samples), self.width))
         drawn = self._drawing.on(samples, cell)
         loss, scales = self._loss_on(drawn, samples)
-        if self._product is None:  # planned on the first cells, for all that follow
-            self._product = hvp.make(loss, self.theta, expected_matvecs=OF_CELLS)[0]
+        if self._product is None:  # planned on the first cell, for all that follow
+            self._product = hvp.make(first_chunk(loss), self.theta, expected_matvecs=OF_CELLS)[0]
         product = hvp.on_other_data(self._product, loss, self.theta)
         places = [0] * len(samples)
         for index, (scale, (run,)) in enumerate(zip(scales, drawn.runs, strict=True)):

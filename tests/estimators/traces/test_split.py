@@ -158,10 +158,9 @@ def test_layers_have_their_share_of_the_trace(groups):
 
 @pytest.mark.parametrize("count", [1, 4, 16, 40, 200])
 def test_the_pilot_takes_a_few_products_at_most_however_few_the_examples(count):
-    H = hessian(count=240)
-    few = HessianOperator(trained().subset(range(count)), route="fresh") if count < 240 else H
+    few = HessianOperator(trained().subset(range(count)), route="fresh")
     sampler, _ = begun(sums_of(few), seed=0, limit=1000, size_of=variance_of_total, progress=None)
-    assert sampler.products <= 0.5 + 4 * (0.5 + 7 / 6)
+    assert sampler.products <= 1.5 + 4 * (0.5 + 7 / 6)  # an example to see R, a pass forward, four samples of each
 
 
 def test_the_trace_of_few_examples_is_within_its_error_and_costs_a_few_samples_of_each():
