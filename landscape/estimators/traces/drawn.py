@@ -108,7 +108,8 @@ class Sampler:
             if term.is_of_few:
                 number, count = PILOT_SHARE, self.sums.num_examples
                 share.least = count  # each is in every sample
-            count = max(1, count // term.cell) * term.cell
+            elif term.cell > 1:  # a probe is more to chance than how many examples share it
+                count = term.cell
             samples = self._drawn(place, count, PILOT_KEY, range(number))
             share.variance = self._size_of(samples) * count
             total += samples.mean(axis=0)

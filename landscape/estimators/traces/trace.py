@@ -60,7 +60,9 @@ def trace(
     ``"split"`` is of a HessianOperator: ``tr H = tr G + tr R``, where G is a sum of squared gradients of single
     examples, and R = H − G is small once slopes of the loss are. One pass forward over the data (a sixth of a matvec)
     says which examples matter; these are drawn, in proportion, each cell of 16 with a probe of its own. So its cost
-    hardly grows with the data, and at trained minima it is a small part of the others'.
+    hardly grows with the data, and at trained minima it is a small part of the others'. Networks of layers and kinks
+    alone (ReLU, max-pooling), of which no output bends along a single tensor, have no R to draw: its diagonal is zero.
+    Of up to 16 examples each is in every sample.
 
     Parameters
     ----------
