@@ -93,6 +93,7 @@ def interpolate(
     found = slice_values(
         readings, at, (np.zeros(1), x), (1.0, 1.0), moving=bool(path.moving[0]) or path.batch_statistics == "recompute",
         tol=tol if tol is None else check_share("tol", tol, hint="0.01, not 1 %"), progress=progress,
+        exact=((0.0, -1.0), (0.0, 1.0)),
     )  # fmt: skip
     values = found.values[:, 0]
     return LineSlice(

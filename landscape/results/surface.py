@@ -56,9 +56,14 @@ class LineSlice(WithMetrics, Record):
     error, error_log10 : float
         Largest error of the loss on the grid, and of its log₁₀, as stated; 0 where every point was evaluated.
     num_evaluations : int
-        At how many points the network was evaluated; 0 in older records: at every one.
+        At how many points the network was evaluated on all examples, parts of them counted as such, rounded up; 0 in
+        older records: at every one.
     reason : str
         What kept the error from what was asked, or why every point was evaluated although few were asked for.
+    num_drawn, num_examples : int
+        Of how many examples, drawn at random from how many, the loss is; ``num_drawn`` is 0 where it is of all. Then
+        what was not drawn is in ``error``, at 95 %, and the loss at the centre (of an interpolation, at its ends) is
+        that of all.
     """
 
     t: Array
@@ -77,6 +82,8 @@ class LineSlice(WithMetrics, Record):
     error_log10: float = 0.0
     num_evaluations: int = 0
     reason: str = ""
+    num_drawn: int = 0
+    num_examples: int = 0
 
     @property
     def barrier(self) -> float:
@@ -135,7 +142,7 @@ class PlaneSlice(WithMetrics, Record):
     metrics : dict of name to (Y, X) array
     metric_names, metric_values, metric_losses
         As of a :class:`LineSlice`; values are (K, Y, X).
-    error, error_log10, num_evaluations, reason
+    error, error_log10, num_evaluations, reason, num_drawn, num_examples
         As of a :class:`LineSlice`.
     """
 
@@ -155,6 +162,8 @@ class PlaneSlice(WithMetrics, Record):
     error_log10: float = 0.0
     num_evaluations: int = 0
     reason: str = ""
+    num_drawn: int = 0
+    num_examples: int = 0
 
     @property
     def curvature_agrees(self) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from landscape.geometry.metrics import Readings
 from landscape.geometry.surfaces.nodes import Lattice
+from landscape.geometry.surfaces.on_drawn import can_draw, settled_on_drawn
 from landscape.geometry.surfaces.outputs import NotInterpolated, Outputs
 from landscape.geometry.surfaces.refine import levels_for, refine
 from landscape.geometry.surfaces.trial import Trial
@@ -28,7 +29,8 @@ class SliceValues:
     values : (K, Y, X) array
         The loss first.
     fields : dict
-        What a record keeps of how they came about: ``error``, ``error_log10``, ``num_evaluations``, ``reason``.
+        What a record keeps of how they came about: ``error``, ``error_log10``, ``num_evaluations``, ``reason``, and of
+        how many examples, ``num_drawn`` of ``num_examples``.
     """
 
     values: np.ndarray
@@ -44,6 +46,7 @@ def slice_values(
     tol: float | None,
     moving: bool,
     progress: Progress | None,
+    exact: Sequence[tuple[float, float]] = ((0.0, 0.0),),
 ) -> SliceValues:
     """Loss and metrics at each y and x of the axes.
 
@@ -61,6 +64,8 @@ def slice_values(
     moving : bool
         Whether something besides θ moves with it, such as recomputed statistics.
     progress : callable or None
+    exact : pairs of floats
+        (y, x) in units of the radii, where the loss is that of all the data, whatever examples are drawn elsewhere.
     """
     counted, reason, spent = _Counted(progress), "", 0
     points = len(axes[0]) * len(axes[1])
@@ -70,7 +75,7 @@ def slice_values(
                 raise NotInterpolated("statistics or other buffers move too")
             in_radii = axes[0] / radii[0], axes[1] / radii[1]
             moved = lambda up, right: at(up * radii[0], right * radii[1])[1]  # noqa: E731
-            return _interpolated(readings, at(0.0, 0.0)[0], moved, in_radii, tol, counted)
+            return _interpolated(readings, at(0.0, 0.0)[0], moved, in_radii, tol, counted, exact)
         except NotInterpolated as why:
             reason, spent = f"every point was evaluated: {why}", counted.done
 
@@ -103,6 +108,7 @@ def _interpolated(
     axes: tuple[np.ndarray, np.ndarray],
     tol: float,
     counted: _Counted,
+    exact: Sequence[tuple[float, float]],
 ) -> SliceValues:
     passes, finest = readings.passes(here), Lattice(levels_for(axes)[-1], axes).size
     outputs = [Outputs(one, moved, most=finest) for one in passes]
@@ -110,11 +116,20 @@ def _interpolated(
         trial = Trial(here, moved)
     except NotInterpolated:
         trial = None
-    settled = refine(outputs[0], axes, tol, trial=trial, progress=lambda done: counted(round(done), finest))
+
+    def report(done: float) -> None:
+        counted(round(done), finest)
+
+    settled, spent = None, 0.0
+    if can_draw(here):
+        settled, spent = settled_on_drawn(passes[0], outputs[0], moved, axes, tol, exact, trial=trial, report=report)
+    if settled is None:
+        settled = refine(outputs[0], axes, tol, trial=trial, spent_before=spent, progress=report)
     beside = [one.level(settled.lattice, before=False, report=lambda: None).grid for one in outputs[1:]]
     fields = {
         "error": settled.error.absolute, "error_log10": settled.error.log10,
         "num_evaluations": math.ceil(settled.evaluations - 1e-6), "reason": settled.reason,
+        "num_drawn": settled.num_drawn, "num_examples": here.num_examples,
     }  # fmt: skip
     return SliceValues(readings.rows([settled.values.grid, *beside]), fields)
 

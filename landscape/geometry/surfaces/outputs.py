@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from landscape.errors import LandscapeError
 from landscape.geometry.metrics import Pass
 from landscape.geometry.surfaces.nodes import Lattice
 from landscape.objective import Objective
 from landscape.objective.batches import unpack
+from landscape.objective.batches.containers import Column
 from landscape.objective.losses import LossModule
 
 #: Bytes of outputs that are held at a time.
@@ -29,6 +32,10 @@ Moved = Callable[[float, float], Tensor]
 
 class NotInterpolated(Exception):
     """Outputs cannot be had apart from the loss, or are not fit to be interpolated; the text says why."""
+
+
+class NotDrawn(Exception):
+    """Some of the examples do not stand for all, or would have to be most of them."""
 
 
 class Noting(LossModule):
@@ -64,13 +71,27 @@ class LevelValues:
         The loss there from every second node alone, where that was asked for.
     at_nodes, predicted : (n,) arrays
         The loss at the nodes: of the network, and as the other half of a checkerboard of them predicts it.
+    of_chunk : dict of str to (chunks, Y, X) array
+        ``grid`` of each chunk alone, where that was asked for.
     """
 
-    def __init__(self, names: Sequence[str], lattice: Lattice) -> None:
+    def __init__(self, names: Sequence[str], lattice: Lattice, *, chunks: int = 0) -> None:
         shape = tuple(len(axis) for axis in lattice.axes)
         self.grid = {name: np.zeros(shape) for name in names}
+        self.of_chunk = {name: np.zeros((chunks, *shape)) for name in names} if chunks else {}
         self.before = np.zeros(shape)
         self.at_nodes, self.predicted = np.zeros(lattice.size), np.zeros(lattice.size)
+
+    @classmethod
+    def weighted(cls, several: Sequence[tuple[float, LevelValues]]) -> LevelValues:
+        """The mean of several, with their weights."""
+        mean = copy.copy(several[0][1])
+        mean.of_chunk = {}
+        mean.grid = {name: np.sum([w * one.grid[name] for w, one in several], axis=0) for name in mean.grid}
+        mean.before = np.sum([w * one.before for w, one in several], axis=0)
+        mean.at_nodes = np.sum([w * one.at_nodes for w, one in several], axis=0)
+        mean.predicted = np.sum([w * one.predicted for w, one in several], axis=0)
+        return mean
 
     def settle(self, lattice: Lattice) -> None:
         """Where a point of the grid is a node, such as θ itself, the loss is that of the network, to the bit.
@@ -153,7 +174,61 @@ class Outputs:
             return None
         return torch.cat(outputs)
 
-    def level(self, lattice: Lattice, *, before: bool, report: Callable[[], None]) -> LevelValues:
+    def of_each(self, key: tuple[float, float]) -> tuple[float, np.ndarray]:
+        """The loss at a node, and that of each example, (N,).
+
+        Raises
+        ------
+        NotDrawn
+            Where the loss is no mean over examples.
+        """
+        found, loss = [], 0.0
+        with self._parts.borrowed():
+            for index, share in enumerate(self._parts.shares):
+                outputs, of_chunk = self._at(index, key)
+                found.append(self._losses_of_each(outputs, index, of_chunk))
+                loss += share * of_chunk
+                self._forget(index, outputs)
+        losses = np.concatenate(found)
+        if len(losses) != self._num_examples:
+            raise NotDrawn("outputs do not have one row for each example")
+        return loss, losses
+
+    @torch.no_grad()
+    def _losses_of_each(self, outputs: Tensor, index: int, of_chunk: float) -> np.ndarray:
+        """By one batched call, its mean held against the loss of the chunk."""
+        leaves, spec = pytree.tree_flatten(self._parts.chunk(index))
+        own = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.ndim]
+        if any(len(leaf) != len(outputs) for leaf in own) or any(isinstance(leaf, Column) for leaf in leaves):
+            raise NotDrawn("outputs do not have one row for each example")
+
+        def of_one(output: Tensor, *parts: Tensor) -> Tensor:
+            rest = iter(part[None] for part in parts)
+            batch = [next(rest) if isinstance(leaf, Tensor) and leaf.ndim else leaf for leaf in leaves]
+            return self._parts.loss_of(output[None], pytree.tree_unflatten(batch, spec))
+
+        try:
+            losses = np.asarray(torch.func.vmap(of_one)(outputs, *own).double().cpu().numpy())
+        except Exception as error:  # whatever a loss does that has no batched form
+            raise NotDrawn("the loss of each example cannot be had") from error
+        eps = torch.finfo(outputs.dtype).eps
+        if not abs(losses.mean() - of_chunk) <= _ROUNDINGS * eps * (np.abs(losses).mean() + abs(of_chunk)):
+            raise NotDrawn("the loss is no mean over examples")
+        return losses
+
+    def metrics_at(self, key: tuple[float, float]) -> dict[str, float]:
+        """Each metric at a node."""
+        found = dict.fromkeys(self._names[1:], 0.0)
+        with self._parts.borrowed(), torch.no_grad():
+            for index, share in enumerate(self._parts.shares if found else ()):
+                outputs = self._noting.read(self._at(index, key)[0])
+                for name, value in self._pass.of_outputs(outputs, unpack(self._parts.chunk(index))).items():
+                    found[name] += share * value
+        return found
+
+    def level(
+        self, lattice: Lattice, *, before: bool, report: Callable[[], None], by_chunk: bool = False
+    ) -> LevelValues:
         """The network at all nodes, those of earlier levels from memory, and what lies between.
 
         Parameters
@@ -162,8 +237,10 @@ class Outputs:
             Whether every second node alone is to be read, too.
         report : callable
             Called after each evaluation.
+        by_chunk : bool
+            Whether ``of_chunk`` is kept.
         """
-        values = LevelValues(self._names, lattice)
+        values = LevelValues(self._names, lattice, chunks=self.num_chunks if by_chunk else 0)
         with self._parts.borrowed():
             for index, share in enumerate(self._parts.shares):
                 found = []
@@ -230,11 +307,15 @@ class Outputs:
                 yield (right @ mixed).reshape(-1, *shape).to(dtype)
 
         for row, there in enumerate(rows_of(lattice.to_grid)):
-            values.grid[""][row] += share * self.losses(there, index)
+            found = {name: np.zeros(len(there)) for name in self._names} | {"": self.losses(there, index)}
             for column, point in enumerate(there if len(self._names) > 1 else ()):
-                found = self._pass.of_outputs(self._noting.read(point), unpack(self._parts.chunk(index)))
-                for name, value in found.items():
-                    values.grid[name][row, column] += share * value
+                metrics = self._pass.of_outputs(self._noting.read(point), unpack(self._parts.chunk(index)))
+                for name, value in metrics.items():
+                    found[name][column] = value
+            for name, value in found.items():
+                values.grid[name][row] += share * value
+                if values.of_chunk:
+                    values.of_chunk[name][index, row] = value
         if before:
             for row, there in enumerate(rows_of(lattice.of_every_second)):
                 values.before[row] += share * self.losses(there, index)

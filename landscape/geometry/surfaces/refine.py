@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from landscape.geometry.surfaces.drawn import Drawn
 from landscape.geometry.surfaces.nodes import LEVELS, Lattice
 from landscape.geometry.surfaces.outputs import LevelValues, NotInterpolated, Outputs
 from landscape.geometry.surfaces.trial import Trial
@@ -58,6 +59,8 @@ class Settled:
         Of the network, in passes over all the data.
     reason : str
         What was not reached; empty where all was.
+    num_drawn : int
+        Of how many examples drawn at random; 0: of all.
     """
 
     values: LevelValues
@@ -65,15 +68,17 @@ class Settled:
     error: Stated
     evaluations: float
     reason: str = ""
+    num_drawn: int = 0
 
 
 def refine(
-    outputs: Outputs,
+    outputs: Outputs | Drawn,
     axes: tuple[np.ndarray, np.ndarray],
     tol: float,
     *,
     trial: Trial | None,
     progress: Callable[[float], None],
+    spent_before: float = 0.0,
 ) -> Settled:
     """The first level whose stated error is at most ``tol`` of the range, or the finest.
 
@@ -88,7 +93,7 @@ def refine(
     points, before = int(np.prod([len(axis) for axis in axes])), None
 
     def spent() -> float:
-        return outputs.evaluations + (trial.evaluations if trial else 0.0)
+        return spent_before + outputs.evaluations + (trial.evaluations if trial else 0.0)
 
     for count in levels_for(axes):
         lattice = Lattice(count, axes)
@@ -101,10 +106,7 @@ def refine(
         progress(evaluations)
         if error.of_range <= tol:
             return Settled(values, lattice, error, evaluations)
-        missed = (
-            f"{percent(tol)} of the range was asked, and {evaluations:.0f} evaluations have an error of at most "
-            f"{percent(error.of_range)}"
-        )
+        missed = missed_words(tol, evaluations, error)
         if points <= Lattice(2 * count - 1, axes).size:
             raise NotInterpolated(missed)
         before = values.grid[""]
@@ -115,6 +117,14 @@ def levels_for(axes: tuple[np.ndarray, np.ndarray]) -> list[int]:
     """Levels with fewer nodes than the grid has points; none where the grid is as small."""
     points = int(np.prod([len(axis) for axis in axes]))
     return [count for count in LEVELS if Lattice(count, axes).size < points]
+
+
+def missed_words(tol: float, evaluations: float, error: Stated) -> str:
+    """Why ``tol`` was not reached."""
+    return (
+        f"{percent(tol)} of the range was asked, and {evaluations:.0f} evaluations have an error of at most "
+        f"{percent(error.of_range)}"
+    )
 
 
 def percent(share: float) -> str:

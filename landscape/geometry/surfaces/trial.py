@@ -8,6 +8,7 @@ from scipy import special
 from torch import Tensor
 
 from landscape.geometry.metrics import Pass
+from landscape.geometry.surfaces.drawn import Drawn
 from landscape.geometry.surfaces.nodes import Lattice, graded_nodes, place
 from landscape.geometry.surfaces.outputs import Moved, NotInterpolated, Outputs
 from landscape.objective import Objective
@@ -56,7 +57,7 @@ class Trial:
         """Of the network, in passes over all the data."""
         return self.share * (self._all_of_them.evaluations + self._groups.evaluations)
 
-    def bound(self, own: Outputs, lattice: Lattice) -> tuple[float, float]:
+    def bound(self, own: Outputs | Drawn, lattice: Lattice) -> tuple[float, float]:
         """The largest error of the loss and of its log₁₀ at the nodes of the next level.
 
         At each node the mean distance over the groups, times 1.5 for what the next level itself is off and for what
@@ -80,7 +81,7 @@ class Trial:
         with np.errstate(all="ignore"):
             return float(error.max()), float(np.log10(1 + error / np.abs(loss)).max())
 
-    def _at(self, own: Outputs, key: tuple[float, float]) -> Tensor:
+    def _at(self, own: Outputs | Drawn, key: tuple[float, float]) -> Tensor:
         """Outputs of the examples at a node: from those of all where they are held."""
         held = own.held(key)
         found = self._all_of_them.at(key) if held is None else held[torch.as_tensor(self._drawn).to(held.device)]

@@ -1,0 +1,77 @@
+"""Whether some of the examples are enough for a slice, and its values from these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from landscape.geometry.metrics import Pass
+from landscape.geometry.surfaces.drawn import FIRST, Drawn, Known
+from landscape.geometry.surfaces.nodes import Lattice
+from landscape.geometry.surfaces.outputs import Moved, NotDrawn, NotInterpolated, Outputs
+from landscape.geometry.surfaces.refine import Settled, Stated, levels_for, missed_words, refine
+from landscape.geometry.surfaces.trial import Trial
+from landscape.objective import Objective
+
+#: Of what is asked, how much may be left between the nodes; the rest, and what that does not use, is for the draw.
+_BETWEEN = 0.5
+
+
+def can_draw(objective: Objective) -> bool:
+    """Whether the loss may be a mean over examples that can be picked, so many that some of them could do."""
+    alike = not objective.weighs_examples and not objective.interacting
+    return alike and objective.can_pick and objective.num_examples >= 2 * FIRST
+
+
+def settled_on_drawn(
+    one: Pass,
+    outputs: Outputs,
+    moved: Moved,
+    axes: tuple[np.ndarray, np.ndarray],
+    tol: float,
+    exact: Sequence[tuple[float, float]],
+    *,
+    trial: Trial | None,
+    report: Callable[[float], None],
+) -> tuple[Settled | None, float]:
+    """What drawn examples say, None where all must be evaluated, and what that took beside ``outputs`` and ``trial``.
+
+    Parameters
+    ----------
+    one, outputs : Pass, Outputs
+        Of all the data.
+    exact : pairs of floats
+        Where these are evaluated.
+    """
+    drawn = None
+
+    def spent() -> float:
+        of_all = outputs.evaluations + (trial.evaluations if trial else 0.0)
+        return of_all + (drawn.evaluations if drawn else 0.0)
+
+    try:
+        known = Known.at(outputs, exact)
+        drawn = Drawn(one, moved, known, most=Lattice(levels_for(axes)[-1], axes).size)
+        drawn.try_out(axes, (1 - _BETWEEN) * tol, report=lambda: report(spent()))
+        before = outputs.evaluations
+        settled = refine(drawn, axes, _BETWEEN * tol, trial=trial, spent_before=before, progress=report)
+        return _until(drawn, settled, tol, spent=spent, report=report), drawn.evaluations
+    except (NotDrawn, NotInterpolated):
+        return None, drawn.evaluations if drawn else 0.0
+
+
+def _until(
+    drawn: Drawn, settled: Settled, tol: float, *, spent: Callable[[], float], report: Callable[[float], None]
+) -> Settled:
+    """More examples at the same nodes, until both errors together are within what is asked."""
+    between = settled.error
+    while True:
+        values, absolute, log10 = drawn.at_known(settled.lattice, report=lambda: report(spent()))
+        error = Stated.of(between.absolute + absolute, between.log10 + log10, values)
+        if error.of_range <= tol or settled.reason:
+            break
+        drawn.draw(drawn.needed(absolute, tol * float(np.ptp(values.grid[""])) - between.absolute))
+    reason = missed_words(tol, spent(), error) if error.of_range > tol else ""
+    return replace(settled, values=values, error=error, evaluations=spent(), reason=reason, num_drawn=drawn.num_drawn)
