@@ -43,7 +43,8 @@ def is_interpolated(one: Evaluated) -> bool:
 def evaluation_words(one: Evaluated) -> str:
     """``from 169 evaluations, error ≤ 0.4 % of the range``; empty where every point was evaluated.
 
-    Where examples were drawn: ``from 4,096 of 60,000 examples (work of 6 evaluations), error ≤ 4 % of the range at 95 %``.
+    Where examples were drawn: ``from 4,096 of 60,000 examples (work of 6 evaluations), error ≤ 4 % of the range at
+    95 %``.
     """
     if not is_interpolated(one):
         return ""

@@ -10,8 +10,9 @@ import numpy as np
 from torch import Tensor
 
 from landscape.geometry.metrics import Pass
+from landscape.geometry.surfaces.each import Each, NotDrawn
 from landscape.geometry.surfaces.nodes import Lattice
-from landscape.geometry.surfaces.outputs import LevelValues, Moved, NotDrawn, Outputs
+from landscape.geometry.surfaces.outputs import LevelValues, Moved, Outputs
 from landscape.geometry.surfaces.sampling_error import FromGroups, from_groups, largest_errors
 
 #: Strata along the loss that is known, and groups, each of which has as many of every stratum.
@@ -21,7 +22,7 @@ FIRST, _SHARE = 2 * STRATA * GROUPS, 0.5
 #: In a chunk at most, for what a network computes with at a time.
 _CHUNK = 512
 #: More than by the root of their number drawn examples must promise to be enough, since the error is known from groups.
-_MARGIN = 1.1
+_MARGIN = 1.2
 _CORNERS = 3  # nodes along an axis at which the spread is tried: its ends and the centre
 Key = tuple[float, float]
 
@@ -34,32 +35,35 @@ class Known:
     ----------
     means : dict from (y, x) to dict from name to float
         In units of the radius; the loss is called ``""``.
-    sizes : (N,) array
-        The loss of each example, summed over these places.
+    sizes, kinds : (N,) arrays
+        The loss of each example, summed over these places, and what it is of a kind at the first of them.
     """
 
     means: dict[Key, dict[str, float]]
     sizes: np.ndarray
+    kinds: np.ndarray
 
     @classmethod
     def at(cls, outputs: Outputs, keys: Sequence[Key]) -> Known:
         """Costs an evaluation each, which the outputs keep."""
-        means, sizes = dict[Key, dict[str, float]](), list[np.ndarray]()
+        means, found = dict[Key, dict[str, float]](), list[Each]()
         for key in keys:
-            loss, losses = outputs.of_each(key)
+            loss, each = outputs.of_each(key)
             means[key] = {"": loss, **outputs.metrics_at(key)}
-            sizes.append(losses)
-        return cls(means, np.sum(sizes, axis=0))
+            found.append(each)
+        return cls(means, np.sum([each.losses for each in found], axis=0), found[0].kinds)
 
 
 class Deck:
     """The order in which examples are drawn.
 
     Those whose known losses are so large that they alone matter are taken, all of them; the rest is cut into strata of
-    equal size by the known loss, each shuffled. From every stratum one is dealt to each group in turn.
+    equal size by kind and, within it, by the known loss, each shuffled. From every stratum one is dealt to each group
+    in turn. Strata by kind are what counts away from the centre, where a network mistakes one class for another; those
+    by loss around it.
     """
 
-    def __init__(self, sizes: np.ndarray, *, seed: int = 0) -> None:
+    def __init__(self, sizes: np.ndarray, kinds: np.ndarray, *, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(sizes))
         order = order[np.argsort(sizes[order], kind="stable")]
@@ -67,6 +71,7 @@ class Deck:
         large = min(large, FIRST // 8)
         large += (len(sizes) - large) % STRATA
         self.taken, rest = order[len(order) - large :], order[: len(order) - large]
+        rest = rest[np.argsort(kinds[rest], kind="stable")]
         self._strata = np.stack([rng.permutation(stratum) for stratum in rest.reshape(STRATA, -1)])
         self.size = self._strata.size
 
@@ -92,16 +97,16 @@ class Drawn:
     Raises
     ------
     NotDrawn
-        Where there are too few examples, or too much of an example must be held.
+        Where too much of an example must be held.
     """
 
     def __init__(self, one: Pass, moved: Moved, known: Known, *, most: int) -> None:
         self._pass, self._moved, self.known, self._most = one, moved, known, most
         self._num_examples = len(known.sizes)
-        self._check_enough(FIRST)
-        self._deck = Deck(known.sizes)
+        self._deck = Deck(known.sizes, known.kinds)
         self._taken = self._outputs(self._deck.taken, max(1, min(_CHUNK, len(self._deck.taken))))
         self._blocks: list[tuple[int, Outputs]] = []
+        self._said: dict[int, tuple[Lattice, LevelValues]] = {}
         self._dealt, self._most_dealt = 0, _CHUNK // STRATA * GROUPS
         self.draw(FIRST)
 
@@ -121,9 +126,8 @@ class Drawn:
         return None
 
     def draw(self, count: int) -> None:
-        """More, until there are at least so many that were not taken."""
-        self._check_enough(count)
-        goal = math.ceil(count / (STRATA * GROUPS)) * GROUPS
+        """More, until there are at least so many that were not taken, or no more can be dealt."""
+        goal = min(math.ceil(count / (STRATA * GROUPS)), self._deck.size // (STRATA * GROUPS)) * GROUPS
         while self._dealt < goal:
             end = min(goal, self._dealt + self._most_dealt)
             rows = self._deck.dealt(self._dealt, end)
@@ -147,10 +151,19 @@ class Drawn:
         return values, *errors
 
     def try_out(self, axes: tuple[np.ndarray, np.ndarray], tol: float, *, report: Callable[[], None]) -> None:
-        """As many as ends and corners of the slice say that it will take, at the nodes that all levels have."""
+        """As many as ends and corners of the slice say that it will take, at the nodes that all levels have.
+
+        Raises
+        ------
+        NotDrawn
+            Where these would be most of them.
+        """
         corners = tuple(np.linspace(-1, 1, len(axis) if len(axis) == 1 else _CORNERS) for axis in axes)
         values, error, _ = self.at_known(Lattice(_CORNERS, corners), report=report)  # type: ignore[arg-type]
-        self.draw(self.needed(error, tol * float(np.ptp(values.grid[""]))))
+        count = self.needed(error, tol * float(np.ptp(values.grid[""])))
+        if count > _SHARE * self._num_examples:
+            raise NotDrawn(f"{count} of {self._num_examples} examples would be most of them")
+        self.draw(count)
 
     def needed(self, error: float, wanted: float) -> int:
         """How many would have that error, where those of now have this one; as many as now where it is met."""
@@ -163,10 +176,6 @@ class Drawn:
         over = 1 / now - 1 / every
         return math.ceil(_MARGIN / (1 / every + over * (wanted / error) ** 2))
 
-    def _check_enough(self, count: int) -> None:
-        if count > _SHARE * self._num_examples:
-            raise NotDrawn(f"{count} of {self._num_examples} examples would be most of them")
-
     def _outputs(self, rows: np.ndarray, chunk: int) -> Outputs | None:
         if not len(rows):
             return None
@@ -178,20 +187,28 @@ class Drawn:
     ) -> tuple[LevelValues, dict[str, np.ndarray]]:
         """The level by its weighted mean, and each name's means of the groups, (GROUPS, Y·X)."""
         share = len(self._deck.taken) / self._num_examples
-        weighted = [
-            ((1 - share) * rounds / self._dealt, one.level(lattice, before=before, report=report, by_chunk=True))
+        blocks = [
+            ((1 - share) * rounds / self._dealt, self._once(one, lattice, before=before, report=report))
             for rounds, one in self._blocks
         ]
-        of_groups = {
-            name: sum(weight * values.of_chunk[name].reshape(GROUPS, -1) for weight, values in weighted) / (1 - share)
-            for name in weighted[0][1].grid
-        }
+        self._of_taken = {name: np.zeros_like(grid) for name, grid in blocks[0][1].grid.items()}
+        weighted = blocks
         if self._taken is not None:
-            weighted.append((share, self._taken.level(lattice, before=before, report=report)))
-            self._of_taken = weighted[-1][1].grid
-        else:
-            self._of_taken = {name: np.zeros_like(grid) for name, grid in weighted[0][1].grid.items()}
+            taken = self._once(self._taken, lattice, before=before, report=report)
+            self._of_taken, weighted = taken.grid, [*blocks, (share, taken)]
+        of_groups = {
+            name: np.sum([w * values.of_chunk[name].reshape(GROUPS, -1) for w, values in blocks], axis=0) / (1 - share)
+            for name in self._of_taken
+        }
         return LevelValues.weighted(weighted), of_groups
+
+    def _once(self, one: Outputs, lattice: Lattice, *, before: bool, report: Callable[[], None]) -> LevelValues:
+        """What it says at this level, which is remembered until it is asked for another."""
+        of, values = self._said.get(id(one), (None, None))
+        if of is not lattice or values is None:
+            values = one.level(lattice, before=before, report=report, by_chunk=True)
+            self._said[id(one)] = lattice, values
+        return values
 
     def _settle(self, values: LevelValues, of_groups: dict[str, np.ndarray], lattice: Lattice) -> tuple[float, float]:
         """Writes the estimate into the grid; the errors of the loss."""

@@ -9,14 +9,15 @@ import numpy as np
 
 from landscape.geometry.metrics import Pass
 from landscape.geometry.surfaces.drawn import FIRST, Drawn, Known
+from landscape.geometry.surfaces.each import NotDrawn
 from landscape.geometry.surfaces.nodes import Lattice
-from landscape.geometry.surfaces.outputs import Moved, NotDrawn, NotInterpolated, Outputs
+from landscape.geometry.surfaces.outputs import Moved, NotInterpolated, Outputs
 from landscape.geometry.surfaces.refine import Settled, Stated, levels_for, missed_words, refine
 from landscape.geometry.surfaces.trial import Trial
 from landscape.objective import Objective
 
-#: Of what is asked, how much may be left between the nodes; the rest, and what that does not use, is for the draw.
-_BETWEEN = 0.5
+#: Of what is asked, how much may be left between the nodes, and how much is expected: what that leaves is for the draw.
+_BETWEEN, _USUAL = 0.5, 0.2
 
 
 def can_draw(objective: Objective) -> bool:
@@ -54,7 +55,7 @@ def settled_on_drawn(
     try:
         known = Known.at(outputs, exact)
         drawn = Drawn(one, moved, known, most=Lattice(levels_for(axes)[-1], axes).size)
-        drawn.try_out(axes, (1 - _BETWEEN) * tol, report=lambda: report(spent()))
+        drawn.try_out(axes, (1 - _USUAL) * tol, report=lambda: report(spent()))
         before = outputs.evaluations
         settled = refine(drawn, axes, _BETWEEN * tol, trial=trial, spent_before=before, progress=report)
         return _until(drawn, settled, tol, spent=spent, report=report), drawn.evaluations
@@ -70,8 +71,11 @@ def _until(
     while True:
         values, absolute, log10 = drawn.at_known(settled.lattice, report=lambda: report(spent()))
         error = Stated.of(between.absolute + absolute, between.log10 + log10, values)
-        if error.of_range <= tol or settled.reason:
+        if error.of_range <= tol or settled.reason:  # nodes do not do
             break
+        before = drawn.num_drawn
         drawn.draw(drawn.needed(absolute, tol * float(np.ptp(values.grid[""])) - between.absolute))
+        if drawn.num_drawn == before:
+            break
     reason = missed_words(tol, spent(), error) if error.of_range > tol else ""
     return replace(settled, values=values, error=error, evaluations=spent(), reason=reason, num_drawn=drawn.num_drawn)

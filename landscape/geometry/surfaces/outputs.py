@@ -10,32 +10,25 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from landscape.errors import LandscapeError
 from landscape.geometry.metrics import Pass
+from landscape.geometry.surfaces.each import ROUNDINGS, Each, of_each
 from landscape.geometry.surfaces.nodes import Lattice
 from landscape.objective import Objective
 from landscape.objective.batches import unpack
-from landscape.objective.batches.containers import Column
 from landscape.objective.losses import LossModule
 
 #: Bytes of outputs that are held at a time.
 MEMORY = 256 * 2**20
 #: Bytes of outputs between the nodes whose losses are computed together.
 _TOGETHER = 16 * 2**20
-#: Roundings by which the loss of outputs alone may differ from that of the network, relative to it.
-_ROUNDINGS = 1e3
 #: θ at (y, x), in units of the radius.
 Moved = Callable[[float, float], Tensor]
 
 
 class NotInterpolated(Exception):
     """Outputs cannot be had apart from the loss, or are not fit to be interpolated; the text says why."""
-
-
-class NotDrawn(Exception):
-    """Some of the examples do not stand for all, or would have to be most of them."""
 
 
 class Noting(LossModule):
@@ -174,47 +167,16 @@ class Outputs:
             return None
         return torch.cat(outputs)
 
-    def of_each(self, key: tuple[float, float]) -> tuple[float, np.ndarray]:
-        """The loss at a node, and that of each example, (N,).
-
-        Raises
-        ------
-        NotDrawn
-            Where the loss is no mean over examples.
-        """
+    def of_each(self, key: tuple[float, float]) -> tuple[float, Each]:
+        """The loss at a node, and that of each example; raises NotDrawn where it is no mean over examples."""
         found, loss = [], 0.0
         with self._parts.borrowed():
             for index, share in enumerate(self._parts.shares):
                 outputs, of_chunk = self._at(index, key)
-                found.append(self._losses_of_each(outputs, index, of_chunk))
+                found.append(of_each(self._parts, index, outputs, of_chunk))
                 loss += share * of_chunk
                 self._forget(index, outputs)
-        losses = np.concatenate(found)
-        if len(losses) != self._num_examples:
-            raise NotDrawn("outputs do not have one row for each example")
-        return loss, losses
-
-    @torch.no_grad()
-    def _losses_of_each(self, outputs: Tensor, index: int, of_chunk: float) -> np.ndarray:
-        """By one batched call, its mean held against the loss of the chunk."""
-        leaves, spec = pytree.tree_flatten(self._parts.chunk(index))
-        own = [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.ndim]
-        if any(len(leaf) != len(outputs) for leaf in own) or any(isinstance(leaf, Column) for leaf in leaves):
-            raise NotDrawn("outputs do not have one row for each example")
-
-        def of_one(output: Tensor, *parts: Tensor) -> Tensor:
-            rest = iter(part[None] for part in parts)
-            batch = [next(rest) if isinstance(leaf, Tensor) and leaf.ndim else leaf for leaf in leaves]
-            return self._parts.loss_of(output[None], pytree.tree_unflatten(batch, spec))
-
-        try:
-            losses = np.asarray(torch.func.vmap(of_one)(outputs, *own).double().cpu().numpy())
-        except Exception as error:  # whatever a loss does that has no batched form
-            raise NotDrawn("the loss of each example cannot be had") from error
-        eps = torch.finfo(outputs.dtype).eps
-        if not abs(losses.mean() - of_chunk) <= _ROUNDINGS * eps * (np.abs(losses).mean() + abs(of_chunk)):
-            raise NotDrawn("the loss is no mean over examples")
-        return losses
+        return loss, Each.joined(found)
 
     def metrics_at(self, key: tuple[float, float]) -> dict[str, float]:
         """Each metric at a node."""
@@ -289,7 +251,7 @@ class Outputs:
         except (LandscapeError, RuntimeError) as error:
             raise NotInterpolated(f"the loss cannot be had from the outputs alone ({error})") from error
         eps = torch.finfo(outputs.dtype).eps
-        if not abs(alone - loss) <= _ROUNDINGS * eps * (abs(loss) + abs(alone)):
+        if not abs(alone - loss) <= ROUNDINGS * eps * (abs(loss) + abs(alone)):
             raise NotInterpolated(f"the loss reads more than the outputs: {loss:.6g}, and {alone:.6g} of them alone")
 
     def _add(
@@ -347,7 +309,7 @@ class Outputs:
         except Exception:  # whatever a loss does that has no batched form
             losses, plain = np.full(len(outputs), np.nan), 0.0
         eps = torch.finfo(outputs.dtype).eps
-        if np.isfinite(plain) and not abs(losses[0] - plain) <= _ROUNDINGS * eps * abs(plain):
+        if np.isfinite(plain) and not abs(losses[0] - plain) <= ROUNDINGS * eps * abs(plain):
             self._together = False
             return None
         return np.asarray(losses)
