@@ -26,7 +26,7 @@ _AWAY = 2e-2
 _SAME_SLOPE = 1e-2
 #: Examples on which differences are held against Hessian-vector products. Whether slice and derivative agree does not
 #: depend on how many there are; the cost does.
-_EXAMPLES = 256
+_EXAMPLES = 64
 
 
 class Operator(Protocol):
@@ -44,9 +44,9 @@ def centre_curvature(
 ) -> tuple[np.ndarray, ...]:
     """``DᵀHD`` at θ, by Hessian-vector products and by differences along the slice.
 
-    Up to 256 examples both are computed in float64 where the model runs in it, whatever the objective's dtype. Beyond,
+    Up to 64 examples both are computed in float64 where the model runs in it, whatever the objective's dtype. Beyond,
     ``by_hvp`` is of all examples in the objective's dtype, and ``by_differences`` is that plus the discrepancy which
-    the first 256 examples show in float64.
+    the first 64 examples show in float64.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def centre_curvature(
 
     Notes
     -----
-    Costs K Hessian-vector products, and on at most 256 examples K more in float64, 5 K gradients (11 K where kinks are
+    Costs K Hessian-vector products, and on at most 64 examples K more in float64, 5 K gradients (11 K where kinks are
     in the way) and 2 K losses; where slopes are not those of the loss, second differences of the loss as well
     (:func:`~landscape.geometry.second_differences.second_difference`).
 

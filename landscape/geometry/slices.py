@@ -98,7 +98,7 @@ def evaluate_line(
     Notes
     -----
     Costs ``points`` losses, or with ``tol`` 7, 13 or 25 and a few more on parts of the data; for the curvature, on at
-    most 256 examples in float64, 5 to 11 gradients, 2 losses and one Hessian-vector product. Metrics of outputs share
+    most 64 examples in float64, 5 to 11 gradients, 2 losses and one Hessian-vector product. Metrics of outputs share
     the pass of the loss of their data; each further objective costs a loss a point, and ``metric(model, batch)`` what
     it calls.
 
@@ -188,7 +188,7 @@ def evaluate_plane(
     Notes
     -----
     Costs ``points²`` losses, or with ``tol`` 49, 169 or 625 and some on parts of the data; for the curvature, on at
-    most 256 examples in float64, 10 to 22 gradients, 4 losses and two Hessian-vector products. Metrics cost what they
+    most 64 examples in float64, 10 to 22 gradients, 4 losses and two Hessian-vector products. Metrics cost what they
     do on a line.
     """
     count, tol = _how_asked(points, tol)
