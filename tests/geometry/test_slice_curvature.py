@@ -62,9 +62,9 @@ def bend(objective: Objective, d: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("kind", ["relu", "leaky", "maxpool", "hardtanh"])
 def test_on_networks_full_of_kinks_the_stated_error_covers_the_difference_every_time(kind):
-    """The curvature that is right: double backward of the same 256 examples in float64, by plain autograd."""
+    """The curvature that is right: double backward of the same 64 examples in float64, by plain autograd."""
     objective = kinked(kind)
-    few = objective.on_first(256).with_dtype(DOUBLE)
+    few = objective.on_first(64).with_dtype(DOUBLE)
     tight = []
     for index in range(12):
         d = random_direction(few, index=index)
@@ -216,7 +216,7 @@ def test_the_cost_of_the_check_is_as_documented(activation, monkeypatch):
         assert counts["loss"] - 1 == 2 * count  # one more asks whether the model runs in float64
 
 
-def test_beyond_256_examples_the_curvature_is_of_all_of_them_and_the_check_still_sees_a_difference(monkeypatch):
+def test_beyond_64_examples_the_curvature_is_of_all_of_them_and_the_check_still_sees_a_difference(monkeypatch):
     """The check runs on the first examples only; their discrepancy is carried over to the whole."""
     generator = torch.Generator().manual_seed(0)
     X, y = torch.randn(700, 5, generator=generator), torch.randn(700, 1, generator=generator)
