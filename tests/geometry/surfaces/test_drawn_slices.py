@@ -11,10 +11,10 @@ from torch import nn
 
 import landscape as ls
 from landscape.geometry import evaluate_line, evaluate_plane, interpolate, random_direction, random_plane
-from landscape.geometry.surfaces import on_drawn
 from landscape.geometry.surfaces.drawn import GROUPS, STRATA, Deck
 from landscape.geometry.surfaces.sampling_error import from_groups, largest_errors
 from landscape.objective import Objective
+from landscape.results.interpolated import evaluation_sentence
 from tests.support.landscapes import built, draw
 
 
@@ -39,6 +39,7 @@ def skewed(examples: int = 20_000, *, loss=nn.functional.cross_entropy, **option
     return Objective(model, loss, (x, y), check=False, **options)
 
 
+@pytest.mark.slow
 def test_a_plane_of_drawn_examples_is_within_its_error_of_that_of_all_for_less():
     objective = skewed(12_000)
     plane = random_plane(objective, seed=0)
@@ -63,6 +64,7 @@ def test_the_error_of_the_draw_is_in_the_stated_error(monkeypatch):
     assert of_all.error < np.abs(found.loss - exact.loss).max() <= found.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heavy", [False, True])
 def test_the_largest_error_on_the_grid_is_covered_in_nineteen_of_twenty_draws(heavy):
     """Of losses per example that are known for all: 60 curves of x, among them some that few examples carry."""
@@ -161,5 +163,16 @@ def test_the_same_examples_are_drawn_each_time_and_no_generator_moves():
     assert torch.equal(torch.random.get_rng_state(), state)
     for field in dataclasses.fields(one):
         np.testing.assert_array_equal(getattr(one, field.name), getattr(two, field.name))
-    assert on_drawn.can_draw(objective)
-    assert ls.LineSlice is type(one)
+
+
+def test_a_record_and_a_caption_say_of_how_many_examples_they_are():
+    x = np.linspace(-1, 1, 41)
+    about = {"error": 0.03, "num_evaluations": 3, "num_examples": 60_000}
+    few, more = (ls.LineSlice(x, x**2, "d", 1.0, num_drawn=count, **about) for count in (3072, 5120))
+    assert "from 3,072 of 60,000 examples (work of 3 evaluations), error ≤ 3" in str(few)
+    sentence = evaluation_sentence([few, more])
+    assert "2 slices are of 3,072 to 5,120 of 60,000 examples, drawn at random" in sentence
+    assert "was evaluated at" not in sentence
+    assert "The network was evaluated at 9 points" in evaluation_sentence(
+        [dataclasses.replace(few, num_drawn=0, num_evaluations=9)]
+    )
