@@ -36,8 +36,8 @@ def error_of_range(one: Evaluated) -> float:
 
 
 def is_interpolated(one: Evaluated) -> bool:
-    """Whether the network was evaluated at fewer points than there are."""
-    return 0 < one.num_evaluations < one.loss.size
+    """Whether the network was evaluated at fewer points than there are, or on fewer examples."""
+    return one.num_drawn > 0 or 0 < one.num_evaluations < one.loss.size
 
 
 def evaluation_words(one: Evaluated) -> str:
