@@ -162,7 +162,7 @@ class Asked:
 
     def options(self, context: CheckpointContext) -> dict[str, Any]:
         """The keyword arguments by which the estimator is asked."""
-        return self.way.options(self.accuracy, self.accuracy * self.scale(context), limit(context))
+        return self.way.options(self.accuracy, self.accuracy * self.scale(context), limit(context, self.name))
 
     def reached(self, record: Record, context: CheckpointContext) -> float:
         """The 95 % error that a record has; NaN where it has none to tell."""
@@ -204,17 +204,18 @@ class Asked:
         needed = self.cost_after(cost, reached).products
         if self.name != "average":
             needed = min(needed, exact_cost(context.products))
-        return f"{said}; about {_round(needed)} products would do" if needed > limit(context) else said
+        return f"{said}; about {_round(needed)} products would do" if needed > limit(context, self.name) else said
 
 
 #: An iteration that may not make so many products says nothing, and each pair takes two more.
 FEWEST = 10
 
 
-def limit(context: CheckpointContext) -> int:
-    """Products that a quantity may take: as planned, or what there is time for."""
-    most = context.plan.max_matvecs
-    least = FEWEST + 2 * (2 * context.plan.eigs if context.is_last else 2)
+def limit(context: CheckpointContext, name: str) -> int:
+    """Products that a quantity may take, by its row of ``ASKS``: as planned, or what there is time for."""
+    most, least = context.plan.max_matvecs, FEWEST
+    if name == "eigenpairs":
+        least += 2 * (2 * context.plan.eigs if context.is_last else 2)
     return most if context.affordable is None else max(min(most, int(context.affordable)), min(least, most))
 
 

@@ -100,11 +100,12 @@ def measure_run(
     newest = len(files.files) - 1
     earlier = [total([q.cost for q in quantities(plan, is_last=False, is_around=i in files.compared)])
                for i in range(newest)]  # fmt: skip
+    least = total([q.cost for q in quantities(plan, is_last=False) if q.name in NEEDED])
     guess: np.ndarray | None = None
     last: CheckpointContext | None = None
     for index, file in reversed([*enumerate(files.files)]):
         is_last = index == newest
-        if not is_last and budget is not None and not budget.fits(clock.expected(PLANNING * 0.2)):
+        if not is_last and budget is not None and not budget.fits(clock.expected(PLANNING * 0.2 + least)):
             break
         try:
             checkpoint, context = _opened(work, files, index, opened, guess, last)

@@ -86,7 +86,7 @@ def with_limit(quantity: Quantity, key: dict[str, Any], context: CheckpointConte
     """The key of a record that has less time than the plan allows: with more, it is measured again."""
     if quantity.asked is None or "max_matvecs" not in quantity.fields:
         return key
-    return {**key, "fields": {**key["fields"], "max_matvecs": limit(context)}}
+    return {**key, "fields": {**key["fields"], "max_matvecs": limit(context, quantity.asked.name)}}
 
 
 def judged(

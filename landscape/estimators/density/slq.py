@@ -18,6 +18,7 @@ from landscape.estimators.probes import probe
 from landscape.operators import ExactOperator, LinearOperator, as_operator
 from landscape.progress import Progress
 from landscape.results import Eigenpairs, SpectralMeasure
+from landscape.results.coupling import how_far_moved
 from landscape.results.endings import Ending
 from landscape.results.quadrature import gauss_rules, run_lengths
 
@@ -47,7 +48,8 @@ def spectral_density(
     eigs : Eigenpairs, optional
         Pairs already known, with their vectors; those that have converged are taken out. Each then has mass 1/P
         exactly, and Gaussian probes orthogonal to the known vectors measure the rest, which has mass 1 − K/P. In the
-        spectra of networks most of the noise comes from the outliers.
+        spectra of networks most of the noise comes from the outliers. With ``tol`` those are left in whose residuals
+        would blur the eigenvalues near zero by more than a tenth of it: that costs more than their noise.
     num_probes : int, optional
         R, 8 if left out. The error from the randomness of z falls like ``1/√(R·P)``.
     num_steps : int, optional
@@ -99,7 +101,7 @@ def spectral_density(
     R, T, limit = _first_round(num_probes, num_steps, tol, max_matvecs)
     if isinstance(H, ExactOperator):
         return exact.density(H)
-    values, residuals, known = _known_pairs(H, eigs) if eigs is not None else _NOTHING_KNOWN
+    values, residuals, known = _known_pairs(H, eigs, tol) if eigs is not None else _NOTHING_KNOWN
     most = H.dim - len(values)
     T = min(T, most)
     matvecs = Matvecs(H, R * T if tol is None else limit, progress)
@@ -194,13 +196,17 @@ def as_measure(
 
 
 _FAR = 2**31
+#: Share of the width asked for that residuals of what is taken out may add to it.
+_BLUR = 0.1
 #: In units of √T·resolution·‖H‖: how far T rounded products may move eigenvalues.
 _ROUNDING = 2.0
 _NOTHING_KNOWN: tuple[np.ndarray, np.ndarray, torch.Tensor | None] = (np.empty(0), np.empty(0), None)
 
 
-def _known_pairs(H: LinearOperator, eigs: Eigenpairs) -> tuple[np.ndarray, np.ndarray, torch.Tensor | None]:
-    """Values (K,), residuals (K,) and orthonormal vectors (P, K) of the pairs that have converged."""
+def _known_pairs(
+    H: LinearOperator, eigs: Eigenpairs, tol: float | None
+) -> tuple[np.ndarray, np.ndarray, torch.Tensor | None]:
+    """Values (K,), residuals (K,) and orthonormal vectors (P, K) of the pairs that are taken out."""
     if not isinstance(eigs, Eigenpairs):
         raise UsageError(f"eigs is {type(eigs).__name__}; expected the Eigenpairs that top_eigenpairs returns")
     if eigs.vectors.shape != (H.dim, len(eigs)):
@@ -208,11 +214,26 @@ def _known_pairs(H: LinearOperator, eigs: Eigenpairs) -> tuple[np.ndarray, np.nd
             f"eigs has vectors of shape {eigs.vectors.shape}; expected ({H.dim}, {len(eigs)}): pairs of this operator, "
             "with their vectors"
         )
-    keep = eigs.converged
+    keep = eigs.converged if tol is None else eigs.converged & _leaves_sharp(eigs, tol)
     if not keep.any():
         return _NOTHING_KNOWN
     vectors = torch.from_numpy(np.array(eigs.vectors[:, keep])).to(H.device, H.dtype)
     return eigs.values[keep].astype(float), eigs.residuals[keep].astype(float), torch.linalg.qr(vectors).Q
+
+
+def _leaves_sharp(eigs: Eigenpairs, tol: float) -> np.ndarray:
+    """Which pairs (K,) may be taken out together without moving an eigenvalue at zero by a tenth of tol of the range.
+
+    By that much the curve is blurred where nearly all eigenvalues lie.
+    """
+    values, residuals = eigs.values.astype(float), eigs.residuals.astype(float)
+    allowed = _BLUR * tol * float(np.ptp(np.append(values, 0.0)))
+    keep = np.ones(len(values), dtype=bool)
+    for worst in np.argsort(-(residuals**2) / np.maximum(np.abs(values), np.finfo(float).tiny), kind="stable"):
+        if how_far_moved(np.zeros(1), values[keep], residuals[keep])[0] <= allowed:
+            break
+        keep[worst] = False
+    return keep
 
 
 def _starts(H: LinearOperator, group: range, known: torch.Tensor | None, seed: int, *, gaussian: bool) -> torch.Tensor:

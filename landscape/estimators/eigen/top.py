@@ -124,7 +124,8 @@ def top_eigenpairs(
     Examples
     --------
     >>> from landscape.operators import MatrixOperator
-    >>> print(top_eigenpairs(MatrixOperator(np.diag([3.0, 1.0, -4.0])), k=1, which="both").values.round(6))
+    >>> H = MatrixOperator(torch.diag(torch.tensor([3.0, 1.0, -4.0])))
+    >>> print(top_eigenpairs(H, k=1, which="both").values.round(4))
     [ 3. -4.]
     """
     H = as_operator(H)

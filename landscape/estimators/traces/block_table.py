@@ -62,7 +62,7 @@ def block_table(
     method : {"auto", "split", "probes"}
         ``"split"`` draws examples and probes together, as in :func:`~landscape.trace`, for the cost of ``num_probes``
         matvecs. ``"auto"`` does so for a HessianOperator without ``eigs`` whose examples can be drawn, where a pilot
-        costs less than half of that.
+        costs less than a third of that.
     eigs : Eigenpairs, optional
         Of the whole operator, with vectors: their part is known in each block, and the probes measure the rest. Not
         read where blocks are given.

@@ -172,6 +172,8 @@ class Sampler:
             texts.append(
                 f"{name} exact" if share.exact is not None else f"{name} from {share.count * self._made} examples"
             )
+        if [share.term.name for share in self.shares] == ["G"]:
+            texts.append("nothing of R seen")
         return ", ".join(texts)
 
     @property

@@ -107,13 +107,13 @@ def sums_if_any(H: LinearOperator, *, entries: bool = False) -> SumsOverExamples
 
 
 def is_small(sums: SumsOverExamples, limit: int) -> bool:
-    """Whether the pilot would take more than half of so many matvecs.
+    """Whether the pilot would take more than a third of so many matvecs.
 
     Of few examples that is known at once, whatever terms there are: each drawn one takes a product at least.
     """
 
     def takes_more(each: float) -> bool:
-        return sums.num_examples / 6 + pilot_examples(sums.num_examples) * each > 0.5 * limit * sums.num_examples
+        return sums.num_examples / 6 + pilot_examples(sums.num_examples) * each > limit * sums.num_examples / 3
 
     return takes_more(1.0) or takes_more(sum(term.each for term in sums.terms))
 
