@@ -56,8 +56,8 @@ def interpolate(
     -------
     LineSlice
         ``kind="interpolation"``; ``step_norm`` is ``‖θ_b − θ_a‖``. Its ``barrier``,
-        ``max_t L(t) − [(1 − t)·L(0) + t·L(1)]``, is a maximum over the points evaluated, so a lower bound of the one
-        over the whole line. NaN stays NaN. No curvature is checked. ``error`` and ``num_evaluations`` as with ``tol``.
+        ``max_t L(t) − [(1 − t)·L(0) + t·L(1)]``, is a maximum over the points of the grid, so a lower bound of the one
+        over the whole line, but for ``error``. NaN stays NaN. No curvature is checked.
 
     Raises
     ------
