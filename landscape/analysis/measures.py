@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from landscape import estimators, geometry
-from landscape.analysis.asking import Asked, asked
+from landscape.analysis.asking import Asked, asked, fields_of
 from landscape.analysis.context import CheckpointContext
 from landscape.errors import LandscapeError, ObjectiveError
 from landscape.objective import Objective
@@ -142,9 +142,8 @@ def sampling_of_trace(context: CheckpointContext, progress: Progress) -> Record:
 
 
 def _how(context: CheckpointContext) -> dict[str, Any]:
-    wanted = asked(context.plan, "slice")
-    assert wanted is not None
-    return {**wanted.options(context), "hessian": context.hessian}
+    # Not by its options, which read a limit of products that slices do not have.
+    return {"tol": fields_of(context.plan, "slice")["of_range"], "hessian": context.hessian}
 
 
 def line_along_eigenvector(index: int) -> Callable[[CheckpointContext, Progress], Record]:
