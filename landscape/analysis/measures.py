@@ -70,8 +70,8 @@ def eigenpairs(context: CheckpointContext, progress: Progress) -> Eigenpairs:
     plan, wanted = context.plan, asked(context.plan, "eigenpairs")
     k = min(plan.eigs if context.is_last else TAIL_PAIRS, context.hessian.dim)
     how = {"tol": plan.residual, "max_matvecs": plan.max_matvecs} if wanted is None else wanted.options(context)
-    how |= {"negative_tol": plan.residual_of_negative}
-    how |= {"core": "auto" if context.is_last else None}  # near the guess a part of the data saves nothing
+    # Near the guess a part of the data saves nothing.
+    how |= {"negative_tol": plan.residual_of_negative, "core": "auto" if context.is_last else None}
     eigs = estimators.top_eigenpairs(
         context.hessian, k, which="both" if context.is_last else "largest", seed=plan.seed, start=context.guess,
         strict=False, progress=progress, **how,

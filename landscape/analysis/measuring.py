@@ -95,7 +95,7 @@ def measure_run(
         If records cannot be stored: to go on would be to measure for nothing.
     """
     outcome = Measured(files.run)
-    clock = Clock(reporter, left=CHECKING + PLANNING + total(files.expected(plan)))
+    clock = Clock(reporter, left=CHECKING + PLANNING + total(files.expected(plan)), num_vectors=2 * plan.eigs)
     work = Work(store, files.run, plan, clock, outcome, budget)
     newest = len(files.files) - 1
     earlier = [total([q.cost for q in quantities(plan, is_last=False, is_around=i in files.compared)])
@@ -155,7 +155,6 @@ def _opened(
     if is_last:
         with contextlib.suppress(Exception):  # what is wrong with the data, the objective says
             clock.guess(checkpoint.num_parameters, plan.examples or problem.batches("train").num_examples)
-            clock.num_vectors = 2 * plan.eigs
         clock.show(f"{files.run}  checking the loss")
     with listening(partial(clock.hear, files.run)):
         objective = objective_of(checkpoint, plan, check=is_last and plan.check, problem=problem)

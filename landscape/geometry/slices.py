@@ -100,10 +100,9 @@ def evaluate_line(
     Notes
     -----
     Costs ``points`` losses, or with ``tol`` 7, 13 or 25 and a few more on parts of the data, or one and those on drawn
-    examples; for the curvature, on at
-    most 64 examples in float64, 5 to 11 gradients, 2 losses and one Hessian-vector product. Metrics of outputs share
-    the pass of the loss of their data; each further objective costs a loss a point, and ``metric(model, batch)`` what
-    it calls.
+    examples; for the curvature, on at most 64 examples in float64, 5 to 11 gradients, 2 losses and one Hessian-vector
+    product. Metrics of outputs share the pass of the loss of their data; each further objective costs a loss a point,
+    and ``metric(model, batch)`` what it calls.
 
     Examples
     --------

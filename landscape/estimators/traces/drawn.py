@@ -38,10 +38,6 @@ def pilot_examples(num_examples: int) -> int:
     return min(PILOT * PILOT_EXAMPLES, PILOT_SHARE * num_examples)
 
 
-def _pilot_count(num_examples: int) -> int:
-    return max(1, min(PILOT_EXAMPLES, PILOT_SHARE * num_examples // PILOT))
-
-
 @dataclass
 class Share:
     """What one term adds to each sample.
@@ -104,7 +100,7 @@ class Sampler:
         """Variances from a few small samples of each term; their mean."""
         total = np.zeros(self.sums.terms[0].width)
         for place, share in enumerate(self.shares):
-            term, number, count = share.term, PILOT, _pilot_count(self.sums.num_examples)
+            term, number, count = share.term, PILOT, max(1, pilot_examples(self.sums.num_examples) // PILOT)
             if term.is_of_few:
                 number, count = PILOT_SHARE, self.sums.num_examples
                 share.least = count  # each is in every sample

@@ -2,6 +2,6 @@
 
 from landscape.operators.by_example.drawing import Probe, Sample
 from landscape.operators.by_example.sums import SumsOverExamples
-from landscape.operators.by_example.terms import FEW_EXAMPLES, Term
+from landscape.operators.by_example.terms import Term
 
-__all__ = ["FEW_EXAMPLES", "Probe", "Sample", "SumsOverExamples", "Term"]
+__all__ = ["Probe", "Sample", "SumsOverExamples", "Term"]

@@ -166,10 +166,7 @@ class PerExample:
             return signs.new_zeros(self._parts.layout.shapes[self._names.index(name)])
         if len(uses) == 1:
             usage, slot = uses[0]
-            g = _by_example(gradients[id(usage)], found.count)
-            if run.stop - run.start == found.count:
-                return usage.squares(slot, g, signs)
-            return usage.part(run).squares(slot, g[run], signs[run])
+            return usage.part(run).squares(slot, _by_example(gradients[id(usage)], found.count)[run], signs[run])
         pieces = [
             torch.tensordot(signs[rows], formed.square(), 1) for rows, formed in _together(uses, gradients, found, run)
         ]
