@@ -14,8 +14,8 @@ from landscape.hvp.agreement import AGREEMENT, IMPOSSIBLE, direction, distance, 
 from landscape.hvp.linearized import BLOCKS, Linearized
 from landscape.hvp.product import LossParts, Product, first_chunk
 
-#: What compiling took on two networks of 60,000 and 100,000 parameters.
-COMPILING_SECONDS = 40.0
+#: What compiling took on two networks of 60,000 and 100,000 parameters; and in recordings, on one of 10 million.
+COMPILING_SECONDS, COMPILING_TIMES = 40.0, 15.0
 BLOCKING_SECONDS, BLOCKING_SAVES = 1.0, 0.2
 BLOCKING_TIMES = 4.0  # the cost of trying a block, in recordings of one vector
 BLOCKING_MEMORY = 0.25  # of what may be kept: a block's tangents come and go with each product
@@ -33,10 +33,11 @@ def consider_blocks(
         return "one after another: this route knows nothing better"
     if has_filters(parts) and theta.device.type == "cpu":
         return "one after another: on a CPU convolutions gain nothing from blocks"
-    one = Linearized(first_chunk(parts), theta, kernels=product.kernels)
+    one = Linearized(first_chunk(parts), theta, kernels=product.kernels, first=product.first)
     held = max(one.kept_bytes, 1)
     alone = seconds(lambda: one(direction(theta)), theta.device)
-    cost = COMPILING_SECONDS if product.kernels.compiled else max(BLOCKING_SECONDS, BLOCKING_TIMES * recording)
+    compiled = product.kernels.compiled
+    cost = max(COMPILING_SECONDS, recording) if compiled else max(BLOCKING_SECONDS, BLOCKING_TIMES * recording)
     best, seen = alone, []
     for size in sorted(BLOCKS):
         if size * held > BLOCKING_MEMORY * memory or expected * best / parts.shares[0] * BLOCKING_SAVES < cost:

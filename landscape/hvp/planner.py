@@ -24,7 +24,7 @@ from landscape.hvp.agreement import (
     first_line,
     refusal,
 )
-from landscape.hvp.blocks import COMPILING_SECONDS, TIMING_SECONDS, has_filters, seconds
+from landscape.hvp.blocks import COMPILING_SECONDS, COMPILING_TIMES, TIMING_SECONDS, has_filters, seconds
 from landscape.hvp.finite_differences import Differences
 from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, Kernels, Linearized, Residuals
 from landscape.hvp.product import LossParts, Product, first_chunk
@@ -124,7 +124,8 @@ class _Trial:
         if held <= self.memory and self.fastest().seconds > 0.5 * self.seen[0].seconds:
             self.try_route("retained", held=held)
         fastest = self.fastest()
-        if fastest.route in self.kernels and self.repays(COMPILING_SECONDS, COMPILING_SAVES):
+        compiling = max(COMPILING_SECONDS, COMPILING_TIMES * fastest.preparing)
+        if fastest.route in self.kernels and self.repays(compiling, COMPILING_SAVES):
             base, *suffixes = fastest.route.split("/")
             self.try_route("/".join([{"linearized": "compiled", "forward": "compiled-forward"}[base], *suffixes]))
         return self.settle()

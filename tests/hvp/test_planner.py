@@ -12,7 +12,7 @@ from torch import nn
 
 import landscape as ls
 from landscape import hvp
-from landscape.hvp import blocks, planner
+from landscape.hvp import blocks, linearized, planner
 from tests.support.networks import KINDS, dense_hessian, make
 from tests.support.products import EAGER, Cube, seeded_vector
 
@@ -283,3 +283,15 @@ def test_an_error_of_torch_in_a_backward_pass_is_one_refusal(route):
     objective = ls.Objective(model, F.cross_entropy, (torch.ones(4, 3), torch.arange(4)), check=False)
     with pytest.raises(ls.ObjectiveError, match="in place|inplace"):
         ls.HessianOperator(objective, route=route) @ objective.theta
+
+
+def test_a_block_is_tried_on_the_residuals_that_are_kept(monkeypatch):
+    """Of a large model those of one chunk are gigabytes, and a pass forward and back."""
+    model, loss_fn, batches = make("mlp")
+    H = ls.HessianOperator(ls.Objective(model, loss_fn, batches, chunk=20, check=False), route="linearized")
+    H._blocks = None  # as after route="auto"
+    made = []
+    monkeypatch.setattr(linearized.Kernels, "residuals", lambda self, parts, index, tensors: made.append(index))
+    H @ block_of(H.dim, 4)
+    assert H._blocks
+    assert made == []

@@ -67,11 +67,6 @@ class Term(ABC):
         """``count`` examples to be one sample, drawn by size."""
         return Sample(*pick(self.sizes, count, rng), rng, probe)
 
-    def drawn(self, count: int, rng: np.random.Generator, probe: Probe) -> Array:
-        """One sample from ``count`` drawn examples, (K,) or (P,)."""
-        found: Array = self.samples([self.sample(count, rng, probe)])[0]
-        return found
-
     @property
     def is_of_few(self) -> bool:
         """Whether examples are so few that each of them is in every sample."""

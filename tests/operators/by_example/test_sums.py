@@ -17,7 +17,7 @@ from landscape.estimators.probes import probe
 from landscape.objective import Objective
 from landscape.operators import GaussNewtonOperator, HessianOperator
 from landscape.operators.by_example import Sample, SumsOverExamples, Term
-from landscape.operators.by_example.drawing import pick, systematic
+from landscape.operators.by_example.drawing import Probe, pick, systematic
 from landscape.operators.by_example.probed import ResidualTerm
 from tests.support.networks import TiedTransformer
 
@@ -43,6 +43,11 @@ class Scaled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.scale * self.inner(x)[:, 0]
+
+
+def one_of(term: Term, count: int, rng: np.random.Generator, probe: Probe) -> np.ndarray:
+    """One sample, from ``count`` drawn examples."""
+    return term.samples([term.sample(count, rng, probe)])[0]
 
 
 def classes(width: int) -> Callable[[], Tensor]:
@@ -130,7 +135,7 @@ def test_drawn_parts_have_the_mean_of_the_dense_matrices(name):
     assert sums.reason == ""
     for term, truth in zip(sums.terms, (gauss_newton, hessian - gauss_newton), strict=True):
         expected = by_tensor(objective, truth)
-        samples = np.array([term.drawn(48, rng, signs(objective, 3 * r)) for r in range(150)])
+        samples = np.array([one_of(term, 48, rng, signs(objective, 3 * r)) for r in range(150)])
         sem = samples.std(axis=0, ddof=1) / np.sqrt(150)
         assert (np.abs(samples.mean(axis=0) - expected) <= 4.5 * sem + 1e-9).all(), term.name
         assert sem.sum() < np.abs(gauss_newton).sum() / 4
@@ -141,7 +146,7 @@ def test_the_diagonal_is_drawn_entry_by_entry():
     objective = objective_of("softmax")
     truth = HessianOperator(objective, route="fresh").dense().diagonal().numpy()
     sums, rng = SumsOverExamples(objective, entries=True), np.random.default_rng(0)
-    samples = sum(np.array([term.drawn(48, rng, signs(objective, 3 * r)) for r in range(400)]) for term in sums.terms)
+    samples = sum(np.array([one_of(term, 48, rng, signs(objective, 3 * r)) for r in range(400)]) for term in sums.terms)
     sem = samples.std(axis=0, ddof=1) / 20
     assert (np.abs(samples.mean(axis=0) - truth) <= 5 * sem).all()
 
@@ -157,7 +162,7 @@ def test_a_loss_that_does_not_say_where_the_model_ends_is_one_term_of_all_of_it(
     sums, rng = SumsOverExamples(objective), np.random.default_rng(0)
     assert [term.name for term in sums.terms] == ["H"]
     assert "from_loss" in sums.reason
-    samples = np.array([sums.terms[0].drawn(32, rng, signs(objective, 2 * r)) for r in range(100)])
+    samples = np.array([one_of(sums.terms[0], 32, rng, signs(objective, 2 * r)) for r in range(100)])
     assert (np.abs(samples.mean(axis=0) - truth) <= 4.5 * samples.std(axis=0, ddof=1) / 10).all()
 
 
@@ -189,7 +194,8 @@ def test_a_model_linear_in_its_parameters_leaves_nothing_to_probes():
     objective = Objective(model, F.mse_loss, (x, y))
     sums = SumsOverExamples(objective)
     assert [term.name for term in sums.terms] == ["G"]
-    left = ResidualTerm(sums.terms[0]._outputs, entries=False).drawn(16, np.random.default_rng(0), signs(objective, 0))
+    residual = ResidualTerm(sums.terms[0]._outputs, entries=False)
+    left = one_of(residual, 16, np.random.default_rng(0), signs(objective, 0))
     np.testing.assert_allclose(left, 0, atol=1e-12)
 
 
@@ -212,10 +218,10 @@ def test_examples_are_drawn_as_often_as_their_size_says_and_weighed_back():
 def test_work_is_counted_in_example_products():
     objective = objective_of("softmax")
     sums, rng = SumsOverExamples(objective), np.random.default_rng(0)
-    sums.terms[0].drawn(20, rng, signs(objective, 0))
+    one_of(sums.terms[0], 20, rng, signs(objective, 0))
     work = 1 + COUNT / 6 + 20 * 0.5  # one example that shows that R is not zero, one pass forward, and 20 gradients
     assert sums.work == pytest.approx(work)
-    sums.terms[1].drawn(32, rng, signs(objective, 0))
+    one_of(sums.terms[1], 32, rng, signs(objective, 0))
     assert sums.work == pytest.approx(work + 32 * (1 + 1 / 6))
 
 
@@ -263,9 +269,9 @@ def test_of_few_examples_every_sample_is_of_all(name):
     assert r.cell == 6
     products = [signs(objective, 9)(index) for index in range(2)]
     expected = np.mean([by_tensor(objective, (z * (dense @ z)).numpy()) for z in products], axis=0)
-    np.testing.assert_allclose(r.drawn(12, np.random.default_rng(0), signs(objective, 9)), expected, rtol=1e-8)
+    np.testing.assert_allclose(one_of(r, 12, np.random.default_rng(0), signs(objective, 9)), expected, rtol=1e-8)
     rng = np.random.default_rng(0)
-    samples = np.array([g.drawn(6, rng, signs(objective, 0)) for _ in range(300)])
+    samples = np.array([one_of(g, 6, rng, signs(objective, 0)) for _ in range(300)])
     sem = samples.std(axis=0, ddof=1) / 300**0.5
     expected = by_tensor(objective, gauss_newton.diagonal().numpy())
     assert (np.abs(samples.mean(axis=0) - expected) <= 4.5 * sem + 1e-12).all()
