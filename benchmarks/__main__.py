@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="landscape-bench-") as folder:
         todo = [job for job in jobs(options.size, options.memory) if _wanted(job, options, names)]
         kept, began = _kept(options.out, {job["name"] for job in todo} if options.only else set(names))
-        results |= kept
+        results |= kept  # with the remarks that a person wrote about what is kept
         results["machine"]["began"] = began or results["machine"]["began"]
         for index, job in enumerate(todo, start=1):
             print(f"[{index}/{len(todo)}] {job['kind']} {job['name']}: {job['contender']}", flush=True)
@@ -119,12 +119,14 @@ def _wanted(job: dict[str, Any], options: argparse.Namespace, names: Sequence[st
     return named and (met or job["kind"] != "pair")
 
 
-def _kept(out: Path, measured: set[str]) -> tuple[dict[str, list[dict[str, Any]]], str]:
+def _kept(out: Path, measured: set[str]) -> tuple[dict[str, list[Any]], str]:
     """What the file already holds about other workloads than those to be measured now, and since when."""
     path = out.with_suffix(".json")
     old = json.loads(path.read_text()) if path.exists() else {}
     kept = {home: [r for r in old.get(home, []) if r["workload"] not in measured] for home in HOMES.values()}
-    return kept, old["machine"]["began"] if any(kept.values()) else ""
+    if not any(kept.values()):
+        return kept, ""
+    return kept | {"remarks": old.get("remarks", [])}, old["machine"]["began"]
 
 
 def _outcome(result: dict[str, Any]) -> str:

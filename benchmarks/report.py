@@ -49,6 +49,7 @@ def _heading(results: dict[str, Any]) -> str:
             "held against plain double backward in float64; a ratio in brackets belongs to an answer outside the "
             "tolerance, and does not count. *Memory* is how far the resident memory of a process that does nothing "
             "else rose above model, data and imports.",
+            *(line for remark in results.get("remarks", ()) for line in ("", remark)),
         ]
     )
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from landscape.geometry.metrics import Pass
 from landscape.geometry.surfaces.each import Each, NotDrawn
 from landscape.geometry.surfaces.nodes import Lattice
-from landscape.geometry.surfaces.outputs import LevelValues, Moved, Outputs
+from landscape.geometry.surfaces.outputs import Moved, Outputs
 from landscape.geometry.surfaces.sampling_error import FromGroups, from_groups, largest_errors
+from landscape.geometry.surfaces.values import LevelValues
 
 #: Strata along the loss that is known, and groups, each of which has as many of every stratum.
 STRATA, GROUPS = 32, 32

@@ -124,7 +124,12 @@ def _interpolated(
     if can_draw(here):
         settled, spent = settled_on_drawn(passes[0], outputs[0], moved, axes, tol, exact, trial=trial, report=report)
     if settled is None:
-        settled = refine(outputs[0], axes, tol, trial=trial, spent_before=spent, progress=report)
+        own = outputs[0]
+        if trial is not None:
+            own = outputs[0].led_by(trial.rows, exact)
+            trial.leads = own is not outputs[0]
+            spent += outputs[0].evaluations if trial.leads else 0.0
+        settled = refine(own, axes, tol, trial=trial, spent_before=spent, progress=report)
     beside = [one.level(settled.lattice, before=False, report=lambda: None).grid for one in outputs[1:]]
     fields = {
         "error": settled.error.absolute, "error_log10": settled.error.log10,

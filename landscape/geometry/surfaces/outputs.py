@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from landscape.errors import LandscapeError
 from landscape.geometry.metrics import Pass
 from landscape.geometry.surfaces.each import ROUNDINGS, Each, of_each
 from landscape.geometry.surfaces.nodes import Lattice
+from landscape.geometry.surfaces.values import LevelValues
 from landscape.objective import Objective
-from landscape.objective.batches import unpack
+from landscape.objective.batches import count_examples, unpack
 from landscape.objective.losses import LossModule
 
 #: Bytes of outputs that are held at a time.
@@ -25,6 +26,7 @@ MEMORY = 256 * 2**20
 _TOGETHER = 16 * 2**20
 #: θ at (y, x), in units of the radius.
 Moved = Callable[[float, float], Tensor]
+Known = dict[tuple[float, float], tuple[Tensor, float]]
 
 
 class NotInterpolated(Exception):
@@ -53,52 +55,6 @@ class Noting(LossModule):
         return outputs if self.inner.transform is None else self.inner.transform(outputs)
 
 
-class LevelValues:
-    """What one level says, as means over the data.
-
-    Attributes
-    ----------
-    grid : dict of str to (Y, X) array
-        The loss, called ``""``, and every metric on the display grid.
-    before : (Y, X) array
-        The loss there from every second node alone, where that was asked for.
-    at_nodes, predicted : (n,) arrays
-        The loss at the nodes: of the network, and as the other half of a checkerboard of them predicts it.
-    of_chunk : dict of str to (chunks, Y, X) array
-        ``grid`` of each chunk alone, where that was asked for.
-    """
-
-    def __init__(self, names: Sequence[str], lattice: Lattice, *, chunks: int = 0) -> None:
-        shape = tuple(len(axis) for axis in lattice.axes)
-        self.grid = {name: np.zeros(shape) for name in names}
-        self.of_chunk = {name: np.zeros((chunks, *shape)) for name in names} if chunks else {}
-        self.before = np.zeros(shape)
-        self.at_nodes, self.predicted = np.zeros(lattice.size), np.zeros(lattice.size)
-
-    @classmethod
-    def weighted(cls, several: Sequence[tuple[float, LevelValues]]) -> LevelValues:
-        """The mean of several, with their weights."""
-        mean = copy.copy(several[0][1])
-        mean.of_chunk = {}
-        mean.grid = {name: np.sum([w * one.grid[name] for w, one in several], axis=0) for name in mean.grid}
-        mean.before = np.sum([w * one.before for w, one in several], axis=0)
-        mean.at_nodes = np.sum([w * one.at_nodes for w, one in several], axis=0)
-        mean.predicted = np.sum([w * one.predicted for w, one in several], axis=0)
-        return mean
-
-    def settle(self, lattice: Lattice) -> None:
-        """Where a point of the grid is a node, such as θ itself, the loss is that of the network, to the bit.
-
-        On a line nothing is predicted: the level before says all that every second node could.
-        """
-        if lattice.checkerboard is None:
-            self.predicted = self.at_nodes
-        up, right = ((matrix == 1.0) for matrix in lattice.to_grid)
-        for y, j in np.argwhere(up):
-            for x, i in np.argwhere(right):
-                self.grid[""][y, x] = self.at_nodes[j * lattice.counts[1] + i]
-
-
 class Outputs:
     """The outputs of one pass over its data, on a slice.
 
@@ -110,6 +66,8 @@ class Outputs:
         θ at (y, x), in units of the radius.
     most : int
         Nodes at a time, at most: data are cut so finely that the outputs of a chunk at all of them fit into memory.
+    known : dict from (y, x) to (outputs, loss), optional
+        Where the network has been evaluated: a row for each example, and the loss of all.
 
     Raises
     ------
@@ -117,13 +75,13 @@ class Outputs:
         Where outputs cannot be had apart from the loss; so does :meth:`level`.
     """
 
-    def __init__(self, one: Pass, moved: Moved, *, most: int) -> None:
+    def __init__(self, one: Pass, moved: Moved, *, most: int, known: Known | None = None) -> None:
         objective = one.objective
         if not objective.module.is_separable:
             raise NotInterpolated("the loss does not say where the network ends")
         if objective.mode == "train":
             raise NotInterpolated("in training mode the outputs of an example depend on all the others")
-        self._pass, self._moved = one, moved
+        self._pass, self._moved, self._most, self._known = one, moved, most, known or {}
         self._names = ("", *one.functions)
         self._kept: dict[tuple[int, tuple[float, float]], tuple[Tensor, float]] = {}
         self._together, self.evaluations = True, 0.0
@@ -139,6 +97,8 @@ class Outputs:
         self._noting = watched.module = Noting(objective.module)
         self._layout, self._parts, self._num_examples = objective.layout, watched.parts(), objective.num_examples
         self._kept.clear()
+        if self._known:
+            self._sizes = [count_examples(self._parts.chunk(index)) or 0 for index in range(self.num_chunks)]
 
     def _size_up(self) -> int:
         """Bytes of the outputs of the first chunk at the centre, which is a node of every level."""
@@ -149,6 +109,11 @@ class Outputs:
     def num_chunks(self) -> int:
         """How many pieces the data are evaluated in."""
         return len(self._parts.shares)
+
+    @property
+    def shares(self) -> Sequence[float]:
+        """What the loss of each piece counts in that of all."""
+        return self._parts.shares
 
     def borrowed(self) -> AbstractContextManager[None]:
         """The state in which :meth:`losses` may be asked for."""
@@ -166,6 +131,39 @@ class Outputs:
         if len(outputs) < len(found) or sum(map(len, outputs)) != self._num_examples:
             return None
         return torch.cat(outputs)
+
+    def of_first(self, count: int, key: tuple[float, float]) -> Tensor:
+        """Outputs of the first examples at a node; no more chunks are evaluated than hold them."""
+        found: list[Tensor] = []
+        with self._parts.borrowed():
+            for index in range(self.num_chunks):
+                found.append(self._at(index, key)[0])
+                if sum(map(len, found)) >= count:
+                    break
+        return torch.cat(found)[:count]
+
+    def led_by(self, rows: np.ndarray, keys: Sequence[tuple[float, float]]) -> Outputs:
+        """The same data with some examples in front, so that what is evaluated of these serves all.
+
+        At the keys the loss stays what it is here, to the bit. Itself where outputs have no row for each example, or
+        where some examples weigh nothing.
+        """
+        if self._pass.objective.weighs_examples:
+            return self
+        with self._parts.borrowed():
+            pairs = {key: [self._at(index, key) for index in range(self.num_chunks)] for key in keys}
+        order = np.concatenate([rows, np.setdiff1d(np.arange(self._num_examples), rows)])
+        known: Known = {}
+        for key, found in pairs.items():
+            outputs, losses = torch.cat([z for z, _ in found]), [loss for _, loss in found]
+            if len(outputs) != self._num_examples:
+                return self
+            known[key] = outputs[torch.from_numpy(order).to(outputs.device)], float(np.dot(self._parts.shares, losses))
+        most = min(self._pass.objective.chunk or len(rows), len(rows))
+        chunk = max(size for size in range(1, most + 1) if len(rows) % size == 0)
+        objective = self._pass.objective.subset(order).rechunked(chunk)
+        one = replace(self._pass, objective=objective, shares=objective.parts().shares)
+        return Outputs(one, self._moved, most=self._most, known=known)
 
     def of_each(self, key: tuple[float, float]) -> tuple[float, Each]:
         """The loss at a node, and that of each example; raises NotDrawn where it is no mean over examples."""
@@ -215,12 +213,20 @@ class Outputs:
                 with torch.no_grad():
                     self._add(values, index, share, outputs, lattice, before=before)
                 self._forget(index, outputs)
+        for key, (_, loss) in self._known.items():
+            if key in lattice.keys:
+                values.at_nodes[lattice.keys.index(key)] = loss
         values.settle(lattice)
         return values
 
     def _at(self, index: int, key: tuple[float, float]) -> tuple[Tensor, float]:
         """Outputs and loss of a chunk at a node."""
         if (index, key) in self._kept:
+            return self._kept[index, key]
+        if key in self._known:
+            own = self._known[key][0].split(self._sizes)[index]
+            with torch.no_grad():
+                self._kept[index, key] = own, float(self._parts.loss_of(own.clone(), self._parts.chunk(index)))
             return self._kept[index, key]
         loss = self._parts.value(index, self._layout.split(self._moved(*key)))
         outputs = self._noting.noted

@@ -9,8 +9,9 @@ import numpy as np
 
 from landscape.geometry.surfaces.drawn import Drawn
 from landscape.geometry.surfaces.nodes import LEVELS, Lattice
-from landscape.geometry.surfaces.outputs import LevelValues, NotInterpolated, Outputs
+from landscape.geometry.surfaces.outputs import NotInterpolated, Outputs
 from landscape.geometry.surfaces.trial import Trial
+from landscape.geometry.surfaces.values import LevelValues
 
 #: By how much the error exceeds what a checkerboard of nodes predicts of itself, at most.
 _CAUTION = 1.5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from scipy import special
@@ -20,6 +22,7 @@ _GROUPS = 16
 #: By how much the error exceeds the distance to the next level, at most.
 _CAUTION = 1.5
 _LEVEL = 0.95
+_CENTRE = (0.0, 0.0)
 
 
 class Trial:
@@ -32,30 +35,44 @@ class Trial:
     moved : callable
         θ at (y, x), in units of the radius.
 
+    Attributes
+    ----------
+    rows : (n,) array
+        Which they are.
+
     Raises
     ------
     NotInterpolated
         Where there are too few examples, or outputs do not have one row for each.
     """
 
+    #: Whether these are the first of the outputs that are asked of, so that what is evaluated of them serves all.
+    leads = False
+
     def __init__(self, objective: Objective, moved: Moved) -> None:
         count = min(_EXAMPLES, int(_SHARE * objective.num_examples)) // _GROUPS * _GROUPS
         if not objective.can_pick or count < _LEAST:
             raise NotInterpolated("too few examples to try some of them")
-        self._drawn = np.random.default_rng(0).permutation(objective.num_examples)[:count]
-        some = objective.subset(self._drawn)
-        self.share = count / objective.num_examples
-        self._all_of_them = Outputs(Pass(some, {}, some.parts().shares), moved, most=1)
-        groups = some.rechunked(count // _GROUPS)
-        self._groups = Outputs(Pass(groups, {}, groups.parts().shares), moved, most=1)
-        if self._groups.num_chunks != _GROUPS:
+        self.rows = np.random.default_rng(0).permutation(objective.num_examples)[:count]
+        self._some, self._moved = objective.subset(self.rows), moved
+        self._groups = self._some.rechunked(count // _GROUPS)
+        if len(self._groups.parts().shares) != _GROUPS:
             raise NotInterpolated("some examples have no weight")
-        self._weights = np.array(groups.parts().shares)
+        self.share = count / objective.num_examples
+
+    @cached_property
+    def _all_of_them(self) -> Outputs:
+        return Outputs(Pass(self._some, {}, self._some.parts().shares), self._moved, most=1)
+
+    def _in_groups(self, of_centre: Tensor) -> Outputs:
+        """To read losses by groups: the network is not evaluated for it."""
+        one = Pass(self._groups, {}, self._groups.parts().shares)
+        return Outputs(one, self._moved, most=1, known={_CENTRE: (of_centre, np.nan)})
 
     @property
     def evaluations(self) -> float:
         """Of the network, in passes over all the data."""
-        return self.share * (self._all_of_them.evaluations + self._groups.evaluations)
+        return self.share * self._all_of_them.evaluations if "_all_of_them" in vars(self) else 0.0
 
     def bound(self, own: Outputs | Drawn, lattice: Lattice) -> tuple[float, float]:
         """The largest error of the loss and of its log₁₀ at the nodes of the next level.
@@ -68,24 +85,28 @@ class Trial:
         known = torch.stack([self._at(own, key) for key in lattice.keys])
         true = torch.stack([self._at(own, key) for key in finer.keys])
         carried = _carried(known, Lattice(lattice.count, there))  # type: ignore[arg-type]
-        size = len(self._drawn) // _GROUPS
-        with self._groups.borrowed():
-            read = self._groups.losses
+        size = len(self.rows) // _GROUPS
+        groups = self._in_groups(self._at(own, _CENTRE))
+        weights = np.array(groups.shares)
+        with groups.borrowed():
+            read = groups.losses
             pieces = [slice(index * size, (index + 1) * size) for index in range(_GROUPS)]
             losses = np.stack([read(true[:, rows], index) for index, rows in enumerate(pieces)])
             apart = np.stack([read(carried[:, rows], index) for index, rows in enumerate(pieces)]) - losses
-        mean, loss = self._weights @ apart, self._weights @ losses
-        squares = (self._weights**2) @ (apart - mean) ** 2 * _GROUPS / (_GROUPS - 1)
+        mean, loss = weights @ apart, weights @ losses
+        squares = (weights**2) @ (apart - mean) ** 2 * _GROUPS / (_GROUPS - 1)
         reach = float(special.stdtrit(_GROUPS - 1, (1 + _LEVEL) / 2)) * np.sqrt((1 - self.share) * squares)
         error = _CAUTION * np.abs(mean) + reach
         with np.errstate(all="ignore"):
             return float(error.max()), float(np.log10(1 + error / np.abs(loss)).max())
 
     def _at(self, own: Outputs | Drawn, key: tuple[float, float]) -> Tensor:
-        """Outputs of the examples at a node: from those of all where they are held."""
+        """Outputs of the examples at a node: from those of all where they are held, or will be."""
+        if self.leads and isinstance(own, Outputs):
+            return own.of_first(len(self.rows), key)
         held = own.held(key)
-        found = self._all_of_them.at(key) if held is None else held[torch.as_tensor(self._drawn).to(held.device)]
-        if len(found) != len(self._drawn):
+        found = self._all_of_them.at(key) if held is None else held[torch.as_tensor(self.rows).to(held.device)]
+        if len(found) != len(self.rows):
             raise NotInterpolated("outputs do not have one row for each example")
         return found
 
