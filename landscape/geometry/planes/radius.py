@@ -6,8 +6,9 @@ the middle where
 .. math:: r = \sqrt{2 \cdot 9\, L_0 / c}
 
 There the loss is evaluated, on both sides. Where the higher of the two is not between 2 and 100 times L₀, r moves as it
-would on a parabola of the rise that was seen, by a factor of 8 at most, six times at most, and never farther than ‖θ‖,
-nor nearer than rounding leaves of θ. Without a curvature above zero, or a loss other than zero, it begins at ‖θ‖/10.
+would on a parabola of the rise that was seen, by a factor of 8 at most, or to the geometric mean of too near and too far;
+six times at most, never farther than ‖θ‖, nor nearer than rounding leaves of θ. Without a curvature above zero, or a loss
+other than zero, it begins at ‖θ‖/10.
 """
 
 from __future__ import annotations
@@ -110,19 +111,30 @@ def _along(loss_at: Callable[[float], float], centre: float, curvature: float, w
     radius = _BEGIN * whole
     if has_scale and 0 < curvature < np.inf:
         radius = float(np.sqrt(2 * _WANTED * scale / curvature))
-    radius, count, rise = float(np.clip(radius, finest * whole, _FARTHEST * whole)), 0, np.nan
-    for _ in range(_ROUNDS):
+    radius = float(np.clip(radius, finest * whole, _FARTHEST * whole))
+    tried: dict[float, float] = {}  # radius → rise
+    near = far = np.nan  # where that was too small, and too large
+    while len(tried) < _ROUNDS and radius not in tried:
         ends = np.array([loss_at(side * radius) for side in (1.0, -1.0)])
-        count += 2
-        rise = float(ends.max()) - centre if np.isfinite(ends).all() else np.inf
+        rise = tried[radius] = float(ends.max()) - centre if np.isfinite(ends).all() else np.inf
         if np.isfinite(rise) and (not has_scale or _LEAST <= rise / scale <= _MOST):
             break
+        if rise < _LEAST * scale:
+            near = radius
+        else:
+            far = radius
         factor = 0.25 if not np.isfinite(rise) else _FACTOR if rise <= 0 else np.sqrt(_WANTED * scale / rise)
-        moved = float(np.clip(radius * np.clip(factor, 1 / _FACTOR, _FACTOR), finest * whole, _FARTHEST * whole))
-        if moved == radius:
-            break
-        radius = moved
-    return _Found(radius, rise / scale if has_scale else np.nan, count)
+        moved = radius * np.clip(factor, 1 / _FACTOR, _FACTOR) if np.isnan(near * far) else np.sqrt(near * far)
+        radius = float(np.clip(moved, finest * whole, _FARTHEST * whole))
+    best = min(tried, key=lambda one: _off(tried[one], scale))
+    return _Found(best, tried[best] / scale if has_scale else np.nan, 2 * len(tried))
+
+
+def _off(rise: float, scale: float) -> float:
+    """How many factors of e a rise is from what is wanted; infinite for none, and more so where it is not finite."""
+    if not np.isfinite(rise):
+        return np.inf
+    return abs(float(np.log(rise / (_WANTED * scale)))) if rise > 0 and scale > 0 else 1e300
 
 
 def _edge(rise: float, centre: float) -> str:
