@@ -6,9 +6,9 @@ the middle where
 .. math:: r = \sqrt{2 \cdot 9\, L_0 / c}
 
 There the loss is evaluated, on both sides. Where the higher of the two is not between 2 and 100 times L₀, r moves as it
-would on a parabola of the rise that was seen, by a factor of 8 at most, or to the geometric mean of too near and too far;
-six times at most, never farther than ‖θ‖, nor nearer than rounding leaves of θ. Without a curvature above zero, or a loss
-other than zero, it begins at ‖θ‖/10.
+would on a parabola of the rise that was seen, by a factor of 8 at most, or to the geometric mean of too near and too
+far; six times at most, never farther than ‖θ‖, nor nearer than rounding leaves of θ. Without a curvature above zero, or
+a loss other than zero, it begins at ‖θ‖/10.
 """
 
 from __future__ import annotations
