@@ -17,6 +17,7 @@ from landscape.results import (
     Estimate,
     Evaluation,
     LineSlice,
+    PathSlice,
     PlaneSlice,
     PointValue,
     Record,
@@ -30,7 +31,8 @@ from landscape.results.base import Array
 # The class of a record by its name, or by how its name begins: tables and figures count on it.
 _CLASSES: dict[str, type[Record]] = {
     "point": PointValue, "eigenpairs": Eigenpairs, "gap": SpectralGap, "second_order_gain": Estimate, "trace": Estimate,
-    "density": SpectralMeasure, "plane": PlaneSlice, "train": Evaluation, "test": Evaluation,
+    "density": SpectralMeasure, "plane": PlaneSlice, "plane_eigen": PlaneSlice, "plane_pca": PathSlice,
+    "train": Evaluation, "test": Evaluation,
     "crosscheck": Crosscheck,
 }  # fmt: skip
 _FAMILIES: dict[str, type[Record] | tuple[type[Record], ...]] = {
