@@ -122,7 +122,7 @@ def evaluate_paths(
         moving=statistics == "recompute", progress=progress,
     )  # fmt: skip
     constants = [held for _, held in taken.values()]
-    along = _losses(objective, theta, list(chain(*constants)), plane, holding_at) if losses else {}
+    along: dict[str, Any] = _losses(objective, theta, list(chain(*constants)), plane, holding_at) if losses else {}
     return PathSlice(
         x=x,
         y=y,

@@ -129,9 +129,9 @@ class Walk:
         self, axes: tuple[np.ndarray, np.ndarray], radius: Radius, *, tol: float | None, progress: Progress | None
     ) -> SliceValues:
         """Loss and metrics on a grid."""
-        r = (1.0, *radius.values) if len(radius.values) == 1 else radius.values[::-1]
+        right, up = radius.values[0], radius.values[-1] if len(radius.values) == 2 else 1.0
         found = slice_values(
-            self.readings, self.at, axes, r, tol=tol, moving=self.statistics == "recompute", progress=progress
+            self.readings, self.at, axes, (up, right), tol=tol, moving=self.statistics == "recompute", progress=progress
         )
         fields = found.fields | {"num_evaluations": found.fields["num_evaluations"] + radius.num_losses}
         return replace(found, fields=fields)
@@ -179,7 +179,7 @@ def grid(radius: float, points: Any) -> np.ndarray:
 
 def check_points(points: Any) -> int:
     """An odd number of points."""
-    points = check_count("points", points, least=3, hint="an odd one, whose middle is θ itself")
-    if points % 2 == 0:
+    count = check_count("points", points, least=3, hint="an odd one, whose middle is θ itself")
+    if count % 2 == 0:
         raise UsageError(f"points={points} is even, so the centre would fall between two of them; use {points + 1}")
-    return points
+    return count

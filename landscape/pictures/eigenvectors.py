@@ -10,7 +10,7 @@ from landscape.pictures.chosen import Run
 from landscape.progress import Progress
 from landscape.results import Eigenpairs
 from landscape.store import ResultStore
-from landscape.store.files import FILE_NAME
+from landscape.store.files import FILE_NAME, journal_parts
 
 #: Folders above a run in which the results of a folder of runs may lie.
 _ABOVE = 4
@@ -45,7 +45,7 @@ def _stored(run: Run, params_sha256: str, step: int, objective: Objective) -> Ei
     folder = run.folder.resolve()
     question = {"params": params_sha256, "objective": objective.digest(), "constants": objective.constants_digest()}
     for root in [folder, *folder.parents[:_ABOVE]]:
-        if not (root / FILE_NAME).is_file():
+        if not (root / FILE_NAME).is_file() and not journal_parts(root / FILE_NAME):
             continue
         try:
             store = ResultStore(root, lock=False)

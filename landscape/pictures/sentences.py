@@ -10,6 +10,8 @@ from landscape.results.planes import baseline_of
 from landscape.results.reach import reach_words
 from landscape.rounding import format_value
 
+_MARKS = " A ring is the first position, a dot the last; dashed, the loss of the plane where the path is drawn."
+
 
 def sentence(record: PlaneSlice | PathSlice) -> str:
     """Without a full stop."""
@@ -23,7 +25,9 @@ def sentence(record: PlaneSlice | PathSlice) -> str:
 def caption(record: PlaneSlice | PathSlice) -> str:
     """The same as complete sentences, with what running statistics are."""
     first = sentence(record)
-    return f"{first[0].upper()}{first[1:]}.{statistics_sentences([record.batch_statistics], of='planes')}"
+    marks = _MARKS if isinstance(record, PathSlice) else ""
+    statistics = statistics_sentences([record.batch_statistics], of="planes")
+    return f"{first[0].upper()}{first[1:]}.{marks}{statistics}"
 
 
 def _plane(plane: PlaneSlice) -> str:

@@ -25,6 +25,8 @@ from landscape.results import PathSlice, PlaneSlice
 _VERSION = 1
 #: Points along a side; where running statistics are recomputed at each of them, which nothing interpolates.
 _POINTS, _FEW_POINTS = 51, 25
+#: Around paths, so that no picture is a strip.
+_MARGIN = 0.35
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,8 @@ def _random(objective: Objective, seed: int) -> Any:
     columns = np.stack([one.vector.cpu().double().numpy() for one in both], axis=1)
     if np.linalg.matrix_rank(columns) == 2:
         return both
-    columns = geometry.random_plane(objective, normalize="model", ignore=None, seed=seed)
-    return [Direction(columns[:, index], f"random ({index})") for index in (0, 1)]
+    whole = geometry.random_plane(objective, normalize="model", ignore=None, seed=seed)
+    return [Direction(whole[:, index], f"random ({index})") for index in (0, 1)]
 
 
 def _of_paths(settings: Settings, runs: Sequence[Run], asked: Asked) -> Subject:
@@ -127,7 +129,8 @@ def _of_paths(settings: Settings, runs: Sequence[Run], asked: Asked) -> Subject:
         metrics |= {f"test {drawn.name}": asked.test if drawn.function is None else (drawn.function, asked.test)}
     own, *others = drawn.panels("both")
     measure = partial(
-        _evaluate_paths, objective, paths, points=settings.points_for(objective, recomputed=True), tol=settings.tol,
+        _evaluate_paths, objective, paths, points=settings.points_for(objective, recomputed=True), margin=_MARGIN,
+        tol=settings.tol,
         metrics=metrics, seed=settings.seed,
     )  # fmt: skip
     joined, step = _joined(runs)

@@ -59,4 +59,5 @@ def unit_words(length: float, param_norm: float) -> str:
     """
     if not param_norm > 0:
         return ""
-    return f"\n1 = {format_value(length, digits=3)} in θ = {format_value(length / param_norm, digits=2)} ‖θ‖"
+    share = f"{format_value(length / param_norm, digits=2)} ‖θ‖"
+    return f"\n1 = {share}" if abs(length - 1) < 1e-3 else f"\n1 = {format_value(length, digits=3)} in θ = {share}"

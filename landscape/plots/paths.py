@@ -7,19 +7,28 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from landscape.errors import UsageError
 from landscape.escaping.control_characters import shortened
 from landscape.plots.labels import figure_text, legend_text
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import GAP_COLOR, Style, axes_or_new, log_if_wide, note_gaps, optimizer_styles
+from landscape.plots.style import (
+    GAP_COLOR,
+    Style,
+    axes_or_new,
+    log_if_wide,
+    note_gaps,
+    optimizer_styles,
+    plain_log_ticks,
+)
 from landscape.plots.surface import drawn_values, levels_of
 from landscape.results import PathSlice
 
 #: Contours in grey, so that the colours are left to the paths.
 GREYS = "Greys"
 #: Letters of an axis label that have room.
-MOST = 24
+MOST = 30
 
 
 def plot_paths(
@@ -61,7 +70,16 @@ def plot_paths(
     size = 3.0 + 2.0 * min(width, 1.0)
     for name in found.names:
         path, style = found.path(name), chosen[name]
-        ax.plot(path[:, 0], path[:, 1], color=style.color, linewidth=width, label=legend_text(name), zorder=2)
+        seen = [withStroke(linewidth=width + 1.2, foreground="white")]  # a dark path on dark ground
+        ax.plot(
+            path[:, 0],
+            path[:, 1],
+            color=style.color,
+            linewidth=width,
+            label=legend_text(name),
+            zorder=2,
+            path_effects=seen,
+        )
         ax.plot(*path[0], "o", color=style.color, markerfacecolor="white", markersize=size - 1, zorder=3)
         ax.plot(
             *path[-1], "o", color=style.color, markeredgecolor="black", markeredgewidth=0.5, markersize=size, zorder=4
@@ -104,7 +122,8 @@ def plot_path_losses(found: PathSlice, *, styles: Mapping[str, Style] | None = N
             ax.plot(np.arange(len(drawn)), drawn, color=color, linewidth=0.9, linestyle=(0, (3, 2)))
     if off:
         ax.plot([], [], color="black", linewidth=0.9, linestyle=(0, (3, 2)), label="the plane below it")
-    log_if_wide(ax, np.concatenate([found.losses, found.plane_losses]))
+    if log_if_wide(ax, np.concatenate([found.losses, found.plane_losses])):
+        plain_log_ticks(ax.yaxis)
     note_gaps(ax, gaps)
     ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
     ax.set_xlabel("position along the path")

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from landscape.plots.labels import figure_names, figure_text, legend_text
+from landscape.plots.labels import figure_text, legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.marks import label_points
 from landscape.plots.paths import plot_path_losses, plot_paths
@@ -22,15 +22,22 @@ from landscape.plots.style import (
     axes_or_new,
     new_figure,
     optimizer_styles,
-    panel_width,
 )
-from landscape.plots.surface import add_colorbar, drawn_values, levels_of, plot_contour, value_label
+from landscape.plots.surface import (
+    add_colorbar,
+    drawn_values,
+    levels_of,
+    mark_positions,
+    plot_contour,
+    value_label,
+)
 from landscape.results import ModelPlane, PathSlice, PcaPlane, PlaneSlice
 from landscape.results.base import Array
 from landscape.rounding import format_value
 
 _LETTERS = 17.5  # of a caption's line, an inch
 _CAPTION = 6.0  # points
+_TITLE, _TITLE_LETTERS = 8.0, 13.5
 
 
 def plot_positions(plane: PcaPlane, *, styles: Mapping[str, Style] | None = None, ax: Axes | None = None) -> Axes:
@@ -90,12 +97,13 @@ def plane_figure(plane: PlaneSlice, drawn: Sequence[str | None], *, title: str =
     values = {metric: drawn_values(plane, metric) for metric in drawn}
     levels = {is_loss: _levels(values, is_loss=is_loss) for is_loss in {found[1] for found in values.values()}}
     for ax, metric in zip(panels, drawn, strict=True):
-        plot_contour(plane, metric=metric, levels=levels[values[metric][1]], ax=ax)
+        plot_contour(plane, metric=metric, levels=levels[values[metric][1]], marks=False, ax=ax)
         add_colorbar(ax, label=value_label(plane, metric))
     if title:
-        shown = figure_names([title], inches=1.1 * panel_width(figure, 1))[title]
-        figure.suptitle(shown, fontsize=8, x=0.01, ha="left")
+        write_title(figure, title)
     write_caption(figure, caption)
+    for ax, metric in zip(panels, drawn, strict=True):  # when all have their places
+        mark_positions(plane, metric=metric, ax=ax)
     return figure
 
 
@@ -121,18 +129,31 @@ def paths_figure(
         plot_path_losses(found, styles=styles, ax=panels[-1])
     legend_outside(figure)
     if title:
-        figure.suptitle(
-            figure_names([title], inches=1.1 * panel_width(figure, 1))[title], fontsize=8, x=0.01, ha="left"
-        )
-    write_caption(figure, caption)
+        write_title(figure, title)
+    legend = figure.legends[-1]
+    lines = _wrapped(figure, caption)
+    if lines:  # in one box with the legend, since both stand below everything
+        figure.set_figheight(float(figure.get_figheight()) + 1.35 * _CAPTION / 72 * len(lines))
+        legend.set_title("\n".join(lines), prop={"size": _CAPTION})
+        legend.get_title().set_color(REFERENCE_COLOR)
     return figure
+
+
+def write_title(figure: Figure, title: str) -> None:
+    """Above everything, in as many lines as it takes."""
+    lines = textwrap.wrap(title, int(_TITLE_LETTERS * float(figure.get_figwidth())))
+    figure.set_figheight(float(figure.get_figheight()) + 1.3 * _TITLE / 72 * (len(lines) - 1))
+    figure.suptitle("\n".join(figure_text(line) for line in lines), fontsize=_TITLE, x=0.01, ha="left")
 
 
 def write_caption(figure: Figure, caption: str) -> None:
     """Below everything, in as many lines as it takes; the figure grows by them."""
     if not caption:
         return
-    lines = textwrap.wrap(caption, int(_LETTERS * float(figure.get_figwidth())))
-    text = "\n".join(figure_text(line) for line in lines)
+    lines = _wrapped(figure, caption)
     figure.set_figheight(float(figure.get_figheight()) + 1.35 * _CAPTION / 72 * len(lines))
-    figure.supxlabel(text, fontsize=_CAPTION, x=0.01, ha="left", color=REFERENCE_COLOR)
+    figure.supxlabel("\n".join(lines), fontsize=_CAPTION, x=0.01, ha="left", color=REFERENCE_COLOR)
+
+
+def _wrapped(figure: Figure, caption: str) -> list[str]:
+    return [figure_text(line) for line in textwrap.wrap(caption, int(_LETTERS * float(figure.get_figwidth())))]

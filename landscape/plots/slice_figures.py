@@ -163,7 +163,7 @@ def _eigen_figure(found: Sequence[tuple[RunLike, PlaneSlice]]) -> Drawing:
         "plane_eigen",
         "The loss on the two sharpest directions",
         "Loss on the plane of the two top eigenvectors u₁ and u₂, for one run per "
-        f"{group_word(run for run, _ in found)} at its last checkpoint (cross); x and y are distances in parameter space. "
+        f"{group_word(run for run, _ in found)} at its last checkpoint (cross); x and y are distances in θ. "
         f"Each panel goes as far as the loss rises about tenfold, {_range(reach)} of ‖θ‖, and has levels of its own."
         f"{evaluation_sentence(planes)}{_statistics(planes, of='planes')}",
         figure,
@@ -186,7 +186,7 @@ def _path_figure(found: Sequence[tuple[RunLike, PathSlice]]) -> Drawing:
         "plane_pca",
         "The end of training over the loss",
         f"The measured checkpoints ({' to '.join(map(str, counts))}) of one run per "
-        f"{group_word(run for run, _ in found)} on the two principal components of their positions, over contours of the "
+        f"{group_word(run for run, _ in found)} on their two principal components, over contours of the "
         "loss, darker where it is higher; a ring is the first, a dot the last. "
         f"The planes hold {_range(shares)} of the variance, and of random walks with the same steps {_range(walks)}."
         f"{evaluation_sentence(every)}"

@@ -70,7 +70,14 @@ def levels_of(values: Array, *, is_loss: bool, count: int) -> tuple[Array, Norma
     return levels, Normalize(levels[0], levels[-1])
 
 
-def plot_contour(plane: PlaneSlice, *, metric: str | None = None, levels: Any = None, ax: Axes | None = None) -> Axes:
+def plot_contour(
+    plane: PlaneSlice,
+    *,
+    metric: str | None = None,
+    levels: Any = None,
+    marks: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
     """Filled contours of the loss with log-spaced levels, and a cross at the centre, or the positions that are marked.
 
     Parameters
@@ -80,6 +87,8 @@ def plot_contour(plane: PlaneSlice, *, metric: str | None = None, levels: Any = 
         Draw this metric of the plane; other than losses, with levels that are evenly spaced.
     levels : (n,) array, optional
         Ascending; pass the same to several panels to make them comparable. Left out: :func:`log_levels`.
+    marks : bool
+        Draw the marked positions; of several panels last, by :func:`mark_positions`, when all have their places.
 
     Returns
     -------
@@ -110,10 +119,16 @@ def plot_contour(plane: PlaneSlice, *, metric: str | None = None, levels: Any = 
     note_gaps(ax, int(np.ma.count_masked(masked)), inside=True)
     if own:
         add_colorbar(ax, label=value_label(plane, metric))
+    if marks:
+        mark_positions(plane, metric=metric, ax=ax)
+    return ax
+
+
+def mark_positions(plane: PlaneSlice, *, metric: str | None = None, ax: Axes) -> None:
+    """The positions that are marked, each with its name and its exact value."""
     if plane.mark_names:
         notes = [format_value(value, digits=3) for value in values_of_marks(plane, metric)]
         draw_marks(ax, plane.mark_names, plane.mark_points, notes=notes)
-    return ax
 
 
 def values_of_marks(plane: PlaneSlice, metric: str | None) -> list[float]:

@@ -71,7 +71,7 @@ def _shares(positions: np.ndarray) -> np.ndarray:
         return np.zeros(2)
     if min(centred.shape) > _MANY:
         start = np.random.default_rng(0).standard_normal(min(centred.shape))
-        values = svds(centred, k=2, return_singular_vectors=False, v0=start)
+        values: np.ndarray = np.asarray(svds(centred, k=2, return_singular_vectors=False, v0=start))
     else:
         gram = centred @ centred.T if centred.shape[0] <= centred.shape[1] else centred.T @ centred
         values = np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[-2:], 0.0))
