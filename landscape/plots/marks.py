@@ -19,6 +19,7 @@ _PLACES: tuple[tuple[float, float, str, str], ...] = (
     (10, 14, "left", "bottom"), (10, -14, "left", "top"), (-10, 14, "right", "bottom"), (-10, -14, "right", "top"),
 )  # fmt: skip
 _MARK = 4.0  # half the size of a mark, in points
+_SWEEPS = 4
 _LOOKS = ("o", "s", "^", "D", "v", "P", "X", "h")
 
 
@@ -49,18 +50,34 @@ def label_points(ax: Axes, texts: Sequence[str], points: Array) -> None:
     half = _MARK * scale
     taken = [Bbox([[x - half, y - half], [x + half, y + half]]) for x, y in at]
     box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8}
-    for text, (x, y), point in zip(texts, at, np.asarray(points), strict=True):
-        shown = figure_text(text) if "\n" not in text else "\n".join(figure_text(part) for part in text.split("\n"))
+    names, sizes = [], []
+    for text, point in zip(texts, np.asarray(points), strict=True):
+        shown = "\n".join(figure_text(part) for part in text.split("\n"))
         drawn = ax.annotate(
             shown, tuple(point), xytext=(5, 5), textcoords="offset points", fontsize=6, zorder=7, bbox=box,
             annotation_clip=False,
         )  # fmt: skip
         extent = drawn.get_window_extent(renderer)
-        width, height = extent.width, extent.height
-        costs = [_cost(_box(x, y, place, width, height, scale), taken, frame) for place in _PLACES]
-        right, up, across, along = _PLACES[int(np.argmin(costs))]
+        names.append(drawn)
+        sizes.append((extent.width, extent.height))
+    chosen = _arranged(at, sizes, taken, frame, scale)
+    for drawn, (right, up, across, along) in zip(names, chosen, strict=True):
         drawn.set(position=(right, up), ha=across, va=along)
-        taken.append(_box(x, y, (right, up, across, along), width, height, scale))
+
+
+def _arranged(
+    at: Array, sizes: Sequence[tuple[float, float]], marks: Sequence[Bbox], frame: Bbox, scale: float
+) -> list[tuple[float, float, str, str]]:
+    """A place for each name; chosen again when all others have theirs, so that the first does not block the last."""
+    boxes: list[Bbox | None] = [None] * len(at)
+    chosen = [_PLACES[0]] * len(at)
+    for _ in range(_SWEEPS):
+        for i, ((x, y), (width, height)) in enumerate(zip(at, sizes, strict=True)):
+            taken = [*marks, *(other for j, other in enumerate(boxes) if j != i and other is not None)]
+            costs = [_cost(_box(x, y, place, width, height, scale), taken, frame) for place in _PLACES]
+            chosen[i] = _PLACES[int(np.argmin(costs))]
+            boxes[i] = _box(x, y, chosen[i], width, height, scale)
+    return chosen
 
 
 def _box(x: float, y: float, place: tuple[float, float, str, str], width: float, height: float, scale: float) -> Bbox:

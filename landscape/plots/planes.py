@@ -37,6 +37,7 @@ from landscape.rounding import format_value
 
 _LETTERS = 17.5  # of a caption's line, an inch
 _CAPTION = 6.0  # points
+_SHARE = 0.7  # of a panel with what belongs to it, what is drawn
 _TITLE, _TITLE_LETTERS = 8.0, 13.5
 
 
@@ -120,11 +121,15 @@ def paths_figure(
     styles = optimizer_styles(found.names)
     beside = len(found.losses) > 0
     count = len(drawn) + beside
-    figure = new_figure(SINGLE if count == 1 else DOUBLE, 2.9)
+    width = SINGLE if count == 1 else DOUBLE
+    height = _SHARE * width / count * float(np.ptp(found.y) / np.ptp(found.x)) + 1.3
+    figure = new_figure(width, float(np.clip(height, 2.45, 2.9)))
     panels = [figure.add_subplot(1, count, i + 1) for i in range(count)]
     for ax, metric in zip(panels, drawn, strict=False):
         plot_paths(found, metric=metric, styles=styles, ax=ax)
         add_colorbar(ax, label="loss L" if metric is None else figure_text(metric))
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.label.set_fontsize(7 if count < 3 else 6)
     if beside:
         plot_path_losses(found, styles=styles, ax=panels[-1])
     legend_outside(figure)
