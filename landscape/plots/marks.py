@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
 
 from landscape.plots.labels import figure_text
@@ -42,7 +43,9 @@ def label_points(ax: Axes, texts: Sequence[str], points: Array) -> None:
     """Names beside points; of the places around each the one that overlaps least with what is there already."""
     figure = ax.get_figure(root=True)
     assert figure is not None
-    figure.canvas.draw()  # limits and aspect are settled now
+    if not hasattr(figure.canvas, "get_renderer"):
+        FigureCanvasAgg(figure)
+    figure.draw_without_rendering()  # limits and aspect are settled now
     canvas: Any = figure.canvas
     renderer = canvas.get_renderer()
     frame, scale = ax.get_window_extent(renderer), figure.dpi / 72

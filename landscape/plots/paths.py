@@ -28,7 +28,7 @@ from landscape.results import PathSlice
 #: Contours in grey, so that the colours are left to the paths.
 GREYS = "Greys"
 #: Letters of an axis label that have room.
-MOST = 30
+MOST = 24
 
 
 def plot_paths(
@@ -88,8 +88,8 @@ def plot_paths(
     ax.spines[["top", "right"]].set_visible(True)
     if metric is not None:
         ax.set_title(figure_text(metric))
-    ax.set_xlabel(figure_text(shortened(found.directions[0], MOST)))
-    ax.set_ylabel(figure_text(shortened(found.directions[1], MOST)))
+    ax.set_xlabel(_axis(found.directions[0]))
+    ax.set_ylabel(_axis(found.directions[1]))
     note_gaps(ax, int(np.ma.count_masked(masked)))
     if own:
         legend_outside(ax)
@@ -131,3 +131,8 @@ def plot_path_losses(found: PathSlice, *, styles: Mapping[str, Style] | None = N
     if own:
         legend_outside(ax)
     return ax
+
+
+def _axis(words: str) -> str:
+    """What an axis is, where there is room for it."""
+    return figure_text(shortened(words.replace("principal component", "component"), MOST))

@@ -191,3 +191,15 @@ def test_what_cannot_be_drawn_is_one_line_and_status_2(runs, tmp_path, capsys, m
     assert said in err
     assert len(err.strip().splitlines()) == 1
     assert not out
+
+
+def test_numbers_are_checked_before_anything_is_read(tmp_path):
+    for given, said in (
+        ({"points": 2}, "points=2 must be a whole number of at least 3"),
+        ({"last": 0}, "last=0 must be a whole number of at least 1"),
+        ({"seed": -1}, "seed=-1 must be a whole number of at least 0"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            ls.draw(tmp_path / "nowhere", **given)
+    with pytest.raises(UsageError, match="no run was named"):
+        ls.draw([])

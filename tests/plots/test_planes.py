@@ -62,7 +62,7 @@ def test_axes_say_one_unit_in_parameter_space_and_in_the_length_of_the_parameter
     ax = record.plot()
     assert ax.get_xlabel().endswith("\n1 = 17.3 in θ = 0.5 ‖θ‖")
     line = replace(EXAMPLES["LineSlice"], param_norm=4.0).plot()
-    assert line.get_xlabel().endswith("\n1 = 1 in θ = 0.25 ‖θ‖")
+    assert line.get_xlabel().endswith("\n1 = 0.25 ‖θ‖")
 
 
 def test_panels_of_losses_share_their_levels_and_the_caption_stands_below():
