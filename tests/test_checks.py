@@ -143,15 +143,17 @@ TABLE = {
     "random_plane": (lambda **g: ls.random_plane(OBJECTIVE, **g), {"seed": "seed"}),
     "evaluate_line": (
         lambda **g: ls.evaluate_line(OBJECTIVE, VECTOR, **{"points": 3} | g),
-        {"radius": "positive", "points": "count", "tol": "share"},
+        {"radius": "positive", "points": "count", "tol": "share", "weight_decay": "not negative"},
     ),
     "evaluate_plane": (
         lambda **g: ls.evaluate_plane(OBJECTIVE, torch.eye(3)[:, :2], **{"points": 3} | g),
-        {"radius": "positive", "points": "count", "tol": "share"},
+        {"radius": "positive", "points": "count", "tol": "share", "weight_decay": "not negative"},
     ),
+    "pca_plane": (lambda **g: ls.pca_plane(PATHS["a"], **g), {"num_walks": "count", "seed": "seed"}),
+    "direction": (lambda **g: ls.direction(OBJECTIVE, "random", **g), {"index": "count or 0", "seed": "seed"}),
     "evaluate_paths": (
         lambda **g: ls.evaluate_paths(OBJECTIVE, PATHS, **{"points": 3} | g),
-        {"points": "count", "margin": "not negative"},
+        {"points": "count", "margin": "not negative", "tol": "share", "num_walks": "count", "seed": "seed"},
     ),
     "interpolate": (
         lambda **g: ls.interpolate(OBJECTIVE, VECTOR, 2 * VECTOR, **g), {"points": "count", "tol": "share"},
@@ -307,6 +309,7 @@ def test_every_number_that_a_public_function_takes_is_in_the_table():
         ("import_checkpoint", "step"),
         ("LinearOperator", "dim"),
         ("ExactOperator", "num_matvecs"),
+        *(("draw", name) for name in ("points", "last", "seed")),  # tests/pictures
     }
     judged = (statistics.Contrast, statistics.Decision, statistics.RankCorrelation, statistics.Ranking)
     records = (results.Record, Exception, ls.Checkpoint, *judged)

@@ -12,8 +12,8 @@ _UNITS = {"h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0}
 _PIECE = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)")
 
 
-def accuracy_of(value: object) -> float:
-    """A relative accuracy as a share.
+def accuracy_of(value: object, name: str = "accuracy") -> float:
+    """A relative accuracy as a share; ``name`` is what a message calls it.
 
     >>> accuracy_of("5%"), accuracy_of("2.5 %"), accuracy_of(0.05), accuracy_of("0.01")
     (0.05, 0.025, 0.05, 0.01)
@@ -21,7 +21,7 @@ def accuracy_of(value: object) -> float:
     Traceback (most recent call last):
     landscape.errors.UsageError: accuracy=5 must lie between 0 and 1, such as 0.05 or '5%'
     """
-    refused = UsageError(f"accuracy={value!r} must lie between 0 and 1, such as 0.05 or '5%'")
+    refused = UsageError(f"{name}={value!r} must lie between 0 and 1, such as 0.05 or '5%'")
     number = value
     if isinstance(value, str):
         text, percent = value.strip().removesuffix("%"), value.strip().endswith("%")

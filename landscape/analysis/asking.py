@@ -19,7 +19,7 @@ from landscape.analysis.costs import Cost
 from landscape.analysis.plan import FINEST, RESIDUALS, Plan, negative_residual
 from landscape.geometry.sharpness.definitions import MEASURES
 from landscape.operators import exact_cost
-from landscape.results import Eigenpairs, Estimate, LineSlice, PlaneSlice, Record, Sharpness, SpectralMeasure
+from landscape.results import Eigenpairs, Estimate, LineSlice, PathSlice, PlaneSlice, Record, Sharpness, SpectralMeasure
 from landscape.results.interpolated import error_of_range
 from landscape.store.reading import reading_of
 
@@ -84,7 +84,7 @@ def _of_band(record: Record, scale: float) -> float:
 
 def _of_range(record: Record, scale: float) -> float:
     """The stated error, of the range of the loss."""
-    assert isinstance(record, LineSlice | PlaneSlice)
+    assert isinstance(record, LineSlice | PlaneSlice | PathSlice)
     return error_of_range(record)
 
 

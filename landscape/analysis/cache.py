@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.plan import Plan
 from landscape.checkpoints import Checkpoint, load_checkpoint
+from landscape.errors import CheckpointError
 from landscape.problems import Problem
 
 #: Of the checkpoints held; where they are more, those that were not used for the longest time are let go.
@@ -39,6 +42,14 @@ class Opened:
             while len(self._checkpoints) > 1 and sum(size for (size, *_), _ in self._checkpoints.values()) > MOST_BYTES:
                 self._checkpoints.popitem(last=False)
         return checkpoint
+
+    def readable(self, files: Sequence[str | Path]) -> list[Checkpoint]:
+        """Those of several that can be read."""
+        found = []
+        for file in files:
+            with contextlib.suppress(CheckpointError):
+                found.append(self.checkpoint(file))
+        return found
 
     def problem(self, checkpoint: Checkpoint, plan: Plan) -> Problem:
         """The problem of a checkpoint, as the plan has it."""

@@ -11,7 +11,9 @@ import numpy as np
 from torch import nn
 
 from landscape.analysis.plan import Plan
+from landscape.checkpoints import Checkpoint
 from landscape.errors import ModelError, ObjectiveError
+from landscape.geometry.batch_statistics import layers, moved_by_training
 from landscape.objective import Objective, logit_normalized
 from landscape.operators import HessianOperator, LinearOperator, exact, exact_fits
 from landscape.operators.exact import exact_is_quick
@@ -40,6 +42,8 @@ class CheckpointContext:
         Where the test data are.
     model : callable or None
         ``model() -> nn.Module``, one of its own with the checkpoint's parameters.
+    path_of_run : callable or None
+        ``path_of_run() -> list of Checkpoint``, those of the run that are measured, oldest first.
     found : dict of name to Record
         What has been measured here so far; slices go along the eigenvectors found.
     fields : dict of name to dict
@@ -64,6 +68,7 @@ class CheckpointContext:
     last: CheckpointContext | None = None
     problem: Problem | None = None
     model: Callable[[], nn.Module] | None = None
+    path_of_run: Callable[[], list[Checkpoint]] | None = None
     found: dict[str, Record] = field(default_factory=dict)
     fields: dict[str, dict[str, Any]] = field(default_factory=dict)
     affordable: float | None = None
@@ -104,6 +109,20 @@ class CheckpointContext:
         model = self.model().to(self.objective.device, self.objective.dtype)
         few = self.objective.on_first(self.objective.few).batches
         return evaluate_split(self.problem, model, "train", few).accuracy is not None
+
+    @cached_property
+    def path(self) -> list[Checkpoint]:
+        """The checkpoints of the run that are measured, oldest first."""
+        return [] if self.path_of_run is None else self.path_of_run()
+
+    @cached_property
+    def has_path(self) -> bool:
+        """Whether they span a plane on which the loss depends on θ alone."""
+        moved = len({checkpoint.params_sha256 for checkpoint in self.path}) > 1
+        if not moved or self.objective.layout.size < 3:
+            return False
+        gathers = self.objective.mode == "eval" and bool(layers(self.objective.parts().model))
+        return not gathers and not moved_by_training(self.objective)
 
     @cached_property
     def hessian(self) -> LinearOperator:

@@ -178,6 +178,21 @@ def plane(context: CheckpointContext, progress: Progress) -> Record:
     )  # fmt: skip
 
 
+def plane_of_eigenvectors(context: CheckpointContext, progress: Progress) -> Record:
+    eigs = context.eigenpairs
+    both = [geometry.direction(context.objective, "top", eigs=eigs, index=index) for index in (0, 1)]
+    return geometry.evaluate_plane(
+        context.objective, both, radius="auto", points=context.plan.plane_points, progress=progress, **_how(context)
+    )
+
+
+def plane_of_path(context: CheckpointContext, progress: Progress) -> Record:
+    return geometry.evaluate_paths(
+        context.objective, {"run": context.path}, points=context.plan.plane_points, seed=context.plan.seed,
+        tol=_how(context)["tol"], progress=progress,
+    )  # fmt: skip
+
+
 def sharpness(
     measure: str, wanted: Asked | None, *, of_logits: bool
 ) -> Callable[[CheckpointContext, Progress], Record]:

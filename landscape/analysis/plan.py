@@ -13,15 +13,15 @@ from landscape.errors import UsageError
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
         "accuracy": 0.2, "last": 3, "levels": 1, "eigs": 2, "points": 31, "plane_points": 21, "directions": 3,
-        "restarts": 1, "subsets": 0, "barriers": 4, "max_matvecs": 300,
+        "restarts": 1, "subsets": 0, "barriers": 4, "max_matvecs": 300, "planes": "random",
     },
     "standard": {
         "accuracy": 0.04, "last": 5, "levels": 1, "eigs": 5, "points": 41, "plane_points": 31, "directions": 5,
-        "restarts": 3, "subsets": 4, "barriers": 10, "max_matvecs": 500,
+        "restarts": 3, "subsets": 4, "barriers": 10, "max_matvecs": 500, "planes": "random,eigen,pca",
     },
     "thorough": {
         "accuracy": 0.01, "last": 20, "levels": 4, "eigs": 20, "points": 101, "plane_points": 51, "directions": 10,
-        "restarts": 5, "subsets": 8, "barriers": 50, "max_matvecs": 3000,
+        "restarts": 5, "subsets": 8, "barriers": 50, "max_matvecs": 3000, "planes": "random,eigen,pca",
     },
 }  # fmt: skip
 
@@ -32,6 +32,7 @@ COUNTS: dict[float, dict[str, int]] = {
     0.04: {"trace_probes": 32, "density_probes": 8, "steps": 64, "samples": 16},
     0.01: {"trace_probes": 128, "density_probes": 16, "steps": 100, "samples": 64},
 }
+PLANES = ("random", "eigen", "pca")
 #: With a time and no accuracy, where it is good enough.
 FINEST = 0.01
 #: How many times smaller the residuals of eigenpairs are than the accuracy: trace, density and slices rest on vectors,
@@ -85,6 +86,10 @@ class Plan:
         So many probes and Lanczos steps of the spectral density; their product is its matvecs.
     points, plane_points : int
         Points along a line, and along each side of the plane; odd.
+    planes : str
+        Which planes are drawn at the last checkpoint, separated by commas: ``random``, of filter-normalised directions;
+        ``eigen``, of the two top eigenvectors; ``pca``, of the principal components of the checkpoints measured, with
+        their path, where no running statistics would have to be recomputed at each point. ``""``: none.
     directions : int
         Random filter-normalised directions.
     samples : int, optional
@@ -152,6 +157,7 @@ class Plan:
     steps: int = BY_ACCURACY
     points: int = AS_PLANNED
     plane_points: int = AS_PLANNED
+    planes: str = AS_PLANNED
     directions: int = AS_PLANNED
     samples: int = BY_ACCURACY
     restarts: int = AS_PLANNED
@@ -191,6 +197,7 @@ class Plan:
         for name, least in LEAST.items():
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, check_count(name, value, least=least))
+        object.__setattr__(self, "planes", _planes(self.planes))
         for name in ("points", "plane_points"):
             if getattr(self, name) % 2 == 0:
                 raise UsageError(f"{name}={getattr(self, name)} must be odd, so that the minimum itself is evaluated")
@@ -277,6 +284,14 @@ class Plan:
             raise UsageError(
                 f"{name}={getattr(self, name)} would measure parts of batches whose examples interact; leave it out"
             )
+
+
+def _planes(named: Any) -> str:
+    """In the order in which they are drawn."""
+    words = [word.strip() for word in named.split(",") if word.strip()] if isinstance(named, str) else [named]
+    if unknown := [word for word in words if word not in PLANES]:
+        raise UsageError(f"planes={named!r}: {unknown[0]!r} is not one of {', '.join(PLANES)}, separated by commas")
+    return ",".join(word for word in PLANES if word in words)
 
 
 # One probe has no standard error, so estimates that print one need two.

@@ -57,6 +57,11 @@ class Quantity:
         Whether it needs class scores, or measures of the problem's own; left out where there are none.
     of_examples : bool
         Whether it needs single examples; left out where batches stay as they come.
+    of_plane : bool
+        Whether it needs two directions; left out for a model of one parameter.
+    of_path : bool
+        Whether it is of all checkpoints that are measured, which are then part of the question; left out where they do
+        not span a plane, or hold buffers that it cannot draw.
     """
 
     name: str
@@ -69,6 +74,8 @@ class Quantity:
     of_logits: bool = False
     of_scores: bool = False
     of_examples: bool = False
+    of_plane: bool = False
+    of_path: bool = False
 
     @property
     def is_picture(self) -> bool:
@@ -103,6 +110,10 @@ def applies(quantity: Quantity, context: CheckpointContext) -> bool:
     if quantity.of_logits and context.of_normalized_logits is None:
         return False
     if quantity.of_examples and context.objective.batches.joined is None:
+        return False
+    if quantity.of_plane and context.objective.layout.size < 2:
+        return False
+    if quantity.of_path and not context.has_path:
         return False
     return not quantity.of_scores or context.has_scores
 
@@ -163,7 +174,28 @@ def _of_the_surface(plan: Plan) -> list[Quantity]:
         found.append(Quantity(f"line_random_{i}", fields, line, measures.line_along_random(i), wanted))
     fields = how | _fields(plan, "plane_points", "seed")
     plane = Cost(matvecs=4, losses=min(plan.plane_points**2, PLANE_NODES) + 20)
-    return [*found, Quantity("plane", fields, plane, measures.plane, wanted)]
+    planes = {
+        "random": Quantity("plane", fields, plane, measures.plane, wanted),
+        "eigen": Quantity(
+            "plane_eigen",
+            how | _fields(plan, "plane_points"),
+            plane + Cost(losses=5),
+            measures.plane_of_eigenvectors,
+            wanted,
+            _PAIRS,
+            of_plane=True,
+        ),
+        "pca": Quantity(
+            "plane_pca",
+            fields,
+            Cost(losses=min(plan.plane_points**2, PLANE_NODES) + 20 + 2 * plan.last),
+            measures.plane_of_path,
+            wanted,
+            of_plane=True,
+            of_path=True,
+        ),
+    }
+    return [*found, *(planes[name] for name in plan.planes.split(",") if name)]
 
 
 def _of_the_balls(plan: Plan) -> list[Quantity]:

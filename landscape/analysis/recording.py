@@ -55,7 +55,8 @@ def key_of(quantity: Quantity, question: Mapping[str, Any], context: CheckpointC
     for name in quantity.rests_on:
         fields |= context.fields.get(name, {})
     key = {"fields": {**fields, **quantity.fields}, **question}
-    return key | {"test": context.test_data} if quantity.on_test_data else key
+    key |= {"test": context.test_data} if quantity.on_test_data else {}
+    return key | {"path": [c.params_sha256 for c in context.path]} if quantity.of_path else key
 
 
 def stored(

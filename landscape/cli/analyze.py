@@ -47,6 +47,9 @@ def analyze(
     steps: Annotated[int | None, typer.Option(help="So many Lanczos steps per density probe.")] = None,
     points: Annotated[int | None, typer.Option(help="Points along a line; odd.")] = None,
     plane_points: Annotated[int | None, typer.Option(help="Points along each side of the plane; odd.")] = None,
+    planes: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Planes that are drawn: random,eigen,pca; '' for none.")
+    ] = None,
     directions: Annotated[int | None, typer.Option(help="Random filter-normalised directions.")] = None,
     samples: Annotated[int | None, typer.Option(help="So many pairs of displacements for average sharpness.")] = None,
     restarts: Annotated[int | None, typer.Option(help="Starts of the ascent for worst-case sharpness.")] = None,

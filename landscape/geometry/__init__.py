@@ -3,8 +3,9 @@
 from landscape.geometry.basins import basins
 from landscape.geometry.directions import random_direction, random_plane
 from landscape.geometry.interpolation import interpolate
-from landscape.geometry.metrics import accuracy
+from landscape.geometry.metrics import accuracy, gradient_norm
 from landscape.geometry.paths import evaluate_paths
+from landscape.geometry.planes import direction, model_plane, pca_plane
 from landscape.geometry.sharpness import BALLS, sharpness
 from landscape.geometry.slices import evaluate_line, evaluate_plane
 from landscape.geometry.steps import examine_step
@@ -13,11 +14,15 @@ __all__ = [
     "BALLS",
     "accuracy",
     "basins",
+    "direction",
     "evaluate_line",
     "evaluate_paths",
     "evaluate_plane",
     "examine_step",
+    "gradient_norm",
     "interpolate",
+    "model_plane",
+    "pca_plane",
     "random_direction",
     "random_plane",
     "sharpness",

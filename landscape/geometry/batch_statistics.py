@@ -114,6 +114,15 @@ def moved_by_training(objective: Objective) -> list[str]:
     return sorted(moved & others)
 
 
+def refuse_other_buffers(objective: Objective) -> None:
+    """Refuse a model in which training moves what positions do not hold and the data do not tell."""
+    if moved := moved_by_training(objective):
+        raise UsageError(
+            f"positions do not hold what training moves beside θ in this model: {', '.join(moved[:4])}. "
+            "batch_statistics='fixed' draws the loss with all that as it is in the objective's model"
+        )
+
+
 def same(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors have the same bits."""
     if a.dtype != b.dtype or a.shape != b.shape:

@@ -100,7 +100,7 @@ def _ends(objective: Objective, given: Sequence[Vector | Objective]) -> tuple[En
 
 def _end(objective: Objective, given: Vector | Objective) -> End:
     if isinstance(given, Objective):
-        _check_same_question(objective, given)
+        check_same_question(objective, given)
         return End(objective.point(given.theta), constants_of(given))
     theta = objective.point(given)
     # The model's own θ to the last bit: then its own buffers belong to it.
@@ -115,7 +115,8 @@ def constants_of(objective: Objective) -> dict[str, Tensor]:
     return {name: found[_MODEL + name] for name in names if _MODEL + name in found}
 
 
-def _check_same_question(objective: Objective, end: Objective) -> None:
+def check_same_question(objective: Objective, end: Objective) -> None:
+    """Refuse an objective whose loss elsewhere is not a value of the same function: other parameters, data or loss."""
     if end is objective:
         return
     theirs, ours = (dict(zip(o.layout.names, o.layout.shapes, strict=True)) for o in (end, objective))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from landscape.errors import ObjectiveError, UsageError
 from landscape.geometry.endpoints import constants_of
-from landscape.objective import Objective
+from landscape.objective import Objective, Vector
 from landscape.objective.classes import class_axes
 from landscape.objective.losses import LossModule, LossOfOutputs, SupervisedLoss
 from landscape.objective.preflight import not_a_mean
@@ -64,16 +64,35 @@ def accuracy(outputs: Tensor, targets: Tensor) -> Tensor:
     return torch.where(outputs.isnan().any(axis), torch.nan, hits)[targets >= 0].mean()
 
 
-_READY: dict[str, Function] = {"accuracy": accuracy}
+def gradient_norm(objective: Objective, theta: Vector | None = None) -> float:
+    """‖∇L(θ)‖ of all the data; as a metric of a slice it is evaluated at each point, exactly. Costs one gradient.
+
+    It is no mean over examples, so it cannot be had from outputs: with ``tol=`` the loss is interpolated and this is
+    not, and on a plane of 51 × 51 points it costs 2,601 gradients.
+
+    Examples
+    --------
+    >>> model = torch.nn.Linear(2, 1, bias=False)
+    >>> objective = Objective(model, torch.nn.functional.mse_loss, (torch.eye(2), torch.zeros(2, 1)))
+    >>> gradient_norm(objective, torch.tensor([3.0, 4.0]))
+    5.0
+    """
+    return float(torch.linalg.vector_norm(objective.gradient(theta).double()))
+
+
+_READY: dict[str, Function] = {"accuracy": accuracy, "gradient_norm": gradient_norm}
+#: Of a pass: the norm of its gradient, beside the loss, which is called "", and functions by their names.
+GRADIENT = "\0gradient"
 
 
 @dataclass
 class Pass:
-    """All that one pass over the data of an objective gives: its loss, and functions of what the loss sees."""
+    """All that one pass over the data gives: the loss, functions of what the loss sees, the norm of the gradient."""
 
     objective: Objective
     functions: dict[str, Function]
     shares: Sequence[float]
+    with_gradient: bool = False
 
     def at(self, theta: Tensor, constants: Mapping[str, Tensor]) -> dict[str, float]:
         """Each value at θ; the loss is called ``""``."""
@@ -83,7 +102,13 @@ class Pass:
         loss = here.loss(theta)
         columns = zip(*rows, strict=True)
         sums = [sum(s * value for s, value in zip(self.shares, column, strict=True)) for column in columns]
-        return {"": loss, **dict(zip(self.functions, sums, strict=True))}
+        return {"": loss, **dict(zip(self.functions, sums, strict=True)), **self.exactly(theta, constants)}
+
+    def exactly(self, theta: Tensor, constants: Mapping[str, Tensor]) -> dict[str, float]:
+        """What outputs do not tell."""
+        if not self.with_gradient:
+            return {}
+        return {GRADIENT: gradient_norm(self.objective.with_constants(constants), theta)}
 
     def of_outputs(self, outputs: Any, batch: Any) -> dict[str, float]:
         """Each function of outputs for a batch."""
@@ -110,7 +135,7 @@ class Readings:
         self._own = Pass(objective, {}, objective.parts().shares)
         self._others: dict[int, Pass] = {}
         self._where: dict[str, tuple[Pass, str]] = {}
-        for name, metric in _named(metrics).items():
+        for name, metric in named_metrics(metrics).items():
             self._add(name, metric)
 
     @property
@@ -120,7 +145,7 @@ class Readings:
 
     def at(self, here: Objective, theta: Tensor) -> list[float]:
         """Loss, then each metric, at θ; ``here`` is the objective with the buffers that belong to this point."""
-        own = Pass(here, self._own.functions, self._own.shares).at(theta, {})
+        own = replace(self._own, objective=here).at(theta, {})
         constants = constants_of(here) if self._others else {}
         found = {id(one): one.at(theta, constants) for one in self._others.values()} | {id(self._own): own}
         return [own[""], *(found[id(one)][key] for one, key in self._where.values())]
@@ -138,7 +163,7 @@ class Readings:
 
     def fields(self, values: np.ndarray) -> dict[str, Any]:
         """What a record keeps: names, values (K, …), and which of them are losses."""
-        losses = tuple(name for name, (_, key) in self._where.items() if not key)
+        losses = tuple(name for name, (_, key) in self._where.items() if key == "")
         return {"metric_names": self.names, "metric_values": values, "metric_losses": losses}
 
     def _add(self, name: str, metric: Metric) -> None:
@@ -146,6 +171,10 @@ class Readings:
             raise UsageError(f"a metric cannot be called {name!r}: {', '.join(_TAKEN)} are names of a slice's own")
         function, objective = _split(name, metric, self._own.objective)
         one = self._pass_over(name, objective)
+        if function is gradient_norm:
+            one.with_gradient = True
+            self._where[name] = (one, GRADIENT)
+            return
         if function is not None:
             _check_is_mean(name, objective, function)
             one.functions[name] = function
@@ -155,15 +184,20 @@ class Readings:
         own = self._own.objective
         if objective is own:
             return self._own
-        theirs, ours = (list(zip(o.layout.names, o.layout.shapes, strict=True)) for o in (objective, own))
-        if theirs != ours:
-            raise UsageError(
-                f"metrics: the objective of {name!r} has other parameters in θ ({objective.layout.size}) than the one "
-                f"whose loss is evaluated ({own.layout.size}). Make it of the same model, with the same params"
-            )
+        check_same_parameters(name, objective, own)
         if id(objective) not in self._others:
             self._others[id(objective)] = Pass(objective, {}, objective.parts().shares)
         return self._others[id(objective)]
+
+
+def check_same_parameters(name: str, objective: Objective, own: Objective) -> None:
+    """Refuse an objective in whose θ there is something else."""
+    theirs, ours = (list(zip(o.layout.names, o.layout.shapes, strict=True)) for o in (objective, own))
+    if theirs != ours:
+        raise UsageError(
+            f"metrics: the objective of {name!r} has other parameters in θ ({objective.layout.size}) than the one "
+            f"whose loss is evaluated ({own.layout.size}). Make it of the same model, with the same params"
+        )
 
 
 class _Watched(LossModule):
@@ -244,7 +278,8 @@ def _number(name: str, value: Any) -> float:
     raise ObjectiveError(f"metrics: {name!r} must give one number, a mean over the examples of a batch; it gave {seen}")
 
 
-def _named(metrics: Metrics) -> dict[str, Metric]:
+def named_metrics(metrics: Metrics) -> dict[str, Metric]:
+    """By name, those that are ready included; the loss is always there."""
     if metrics is None:
         return {}
     if isinstance(metrics, Mapping):

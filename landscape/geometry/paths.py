@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
-from sklearn.decomposition import PCA
+from torch import Tensor
 
-from landscape.checks import check_count, check_not_negative
+from landscape.checks import check_count, check_not_negative, check_seed, check_share
 from landscape.errors import UsageError
-from landscape.geometry.batch_statistics import moved_by_training, where_theta_moves
+from landscape.geometry.batch_statistics import refuse_other_buffers, where_theta_moves
 from landscape.geometry.metrics import Metrics, Readings
-from landscape.geometry.surfaces.evaluate import values_on_grid
+from landscape.geometry.planes.positions import place_of
+from landscape.geometry.planes.principal import pca_plane
+from landscape.geometry.surfaces.evaluate import slice_values
 from landscape.objective import Objective
 from landscape.progress import Progress
 from landscape.results.paths import PathSlice
@@ -28,19 +32,24 @@ def evaluate_paths(
     margin: float = 0.2,
     batch_statistics: str = "recompute",
     metrics: Metrics = None,
+    tol: float | None = None,
+    losses: bool = True,
+    num_walks: int = 100,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> PathSlice:
     r"""The loss on a plane with the paths of one or several trainings on it.
 
     With two parameters the plane is all there is, and its axes are the parameters. With more, it is spanned by the
-    first two principal components of all positions of all paths, as in Li et al. (2018, §7) but about their mean, so
-    that no path is the centre; ``explained`` says how much of the positions' variance it holds.
+    first two principal components of all positions of all paths (:func:`pca_plane`), as in Li et al. (2018, §7) but
+    about their mean, so that no path is the centre; ``explained`` says how much of the positions' variance it holds,
+    and ``walks`` how much it would hold of random walks with the same steps.
 
     Parameters
     ----------
     objective : Objective
-    paths : mapping from name to (T, P) array or sequence of T vectors (P,)
-        The positions of each path, in order: ``{"sgd": [c.theta() for c in CheckpointDir("runs/sgd-s0")]}``.
+    paths : mapping from name to (T, P) array or sequence of T vectors (P,) or Checkpoints
+        The positions of each path, in order: ``{"sgd": CheckpointDir("runs/sgd-s0")}``.
     points : int
         Along the longer side; at least 3.
     margin : float
@@ -50,15 +59,23 @@ def evaluate_paths(
         recomputed from the data at each point of the plane (:func:`~landscape.geometry.batch_statistics.recomputed`):
         then the loss depends on θ alone. Fixed, they are those of the objective's model everywhere, and no end of a
         path but its own has the loss it had in training.
-    metrics : mapping from name to metric, or ("accuracy",)
+    metrics : mapping from name to metric, or ("accuracy", "gradient_norm")
         What else is evaluated on the plane, as in :func:`evaluate_line`.
+    tol : float, optional
+        Left out, the network is evaluated at every point; else as in :func:`evaluate_plane`.
+    losses : bool
+        Whether the loss is evaluated at each position, too, and at its projection: the first with the buffers of a
+        checkpoint, of a vector with those that the plane would have there.
+    num_walks, seed : int
+        Of the random walks.
     progress : callable, optional
         Called as ``progress(done, most)`` after each point.
 
     Returns
     -------
     PathSlice
-        Off the plane, a path is drawn at its projection, where the loss of the plane is not the loss of the path.
+        Off the plane, a path is drawn at its projection, where the loss of the plane, ``plane_losses``, is not the loss
+        of the path, ``losses``; both are exact.
 
     Raises
     ------
@@ -68,66 +85,82 @@ def evaluate_paths(
 
     Notes
     -----
-    Costs at most ``points²`` losses, fewer where the plane is long and narrow; where statistics are recomputed, passes
-    over the data for each beside.
+    Costs at most ``points²`` losses, fewer where the plane is long and narrow, or with ``tol`` what a plane does; two
+    for each position, or one where the plane is the whole space; where statistics are recomputed, passes over the data
+    for each beside.
 
     References
     ----------
     Li, Xu, Taylor, Studer & Goldstein (2018), Visualizing the loss landscape of neural nets, NeurIPS, section 7.
+    Antognini & Sohl-Dickstein (2018), PCA of high dimensional random walks with comparison to neural network training,
+    NeurIPS.
     """
     points = check_count("points", points, least=3)
     check_not_negative("margin", margin)
-    size = objective.layout.size
-    stacked = {name: _positions(name, path, size) for name, path in paths.items()}
-    if not stacked:
+    tol = tol if tol is None else check_share("tol", tol, hint="0.01, not 1 %")
+    num_walks, seed = check_count("num_walks", num_walks), check_seed(seed)
+    taken = {name: _path(objective, name, path) for name, path in paths.items()}
+    if not taken:
         raise UsageError("no path was given; pass {name: positions}")
-    theta = np.concatenate(list(stacked.values()))
-    if np.ptp(theta, axis=0).max() == 0:
+    theta = np.concatenate([positions for positions, _ in taken.values()])
+    if not (theta != theta[0]).any():
         raise UsageError("the paths never move; give positions of more than one step")
     statistics, holding_at = where_theta_moves(objective, batch_statistics)
-    if batch_statistics != "fixed" and (moved := moved_by_training(objective)):
-        raise UsageError(
-            f"positions do not hold what training moves beside θ in this model: {', '.join(moved[:4])}. "
-            "batch_statistics='fixed' draws the loss with all that as it is in the objective's model"
-        )
-    origin, axes, directions, explained = _plane(objective, theta)
-    offsets = theta - origin
-    coordinates = offsets @ axes
-    outside = np.linalg.norm(offsets - coordinates @ axes.T, axis=1)
-    x, y = _grids(coordinates, points, margin)
+    if batch_statistics != "fixed":
+        refuse_other_buffers(objective)
+    plane = _plane(objective, {name: positions for name, (positions, _) in taken.items()}, num_walks, seed)
+    x, y = _grids(plane.points, points, margin)
+    middle = np.array([(x[0] + x[-1]) / 2, (y[0] + y[-1]) / 2])
     readings = Readings(objective, metrics)
 
-    def values_at(up: float, right: float) -> list[float]:
-        theta_there = objective.point(origin + axes @ np.array((right, up)))
-        return readings.at(holding_at(theta_there), theta_there)
+    def at(up: float, right: float) -> tuple[Objective, Tensor]:
+        there = plane.at(objective, middle + np.array((right, up)))
+        return holding_at(there), there
 
-    values = values_on_grid(values_at, (y, x), progress)
+    found = slice_values(
+        readings, at, (y - middle[1], x - middle[0]), (float(np.ptp(y)) / 2, float(np.ptp(x)) / 2), tol=tol,
+        moving=statistics == "recompute", progress=progress,
+    )  # fmt: skip
+    constants = [held for _, held in taken.values()]
+    along: dict[str, Any] = _losses(objective, theta, list(chain(*constants)), plane, holding_at) if losses else {}
     return PathSlice(
         x=x,
         y=y,
-        loss=values[0],
-        directions=directions,
-        names=tuple(stacked),
-        lengths=np.array([len(path) for path in stacked.values()]),
-        points=coordinates,
-        outside=outside,
-        explained=explained,
+        loss=found.values[0],
+        directions=plane.directions,
+        names=tuple(taken),
+        lengths=np.array([len(held) for held in constants]),
+        points=plane.points,
+        outside=plane.outside,
+        explained=plane.explained,
         batch_statistics=statistics,
-        **readings.fields(values[1:]),
+        walks=plane.walks,
+        **along,
+        **readings.fields(found.values[1:]),
+        **found.fields,
     )
 
 
-def _positions(name: str, path: Any, size: int) -> np.ndarray:
-    """(T, P) in float64."""
-    rows: Sequence[Any] = list(path)
-    if not rows:
+def _path(objective: Objective, name: str, path: Any) -> tuple[np.ndarray, list[Any]]:
+    """(T, P), and what belongs to each position besides, where that is known."""
+    if isinstance(path, (np.ndarray, Tensor)) and path.ndim == 2:
+        theta = np.asarray(path.detach().cpu() if isinstance(path, Tensor) else path, dtype=float)
+        held: list[Any] = [None] * len(theta)
+    else:
+        rows: Sequence[Any] = list(path)
+        if not rows:
+            raise UsageError(f"path {name!r} has no position")
+        places = [place_of(objective, row) if hasattr(row, "theta") else None for row in rows]
+        theta = stacked([row if place is None else place.theta for row, place in zip(rows, places, strict=True)])
+        held = [None if place is None else place.constants for place in places]
+    size = objective.layout.size
+    if not len(theta):
         raise UsageError(f"path {name!r} has no position")
-    theta = stacked(rows)
     if theta.ndim != 2 or theta.shape[1] != size:
         raise UsageError(f"path {name!r} has positions of shape {theta.shape[1:]}; this objective needs ({size},)")
     if not np.isfinite(theta).all():
         raise UsageError(f"path {name!r} holds NaN or infinity at {int((~np.isfinite(theta)).any(1).sum())} positions")
-    return theta
+    return theta, held
 
 
 def stacked(rows: Sequence[Any]) -> np.ndarray:
@@ -135,18 +168,45 @@ def stacked(rows: Sequence[Any]) -> np.ndarray:
     return np.stack([np.asarray(row.detach().cpu() if hasattr(row, "detach") else row, dtype=float) for row in rows])
 
 
-def _plane(objective: Objective, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], float]:
-    """Origin (P,), orthonormal axes (P, 2), what they are, and the share of variance within."""
-    if theta.shape[1] == 1:
-        raise UsageError("one parameter makes a line, not a plane; use evaluate_line")
+@dataclass(frozen=True)
+class _Plane:
+    """Where the paths lie."""
+
+    origin: np.ndarray
+    axes: np.ndarray
+    directions: tuple[str, ...]
+    points: np.ndarray
+    outside: np.ndarray
+    explained: float
+    walks: np.ndarray
+
+    def at(self, objective: Objective, place: np.ndarray) -> Tensor:
+        """θ at (x, y)."""
+        return objective.point(self.origin + self.axes @ place)
+
+
+def _plane(objective: Objective, paths: dict[str, np.ndarray], num_walks: int, seed: int) -> _Plane:
+    theta = np.concatenate(list(paths.values()))
     if theta.shape[1] == 2:
-        return np.zeros(2), np.eye(2), _parameter_names(objective), 1.0
-    found = PCA(n_components=2, svd_solver="full").fit(theta) if len(theta) > 1 else None
-    if found is None:
-        raise UsageError("one position spans no plane; give the positions of several steps")
-    shares = np.nan_to_num(found.explained_variance_ratio_)
-    words = tuple(f"principal component {i + 1} ({100 * share:.0f} %)" for i, share in enumerate(shares))
-    return found.mean_, found.components_.T, words, float(min(shares.sum(), 1.0))
+        whole = np.zeros(2), np.eye(2), _parameter_names(objective)
+        return _Plane(*whole, points=theta, outside=np.zeros(len(theta)), explained=1.0, walks=np.empty((0, 2)))
+    found = pca_plane(paths, num_walks=num_walks, seed=seed)
+    return _Plane(found.origin, found.vectors, found.labels, found.coordinates, found.outside, found.share, found.walks)
+
+
+def _losses(
+    objective: Objective, theta: np.ndarray, held: list[Any], plane: _Plane, holding_at: Callable[[Tensor], Objective]
+) -> dict[str, np.ndarray]:
+    """At each position, and at its projection."""
+    true, drawn = [], []
+    for place, constants, row in zip(plane.points, held, theta, strict=True):
+        here = objective.point(row)
+        holding = holding_at(here) if constants is None else objective.with_constants(constants)
+        true.append(holding.loss(here))
+        if plane.outside.any():
+            there = plane.at(objective, place)
+            drawn.append(holding_at(there).loss(there))
+    return {"losses": np.array(true), "plane_losses": np.array(drawn or true)}
 
 
 def _parameter_names(objective: Objective) -> tuple[str, ...]:

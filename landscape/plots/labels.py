@@ -9,6 +9,7 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
 from landscape.escaping.control_characters import told_apart, visible
+from landscape.rounding import format_value
 
 #: Inches of a letter at 7 points, the widest of usual names.
 LETTER = 0.062
@@ -48,3 +49,15 @@ def _glyph(character: str) -> str:
 @cache
 def _font() -> FT2Font:
     return font_manager.get_font(font_manager.findfont("DejaVu Sans"))
+
+
+def unit_words(length: float, param_norm: float) -> str:
+    """What one unit of an axis is, in parameter space and in ‖θ‖, on a line of its own; empty where ‖θ‖ is not known.
+
+    >>> unit_words(3.0, 12.0)
+    '\\n1 = 3 in θ = 0.25 ‖θ‖'
+    """
+    if not param_norm > 0:
+        return ""
+    share = f"{format_value(length / param_norm, digits=2)} ‖θ‖"
+    return f"\n1 = {share}" if abs(length - 1) < 1e-3 else f"\n1 = {format_value(length, digits=3)} in θ = {share}"

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from landscape.errors import UsageError
 from landscape.escaping.control_characters import shortened
-from landscape.plots.labels import figure_text, legend_text
+from landscape.plots.labels import figure_text, legend_text, unit_words
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import PALETTE, REFERENCE_COLOR, Style, axes_or_new, note_gaps
 from landscape.results import LineSlice
@@ -134,7 +134,8 @@ def plot_lines(
             model = "½t²λ" if i == 0 else None
             ax.plot(line.t, quadratic_rise(line), color=REFERENCE_COLOR, linewidth=0.8, ls=(0, (4, 2)), label=model)
     note_gaps(ax, total)
-    ax.set_xlabel("t (distance along the direction)" if _unit(lines) else "t (lengths of the direction)")
+    of_one = unit_words(lines[0].step_norm, lines[0].param_norm) if len(lines) == 1 else ""
+    ax.set_xlabel(("t (distance along the direction)" if _unit(lines) else "t (lengths of the direction)") + of_one)
     ax.set_ylabel(f"L(θ + t·d) − L(θ){_statistics(lines)}")
     if own:
         legend_outside(ax.figure)  # type: ignore[arg-type]

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib import ticker
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
+from landscape.errors import UsageError
 from landscape.escaping.control_characters import shortened
 from landscape.plots.labels import figure_text, legend_text
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import GAP_COLOR, Style, axes_or_new, note_gaps, optimizer_styles
+from landscape.plots.style import (
+    GAP_COLOR,
+    Style,
+    axes_or_new,
+    log_if_wide,
+    note_gaps,
+    optimizer_styles,
+    plain_log_ticks,
+)
 from landscape.plots.surface import drawn_values, levels_of
 from landscape.results import PathSlice
 
@@ -59,7 +70,16 @@ def plot_paths(
     size = 3.0 + 2.0 * min(width, 1.0)
     for name in found.names:
         path, style = found.path(name), chosen[name]
-        ax.plot(path[:, 0], path[:, 1], color=style.color, linewidth=width, label=legend_text(name), zorder=2)
+        seen = [withStroke(linewidth=width + 1.2, foreground="white")]  # a dark path on dark ground
+        ax.plot(
+            path[:, 0],
+            path[:, 1],
+            color=style.color,
+            linewidth=width,
+            label=legend_text(name),
+            zorder=2,
+            path_effects=seen,
+        )
         ax.plot(*path[0], "o", color=style.color, markerfacecolor="white", markersize=size - 1, zorder=3)
         ax.plot(
             *path[-1], "o", color=style.color, markeredgecolor="black", markeredgewidth=0.5, markersize=size, zorder=4
@@ -68,9 +88,51 @@ def plot_paths(
     ax.spines[["top", "right"]].set_visible(True)
     if metric is not None:
         ax.set_title(figure_text(metric))
-    ax.set_xlabel(figure_text(shortened(found.directions[0], MOST)))
-    ax.set_ylabel(figure_text(shortened(found.directions[1], MOST)))
+    ax.set_xlabel(_axis(found.directions[0]))
+    ax.set_ylabel(_axis(found.directions[1]))
     note_gaps(ax, int(np.ma.count_masked(masked)))
     if own:
         legend_outside(ax)
     return ax
+
+
+def plot_path_losses(found: PathSlice, *, styles: Mapping[str, Style] | None = None, ax: Axes | None = None) -> Axes:
+    """The loss at each position of the paths, and dashed that of the plane where the position is drawn.
+
+    Where the two part, the picture shows what the training did not see.
+
+    Raises
+    ------
+    UsageError
+        If the losses at the positions were not evaluated.
+    """
+    if not len(found.losses):
+        raise UsageError("the losses along these paths were not evaluated; evaluate_paths(..., losses=True) does")
+    own = ax is None
+    ax = axes_or_new(ax, height=2.0)
+    chosen = dict(styles or optimizer_styles(found.names))
+    gaps, off = 0, bool(found.outside.any())
+    for name in found.names:
+        one = found.only([name])
+        color = chosen[name].color
+        true, drawn = (np.where(np.isfinite(x), x, np.nan) for x in (one.losses, one.plane_losses))
+        gaps += int(np.isnan(true).sum())
+        ax.plot(np.arange(len(true)), true, color=color, linewidth=1.1, label=legend_text(name))
+        if off:
+            ax.plot(np.arange(len(drawn)), drawn, color=color, linewidth=0.9, linestyle=(0, (3, 2)))
+    if off:
+        ax.plot([], [], color="black", linewidth=0.9, linestyle=(0, (3, 2)), label="the plane below it")
+    if log_if_wide(ax, np.concatenate([found.losses, found.plane_losses])):
+        plain_log_ticks(ax.yaxis)
+    note_gaps(ax, gaps)
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+    ax.set_xlabel("position along the path")
+    ax.set_ylabel("loss L")
+    if own:
+        legend_outside(ax)
+    return ax
+
+
+def _axis(words: str) -> str:
+    """What an axis is, where there is room for it."""
+    return figure_text(shortened(words.replace("principal component", "component"), MOST))

@@ -12,6 +12,7 @@ from landscape.errors import UsageError
 from landscape.plots import numbers, parts, points, stored, subspaces
 from landscape.plots.lines import plot_interpolation, plot_lines
 from landscape.plots.paths import plot_paths
+from landscape.plots.planes import plot_models, plot_positions
 from landscape.plots.spectrum import plot_spectrum
 from landscape.plots.style import house_style
 from landscape.plots.surface import plot_contour
@@ -42,7 +43,9 @@ FIGURES: dict[type, Callable[..., Axes]] = {
     results.LineSlice: _line,
     results.MissedSearch: numbers.plot_missed,
     results.OutlierCount: numbers.plot_outliers,
+    results.ModelPlane: plot_models,
     results.PathSlice: plot_paths,
+    results.PcaPlane: plot_positions,
     results.PlaneSlice: plot_contour,
     results.PointValue: numbers.plot_point,
     results.PrincipalAngles: subspaces.plot_angles,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from landscape.plots.drawing import Drawing, count_words, gap_sentence, seeds_wo
 from landscape.plots.labels import figure_names, legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.lines import barrier_point, plot_interpolation, plot_line_band, plot_lines, rise
+from landscape.plots.paths import plot_paths
 from landscape.plots.style import (
     DOUBLE,
     REFERENCE_COLOR,
@@ -24,9 +26,11 @@ from landscape.plots.style import (
     share_limits,
 )
 from landscape.plots.surface import add_colorbar, log_levels, plot_contour, plot_surface, surface_heights
-from landscape.results import LineSlice, PlaneSlice
+from landscape.results import LineSlice, PathSlice, PlaneSlice
 from landscape.results.batch_statistics import sentences
 from landscape.results.interpolated import evaluation_sentence
+from landscape.results.planes import baseline_of
+from landscape.results.reach import reaches
 from landscape.rounding import format_value
 
 
@@ -92,14 +96,28 @@ def _random_figure(
 
 
 def plane_figures(runs: Sequence[RunLike]) -> Iterator[Drawing]:
-    """Contours and surfaces of the plane of random directions: the first seed of every group."""
-    found: list[tuple[RunLike, PlaneSlice]] = []
-    for group in by_label(runs).values():
-        having = [(run, plane) for run in group if (plane := last_record(run, "plane", PlaneSlice))]
-        found += [(run, plane) for run, plane in having[:1] if np.unique(_finite(plane)).size > 1]
-    if found:
+    """Contours and surfaces of planes, and paths over theirs: the first seed of every group."""
+    if found := _first_planes(runs, "plane"):
         yield _contour_figure(found)
         yield _surface_figure(found)
+    if found := _first_planes(runs, "plane_eigen"):
+        yield _eigen_figure(found)
+    if paths := _of_first_seed(runs, "plane_pca", PathSlice):
+        yield _path_figure(paths)
+
+
+def _first_planes(runs: Sequence[RunLike], name: str) -> list[tuple[RunLike, PlaneSlice]]:
+    """Those whose loss differs anywhere."""
+    found = _of_first_seed(runs, name, PlaneSlice)
+    return [(run, plane) for run, plane in found if np.unique(_finite(plane)).size > 1]
+
+
+def _of_first_seed(runs: Sequence[RunLike], name: str, kind: type[Any]) -> list[tuple[RunLike, Any]]:
+    """A record of the last checkpoint, of the first run of each group that has it."""
+    found = []
+    for group in by_label(runs).values():
+        found += [(run, record) for run in group if (record := last_record(run, name, kind)) is not None][:1]
+    return found
 
 
 def _contour_figure(found: Sequence[tuple[RunLike, PlaneSlice]]) -> Drawing:
@@ -126,6 +144,61 @@ def _contour_figure(found: Sequence[tuple[RunLike, PlaneSlice]]) -> Drawing:
         f"direction.{evaluation_sentence(planes)}{_statistics(planes, of='planes')}{grey}",
         figure,
     )
+
+
+def _eigen_figure(found: Sequence[tuple[RunLike, PlaneSlice]]) -> Drawing:
+    """Each with a radius and levels of its own, since curvatures differ by orders of magnitude."""
+    columns = columns_for(len(found))
+    width = DOUBLE if len(found) > 1 else SINGLE
+    figure, axes = panels(len(found), columns=columns, width=width, row_height=min(width / columns, 2.4) + 0.3)
+    titles = figure_names([run.name for run, _ in found], inches=0.85 * panel_width(figure, columns))
+    for ax, (run, plane) in zip(axes, found, strict=True):
+        plot_contour(plane, ax=ax)
+        add_colorbar(ax)
+        ax.set_title(titles[run.name], fontsize=7)
+        ax.set(xlabel="along u₁", ylabel="along u₂")
+    planes = [plane for _, plane in found]
+    reach = [share for plane in planes for _, _, share in reaches(plane)]
+    return Drawing(
+        "plane_eigen",
+        "The loss on the two sharpest directions",
+        "Loss on the plane of the two top eigenvectors u₁ and u₂, for one run per "
+        f"{group_word(run for run, _ in found)} at its last checkpoint (cross); x and y are distances in θ. "
+        f"Each panel goes as far as the loss rises about tenfold, {_range(reach)} of ‖θ‖, and has levels of its own."
+        f"{evaluation_sentence(planes)}{_statistics(planes, of='planes')}",
+        figure,
+    )
+
+
+def _path_figure(found: Sequence[tuple[RunLike, PathSlice]]) -> Drawing:
+    columns = columns_for(len(found))
+    width = DOUBLE if len(found) > 1 else SINGLE
+    figure, axes = panels(len(found), columns=columns, width=width, row_height=min(width / columns, 2.4) + 0.3)
+    titles = figure_names([run.name for run, _ in found], inches=0.85 * panel_width(figure, columns))
+    for ax, (run, paths) in zip(axes, found, strict=True):
+        plot_paths(paths, ax=ax)
+        add_colorbar(ax)
+        ax.set_title(titles[run.name], fontsize=7)
+    every = [paths for _, paths in found]
+    shares, walks = [paths.explained for paths in every], [baseline_of(paths.walks)[0] for paths in every]
+    counts = sorted({len(paths.points) for paths in every})
+    return Drawing(
+        "plane_pca",
+        "The end of training over the loss",
+        f"The measured checkpoints ({' to '.join(map(str, counts))}) of one run per "
+        f"{group_word(run for run, _ in found)} on their two principal components, over contours of the "
+        "loss, darker where it is higher; a ring is the first, a dot the last. "
+        f"The planes hold {_range(shares)} of the variance, and of random walks with the same steps {_range(walks)}."
+        f"{evaluation_sentence(every)}"
+        f"{_statistics(every, of='planes')}",
+        figure,
+    )
+
+
+def _range(shares: Sequence[float]) -> str:
+    """Lowest and highest, in per cent."""
+    low, high = (format_value(100 * share, digits=2) for share in (min(shares), max(shares)))
+    return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def _surface_figure(found: Sequence[tuple[RunLike, PlaneSlice]]) -> Drawing:
@@ -206,7 +279,7 @@ def _barriers(lines: Sequence[LineSlice]) -> str:
     return low if low == high else f"{low} … {high}"
 
 
-def _statistics(slices: Sequence[LineSlice | PlaneSlice], *, of: str = "lines") -> str:
+def _statistics(slices: Sequence[LineSlice | PlaneSlice | PathSlice], *, of: str = "lines") -> str:
     """What their running statistics are, in a sentence; empty where no model has any."""
     return sentences([one.batch_statistics for one in slices], of=of)
 

@@ -10,10 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from landscape.errors import UsageError
-from landscape.plots.labels import figure_text
+from landscape.escaping.control_characters import shortened
+from landscape.plots.labels import figure_text, unit_words
+from landscape.plots.marks import draw_marks
 from landscape.plots.style import DOUBLE, GAP_COLOR, SURFACE_CMAP, axes_or_new, new_figure, note_gaps
 from landscape.results import PathSlice, PlaneSlice
 from landscape.results.base import Array
+from landscape.rounding import format_value
+
+_MOST = 30  # letters of an axis label
+_STRIP = 4.0  # a picture that much longer than wide shows nothing
 
 
 def log_levels(loss: Any, *, count: int = 10) -> Array:
@@ -64,8 +70,15 @@ def levels_of(values: Array, *, is_loss: bool, count: int) -> tuple[Array, Norma
     return levels, Normalize(levels[0], levels[-1])
 
 
-def plot_contour(plane: PlaneSlice, *, metric: str | None = None, levels: Any = None, ax: Axes | None = None) -> Axes:
-    """Filled contours of the loss with log-spaced levels, equal aspect, and a cross at the centre.
+def plot_contour(
+    plane: PlaneSlice,
+    *,
+    metric: str | None = None,
+    levels: Any = None,
+    marks: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
+    """Filled contours of the loss with log-spaced levels, and a cross at the centre, or the positions that are marked.
 
     Parameters
     ----------
@@ -74,6 +87,8 @@ def plot_contour(plane: PlaneSlice, *, metric: str | None = None, levels: Any = 
         Draw this metric of the plane; other than losses, with levels that are evenly spaced.
     levels : (n,) array, optional
         Ascending; pass the same to several panels to make them comparable. Left out: :func:`log_levels`.
+    marks : bool
+        Draw the marked positions; of several panels last, by :func:`mark_positions`, when all have their places.
 
     Returns
     -------
@@ -93,16 +108,58 @@ def plot_contour(plane: PlaneSlice, *, metric: str | None = None, levels: Any = 
     ax.set_facecolor(GAP_COLOR)
     ax.contourf(plane.x, plane.y, masked, levels=shown, norm=norm, cmap=SURFACE_CMAP, extend="both", zorder=0.5)
     ax.contour(plane.x, plane.y, masked, levels=shown, colors="white", linewidths=0.35, zorder=0.6)
-    ax.plot(0, 0, "+", color="black", markersize=9, markeredgewidth=2.6)
-    ax.plot(0, 0, "+", color="white", markersize=8, markeredgewidth=1.2)
-    ax.set_aspect("equal")
+    _set_aspect(ax, plane)
+    if not plane.mark_names:
+        ax.plot(0, 0, "+", color="black", markersize=9, markeredgewidth=2.6)
+        ax.plot(0, 0, "+", color="white", markersize=8, markeredgewidth=1.2)
     ax.spines[["top", "right"]].set_visible(True)
-    ax.set_xlabel("x (lengths of direction 1)")
-    ax.set_ylabel("y (lengths of direction 2)")
+    first, second = axis_labels(plane)
+    ax.set_xlabel(first)
+    ax.set_ylabel(second)
     note_gaps(ax, int(np.ma.count_masked(masked)), inside=True)
     if own:
-        add_colorbar(ax, label="loss L" if metric is None else figure_text(metric))
+        add_colorbar(ax, label=value_label(plane, metric))
+    if marks:
+        mark_positions(plane, metric=metric, ax=ax)
     return ax
+
+
+def mark_positions(plane: PlaneSlice, *, metric: str | None = None, ax: Axes) -> None:
+    """The positions that are marked, each with its name and its exact value."""
+    if plane.mark_names:
+        notes = [format_value(value, digits=3) for value in values_of_marks(plane, metric)]
+        draw_marks(ax, plane.mark_names, plane.mark_points, notes=notes)
+
+
+def values_of_marks(plane: PlaneSlice, metric: str | None) -> list[float]:
+    """Of the loss or a metric, at each marked position; exact."""
+    if metric is None:
+        return [float(value) for value in plane.mark_losses]
+    known = dict(zip(plane.metric_names, plane.mark_metric_values, strict=False))
+    return [float(value) for value in known.get(metric, np.full(len(plane.mark_names), np.nan))]
+
+
+def axis_labels(plane: PlaneSlice) -> tuple[str, str]:
+    """What both axes are, and how far they go in both units: lengths of their direction, and ‖θ‖."""
+    found = []
+    for letter, words, length in zip("xy", plane.directions, plane.step_norms.tolist(), strict=True):
+        is_named = words not in ("direction 1", "direction 2")
+        said = f"{letter}: {shortened(words, _MOST)}" if is_named else f"{letter} (lengths of {words})"
+        found.append(figure_text(said) + unit_words(length, plane.param_norm))
+    return found[0], found[1]
+
+
+def _set_aspect(ax: Axes, plane: PlaneSlice) -> None:
+    """Equal where both axes have one unit and neither is a strip."""
+    width, height = (float(np.ptp(axis)) for axis in (plane.x, plane.y))
+    ax.set_aspect("equal" if 1 / _STRIP < height / width < _STRIP else "auto")
+
+
+def value_label(plane: PlaneSlice, metric: str | None) -> str:
+    """What is drawn, for a colour bar."""
+    if metric is not None:
+        return figure_text(metric)
+    return "loss L" if plane.split == "train" else "test loss"
 
 
 def add_colorbar(ax: Axes, *, axes: Any = None, label: str = "loss L") -> None:

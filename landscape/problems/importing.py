@@ -16,8 +16,10 @@ from typing import Any
 from landscape.errors import UsageError, in_one_line
 
 
-def object_named(spec: str, folders: Sequence[Path]) -> tuple[Any, str]:
+def object_named(spec: str, folders: Sequence[Path], *, what: str = "problem") -> tuple[Any, str]:
     """The object, and the file in which its module stands. Only for what a person typed: importing runs code.
+
+    ``what`` is how a message calls it.
 
     Raises
     ------
@@ -32,13 +34,13 @@ def object_named(spec: str, folders: Sequence[Path]) -> tuple[Any, str]:
     except (Exception, SystemExit) as error:  # whatever the user's module raises, they get one line that names it
         places = "the current folder, beside the checkpoints, on PYTHONPATH and among the installed packages"
         raise UsageError(
-            f"problem {spec!r}: importing {module_name!r} failed ({in_one_line(error)}); it is looked for in {places}"
+            f"{what} {spec!r}: importing {module_name!r} failed ({in_one_line(error)}); it is looked for in {places}"
         ) from error
     if not hasattr(module, name):
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         own = [key for key in public if getattr(vars(module)[key], "__module__", None) == module.__name__]
         there = f"; it has {', '.join(own[:6])}" if own else ""
-        raise UsageError(f"problem {spec!r}: {module_name} has no function {name!r}{there}")
+        raise UsageError(f"{what} {spec!r}: {module_name} has no function {name!r}{there}")
     return getattr(module, name), str(getattr(module, "__file__", None))
 
 

@@ -8,6 +8,7 @@ from landscape.results.evaluation import Evaluation
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.outliers import OutlierCount
 from landscape.results.paths import PathSlice
+from landscape.results.planes import ModelPlane, PcaPlane
 from landscape.results.sampling import SamplingSpread
 from landscape.results.second_order import SecondOrderGain
 from landscape.results.spectral_measure import SpectralMeasure
@@ -27,8 +28,10 @@ __all__ = [
     "Evaluation",
     "LineSlice",
     "MissedSearch",
+    "ModelPlane",
     "OutlierCount",
     "PathSlice",
+    "PcaPlane",
     "PlaneSlice",
     "PointValue",
     "PrincipalAngles",

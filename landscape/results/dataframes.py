@@ -15,6 +15,7 @@ from landscape.results.crosscheck import Crosscheck, WitnessRow
 from landscape.results.eigenpairs import Eigenpairs, SpectralGap
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.paths import PathSlice
+from landscape.results.planes import ModelPlane, PcaPlane
 from landscape.results.sampling import SamplingSpread
 from landscape.results.spectral_measure import SpectralMeasure
 from landscape.results.spectrum import Spectrum
@@ -146,6 +147,22 @@ def _(found: PathSlice) -> Columns:
         "y": found.points[:, 1],
         "outside": found.outside,
     }
+
+
+@columns.register
+def _(plane: PcaPlane) -> Columns:
+    return {
+        "path": np.repeat(plane.names, plane.lengths),
+        "point": np.concatenate([np.arange(length) for length in plane.lengths]),
+        "x": plane.coordinates[:, 0],
+        "y": plane.coordinates[:, 1],
+        "outside": plane.outside,
+    }
+
+
+@columns.register
+def _(plane: ModelPlane) -> Columns:
+    return {"model": plane.names, "x": plane.coordinates[:, 0], "y": plane.coordinates[:, 1]}
 
 
 @columns.register

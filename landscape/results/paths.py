@@ -10,7 +10,9 @@ import numpy as np
 from landscape.errors import UsageError
 from landscape.results.base import Array, Record
 from landscape.results.batch_statistics import WORDS
+from landscape.results.interpolated import evaluation_lines
 from landscape.results.metrics import WithMetrics, no_metrics
+from landscape.results.planes import walk_words
 from landscape.rounding import format_value
 
 
@@ -36,11 +38,18 @@ class PathSlice(WithMetrics, Record):
         Distance of each point from the plane; 0 where the plane is the whole space.
     explained : float
         Share of the paths' variance about their mean that lies in the plane, 0 … 1.
+    walks : (W, 2) array
+        The same of simulated random walks with the steps of these paths, along each axis; empty where the plane is the
+        whole space, and in older records.
+    losses, plane_losses : (S,) arrays
+        The loss at each point of the paths, and at its projection onto the plane; empty where they were not asked for.
     batch_statistics : str
         What running statistics of normalisation layers are on the plane, as of a
         :class:`~landscape.results.LineSlice`.
     metrics : dict of name to (Y, X) array
         What else was evaluated on the plane; stored as of a :class:`~landscape.results.PlaneSlice`.
+    error, error_log10, num_evaluations, reason, num_drawn, num_examples
+        Of the surface, as of a :class:`~landscape.results.LineSlice`.
     """
 
     x: Array
@@ -56,6 +65,15 @@ class PathSlice(WithMetrics, Record):
     metric_names: tuple[str, ...] = ()
     metric_values: Array = field(default_factory=no_metrics)
     metric_losses: tuple[str, ...] = ()
+    walks: Array = field(default_factory=lambda: np.empty((0, 2)))
+    losses: Array = field(default_factory=lambda: np.empty(0))
+    plane_losses: Array = field(default_factory=lambda: np.empty(0))
+    error: float = 0.0
+    error_log10: float = 0.0
+    num_evaluations: int = 0
+    reason: str = ""
+    num_drawn: int = 0
+    num_examples: int = 0
 
     def path(self, name: str) -> Array:
         """One path, (T, 2).
@@ -85,6 +103,8 @@ class PathSlice(WithMetrics, Record):
             lengths=np.array([len(path) for path in chosen]),
             points=np.concatenate(chosen),
             outside=self.outside[np.concatenate(rows)],
+            losses=self.losses[np.concatenate(rows)] if len(self.losses) else self.losses,
+            plane_losses=self.plane_losses[np.concatenate(rows)] if len(self.plane_losses) else self.plane_losses,
         )
 
     def _rows(self, name: str) -> slice:
@@ -101,7 +121,19 @@ class PathSlice(WithMetrics, Record):
             ("paths", ", ".join(f"{n} ({c})" for n, c in zip(self.names, self.lengths.tolist(), strict=True))),
             ("directions", ", ".join(self.directions)),
             ("in the plane", f"{100 * self.explained:.1f} % of the variance of the positions"),
+            *([("a random walk", walk_words(self.walks))] if len(self.walks) else []),
             ("loss", extent),
             *self.metric_lines(),
+            *self._path_lines(),
+            *evaluation_lines(self),
             *([("running statistics", WORDS[self.batch_statistics])] if self.batch_statistics else []),
         ]
+
+    def _path_lines(self) -> list[tuple[str, str]]:
+        """How far the loss of the plane is from that of the paths, where they were evaluated."""
+        if not len(self.losses) or not self.outside.any():
+            return []
+        apart = np.abs(self.plane_losses - self.losses)
+        worst = int(np.nan_to_num(apart, nan=np.inf).argmax())
+        here, drawn = (format_value(float(values[worst])) for values in (self.losses, self.plane_losses))
+        return [("off the plane", f"loss {here} where the plane has {drawn}, at most so far apart")]

@@ -11,6 +11,7 @@ from landscape.results.base import Array, Estimate, Record
 from landscape.results.batch_statistics import WORDS
 from landscape.results.interpolated import evaluation_lines
 from landscape.results.metrics import WithMetrics, extent, no_metrics
+from landscape.results.reach import reach_lines
 from landscape.rounding import format_measured, format_value
 
 
@@ -64,6 +65,12 @@ class LineSlice(WithMetrics, Record):
         Of how many examples, drawn at random from how many, the loss is; ``num_drawn`` is 0 where it is of all. Then
         what was not drawn is in ``error``, at 95 %, and the loss at the centre (of an interpolation, at its ends) is
         that of all.
+    param_norm : float
+        ``‖θ‖`` at the centre; NaN in older records, and of interpolations.
+    radius_words : str
+        By what the radius was chosen; empty where it was given.
+    split : str
+        What the loss is of, ``"train"`` or ``"test"`` data.
     """
 
     t: Array
@@ -84,6 +91,9 @@ class LineSlice(WithMetrics, Record):
     reason: str = ""
     num_drawn: int = 0
     num_examples: int = 0
+    param_norm: float = float("nan")
+    radius_words: str = ""
+    split: str = "train"
 
     @property
     def barrier(self) -> float:
@@ -109,7 +119,8 @@ class LineSlice(WithMetrics, Record):
         lines = [
             ("direction", self.direction),
             ("t", f"{ends}, {len(self.t)} points"),
-            ("loss", extent(self.loss)),
+            *reach_lines(self),
+            ("loss" if self.split == "train" else "test loss", extent(self.loss)),
             *self.metric_lines(),
             *evaluation_lines(self),
             *_about_statistics(self.batch_statistics),
@@ -142,8 +153,15 @@ class PlaneSlice(WithMetrics, Record):
     metrics : dict of name to (Y, X) array
     metric_names, metric_values, metric_losses
         As of a :class:`LineSlice`; values are (K, Y, X).
-    error, error_log10, num_evaluations, reason, num_drawn, num_examples
+    error, error_log10, num_evaluations, reason, num_drawn, num_examples, param_norm, radius_words, split
         As of a :class:`LineSlice`.
+    mark_names : tuple of str
+        Of S positions whose loss is known exactly, beside the surface.
+    mark_points : (S, 2) array
+        (x, y) of their projections.
+    mark_outside, mark_losses : (S,) arrays
+        How far they are from the plane, and their loss: each with the buffers that belong to it.
+    mark_metric_values : (K, S) array
     """
 
     x: Array
@@ -164,6 +182,14 @@ class PlaneSlice(WithMetrics, Record):
     reason: str = ""
     num_drawn: int = 0
     num_examples: int = 0
+    param_norm: float = float("nan")
+    radius_words: str = ""
+    split: str = "train"
+    mark_names: tuple[str, ...] = ()
+    mark_points: Array = field(default_factory=lambda: np.empty((0, 2)))
+    mark_outside: Array = field(default_factory=lambda: np.empty(0))
+    mark_losses: Array = field(default_factory=lambda: np.empty(0))
+    mark_metric_values: Array = field(default_factory=no_metrics)
 
     @property
     def curvature_agrees(self) -> bool:
@@ -174,11 +200,16 @@ class PlaneSlice(WithMetrics, Record):
         lines = [
             ("directions", ", ".join(self.directions)),
             ("grid", f"{len(self.y)} × {len(self.x)} points (y × x)"),
-            ("loss", extent(self.loss)),
+            *reach_lines(self),
+            ("loss" if self.split == "train" else "test loss", extent(self.loss)),
             *self.metric_lines(),
             *evaluation_lines(self),
             *_about_statistics(self.batch_statistics),
         ]
+        for index, name in enumerate(self.mark_names):
+            away = float(self.mark_outside[index])
+            off = f", {format_value(away, digits=2)} off the plane" if away > 1e-5 * self.param_norm else ""
+            lines.append((name, f"loss {format_value(float(self.mark_losses[index]))}{off}"))
         if self.batch_statistics == "recompute":
             return lines
         return [*lines, ("centre curvature", "agrees with HVPs" if self.curvature_agrees else "DISAGREES with HVPs")]

@@ -15,8 +15,10 @@ from landscape.results import (
     Estimate,
     LineSlice,
     MissedSearch,
+    ModelPlane,
     OutlierCount,
     PathSlice,
+    PcaPlane,
     PlaneSlice,
     PrincipalAngles,
     Record,
@@ -206,7 +208,17 @@ def _(record: PlaneSlice) -> tuple[str, ...]:
 
 @_papers.register
 def _(record: PathSlice) -> tuple[str, ...]:
-    return ("li",)
+    return ("li", "antognini") if len(record.walks) else ("li",)
+
+
+@_papers.register
+def _(record: PcaPlane) -> tuple[str, ...]:
+    return ("li", "antognini")
+
+
+@_papers.register
+def _(record: ModelPlane) -> tuple[str, ...]:
+    return ("garipov",)
 
 
 @_papers.register

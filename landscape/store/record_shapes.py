@@ -17,6 +17,7 @@ from landscape.results import (
     Estimate,
     Evaluation,
     LineSlice,
+    PathSlice,
     PlaneSlice,
     PointValue,
     Record,
@@ -30,7 +31,8 @@ from landscape.results.base import Array
 # The class of a record by its name, or by how its name begins: tables and figures count on it.
 _CLASSES: dict[str, type[Record]] = {
     "point": PointValue, "eigenpairs": Eigenpairs, "gap": SpectralGap, "second_order_gain": Estimate, "trace": Estimate,
-    "density": SpectralMeasure, "plane": PlaneSlice, "train": Evaluation, "test": Evaluation,
+    "density": SpectralMeasure, "plane": PlaneSlice, "plane_eigen": PlaneSlice, "plane_pca": PathSlice,
+    "train": Evaluation, "test": Evaluation,
     "crosscheck": Crosscheck,
 }  # fmt: skip
 _FAMILIES: dict[str, type[Record] | tuple[type[Record], ...]] = {
@@ -56,13 +58,18 @@ _SHAPES: dict[str, dict[str, str]] = {
     },
     "Attribution": {"shares": "KM", "explained": "K"},
     "Basins": {"minima": "MP", "losses": "M", "lambda_max": "M", "lambda_min": "M", "index": "S"},
+    "PcaPlane": {"origin": "P", "vectors": "PK", "coordinates": "S2", "outside": "S", "explained": "2", "lengths": "L",
+                 "names": "L", "walks": "W2"},
+    "ModelPlane": {"origin": "P", "vectors": "PK", "coordinates": "S2", "thetas": "SP", "names": "S"},
     "PathSlice": {"x": "X", "y": "Y", "loss": "YX", "lengths": "L", "points": "S2", "outside": "S",
-                  "metric_names": "K", "metric_values": "KYX"},
+                  "metric_names": "K", "metric_values": "KYX",
+                  "losses": "S", "plane_losses": "S", "walks": "W2"},
     "SamplingSpread": {"values": "S", "sems": "S"},
     "LineSlice": {"t": "M", "loss": "M", "metric_names": "K", "metric_values": "KM"},
     "PlaneSlice": {
         "x": "X", "y": "Y", "loss": "YX", "step_norms": "2", "curvature": "22", "curvature_slice": "22",
         "curvature_error": "22", "metric_names": "K", "metric_values": "KYX",
+        "mark_names": "S", "mark_points": "S2", "mark_outside": "S", "mark_losses": "S",
     },
     "Crosscheck": {
         "ours": "W", "ours_error": "W", "theirs": "W", "theirs_error": "W", "difference": "W", "allowed": "W",
@@ -71,6 +78,8 @@ _SHAPES: dict[str, dict[str, str]] = {
     "Evaluation": {"confusion": "CC", "measure_values": "M"},
     "PrincipalAngles": {"angles": "K"},
 }  # fmt: skip
+# Of the positions of a path, where they were not evaluated.
+_MAY_BE_NONE = ("losses", "plane_losses")
 # Types of arrays other than real numbers.
 _KINDS = {
     "converged": "b",
@@ -127,7 +136,7 @@ def _check_shapes(kind: str, values: Mapping[str, Any]) -> None:
         agrees = len(shape) == len(axes)
         for axis, length in zip(axes, shape, strict=False):
             # Eigenvectors that were left out or left on the disk are (P, 0).
-            is_left_out = name == "vectors" and axis == "K" and length == 0
+            is_left_out = ((name == "vectors" and axis == "K") or name in _MAY_BE_NONE) and length == 0
             wanted = int(axis) if axis.isdecimal() else lengths.setdefault(axis, length)
             agrees = agrees and (is_left_out or length == wanted)
         if not agrees:

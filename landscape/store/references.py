@@ -98,6 +98,12 @@ REFERENCES = {
                      "JMLR", "21"),
     "li": _talk("Li, Hao and Xu, Zheng and Taylor, Gavin and Studer, Christoph and Goldstein, Tom", 2018,
                 "Visualizing the loss landscape of neural nets", "NeurIPS"),
+    "antognini": _talk("Antognini, Joseph and Sohl-Dickstein, Jascha", 2018,
+                       "{PCA} of high dimensional random walks with comparison to neural network training",
+                       "NeurIPS"),
+    "garipov": _talk("Garipov, Timur and Izmailov, Pavel and Podoprikhin, Dmitrii and Vetrov, Dmitry and Wilson, "
+                     "Andrew Gordon", 2018, "Loss surfaces, mode connectivity, and fast ensembling of {DNNs}",
+                     "NeurIPS"),
     "foret": _talk("Foret, Pierre and Kleiner, Ariel and Mobahi, Hossein and Neyshabur, Behnam", 2021,
                    "Sharpness-aware minimization for efficiently improving generalization", "ICLR"),
     "kwon": _talk("Kwon, Jungmin and Kim, Jeongseop and Park, Hyunseo and Choi, In Kwon", 2021, "{ASAM}: adaptive "

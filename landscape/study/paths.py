@@ -57,7 +57,7 @@ def _of_all_seeds(study: Study, runs: Path, objective: Objective) -> Drawing | N
     if not there:
         return None
     positions = {name: _positions(folder) for named in there.values() for name, folder in named.items()}
-    plane = evaluate_paths(objective, positions, points=FINE)
+    plane = evaluate_paths(objective, positions, points=FINE, losses=False)
     columns = min(len(there), COLUMNS)
     rows = -(-len(there) // columns)
     figure = plots.new_figure(plots.SINGLE if columns == 1 else plots.DOUBLE, 0.4 + 1.9 * rows)
@@ -96,7 +96,7 @@ def _of_the_first_seed(study: Study, runs: Path) -> Drawing | None:
     for index, (said, arms) in enumerate(groups.items()):
         objective = study.objective_of(arms[0])
         positions = {names[arm.label]: _positions(runs / arm.run(seed)) for arm in arms}
-        found = evaluate_paths(objective, positions, points=GRID, margin=MARGIN)
+        found = evaluate_paths(objective, positions, points=GRID, margin=MARGIN, losses=False)
         ax = plots.plot_paths(found, styles=styles, ax=figure.add_subplot(rows, columns, index + 1))
         ax.set_title(figure_text(said))
         planes.append(found)

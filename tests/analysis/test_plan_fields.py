@@ -21,7 +21,7 @@ OTHER = {
     "last": 1, "eigs": 3, "trace_probes": 6, "density_probes": 3, "steps": 7, "points": 7, "plane_points": 7,
     "directions": 2, "samples": 3, "restarts": 2, "subsets": 3, "barriers": 0, "tol": 1e-4, "max_matvecs": 400,
     "workers": 2, "threads": 1, "chunk": 50, "check": False, "batch_statistics": "recompute", "device": "cpu",
-    "seed": 1, "levels": 0,
+    "seed": 1, "levels": 0, "planes": "random,eigen,pca",
 }  # fmt: skip
 #: These ask something else, of which every answer is new.
 ANOTHER_QUESTION = {
@@ -132,7 +132,9 @@ def test_exactly_what_reads_a_field_is_measured_again_when_it_changes(field, ana
     written = measured_with(folder, tmp_path, monkeypatch, **{field: OTHER[field]})
     assert written & {*read, PAIR} == concerned
     new = {name for _, _, name in written - {*read, PAIR}}
-    allowed = {"eigs": {"line_eigenvector_2"}, "directions": {"line_random_1"}}
+    allowed = {
+        "eigs": {"line_eigenvector_2"}, "directions": {"line_random_1"}, "planes": {"plane_eigen", "plane_pca"},
+    }  # fmt: skip
     assert new <= allowed.get(field, set())
 
 

@@ -45,11 +45,14 @@ MAY_IMPORT = {
     "report": "comparison escaping plots results rounding store tables",
     "analysis": "checkpoints checks crossing errors estimators geometry jobs objective operators problems progress "
     "report results sampling store version",
+    "pictures": "analysis checkpoints checks errors escaping estimators geometry objective operators plots problems "
+    "progress results rounding store",
     "study": "analysis checkpoints checks comparison errors escaping estimators geometry jobs objective operators "
     "plots problems results rounding sampling statistics store training version",
     "witness": "analysis checkpoints checks errors estimators geometry objective operators progress results rounding "
     "store",
-    "cli": "analysis checkpoints comparison errors escaping files problems progress_bar report store tables witness",
+    "cli": "analysis checkpoints comparison errors escaping files pictures problems progress_bar report store tables "
+    "witness",
     "__main__": "cli",
     "__init__": "version",
 }

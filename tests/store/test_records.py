@@ -39,6 +39,10 @@ def rarer_records() -> dict[str, Record]:
             np.arange(3.0), np.arange(2.0), np.eye(2, 3), ("w", "b"), ("sgd",), np.array([2]), np.eye(2), np.zeros(2),
             0.9,
         ),
+        "principal": results.PcaPlane(
+            np.zeros(5), np.eye(5, 2), np.eye(3, 2), np.ones(3), np.full(2, 0.4), ("run",), np.array([3]), np.eye(2),
+        ),
+        "models": results.ModelPlane(np.zeros(5), np.eye(5, 2), np.eye(3, 2), np.eye(3, 5), ("a", "b", "c")),
         "basins": results.Basins(
             np.eye(2), np.array([0.1, 1.9]), np.array([1.0, 19.2]), np.array([0.9, 18.0]), np.array([0, 1, -1]), 1e-3
         ),

@@ -115,8 +115,21 @@ def _of_the_surface(rng: np.random.Generator) -> dict[str, Record]:
         "LineSlice": synthetic.line(rng, TOP, "eigenvector 1"),
         "LineSlice between": synthetic.interpolation(rng, 1.0),
         "PlaneSlice": plane,
+        "PlaneSlice marked": replace(
+            plane, directions=("from a to b", "towards c"), param_norm=21.0, radius_words="chosen so that all are seen",
+            mark_names=("adam-s0", "sgd-s0", "sgd-s1"), mark_points=np.array([[-0.6, -0.5], [0.6, -0.5], [0.5, -0.4]]),
+            mark_outside=np.zeros(3), mark_losses=np.array([0.021, 0.34, 0.0052]), mark_metric_values=np.empty((0, 3)),
+        ),
+        "PcaPlane": results.PcaPlane(
+            np.zeros(30), np.eye(30, 2), np.concatenate([spiral, -spiral]), np.full(40, 0.02), np.array([0.71, 0.22]),
+            ("sgd", "adam"), np.array([20, 20]), np.tile([0.6, 0.15], (20, 1)) + 0.01 * rng.standard_normal((20, 2)),
+        ),
+        "ModelPlane": results.ModelPlane(
+            np.zeros(9), np.eye(9, 2), np.array([[-2.0, -1.5], [2.0, -1.5], [0.4, 1.5]]), np.eye(3, 9), ("a", "b", "c")
+        ),
         "PathSlice": results.PathSlice(
             plane.x, plane.y, plane.loss, ("principal 1", "principal 2"), ("sgd", "adam"), np.array([20, 20]),
-            np.concatenate([spiral, -spiral]), np.zeros(40), 0.93,
+            np.concatenate([spiral, -spiral]), np.full(40, 0.02), 0.93, walks=np.full((20, 2), (0.6, 0.15)),
+            losses=np.geomspace(2.0, 0.02, 40), plane_losses=np.geomspace(1.5, 0.018, 40),
         ),
     }  # fmt: skip

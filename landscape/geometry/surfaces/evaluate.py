@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from landscape.geometry.metrics import Readings
+from landscape.geometry.metrics import GRADIENT, Pass, Readings
 from landscape.geometry.surfaces.nodes import Lattice
 from landscape.geometry.surfaces.on_drawn import can_draw, settled_on_drawn
 from landscape.geometry.surfaces.outputs import NotInterpolated, Outputs
@@ -131,12 +131,25 @@ def _interpolated(
             spent += outputs[0].evaluations if trial.leads else 0.0
         settled = refine(own, axes, tol, trial=trial, spent_before=spent, progress=report)
     beside = [one.level(settled.lattice, before=False, report=lambda: None).grid for one in outputs[1:]]
+    grids = [settled.values.grid, *beside]
+    for one, grid in zip(passes, grids, strict=True):
+        grid |= _exactly(one, moved, axes)
     fields = {
         "error": settled.error.absolute, "error_log10": settled.error.log10,
         "num_evaluations": math.ceil(settled.evaluations - 1e-6), "reason": settled.reason,
         "num_drawn": settled.num_drawn, "num_examples": here.num_examples,
     }  # fmt: skip
-    return SliceValues(readings.rows([settled.values.grid, *beside]), fields)
+    return SliceValues(readings.rows(grids), fields)
+
+
+def _exactly(
+    one: Pass, moved: Callable[[float, float], Tensor], axes: tuple[np.ndarray, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """What outputs do not tell, at every point of the grid."""
+    if not one.with_gradient:
+        return {}
+    values = values_on_grid(lambda up, right: [one.exactly(moved(up, right), {})[GRADIENT]], axes, None)
+    return {GRADIENT: values[0]}
 
 
 class _Counted:
