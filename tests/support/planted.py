@@ -69,7 +69,7 @@ class VGG(nn.Module):
 
 
 class Gated(nn.Module):
-    """Rotary queries and keys, gates, grouped convolution over time: what cannot be exchanged stands beside what can."""
+    """Rotary queries and keys, and gates: what cannot be exchanged stands beside what can."""
 
     def __init__(self, width: int = 8, heads: int = 2) -> None:
         super().__init__()

@@ -27,8 +27,8 @@ class Axis:
         What it is the sum of, one after the other.
     splits : list of axes
         Products of which it is the first factor.
-    members : list of axes or None
-        Copies of it for each index of another axis, once that was told apart; see :func:`select`.
+    members : tuple of (axis, list of axes) or None
+        An axis by whose index it is told apart, and a copy of this one for each; see :func:`select`.
     told : list of axes or None
         Of a sum whose parts were told apart by an index: that index, and what has members for each.
     """
@@ -40,7 +40,7 @@ class Axis:
         self.number = next(_numbers)
         self.factors: list[Axis] | None = None
         self.splits: list[Axis] = []
-        self.members: list[Axis] | None = None
+        self.members: tuple[Axis, list[Axis]] | None = None
         self.told: list[Axis] | None = None
         self._above: Axis | None = None
 
@@ -105,8 +105,8 @@ def hold(*dims: Sequence[Axis]) -> None:
     for dim in dims:
         for leaf in leaves(dim):
             leaf.fixed = True
-            for member in leaf.members or ():
-                hold((member,))
+            if leaf.members is not None:
+                hold(leaf.members[1])
 
 
 def tie(one: Sequence[Axis], other: Sequence[Axis]) -> None:
@@ -201,8 +201,8 @@ def _of_member(dim: Dim, axis: Axis, index: int) -> Dim:
     index %= axis.size
     found: list[Axis] = []
     for one in resolved(dim):
-        members = one.members
-        found.append(members[index] if members is not None and len(members) == axis.size else one)
+        told = one.members is not None and one.members[0].root is axis
+        found.append(one.members[1][index] if told and one.members else one)
     return tuple(found)
 
 
@@ -216,12 +216,12 @@ def _tell_apart(axis: Axis, seen: Sequence[Sequence[Dim]]) -> None:
         if found & copied and axis not in found:
             return
     for leaf in inner[0]:
-        leaf.members = [Axis(leaf.size) for _ in range(axis.size)]
+        leaf.members = axis, [Axis(leaf.size) for _ in range(axis.size)]
     for one in axis.splits:
         whole = one.root
         whole.factors = None
         whole.told = [axis, *inner[0]]
-        whole.parts = [tuple(leaf.members[i] for leaf in inner[0] if leaf.members) for i in range(axis.size)]
+        whole.parts = [tuple(leaf.members[1][i] for leaf in inner[0] if leaf.members) for i in range(axis.size)]
 
 
 def _factored(axis: Axis, size: int) -> tuple[Dim, Dim] | None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from landscape.geometry.alignment.axes import Axis, Dim, is_held, length, resolved
 
-#: A permutation of each axis, by its number: (…, n) whole numbers, with a dimension in front for each axis that decides.
+#: A permutation of each axis, by its number: (…, n) whole numbers, with a dimension in front for each that decides.
 Permutations = Mapping[int, Tensor]
 MOST_BLOCKS = 4096
 

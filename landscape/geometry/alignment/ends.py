@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import STATISTICS, same, statistics_of
@@ -62,7 +63,7 @@ def _called(model: Any, inputs: Any) -> Any:
 
 
 def _no_loss(outputs: Any, inputs: Any) -> Tensor:
-    found = [leaf for leaf in torch.utils._pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
+    found = [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
     floats = [leaf.double().nan_to_num().mean() for leaf in found if leaf.is_floating_point()]
     return torch.stack(floats).mean()
 
@@ -148,8 +149,8 @@ def state_of(objective: Objective, a: End, b: End) -> tuple[dict[str, Tensor], d
         for name in buffers
         if name not in counters and (name in statistics_of(model) or not same(of_a[name], of_b[name].to(of_a[name])))
     ]
-    unlike = [name for name in own if name not in moving and name not in counters]
-    stuck = [name for name in unlike if not same(of_a[name], of_b[name].to(of_a[name].device))]
+    others = [name for name in own if name not in moving and name not in counters]
+    stuck = [name for name in others if not same(of_a[name], of_b[name].to(of_a[name]))]
     if stuck:
         raise UsageError(
             f"outside θ the two models differ in {stuck[0]!r}, which cannot be permuted with it. Give both the same "

@@ -209,7 +209,8 @@ RULES: dict[str, Rule] = {
     **_names(_reduction, "sum nansum mean amax amin var std var_mean std_mean prod logsumexp norm linalg_vector_norm "
              "all any count_nonzero"),
     **_names(_extreme, "max min"),
-    **_names(_ordered, "cumsum cumprod cummax cummin logcumsumexp median mode argmax argmin sort topk kthvalue argsort"),
+    **_names(_ordered, "cumsum cumprod cummax cummin logcumsumexp median mode argmax argmin sort topk kthvalue "
+             "argsort"),
     **_names(_pooling, "max_pool1d max_pool2d max_pool3d max_pool2d_with_indices max_pool3d_with_indices avg_pool1d "
              "avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
              "adaptive_max_pool2d adaptive_max_pool3d upsample_nearest1d upsample_nearest2d upsample_bilinear2d "

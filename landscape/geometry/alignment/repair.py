@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from landscape.checks import check_share
 from landscape.geometry.alignment.network import FEW, Network
-from landscape.geometry.batch_statistics import layers, recomputed
+from landscape.geometry.batch_statistics import layers, recomputed, statistics_of
 from landscape.geometry.endpoints import between, constants_of
 from landscape.objective import Objective, Vector
 from landscape.progress import Progress
@@ -158,11 +158,13 @@ class _Gathering:
 def _hidden_layers(objective: Objective, theta: Tensor) -> set[str]:
     """Names of tensors whose first dimension are neurons, not outputs."""
     constants = constants_of(objective)
-    network = Network(objective.on_first(FEW), {}, constants)
-    named = network.named(theta, {})
+    statistics = statistics_of(objective.parts().model)
+    state = {name: value for name, value in constants.items() if name in statistics and value.is_floating_point()}
+    network = Network(objective.on_first(FEW), state, constants)
+    named = network.named(theta, state)
     symmetry, facts = network.trace(named)
     if facts.asks_data:
-        symmetry, _ = Network(objective, {}, constants).trace(named)
+        symmetry, _ = Network(objective, state, constants).trace(named)
     return {
         place.removesuffix("[0]") for places in symmetry.where.values() for place in places if place.endswith("[0]")
     }

@@ -194,8 +194,8 @@ RULES: dict[str, Rule] = {
     **_same(_expand, "expand expand_copy broadcast_to"),
     "repeat": _repeat,
     **_same(_slice, "slice slice_copy"),
-    **_same(_split, "split split_with_sizes unsafe_split unsafe_split_with_sizes split_copy split_with_sizes_copy chunk "
-            "unsafe_chunk"),
+    **_same(_split, "split split_with_sizes unsafe_split unsafe_split_with_sizes split_copy split_with_sizes_copy "
+            "chunk unsafe_chunk"),
     **_same(_select, "select select_copy"),
     **_same(_unbind, "unbind unbind_copy"),
     **_same(_cat, "cat concat"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -86,7 +88,8 @@ FOUND = {
     "an ensemble": (ensemble, VECTOR, [(4, 1), (6, 4)]),
     "of groups": (images(nn.Conv2d(1, 8, 3), nn.GroupNorm(2, 8), nn.ReLU()), PIXELS, [(2, 1), (4, 2)]),
     "depthwise": (
-        images(nn.Conv2d(1, 6, 3), nn.Conv2d(6, 6, 3, groups=6), nn.ReLU(), nn.Conv2d(6, 4, 1)), PIXELS, [(4, 1), (6, 1)],
+        images(nn.Conv2d(1, 6, 3), nn.Conv2d(6, 6, 3, groups=6), nn.ReLU(), nn.Conv2d(6, 4, 1)), PIXELS,
+        [(4, 1), (6, 1)],
     ),
     "grouped": (
         images(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 12, 3, groups=2)), PIXELS, [(2, 1), (4, 2), (6, 2)],
@@ -106,8 +109,11 @@ def test_the_groups_are_those_that_the_network_has(name):
     inputs = torch.randn(shape, generator=torch.Generator().manual_seed(3))
 
     def made():
-        model = build()
-        model.eval()(inputs)
+        model = copy.deepcopy(build()).eval()
+        model(inputs)
+        with torch.no_grad():
+            for p in model.parameters():
+                p.normal_(std=0.5)
         return model
 
     model, other = seeded(made), seeded(made, seed=1)
@@ -157,7 +163,7 @@ def test_a_model_that_decides_by_what_hangs_on_theta_is_refused():
 def test_a_model_that_decides_by_its_data_is_seen_on_all_of_them():
     """On the first chunk the order of neurons does not matter, on the last it does."""
     model = dense(lambda m, x: m.b(m.a(x).cumsum(1) if x.max() > 5 else m.a(x).relu()))()
-    x = torch.zeros(40, 3)
+    x = torch.randn(40, 3)
     plain = ls.Objective(model, F.cross_entropy, (x, torch.arange(40) % 2), chunk=10)
     assert ls.align(plain, model, flat(model)).sizes.tolist() == [5]
     x = x.clone()
