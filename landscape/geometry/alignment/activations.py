@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from landscape.errors import ObjectiveError
-from landscape.geometry.alignment.blocks import TooMany, blocks_of
+from landscape.geometry.alignment.axes import leaves
+from landscape.geometry.alignment.blocks import blocks_of
 from landscape.geometry.alignment.calls import Facts, Tap
 from landscape.geometry.alignment.matching import Pair
 from landscape.geometry.alignment.network import Network
@@ -63,7 +64,9 @@ def activation_pairs(
     seed : int
         Where a neuron has more than ``MOST_VALUES`` of them, so many are drawn, the same of both networks.
     """
-    taps = [tap for tap in facts.taps if any(axis in symmetry.sizes for axis in _axes(tap))]
+    taps = [
+        tap for tap in facts.taps if any(leaf.number in symmetry.sizes for dim in tap.mixed for leaf in leaves(dim))
+    ]
     heard = []
     for named in ends:
         listening = _Listening(taps)
@@ -80,16 +83,9 @@ def activation_pairs(
             )
         for block in blocks_of(tap.dims):
             if any(axis in symmetry.sizes for axis in block.axes):
-                parts = [block.of(one[key].contiguous()).double().cpu() for one in heard]
+                parts = [block.of(one[key].contiguous()).double().nan_to_num(0, 0, 0).cpu() for one in heard]
                 found.append(_pair(parts, block.axes, symmetry, rng, centred=centred))
     return found
-
-
-def _axes(tap: Tap) -> set[int]:
-    try:
-        return {axis for block in blocks_of(tap.dims) for axis in block.axes}
-    except TooMany:
-        return set()
 
 
 def _pair(

@@ -28,7 +28,8 @@ class Axis:
     splits : list of axes
         Products of which it is the first factor.
     members : tuple of (axis, list of axes) or None
-        An axis by whose index it is told apart, and a copy of this one for each; see :func:`select`.
+        An axis, and for each index of it the axis that stands here: of what was stacked, or will be told apart; see
+        :func:`select`. They are tied as soon as this one is to be anything else.
     told : list of axes or None
         Of a sum whose parts were told apart by an index: that index, and what has members for each.
     """
@@ -98,6 +99,25 @@ def leaves(dim: Sequence[Axis]) -> Iterator[Axis]:
 
 def is_held(axis: Axis) -> bool:
     return axis.fixed if axis.parts is None else all(leaf.fixed for leaf in leaves((axis,)))
+
+
+def stacked(axes: Sequence[Axis], along: Axis) -> Axis:
+    """Axes of one length that stand in the same place, one for each index of ``along``."""
+    if all(axis.root is axes[0].root for axis in axes):
+        return axes[0]
+    made = Axis(axes[0].size)
+    made.members = along, list(axes)
+    return made
+
+
+def _settled(axis: Axis) -> Axis:
+    """The axis with its members, if it has some, tied to be one."""
+    if axis.members is None:
+        return axis
+    members, axis.members = axis.members[1], None
+    for member in members:
+        tie((axis,), (member,))
+    return axis.root
 
 
 def hold(*dims: Sequence[Axis]) -> None:
@@ -234,7 +254,7 @@ def _factored(axis: Axis, size: int) -> tuple[Dim, Dim] | None:
     if is_held(axis):
         return held(size), held(rest)
     if axis.members is not None:
-        return None
+        return _refactored(axis, size)
     if axis.parts is None:
         axis.factors = [Axis(size), Axis(rest)]
         axis.factors[0].splits.append(axis)
@@ -249,11 +269,18 @@ def _factored(axis: Axis, size: int) -> tuple[Dim, Dim] | None:
     return (first,), tuple(axis.factors[1:])
 
 
+def _refactored(axis: Axis, size: int) -> tuple[Dim, Dim]:
+    """What has members as a product, once these are tied."""
+    first, second = split((_settled(axis),), (size, axis.size // size))
+    return first, second
+
+
 def _cut_axis(axis: Axis, start: int, stop: int) -> Dim:
     if (start, stop) == (0, axis.size):
         return (axis,)
-    if is_held(axis) or axis.members is not None:
-        hold((axis,))
+    if axis.members is not None:
+        return cut((_settled(axis),), start, stop)
+    if is_held(axis):
         return held(stop - start)
     if axis.parts is None:
         bounds = (0, start, stop, axis.size)
@@ -294,9 +321,12 @@ def _bounds(axis: Axis) -> list[int]:
 
 def _join(x: Axis, y: Axis) -> None:
     """Let two different roots of one size be one axis."""
-    if x.fixed or y.fixed or is_held(x) or is_held(y) or x.members or y.members:
+    if x.members is not None or y.members is not None:
+        tie((_settled(x),), (_settled(y),))
+        return
+    if is_held(x) or is_held(y):
         hold((x,), (y,))
-        if x.parts is None and y.parts is None and not (x.members or y.members):
+        if x.parts is None and y.parts is None:
             y.put_below(x)
         return
     if x.parts is not None and y.parts is not None:

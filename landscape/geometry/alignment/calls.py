@@ -35,6 +35,7 @@ class Tap:
     operation: int
     argument: str
     dims: Dims
+    mixed: Dims
 
 
 @dataclass
@@ -105,7 +106,7 @@ class Call:
         for argument in arguments:
             tensor = self.given.get(argument)
             if isinstance(tensor, Tensor) and self.trace.comes_from_data(tensor):
-                self.trace.facts.taps.append(Tap(self.trace.number, argument, self.trace.dims_of(tensor)))
+                self.trace.facts.taps.append(Tap(self.trace.number, argument, self.trace.dims_of(tensor), tuple(mixed)))
 
 
 def broadcast(several: Sequence[Dims], ndim: int) -> Dims:

@@ -43,7 +43,9 @@ def objective_of(model: nn.Module | Objective, inputs: Any) -> Objective:
         return _on(model, inputs)
     for tried in _suggested(model):
         try:
-            return _on(model, tried)
+            found = _on(model, tried)
+            found.loss()
+            return found
         except Exception:  # whatever a model does with inputs that are not for it
             continue
     raise UsageError(

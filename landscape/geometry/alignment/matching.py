@@ -141,8 +141,8 @@ class Matching:
             elif len(within) == 1 and within[0] in inner and pair.axes.count(within[0]) == 1:
                 (one,) = within
                 front = [place, pair.axes.index(one)]
-                a, b = (_in_front(t, front).flatten(0, 1).flatten(1) for t in (pair.a, self._moved(pair, left)))
                 width = self._symmetry.sizes[one]
+                a, b = (_in_front(t, front).reshape(size * width, -1) for t in (pair.a, self._moved(pair, left)))
                 inner[one] = inner[one] + (a @ b.T).reshape(size, width, size, width).transpose(1, 2)
         choices: dict[int, Array] = {}
         for one, worths in inner.items():

@@ -6,7 +6,21 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from landscape.geometry.alignment.axes import Dim, cut, free, held, hold, joined, length, select, split, tie
+from landscape.geometry.alignment.axes import (
+    Axis,
+    Dim,
+    cut,
+    free,
+    held,
+    hold,
+    joined,
+    length,
+    resolved,
+    select,
+    split,
+    stacked,
+    tie,
+)
 from landscape.geometry.alignment.calls import Call, Dims, Unknown, broadcast
 from landscape.geometry.alignment.layers import Rule
 
@@ -121,8 +135,19 @@ def _cat(call: Call) -> list[Dims]:
 def _stack(call: Call) -> list[Dims]:
     several = [call.trace.dims_of(tensor) for tensor in call["tensors"]]
     place = call.get("dim", 0) % call.outs[0].ndim
-    one = broadcast(several, len(several[0]))
-    return [(*one[:place], held(len(several)), *one[place:])]
+    along = held(len(several))
+    dims = [_piled([resolved(one[i]) for one in several], along) for i in range(len(several[0]))]
+    return [(*dims[:place], along, *dims[place:])]
+
+
+def _piled(several: Sequence[Sequence[Axis]], along: Dim) -> Dim:
+    """A dimension of each of the tensors that are stacked, which need not be permuted alike."""
+    sizes = [[axis.size for axis in axes] for axes in several]
+    if along and all(one == sizes[0] for one in sizes):
+        return tuple(stacked(axes, along[0]) for axes in zip(*several, strict=True))
+    for axes in several[1:]:
+        tie(several[0], axes)
+    return tuple(several[0])
 
 
 def _pad(call: Call) -> list[Dims]:

@@ -104,7 +104,7 @@ def symmetry_of(named: Mapping[str, Dims], facts: Facts) -> Symmetry:
     return Symmetry(
         sizes={axis: groups[axis].size for axis in order},
         over={axis: over[axis] for axis in order},
-        lengths={axis: leaf.size for axis, leaf in by_number.items()},
+        lengths={axis: size for b in _all(blocks) for axis, size in zip(b.axes, b.shape, strict=True)},
         blocks=blocks,
         where=where,
         names=_names(order, over, where),
@@ -196,7 +196,8 @@ def _names(
     """After the first tensor in which a group stands, ``fc1``; ``fc1, each`` where it is one within another."""
     found: dict[int, str] = {}
     for axis in order:
-        first = where[axis][0].rpartition("[")[0]
+        made = [place for place in where[axis] if place.endswith("[0]")]  # by a layer, rather than read by one
+        first = (made or where[axis])[0].rpartition("[")[0]
         base = first.rpartition(".")[0] or first
         name = f"{base}, in each" if over[axis] else base
         taken = sum(one == name or one.startswith(f"{name} (") for one in found.values())

@@ -43,6 +43,7 @@ class Tracing(OperationMode):
         super().__init__()
         self.facts, self.number = facts, 0
         self._dims, self._source = WeakTensorKeyDictionary(), WeakTensorKeyDictionary()
+        self._read: dict[int, Dims] = {}
         for tensor in of_data:
             self._note(tensor, tuple(map(held, tensor.shape)), _DATA)
         for tensor, dims in of_theta:
@@ -50,6 +51,8 @@ class Tracing(OperationMode):
 
     def dims_of(self, tensor: Tensor) -> Dims:
         """The dimensions of a tensor; a constant is free along those in which all its entries are equal."""
+        if id(tensor) in self._read:
+            return self._read[id(tensor)]
         if tensor not in self._dims:
             self._note(tensor, _by_value(tensor), 0)
         found: Dims = self._dims[tensor]
@@ -83,9 +86,22 @@ class Tracing(OperationMode):
             self.facts.asks_theta |= bool(source & _THETA)
             self.hold_all(entering)
         if outs:
-            for tensor, dims in zip(outs, self._ruled(func, name, given, entering, outs), strict=True):
+            self._read = self._uniform(func, entering)
+            found = self._ruled(func, name, given, entering, outs)
+            self._read = {}
+            for tensor, dims in zip(outs, found, strict=True):
                 self._note(tensor, dims, source)
         return out
+
+    def _uniform(self, func: Any, entering: list[Tensor]) -> dict[int, Dims]:
+        """Constants with one value everywhere, such as the zeros a recurrence starts from: what reads them ties nothing.
+
+        Views of them and what is written into them keep their dimensions, which the written values are to have, too.
+        """
+        if any(one.alias_info is not None for one in func._schema.returns):
+            return {}
+        constants = [tensor for tensor in entering if not self._source.get(tensor, 0) and tensor.numel() > 1]
+        return {id(t): tuple(map(free, t.shape)) for t in constants if bool((t == t.reshape(-1)[0]).all())}
 
     def _ruled(
         self, func: Any, name: str, given: dict[str, Any], entering: list[Tensor], outs: tuple[Tensor, ...]
