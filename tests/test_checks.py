@@ -109,8 +109,7 @@ TABLE = {
         {"damping": "positive", "num_steps": "count", "tol": "share"},
     ),
     "examine_step": (
-        lambda **g: ls.examine_step(OBJECTIVE, OBJECTIVE.theta, OBJECTIVE.theta + 1, **g),
-        {"smoothness": "not negative"},
+        lambda **g: ls.examine_step(OBJECTIVE, VECTOR, 2 * VECTOR, **g), {"smoothness": "not negative"},
     ),
     "probe": (
         lambda **g: estimators.probe(**{"index": 0, "dim": 4, "seed": 0} | g),
@@ -157,10 +156,8 @@ TABLE = {
     "interpolate": (
         lambda **g: ls.interpolate(OBJECTIVE, VECTOR, 2 * VECTOR, **g), {"points": "count", "tol": "share"},
     ),
-    "align": (
-        lambda **g: ls.align(HIDDEN, HIDDEN.theta, HIDDEN.theta, method="activations", **g),
-        {"num_examples": "count", "restarts": "count", "seed": "seed"},
-    ),
+    "align": (lambda **g: ls.align(HIDDEN, HIDDEN.theta, HIDDEN.theta, method="activations", **g),
+              {"num_examples": "count", "restarts": "count", "seed": "seed"}),
     "repair": (lambda **g: ls.repair(HIDDEN, HIDDEN.theta, HIDDEN.theta, **g), {"t": "share"}),
     "basins": (lambda **g: ls.basins(OBJECTIVE, [np.ones(3)], **g), {"radius": "positive"}),
     "sharpness worst": (sharp("worst"), {"restarts": "count", "steps": "count", "seed": "seed", "rho": "positive"}),

@@ -31,7 +31,7 @@ def plot_alignment(found: Alignment, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(len(found.groups) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     of = "activations" if found.method.startswith("activations") else "weights"
-    ax.set_xlabel(f"cosine between the {of} of both networks")
+    ax.set_xlabel(f"cosine, {of} of both networks")
     before, after = format_value(found.distance_before), format_value(found.distance)
     ax.set_title(f"‖θ_a − θ_b‖ {before} → {after}")
     if own:
@@ -42,7 +42,7 @@ def plot_alignment(found: Alignment, *, ax: Axes | None = None) -> Axes:
 def plot_repaired(found: Repaired, *, ax: Axes | None = None) -> Axes:
     """Layer by layer, how much of the spread that neurons have at the ends is left in the average, before and after."""
     own = ax is None
-    ax = axes_or_new(ax)
+    ax = axes_or_new(ax, height=2.7)
     places = np.arange(len(found.layers))
     ax.axhline(1, color=REFERENCE_COLOR, linewidth=0.8, linestyle=(0, (4, 2)), label="as at the ends")
     series = (
@@ -55,8 +55,8 @@ def plot_repaired(found: Repaired, *, ax: Axes | None = None) -> Axes:
         names = list(figure_names(found.layers, inches=0.9).values())
         ax.set_xticks(places, names, rotation=45, ha="right", rotation_mode="anchor")
     ax.set_xlabel("layer")
-    ax.set_ylim(bottom=0)
-    ax.set_ylabel("standard deviation ÷ wanted")
+    ax.set_ylim(0, 1.1 * np.nanmax([1.0, *found.spread_before, *found.spread]))
+    ax.set_ylabel("spread ÷ wanted")
     ax.set_title(f"loss {format_value(found.loss_before)} → {format_value(found.loss)} at t = {found.t:g}")
     if own:
         legend_outside(ax)

@@ -99,8 +99,8 @@ def _pair(
     """Neurons in front, all else as samples behind them."""
     neurons = [place for place, axis in enumerate(axes) if axis in symmetry.sizes or _decides(axis, axes, symmetry)]
     others = [place for place in range(len(axes)) if place not in neurons]
-    rows = [part.permute([*neurons, *others]).flatten(len(neurons)) for part in parts]
-    rows = [row if others else row[..., None] for row in rows]
+    sizes = [parts[0].shape[place] for place in neurons]
+    rows = [part.permute([*neurons, *others]).reshape(*sizes, -1) for part in parts]
     count = rows[0].shape[-1]
     if count > MOST_VALUES:
         drawn = torch.from_numpy(np.sort(rng.choice(count, MOST_VALUES, replace=False)))

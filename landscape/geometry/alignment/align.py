@@ -101,7 +101,7 @@ def align(
     """
     check_choice("method", method, ("weights", "activations"))
     check_choice("similarity", similarity, ("correlation", "product"))
-    num_examples = check_count("num_examples", num_examples)
+    num_examples = check_count("num_examples", num_examples, least=2, hint="neurons are told apart by them")
     restarts, seed = check_count("restarts", restarts), check_seed(seed)
     objective = objective_of(model, inputs)
     if method == "activations" and inputs is None and not isinstance(model, Objective):

@@ -39,7 +39,10 @@ class Network:
 
     def __init__(self, objective: Objective, state: Mapping[str, Tensor], constants: Mapping[str, Tensor]) -> None:
         held = {**constants, **state}
-        self._objective = objective.with_dtype(torch.float64, lift=True).with_constants(held)
+        wide = objective.with_dtype(torch.float64, lift=True).with_constants(held)
+        if objective.num_chunks == 1 < wide.num_chunks:  # in float64 chunks are smaller
+            wide = wide.rechunked(objective.num_examples)
+        self._objective = wide
         self._parts = self._objective.parts()
         self._state = tuple(state)
         self.layout = objective.layout

@@ -94,7 +94,7 @@ class Tracing(OperationMode):
         return out
 
     def _uniform(self, func: Any, entering: list[Tensor]) -> dict[int, Dims]:
-        """Constants with one value everywhere, such as the zeros a recurrence starts from: what reads them ties nothing.
+        """Constants of one value, such as the zeros that a recurrence starts from: what reads them ties nothing.
 
         Views of them and what is written into them keep their dimensions, which the written values are to have, too.
         """

@@ -79,7 +79,10 @@ FOUND = {
         lambda: Layers(lambda m, x: m.b(F.glu(m.a(x))), a=nn.Linear(3, 8), b=nn.Linear(4, 2)), VECTOR, [(4, 1)],
     ),
     "concatenated": (
-        dense(lambda m, x: m.c(torch.cat([m.a(x).relu(), m.d(x).tanh()], 1)), c=lambda: nn.Linear(9, 2), d=lambda: nn.Linear(3, 4)),
+        dense(
+            lambda m, x: m.c(torch.cat([m.a(x).relu(), m.d(x).tanh()], 1)), c=lambda: nn.Linear(9, 2),
+            d=lambda: nn.Linear(3, 4),
+        ),
         VECTOR, [(4, 1), (5, 1)],
     ),
     "residual": (
@@ -98,9 +101,12 @@ FOUND = {
         [(4, 1), (6, 1)],
     ),
     "grouped": (
-        images(lambda: [nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 12, 3, groups=2)]), PIXELS, [(2, 1), (4, 2), (6, 2)],
+        images(lambda: [nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 12, 3, groups=2)]), PIXELS,
+        [(2, 1), (4, 2), (6, 2)],
     ),
-    "transposed": (images(lambda: [nn.Conv2d(1, 4, 3), nn.ReLU(), nn.ConvTranspose2d(4, 6, 3)]), PIXELS, [(4, 1), (6, 1)]),
+    "transposed": (
+        images(lambda: [nn.Conv2d(1, 4, 3), nn.ReLU(), nn.ConvTranspose2d(4, 6, 3)]), PIXELS, [(4, 1), (6, 1)],
+    ),
     "rotary": (lambda: Gated(), (2, 4, 8), [(2, 1), (4, 2), (12, 1)]),
     "an encoder layer": (attention, (2, 4, 8), [(2, 1), (4, 2), (4, 2), (10, 1)]),
     "shared keys": (shared_keys, (2, 4, 5), [(2, 1), (2, 2), (3, 2), (3, 2)]),
