@@ -21,7 +21,7 @@ import landscape as ls
 from landscape import plots
 
 WIDTHS, SEEDS = (32, 128, 512), (0, 1, 2)
-LOSS, EPOCHS, POINTS = 0.01, 60, 11
+LOSS, EPOCHS, POINTS = 0.01, 200, 11
 MUCH_SMALLER = 0.5  # of the barrier before: each pair at the largest width
 WAYS = {"as trained": RED, "aligned": BLUE, "aligned and repaired": GREEN}
 
