@@ -79,7 +79,7 @@ def draw(found: dict[int, list[Pair]]) -> Figure:
         ax.plot(list(found), values, color=color, linestyle="none", marker=".", markersize=4)
     ax.set_xscale("log", base=2)
     ax.set_xticks(list(found), [str(width) for width in found])
-    ax.set_ylim(bottom=0)
+    ax.set_yscale("log")
     ax.set_xlabel("neurons in each hidden layer")
     ax.set_ylabel("barrier of the training loss")
     plots.legend_outside(figure)
