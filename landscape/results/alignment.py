@@ -86,11 +86,11 @@ class Alignment(Record):
     seed: int
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self.theta, dtype=dtype) if copy is not False else np.asarray(self.theta, dtype=dtype)
+        return np.asarray(self.theta, dtype=dtype) if copy is False else np.array(self.theta, dtype=dtype)
 
-    # torch takes foreign vectors this way.
+    # So torch takes foreign vectors; a copy, since a record stays as it is.
     def __dlpack__(self, **asked: Any) -> Any:
-        return self.theta.__dlpack__(**asked)
+        return self.theta.copy().__dlpack__(**asked)
 
     def __dlpack_device__(self) -> Any:
         return self.theta.__dlpack_device__()
@@ -197,10 +197,10 @@ class Repaired(Record):
     buffer_values: Array = field(default_factory=lambda: np.empty(0))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self.theta, dtype=dtype) if copy is not False else np.asarray(self.theta, dtype=dtype)
+        return np.asarray(self.theta, dtype=dtype) if copy is False else np.array(self.theta, dtype=dtype)
 
     def __dlpack__(self, **asked: Any) -> Any:
-        return self.theta.__dlpack__(**asked)
+        return self.theta.copy().__dlpack__(**asked)
 
     def __dlpack_device__(self) -> Any:
         return self.theta.__dlpack_device__()
@@ -238,4 +238,20 @@ class Repaired(Record):
             lines.append(("running statistics", "gathered anew from the data"))
         if self.without_shift:
             lines.append(("means not set", ", ".join(self.without_shift[:_SHOWN]) + ": no bias"))
-        return [*lines, *(("left as it is", remark) for remark in self.skipped[:_SHOWN])]
+        return [*lines, *(("left as they are", words) for words in _by_reason(self.skipped))]
+
+
+def _by_reason(remarks: tuple[str, ...]) -> list[str]:
+    """``a, b: why`` for all that have one reason.
+
+    >>> _by_reason(("a: shared", "b: no weight", "c: shared"))
+    ['a, c: shared', 'b: no weight']
+    """
+    names: dict[str, list[str]] = {}
+    for remark in remarks:
+        name, _, reason = remark.partition(": ")
+        names.setdefault(reason, []).append(name)
+    return [
+        f"{', '.join(some[:_SHOWN])}{f' and {len(some) - _SHOWN} more' if len(some) > _SHOWN else ''}: {reason}"
+        for reason, some in names.items()
+    ]

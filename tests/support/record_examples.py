@@ -124,7 +124,7 @@ def _alignment() -> results.Alignment:
 def _repaired() -> results.Repaired:
     return results.Repaired(
         np.linspace(-1, 1, 12), 0.5, 0.4, 2.1, 0.05, 0.06, ("conv1", "conv2", "fc1"), np.array([0.9, 0.6, 0.3]),
-        np.array([1.0, 1.0, 0.97]), ("conv2",), ("head: it is called 2 times",), "recompute", ("norm.running_mean",),
+        np.array([1.0, 1.0, 0.97]), ("conv2",), ("head: called 2 times",), "recompute", ("norm.running_mean",),
         np.array([2]), np.array([0.1, 0.2]),
     )  # fmt: skip
 

@@ -126,7 +126,8 @@ def align(
     matching = Matching(pairs, symmetry)
     found = _best(matching, restarts if method == "weights" else 1, rng, progress)
     moved = symmetry.apply(named_b, found.permutations)
-    change = network.change(named_b, moved)
+    everywhere = Network(objective, of_b, rest) if facts.asks_data else network
+    change = everywhere.change(named_b, moved)
     if change > ROUNDING:
         raise ObjectiveError(f"the permuted network is another function: its outputs differ by {change:.1e} of them")
     return _record(

@@ -180,11 +180,11 @@ def _chosen(objective: Objective, theta: Tensor, hidden: set[str]) -> tuple[list
             continue
         weight = _slot(objective, path, "weight")
         if weight is None:
-            skipped.append(f"{path}: its weight is no tensor of θ by itself, or shared")
+            skipped.append(f"{path}: the weight is shared, or no tensor of θ by itself")
         elif calls.count(path) != 1:
-            skipped.append(f"{path}: it is called {calls.count(path)} times")
+            skipped.append(f"{path}: called {calls.count(path)} times")
         elif path in feeding:
-            skipped.append(f"{path}: a normalisation follows it")
+            skipped.append(f"{path}: a normalisation follows")
         elif weight in hidden:
             chosen.append(path)
     return sorted(chosen, key=calls.index), skipped

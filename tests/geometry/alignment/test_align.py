@@ -15,6 +15,7 @@ from landscape.errors import UsageError
 from landscape.problems.builtin.networks import MLP, LeNet5
 from landscape.problems.builtin.residual import ResNet
 from landscape.problems.builtin.transformer import CharTransformer
+from landscape.store import ResultStore
 from tests.support.planted import VGG, blocks, drawn, exchanged, flat, seeded
 
 
@@ -219,3 +220,22 @@ def test_what_does_not_fit_is_refused_in_our_words():
         ls.align(model, model, other, method="activations")
     with pytest.raises(UsageError, match="method='both' is not one of 'weights', 'activations'"):
         ls.align(model, model, other, method="both")
+
+
+def test_checkpoints_are_ends_and_a_record_from_disk_is_a_vector(tmp_path):
+    model, other = resnet()
+    ends = []
+    for name, one in (("a", model), ("b", other)):
+        ls.save_checkpoint(tmp_path / name, one, step=1)
+        ends.append(ls.CheckpointDir(tmp_path / name)[-1])
+    objective = ls.Objective(model, F.cross_entropy, (IMAGES, torch.arange(5)))
+    found = ls.align(objective, *ends)
+    assert found.distance == 0
+    assert len(found.buffers) == 14
+    with ResultStore(tmp_path) as store:
+        store.write("run", 1, "alignment", found, {"key": "k"})
+        store.consolidate()
+    read = ls.load_results(tmp_path).runs[0].last.records["alignment"]
+    assert torch.equal(objective.point(read), objective.theta)
+    assert read.permutation("stem").tolist() == found.permutation("stem").tolist()
+    assert torch.equal(flat(ls.permuted_copy(other, read)), flat(model))

@@ -105,7 +105,7 @@ def test_running_statistics_are_those_of_the_data_and_what_feeds_them_is_left(bu
     assert found.batch_statistics == "recompute"
     if build is VGG:
         assert found.layers == ("features.0", "features.6", "classifier.0")
-        assert any(remark == "features.2: a normalisation follows it" for remark in found.skipped)
+        assert any(remark == "features.2: a normalisation follows" for remark in found.skipped)
     else:
         assert found.layers == ()
 
@@ -122,7 +122,7 @@ def test_layers_that_cannot_be_reset_alone_are_named():
     _, objectives = ends(Twice, ROWS)
     found = ls.repair(*objectives)
     assert found.layers == ("first",)
-    assert found.skipped == ("again: it is called 2 times",)
+    assert found.skipped == ("again: called 2 times",)
 
 
 def test_what_is_no_place_between_the_ends_is_refused():

@@ -180,6 +180,9 @@ def test_a_model_that_decides_by_its_data_is_seen_on_all_of_them():
     mixed = ls.Objective(model, F.cross_entropy, (x, torch.arange(40) % 2), chunk=10, check=False)
     with pytest.raises(UsageError, match="no neurons"):
         ls.align(mixed, model, flat(model))
+    other = seeded(dense(model._forward), seed=1)
+    with pytest.raises(ObjectiveError, match="the permuted network is another function"):
+        ls.align(mixed, model, other, method="activations", num_examples=2)
 
 
 def test_a_group_that_a_wrong_rule_lets_through_is_dropped_and_named(monkeypatch):
