@@ -37,12 +37,13 @@ SAID = {
 }
 
 
-def an_objective() -> ls.Objective:
+def an_objective(model: torch.nn.Module) -> ls.Objective:
     x = torch.arange(12.0).reshape(6, 2).sin()
-    return ls.Objective(torch.nn.Linear(2, 1), torch.nn.functional.mse_loss, (x, x.sum(1, keepdim=True)))
+    return ls.Objective(model, torch.nn.functional.mse_loss, (x, x.sum(1, keepdim=True)))
 
 
-OBJECTIVE = an_objective()
+OBJECTIVE = an_objective(torch.nn.Linear(2, 1))
+HIDDEN = an_objective(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1)))
 H = ls.MatrixOperator(torch.diag(torch.tensor([5.0, 3.0, 2.0, 1.0, 0.5, -1.0], dtype=torch.float64)))
 BOTH = ls.top_eigenpairs(H, 1, which="both")
 DIAGONAL = ls.diagonal(H, num_probes=2)
@@ -108,8 +109,7 @@ TABLE = {
         {"damping": "positive", "num_steps": "count", "tol": "share"},
     ),
     "examine_step": (
-        lambda **g: ls.examine_step(OBJECTIVE, OBJECTIVE.theta, OBJECTIVE.theta + 1, **g),
-        {"smoothness": "not negative"},
+        lambda **g: ls.examine_step(OBJECTIVE, VECTOR, 2 * VECTOR, **g), {"smoothness": "not negative"},
     ),
     "probe": (
         lambda **g: estimators.probe(**{"index": 0, "dim": 4, "seed": 0} | g),
@@ -158,6 +158,9 @@ TABLE = {
     "interpolate": (
         lambda **g: ls.interpolate(OBJECTIVE, VECTOR, 2 * VECTOR, **g), {"points": "count", "tol": "share"},
     ),
+    "align": (lambda **g: ls.align(HIDDEN, HIDDEN.theta, HIDDEN.theta, method="activations", **g),
+              {"num_examples": "count", "restarts": "count", "seed": "seed"}),
+    "repair": (lambda **g: ls.repair(HIDDEN, HIDDEN.theta, HIDDEN.theta, **g), {"t": "share"}),
     "basins": (lambda **g: ls.basins(OBJECTIVE, [np.ones(3)], **g), {"radius": "positive"}),
     "sharpness worst": (sharp("worst"), {"restarts": "count", "steps": "count", "seed": "seed", "rho": "positive"}),
     "sharpness keskar": (sharp("keskar"), {"restarts": "count", "steps": "count", "rho": "positive"}),

@@ -1,5 +1,6 @@
 """Walks over the objective: directions, slices, the way between two minima, and sharpness."""
 
+from landscape.geometry.alignment import align, permuted_copy, repair
 from landscape.geometry.basins import basins
 from landscape.geometry.directions import random_direction, random_plane
 from landscape.geometry.interpolation import interpolate
@@ -13,6 +14,7 @@ from landscape.geometry.steps import examine_step
 __all__ = [
     "BALLS",
     "accuracy",
+    "align",
     "basins",
     "direction",
     "evaluate_line",
@@ -23,7 +25,9 @@ __all__ = [
     "interpolate",
     "model_plane",
     "pca_plane",
+    "permuted_copy",
     "random_direction",
     "random_plane",
+    "repair",
     "sharpness",
 ]

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from landscape import results, store
 from landscape.errors import UsageError
 from landscape.plots import numbers, parts, points, stored, subspaces
+from landscape.plots.alignment import plot_alignment, plot_repaired
 from landscape.plots.lines import plot_interpolation, plot_lines
 from landscape.plots.paths import plot_paths
 from landscape.plots.planes import plot_models, plot_positions
@@ -32,6 +33,7 @@ def _line(record: results.LineSlice, **options: Any) -> Axes:
 
 
 FIGURES: dict[type, Callable[..., Axes]] = {
+    results.Alignment: plot_alignment,
     results.Attribution: subspaces.plot_attribution,
     results.Basins: points.plot_basins,
     results.BlockTable: parts.plot_blocks,
@@ -49,6 +51,7 @@ FIGURES: dict[type, Callable[..., Axes]] = {
     results.PlaneSlice: plot_contour,
     results.PointValue: numbers.plot_point,
     results.PrincipalAngles: subspaces.plot_angles,
+    results.Repaired: plot_repaired,
     results.SamplingSpread: numbers.plot_sampling,
     results.SecondOrderGain: parts.plot_gain,
     results.Sharpness: numbers.plot_sharpness,

@@ -1,5 +1,6 @@
 """Frozen NumPy records: every measured quantity with its own error, cost and seed. Nothing here loads torch."""
 
+from landscape.results.alignment import Alignment, Repaired
 from landscape.results.base import Estimate, Record
 from landscape.results.basins import Basins
 from landscape.results.crosscheck import Crosscheck
@@ -18,6 +19,7 @@ from landscape.results.subspace import Attribution, MissedSearch, PrincipalAngle
 from landscape.results.surface import LineSlice, PlaneSlice, PointValue, Sharpness
 
 __all__ = [
+    "Alignment",
     "Attribution",
     "Basins",
     "BlockTable",
@@ -36,6 +38,7 @@ __all__ = [
     "PointValue",
     "PrincipalAngles",
     "Record",
+    "Repaired",
     "SamplingSpread",
     "SecondOrderGain",
     "Sharpness",

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from landscape.results.alignment import Alignment, Repaired
 from landscape.results.base import Estimate, Record
 from landscape.results.basins import Basins
 from landscape.results.crosscheck import Crosscheck, WitnessRow
@@ -169,3 +170,21 @@ def _(plane: ModelPlane) -> Columns:
 def _(table: Crosscheck) -> Columns:
     names = WitnessRow._fields
     return dict(zip(names, zip(*table.rows, strict=True), strict=True)) if table.rows else {name: [] for name in names}
+
+
+@columns.register
+def _(found: Alignment) -> Columns:
+    return {
+        "group": found.groups,
+        "neurons": found.sizes,
+        "permutations": found.copies,
+        "moved": found.moved,
+        "alike_before": found.alike_before,
+        "alike": found.alike,
+        "where": found.where,
+    }
+
+
+@columns.register
+def _(found: Repaired) -> Columns:
+    return {"layer": found.layers, "spread_before": found.spread_before, "spread": found.spread}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from landscape.errors import UsageError
 from landscape.results import (
+    Alignment,
     Attribution,
     Basins,
     BlockTable,
@@ -22,6 +23,7 @@ from landscape.results import (
     PlaneSlice,
     PrincipalAngles,
     Record,
+    Repaired,
     SecondOrderGain,
     Sharpness,
     SpectralGap,
@@ -229,6 +231,16 @@ def _(record: Basins) -> tuple[str, ...]:
 @_papers.register
 def _(record: StepReport) -> tuple[str, ...]:
     return ("nesterov",)
+
+
+@_papers.register
+def _(record: Alignment) -> tuple[str, ...]:
+    return ("ainsworth", *(("convergent",) if "correlation" in record.method else ()))
+
+
+@_papers.register
+def _(record: Repaired) -> tuple[str, ...]:
+    return ("jordan",)
 
 
 @_papers.register

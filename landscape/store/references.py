@@ -120,5 +120,12 @@ REFERENCES = {
                      "Linear mode connectivity and the lottery ticket hypothesis", "ICML"),
     "hairer": _book("Hairer, Ernst and Wanner, Gerhard", 1996, "Solving Ordinary Differential Equations {II}",
                     "Springer"),
+    "ainsworth": _talk("Ainsworth, Samuel K. and Hayase, Jonathan and Srinivasa, Siddhartha", 2023,
+                       "Git re-basin: merging models modulo permutation symmetries", "ICLR"),
+    "convergent": _talk("Li, Yixuan and Yosinski, Jason and Clune, Jeff and Lipson, Hod and Hopcroft, John", 2015,
+                        "Convergent learning: do different neural networks learn the same representations?",
+                        "Feature Extraction: Modern Questions and Challenges, NIPS workshop"),
+    "jordan": _talk("Jordan, Keller and Sedghi, Hanie and Saukh, Olga and Entezari, Rahim and Neyshabur, Behnam", 2023,
+                    "{REPAIR}: renormalizing permuted activations for interpolation repair", "ICLR"),
     "nesterov": _book("Nesterov, Yurii", 2004, "Introductory Lectures on Convex Optimization", "Kluwer"),
 }  # fmt: skip

@@ -61,6 +61,10 @@ EXTRA = {
     "geometry/sharpness/ascent.py": {"estimators"},
     "geometry/sharpness/drawn.py": {"operators"},
     "geometry/basins.py": {"operators"},
+    "geometry/alignment/tracing.py": {"hvp"},
+    "geometry/alignment/activations.py": {"hvp"},
+    "geometry/alignment/ends.py": {"params"},
+    "geometry/alignment/copies.py": {"params"},
 }
 ONLY_IN = {"h5py": {"files", "importers"}, "matplotlib": {"plots"}, "typer": {"cli"}, "safetensors": {"checkpoints"}}
 WITHOUT_TORCH = [

@@ -14,6 +14,7 @@ from landscape import results
 from landscape.errors import ResultsError, UsageError
 from landscape.results import Estimate, LineSlice, Record, SpectralGap
 from landscape.store import ResultStore, files, load_results
+from tests.support.record_examples import examples
 from tests.support.stores import KEY, identical
 from tests.support.synthetic_results import P, eigenpairs, final_records, interpolation, tail_records
 
@@ -47,6 +48,7 @@ def rarer_records() -> dict[str, Record]:
             np.eye(2), np.array([0.1, 1.9]), np.array([1.0, 19.2]), np.array([0.9, 18.0]), np.array([0, 1, -1]), 1e-3
         ),
         "step": results.StepReport(1.0, 0.9, 1e-7, 0.5, 0.2, -0.1, 2.0, 1.9, 2.1),
+        "alignment": examples()["Alignment"], "repaired": examples()["Repaired"],
         "test": results.Evaluation(0.5, 9, 0.75, np.array([1.0, np.nan, 0.5])),
         "crosscheck": results.Crosscheck(
             ("λ1", "—"), ("A", "B"), *(np.array([x, np.nan]) for x in (1.0, 0.1, 1.05, 0.01, 0.05, 0.11)),

@@ -103,8 +103,30 @@ def _of_vectors(rng: np.random.Generator) -> dict[str, Record]:
     return {
         "Attribution": results.Attribution(names, shares, np.ones(5), "module"),
         "Basins": basins,
+        "Alignment": _alignment(),
         "PrincipalAngles": results.PrincipalAngles(np.radians([4.0, 20.0, 55.0, 89.0]), (4, 6), 61_706),
     }
+
+
+def _alignment() -> results.Alignment:
+    rng = np.random.default_rng(7)
+    orders = [rng.permutation(6), np.stack([rng.permutation(4) for _ in range(3)]), rng.permutation(3)]
+    return results.Alignment(
+        rng.normal(size=12), rng.permutation(12), ("fc1.weight",), 9.1, 4.2, 3e-16,
+        ("blocks.0.up", "blocks.0.qkv, in each", "blocks.0.qkv"), np.array([6, 4, 3]), np.array([1, 3, 1]),
+        np.array([0.02, -0.05, 0.1]), np.array([0.6, 0.45, 0.4]), ("up.weight[0], down.weight[1]", "qkv.weight[0]",
+        "qkv.weight[0]"), np.concatenate([one.ravel() for one in orders]), ("norm.running_mean",), np.array([6]),
+        rng.permutation(6), ("gate: its permutations change the outputs",), 40.0, 2.0, "weights",
+        "no group can be improved by itself", 3, 24, 4, 0,
+    )  # fmt: skip
+
+
+def _repaired() -> results.Repaired:
+    return results.Repaired(
+        np.linspace(-1, 1, 12), 0.5, 0.4, 2.1, 0.05, 0.06, ("conv1", "conv2", "fc1"), np.array([0.9, 0.6, 0.3]),
+        np.array([1.0, 1.0, 0.97]), ("conv2",), ("head: called 2 times",), "recompute", ("norm.running_mean",),
+        np.array([2]), np.array([0.1, 0.2]),
+    )  # fmt: skip
 
 
 def _of_the_surface(rng: np.random.Generator) -> dict[str, Record]:
@@ -112,6 +134,7 @@ def _of_the_surface(rng: np.random.Generator) -> dict[str, Record]:
     turn = np.linspace(0, 2.5, 20)
     spiral = np.stack([0.9 * np.exp(-turn) * np.cos(2 * turn), 0.9 * np.exp(-turn) * np.sin(2 * turn)], axis=1)
     return {
+        "Repaired": _repaired(),
         "LineSlice": synthetic.line(rng, TOP, "eigenvector 1"),
         "LineSlice between": synthetic.interpolation(rng, 1.0),
         "PlaneSlice": plane,
