@@ -156,6 +156,15 @@ TABLE = {
     "interpolate": (
         lambda **g: ls.interpolate(OBJECTIVE, VECTOR, 2 * VECTOR, **g), {"points": "count", "tol": "share"},
     ),
+    "connect": (
+        lambda **g: ls.connect(OBJECTIVE, VECTOR, 2 * VECTOR, **{"steps": 2, "points": 3} | g),
+        {"bends": "count", "steps": "count", "lr": "positive", "batch": "count", "weight_decay": "not negative",
+         "tol": "share", "points": "count", "seed": "seed"},
+    ),
+    "minima_matrix": (
+        lambda **g: ls.minima_matrix([OBJECTIVE, an_objective()], **{"points": 3} | g),
+        {"points": "count", "seed": "seed", "eigs": "count"},
+    ),
     "basins": (lambda **g: ls.basins(OBJECTIVE, [np.ones(3)], **g), {"radius": "positive"}),
     "sharpness worst": (sharp("worst"), {"restarts": "count", "steps": "count", "seed": "seed", "rho": "positive"}),
     "sharpness keskar": (sharp("keskar"), {"restarts": "count", "steps": "count", "rho": "positive"}),

@@ -1,6 +1,7 @@
 """Walks over the objective: directions, slices, the way between two minima, and sharpness."""
 
 from landscape.geometry.basins import basins
+from landscape.geometry.connecting import connect, merge
 from landscape.geometry.directions import random_direction, random_plane
 from landscape.geometry.interpolation import interpolate
 from landscape.geometry.metrics import accuracy
@@ -13,11 +14,13 @@ __all__ = [
     "BALLS",
     "accuracy",
     "basins",
+    "connect",
     "evaluate_line",
     "evaluate_paths",
     "evaluate_plane",
     "examine_step",
     "interpolate",
+    "merge",
     "random_direction",
     "random_plane",
     "sharpness",

@@ -14,6 +14,7 @@ from landscape import results
 from landscape.errors import ResultsError, UsageError
 from landscape.results import Estimate, LineSlice, Record, SpectralGap
 from landscape.store import ResultStore, files, load_results
+from tests.support.record_examples import examples
 from tests.support.stores import KEY, identical
 from tests.support.synthetic_results import P, eigenpairs, final_records, interpolation, tail_records
 
@@ -39,6 +40,7 @@ def rarer_records() -> dict[str, Record]:
             np.arange(3.0), np.arange(2.0), np.eye(2, 3), ("w", "b"), ("sgd",), np.array([2]), np.eye(2), np.zeros(2),
             0.9,
         ),
+        **{name.lower(): examples()[name] for name in ("Connection", "Merged", "MinimaMatrix")},
         "basins": results.Basins(
             np.eye(2), np.array([0.1, 1.9]), np.array([1.0, 19.2]), np.array([0.9, 18.0]), np.array([0, 1, -1]), 1e-3
         ),
