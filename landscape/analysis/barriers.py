@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import combinations
-from typing import Any
 
 from landscape import geometry
 from landscape.analysis.amounts import named_pairs

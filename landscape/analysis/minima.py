@@ -197,9 +197,7 @@ def _long(index: int, one: Run) -> str:
     return str(index) if isinstance(one, Objective) else str(getattr(one, "path", one))
 
 
-def _eigenpairs(
-    objectives: Sequence[Objective], eigs: int | Sequence[Eigenpairs], seed: int
-) -> Sequence[Eigenpairs]:
+def _eigenpairs(objectives: Sequence[Objective], eigs: int | Sequence[Eigenpairs], seed: int) -> Sequence[Eigenpairs]:
     if not isinstance(eigs, int):
         if len(eigs) != len(objectives) or any(not isinstance(one, Eigenpairs) for one in eigs):
             raise UsageError(f"eigs must be a number, or Eigenpairs of each of the {len(objectives)} minima")

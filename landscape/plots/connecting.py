@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib import ticker
@@ -45,8 +46,13 @@ def plot_connection(found: Connection, *, metrics: Sequence[str] | None = None, 
     beside = metrics_beside([found], metrics)
     gaps = 0
     curve = "Bézier curve" if found.curve == "bezier" else "polygonal chain"
-    straight = {"color": REFERENCE_COLOR, "linestyle": (0, (4, 2)), "linewidth": 1.0, "label": "straight line"}
-    trained = {"color": PALETTE["sgd"].color, "linewidth": 1.5, "label": curve}
+    straight: dict[str, Any] = {
+        "color": REFERENCE_COLOR,
+        "linestyle": (0, (4, 2)),
+        "linewidth": 1.0,
+        "label": "straight line",
+    }
+    trained: dict[str, Any] = {"color": PALETTE["sgd"].color, "linewidth": 1.5, "label": curve}
     for values, look in ((found.line, straight), (found.loss, trained)):
         shown = np.where(np.isfinite(values), values, np.nan)
         gaps += int(np.isnan(shown).sum())

@@ -104,7 +104,8 @@ class WithBarriers(WithMetrics):
         return self.loss if name == "loss" else self.metric(name)
 
     def _above_chord(self, values: Array) -> Array:
-        return values - ((1 - self.t) * values[0] + self.t * values[-1])
+        above: Array = values - ((1 - self.t) * values[0] + self.t * values[-1])
+        return above
 
     def _check_joins(self) -> None:
         """Refuse what leaves one minimum and comes to no other."""
@@ -119,8 +120,9 @@ def highest_between(t: Array, values: Array, *, kinks: Array | None = None) -> A
 
     Between neighbours at a distance h a function with ``|f″| ≤ c`` stays below its chord plus ``c·s(h − s)/2``, with s
     the way from the left one: that is at most the larger of both plus ``h²c/8``. Here c is the largest second
-    difference at the four nearest points, so this is an *estimate* of a bound: it holds where the function bends
-    nowhere more sharply than its values show, and not for a spike narrower than the grid.
+    difference at the four nearest points plus half of how far these differ, since each is a mean of f″ over two
+    intervals. So this is an *estimate* of a bound: it holds where f″ changes from interval to interval no faster than
+    its values show, and not for a spike narrower than the grid.
 
     Parameters
     ----------
@@ -138,7 +140,7 @@ def highest_between(t: Array, values: Array, *, kinks: Array | None = None) -> A
     steps, slopes = np.diff(t), np.diff(values) / np.diff(t)
     kinks = np.zeros(len(t), dtype=bool) if kinks is None else kinks
     bends = np.full(len(t), np.nan)
-    bends[1:-1] = np.abs(2 * np.diff(slopes) / (t[2:] - t[:-2]))
+    bends[1:-1] = 2 * np.diff(slopes) / (t[2:] - t[:-2])
     bends[kinks] = np.nan
     rise = np.diff(values)
     middle = 0.5 * (values[1:] + values[:-1])
@@ -152,11 +154,11 @@ def highest_between(t: Array, values: Array, *, kinks: Array | None = None) -> A
 
 
 def _sharpest(bends: Array, kinks: Array, left: int) -> float:
-    """The largest second difference near the interval from point ``left`` on; none from beyond a kink."""
+    """What |f″| is at most in the interval from point ``left`` on, by what is known beyond no kink."""
     near = [left, left + 1]
     if left > 0 and not kinks[left]:
         near.append(left - 1)
     if left + 2 < len(bends) and not kinks[left + 1]:
         near.append(left + 2)
     known = [bends[i] for i in near if 0 < i < len(bends) - 1 and not kinks[i]]
-    return float(np.max(known)) if known else float("nan")
+    return float(np.max(np.abs(known)) + 0.5 * np.ptp(known)) if known else float("nan")

@@ -143,7 +143,8 @@ class Connection(WithBarriers, Record):
         """The corners of a polygon, which stand on the grid."""
         corners = (len(self.control) - 1) * self.t
         inner = (self.t > 0) & (self.t < 1)
-        return inner & (np.abs(corners - np.round(corners)) < 1e-9) & (self.curve == "polygon")
+        kinks: Array = inner & (np.abs(corners - np.round(corners)) < 1e-9) & (self.curve == "polygon")
+        return kinks
 
     def _lines(self) -> list[tuple[str, str]]:
         bends = f"{len(self.bends)} bend{'s' if len(self.bends) != 1 else ''}"

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 from shared.fact import Fact, main
 from shared.palette import BLUE, GREY, RED
@@ -99,7 +98,9 @@ FACT = Fact(
         "Two minima with a barrier on the straight line between them are joined by a simple curve, a Bézier curve or a "
         "chain of two pieces, along which the loss hardly rises."
     ),
-    source="Garipov, Izmailov, Podoprikhin, Vetrov & Wilson (2018), NeurIPS, sections 3 and 4; Draxler et al. (2018), ICML",
+    source=(
+        "Garipov, Izmailov, Podoprikhin, Vetrov & Wilson (2018), NeurIPS, sections 3 and 4; Draxler et al. (2018), ICML"
+    ),
     measure=measure,
     judge=judge,
     draw=draw,

@@ -97,7 +97,10 @@ def test_earlier_checkpoints_get_eigenvalues_and_gap_only(analyzed):
 
 def test_minima_of_one_seed_or_one_optimizer_are_joined(analyzed):
     pairs = ls.load_results(analyzed).pairs
-    of_one_seed, of_one_optimizer = (("adam-s0", "sgd-s0"), ("adam-s1", "sgd-s1")), (("adam-s0", "adam-s1"), ("sgd-s0", "sgd-s1"))
+    of_one_seed, of_one_optimizer = (
+        (("adam-s0", "sgd-s0"), ("adam-s1", "sgd-s1")),
+        (("adam-s0", "adam-s1"), ("sgd-s0", "sgd-s1")),
+    )
     assert {(p.run_a, p.run_b) for p in pairs} == {*of_one_seed, *of_one_optimizer}
     for pair in pairs:
         a, b = (ls.CheckpointDir(analyzed / name)[-1].objective() for name in (pair.run_a, pair.run_b))

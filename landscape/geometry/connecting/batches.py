@@ -57,7 +57,7 @@ def batches(objective: Objective, size: int | None, rng: np.random.Generator) ->
 
 
 def _shuffled(objective: Objective, size: int, pieces: list[Any], rng: np.random.Generator) -> Iterator[Any]:
-    """The batches of one epoch: numbers of examples, in parts that differ by one at most, or the pieces as they came."""
+    """One epoch: numbers of examples, in parts that differ by one at most, or the pieces as they came."""
     if objective.can_pick:
         yield from np.array_split(rng.permutation(objective.num_examples), math.ceil(objective.num_examples / size))
     else:

@@ -96,8 +96,9 @@ def connect(
 
     Notes
     -----
-    Costs ``steps`` gradients of a batch and ``2·points`` losses; where ``tol`` is given, a few at each look and a grid at
-    the last. Statistics that are recomputed take passes over the data for each loss beside. If the loss stops being finite, training ends with the bends before that, and ``reason`` says so.
+    Costs ``steps`` gradients of a batch and ``2·points`` losses; where ``tol`` is given, a few losses at a look, and a
+    grid of them at the last. Recomputed statistics take passes over the data for each loss beside. If the loss stops
+    being finite, training ends with the bends before that, and ``reason`` says so.
 
     References
     ----------
@@ -166,8 +167,6 @@ class _Walk:
             trained = train(self.way, control, recipe, is_done=is_done, report=self._report_step)
             reason = trained.reason
         values = self._along(trained.control)
-        if self.progress is not None:
-            self.progress(self._most, self._most)
         return Connection(
             t=self.grid,
             loss=values[0],

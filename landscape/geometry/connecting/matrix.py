@@ -64,15 +64,20 @@ def compare_minima(
         if progress is not None:
             progress(done, count)
     losses = [[one.loss() for one in models], [_at(test, one).loss(one.theta) if test else np.nan for one in models]]
-    apart, apart_on_test, kind = _disagreements(models, test) if "disagreement" in what else (*pairs.nothing(2), "")
+    apart, on_test, kind = _disagreements(models, test, asked="disagreement" in what)
+    matrices = pairs.found(what)
     return MinimaMatrix(
         names=tuple(objectives),
         losses=np.array(losses[0]),
         test_losses=np.array(losses[1]),
-        **pairs.found(what),
+        barrier=matrices["barrier"],
+        barrier_error=matrices["barrier_error"],
+        test_barrier=matrices["test_barrier"],
+        distance=matrices["distance"],
+        cosine=matrices["cosine"],
         disagreement=apart,
-        test_disagreement=apart_on_test,
-        overlap=pairs.nothing(1)[0],
+        test_disagreement=on_test,
+        overlap=np.full_like(apart, np.nan),
         cosine_of="θ" if begun is None or aligned else "θ − θ₀",
         disagreement_of=kind,
         points=points if "barrier" in what else 0,
@@ -81,16 +86,17 @@ def compare_minima(
     )
 
 
+#: Matrices that are filled pair by pair, with what stands on their diagonals.
+_DIAGONALS = {"barrier": 0.0, "barrier_error": 0.0, "test_barrier": 0.0, "distance": 0.0, "cosine": 1.0}
+
+
 class _Pairs:
     """Symmetric matrices that are filled pair by pair."""
-
-    #: With what stands on their diagonals.
-    DIAGONALS = {"barrier": 0.0, "barrier_error": 0.0, "test_barrier": 0.0, "distance": 0.0, "cosine": 1.0}
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.above = [(i, j) for i in range(size) for j in range(i + 1, size)]
-        self._matrices = {name: np.full((size, size), np.nan) for name in self.DIAGONALS}
+        self._matrices = {name: np.full((size, size), np.nan) for name in _DIAGONALS}
 
     def put(self, name: str, i: int, j: int, value: float) -> None:
         self._matrices[name][[i, j], [j, i]] = value
@@ -99,12 +105,8 @@ class _Pairs:
         """All of them; those that were asked for with their diagonals."""
         for name, matrix in self._matrices.items():
             if any(one in name for one in what) and np.isfinite(matrix).any():
-                np.fill_diagonal(matrix, self.DIAGONALS[name])
+                np.fill_diagonal(matrix, _DIAGONALS[name])
         return self._matrices
-
-    def nothing(self, count: int) -> list[np.ndarray]:
-        """Matrices of what was not measured."""
-        return [np.full((self.size, self.size), np.nan) for _ in range(count)]
 
 
 def _check_alike(objectives: Mapping[str, Objective]) -> None:
@@ -154,7 +156,13 @@ def _at(test: Objective, model: Objective) -> Objective:
     return test.with_constants(constants_of(model))
 
 
-def _disagreements(models: Sequence[Objective], test: Objective | None) -> tuple[np.ndarray, np.ndarray, str]:
+def _disagreements(
+    models: Sequence[Objective], test: Objective | None, *, asked: bool
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """On the data, on test data, and of what; NaN where it is not measured."""
+    if not asked:
+        nothing = np.full((len(models), len(models)), np.nan)
+        return nothing, nothing.copy(), ""
     apart, kind = disagreements([predictions(one, one.theta) for one in models])
     if test is None:
         return apart, np.full_like(apart, np.nan), kind

@@ -133,7 +133,8 @@ def _weights(given: Sequence[float] | None, count: int) -> np.ndarray:
             f"weights={list(given)!r} do not fit {count} minima: as many numbers as there are minima, none below 0 and "
             "not all 0"
         )
-    return weights / weights.sum()
+    scaled: np.ndarray = weights / weights.sum()
+    return scaled
 
 
 def _greedy(minima: Several, heldout: Objective, losses: Sequence[float]) -> np.ndarray:

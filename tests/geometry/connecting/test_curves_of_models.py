@@ -13,7 +13,7 @@ from landscape.errors import UsageError
 from landscape.geometry import interpolate
 from landscape.problems import get_problem
 from landscape.results.connection import shares
-from tests.support.running_statistics import X, held, loss_of, mlp, pair, put, with_statistics_of
+from tests.support.running_statistics import X, built, held, loss_of, mlp, pair, put, with_statistics_of
 
 
 def fitted(problem, seed, epochs=40):
@@ -70,7 +70,7 @@ def test_of_vectors_the_statistics_of_the_models_are_not_known_but_the_curve_is_
 
 def test_training_lowers_the_mean_loss_with_statistics_recomputed_also_where_batches_are_small():
     _, _, at_a, at_b = pair()
-    found = ls.connect(at_a, at_b, steps=600, batch=20, lr=0.03)
+    found = ls.connect(at_a, at_b, steps=300, batch=20, lr=0.03)
     assert found.loss.mean() < found.line.mean() - 0.3 * (found.line.mean() - found.loss[[0, -1]].mean())
 
 
@@ -100,14 +100,14 @@ def test_batches_that_nothing_cuts_are_taken_whole_and_weighed():
     """Two batches of 2 and 6 tokens: the mean over all is not the mean of both means, and the bend must find it."""
     batches = [{"x": torch.tensor([[1.0], [1.0]]), "y": torch.zeros(2, 1)},
                {"x": torch.ones(6, 1), "y": torch.full((6, 1), 4.0)}]  # fmt: skip
-    model = nn.Linear(1, 1, bias=False).double()
+    model = built(lambda: nn.Linear(1, 1, bias=False)).double()
     objective = ls.Objective.from_loss(
         model, lambda m, batch: F.mse_loss(m(batch["x"]), batch["y"]), batches, weight=lambda batch: len(batch["y"]),
         interacting=True,
     )  # fmt: skip
     mean = 3.0  # of the targets
     a, b = torch.tensor([mean - 1.0]), torch.tensor([mean + 1.0])
-    found = ls.connect(objective, a, b + 2, steps=3000, batch=2, lr=0.05)
+    found = ls.connect(objective, a, b + 2, steps=400, batch=2, lr=0.02, optimizer="sgd")
     counts = shares("bezier", (np.arange(2000) + 0.5) / 2000, 3)
     moments, means = counts.T @ counts / 2000, counts.mean(0)
     best = (means[1] * mean - moments[1, 0] * 2.0 - moments[1, 2] * 6.0) / moments[1, 1]

@@ -44,7 +44,9 @@ def test_a_greedy_soup_takes_from_the_best_on_what_does_not_raise_the_loss_on_he
         heldout.module.model, lambda m, batch: (m.w - 0.0).square().sum(), torch.ones(1), check=False
     )
     places = [3.0, 1.3, 0.85, -2.0, 0.6]
-    found = ls.merge(objective, {f"w{i}": torch.tensor([w]).double() for i, w in enumerate(places)}, heldout=heldout)
+    found = ls.merge(
+        objective, {f"w{i}": torch.tensor([w], dtype=torch.float64) for i, w in enumerate(places)}, heldout=heldout
+    )
     assert found.names == ("w0", "w1", "w2", "w3", "w4", "average", "greedy soup")
     chosen = [0.85]
     for place in (1.3, 0.6, 3.0, -2.0):

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 import landscape as ls
 from landscape.errors import UsageError
 from landscape.objective import Objective
-from tests.support.landscapes import draw
+from tests.support.landscapes import built, draw
 from tests.support.running_statistics import mlp, pair, question, trained
 
 X = draw(24, 5, seed=3)
@@ -22,7 +22,7 @@ X = draw(24, 5, seed=3)
 
 def quadratics(count=4):
     """The same least squares at several θ, and their Hessian."""
-    models = [nn.Linear(5, 1, bias=False).double() for _ in range(count)]
+    models = [built(lambda: nn.Linear(5, 1, bias=False)).double() for _ in range(count)]
     for seed, model in enumerate(models):
         model.weight.data = draw(1, 5, seed=seed)
     data = X, X.sum(1, keepdim=True)
@@ -67,7 +67,7 @@ def classifiers():
     found = {}
     for name, weight, bias in (("zero", [0.0, 0.0], [1.0, 0.0]), ("one", [0.0, 0.0], [0.0, 1.0]),
                                ("sign", [0.0, 1.0], [0.0, 0.0])):  # fmt: skip
-        model = nn.Linear(1, 2)
+        model = built(lambda: nn.Linear(1, 2))
         model.weight.data, model.bias.data = torch.tensor(weight)[:, None], torch.tensor(bias)
         loss = nn.CrossEntropyLoss()
         found[name] = Objective(model, loss, (x, y), weight=lambda batch: (batch[1] >= 0).sum())
@@ -79,7 +79,7 @@ def test_the_disagreement_of_classifiers_is_counted_by_hand_over_the_targets_tha
     matrix = ls.minima_matrix(found)
     np.testing.assert_allclose(matrix.disagreement, [[0, 1, 0.5], [1, 0, 0.5], [0.5, 0.5, 0]])
     assert matrix.disagreement_of == "predicted classes"
-    test = Objective(nn.Linear(1, 2), nn.CrossEntropyLoss(), (torch.tensor([[-1.0], [-2.0], [3.0], [-4.0]]),
+    test = Objective(built(lambda: nn.Linear(1, 2)), nn.CrossEntropyLoss(), (torch.tensor([[-1.0], [-2.0], [3.0], [-4.0]]),
                                                               torch.tensor([0, 0, 1, 1])))  # fmt: skip
     on_test = ls.minima_matrix(found, test=test)
     np.testing.assert_allclose(on_test.test_disagreement, [[0, 1, 0.25], [1, 0, 0.75], [0.25, 0.75, 0]])
@@ -126,7 +126,7 @@ def test_an_alignment_is_used_for_the_second_of_each_pair():
         other[0].weight.copy_(model[0].weight[order])
         other[0].bias.copy_(model[0].bias[order])
         other[2].weight.copy_(model[2].weight[:, order])
-    a, b = (Objective(m, F.mse_loss, (X, X.prod(1, keepdim=True))) for m in (model, other))
+    a, b = (Objective(m, F.mse_loss, (X, model(X).detach())) for m in (model, other))
 
     def aligned(one, two):
         return one.theta
@@ -143,11 +143,11 @@ def test_an_alignment_is_used_for_the_second_of_each_pair():
 
 def test_minima_of_other_questions_are_refused_with_all_their_names():
     objectives, _ = quadratics(2)
-    wide = nn.Linear(5, 2, bias=False).double()
+    wide = built(lambda: nn.Linear(5, 2, bias=False)).double()
     other = Objective(wide, F.mse_loss, (X, X[:, :2]))
     with pytest.raises(UsageError, match=r"w, v: of another architecture than m0: the parameters weight of w"):
         ls.minima_matrix({**objectives, "w": other, "v": copy.copy(other)})
-    apart = Objective(nn.Linear(5, 1, bias=False).double(), F.mse_loss, (X + 1, X.sum(1, keepdim=True)))
+    apart = Objective(built(lambda: nn.Linear(5, 1, bias=False)).double(), F.mse_loss, (X + 1, X.sum(1, keepdim=True)))
     with pytest.raises(UsageError, match="z: on other data"):
         ls.minima_matrix({**objectives, "z": apart})
     with pytest.raises(UsageError, match="at least 2"):
@@ -159,7 +159,7 @@ def test_minima_of_other_questions_are_refused_with_all_their_names():
 
 
 def test_where_the_loss_hides_the_outputs_there_is_no_disagreement():
-    models = [nn.Linear(5, 1).double() for _ in range(2)]
+    models = [built(lambda: nn.Linear(5, 1), seed=seed).double() for seed in range(2)]
     objectives = [Objective.from_loss(m, lambda m, batch: m(batch[0]).square().mean(), (X, X)) for m in models]
     found = ls.minima_matrix(objectives)
     assert np.isnan(found.disagreement).all()
