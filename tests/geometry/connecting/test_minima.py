@@ -79,8 +79,8 @@ def test_the_disagreement_of_classifiers_is_counted_by_hand_over_the_targets_tha
     matrix = ls.minima_matrix(found)
     np.testing.assert_allclose(matrix.disagreement, [[0, 1, 0.5], [1, 0, 0.5], [0.5, 0.5, 0]])
     assert matrix.disagreement_of == "predicted classes"
-    test = Objective(built(lambda: nn.Linear(1, 2)), nn.CrossEntropyLoss(), (torch.tensor([[-1.0], [-2.0], [3.0], [-4.0]]),
-                                                              torch.tensor([0, 0, 1, 1])))  # fmt: skip
+    unseen = torch.tensor([[-1.0], [-2.0], [3.0], [-4.0]]), torch.tensor([0, 0, 1, 1])
+    test = Objective(built(lambda: nn.Linear(1, 2)), nn.CrossEntropyLoss(), unseen)
     on_test = ls.minima_matrix(found, test=test)
     np.testing.assert_allclose(on_test.test_disagreement, [[0, 1, 0.25], [1, 0, 0.75], [0.25, 0.75, 0]])
     assert on_test.test_losses == pytest.approx([test.loss(o.theta) for o in found.values()])
