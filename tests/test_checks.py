@@ -161,6 +161,15 @@ TABLE = {
     "align": (lambda **g: ls.align(HIDDEN, HIDDEN.theta, HIDDEN.theta, method="activations", **g),
               {"num_examples": "count", "restarts": "count", "seed": "seed"}),
     "repair": (lambda **g: ls.repair(HIDDEN, HIDDEN.theta, HIDDEN.theta, **g), {"t": "share"}),
+    "connect": (
+        lambda **g: ls.connect(OBJECTIVE, VECTOR, 2 * VECTOR, **{"steps": 2, "points": 3} | g),
+        {"bends": "count", "steps": "count", "lr": "positive", "batch": "count", "weight_decay": "not negative",
+         "tol": "share", "points": "count", "seed": "seed"},
+    ),
+    "minima_matrix": (
+        lambda **g: ls.minima_matrix([OBJECTIVE, an_objective()], **{"points": 3} | g),
+        {"points": "count", "seed": "seed", "eigs": "count"},
+    ),
     "basins": (lambda **g: ls.basins(OBJECTIVE, [np.ones(3)], **g), {"radius": "positive"}),
     "sharpness worst": (sharp("worst"), {"restarts": "count", "steps": "count", "seed": "seed", "rho": "positive"}),
     "sharpness keskar": (sharp("keskar"), {"restarts": "count", "steps": "count", "rho": "positive"}),

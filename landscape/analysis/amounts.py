@@ -91,3 +91,24 @@ def _number(value: object) -> float | None:
     except (TypeError, ValueError, UsageError):
         return None
     return found if math.isfinite(found) else None
+
+
+#: Pairs of runs by what they have in common, in one word.
+PAIRS = ("both", "groups", "seeds")
+
+
+def named_pairs(value: str) -> list[tuple[str, str]] | None:
+    """Pairs of globs of names of runs; None where it is one of the words.
+
+    >>> named_pairs("sgd-s0:adam-s0, sgd-*:sgd-*"), named_pairs("both")
+    ([('sgd-s0', 'adam-s0'), ('sgd-*', 'sgd-*')], None)
+    >>> named_pairs("sgd-s0")
+    Traceback (most recent call last):
+    landscape.errors.UsageError: pairs='sgd-s0' must be 'both', 'groups', 'seeds', or names such as 'sgd-s0:adam-*'
+    """
+    if value in PAIRS:
+        return None
+    found = [tuple(part.strip() for part in pair.split(":")) for pair in value.split(",")] if value else []
+    if not found or any(len(pair) != 2 or not all(pair) for pair in found):
+        raise UsageError(f"pairs={value!r} must be 'both', 'groups', 'seeds', or names such as 'sgd-s0:adam-*'")
+    return [(a, b) for a, b in found]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from itertools import combinations
 
 from landscape import geometry
+from landscape.analysis.amounts import named_pairs
 from landscape.analysis.asking import fields_of
 from landscape.analysis.cache import Opened
 from landscape.analysis.measuring import Measured, objective_of, skipped
@@ -14,30 +16,59 @@ from landscape.analysis.plan import Plan
 from landscape.analysis.recording import RECORD_VERSION, provenance
 from landscape.analysis.survey import RunFiles
 from landscape.checkpoints import Checkpoint
-from landscape.errors import ResultsError, as_ours
+from landscape.errors import ResultsError, UsageError, as_ours
 from landscape.store import ResultStore
 
 Pair = tuple[RunFiles, RunFiles]
 
 
-def comparable_pairs(last: Mapping[RunFiles, Checkpoint]) -> list[Pair]:
-    """Pairs of runs of the same problem and seed, but of another label, or optimizer where there are none.
+def comparable_pairs(last: Mapping[RunFiles, Checkpoint], chosen: str = "both") -> list[Pair]:
+    """Pairs of runs of the same problem, in the order in which they are measured.
 
     Parameters
     ----------
     last : dict of RunFiles to Checkpoint
         The last checkpoint of each run.
+    chosen : str
+        As ``Plan.pairs``. A group is a label, or an optimizer where there are none. ``"groups"``: of another group and
+        the same seed; ``"seeds"``: of the same group and another seed; ``"both"``: first one of each pair of groups and
+        one of each group, then the others of both kinds; or pairs of names.
     """
+    if (named := named_pairs(chosen)) is not None:
+        every = list(combinations(last, 2))
+        return list(dict.fromkeys(pair for globs in named for pair in every if _fits(pair, globs)))
+    question = {run: [c.problem, c.problem_config, c.num_parameters] for run, c in last.items()}
+    group = {run: str(c.config.get("label", c.optimizer)) for run, c in last.items()}
+    kinds: dict[str, list[Pair]] = {"groups": [], "seeds": []}
+    for a, b in combinations(last, 2):
+        same_seed, same_group = last[a].seed == last[b].seed, group[a] == group[b]
+        if question[a] == question[b] and same_seed != same_group:
+            kinds["groups" if same_seed else "seeds"].append((a, b))
+    if chosen != "both":
+        return kinds[chosen]
+    every = [pair for pairs in kinds.values() for pair in pairs]
+    first = set({tuple(sorted((group[a], group[b]))): (a, b) for a, b in reversed(every)}.values())
+    return sorted(every, key=lambda pair: pair not in first)
 
-    def label(c: Checkpoint) -> Any:
-        return c.config.get("label", c.optimizer)
 
-    def same_start(a: Checkpoint, b: Checkpoint) -> bool:
-        question = [(c.problem, c.problem_config, c.num_parameters, c.seed) for c in (a, b)]
-        return question[0] == question[1] and label(a) != label(b)
+def check_pairs(names: Sequence[str], chosen: str) -> None:
+    """Refuse pairs of names that fit no two of these runs.
 
-    runs = list(last)
-    return [(a, b) for i, a in enumerate(runs) for b in runs[i + 1 :] if same_start(last[a], last[b])]
+    Raises
+    ------
+    UsageError
+        With the names there are.
+    """
+    for globs in named_pairs(chosen) or []:
+        runs = [RunFiles(name, ()) for name in names]
+        if not any(_fits(pair, globs) for pair in combinations(runs, 2)):
+            raise UsageError(f"pairs={':'.join(globs)!r} fits no two runs; there are {', '.join(names)}")
+
+
+def _fits(pair: Pair, globs: tuple[str, str]) -> bool:
+    """In either order."""
+    a, b = (run.run for run in pair)
+    return any(fnmatchcase(a, one) and fnmatchcase(b, other) for one, other in (globs, globs[::-1]))
 
 
 def name_of(pair: Pair) -> str:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
-from landscape.analysis.barriers import Pair, comparable_pairs
+from landscape.analysis.barriers import Pair, check_pairs, comparable_pairs
 from landscape.analysis.cache import forget, opened_by
 from landscape.analysis.clock import expected_in
 from landscape.analysis.jobs import Measurer, measurer
@@ -104,6 +104,7 @@ def analyze(
     try:
         found = survey(root, plan, load=opened_by(analysis).checkpoint)
         chosen = found.runs
+        check_pairs([run.run for run in chosen], plan.pairs)
         left_out = [{"file": os.path.relpath(bad.file, root), "reason": bad.reason} for bad in brought]
         left_out += found.left_out
         with (
@@ -189,7 +190,7 @@ class _Analysis:
         return outcomes
 
     def _pairs(self, outcomes: list[Measured]) -> list[Pair]:
-        return comparable_pairs(_measured(self.chosen, outcomes))
+        return comparable_pairs(_measured(self.chosen, outcomes), self.plan.pairs)
 
     def _lines(self, outcomes: list[Measured], end: float) -> list[dict[str, str]]:
         """Measure lines between minima one after another, as long as there is time for another one."""

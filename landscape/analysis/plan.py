@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, replace
 from typing import Any
 
-from landscape.analysis.amounts import accuracy_of, seconds_of
+from landscape.analysis.amounts import accuracy_of, named_pairs, seconds_of
 from landscape.checks import check_choice, check_count, check_seed, check_share
 from landscape.errors import UsageError
 
@@ -97,7 +97,11 @@ class Plan:
     restarts : int
         Starts of the ascent for each worst-case sharpness and Keskar's, about 10 gradients a start.
     barriers : int
-        Pairs of minima (same seed, other optimizer) to interpolate between, at most.
+        Pairs of minima to interpolate between, at most.
+    pairs : str
+        Which pairs: ``"groups"``, the same seed in other groups of runs (labels, or optimizers); ``"seeds"``, other
+        seeds of one group; ``"both"``, first one of each kind for all groups, then the others; or names of runs and
+        globs of them, ``"sgd-s0:adam-s0,sgd-*:sgd-*"``.
     subsets : int
         Disjoint parts of the data on which λ_max and trace are measured too, to show how far they depend on the
         choice of examples; 0 leaves that out. All together cost about as much as λ_max and trace on the whole data.
@@ -163,6 +167,7 @@ class Plan:
     restarts: int = AS_PLANNED
     subsets: int = AS_PLANNED
     barriers: int = AS_PLANNED
+    pairs: str = "both"
     tol: float = BY_ACCURACY
     max_matvecs: int = AS_PLANNED
     examples: int | None = None
@@ -269,6 +274,9 @@ class Plan:
         return options | ({"interacting": True} if self.interacting else {})
 
     def _check_objective_options(self) -> None:
+        if not isinstance(self.pairs, str):
+            raise UsageError(f"pairs={self.pairs!r} must be text, such as 'both' or 'sgd-s0:adam-s0'")
+        named_pairs(self.pairs)
         check_choice("mode", self.mode, ("eval", "train"))
         check_choice("batch_statistics", self.batch_statistics, (None, "interpolate", "recompute", "fixed"))
         for name in ("check", "interacting"):

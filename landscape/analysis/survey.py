@@ -84,7 +84,7 @@ def survey(root: Path, plan: Plan, *, load: Callable[[Path], Checkpoint] = load_
     last: dict[str, list[Checkpoint]] = {}
     folders: dict[str, CheckpointDir] = {}
     runs = find_runs(root, unreadable=unread)
-    for folder, name in zip(runs, _names(runs, root), strict=True):
+    for folder, name in zip(runs, run_names(runs, root), strict=True):
         try:
             found = CheckpointDir(folder)
             usable, unusable = found.usable(last=plan.last, load=without_content)
@@ -104,7 +104,7 @@ def survey(root: Path, plan: Plan, *, load: Callable[[Path], Checkpoint] = load_
     return Survey(chosen, levels, [{"file": os.path.relpath(bad.file, root), "reason": bad.reason} for bad in unread])
 
 
-def _names(runs: list[Path], root: Path) -> list[str]:
+def run_names(runs: list[Path], root: Path) -> list[str]:
     """Runs are named by where they lie below the folder; converted ones by where those files lie."""
     home = root / IMPORTED
     above = home if all(home == run or home in run.parents for run in runs) else root

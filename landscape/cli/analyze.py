@@ -55,6 +55,9 @@ def analyze(
     restarts: Annotated[int | None, typer.Option(help="Starts of the ascent for worst-case sharpness.")] = None,
     subsets: Annotated[int | None, typer.Option(help="Parts of the data to measure λ_max and trace on too.")] = None,
     barriers: Annotated[int | None, typer.Option(help="Pairs of minima to interpolate between, at most.")] = None,
+    pairs: Annotated[
+        str | None, typer.Option(help="Which: groups, seeds, both, or names: sgd-s0:adam-s0,sgd-*:sgd-*.")
+    ] = None,
     tol: Annotated[
         float | None,
         typer.Option(

@@ -2,6 +2,7 @@
 
 from landscape.geometry.alignment import align, permuted_copy, repair
 from landscape.geometry.basins import basins
+from landscape.geometry.connecting import connect, merge
 from landscape.geometry.directions import random_direction, random_plane
 from landscape.geometry.interpolation import interpolate
 from landscape.geometry.metrics import accuracy, gradient_norm
@@ -17,6 +18,7 @@ __all__ = [
     "align",
     "basins",
     "direction",
+    "connect",
     "evaluate_line",
     "evaluate_paths",
     "evaluate_plane",
@@ -26,6 +28,7 @@ __all__ = [
     "model_plane",
     "pca_plane",
     "permuted_copy",
+    "merge",
     "random_direction",
     "random_plane",
     "repair",

@@ -49,11 +49,20 @@ class Between:
     def at(self, of_a: float, of_b: float) -> tuple[Objective, Tensor]:
         """The objective with the buffers, and θ, where these are the shares of the ends; an end is to the last bit."""
         theta = _mixed(self.a, self.b, of_a, of_b)
-        here, there = self.moving
-        objective = self.objective.with_constants({n: _mixed(here[n], there[n], of_a, of_b) for n in here})
+        return self.holding(of_a, of_b, theta), theta
+
+    def holding(self, of_a: float, of_b: float, theta: Tensor) -> Objective:
+        """The objective with what belongs to a θ besides: buffers in these shares of the ends, statistics if they are
+        recomputed."""
+        objective = self.objective.with_constants(self.buffers(of_a, of_b))
         if self.batch_statistics == "recompute":
             objective = objective.with_constants(recomputed(objective, theta))
-        return objective, theta
+        return objective
+
+    def buffers(self, of_a: float, of_b: float) -> dict[str, Tensor]:
+        """The buffers that move, in these shares of the ends."""
+        here, there = self.moving
+        return {name: _mixed(here[name], there[name], of_a, of_b) for name in here}
 
 
 def between(objective: Objective, given: Sequence[Vector | Objective], batch_statistics: str | None) -> Between:
@@ -88,7 +97,7 @@ def _ends(objective: Objective, given: Sequence[Vector | Objective]) -> tuple[En
             "a line has two ends: interpolate(objective_a, objective_b), or interpolate(objective, theta_a, theta_b) "
             "where θ is all that differs between them"
         )
-    a, b = (_end(objective, one) for one in given)
+    a, b = (end_of(objective, one) for one in given)
     models = {id(one.parts().model) for one in given if isinstance(one, Objective)}
     if all(isinstance(one, Objective) for one in given) and len(models) == 1 and torch.equal(a.theta, b.theta):
         raise UsageError(
@@ -98,7 +107,14 @@ def _ends(objective: Objective, given: Sequence[Vector | Objective]) -> tuple[En
     return a, b
 
 
-def _end(objective: Objective, given: Vector | Objective) -> End:
+def end_of(objective: Objective, given: Vector | Objective) -> End:
+    """What is known of an end; an objective must ask the same question.
+
+    Raises
+    ------
+    UsageError
+        If it asks another one, or a vector has another shape than θ.
+    """
     if isinstance(given, Objective):
         check_same_question(objective, given)
         return End(objective.point(given.theta), constants_of(given))

@@ -139,6 +139,11 @@ class Readings:
             self._add(name, metric)
 
     @property
+    def objective(self) -> Objective:
+        """Whose loss it is."""
+        return self._own.objective
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Of the metrics, in order."""
         return tuple(self._where)

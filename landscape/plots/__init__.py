@@ -8,6 +8,7 @@ from landscape.plots.comparison import (
     summaries,
     summarize_seeds,
 )
+from landscape.plots.connecting import plot_connection, plot_merged, plot_minima
 from landscape.plots.figures import draw_all, draw_differences, drawings
 from landscape.plots.files import FigureFile, save
 from landscape.plots.forest import forest_figure, plot_forest
@@ -77,6 +78,7 @@ __all__ = [
     "plot_blocks",
     "plot_checkpoint",
     "plot_class_accuracy",
+    "plot_connection",
     "plot_contour",
     "plot_diagonal",
     "plot_estimate",
@@ -87,6 +89,8 @@ __all__ = [
     "plot_lines",
     "plot_measure",
     "plot_models",
+    "plot_merged",
+    "plot_minima",
     "plot_moments",
     "plot_numbers",
     "plot_path_losses",

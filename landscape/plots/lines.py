@@ -14,7 +14,7 @@ from landscape.escaping.control_characters import shortened
 from landscape.plots.labels import figure_text, legend_text, unit_words
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import PALETTE, REFERENCE_COLOR, Style, axes_or_new, note_gaps
-from landscape.results import LineSlice
+from landscape.results import Connection, LineSlice
 from landscape.results.base import Array
 from landscape.results.batch_statistics import BRIEFLY
 from landscape.results.metrics import names_of
@@ -121,13 +121,13 @@ def plot_lines(
     ax = axes_or_new(ax)
     width = 1.3 if len(lines) == 1 else 0.8
     total = 0
-    beside = _metrics_beside(lines, metrics)
+    beside = metrics_beside(lines, metrics)
     label = label or ("loss" if beside else None)
     for i, line in enumerate(lines):
         values, gaps = rise(line)
         total += gaps
         ax.plot(line.t, values, color=color, linewidth=width, label=label if i == 0 else None)
-    total += _draw_beside(ax, lines, beside, as_rise=True, width=width)
+    total += draw_beside(ax, lines, beside, as_rise=True, width=width)
     _fit_limits(ax, [drawn for line in lines for drawn in (rise(line)[0], *_losses(line, beside, as_rise=True))])
     if quadratic:
         for i, line in enumerate(line for line in lines if np.isfinite(line.curvature)):
@@ -188,7 +188,7 @@ def plot_interpolation(
     own = ax is None
     ax = axes_or_new(ax)
     gaps = 0
-    beside = _metrics_beside(lines, metrics)
+    beside = metrics_beside(lines, metrics)
     label = label or ("loss" if beside else None)
     for i, line in enumerate(lines):
         top = barrier_point(line)
@@ -197,7 +197,7 @@ def plot_interpolation(
         ax.plot(line.t, loss, color=color, linestyle=dash, linewidth=1, label=label if i == 0 else None)
         if top is not None:
             ax.plot(*top, "o", color=color, markersize=3)
-    gaps += _draw_beside(ax, lines, beside, as_rise=False, width=1)
+    gaps += draw_beside(ax, lines, beside, as_rise=False, width=1)
     note_gaps(ax, gaps)
     ax.set_xlabel("t from one minimum (0) to the other (1)")
     ax.set_ylabel(f"loss L{_statistics(lines)}")
@@ -223,7 +223,7 @@ def barrier_point(line: LineSlice) -> tuple[float, float] | None:
     return float(line.t[i]), float(line.loss[i])
 
 
-def _metrics_beside(lines: Sequence[LineSlice], chosen: Sequence[str] | None) -> dict[str, Style]:
+def metrics_beside(lines: Sequence[LineSlice | Connection], chosen: Sequence[str] | None) -> dict[str, Style]:
     """Names of the metrics to draw, each with its colour."""
     names = names_of(lines)
     for name in [] if chosen is None else chosen:
@@ -242,7 +242,9 @@ def _losses(line: LineSlice, beside: dict[str, Style], *, as_rise: bool) -> list
     return [_rise(line.t, values)[0] if as_rise else np.where(np.isfinite(values), values, np.nan) for values in found]
 
 
-def _draw_beside(ax: Axes, lines: Sequence[LineSlice], beside: dict[str, Style], *, as_rise: bool, width: float) -> int:
+def draw_beside(
+    ax: Axes, lines: Sequence[LineSlice | Connection], beside: dict[str, Style], *, as_rise: bool, width: float
+) -> int:
     """Losses on the axis of the loss, the other metrics on one to the right; how many points are not finite."""
     gaps, right, labelled = 0, None, set[str]()
     others = [name for name in beside if any(name in s.metric_names and name not in s.metric_losses for s in lines)]

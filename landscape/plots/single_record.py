@@ -11,6 +11,7 @@ from landscape import results, store
 from landscape.errors import UsageError
 from landscape.plots import numbers, parts, points, stored, subspaces
 from landscape.plots.alignment import plot_alignment, plot_repaired
+from landscape.plots import connecting, numbers, parts, points, stored, subspaces
 from landscape.plots.lines import plot_interpolation, plot_lines
 from landscape.plots.paths import plot_paths
 from landscape.plots.planes import plot_models, plot_positions
@@ -37,12 +38,15 @@ FIGURES: dict[type, Callable[..., Axes]] = {
     results.Attribution: subspaces.plot_attribution,
     results.Basins: points.plot_basins,
     results.BlockTable: parts.plot_blocks,
+    results.Connection: connecting.plot_connection,
     results.Crosscheck: plot_crosscheck,
     results.Diagonal: parts.plot_diagonal,
     results.Eigenpairs: _pairs,
     results.Estimate: numbers.plot_estimate,
     results.Evaluation: numbers.plot_evaluation,
     results.LineSlice: _line,
+    results.Merged: connecting.plot_merged,
+    results.MinimaMatrix: connecting.plot_minima,
     results.MissedSearch: numbers.plot_missed,
     results.OutlierCount: numbers.plot_outliers,
     results.ModelPlane: plot_models,

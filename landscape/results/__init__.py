@@ -3,9 +3,12 @@
 from landscape.results.alignment import Alignment, Repaired
 from landscape.results.base import Estimate, Record
 from landscape.results.basins import Basins
+from landscape.results.connection import Connection
 from landscape.results.crosscheck import Crosscheck
 from landscape.results.eigenpairs import Eigenpairs, SpectralGap
 from landscape.results.evaluation import Evaluation
+from landscape.results.merged import Merged
+from landscape.results.minima import MinimaMatrix
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.outliers import OutlierCount
 from landscape.results.paths import PathSlice
@@ -23,12 +26,15 @@ __all__ = [
     "Attribution",
     "Basins",
     "BlockTable",
+    "Connection",
     "Crosscheck",
     "Diagonal",
     "Eigenpairs",
     "Estimate",
     "Evaluation",
     "LineSlice",
+    "Merged",
+    "MinimaMatrix",
     "MissedSearch",
     "ModelPlane",
     "OutlierCount",

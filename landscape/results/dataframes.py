@@ -12,8 +12,11 @@ import numpy as np
 from landscape.results.alignment import Alignment, Repaired
 from landscape.results.base import Estimate, Record
 from landscape.results.basins import Basins
+from landscape.results.connection import Connection
 from landscape.results.crosscheck import Crosscheck, WitnessRow
 from landscape.results.eigenpairs import Eigenpairs, SpectralGap
+from landscape.results.merged import Merged
+from landscape.results.minima import QUANTITIES, MinimaMatrix
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.paths import PathSlice
 from landscape.results.planes import ModelPlane, PcaPlane
@@ -130,6 +133,23 @@ def _(found: Basins) -> Columns:
 @columns.register
 def _(line: LineSlice) -> Columns:
     return {"t": line.t, "loss": line.loss, **line.metrics}
+
+
+@columns.register
+def _(found: Connection) -> Columns:
+    return {"t": found.t, "loss": found.loss, "line": found.line, **found.metrics}
+
+
+@columns.register
+def _(found: Merged) -> Columns:
+    return {"network": found.names, "loss": found.loss, **found.metrics}
+
+
+@columns.register
+def _(found: MinimaMatrix) -> Columns:
+    upper = np.triu_indices(len(found.names), 1)
+    names = dict(zip(("a", "b"), zip(*found.pairs(), strict=True), strict=True))
+    return names | {name: found.matrix(name)[upper] for name in QUANTITIES}
 
 
 @columns.register

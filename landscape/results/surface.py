@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from landscape.errors import UsageError
+from landscape.results.barriers import WithBarriers
 from landscape.results.base import Array, Estimate, Record
 from landscape.results.batch_statistics import WORDS
 from landscape.results.interpolated import evaluation_lines
@@ -32,7 +33,7 @@ class PointValue(Record):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LineSlice(WithMetrics, Record):
+class LineSlice(WithBarriers, Record):
     """The loss on a line.
 
     Attributes
@@ -96,23 +97,13 @@ class LineSlice(WithMetrics, Record):
     split: str = "train"
 
     @property
-    def barrier(self) -> float:
-        """``max_t L(t) − [(1 − t)·L(0) + t·L(1)]`` over the points evaluated (Frankle et al. 2020), so never too large.
-
-        Raises
-        ------
-        UsageError
-            If the line does not join two minima.
-        """
-        if self.kind != "interpolation":
-            raise UsageError("a barrier lies between two minima; this slice leaves one. Use interpolate()")
-        chord = (1 - self.t) * self.loss[0] + self.t * self.loss[-1]
-        return float(np.max(self.loss - chord))
-
-    @property
     def curvature_agrees(self) -> bool:
         """Whether both curvatures of the centre agree within the error of the differences."""
         return bool(abs(self.curvature - self.curvature_slice) <= self.curvature_error)
+
+    def _check_joins(self) -> None:
+        if self.kind != "interpolation":
+            raise UsageError("a barrier lies between two minima; this slice leaves one. Use interpolate()")
 
     def _lines(self) -> list[tuple[str, str]]:
         ends = f"{format_value(float(self.t[0]))} … {format_value(float(self.t[-1]))}"

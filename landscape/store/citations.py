@@ -11,10 +11,13 @@ from landscape.results import (
     Attribution,
     Basins,
     BlockTable,
+    Connection,
     Diagonal,
     Eigenpairs,
     Estimate,
     LineSlice,
+    Merged,
+    MinimaMatrix,
     MissedSearch,
     ModelPlane,
     OutlierCount,
@@ -201,6 +204,23 @@ def _(record: LineSlice) -> tuple[str, ...]:
     if record.kind == "interpolation":
         return ("frankle",)
     return ("li",) if "filter" in record.direction else ()
+
+
+@_papers.register
+def _(record: Connection) -> tuple[str, ...]:
+    return ("garipov",)
+
+
+@_papers.register
+def _(record: Merged) -> tuple[str, ...]:
+    return ("wortsman",)
+
+
+@_papers.register
+def _(record: MinimaMatrix) -> tuple[str, ...]:
+    found = set(record.measured)
+    by_quantity = {"frankle": {"barrier"}, "fort": {"cosine", "disagreement"}, "gurari": {"overlap"}}
+    return tuple(key for key, quantities in by_quantity.items() if found & quantities)
 
 
 @_papers.register

@@ -71,6 +71,17 @@ _SHAPES: dict[str, dict[str, str]] = {
                   "losses": "S", "plane_losses": "S", "walks": "W2"},
     "SamplingSpread": {"values": "S", "sems": "S"},
     "LineSlice": {"t": "M", "loss": "M", "metric_names": "K", "metric_values": "KM"},
+    "Connection": {
+        "t": "M", "loss": "M", "line": "M", "control": "BP", "ends": "2", "history": "S", "metric_names": "K",
+        "metric_values": "KM",
+    },
+    "Merged": {
+        "names": "R", "loss": "R", "weights": "Rk", "theta": "SP", "metric_names": "K", "metric_values": "KR",
+    },
+    "MinimaMatrix": {
+        "names": "k", "losses": "k", "test_losses": "k", "barrier": "kk", "barrier_error": "kk", "test_barrier": "kk",
+        "distance": "kk", "cosine": "kk", "disagreement": "kk", "test_disagreement": "kk", "overlap": "kk",
+    },
     "PlaneSlice": {
         "x": "X", "y": "Y", "loss": "YX", "step_norms": "2", "curvature": "22", "curvature_slice": "22",
         "curvature_error": "22", "metric_names": "K", "metric_values": "KYX",

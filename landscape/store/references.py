@@ -118,6 +118,17 @@ REFERENCES = {
                   "Sharp minima can generalize for deep nets", "ICML"),
     "frankle": _talk("Frankle, Jonathan and Dziugaite, Gintare Karolina and Roy, Daniel and Carbin, Michael", 2020,
                      "Linear mode connectivity and the lottery ticket hypothesis", "ICML"),
+    "garipov": _talk("Garipov, Timur and Izmailov, Pavel and Podoprikhin, Dmitrii and Vetrov, Dmitry P. and Wilson, "
+                     "Andrew Gordon", 2018, "Loss surfaces, mode connectivity, and fast ensembling of {DNNs}",
+                     "NeurIPS"),
+    "wortsman": _talk("Wortsman, Mitchell and Ilharco, Gabriel and Gadre, Samir Yitzhak and Roelofs, Rebecca and "
+                      "Gontijo-Lopes, Raphael and Morcos, Ari S. and Namkoong, Hongseok and Farhadi, Ali and Carmon, "
+                      "Yair and Kornblith, Simon and Schmidt, Ludwig", 2022, "Model soups: averaging weights of "
+                      "multiple fine-tuned models improves accuracy without increasing inference time", "ICML"),
+    "fort": _paper("Fort, Stanislav and Hu, Huiyi and Lakshminarayanan, Balaji", 2019,
+                   "Deep ensembles: a loss landscape perspective", "arXiv:1912.02757"),
+    "gurari": _paper("Gur-Ari, Guy and Roberts, Daniel A. and Dyer, Ethan", 2018,
+                     "Gradient descent happens in a tiny subspace", "arXiv:1812.04754"),
     "hairer": _book("Hairer, Ernst and Wanner, Gerhard", 1996, "Solving Ordinary Differential Equations {II}",
                     "Springer"),
     "ainsworth": _talk("Ainsworth, Samuel K. and Hayase, Jonathan and Srinivasa, Siddhartha", 2023,

@@ -44,6 +44,7 @@ def rarer_records() -> dict[str, Record]:
             np.zeros(5), np.eye(5, 2), np.eye(3, 2), np.ones(3), np.full(2, 0.4), ("run",), np.array([3]), np.eye(2),
         ),
         "models": results.ModelPlane(np.zeros(5), np.eye(5, 2), np.eye(3, 2), np.eye(3, 5), ("a", "b", "c")),
+        **{name.lower(): examples()[name] for name in ("Connection", "Merged", "MinimaMatrix")},
         "basins": results.Basins(
             np.eye(2), np.array([0.1, 1.9]), np.array([1.0, 19.2]), np.array([0.9, 18.0]), np.array([0, 1, -1]), 1e-3
         ),

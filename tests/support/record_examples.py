@@ -130,6 +130,7 @@ def _repaired() -> results.Repaired:
 
 
 def _of_the_surface(rng: np.random.Generator) -> dict[str, Record]:
+    t, line = np.linspace(0, 1, 25), synthetic.interpolation(rng, 1.0).loss
     plane = synthetic.plane(TOP, ("random 0", "random 1"))
     turn = np.linspace(0, 2.5, 20)
     spiral = np.stack([0.9 * np.exp(-turn) * np.cos(2 * turn), 0.9 * np.exp(-turn) * np.sin(2 * turn)], axis=1)
@@ -137,6 +138,18 @@ def _of_the_surface(rng: np.random.Generator) -> dict[str, Record]:
         "Repaired": _repaired(),
         "LineSlice": synthetic.line(rng, TOP, "eigenvector 1"),
         "LineSlice between": synthetic.interpolation(rng, 1.0),
+        "Connection": results.Connection(
+            t, 0.004 + 0.05 * np.sin(np.pi * t) ** 2, line, rng.normal(size=(3, 40)), "bezier", line[[0, -1]],
+            0.1 + rng.exponential(0.1, 30), 4.5, 50, "adam at 0.01, batches of 128",
+            batch_statistics="recompute", metric_names=("accuracy",),
+            metric_values=0.98 - 0.05 * np.sin(np.pi * t)[None],
+        ),
+        "Merged": results.Merged(
+            ("sgd-s0", "sgd-s1", "adam-s0", "average", "greedy soup"), np.array([0.010, 0.011, 0.014, 0.9, 0.009]),
+            np.concatenate([np.eye(3), [[1 / 3] * 3, [0.5, 0.5, 0]]]), rng.normal(size=(2, 40)),
+        ),
+        "MinimaMatrix": _matrix(rng, 4, with_test=False),
+        "MinimaMatrix large": _matrix(rng, 14, with_test=True),
         "PlaneSlice": plane,
         "PlaneSlice marked": replace(
             plane, directions=("from a to b", "towards c"), param_norm=21.0, radius_words="chosen so that all are seen",
@@ -156,3 +169,17 @@ def _of_the_surface(rng: np.random.Generator) -> dict[str, Record]:
             losses=np.geomspace(2.0, 0.02, 40), plane_losses=np.geomspace(1.5, 0.018, 40),
         ),
     }  # fmt: skip
+
+
+def _matrix(rng: np.random.Generator, count: int, *, with_test: bool) -> results.MinimaMatrix:
+    """Of runs in two basins: within one low barriers, between them high ones."""
+    side = np.arange(count) % 2
+    same = np.where(side[:, None] == side, 0.2, 1.0)
+    noise = rng.uniform(0.8, 1.2, (count, count))
+    near = same * (noise + noise.T) / 2 * (1 - np.eye(count))
+    unknown = np.full((count, count), np.nan)
+    return results.MinimaMatrix(
+        tuple(f"{'adam' if s else 'sgd'}-s{i}" for i, s in enumerate(side)), rng.exponential(0.01, count),
+        rng.exponential(0.1, count), 2 * near, 0.01 * near, 1.5 * near if with_test else unknown, 20 * near,
+        1 - 0.9 * near, 0.04 * near, unknown, unknown, "θ − θ₀", "predicted classes", 0, 25,
+    )  # fmt: skip
