@@ -13,6 +13,7 @@ from landscape.plots import numbers, parts, points, stored, subspaces
 from landscape.plots.lines import plot_interpolation, plot_lines
 from landscape.plots.paths import plot_paths
 from landscape.plots.spectrum import plot_spectrum
+from landscape.plots.stability import plot_directional, plot_generalized, plot_stability, plot_update
 from landscape.plots.style import house_style
 from landscape.plots.surface import plot_contour
 from landscape.plots.witnesses import plot_crosscheck
@@ -36,11 +37,14 @@ FIGURES: dict[type, Callable[..., Axes]] = {
     results.BlockTable: parts.plot_blocks,
     results.Crosscheck: plot_crosscheck,
     results.Diagonal: parts.plot_diagonal,
+    results.DirectionalSharpness: plot_directional,
     results.Eigenpairs: _pairs,
     results.Estimate: numbers.plot_estimate,
     results.Evaluation: numbers.plot_evaluation,
+    results.GeneralizedSharpness: plot_generalized,
     results.LineSlice: _line,
     results.MissedSearch: numbers.plot_missed,
+    results.OptimizerUpdate: plot_update,
     results.OutlierCount: numbers.plot_outliers,
     results.PathSlice: plot_paths,
     results.PlaneSlice: plot_contour,
@@ -53,6 +57,7 @@ FIGURES: dict[type, Callable[..., Axes]] = {
     results.SpectralMeasure: plot_spectrum,
     results.SpectralMoments: parts.plot_moments,
     results.Spectrum: _spectrum,
+    results.Stability: plot_stability,
     results.StepReport: points.plot_step,
     store.CheckpointResults: stored.plot_checkpoint,
     store.PairResult: stored.plot_pair,

@@ -12,6 +12,7 @@ from landscape.results.sampling import SamplingSpread
 from landscape.results.second_order import SecondOrderGain
 from landscape.results.spectral_measure import SpectralMeasure
 from landscape.results.spectrum import Spectrum
+from landscape.results.stability import DirectionalSharpness, GeneralizedSharpness, OptimizerUpdate, Stability
 from landscape.results.steps import StepReport
 from landscape.results.subspace import Attribution, MissedSearch, PrincipalAngles
 from landscape.results.surface import LineSlice, PlaneSlice, PointValue, Sharpness
@@ -22,11 +23,14 @@ __all__ = [
     "BlockTable",
     "Crosscheck",
     "Diagonal",
+    "DirectionalSharpness",
     "Eigenpairs",
     "Estimate",
     "Evaluation",
+    "GeneralizedSharpness",
     "LineSlice",
     "MissedSearch",
+    "OptimizerUpdate",
     "OutlierCount",
     "PathSlice",
     "PlaneSlice",
@@ -40,5 +44,6 @@ __all__ = [
     "SpectralMeasure",
     "SpectralMoments",
     "Spectrum",
+    "Stability",
     "StepReport",
 ]

@@ -18,6 +18,7 @@ from landscape.results.paths import PathSlice
 from landscape.results.sampling import SamplingSpread
 from landscape.results.spectral_measure import SpectralMeasure
 from landscape.results.spectrum import Spectrum
+from landscape.results.stability import DirectionalSharpness, OptimizerUpdate, Stability, StabilityRow
 from landscape.results.subspace import Attribution, PrincipalAngles
 from landscape.results.surface import LineSlice, PlaneSlice
 
@@ -151,4 +152,21 @@ def _(found: PathSlice) -> Columns:
 @columns.register
 def _(table: Crosscheck) -> Columns:
     names = WitnessRow._fields
+    return dict(zip(names, zip(*table.rows, strict=True), strict=True)) if table.rows else {name: [] for name in names}
+
+
+@columns.register
+def _(found: OptimizerUpdate) -> Columns:
+    return {"tensor": found.names, "parameters": found.sizes, "rms": found.rms}
+
+
+@columns.register
+def _(found: DirectionalSharpness) -> Columns:
+    pairs = [(a, b) for a in found.names for b in found.names]
+    return {"group": [a for a, _ in pairs], "with": [b for _, b in pairs], "part": found.parts.ravel()}
+
+
+@columns.register
+def _(table: Stability) -> Columns:
+    names = StabilityRow._fields
     return dict(zip(names, zip(*table.rows, strict=True), strict=True)) if table.rows else {name: [] for name in names}

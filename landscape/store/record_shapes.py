@@ -70,6 +70,13 @@ _SHAPES: dict[str, dict[str, str]] = {
     "Sharpness": {"samples": "S"},
     "Evaluation": {"confusion": "CC", "measure_values": "M"},
     "PrincipalAngles": {"angles": "K"},
+    "OptimizerUpdate": {"vector": "P", "decay": "P", "names": "K", "sizes": "K"},
+    "DirectionalSharpness": {"names": "K", "parts": "KK", "shares": "K"},
+    "GeneralizedSharpness": {"samples": "S"},
+    "Stability": {
+        "measures": "K", "values": "K", "errors": "K", "kinds": "K", "thresholds": "K", "rules": "K", "converged": "K",
+        "absent": "M", "reasons": "M",
+    },
 }  # fmt: skip
 # Types of arrays other than real numbers.
 _KINDS = {

@@ -36,8 +36,11 @@ MAY_IMPORT = {
     "problems": "checks errors files objective",
     "optimizers": "checks errors",
     "checkpoints": "checks crossing errors files problems rounding version",
+    "edge_of_stability": "checkpoints checks errors estimators objective operators optimizers params problems progress "
+    "results",
     "training": "checkpoints checks errors files optimizers problems progress",
-    "monitoring": "checkpoints checks errors estimators objective operators problems results store training version",
+    "monitoring": "checkpoints checks edge_of_stability errors estimators objective operators problems results store "
+    "training version",
     "store": "errors escaping files results rounding",
     "comparison": "checks crossing errors escaping rounding statistics store",
     "tables": "comparison escaping results rounding store",
