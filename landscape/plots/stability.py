@@ -33,7 +33,7 @@ def plot_stability(found: Stability, *, ax: Axes | None = None) -> Axes:
     value at the right and no dot.
     """
     own = ax is None
-    names = [row.measure.replace("_", " ") for row in found.rows]
+    names = ["λ_max" if row.measure == "lambda_max" else row.measure.replace("_", " ") for row in found.rows]
     width = SINGLE + LETTER * max((len(name) for name in names), default=0) + 1.2
     ax = axes_or_new(ax, width=width, height=1.2 + 0.27 * max(len(names), 1))
     ax.axvline(1, color=REFERENCE_COLOR, linewidth=0.8, linestyle=_DASHED, label="edge of stability")
@@ -61,9 +61,9 @@ def plot_stability(found: Stability, *, ax: Axes | None = None) -> Axes:
 
 def _draw_ratio(ax: Axes, place: int, row: StabilityRow) -> None:
     bound = row.kind == LOWER_BOUND
-    said = f"{'≥ ' if bound else ''}{format_value(row.value, digits=3)}"
+    said = f"{'≥ ' if bound else ''}{format_value(row.value, digits=4)}"
     if math.isfinite(row.ratio):
-        said += f" of {format_value(row.threshold, digits=3)}"
+        said += f" of {format_value(row.threshold)}"
         face = COLOR if row.converged else "white"
         look: dict[str, Any] = {"color": COLOR, "markerfacecolor": face, "markersize": 4, "linestyle": "none"}
         error = 2 * row.error if row.kind == "standard error" else row.error

@@ -131,7 +131,7 @@ def _of_stability(rng: np.random.Generator) -> dict[str, Record]:
     rows = ("lambda_max", "preconditioned_sharpness", "generalized_sharpness", "critical_sharpness", "batch_sharpness")
     return {
         "OptimizerUpdate": results.OptimizerUpdate(
-            vector, 0.01 * vector, names, sizes, "AdamW", 1e-3, 3.1, 0.9
+            vector, 0.01 * vector, names, sizes, "AdamW", 1e-3, 2.1, 0.9
         ),
         "DirectionalSharpness": results.DirectionalSharpness(
             float(parts.sum()), 1e-3, names, parts, np.array([0.1, 0.2, 0.6, 0.1]), 0.8, 5
