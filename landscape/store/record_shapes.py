@@ -24,6 +24,7 @@ from landscape.results import (
     Sharpness,
     SpectralGap,
     SpectralMeasure,
+    Stability,
 )
 from landscape.results.base import Array
 
@@ -31,7 +32,7 @@ from landscape.results.base import Array
 _CLASSES: dict[str, type[Record]] = {
     "point": PointValue, "eigenpairs": Eigenpairs, "gap": SpectralGap, "second_order_gain": Estimate, "trace": Estimate,
     "density": SpectralMeasure, "plane": PlaneSlice, "train": Evaluation, "test": Evaluation,
-    "crosscheck": Crosscheck,
+    "crosscheck": Crosscheck, "stability": Stability,
 }  # fmt: skip
 _FAMILIES: dict[str, type[Record] | tuple[type[Record], ...]] = {
     "line_": LineSlice,

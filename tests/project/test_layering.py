@@ -46,8 +46,8 @@ MAY_IMPORT = {
     "tables": "comparison escaping results rounding store",
     "plots": "checks comparison errors escaping results rounding store",
     "report": "comparison escaping plots results rounding store tables",
-    "analysis": "checkpoints checks crossing errors estimators geometry jobs objective operators problems progress "
-    "report results sampling store version",
+    "analysis": "checkpoints checks crossing edge_of_stability errors estimators geometry jobs objective operators "
+    "problems progress report results sampling store version",
     "study": "analysis checkpoints checks comparison errors escaping estimators geometry jobs objective operators "
     "plots problems results rounding sampling statistics store training version",
     "witness": "analysis checkpoints checks errors estimators geometry objective operators progress results rounding "
