@@ -58,6 +58,15 @@ _HOMES = {
         "second_order_gain",
     ),
     "landscape.sampling": ("over_subsets", "gradient_noise"),
+    "landscape.edge_of_stability": (
+        "stability",
+        "optimizer_update",
+        "critical_sharpness",
+        "batch_sharpness",
+        "directional_sharpness",
+        "preconditioned_sharpness",
+        "generalized_sharpness",
+    ),
     "landscape.geometry": (
         "random_direction",
         "random_plane",
@@ -119,6 +128,10 @@ _HOMES = {
         "SecondOrderGain",
         "Sharpness",
         "Crosscheck",
+        "OptimizerUpdate",
+        "DirectionalSharpness",
+        "GeneralizedSharpness",
+        "Stability",
     ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -16,6 +16,7 @@ from landscape.errors import UsageError
 from landscape.problems import get_problem
 from landscape.study.design import Study, Tuning
 from landscape.study.trajectory import Trajectory
+from tests.support import stability_arguments
 
 NAN, INF = float("nan"), float("inf")
 #: kind → what is refused, and what is taken.
@@ -271,6 +272,8 @@ def problem(name):
     return lambda **given: get_problem(name, given)
 
 
+TABLE |= stability_arguments.rows(OBJECTIVE)
+
 for _name, _settings in PROBLEM_SETTINGS.items():
     _seed = SEEDS.get(_name, "data_seed")
     TABLE[f"problem {_name}"] = (problem(_name), _settings | ({_seed: "seed"} if _seed else {}))
@@ -296,7 +299,7 @@ def test_a_wrong_value_is_refused_by_name_and_in_the_same_words(call, argument, 
 FITTING = {("deep-linear", "num_examples"): 40, ("deep-linear", "dim"): 4, ("quadratic", "num_examples"): 40,
            ("top_eigenpairs", "max_basis"): 6, ("max_matvecs",): 60, ("Plan", "eigs"): 3, ("context",): 8,
            ("heads",): 4, ("width",): 8, ("characters",): 5000, ("batch_size",): 3, ("size",): 3,
-           ("num_subsets",): 2,
+           ("num_subsets",): 2, ("critical_sharpness", "max_losses"): 8,
            ("exact", "memory"): 10_000, ("Plan", "max_matvecs"): 20,
            ("test_fraction",): 0.5, ("dropout",): 0.5}  # fmt: skip
 

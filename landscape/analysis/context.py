@@ -40,6 +40,8 @@ class CheckpointContext:
         Of the run's last checkpoint, whose recording serves here too if the questions are the same.
     problem : Problem or None
         Where the test data are.
+    checkpoint : Checkpoint or None
+        Whose optimizer is held against the curvature here.
     model : callable or None
         ``model() -> nn.Module``, one of its own with the checkpoint's parameters.
     path_of_run : callable or None
@@ -75,6 +77,7 @@ class CheckpointContext:
     coarser: Record | None = None
     is_asked: bool = True
     planned: float = 0.0
+    checkpoint: Checkpoint | None = None
 
     @cached_property
     def question(self) -> dict[str, str]:
@@ -98,6 +101,11 @@ class CheckpointContext:
         if self.problem is None or self.problem.test is None:
             return None
         return self.problem.batches("test").digest()
+
+    @cached_property
+    def has_optimizer(self) -> bool:
+        """Whether the checkpoint holds the state of its optimizer."""
+        return self.checkpoint is not None and self.checkpoint.optimizer_state() is not None
 
     @cached_property
     def has_scores(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from landscape import estimators, geometry
+from landscape import edge_of_stability, estimators, geometry
 from landscape.analysis.asking import Asked, asked, fields_of
 from landscape.analysis.context import CheckpointContext
 from landscape.errors import LandscapeError, ObjectiveError
@@ -17,7 +17,7 @@ from landscape.operators import HessianOperator
 from landscape.problems.metrics import evaluate_split
 from landscape.problems.scores import Score
 from landscape.progress import Progress
-from landscape.results import Eigenpairs, Estimate, Evaluation, PointValue, Record
+from landscape.results import Eigenpairs, Estimate, Evaluation, PointValue, Record, Stability
 from landscape.sampling import over_subsets
 
 NEWTON_STEPS = 20  # Lanczos steps from the gradient
@@ -210,3 +210,15 @@ def sharpness(
         )  # fmt: skip
 
     return run
+
+
+def stability(context: CheckpointContext, progress: Progress) -> Stability:
+    """By the batch size that training had, on the examples of the objective."""
+    checkpoint = context.checkpoint
+    assert checkpoint is not None
+    size = checkpoint.config.get("batch_size")
+    found = edge_of_stability.stability(
+        context.objective, optimizer=checkpoint, batch_size=size if isinstance(size, int) and size > 0 else None,
+        hessian=context.hessian, eigs=context.eigenpairs, seed=context.plan.seed,
+    )  # fmt: skip
+    return replace(found, step=checkpoint.step)

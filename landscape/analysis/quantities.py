@@ -62,6 +62,8 @@ class Quantity:
     of_path : bool
         Whether it is of all checkpoints that are measured, which are then part of the question; left out where they do
         not span a plane, or hold buffers that it cannot draw.
+    of_optimizer : bool
+        Whether it needs the optimizer's state; left out where the checkpoint has none.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Quantity:
     of_examples: bool = False
     of_plane: bool = False
     of_path: bool = False
+    of_optimizer: bool = False
 
     @property
     def is_picture(self) -> bool:
@@ -102,6 +105,7 @@ def quantities(plan: Plan, *, is_last: bool, is_around: bool = False) -> list[Qu
     if not (is_last or is_around):
         return first
     rest = [*_of_the_spectrum(plan), *_of_the_data(plan), *_of_the_surface(plan), *_of_the_balls(plan)]
+    rest += _of_the_optimizer(plan)
     return [*first, *(quantity for quantity in rest if is_last or quantity.name in _AROUND)]
 
 
@@ -114,6 +118,8 @@ def applies(quantity: Quantity, context: CheckpointContext) -> bool:
     if quantity.of_plane and context.objective.layout.size < 2:
         return False
     if quantity.of_path and not context.has_path:
+        return False
+    if quantity.of_optimizer and not context.has_optimizer:
         return False
     return not quantity.of_scores or context.has_scores
 
@@ -213,6 +219,14 @@ def _of_the_balls(plan: Plan) -> list[Quantity]:
         fields |= _fields(plan, "seed")
         found.append(Quantity(sharpness_record(name), fields, cost, run, wanted, of_logits=of_logits))
     return found
+
+
+def _of_the_optimizer(plan: Plan) -> list[Quantity]:
+    """How near the optimizer is to the edge of stability; not in a quick plan, which looks at the minimum alone."""
+    if plan.plan == "quick":
+        return []
+    cost = Cost(matvecs=50, gradients=12, losses=12)
+    return [Quantity("stability", _fields(plan, "seed"), cost, measures.stability, None, _PAIRS, of_optimizer=True)]
 
 
 def _fields(plan: Plan, *names: str) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def save_checkpoint(
         raise UsageError("history must have as many numbers of one name as of another: one for each step")
     model = unwrap(model)
     names = parameter_names(model)
-    state = _named_state(optimizer, model) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
+    state = named_state(optimizer, model) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
     facts = _facts(step, state, dict(config or {}))
 
     def fill(file: NewGroup) -> None:
@@ -187,7 +187,7 @@ def _write_model(file: NewGroup, model: nn.Module, names: Mapping[str, list[str]
     file.attrs["params_sha256"] = tensors_hash(tensors)
 
 
-def _named_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Any]:
+def named_state(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Any]:
     """The state by parameter name, so that it can be read without the order in which the optimizer was given them."""
     name_of_tensor = {id(parameter): name for name, parameter in named_tensors(model).items()}
     ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]

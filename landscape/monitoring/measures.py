@@ -8,13 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import torch
 from torch import Tensor
 
 from landscape.checks import check_choice
+from landscape.edge_of_stability import CriticalStep, rounding_of
 from landscape.errors import UsageError
 from landscape.estimators import EigenTracker, trace
-from landscape.monitoring.critical import CriticalStep
 from landscape.objective import Objective
 from landscape.operators import HessianOperator
 from landscape.results import Eigenpairs, Estimate, PointValue, Record
@@ -23,8 +22,6 @@ from landscape.results import Eigenpairs, Estimate, PointValue, Record
 EIGEN_TOL, MOST_MATVECS = 0.05, 24
 #: Sign vectors for the trace: so few that its standard error is wide, and enough that it has one.
 NUM_PROBES = 6
-#: Rounding of a loss, in units of eps·|L|.
-_LOSS_ROUNDING = 4.0
 
 Numbers = dict[str, float]
 
@@ -176,10 +173,9 @@ class CriticalSharpness(Measure):
             origin, u, along, start_loss = look.theta, look.gradient, "the gradient", look.point.loss
         if not float(u.norm()) > 0:
             return None
-        eps = torch.finfo(look.objective.dtype).eps
         search = CriticalStep(
             lambda eta: look.objective.loss(origin - eta * u) - start_loss,
-            rounding=_LOSS_ROUNDING * eps * abs(start_loss),
+            rounding=rounding_of(start_loss, look.objective.dtype),
         )
         if look.rate:
             search.know(look.rate, look.point.loss - start_loss)  # where the step has led

@@ -16,6 +16,7 @@ from landscape.plots.lines import plot_interpolation, plot_lines
 from landscape.plots.paths import plot_paths
 from landscape.plots.planes import plot_models, plot_positions
 from landscape.plots.spectrum import plot_spectrum
+from landscape.plots.stability import plot_directional, plot_generalized, plot_stability, plot_update
 from landscape.plots.style import house_style
 from landscape.plots.surface import plot_contour
 from landscape.plots.witnesses import plot_crosscheck
@@ -41,13 +42,16 @@ FIGURES: dict[type, Callable[..., Axes]] = {
     results.Connection: connecting.plot_connection,
     results.Crosscheck: plot_crosscheck,
     results.Diagonal: parts.plot_diagonal,
+    results.DirectionalSharpness: plot_directional,
     results.Eigenpairs: _pairs,
     results.Estimate: numbers.plot_estimate,
     results.Evaluation: numbers.plot_evaluation,
+    results.GeneralizedSharpness: plot_generalized,
     results.LineSlice: _line,
     results.Merged: connecting.plot_merged,
     results.MinimaMatrix: connecting.plot_minima,
     results.MissedSearch: numbers.plot_missed,
+    results.OptimizerUpdate: plot_update,
     results.OutlierCount: numbers.plot_outliers,
     results.ModelPlane: plot_models,
     results.PathSlice: plot_paths,
@@ -63,6 +67,7 @@ FIGURES: dict[type, Callable[..., Axes]] = {
     results.SpectralMeasure: plot_spectrum,
     results.SpectralMoments: parts.plot_moments,
     results.Spectrum: _spectrum,
+    results.Stability: plot_stability,
     results.StepReport: points.plot_step,
     store.CheckpointResults: stored.plot_checkpoint,
     store.PairResult: stored.plot_pair,

@@ -17,6 +17,7 @@ from landscape.results.sampling import SamplingSpread
 from landscape.results.second_order import SecondOrderGain
 from landscape.results.spectral_measure import SpectralMeasure
 from landscape.results.spectrum import Spectrum
+from landscape.results.stability import DirectionalSharpness, GeneralizedSharpness, OptimizerUpdate, Stability
 from landscape.results.steps import StepReport
 from landscape.results.subspace import Attribution, MissedSearch, PrincipalAngles
 from landscape.results.surface import LineSlice, PlaneSlice, PointValue, Sharpness
@@ -29,14 +30,17 @@ __all__ = [
     "Connection",
     "Crosscheck",
     "Diagonal",
+    "DirectionalSharpness",
     "Eigenpairs",
     "Estimate",
     "Evaluation",
+    "GeneralizedSharpness",
     "LineSlice",
     "Merged",
     "MinimaMatrix",
     "MissedSearch",
     "ModelPlane",
+    "OptimizerUpdate",
     "OutlierCount",
     "PathSlice",
     "PcaPlane",
@@ -52,5 +56,6 @@ __all__ = [
     "SpectralMeasure",
     "SpectralMoments",
     "Spectrum",
+    "Stability",
     "StepReport",
 ]

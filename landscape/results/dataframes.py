@@ -23,6 +23,7 @@ from landscape.results.planes import ModelPlane, PcaPlane
 from landscape.results.sampling import SamplingSpread
 from landscape.results.spectral_measure import SpectralMeasure
 from landscape.results.spectrum import Spectrum
+from landscape.results.stability import DirectionalSharpness, OptimizerUpdate, Stability, StabilityRow
 from landscape.results.subspace import Attribution, PrincipalAngles
 from landscape.results.surface import LineSlice, PlaneSlice
 
@@ -208,3 +209,17 @@ def _(found: Alignment) -> Columns:
 @columns.register
 def _(found: Repaired) -> Columns:
     return {"layer": found.layers, "spread_before": found.spread_before, "spread": found.spread}
+def _(found: OptimizerUpdate) -> Columns:
+    return {"tensor": found.names, "parameters": found.sizes, "rms": found.rms}
+
+
+@columns.register
+def _(found: DirectionalSharpness) -> Columns:
+    pairs = [(a, b) for a in found.names for b in found.names]
+    return {"group": [a for a, _ in pairs], "with": [b for _, b in pairs], "part": found.parts.ravel()}
+
+
+@columns.register
+def _(table: Stability) -> Columns:
+    names = StabilityRow._fields
+    return dict(zip(names, zip(*table.rows, strict=True), strict=True)) if table.rows else {name: [] for name in names}

@@ -13,8 +13,10 @@ from landscape.results import (
     BlockTable,
     Connection,
     Diagonal,
+    DirectionalSharpness,
     Eigenpairs,
     Estimate,
+    GeneralizedSharpness,
     LineSlice,
     Merged,
     MinimaMatrix,
@@ -33,6 +35,7 @@ from landscape.results import (
     SpectralMeasure,
     SpectralMoments,
     Spectrum,
+    Stability,
     StepReport,
 )
 from landscape.store.catalogue import measure_of
@@ -135,8 +138,11 @@ def _(record: Eigenpairs) -> tuple[str, ...]:
 
 @_papers.register
 def _(record: Estimate) -> tuple[str, ...]:
-    """Of a trace, by its method; other estimates rest on records that are cited themselves."""
+    """By its method: of a trace, or of stability; other estimates rest on records that are cited themselves."""
     method = record.method.lower()
+    for words, key in (("η_c", "kalra"), ("batch sharpness", "andreyev"), ("λ_max(p⁻¹h)", "adaptive")):
+        if words in method:
+            return (key,)
     by_word = {"hutchinson": "hutchinson", "deflated": "gambhir", "hutch++": "meyer", "xtrace": "epperly"}
     found = [key for word, key in by_word.items() if word in method]
     return ("hutchinson", *found) if found == ["gambhir"] else tuple(found)
@@ -261,6 +267,22 @@ def _(record: Alignment) -> tuple[str, ...]:
 @_papers.register
 def _(record: Repaired) -> tuple[str, ...]:
     return ("jordan",)
+def _(record: DirectionalSharpness) -> tuple[str, ...]:
+    return ("pan",)
+
+
+@_papers.register
+def _(record: GeneralizedSharpness) -> tuple[str, ...]:
+    return ("islamov",)
+
+
+@_papers.register
+def _(record: Stability) -> tuple[str, ...]:
+    rows = {
+        "lambda_max": "cohen", "preconditioned_sharpness": "adaptive", "generalized_sharpness": "islamov",
+        "critical_sharpness": "kalra", "batch_sharpness": "andreyev", "directional_sharpness": "pan",
+    }  # fmt: skip
+    return tuple(rows[measure] for measure in record.measures if measure in rows)
 
 
 @_papers.register

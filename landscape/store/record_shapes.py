@@ -25,6 +25,7 @@ from landscape.results import (
     Sharpness,
     SpectralGap,
     SpectralMeasure,
+    Stability,
 )
 from landscape.results.base import Array
 
@@ -34,6 +35,8 @@ _CLASSES: dict[str, type[Record]] = {
     "density": SpectralMeasure, "plane": PlaneSlice, "plane_eigen": PlaneSlice, "plane_pca": PathSlice,
     "train": Evaluation, "test": Evaluation,
     "crosscheck": Crosscheck,
+    "density": SpectralMeasure, "plane": PlaneSlice, "train": Evaluation, "test": Evaluation,
+    "crosscheck": Crosscheck, "stability": Stability,
 }  # fmt: skip
 _FAMILIES: dict[str, type[Record] | tuple[type[Record], ...]] = {
     "line_": LineSlice,
@@ -93,6 +96,13 @@ _SHAPES: dict[str, dict[str, str]] = {
     "Sharpness": {"samples": "S"},
     "Evaluation": {"confusion": "CC", "measure_values": "M"},
     "PrincipalAngles": {"angles": "K"},
+    "OptimizerUpdate": {"vector": "P", "decay": "P", "names": "K", "sizes": "K"},
+    "DirectionalSharpness": {"names": "K", "parts": "KK", "shares": "K"},
+    "GeneralizedSharpness": {"samples": "S"},
+    "Stability": {
+        "measures": "K", "values": "K", "errors": "K", "kinds": "K", "thresholds": "K", "rules": "K", "converged": "K",
+        "absent": "M", "reasons": "M",
+    },
 }  # fmt: skip
 # Of the positions of a path, where they were not evaluated.
 _MAY_BE_NONE = ("losses", "plane_losses")

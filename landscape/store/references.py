@@ -139,4 +139,19 @@ REFERENCES = {
     "jordan": _talk("Jordan, Keller and Sedghi, Hanie and Saukh, Olga and Entezari, Rahim and Neyshabur, Behnam", 2023,
                     "{REPAIR}: renormalizing permuted activations for interpolation repair", "ICLR"),
     "nesterov": _book("Nesterov, Yurii", 2004, "Introductory Lectures on Convex Optimization", "Kluwer"),
+    "cohen": _talk("Cohen, Jeremy M. and Kaur, Simran and Li, Yuanzhi and Kolter, J. Zico and Talwalkar, Ameet", 2021,
+                   "Gradient descent on neural networks typically occurs at the edge of stability", "ICLR"),
+    "adaptive": _paper("Cohen, Jeremy M. and Ghorbani, Behrooz and Krishnan, Shankar and Agarwal, Naman and Medapati, "
+                       "Sourabh and Badura, Michal and Suo, Daniel and Cardoze, David and Nado, Zachary and Dahl, "
+                       "George E. and Gilmer, Justin", 2022, "Adaptive gradient methods at the edge of stability",
+                       "arXiv:2207.14484"),
+    "islamov": _paper("Islamov, Rustem and Crawshaw, Michael and Cohen, Jeremy and Gower, Robert", 2026,
+                      "Non-{Euclidean} gradient descent operates at the edge of stability", "arXiv:2603.05002"),
+    "kalra": _paper("Kalra, Dayal Singh and Gagnon-Audet, Jean-Christophe and Gromov, Andrey and Mediratta, Ishita and "
+                    "Niu, Kelvin and Miller, Alexander H. and Shvartsman, Michael", 2026, "A scalable measure of loss "
+                    "landscape curvature for analyzing the training dynamics of {LLMs}", "arXiv:2601.16979"),
+    "andreyev": _paper("Andreyev, Arseniy and Beneventano, Pierfrancesco", 2024, "Edge of stochastic stability: "
+                       "revisiting the edge of stability for {SGD}", "arXiv:2412.20553"),
+    "pan": _paper("Pan, Yan and Li, Yuanzhi", 2023, "Toward understanding why {Adam} converges faster than {SGD} for "
+                  "transformers", "arXiv:2306.00204"),
 }  # fmt: skip

@@ -36,8 +36,11 @@ MAY_IMPORT = {
     "problems": "checks errors files objective",
     "optimizers": "checks errors",
     "checkpoints": "checks crossing errors files problems rounding version",
+    "edge_of_stability": "checkpoints checks errors estimators objective operators optimizers params problems progress "
+    "results",
     "training": "checkpoints checks errors files optimizers problems progress",
-    "monitoring": "checkpoints checks errors estimators objective operators problems results store training version",
+    "monitoring": "checkpoints checks edge_of_stability errors estimators objective operators problems results store "
+    "training version",
     "store": "errors escaping files results rounding",
     "comparison": "checks crossing errors escaping rounding statistics store",
     "tables": "comparison escaping results rounding store",
@@ -47,6 +50,8 @@ MAY_IMPORT = {
     "report results sampling store version",
     "pictures": "analysis checkpoints checks errors escaping estimators geometry objective operators plots problems "
     "progress results rounding store",
+    "analysis": "checkpoints checks crossing edge_of_stability errors estimators geometry jobs objective operators "
+    "problems progress report results sampling store version",
     "study": "analysis checkpoints checks comparison errors escaping estimators geometry jobs objective operators "
     "plots problems results rounding sampling statistics store training version",
     "witness": "analysis checkpoints checks errors estimators geometry objective operators progress results rounding "

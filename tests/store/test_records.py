@@ -18,6 +18,8 @@ from tests.support.record_examples import examples
 from tests.support.stores import KEY, identical
 from tests.support.synthetic_results import P, eigenpairs, final_records, interpolation, tail_records
 
+OF_STABILITY = ("OptimizerUpdate", "DirectionalSharpness", "GeneralizedSharpness", "Stability")
+
 
 def written(folder: Path, record: Record) -> Record:
     with ResultStore(folder) as store:
@@ -56,6 +58,7 @@ def rarer_records() -> dict[str, Record]:
             ("agrees", "not run"), ("", "not installed"), ("a 1.0",), 3, 5, 7, 0,
         ),
         "spread": results.SamplingSpread(np.arange(3.0), np.ones(3), 5, 15, 1.0, 0.1, True, 0),
+        **{name.lower(): examples()[name] for name in OF_STABILITY},
     }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ def examples() -> dict[str, Record]:
         **_of_the_spectrum(rng, estimate),
         **_of_vectors(rng),
         **_of_the_surface(rng),
+        **_of_stability(rng),
         "Crosscheck": results.Crosscheck(
             ("λ1", "λ2", "trace", "line, value i at i/10", "plane", "density"),
             ("ARPACK", "PyHessian", "PyHessian", "loss-landscapes", "loss-landscapes", "curvlinops"),
@@ -183,3 +184,31 @@ def _matrix(rng: np.random.Generator, count: int, *, with_test: bool) -> results
         rng.exponential(0.1, count), 2 * near, 0.01 * near, 1.5 * near if with_test else unknown, 20 * near,
         1 - 0.9 * near, 0.04 * near, unknown, unknown, "θ − θ₀", "predicted classes", 0, 25,
     )  # fmt: skip
+def _of_stability(rng: np.random.Generator) -> dict[str, Record]:
+    names = ("conv.weight", "conv.bias", "fc.weight", "fc.bias")
+    sizes = np.array([40, 4, 30, 3])
+    vector = rng.normal(size=77) * np.repeat([0.02, 0.1, 0.6, 1.1], sizes)
+    parts = np.outer([2.0, 0.3, 1.5, -0.2], [2.0, 0.3, 1.5, -0.2])
+    rows = ("lambda_max", "preconditioned_sharpness", "generalized_sharpness", "critical_sharpness", "batch_sharpness")
+    return {
+        "OptimizerUpdate": results.OptimizerUpdate(
+            vector, 0.01 * vector, names, sizes, "AdamW", 1e-3, 2.1, 0.9
+        ),
+        "DirectionalSharpness": results.DirectionalSharpness(
+            float(parts.sum()), 1e-3, names, parts, np.array([0.1, 0.2, 0.6, 0.1]), 0.8, 5
+        ),
+        "DirectionalSharpness whole": results.DirectionalSharpness(
+            12.5, 1e-3, (), np.empty((0, 0)), np.empty(0), 0.8, 1
+        ),
+        "GeneralizedSharpness": results.GeneralizedSharpness(
+            "linf", 2310.0, 2650.0, 0.998, np.array([2310.0, 2250.0, 2308.0, 1990.0]), 41.0, True, 180, 0
+        ),
+        "Stability": results.Stability(
+            rows, np.array([7.2, 36_500.0, 2310.0, 1850.0, 2100.0]), np.array([0.01, 120.0, np.nan, 15.0, 60.0]),
+            ("bound", "bound", "lower bound", "bound", "standard error"),
+            np.array([np.nan, 38_000.0, 4000.0, 2000.0, np.nan]),
+            ("AdamW measures its steps in other units", "(2 + 2β₁)/((1 − β₁)η)", "2‖g‖*/η", "2/η", "known for SGD"),
+            np.array([True, True, False, True, True]), ("directional_sharpness",), ("the learning rate is 0",),
+            "AdamW", 1e-3, 4000, 0.12, 64, 0,
+        ),
+    }  # fmt: skip

@@ -6,12 +6,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
+
 from landscape.results import Estimate
 
 #: A crossing further from the first guess than this many times is looked for in leaps of so many.
 _LEAP = 8.0
 #: A guess from the losses is trusted so many times in a row before the bracket is halved instead.
 _TRUST = 3
+#: Rounding of a loss, in units of eps·|L|.
+_LOSS_ROUNDING = 4.0
+
+
+def rounding_of(loss: float, dtype: torch.dtype) -> float:
+    """By which the difference of two losses of this size may be wrong."""
+    return _LOSS_ROUNDING * float(torch.finfo(dtype).eps) * abs(loss)
 
 
 @dataclass
@@ -66,7 +75,7 @@ class CriticalStep:
         if start not in self._slopes:
             self._evaluate(start)
         self._narrow()
-        if self.is_narrow and self._aside() is None:
+        if self.is_narrow and self._aside() is None and self.losses < self.most:
             self._evaluate(self.low / 2)
             self._narrow()  # if the loss rises there already
 
@@ -122,7 +131,10 @@ class CriticalStep:
             return wanted if wanted is not None and self.high / _LEAP < wanted < self.high else self.high / _LEAP
         if self.high == math.inf:
             wanted = None if root is None else root * (1 + narrow)
-            return wanted if wanted is not None and self.low < wanted < self.low * _LEAP else self.low * _LEAP
+            if wanted is not None and self.low < wanted < self.low * _LEAP:
+                return wanted
+            farther = self._root()
+            return self.low * _LEAP if farther is None else min(max(2 * farther, 2 * self.low), self.low * _LEAP)
         if root is not None and self.low < root < self.high:
             sides = (root * (1 - narrow), root * (1 + narrow))
             # Where the lower end is near already, the upper one is what is missing.
@@ -146,13 +158,24 @@ class CriticalStep:
         return is_straight and (root is None or root <= 0 or far <= near)
 
     def _root(self) -> float | None:
-        """Where the straight line through the two points nearest to the crossing is zero."""
+        """Where the line through the two points nearest to the crossing is zero; the inverse parabola through three."""
         finite = {eta: slope for eta, slope in self._slopes.items() if math.isfinite(slope)}
         edge = self.low or self.high
         ends = [eta for eta in (self.low, self.high) if eta in finite]
         others = sorted((eta for eta in finite if eta not in ends), key=lambda eta: abs(math.log(eta / edge)))
-        pair = (ends + others)[:2]
-        if len(pair) < 2:
+        nearest = (ends + others)[:3]
+        if len(nearest) < 2:
             return None
-        (a, b), (f, g) = pair, (finite[eta] for eta in pair)
-        return a - f * (b - a) / (g - f) if g != f else None
+        (a, b), (f, g) = nearest[:2], (finite[eta] for eta in nearest[:2])
+        straight = a - f * (b - a) / (g - f) if g != f else None
+        bent = _inverse_parabola([(eta, finite[eta]) for eta in nearest])
+        return bent if bent is not None and self.low < bent < self.high else straight
+
+
+def _inverse_parabola(points: list[tuple[float, float]]) -> float | None:
+    """η where the slope is zero, by a parabola of η over the slope; None where slopes do not grow with η."""
+    points = sorted(points)
+    if len(points) < 3 or not points[0][1] < points[1][1] < points[2][1]:
+        return None
+    (a, f), (b, g), (c, h) = points
+    return a * g * h / ((f - g) * (f - h)) + b * f * h / ((g - f) * (g - h)) + c * f * g / ((h - f) * (h - g))
