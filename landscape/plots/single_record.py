@@ -12,6 +12,7 @@ from landscape.errors import UsageError
 from landscape.plots import numbers, parts, points, stored, subspaces
 from landscape.plots.lines import plot_interpolation, plot_lines
 from landscape.plots.paths import plot_paths
+from landscape.plots.persistence import plot_persistence
 from landscape.plots.spectrum import plot_spectrum
 from landscape.plots.style import house_style
 from landscape.plots.surface import plot_contour
@@ -43,6 +44,7 @@ FIGURES: dict[type, Callable[..., Axes]] = {
     results.MissedSearch: numbers.plot_missed,
     results.OutlierCount: numbers.plot_outliers,
     results.PathSlice: plot_paths,
+    results.Persistence: plot_persistence,
     results.PlaneSlice: plot_contour,
     results.PointValue: numbers.plot_point,
     results.PrincipalAngles: subspaces.plot_angles,

@@ -8,6 +8,7 @@ from landscape.results.evaluation import Evaluation
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.outliers import OutlierCount
 from landscape.results.paths import PathSlice
+from landscape.results.persistence import Persistence
 from landscape.results.sampling import SamplingSpread
 from landscape.results.second_order import SecondOrderGain
 from landscape.results.spectral_measure import SpectralMeasure
@@ -29,6 +30,7 @@ __all__ = [
     "MissedSearch",
     "OutlierCount",
     "PathSlice",
+    "Persistence",
     "PlaneSlice",
     "PointValue",
     "PrincipalAngles",

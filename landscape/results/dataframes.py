@@ -15,6 +15,7 @@ from landscape.results.crosscheck import Crosscheck, WitnessRow
 from landscape.results.eigenpairs import Eigenpairs, SpectralGap
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.paths import PathSlice
+from landscape.results.persistence import Persistence
 from landscape.results.sampling import SamplingSpread
 from landscape.results.spectral_measure import SpectralMeasure
 from landscape.results.spectrum import Spectrum
@@ -145,6 +146,23 @@ def _(found: PathSlice) -> Columns:
         "x": found.points[:, 0],
         "y": found.points[:, 1],
         "outside": found.outside,
+    }
+
+
+@columns.register
+def _(found: Persistence) -> Columns:
+    (x, y), (saddle_x, saddle_y) = found.minimum_xy.T, found.saddle_xy.T
+    return {
+        "birth": found.births,
+        "death": found.deaths,
+        "persistence": found.persistence,
+        "decided": found.decided,
+        "x": x,
+        "y": y,
+        "saddle_x": saddle_x,
+        "saddle_y": saddle_y,
+        "joins": found.parent,
+        "area": found.areas,
     }
 
 

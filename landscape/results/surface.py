@@ -116,7 +116,7 @@ class LineSlice(WithMetrics, Record):
         ]
         if self.kind == "interpolation":
             return [*lines, ("barrier ≥", format_value(self.barrier))]
-        if self.batch_statistics == "recompute":
+        if self.batch_statistics == "recompute" or np.isnan([self.curvature, self.curvature_slice]).all():
             return lines
         from_slice = format_measured(self.curvature_slice, self.curvature_error)
         return [*lines, ("dᵀHd", f"{format_value(self.curvature)}; from the slice {from_slice}")]
@@ -179,7 +179,7 @@ class PlaneSlice(WithMetrics, Record):
             *evaluation_lines(self),
             *_about_statistics(self.batch_statistics),
         ]
-        if self.batch_statistics == "recompute":
+        if self.batch_statistics == "recompute" or np.isnan([self.curvature, self.curvature_slice]).all():
             return lines
         return [*lines, ("centre curvature", "agrees with HVPs" if self.curvature_agrees else "DISAGREES with HVPs")]
 

@@ -17,6 +17,7 @@ from landscape.results import (
     MissedSearch,
     OutlierCount,
     PathSlice,
+    Persistence,
     PlaneSlice,
     PrincipalAngles,
     Record,
@@ -207,6 +208,11 @@ def _(record: PlaneSlice) -> tuple[str, ...]:
 @_papers.register
 def _(record: PathSlice) -> tuple[str, ...]:
     return ("li",)
+
+
+@_papers.register
+def _(record: Persistence) -> tuple[str, ...]:
+    return ("edelsbrunner", "cohen-steiner", "geniesse")
 
 
 @_papers.register

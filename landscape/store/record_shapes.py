@@ -60,6 +60,10 @@ _SHAPES: dict[str, dict[str, str]] = {
                   "metric_names": "K", "metric_values": "KYX"},
     "SamplingSpread": {"values": "S", "sems": "S"},
     "LineSlice": {"t": "M", "loss": "M", "metric_names": "K", "metric_values": "KM"},
+    "Persistence": {
+        "x": "X", "y": "Y", "values": "YX", "births": "K", "deaths": "K", "minimum_at": "K2", "saddle_at": "K2",
+        "parent": "K", "branch": "YX", "rings": "H2", "ring_at": "H22",
+    },
     "PlaneSlice": {
         "x": "X", "y": "Y", "loss": "YX", "step_norms": "2", "curvature": "22", "curvature_slice": "22",
         "curvature_error": "22", "metric_names": "K", "metric_values": "KYX",
@@ -73,10 +77,15 @@ _SHAPES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 # Types of arrays other than real numbers.
 _KINDS = {
+    "branch": "iu",
     "converged": "b",
     "confusion": "iu",
     "index": "iu",
     "lengths": "iu",
+    "minimum_at": "iu",
+    "parent": "iu",
+    "ring_at": "iu",
+    "saddle_at": "iu",
     "sizes": "iu",
     "samples": "biufc",
     "vectors": "fc",

@@ -115,4 +115,11 @@ REFERENCES = {
     "hairer": _book("Hairer, Ernst and Wanner, Gerhard", 1996, "Solving Ordinary Differential Equations {II}",
                     "Springer"),
     "nesterov": _book("Nesterov, Yurii", 2004, "Introductory Lectures on Convex Optimization", "Kluwer"),
+    "edelsbrunner": _paper("Edelsbrunner, Herbert and Letscher, David and Zomorodian, Afra", 2002, "Topological "
+                           "persistence and simplification", "Discrete Comput. Geom.", "28(4)"),
+    "cohen-steiner": _paper("Cohen-Steiner, David and Edelsbrunner, Herbert and Harer, John", 2007,
+                            "Stability of persistence diagrams", "Discrete Comput. Geom.", "37(1)"),
+    "geniesse": _paper("Geniesse, Caleb and Chen, Jiaqing and Xie, Tiankai and Shi, Ge and Yang, Yaoqing and Morozov, "
+                       "Dmitriy and Perciano, Talita and Mahoney, Michael W. and Maciejewski, Ross and Weber, Gunther H.",
+                       2024, "Visualizing loss functions as topological landscape profiles", "arXiv:2411.12136"),
 }  # fmt: skip

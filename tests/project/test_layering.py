@@ -33,12 +33,14 @@ MAY_IMPORT = {
     "estimators": "checks errors operators progress results rounding",
     "geometry": "checks errors objective progress results rounding",
     "sampling": "checks errors objective results",
+    "topology": "checks errors results",
     "problems": "checks errors files objective",
     "optimizers": "checks errors",
     "checkpoints": "checks crossing errors files problems rounding version",
     "training": "checkpoints checks errors files optimizers problems progress",
     "monitoring": "checkpoints checks errors estimators objective operators problems results store training version",
     "store": "errors escaping files results rounding",
+    "exchange": "checks errors files results rounding store",
     "comparison": "checks crossing errors escaping rounding statistics store",
     "tables": "comparison escaping results rounding store",
     "plots": "checks comparison errors escaping results rounding store",
@@ -49,11 +51,12 @@ MAY_IMPORT = {
     "plots problems results rounding sampling statistics store training version",
     "witness": "analysis checkpoints checks errors estimators geometry objective operators progress results rounding "
     "store",
-    "cli": "analysis checkpoints comparison errors escaping files problems progress_bar report store tables witness",
+    "cli": "analysis checkpoints comparison errors escaping exchange files problems progress_bar report store tables witness",
     "__main__": "cli",
     "__init__": "version",
 }
 EXTRA = {
+    "exchange/directions.py": {"params"},
     "geometry/sharpness/curvature.py": {"operators", "estimators"},
     "geometry/sharpness/ascent.py": {"estimators"},
     "geometry/sharpness/drawn.py": {"operators"},
@@ -70,6 +73,8 @@ WITHOUT_TORCH = [
     "plots",
     "report",
     "comparison",
+    "topology",
+    "exchange",
     "analysis.plan",
     "cli",
 ]

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import landscape as ls
-from landscape import results
+from landscape import results, topology
 from landscape.errors import ResultsError, UsageError
 from landscape.results import Estimate, LineSlice, Record, SpectralGap
 from landscape.store import ResultStore, files, load_results
 from tests.support.stores import KEY, identical
-from tests.support.synthetic_results import P, eigenpairs, final_records, interpolation, tail_records
+from tests.support.synthetic_results import P, eigenpairs, final_records, interpolation, tail_records, wells
 
 
 def written(folder: Path, record: Record) -> Record:
@@ -39,6 +39,7 @@ def rarer_records() -> dict[str, Record]:
             np.arange(3.0), np.arange(2.0), np.eye(2, 3), ("w", "b"), ("sgd",), np.array([2]), np.eye(2), np.zeros(2),
             0.9,
         ),
+        "persistence": topology.persistence(wells(), error=0.1),
         "basins": results.Basins(
             np.eye(2), np.array([0.1, 1.9]), np.array([1.0, 19.2]), np.array([0.9, 18.0]), np.array([0, 1, -1]), 1e-3
         ),

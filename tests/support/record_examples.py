@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from landscape import results
+from landscape import results, topology
 from landscape.results import Record
 from tests.support import synthetic_results as synthetic
 
@@ -109,12 +109,19 @@ def _of_vectors(rng: np.random.Generator) -> dict[str, Record]:
 
 def _of_the_surface(rng: np.random.Generator) -> dict[str, Record]:
     plane = synthetic.plane(TOP, ("random 0", "random 1"))
+    wells = topology.persistence(synthetic.wells(), error=8.0)
     turn = np.linspace(0, 2.5, 20)
     spiral = np.stack([0.9 * np.exp(-turn) * np.cos(2 * turn), 0.9 * np.exp(-turn) * np.sin(2 * turn)], axis=1)
     return {
         "LineSlice": synthetic.line(rng, TOP, "eigenvector 1"),
         "LineSlice between": synthetic.interpolation(rng, 1.0),
         "PlaneSlice": plane,
+        "Persistence": wells,
+        "Persistence on logarithms": topology.persistence(synthetic.wells(), scale="log10", error=0.1),
+        "Persistence with rings": replace(
+            wells, rings=np.array([[178.3, 181.6], [170.0, np.inf]]),
+            ring_at=np.array([[[7, 12], [10, 12]], [[7, 12], [0, 0]]]), has_rings=True,
+        ),
         "PathSlice": results.PathSlice(
             plane.x, plane.y, plane.loss, ("principal 1", "principal 2"), ("sgd", "adam"), np.array([20, 20]),
             np.concatenate([spiral, -spiral]), np.zeros(40), 0.93,
