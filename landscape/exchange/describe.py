@@ -42,7 +42,7 @@ def _surface(file: Group) -> list[tuple[str, str]]:
 def _direction(file: Group) -> list[tuple[str, str]]:
     lines = []
     for name in DIRECTIONS:
-        tensors = file[name] if name in file else None
+        tensors = file.get(name)
         if isinstance(tensors, Group):
             shapes = [node.shape for node in tensors.values() if isinstance(node, Dataset)]
             count = sum(int(np.prod(shape, dtype=object)) for shape in shapes)

@@ -1,4 +1,4 @@
-"""Directions in parameter space in files of the loss-landscape code, which have no names: matched by order and shape."""
+"""Directions in parameter space in files of the loss-landscape code, without names: matched by order and shape."""
 
 from __future__ import annotations
 
@@ -117,7 +117,9 @@ def _of(model: Any) -> tuple[nn.Module, ParamLayout]:
         return model, ParamLayout.of(model)
     layout, module = getattr(model, "layout", None), getattr(getattr(model, "module", None), "model", None)
     if not isinstance(layout, ParamLayout) or not isinstance(module, nn.Module):
-        raise UsageError(f"model is a {type(model).__name__}; it must be the nn.Module of the direction, or an Objective")
+        raise UsageError(
+            f"model is a {type(model).__name__}; it must be the nn.Module of the direction, or an Objective"
+        )
     return module, layout
 
 
@@ -166,7 +168,7 @@ def _matching(arrays: list[Array], module: nn.Module, where: str) -> list[_Entry
     kind = "weights" if len(arrays) == weights else "states"
     i = faults[kind]
     raise UsageError(
-        f"{where}: tensor {i} has shape {arrays[i].shape}, but the model's {lists[kind][i].name!r}, which stands there, "
+        f"{where}: tensor {i} has shape {arrays[i].shape}, but the model's {lists[kind][i].name!r}, which is there, "
         f"has {tuple(lists[kind][i].tensor.shape)}. A direction has no names: give the model that it was made for"
     )
 
@@ -213,4 +215,4 @@ def _write(group: NewGroup, named: dict[str, Tensor], entries: list[_Entry]) -> 
         values = named.get(entry.parameter or "")
         wide = entry.tensor.dtype == torch.float64
         array = np.zeros(tuple(entry.tensor.shape)) if values is None else values.numpy()
-        group.create_dataset(str(i), data=np.ascontiguousarray(array, dtype=np.float64 if wide else np.float32))
+        group.create_dataset(str(i), data=np.array(array, dtype=np.float64 if wide else np.float32))

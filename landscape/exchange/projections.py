@@ -17,8 +17,9 @@ def read_projection(path: str | Path, *, step_norms: Sequence[float] | Array | N
     """The positions of checkpoints on a plane, (T, 2), from ``…_proj_cos.h5`` of the loss-landscape code.
 
     That code writes ``⟨θ_t − θ_T, d⟩/‖d‖``, lengths in parameter space, while coordinates of its surfaces count in
-    lengths of the directions; both are the same where ‖d‖ = 1, as for principal components. They are projections on each
-    direction alone: where the two are not orthogonal, they are not the coordinates of the nearest point of the plane.
+    lengths of the directions; both are the same where ‖d‖ = 1, as for principal components. They are projections on
+    each direction alone: where the two are not orthogonal, they are not the coordinates of the nearest point of the
+    plane.
 
     Parameters
     ----------
@@ -49,9 +50,7 @@ def read_projection(path: str | Path, *, step_norms: Sequence[float] | Array | N
     return np.stack([x, y], axis=1) / lengths
 
 
-def write_projection(
-    points: Any, path: str | Path, *, step_norms: Sequence[float] | Array | None = None
-) -> Path:
+def write_projection(points: Any, path: str | Path, *, step_norms: Sequence[float] | Array | None = None) -> Path:
     """Write positions on a plane, (T, 2), as the loss-landscape code does.
 
     Parameters

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 
 from landscape.checks import check_choice
 from landscape.plots.labels import figure_text
@@ -37,9 +38,9 @@ def plot_persistence(found: Persistence, *, kind: str = "diagram", ax: Axes | No
     ----------
     found : Persistence
     kind : {"diagram", "profile"}
-        ``"diagram"``: each basin by the height of its minimum and of its saddle; in the grey band along the diagonal the
-        error of the surface leaves open whether there is one. Triangles join no other. ``"profile"``: valleys side by
-        side, each as deep as its basin and as wide as that is large; the bar at a minimum is the error.
+        ``"diagram"``: each basin by the height of its minimum and of its saddle; in the grey band along the diagonal
+        the error of the surface leaves open whether there is one. Triangles join no other. ``"profile"``: valleys side
+        by side, each as deep as its basin and as wide as that is large; the bar at a minimum is the error.
     """
     check_choice("kind", kind, ("diagram", "profile"))
     return (_plot_diagram if kind == "diagram" else _plot_profile)(found, ax)
@@ -111,23 +112,20 @@ def _plot_profile(found: Persistence, ax: Axes | None) -> Axes:
     ax = axes_or_new(ax, height=2.4)
     edges, heights, basins = found.profile()
     edges = 100 * edges / edges[-1]
-    known = heights[np.isfinite(heights)]
-    logarithmic = found.scale != LOG10 and is_wide(known)
-    top = _top(found, known, logarithmic=logarithmic)
-    chosen = np.flatnonzero(found.decided).tolist()
-    for k in chosen:
-        color = PALETTE[FREE[(chosen.index(k) + 1) % len(FREE)]].color
-        inside = np.append(basins == k, False)
-        level = np.append(np.minimum(heights, top), np.nan)
-        ax.fill_between(edges, level, top, where=_to_their_ends(inside), step="post", color=color, alpha=0.25,
-                        linewidth=0)  # fmt: skip
+    finite = heights[np.isfinite(heights)]
+    logarithmic = found.scale != LOG10 and is_wide(finite)
+    top = _top(found, finite, logarithmic=logarithmic)
+    for number, k in enumerate(np.flatnonzero(found.decided).tolist(), start=1):
+        color = PALETTE[FREE[number % len(FREE)]].color
+        # Those that it joined are painted over it, each up to its saddle.
+        inside, cap = _extent(found, basins, k), min(found.deaths[k], top)
+        level = np.append(np.minimum(heights, cap), np.nan)
+        ax.fill_between(edges, level, cap, where=inside, step="post", color=_pale(color), linewidth=0)
         place = _middle_of_lowest(edges, heights, basins == k)
-        if np.isfinite(found.error) and found.error > 0:
-            ax.errorbar(place, found.births[k], yerr=found.error, fmt="o", color=color, markersize=3.5, capsize=2)
-        else:
-            ax.plot(place, found.births[k], "o", color=color, markersize=3.5)
-        ax.annotate(str(k), (place, found.births[k]), xytext=(0, -9), textcoords="offset points", ha="center",
-                    fontsize=7)  # fmt: skip
+        known = np.isfinite(found.error) and found.error > 0
+        ax.errorbar(place, found.births[k], yerr=found.error if known else None, fmt="o", color=color, markersize=3.5,
+                    capsize=2)  # fmt: skip
+        ax.annotate(str(k), (place, found.births[k]), xytext=(5, -3), textcoords="offset points", fontsize=7)
     ax.stairs(np.minimum(heights, top), edges, color=REFERENCE_COLOR, linewidth=0.8, baseline=None)
     if logarithmic:
         ax.set_yscale("log")
@@ -157,9 +155,20 @@ def _top(found: Persistence, known: Array, *, logarithmic: bool) -> float:
     return min(high, above)
 
 
-def _to_their_ends(inside: Array) -> Array:
-    """A bar is drawn from its left edge to the next one, which must be let in."""
-    return np.asarray(inside | np.concatenate([[False], inside[:-1]]))
+def _extent(found: Persistence, basins: Array, basin: int) -> Array:
+    """Edges of the bars of a basin and of all that it joined, with what stands between them, (B + 1,) of bool."""
+    members = {basin}
+    for k in range(basin + 1, len(found)):  # a basin stands after the one that it joins
+        if int(found.parent[k]) in members:
+            members.add(k)
+    bars = np.flatnonzero(np.isin(basins, list(members)))
+    inside = np.zeros(len(basins) + 1, dtype=bool)
+    inside[bars[0] : bars[-1] + 2] = True  # a bar reaches to the next edge
+    return inside
+
+
+def _pale(color: str) -> tuple[float, ...]:
+    return tuple(0.25 * part + 0.75 for part in to_rgb(color))
 
 
 def _middle_of_lowest(edges: Array, heights: Array, inside: Array) -> float:

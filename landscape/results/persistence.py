@@ -159,9 +159,9 @@ class Persistence(Record):
     def profile(self, *, undecided: bool = False) -> tuple[Array, Array, Array]:
         """The surface as a landscape of one dimension with the same basins: its topological landscape profile.
 
-        Below each level it is as wide as the surface has area, a valley for each basin; a valley is as wide as its basin
-        is large and as deep (Geniesse et al. 2024, arXiv:2411.12136). Points of a basin stand to both sides of its
-        minimum, by their height; a saddle stands between what it joins. Parts that walls hold apart stand apart.
+        Below each level it is as wide as the surface has area, and a valley is as wide as its basin is large, and as
+        deep (Geniesse et al. 2024, arXiv:2411.12136). Points of a basin stand to both sides of its minimum, by their
+        height; a saddle stands between what it joins. Parts that walls hold apart stand apart.
 
         Parameters
         ----------
@@ -237,7 +237,8 @@ class Persistence(Record):
         walls, parts = int((self.branch < 0).sum()), int((self.parent < 0).sum())
         if walls:
             apart = f", which hold {parts} parts apart" if parts > 1 else ""
-            lines.append(("walls", f"{walls} points without a finite value{apart}"))
+            points = "point" if walls == 1 else "points"
+            lines.append(("walls", f"{walls} {points} without a finite value{apart}"))
         if self.count_on_half >= 0:
             says = "too" if self.count_on_half == self.count else "so the count hangs on the grid"
             lines.append(("every second point", f"has {self.count_on_half}, {says}"))

@@ -120,6 +120,7 @@ REFERENCES = {
     "cohen-steiner": _paper("Cohen-Steiner, David and Edelsbrunner, Herbert and Harer, John", 2007,
                             "Stability of persistence diagrams", "Discrete Comput. Geom.", "37(1)"),
     "geniesse": _paper("Geniesse, Caleb and Chen, Jiaqing and Xie, Tiankai and Shi, Ge and Yang, Yaoqing and Morozov, "
-                       "Dmitriy and Perciano, Talita and Mahoney, Michael W. and Maciejewski, Ross and Weber, Gunther H.",
-                       2024, "Visualizing loss functions as topological landscape profiles", "arXiv:2411.12136"),
+                       "Dmitriy and Perciano, Talita and Mahoney, Michael W. and Maciejewski, Ross and Weber, "
+                       "Gunther H.", 2024, "Visualizing loss functions as topological landscape profiles",
+                       "arXiv:2411.12136"),
 }  # fmt: skip

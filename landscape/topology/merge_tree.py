@@ -1,4 +1,4 @@
-"""Which basins a grid of heights has, and which joins which: one sweep over its points from the lowest to the highest."""
+"""Which basins a grid of heights has, and which joins which: one sweep from its lowest point to its highest."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def persistence(
     >>> print(persistence(well))
     basins              2 of the loss on 31 points
     basin 0             lowest -0.1 at t = -1; 100 % of the length
-    basin 1             0.90 ± 0.10 deep: 0.1 at t = 1, joins 0 over 1 at t = 0; 48.3 % of the length
+    basin 1             0.90 ± 0.10 deep: 0.1 at t = 1, joins 0 over 1 at t = 0; 43.3 % of the length
     error               0.05, as the surface states it; what is not twice as deep is not counted
     every second point  has 2, too
     """
@@ -133,7 +133,7 @@ def _error(
         return 0.0, "every point was evaluated"
     if metric is not None and is_interpolated(surface):
         raise UsageError(
-            f"the surface states an error of its loss, not of metric={metric!r}, which is interpolated, too: give error="
+            f"the surface states an error of its loss, not of metric={metric!r}, interpolated as well: give error="
         )
     if not is_interpolated(surface) and surface.error == 0:
         return 0.0, "every point was evaluated"

@@ -26,7 +26,7 @@ def rings(values: Array) -> tuple[Array, Array]:
     heights = np.where(np.isfinite(values), values, np.inf)
     squares = _gudhi().CubicalComplex(vertices=heights)
     squares.compute_persistence(homology_coeff_field=2)
-    ending, endless = squares.vertices_of_persistence_pairs()
+    ending, _ = squares.vertices_of_persistence_pairs()
     pairs = np.asarray(ending[1] if len(ending) > 1 else np.empty((0, 2)), dtype=np.int64).reshape(-1, 2)
     at = np.stack(np.unravel_index(pairs, values.shape, order="F"), axis=-1)
     found = heights[at[..., 0], at[..., 1]]

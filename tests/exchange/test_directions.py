@@ -51,7 +51,9 @@ def test_states_skip_what_theta_has_not_where_the_direction_leaves_it_alone(tmp_
 def test_a_direction_that_moves_running_statistics_is_refused_or_cut_on_demand(tmp_path, model):
     direction = random_like(model.state_dict().values(), 4)
     path = original_code.directions(tmp_path / "a.h5", direction)
-    with pytest.raises(UsageError, match=r"moves 3 tensors that are not in θ, such as '1\.(running|num).*outside='drop'"):
+    with pytest.raises(
+        UsageError, match=r"moves 3 tensors that are not in θ, such as '1\.(running|num).*outside='drop'"
+    ):
         ls.read_direction(path, model)
     named = dict(zip(model.state_dict(), direction, strict=True))
     cut = ls.read_direction(path, model, outside="drop")
@@ -93,7 +95,8 @@ class Tied(nn.Module):
 
 
 def test_tied_weights_stand_twice_among_states_and_must_agree(tmp_path):
-    tied = Tied()
+    with torch.random.fork_rng():
+        tied = Tied()
     weight, bias = random_like([tied.encode.weight, tied.decode.bias], 7)
     read = ls.read_direction(original_code.directions(tmp_path / "a.h5", [weight, weight, bias]), tied)
     assert torch.equal(read, torch.cat([weight.reshape(-1), bias]))

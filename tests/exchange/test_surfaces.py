@@ -88,7 +88,7 @@ def test_what_was_never_computed_at_all_is_no_metric(tmp_path):
 
 def test_ours_is_read_by_plain_h5py_as_that_code_reads_it(tmp_path):
     x, y = np.linspace(-1, 1, 5), np.linspace(0, 1, 3)
-    loss = np.add.outer(10 * y, x)
+    loss = np.add.outer(10 * y, x + 2)
     surface = replace(our_plane(3.0, ("a", "b")), x=x, y=y, loss=loss, metric_names=("accuracy",),
                       metric_values=np.full((1, 3, 5), 0.25))  # fmt: skip
     path = ls.write_surface(surface, tmp_path / "ours.h5", dir_file="d.h5")
@@ -97,7 +97,7 @@ def test_ours_is_read_by_plain_h5py_as_that_code_reads_it(tmp_path):
         assert xs.shape == (5, 3)
         for number in range(15):
             at = [mesh.ravel()[number] for mesh in grid]
-            assert xs[:].ravel()[number] == pytest.approx(at[0] + 10 * at[1])
+            assert xs[:].ravel()[number] == pytest.approx(at[0] + 2 + 10 * at[1])
         assert (f["train_acc"][:] == 25).all()
         assert f["dir_file"][()].decode() == "d.h5"
 
@@ -181,7 +181,7 @@ def test_coordinates_must_be_a_row_of_numbers(tmp_path, bad):
 
 
 @pytest.mark.parametrize(
-    "noted", ["[1]", "{", '{"kind": 3, "error": "x"}', '{"error": null}', '{"loss": [1], "nothing": 1}', "\0"]
+    "noted", ["[1]", "{", '{"kind": 3, "error": "x"}', '{"error": null}', '{"loss": [1], "nothing": 1}', ""]
 )
 def test_a_note_of_ours_that_was_made_up_is_one_error(tmp_path, noted):
     path = original_code.surface(tmp_path / "a.h5", lambda x, y: (1.0, 1.0), X)

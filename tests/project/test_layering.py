@@ -51,7 +51,8 @@ MAY_IMPORT = {
     "plots problems results rounding sampling statistics store training version",
     "witness": "analysis checkpoints checks errors estimators geometry objective operators progress results rounding "
     "store",
-    "cli": "analysis checkpoints comparison errors escaping exchange files problems progress_bar report store tables witness",
+    "cli": "analysis checkpoints comparison errors escaping exchange files problems progress_bar report store tables "
+    "witness",
     "__main__": "cli",
     "__init__": "version",
 }
