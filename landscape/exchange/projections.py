@@ -47,7 +47,7 @@ def read_projection(path: str | Path, *, step_norms: Sequence[float] | Array | N
     with reading(path, "projection") as file:
         x = numbers(file, PROJECTIONS[0], path=path)
         y = numbers(file, PROJECTIONS[1], path=path, length=len(x))
-    return np.stack([x, y], axis=1) / lengths
+    return np.asarray(np.stack([x, y], axis=1) / lengths)
 
 
 def write_projection(points: Any, path: str | Path, *, step_norms: Sequence[float] | Array | None = None) -> Path:

@@ -100,7 +100,7 @@ class Persistence(Record):
     @property
     def persistence(self) -> Array:
         """(K,): how far each saddle is above its minimum; ∞ for basins that join none."""
-        return self.deaths - self.births
+        return np.asarray(self.deaths - self.births)
 
     @property
     def decided(self) -> Array:
