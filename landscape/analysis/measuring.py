@@ -165,7 +165,8 @@ def _opened(
     expected = max(1, int(sum(cost.matvecs for cost in files.expected(plan))))
     context = CheckpointContext(
         objective, plan, is_last, index in files.compared, guess, stored.get("route", "auto"), expected, last, problem,
-        partial(checkpoint.model, problem), partial(opened.readable, files.files), is_asked=is_asked, checkpoint=checkpoint,
+        model=partial(checkpoint.model, problem), path_of_run=partial(opened.readable, files.files),
+        is_asked=is_asked, checkpoint=checkpoint,
     )  # fmt: skip
     todo = quantities(plan, is_last=is_last, is_around=context.is_around)
     context.planned = sum(quantity.cost.matvecs for quantity in todo)

@@ -15,12 +15,13 @@ from landscape.escaping.terminal import console, one_line
 
 @app.command()
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A checkpoint or results file, or a checkpoint of another library.")],
+    file: Annotated[Path, typer.Argument(help="A checkpoint or results file, or one of another library.")],
     allow: Annotated[
         list[str] | None, typer.Option(metavar="CLASS", help="A class in such a file that you know and trust.")
     ] = None,
 ) -> None:
-    """Say what is in a checkpoint or results file, and whether its hashes hold: exit status 1 where they do not."""
+    """Say what is in a checkpoint, results or surface file, and whether its hashes hold: exit status 1 where not."""
+    from landscape.exchange import describe_original
     from landscape.files import Damaged
     from landscape.store import describe_results, is_results_file
 
@@ -28,6 +29,8 @@ def inspect(
     try:
         if is_results_file(file):
             sections = describe_results(file)
+        elif (original := describe_original(file)) is not None:
+            sections = [("loss-landscape code", original)]
         else:
             from landscape.checkpoints import describe_checkpoint, describe_foreign, hashes_hold, is_foreign
 

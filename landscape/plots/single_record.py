@@ -15,6 +15,7 @@ from landscape.plots import connecting, numbers, parts, points, stored, subspace
 from landscape.plots.lines import plot_interpolation, plot_lines
 from landscape.plots.paths import plot_paths
 from landscape.plots.planes import plot_models, plot_positions
+from landscape.plots.persistence import plot_persistence
 from landscape.plots.spectrum import plot_spectrum
 from landscape.plots.stability import plot_directional, plot_generalized, plot_stability, plot_update
 from landscape.plots.style import house_style
@@ -56,6 +57,7 @@ FIGURES: dict[type, Callable[..., Axes]] = {
     results.ModelPlane: plot_models,
     results.PathSlice: plot_paths,
     results.PcaPlane: plot_positions,
+    results.Persistence: plot_persistence,
     results.PlaneSlice: plot_contour,
     results.PointValue: numbers.plot_point,
     results.PrincipalAngles: subspaces.plot_angles,

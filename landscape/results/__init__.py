@@ -13,6 +13,7 @@ from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.outliers import OutlierCount
 from landscape.results.paths import PathSlice
 from landscape.results.planes import ModelPlane, PcaPlane
+from landscape.results.persistence import Persistence
 from landscape.results.sampling import SamplingSpread
 from landscape.results.second_order import SecondOrderGain
 from landscape.results.spectral_measure import SpectralMeasure
@@ -44,6 +45,7 @@ __all__ = [
     "OutlierCount",
     "PathSlice",
     "PcaPlane",
+    "Persistence",
     "PlaneSlice",
     "PointValue",
     "PrincipalAngles",

@@ -20,6 +20,7 @@ from landscape.results.minima import QUANTITIES, MinimaMatrix
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.paths import PathSlice
 from landscape.results.planes import ModelPlane, PcaPlane
+from landscape.results.persistence import Persistence
 from landscape.results.sampling import SamplingSpread
 from landscape.results.spectral_measure import SpectralMeasure
 from landscape.results.spectrum import Spectrum
@@ -179,6 +180,19 @@ def _(plane: PcaPlane) -> Columns:
         "x": plane.coordinates[:, 0],
         "y": plane.coordinates[:, 1],
         "outside": plane.outside,
+def _(found: Persistence) -> Columns:
+    (x, y), (saddle_x, saddle_y) = found.minimum_xy.T, found.saddle_xy.T
+    return {
+        "birth": found.births,
+        "death": found.deaths,
+        "persistence": found.persistence,
+        "decided": found.decided,
+        "x": x,
+        "y": y,
+        "saddle_x": saddle_x,
+        "saddle_y": saddle_y,
+        "joins": found.parent,
+        "area": found.areas,
     }
 
 

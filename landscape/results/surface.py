@@ -118,7 +118,7 @@ class LineSlice(WithBarriers, Record):
         ]
         if self.kind == "interpolation":
             return [*lines, ("barrier ≥", format_value(self.barrier))]
-        if self.batch_statistics == "recompute":
+        if self.batch_statistics == "recompute" or np.isnan([self.curvature, self.curvature_slice]).all():
             return lines
         from_slice = format_measured(self.curvature_slice, self.curvature_error)
         return [*lines, ("dᵀHd", f"{format_value(self.curvature)}; from the slice {from_slice}")]
@@ -201,7 +201,7 @@ class PlaneSlice(WithMetrics, Record):
             away = float(self.mark_outside[index])
             off = f", {format_value(away, digits=2)} off the plane" if away > 1e-5 * self.param_norm else ""
             lines.append((name, f"loss {format_value(float(self.mark_losses[index]))}{off}"))
-        if self.batch_statistics == "recompute":
+        if self.batch_statistics == "recompute" or np.isnan([self.curvature, self.curvature_slice]).all():
             return lines
         return [*lines, ("centre curvature", "agrees with HVPs" if self.curvature_agrees else "DISAGREES with HVPs")]
 

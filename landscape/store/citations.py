@@ -25,6 +25,7 @@ from landscape.results import (
     OutlierCount,
     PathSlice,
     PcaPlane,
+    Persistence,
     PlaneSlice,
     PrincipalAngles,
     Record,
@@ -247,6 +248,11 @@ def _(record: PcaPlane) -> tuple[str, ...]:
 @_papers.register
 def _(record: ModelPlane) -> tuple[str, ...]:
     return ("garipov",)
+
+
+@_papers.register
+def _(record: Persistence) -> tuple[str, ...]:
+    return ("edelsbrunner", "cohen-steiner", "geniesse")
 
 
 @_papers.register

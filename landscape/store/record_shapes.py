@@ -84,6 +84,9 @@ _SHAPES: dict[str, dict[str, str]] = {
     "MinimaMatrix": {
         "names": "k", "losses": "k", "test_losses": "k", "barrier": "kk", "barrier_error": "kk", "test_barrier": "kk",
         "distance": "kk", "cosine": "kk", "disagreement": "kk", "test_disagreement": "kk", "overlap": "kk",
+    "Persistence": {
+        "x": "X", "y": "Y", "values": "YX", "births": "K", "deaths": "K", "minimum_at": "K2", "saddle_at": "K2",
+        "parent": "K", "branch": "YX", "rings": "H2", "ring_at": "H22",
     },
     "PlaneSlice": {
         "x": "X", "y": "Y", "loss": "YX", "step_norms": "2", "curvature": "22", "curvature_slice": "22",
@@ -108,6 +111,7 @@ _SHAPES: dict[str, dict[str, str]] = {
 _MAY_BE_NONE = ("losses", "plane_losses")
 # Types of arrays other than real numbers.
 _KINDS = {
+    "branch": "iu",
     "converged": "b",
     "confusion": "iu",
     "index": "iu",
@@ -117,6 +121,10 @@ _KINDS = {
     "buffer_sizes": "iu",
     "copies": "iu",
     "permutations": "iu",
+    "minimum_at": "iu",
+    "parent": "iu",
+    "ring_at": "iu",
+    "saddle_at": "iu",
     "sizes": "iu",
     "samples": "biufc",
     "vectors": "fc",

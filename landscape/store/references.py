@@ -154,4 +154,12 @@ REFERENCES = {
                        "revisiting the edge of stability for {SGD}", "arXiv:2412.20553"),
     "pan": _paper("Pan, Yan and Li, Yuanzhi", 2023, "Toward understanding why {Adam} converges faster than {SGD} for "
                   "transformers", "arXiv:2306.00204"),
+    "edelsbrunner": _paper("Edelsbrunner, Herbert and Letscher, David and Zomorodian, Afra", 2002, "Topological "
+                           "persistence and simplification", "Discrete Comput. Geom.", "28(4)"),
+    "cohen-steiner": _paper("Cohen-Steiner, David and Edelsbrunner, Herbert and Harer, John", 2007,
+                            "Stability of persistence diagrams", "Discrete Comput. Geom.", "37(1)"),
+    "geniesse": _paper("Geniesse, Caleb and Chen, Jiaqing and Xie, Tiankai and Shi, Ge and Yang, Yaoqing and Morozov, "
+                       "Dmitriy and Perciano, Talita and Mahoney, Michael W. and Maciejewski, Ross and Weber, "
+                       "Gunther H.", 2024, "Visualizing loss functions as topological landscape profiles",
+                       "arXiv:2411.12136"),
 }  # fmt: skip

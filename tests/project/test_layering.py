@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "estimators": "checks errors operators progress results rounding",
     "geometry": "checks errors objective progress results rounding",
     "sampling": "checks errors objective results",
+    "topology": "checks errors results",
     "problems": "checks errors files objective",
     "optimizers": "checks errors",
     "checkpoints": "checks crossing errors files problems rounding version",
@@ -42,6 +43,7 @@ MAY_IMPORT = {
     "monitoring": "checkpoints checks edge_of_stability errors estimators objective operators problems results store "
     "training version",
     "store": "errors escaping files results rounding",
+    "exchange": "checks errors files results rounding store",
     "comparison": "checks crossing errors escaping rounding statistics store",
     "tables": "comparison escaping results rounding store",
     "plots": "checks comparison errors escaping results rounding store",
@@ -57,11 +59,13 @@ MAY_IMPORT = {
     "witness": "analysis checkpoints checks errors estimators geometry objective operators progress results rounding "
     "store",
     "cli": "analysis checkpoints comparison errors escaping files pictures problems progress_bar report store tables "
+    "cli": "analysis checkpoints comparison errors escaping exchange files problems progress_bar report store tables "
     "witness",
     "__main__": "cli",
     "__init__": "version",
 }
 EXTRA = {
+    "exchange/directions.py": {"params"},
     "geometry/sharpness/curvature.py": {"operators", "estimators"},
     "geometry/sharpness/ascent.py": {"estimators"},
     "geometry/sharpness/drawn.py": {"operators"},
@@ -82,6 +86,8 @@ WITHOUT_TORCH = [
     "plots",
     "report",
     "comparison",
+    "topology",
+    "exchange",
     "analysis.plan",
     "cli",
 ]

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import landscape as ls
-from landscape import results
+from landscape import results, topology
 from landscape.errors import ResultsError, UsageError
 from landscape.results import Estimate, LineSlice, Record, SpectralGap
 from landscape.store import ResultStore, files, load_results
 from tests.support.record_examples import examples
 from tests.support.stores import KEY, identical
-from tests.support.synthetic_results import P, eigenpairs, final_records, interpolation, tail_records
+from tests.support.synthetic_results import P, eigenpairs, final_records, interpolation, tail_records, wells
 
 OF_STABILITY = ("OptimizerUpdate", "DirectionalSharpness", "GeneralizedSharpness", "Stability")
 
@@ -47,6 +47,7 @@ def rarer_records() -> dict[str, Record]:
         ),
         "models": results.ModelPlane(np.zeros(5), np.eye(5, 2), np.eye(3, 2), np.eye(3, 5), ("a", "b", "c")),
         **{name.lower(): examples()[name] for name in ("Connection", "Merged", "MinimaMatrix")},
+        "persistence": topology.persistence(wells(), error=0.1),
         "basins": results.Basins(
             np.eye(2), np.array([0.1, 1.9]), np.array([1.0, 19.2]), np.array([0.9, 18.0]), np.array([0, 1, -1]), 1e-3
         ),

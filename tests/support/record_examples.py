@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from landscape import results
+from landscape import results, topology
 from landscape.results import Record
 from tests.support import synthetic_results as synthetic
 
@@ -133,6 +133,7 @@ def _repaired() -> results.Repaired:
 def _of_the_surface(rng: np.random.Generator) -> dict[str, Record]:
     t, line = np.linspace(0, 1, 25), synthetic.interpolation(rng, 1.0).loss
     plane = synthetic.plane(TOP, ("random 0", "random 1"))
+    wells = topology.persistence(synthetic.wells(), error=8.0)
     turn = np.linspace(0, 2.5, 20)
     spiral = np.stack([0.9 * np.exp(-turn) * np.cos(2 * turn), 0.9 * np.exp(-turn) * np.sin(2 * turn)], axis=1)
     return {
@@ -163,6 +164,11 @@ def _of_the_surface(rng: np.random.Generator) -> dict[str, Record]:
         ),
         "ModelPlane": results.ModelPlane(
             np.zeros(9), np.eye(9, 2), np.array([[-2.0, -1.5], [2.0, -1.5], [0.4, 1.5]]), np.eye(3, 9), ("a", "b", "c")
+        "Persistence": wells,
+        "Persistence on logarithms": topology.persistence(synthetic.wells(), scale="log10", error=0.1),
+        "Persistence with rings": replace(
+            wells, rings=np.array([[178.3, 181.6], [170.0, np.inf]]),
+            ring_at=np.array([[[7, 12], [10, 12]], [[7, 12], [0, 0]]]), has_rings=True,
         ),
         "PathSlice": results.PathSlice(
             plane.x, plane.y, plane.loss, ("principal 1", "principal 2"), ("sgd", "adam"), np.array([20, 20]),

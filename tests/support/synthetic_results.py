@@ -214,6 +214,16 @@ def plane(top: float, directions: tuple[str, str]) -> PlaneSlice:
     return PlaneSlice(x, y, loss, directions, np.array([17.3, 17.3]), curvature, curvature * 1.0005, curvature * 2e-3)
 
 
+def wells() -> PlaneSlice:
+    """Himmelblau's four minima, noisy, and one point where the loss overflowed."""
+    x = y = np.linspace(-5, 5, 31)
+    at_x, at_y = np.meshgrid(x, y)
+    loss = (at_x**2 + at_y - 11) ** 2 + (at_x + at_y**2 - 7) ** 2 + np.random.default_rng(0).uniform(0.1, 10, (31, 31))
+    loss[0, 0] = np.nan
+    unknown = np.full((2, 2), np.nan)
+    return PlaneSlice(x, y, loss, ("x", "y"), np.ones(2), unknown, unknown, unknown)
+
+
 def sharpness(rng: np.random.Generator, top: float, converged: bool) -> dict[str, Record]:
     """The measures in a ball; the worst cases and Keskar's are lower bounds."""
     records: dict[str, Record] = {}
