@@ -69,6 +69,8 @@ _HOMES = {
         "examine_step",
         "interpolate",
         "sharpness",
+        "measures",
+        "learning_coefficient",
     ),
     "landscape.checkpoints": ("CheckpointDir", "Checkpoint", "save_checkpoint", "load_checkpoint", "import_checkpoint"),
     "landscape.monitoring": ("Monitor", "CheckpointWriter"),
@@ -100,6 +102,7 @@ _HOMES = {
         "StepReport",
         "SecondOrderGain",
         "Sharpness",
+        "LearningCoefficient",
         "Crosscheck",
     ),
 }

@@ -195,3 +195,14 @@ def sharpness(
         )  # fmt: skip
 
     return run
+
+
+def sharpness_of(measure: str, **options: Any) -> Callable[[CheckpointContext, Progress], Record]:
+    """A measure of sharpness that looks into no ball."""
+
+    def run(context: CheckpointContext, progress: Progress) -> Record:
+        return geometry.sharpness(
+            context.objective, measure=measure, seed=context.plan.seed, progress=progress, strict=False, **options
+        )
+
+    return run

@@ -5,7 +5,7 @@ from landscape.geometry.directions import random_direction, random_plane
 from landscape.geometry.interpolation import interpolate
 from landscape.geometry.metrics import accuracy
 from landscape.geometry.paths import evaluate_paths
-from landscape.geometry.sharpness import BALLS, sharpness
+from landscape.geometry.sharpness import BALLS, learning_coefficient, measures, sharpness
 from landscape.geometry.slices import evaluate_line, evaluate_plane
 from landscape.geometry.steps import examine_step
 
@@ -18,6 +18,8 @@ __all__ = [
     "evaluate_plane",
     "examine_step",
     "interpolate",
+    "learning_coefficient",
+    "measures",
     "random_direction",
     "random_plane",
     "sharpness",

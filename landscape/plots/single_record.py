@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from landscape import results, store
 from landscape.errors import UsageError
 from landscape.plots import numbers, parts, points, stored, subspaces
+from landscape.plots.chains import plot_chains
 from landscape.plots.lines import plot_interpolation, plot_lines
 from landscape.plots.paths import plot_paths
 from landscape.plots.spectrum import plot_spectrum
@@ -39,6 +40,7 @@ FIGURES: dict[type, Callable[..., Axes]] = {
     results.Eigenpairs: _pairs,
     results.Estimate: numbers.plot_estimate,
     results.Evaluation: numbers.plot_evaluation,
+    results.LearningCoefficient: plot_chains,
     results.LineSlice: _line,
     results.MissedSearch: numbers.plot_missed,
     results.OutlierCount: numbers.plot_outliers,

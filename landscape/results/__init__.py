@@ -5,6 +5,7 @@ from landscape.results.basins import Basins
 from landscape.results.crosscheck import Crosscheck
 from landscape.results.eigenpairs import Eigenpairs, SpectralGap
 from landscape.results.evaluation import Evaluation
+from landscape.results.learning_coefficient import LearningCoefficient
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.outliers import OutlierCount
 from landscape.results.paths import PathSlice
@@ -25,6 +26,7 @@ __all__ = [
     "Eigenpairs",
     "Estimate",
     "Evaluation",
+    "LearningCoefficient",
     "LineSlice",
     "MissedSearch",
     "OutlierCount",

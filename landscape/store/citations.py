@@ -13,6 +13,7 @@ from landscape.results import (
     Diagonal,
     Eigenpairs,
     Estimate,
+    LearningCoefficient,
     LineSlice,
     MissedSearch,
     OutlierCount,
@@ -217,6 +218,12 @@ def _(record: Basins) -> tuple[str, ...]:
 @_papers.register
 def _(record: StepReport) -> tuple[str, ...]:
     return ("nesterov",)
+
+
+@_papers.register
+def _(record: LearningCoefficient) -> tuple[str, ...]:
+    batches = record.batch_size < record.num_examples
+    return ("lau", "leimkuhler", *(("baker",) if batches else ()), "vehtari")
 
 
 @_papers.register

@@ -28,6 +28,8 @@ PROMISED = [
     "lambda_max_residual", "lambda_min", "spectral_gap", "spectral_ratio", "trace", "trace_sem", "sharpness_worst",
     "sharpness_average", "sharpness_adaptive_worst", "sharpness_adaptive_average", "converged", "seconds", "matvecs",
     "second_order_gain", "sharpness_normalized_worst", "sharpness_normalized_average", "sharpness_keskar",
+    "sharpness_relative_flatness", "sharpness_relative_flatness_sem", "sharpness_fisher_rao", "sharpness_flatness_radius",
+    "sharpness_flatness_radius_sem", "sharpness_flatness_radius_magnitude", "sharpness_flatness_radius_magnitude_sem",
     "train_accuracy",
     "num_examples", "of_examples", "num_test_examples", "train_loss_source", "test_loss_source",
     "test_accuracy_source", "train_accuracy_source", "warning",
