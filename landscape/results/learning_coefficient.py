@@ -40,7 +40,7 @@ class LearningCoefficient(Record):
     step_size : float
         ε.
     stability : float
-        ε times the sharpest curvature of ``nβL + γ/2‖w − θ‖²`` where the chains ended: 1 by default, unstable from 4 on.
+        ε times the sharpest curvature of ``nβL + γ/2‖w − θ‖²`` where the chains ended: about 1, unstable from 4 on.
     batch_size : int
         Examples of a step; n where all were.
     rhat, effective_size : float

@@ -80,7 +80,7 @@ def effective_size(chains: np.ndarray) -> float:
     halves = _halves(chains)
     if not np.isfinite(halves).all():
         return float("nan")
-    count, length = halves.shape
+    length = halves.shape[1]
     within, total = _variances(halves)
     if total == 0:
         return float(halves.size)

@@ -231,15 +231,15 @@ _LATER = (
                           "bound"),
     _sharpness("relative_flatness", "relative flatness", "Relative flatness", bound=False, layers=True, symbol="κ",
                has_error=True, reference="petzka",
-               definition="relative flatness of the last layer, the traces of the Hessian between two rows of its weights "
-                          "times the product of these rows, summed over pairs"),
+               definition="relative flatness of the last layer, the sum over pairs of rows of its weights of their "
+                          "product times the trace of the Hessian between them"),
     _sharpness("fisher_rao", "squared Fisher–Rao norm", "Fisher–Rao norm, squared", bound=False, layers=True,
                symbol="θᵀFθ", reference="liang",
                definition="the squared Fisher–Rao norm θᵀFθ, with the Gauss–Newton matrix for F"),
     _sharpness("flatness_radius", "flatness radius", "Flatness radius", bound=False, symbol="σ", unit="parameter",
                has_error=True, reference="jiang",
-               definition="the flatness radius, the standard deviation of Gaussian noise by which the loss rises by 0.1 "
-                          "on average"),
+               definition="the flatness radius, the standard deviation of Gaussian noise under which the loss rises by "
+                          "0.1 on average"),
     _sharpness("flatness_radius_magnitude", "flatness radius in magnitudes", "Flatness radius, in |θ|", bound=False,
                layers=True, symbol="σ/|θ|", unit="", has_error=True, reference="jiang",
                definition="the same in units of |θ|"),

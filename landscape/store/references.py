@@ -124,8 +124,9 @@ REFERENCES = {
                          "Appl. Math. Res. Express", "2013(1)"),
     "baker": _paper("Baker, Jack and Fearnhead, Paul and Fox, Emily B. and Nemeth, Christopher", 2019,
                     "Control variates for stochastic gradient {MCMC}", "Statistics and Computing", "29"),
-    "vehtari": _paper("Vehtari, Aki and Gelman, Andrew and Simpson, Daniel and Carpenter, Bob and Bürkner, Paul-Christian",
-                      2021, "Rank-normalization, folding, and localization: an improved {R̂} for assessing convergence "
+    "vehtari": _paper("Vehtari, Aki and Gelman, Andrew and Simpson, Daniel and Carpenter, Bob and "
+                      "Bürkner, Paul-Christian", 2021,
+                      "Rank-normalization, folding, and localization: an improved {R̂} for assessing convergence "
                       "of {MCMC}", "Bayesian Analysis", "16(2)"),
     "dinh": _talk("Dinh, Laurent and Pascanu, Razvan and Bengio, Samy and Bengio, Yoshua", 2017,
                   "Sharp minima can generalize for deep nets", "ICML"),

@@ -20,8 +20,9 @@ from tests.support.runs import CONFIG, SMALL, make_runs, save_run
 WORST = {"sharpness_worst", "sharpness_adaptive_worst", "sharpness_keskar", "sharpness_normalized_worst"}
 #: What a quick plan leaves out.
 NOT_QUICK = [
-    "sharpness_relative_flatness", "sharpness_relative_flatness_sem", "sharpness_fisher_rao", "sharpness_flatness_radius",
-    "sharpness_flatness_radius_sem", "sharpness_flatness_radius_magnitude", "sharpness_flatness_radius_magnitude_sem",
+    "sharpness_relative_flatness", "sharpness_relative_flatness_sem", "sharpness_fisher_rao",
+    "sharpness_flatness_radius", "sharpness_flatness_radius_sem", "sharpness_flatness_radius_magnitude",
+    "sharpness_flatness_radius_magnitude_sem",
 ]  # fmt: skip
 
 

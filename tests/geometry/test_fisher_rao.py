@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -16,16 +18,21 @@ LABELS = torch.arange(30) % 4
 def homogeneous(hidden: int, dtype: torch.dtype = DOUBLE) -> nn.Sequential:
     """A ReLU network without biases: multiplying all weights by a multiplies its outputs by a^(hidden + 1)."""
     widths = [5, *[7] * hidden, 4]
-    layers = [nn.Linear(a, b, bias=False) for a, b in zip(widths, widths[1:], strict=False)]
-    parts = [part for layer in layers[:-1] for part in (layer, nn.ReLU())]
-    return built(lambda: nn.Sequential(*parts, layers[-1])).to(dtype)
+
+    def build() -> nn.Sequential:
+        layers = [nn.Linear(a, b, bias=False) for a, b in pairwise(widths)]
+        return nn.Sequential(*[part for layer in layers[:-1] for part in (layer, nn.ReLU())], layers[-1])
+
+    return built(build).to(dtype)
 
 
 @pytest.mark.parametrize("hidden", [0, 1, 3])
 def test_by_the_labels_of_the_data_it_is_the_mean_squared_slope_along_the_outputs(hidden):
     """(L + 1)² E⟨∂ℓ/∂f, f⟩², Liang et al. 2019, theorem 3.1."""
     model, x = homogeneous(hidden), 2 * draw(30, 5)
-    found = ls.sharpness(ls.Objective(model, functional.cross_entropy, (x, LABELS)), measure="fisher_rao", labels="data")
+    found = ls.sharpness(
+        ls.Objective(model, functional.cross_entropy, (x, LABELS)), measure="fisher_rao", labels="data"
+    )
     with torch.no_grad():
         f = model(x)
         slopes = f.softmax(1) - functional.one_hot(LABELS, 4)

@@ -34,7 +34,7 @@ def test_of_a_quadratic_it_is_the_root_of_twice_the_margin_over_the_trace(kind, 
     assert f"margin {margin:g}" in found.reference
 
 
-@pytest.mark.parametrize(("kind", "average"), zip(KINDS, ("average", "adaptive_average"), strict=True))
+@pytest.mark.parametrize(("kind", "average"), list(zip(KINDS, ("average", "adaptive_average"), strict=True)))
 @pytest.mark.parametrize(("dtype", "rel"), [(DOUBLE, 2e-4), (torch.float32, 2e-4)])
 def test_on_the_same_draws_it_goes_with_the_average_of_the_same_seed(kind, average, dtype, rel):
     """On a quadratic the mean rise of given displacements is σ²: what it is at ρ says where it is the margin."""
@@ -47,15 +47,16 @@ def test_on_the_same_draws_it_goes_with_the_average_of_the_same_seed(kind, avera
 
 def test_the_published_addition_to_each_deviation_takes_its_part_of_the_margin():
     """σ²/2·Σ H_ii θ_i² + ε²/2·tr H = margin."""
-    problem, epsilon = LeastSquares(), 0.1
+    problem, epsilon = LeastSquares(), 0.05
     weighed = float(problem.hessian.diagonal() @ problem.minimum.square().numpy())
     truth = math.sqrt((2 * 0.1 - epsilon**2 * np.trace(problem.hessian)) / weighed)
     how = {"theta": problem.minimum, "num_probes": 60}
     found = ls.sharpness(problem.objective, measure="flatness_radius_magnitude", epsilon=epsilon, **how)
     assert abs(found.value - truth) <= 4 * found.error
-    assert "ε 0.1" in found.reference
+    assert "ε 0.05" in found.reference
 
 
+@pytest.mark.slow
 def test_its_interval_covers_as_often_as_it_says():
     """120 seeds of 8 passes; quadratic forms are skewed, and t falls short by a few points."""
     problem = LeastSquares()
@@ -109,12 +110,10 @@ def test_at_it_the_loss_rises_by_the_margin_by_brute_force(classifier, kind):
 def test_of_the_share_of_wrong_predictions_it_is_the_published_one(classifier):
     """A loss without any slope: only its values are asked for."""
     model, objective = classifier
-    wrong = ls.Objective(
-        model, lambda f, y: (f.argmax(1) != y).double().mean(), objective.batches.joined, check=False
-    )
-    found = ls.sharpness(wrong, measure="flatness_radius", num_probes=30)
+    wrong = ls.Objective(model, lambda f, y: (f.argmax(1) != y).double().mean(), objective.batches.joined, check=False)
+    found = ls.sharpness(wrong, measure="flatness_radius", num_probes=10)
     assert 0.05 < found.value < 2
-    average = ls.sharpness(wrong, measure="average", rho=found.value, num_probes=100, seed=7)
+    average = ls.sharpness(wrong, measure="average", rho=found.value, num_probes=30, seed=7)
     assert abs(average.value - 0.1) <= 4 * math.hypot(average.error, found.error * 0.2 / found.value)
 
 

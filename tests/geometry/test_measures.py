@@ -35,7 +35,9 @@ def trained() -> ls.Objective:
     return ls.Objective(model, nn.functional.cross_entropy, (x, y))
 
 
-def measured(objective: ls.Objective, name: str, theta: torch.Tensor | None = None, *, normalize: bool = False) -> float:
+def measured(
+    objective: ls.Objective, name: str, theta: torch.Tensor | None = None, *, normalize: bool = False
+) -> float:
     how = {"theta": theta, "normalize_logits": normalize, "strict": False} | SHORT.get(name, {})
     return ls.sharpness(objective, measure=name, **how).value
 
@@ -105,7 +107,9 @@ def test_of_a_quadratic_each_is_its_formula(name, dtype):
     truth = float(FORMULAS[name](problem.hessian, problem.minimum.numpy()))
     found = ls.sharpness(problem.objective, measure=name, theta=problem.minimum)
     random = found.kind == "estimate" and name != "lambda_max"
-    assert found.value == pytest.approx(truth, rel=1e-3 if name == "lambda_max" else 1e-5, abs=4 * found.error if random else 0)
+    assert found.value == pytest.approx(
+        truth, rel=1e-3 if name == "lambda_max" else 1e-5, abs=4 * found.error if random else 0
+    )
 
 
 def test_every_measure_is_in_the_list_and_says_what_its_records_say():

@@ -52,7 +52,11 @@ def examples() -> dict[str, Record]:
         "Evaluation regression": results.Evaluation(0.09, 360),
         "LearningCoefficient": learning_coefficient(rng),
         "LearningCoefficient lost": replace(
-            learning_coefficient(rng), error=None, rhat=float("nan"), effective_size=float("nan"), converged=False,
+            learning_coefficient(rng),
+            error=None,
+            rhat=float("nan"),
+            effective_size=float("nan"),
+            converged=False,
             reason="chain 2 left the finite numbers at step 600",
         ),
         "PointValue of one decade": results.PointValue(0.77, 0.24, 5.8),

@@ -1,4 +1,4 @@
-"""The measures of sharpness: of each its source, its published radius, its ball, its options, and what it is invariant to."""
+"""The measures of sharpness: of each its source, published radius, ball, options, and what it is invariant to."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Definition:
                 object.__setattr__(self, name, value)
 
     def invariant_to(self, *, normalize_logits: bool = False) -> tuple[str, ...]:
-        """What leaves it as it is: of "layers" and "logits"; without a unit of the last layer, normalised logits too."""
+        """What leaves it as it is, of "layers" and "logits"; the second only where logits are normalised."""
         if not self.layers:
             return ()
         return ("layers", "logits") if normalize_logits else ("layers",)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from torch import Tensor
 from landscape.errors import LandscapeError
 from landscape.estimators import top_eigenpairs
 from landscape.objective import Objective
+from landscape.objective.functional import Parts
 from landscape.operators import HessianOperator
 
 #: Streams of random numbers that begin with it are of no other part of this package.
@@ -72,7 +74,7 @@ class Walk:
     def rise_and_slope(self, w: Tensor, random: np.random.Generator) -> tuple[float, Tensor]:
         """``L(w) − L(θ)`` and ``∇L(w)``, or what a batch says of both."""
         if self.is_whole:
-            loss, gradient = self.objective.loss_and_gradient(w)
+            loss, gradient = self._of_all(w)
             self.spend(1.0)
             return loss - self.loss, gradient
         rows = random.choice(self.objective.num_examples, self.batch_size, replace=False)
@@ -81,6 +83,24 @@ class Walk:
         here, slope_here = part.loss_and_gradient(self.theta)
         self.spend(2 * self.batch_size / self.objective.num_examples)
         return there - here, slope - slope_here + self.gradient
+
+    @cached_property
+    def parts(self) -> Parts:
+        """L as its chunks; borrowed as long as a chain goes, for small models are called sooner than prepared."""
+        return self.objective.parts()
+
+    def _of_all(self, w: Tensor) -> tuple[float, Tensor]:
+        leaves = [tensor.detach().requires_grad_() for tensor in self.objective.layout.split(w)]
+        total, gradient = 0.0, torch.zeros_like(w)
+        with torch.enable_grad():
+            for index, share in enumerate(self.parts.shares):
+                loss = self.parts.part(index, leaves)
+                total += share * float(loss.detach())
+                pieces = torch.autograd.grad(loss, leaves, allow_unused=True)
+                pairs = zip(pieces, leaves, strict=True)
+                flat = [torch.zeros_like(t).reshape(-1) if g is None else g.reshape(-1) for g, t in pairs]
+                gradient.add_(torch.cat(flat), alpha=share)
+        return total, gradient
 
 
 @dataclass
@@ -135,15 +155,16 @@ class Chain:
     def go(self, steps: int) -> None:
         """So many steps more; the rise at each point is noted before the step from there."""
         walk, half = self.walk, self.walk.step_size / 2
-        for _ in range(steps):
-            if not self.is_finite:
-                return
-            rise, slope = walk.rise_and_slope(self._w, self._batches)
-            self.rises.append(rise)
-            z = self._normal()
-            pull = walk.strength * slope + walk.localization * (self._w - walk.theta)
-            self._w = self._w - half * pull + math.sqrt(walk.step_size) / 2 * (self._z + z)
-            self._z = z
+        with walk.parts.borrowed():
+            for _ in range(steps):
+                if not self.is_finite:
+                    return
+                rise, slope = walk.rise_and_slope(self._w, self._batches)
+                self.rises.append(rise)
+                z = self._normal()
+                pull = walk.strength * slope + walk.localization * (self._w - walk.theta)
+                self._w = self._w - half * pull + math.sqrt(walk.step_size) / 2 * (self._z + z)
+                self._z = z
 
     @property
     def place(self) -> Tensor:

@@ -78,8 +78,8 @@ def learning_coefficient(
     localization : float
         γ, per squared parameter; 100 is usual, and what was published with it can be compared at the same value only.
     step_size : float, optional
-        ε; left out, ``1/(nβλ_max + γ)``, a quarter of where the sharpest direction becomes unstable, with the λ_max of θ
-        or of where the chains have come after 250 steps, whichever is larger.
+        ε; left out, ``1/(nβλ_max + γ)``, a quarter of where the sharpest direction becomes unstable, with the λ_max of
+        θ, or of where the chains have come after 250 steps if that is more than twice as large.
     seed : int
     theta : (P,) tensor or array, optional
         Where; left out, the model's parameters now.

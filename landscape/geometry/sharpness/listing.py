@@ -1,4 +1,4 @@
-"""All measures of sharpness, one row each: to what they are invariant, what they cost, and what kind of answer they give."""
+"""All measures of sharpness, one row each: to what they are invariant, what they cost, how they answer."""
 
 from __future__ import annotations
 
@@ -94,7 +94,9 @@ class MeasureTable(Sequence[MeasureRow]):
     def __str__(self) -> str:
         lines = [_HEADINGS, *(row.cells() for row in self)]
         widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-        text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+        text = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        ]
         return "\n".join([text[0], "-" * max(map(len, text)), *text[1:], "", _NOTE])
 
     __repr__ = __str__
@@ -108,7 +110,9 @@ class MeasureTable(Sequence[MeasureRow]):
         return f"<table><tr>{head}</tr>{rows}</table><p>{html.escape(_NOTE)}</p>"
 
 
-_NOTE = "invariant to rescaling of layers into an equal ReLU network, a factor on the logits; * with normalize_logits=True"
+_NOTE = (
+    "invariant to rescaling of layers into an equal ReLU network, a factor on the logits; * with normalize_logits=True"
+)
 
 
 def measures() -> MeasureTable:

@@ -98,9 +98,7 @@ def _in_a_ball(asked: Asked) -> Sharpness:
     if asked.m is None:
         return worst(asked.objective, asked.progress)
     most = most_evaluations(**how)
-    return by_batches.over_batches(
-        asked.objective, asked.m, worst, most=most, seed=asked.seed, progress=asked.progress
-    )
+    return by_batches.over_batches(asked.objective, asked.m, worst, most=most, seed=asked.seed, progress=asked.progress)
 
 
 def _radius(asked: Asked) -> Sharpness:

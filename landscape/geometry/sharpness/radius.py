@@ -150,10 +150,17 @@ def _bracket(rise: _Rise, at: float) -> tuple[float | None, float | None]:
 
 
 def _slope(rise: _Rise, sigma: float) -> float:
-    """Of the rise by σ, between the nearest values measured on both sides at least 1 % away; infinite at a cliff."""
+    """Of the rise by σ, as a power of it between the nearest values measured on both sides, at least 1 % away.
+
+    Infinite at a cliff.
+    """
     finite = sorted(s for s, found in rise.seen.items() if math.isfinite(found.value))
     below = [s for s in finite if s < 0.99 * sigma] or [s for s in finite if s < sigma]
     above = [s for s in finite if s > 1.01 * sigma] or [s for s in finite if s > sigma]
     first, last = (below[-1] if below else sigma), (above[0] if above else sigma)
-    gain = rise.seen[last].value - rise.seen[first].value
-    return gain / (last - first) if last > first and gain > 0 else math.inf
+    low, high = rise.seen[first].value, rise.seen[last].value
+    if not (last > first and high > low):
+        return math.inf
+    if low <= 0:
+        return (high - low) / (last - first)
+    return rise.seen[sigma].value / sigma * math.log(high / low) / math.log(last / first)

@@ -159,7 +159,7 @@ def sharpness(
     logits. Keskar, Mudigere, Nocedal, Smelyanskiy, Tang (2017), ICLR, metric 2.1 (eq. 3 and 4, A the identity), who
     climbed by ten iterations of L-BFGS-B. Petzka, Kamp, Adilova, Sminchisescu, Boley (2021), NeurIPS, definition 3; the
     sum over layers is ours. Liang, Poggio, Rakhlin, Stokes (2019), AISTATS, definition 2, of which this is the square.
-    Jiang, Neyshabur, Mobahi, Krishnan, Bengio (2020), ICLR, and Dziugaite et al. (2020), NeurIPS, for the radius and its
+    Jiang, Neyshabur, Mobahi, Krishnan, Bengio (2020), ICLR, and Dziugaite et al. (2020), NeurIPS, for the radius and
     margin. Lau et al. (2023), arXiv:2308.12108. Dinh, Pascanu, Bengio, Bengio (2017), ICML, for rescaling. Birgin,
     Martínez, Raydan (2000), SIAM J. Optim. 10, algorithm 2.1, for the ascent. Hammersley & Morton (1956), Proc. Camb.
     Phil. Soc. 52, for both δ and −δ: the odd part of the loss, the gradient's, cancels exactly.
