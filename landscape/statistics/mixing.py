@@ -91,7 +91,7 @@ def effective_size(chains: np.ndarray) -> float:
     ends = np.flatnonzero(pairs <= 0)
     pairs = np.minimum.accumulate(pairs[: ends[0]] if ends.size else pairs)
     time = max(2 * float(pairs.sum()) - 1, 1 / np.log10(max(halves.size, 11)))
-    return halves.size / time
+    return float(halves.size / time)
 
 
 def _halves(chains: np.ndarray) -> np.ndarray:

@@ -16,8 +16,8 @@ from tests.support.landscapes import DOUBLE, LeastSquares, built, draw
 
 #: Fewer steps than by default, for what walks; the same on both sides.
 SHORT = {"llc": {"steps": 250}}
-#: Where a measure follows a change, it is by more than this factor.
-VISIBLE = 1.5
+#: Where a measure follows a change, it is by more than this factor; all measures are of the same draws.
+VISIBLE = {"layers": 1.5, "logits": 1.1}
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,11 @@ def scaled(objective: ls.Objective, factors: dict[str, float]) -> torch.Tensor:
     return objective.layout.flatten({name: t * factors.get(name, 1.0) for name, t in named.items()})
 
 
-def stays_or_moves(before: float, after: float, *, claimed: bool) -> None:
-    if claimed:
+def stays_or_moves(before: float, after: float, row, change: str) -> None:
+    if change in row.invariant_to:
         assert after == pytest.approx(before, rel=1e-6)
     else:
-        assert abs(math.log(after / before)) > math.log(VISIBLE)
+        assert abs(math.log(after / before)) > math.log(VISIBLE[change])
 
 
 @pytest.mark.parametrize("row", ls.measures(), ids=lambda row: row.name)
@@ -61,7 +61,7 @@ def test_an_equal_network_has_the_same_measure_where_that_is_claimed(trained, ro
     equal = scaled(trained, {"0.weight": 20.0, "0.bias": 20.0, "2.weight": 1 / 20})
     assert trained.loss(equal) == pytest.approx(trained.loss(), rel=1e-10)
     before, after = measured(trained, row.name), measured(trained, row.name, equal)
-    stays_or_moves(before, after, claimed="layers" in row.invariant_to)
+    stays_or_moves(before, after, row, "layers")
 
 
 @pytest.mark.parametrize("row", ls.measures(), ids=lambda row: row.name)
@@ -69,7 +69,7 @@ def test_a_factor_on_the_logits_leaves_a_measure_where_that_is_claimed(trained, 
     """Three times the last layer, which leaves every prediction."""
     tripled = scaled(trained, {"2.weight": 3.0, "2.bias": 3.0})
     before, after = measured(trained, row.name), measured(trained, row.name, tripled)
-    stays_or_moves(before, after, claimed="logits" in row.invariant_to)
+    stays_or_moves(before, after, row, "logits")
 
 
 @pytest.mark.parametrize("row", ls.measures(), ids=lambda row: row.name)

@@ -99,7 +99,7 @@ MEASURES = {
     "flatness_radius_magnitude": Definition(
         _RADIUS, {}, ("num_probes", "margin", "epsilon"), scale=torch.abs, cost="100 losses"
     ),
-    "llc": Definition(_LLC, {}, ("steps",), cost="up to 8,000 gradients"),
+    "llc": Definition(_LLC, {}, ("steps",), cost="up to 16,000 gradients"),
 }
 #: Those that look at the loss in a ball, and by which option they are made more thorough.
 BALLS = {measure: one.options[0] for measure, one in MEASURES.items() if one.rho}

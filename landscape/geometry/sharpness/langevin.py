@@ -122,12 +122,14 @@ class Curvature:
         for point in points:
             if not bool(torch.isfinite(point).all()):
                 return math.nan
-            H, how = self._hessian.at(point), {"tol": _TOLERANCE, "max_matvecs": _MOST_PRODUCTS}
             try:
-                pair = top_eigenpairs(H, 1, which="largest", seed=self.seed, strict=False, **how).largest
+                pairs = top_eigenpairs(
+                    self._hessian.at(point), 1, which="largest", tol=_TOLERANCE, max_matvecs=_MOST_PRODUCTS,
+                    seed=self.seed, strict=False,
+                )  # fmt: skip
             except LandscapeError:  # a point at which there is no curvature to be had
                 return math.nan
-            found.append(0.0 if pair is None else max(pair.value, 0.0))
+            found.append(0.0 if pairs.largest is None else max(pairs.largest.value, 0.0))
         return self.strength * max(found) + self.localization
 
 

@@ -22,7 +22,7 @@ from landscape.statistics import effective_size, split_rhat
 #: Chains have mixed where R̂ is at most this, and there are so many effective draws of each (Vehtari et al. 2021).
 MOST_RHAT, LEAST_DRAWS = 1.01, 100
 #: Steps of each chain by default, at most, and after which of them mixing is looked at first.
-STEPS, _FIRST = 2000, 250
+STEPS, _FIRST = 4000, 250
 #: Share of each chain that is left out, from its beginning.
 BURN_IN = 0.3
 CHAINS, LOCALIZATION = 4, 100.0

@@ -97,7 +97,7 @@ def sharpness(
         Gradients per ascent at most, 7 if left out; the best ascent has eight times as many to settle. Of 500 examples
         or more that can be drawn, with a loss of outputs, ascents walk on few, up to twice as far: a tenth of them, 128
         to 1,024. Their ends are seen by all, and the best goes on as far as all of them have a slope. Of ``"llc"``
-        steps of each chain at most, 2,000.
+        steps of each chain at most, 4,000.
     layer : str, optional
         Of relative flatness: name or glob of the tensors whose rows count, or ``"all"``, the sum over all that are
         matrices or kernels (a filter is a row). Left out, the last of them in θ. Rows are what makes one output:
