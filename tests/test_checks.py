@@ -294,7 +294,7 @@ FITTING = {("deep-linear", "num_examples"): 40, ("deep-linear", "dim"): 4, ("qua
            ("top_eigenpairs", "max_basis"): 6, ("max_matvecs",): 60, ("Plan", "eigs"): 3, ("context",): 8,
            ("heads",): 4, ("width",): 8, ("characters",): 5000, ("batch_size",): 3, ("size",): 3,
            ("num_subsets",): 2, ("learning_coefficient", "steps"): 9,
-           ("learning_coefficient", "step_size"): 0.001, ("sharpness radius", "epsilon"): 0.001,
+           ("sharpness radius", "epsilon"): 0,
            ("exact", "memory"): 10_000, ("Plan", "max_matvecs"): 20,
            ("test_fraction",): 0.5, ("dropout",): 0.5}  # fmt: skip
 

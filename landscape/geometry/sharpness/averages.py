@@ -27,9 +27,10 @@ class Goal:
     atol: float
     max_losses: float
 
-    def of_products(self) -> dict[str, Any]:
-        """How an estimator that counts products is asked for the same."""
-        return {"tol": self.tol or None, "atol": self.atol, "max_matvecs": math.ceil(self.max_losses)}
+    def of_products(self, first: int) -> dict[str, Any]:
+        """How an estimator that counts products is asked for the same, with so many of them before the first look."""
+        most = math.ceil(self.max_losses)
+        return {"tol": self.tol or None, "atol": self.atol, "max_matvecs": most, "num_probes": min(first, most)}
 
     def excess(self, found: Estimate) -> float:
         """How many times as wide as asked the interval is; infinite where it has no error."""

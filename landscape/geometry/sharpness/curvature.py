@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -41,8 +42,8 @@ class AtPoint:
     def trace(self, *, probes: int, goal: Goal | None) -> Sharpness:
         """tr H with its standard error; as many products as probes, or as the goal takes."""
         H = HessianOperator(self.objective, self.theta, expected_matvecs=probes)
-        how = {} if goal is None else goal.of_products()
-        found = estimate_trace(H, num_probes=probes, seed=self.seed, progress=self.progress, strict=False, **how)
+        how: dict[str, Any] = {"num_probes": probes} if goal is None else goal.of_products(probes)
+        found = estimate_trace(H, seed=self.seed, progress=self.progress, strict=False, **how)
         return self._of_estimate(found, found.samples, method=found.method)
 
     def relative_flatness(self, *, layer: str | None, probes: int, goal: Goal | None) -> Sharpness:

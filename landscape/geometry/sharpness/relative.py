@@ -10,7 +10,7 @@ what lies between two layers has mean zero.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -104,9 +104,9 @@ def relative_flatness(
     if not any(r.mixing.shape[1] for r in rows):
         return Estimate(0.0, bound=0.0, method="exact, the weights are zero"), said
     H = HessianOperator(part, part.layout.flatten(named), expected_matvecs=probes)
-    how = {} if goal is None else goal.of_products()
+    how: dict[str, Any] = {"num_probes": probes} if goal is None else goal.of_products(probes)
     operator = MixedRowsOperator(H, rows)
-    found = estimate_trace(operator, num_probes=probes, seed=seed, progress=progress, strict=False, **how)
+    found = estimate_trace(operator, seed=seed, progress=progress, strict=False, **how)
     return found, said
 
 
