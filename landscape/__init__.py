@@ -87,6 +87,8 @@ _HOMES = {
         "connect",
         "merge",
         "sharpness",
+        "measures",
+        "learning_coefficient",
     ),
     "landscape.topology": ("persistence",),
     "landscape.exchange": (
@@ -137,6 +139,7 @@ _HOMES = {
         "Repaired",
         "SecondOrderGain",
         "Sharpness",
+        "LearningCoefficient",
         "Crosscheck",
         "OptimizerUpdate",
         "DirectionalSharpness",

@@ -181,6 +181,17 @@ TABLE = {
         {"num_probes": "count", "seed": "seed", "rho": "positive", "tol": "share", "atol": "not negative",
          "max_losses": "positive"},
     ),
+    "sharpness relative": (
+        lambda **g: ls.sharpness(OBJECTIVE, measure="relative_flatness", strict=False, **{"tol": 0.5} | g),
+        {"num_probes": "count", "tol": "share", "atol": "not negative", "max_losses": "positive", "seed": "seed"},
+    ),
+    "sharpness m": (sharp("worst"), {"m": "count"}),
+    "sharpness radius": (sharp("flatness_radius_magnitude"), {"margin": "positive", "epsilon": "not negative"}),
+    "learning_coefficient": (
+        lambda **g: ls.learning_coefficient(OBJECTIVE, **{"steps": 8, "strict": False} | g),
+        {"num_chains": "count", "steps": "count", "burn_in": "share", "batch_size": "count",
+         "inverse_temperature": "positive", "localization": "not negative", "step_size": "positive", "seed": "seed"},
+    ),
     "exact": (lambda **g: ls.exact(H, **{"memory": 1e6} | g), {"memory": "positive"}),
     "exact_fits": (
         lambda **g: ls.exact_fits(H, **{"planned": 10} | g), {"planned": "not negative", "memory": "positive"},
@@ -302,6 +313,8 @@ FITTING = {("deep-linear", "num_examples"): 40, ("deep-linear", "dim"): 4, ("qua
            ("top_eigenpairs", "max_basis"): 6, ("max_matvecs",): 60, ("Plan", "eigs"): 3, ("context",): 8,
            ("heads",): 4, ("width",): 8, ("characters",): 5000, ("batch_size",): 3, ("size",): 3,
            ("num_subsets",): 2, ("critical_sharpness", "max_losses"): 8,
+           ("num_subsets",): 2, ("learning_coefficient", "steps"): 9,
+           ("sharpness radius", "epsilon"): 0,
            ("exact", "memory"): 10_000, ("Plan", "max_matvecs"): 20,
            ("test_fraction",): 0.5, ("dropout",): 0.5}  # fmt: skip
 

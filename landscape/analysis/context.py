@@ -15,7 +15,7 @@ from landscape.checkpoints import Checkpoint
 from landscape.errors import ModelError, ObjectiveError
 from landscape.geometry.batch_statistics import layers, moved_by_training
 from landscape.objective import Objective, logit_normalized
-from landscape.operators import HessianOperator, LinearOperator, exact, exact_fits
+from landscape.operators import GaussNewtonOperator, HessianOperator, LinearOperator, exact, exact_fits
 from landscape.operators.exact import exact_is_quick
 from landscape.problems import Problem
 from landscape.problems.metrics import evaluate_split
@@ -158,6 +158,18 @@ class CheckpointContext:
             raise
         except ObjectiveError:
             return None
+
+    @cached_property
+    def has_bent_outputs(self) -> bool:
+        """Whether the loss says where its outputs are and bends in them, so that there is a Gauss-Newton matrix."""
+        few = self.objective.on_first(self.objective.few)
+        try:
+            GaussNewtonOperator(few, self.objective.theta, route="fresh")
+        except ModelError:
+            raise
+        except ObjectiveError:
+            return False
+        return True
 
     @property
     def held(self) -> int:

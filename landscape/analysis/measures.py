@@ -222,3 +222,14 @@ def stability(context: CheckpointContext, progress: Progress) -> Stability:
         hessian=context.hessian, eigs=context.eigenpairs, seed=context.plan.seed,
     )  # fmt: skip
     return replace(found, step=checkpoint.step)
+
+
+def sharpness_of(measure: str, **options: Any) -> Callable[[CheckpointContext, Progress], Record]:
+    """A measure of sharpness that looks into no ball."""
+
+    def run(context: CheckpointContext, progress: Progress) -> Record:
+        return geometry.sharpness(
+            context.objective, measure=measure, seed=context.plan.seed, progress=progress, strict=False, **options
+        )
+
+    return run

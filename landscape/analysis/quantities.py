@@ -64,6 +64,10 @@ class Quantity:
         not span a plane, or hold buffers that it cannot draw.
     of_optimizer : bool
         Whether it needs the optimizer's state; left out where the checkpoint has none.
+    of_outputs : bool
+        Whether it needs the outputs before the loss, and that this bends in them; left out where it does not.
+    of_matrices : bool
+        Whether it needs a matrix of weights.
     """
 
     name: str
@@ -79,6 +83,8 @@ class Quantity:
     of_plane: bool = False
     of_path: bool = False
     of_optimizer: bool = False
+    of_outputs: bool = False
+    of_matrices: bool = False
 
     @property
     def is_picture(self) -> bool:
@@ -104,14 +110,18 @@ def quantities(plan: Plan, *, is_last: bool, is_around: bool = False) -> list[Qu
     ]  # fmt: skip
     if not (is_last or is_around):
         return first
-    rest = [*_of_the_spectrum(plan), *_of_the_data(plan), *_of_the_surface(plan), *_of_the_balls(plan)]
-    rest += _of_the_optimizer(plan)
+    rest = [*_of_the_spectrum(plan), *_of_the_data(plan), *_of_the_surface(plan)]
+    rest += [*_of_the_balls(plan), *_without_a_ball(plan), *_of_the_optimizer(plan)]
     return [*first, *(quantity for quantity in rest if is_last or quantity.name in _AROUND)]
 
 
 def applies(quantity: Quantity, context: CheckpointContext) -> bool:
     """Whether the problem has what the quantity is of."""
     if quantity.of_logits and context.of_normalized_logits is None:
+        return False
+    if quantity.of_outputs and not context.has_bent_outputs:
+        return False
+    if quantity.of_matrices and all(len(shape) < 2 for shape in context.objective.layout.shapes):
         return False
     if quantity.of_examples and context.objective.batches.joined is None:
         return False
@@ -227,6 +237,24 @@ def _of_the_optimizer(plan: Plan) -> list[Quantity]:
         return []
     cost = Cost(matvecs=50, gradients=12, losses=12)
     return [Quantity("stability", _fields(plan, "seed"), cost, measures.stability, None, _PAIRS, of_optimizer=True)]
+
+
+def _without_a_ball(plan: Plan) -> list[Quantity]:
+    """Sharpness of no ball: of the last layer, of all parameters at once, and how much noise they bear."""
+    if plan.plan == "quick":
+        return []
+    probes, passes = plan.count("trace_probes"), max(2, plan.count("samples") // 2)
+    seed, relative = _fields(plan, "seed"), sharpness_record("relative_flatness")
+    by_probes = measures.sharpness_of("relative_flatness", num_probes=probes)
+    by_labels = measures.sharpness_of("fisher_rao")
+    found = [
+        Quantity(relative, {"trace_probes": probes, **seed}, Cost(matvecs=probes / 2), by_probes, of_matrices=True),
+        Quantity(sharpness_record("fisher_rao"), {}, Cost(gradients=1), by_labels, of_outputs=True),
+    ]
+    for name in ("flatness_radius", "flatness_radius_magnitude"):
+        run = measures.sharpness_of(name, num_probes=passes)
+        found.append(Quantity(sharpness_record(name), {"passes": passes, **seed}, Cost(losses=12 * passes + 12), run))
+    return found
 
 
 def _fields(plan: Plan, *names: str) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from landscape.results import Eigenpairs, Record, Sharpness
 from landscape.store import ResultStore
 
 RECORD_VERSION = 3  # raised where a quantity's meaning changes, so that older records are measured again
+#: Kinds of sharpness that are measured by products.
+_BY_PRODUCTS = ("lambda_max", "trace", "relative_flatness", "fisher_rao")
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,8 @@ def cost_of(record: Record) -> Cost:
     """What was spent on it."""
     if isinstance(record, Sharpness):
         parts = float(getattr(record, "cost", math.nan))  # where parts of the data count as such
-        return Cost(losses=parts if math.isfinite(parts) else record.num_evaluations)
+        spent = parts if math.isfinite(parts) else record.num_evaluations
+        return Cost(matvecs=spent) if record.measure in _BY_PRODUCTS else Cost(losses=spent)
     products = float(getattr(record, "products", math.nan))
     return Cost(matvecs=products if math.isfinite(products) else int(getattr(record, "num_matvecs", 0)))
 

@@ -9,6 +9,7 @@ from landscape.geometry.metrics import accuracy, gradient_norm
 from landscape.geometry.paths import evaluate_paths
 from landscape.geometry.planes import direction, model_plane, pca_plane
 from landscape.geometry.sharpness import BALLS, sharpness
+from landscape.geometry.sharpness import BALLS, learning_coefficient, measures, sharpness
 from landscape.geometry.slices import evaluate_line, evaluate_plane
 from landscape.geometry.steps import examine_step
 
@@ -29,6 +30,8 @@ __all__ = [
     "pca_plane",
     "permuted_copy",
     "merge",
+    "learning_coefficient",
+    "measures",
     "random_direction",
     "random_plane",
     "repair",

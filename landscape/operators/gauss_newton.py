@@ -92,6 +92,18 @@ class ThroughOutputsOperator(ParametricOperator):
     def _matvec(self, v: Tensor) -> Tensor:
         return self._product(v[:, None])[:, 0]
 
+    def quadratic_form(self, v: Vector) -> float:
+        """``vᵀAv`` by the way to the outputs alone: a pass forward with tangents, and no way back."""
+        rows, total = self.objective.point(v)[None], 0.0
+        with self._parts.borrowed(), torch.enable_grad():
+            directions = self.objective.layout.split_rows(rows)
+            for index, share in enumerate(self._parts.shares):
+                jacobian, curvature = self._linearise(index) if self._kept is None else self._kept[index]
+                image = jacobian.push(directions)
+                pairs = zip(image, curvature(image), strict=True)
+                total += share * sum(float((there * bent).sum(dtype=torch.float64)) for there, bent in pairs)
+        return total
+
     def _matmat(self, V: Tensor) -> Tensor:
         if self._columns > 1:
             try:

@@ -1,6 +1,7 @@
 """Results in, Axes out. No figure here shows or saves itself; ``save`` and ``draw_all`` write files."""
 
 from landscape.plots.against_loss import loss_curve, loss_curves, plot_against_loss
+from landscape.plots.chains import plot_chains
 from landscape.plots.comparison import (
     class_accuracy,
     plot_class_accuracy,
@@ -78,6 +79,7 @@ __all__ = [
     "plot_attribution",
     "plot_basins",
     "plot_blocks",
+    "plot_chains",
     "plot_checkpoint",
     "plot_class_accuracy",
     "plot_connection",

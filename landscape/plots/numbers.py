@@ -123,7 +123,9 @@ def plot_sharpness(found: Sharpness, *, ax: Axes | None = None) -> Axes:
     """The value with its interval, above what each ascent or random draw gave; of a lower bound, the largest."""
     measure = measure_of(found)
     ball = "" if np.isnan(found.rho) else f", ρ = {format_value(found.rho)}"
-    row = Row("", reading_of(found, converged=found.converged), found.samples)
+    is_exact = found.kind == "exact"  # rounding would be all that the axis shows
+    reading = Reading(found.value) if is_exact else reading_of(found, converged=found.converged)
+    row = Row("", reading, found.samples)
     label = measure.axis_label if measure is not None else ITS_UNIT
     return plot_numbers([row], label=label, title=f"{found.measure}{ball}", ax=ax)
 

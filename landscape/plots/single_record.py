@@ -12,6 +12,7 @@ from landscape.errors import UsageError
 from landscape.plots import numbers, parts, points, stored, subspaces
 from landscape.plots.alignment import plot_alignment, plot_repaired
 from landscape.plots import connecting, numbers, parts, points, stored, subspaces
+from landscape.plots.chains import plot_chains
 from landscape.plots.lines import plot_interpolation, plot_lines
 from landscape.plots.paths import plot_paths
 from landscape.plots.planes import plot_models, plot_positions
@@ -48,6 +49,7 @@ FIGURES: dict[type, Callable[..., Axes]] = {
     results.Estimate: numbers.plot_estimate,
     results.Evaluation: numbers.plot_evaluation,
     results.GeneralizedSharpness: plot_generalized,
+    results.LearningCoefficient: plot_chains,
     results.LineSlice: _line,
     results.Merged: connecting.plot_merged,
     results.MinimaMatrix: connecting.plot_minima,

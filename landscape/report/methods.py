@@ -149,7 +149,7 @@ def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> l
             f"the centre of each slice was checked against Hessian-vector products.{_evaluated(records.values())}"
             f"{_statistics(records.values())}"
         )
-    balls = {name: r for name, r in records.items() if isinstance(r, Sharpness) and np.isfinite(r.rho)}
+    balls = {name: r for name, r in records.items() if isinstance(r, Sharpness)}
     parts = [
         f"{measure.definition.format(rho=format_value(balls[key].rho))} {cite(measure.reference)}"
         for key, measure in MEASURES.items()

@@ -9,6 +9,7 @@ from landscape.results.eigenpairs import Eigenpairs, SpectralGap
 from landscape.results.evaluation import Evaluation
 from landscape.results.merged import Merged
 from landscape.results.minima import MinimaMatrix
+from landscape.results.learning_coefficient import LearningCoefficient
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.outliers import OutlierCount
 from landscape.results.paths import PathSlice
@@ -36,6 +37,7 @@ __all__ = [
     "Estimate",
     "Evaluation",
     "GeneralizedSharpness",
+    "LearningCoefficient",
     "LineSlice",
     "Merged",
     "MinimaMatrix",

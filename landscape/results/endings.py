@@ -45,6 +45,28 @@ class Ending(Enum):
         "after {evaluations} gradients the highest point found is no maximum of the ball to first order: raise steps "
         "or restarts, or take the value for the lower bound that it is"
     )
+    NOT_MIXED = (
+        "after {steps} steps of each chain R̂ is {rhat}, where 1.01 is wanted, and all are worth {draws} independent "
+        "draws, where {wanted} are: raise steps, or localization"
+    )
+    MIXED = "the chains have mixed"
+    CHAIN_LOST = (
+        "chain {chain} left the finite numbers at step {step}: take a step_size below {step_size}, or raise "
+        "localization"
+    )
+    STEP_TOO_LONG = (
+        "step_size={step_size} is too long where the chains have come: times the sharpest curvature there it is "
+        "{stability}, and from 4 on a walk is unstable: take a smaller one"
+    )
+    NO_MINIMUM = (
+        "the loss is lower around the point than at it, which is no minimum on this scale: train on, or raise "
+        "localization"
+    )
+    NO_RADIUS = "the loss never rises by the margin, however large σ is: take a smaller margin"
+    NO_MARGIN = (
+        "the loss rises by more than the margin however small σ is, or is not a number around the point: take a "
+        "smaller epsilon, a larger margin, or compute in float64"
+    )
     UNDEFINED = "the loss is not a number somewhere in the ball: take a smaller rho, or compute in float64"
 
     def text(self, **facts: object) -> str:

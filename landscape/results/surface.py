@@ -213,25 +213,25 @@ class Sharpness(Record):
     Attributes
     ----------
     measure : str
-        ``"lambda_max"``, ``"trace"``, ``"worst"``, ``"average"``, ``"adaptive_worst"``, ``"adaptive_average"`` or
-        ``"keskar"``, with `` of normalised logits`` behind it where those were asked for.
+        A name of :func:`landscape.measures`, with `` of normalised logits`` behind it where those were asked for.
     value : float
-        A rise of the loss; Keskar's in per cent of 1 + L.
+        A rise of the loss; Keskar's in per cent of 1 + L; a radius in units of θ, or without one of magnitudes.
     error : float or None
-        Residual bound (lambda_max) or standard error (trace, averages). None for a lower bound.
+        Residual bound (lambda_max), standard error (trace, averages, relative flatness, radii, llc), rounding of what
+        is exact. None for a lower bound.
     kind : str
-        ``"estimate"`` or ``"lower bound"``.
+        ``"estimate"``, ``"exact"`` or ``"lower bound"``.
     rho, p : float
         Radius and norm of the ball; NaN where the measure has none.
     samples : (S,) array
-        One value per restart or random draw.
+        One value per restart, random draw, or batch of m examples; none where the value is exact.
     num_evaluations : int
         Losses, gradients or matvecs over the whole data, rounded up.
     cost : float
         The same where parts of the data count as such: losses of an average, gradients of a worst case that was walked
         on drawn examples. NaN where it is ``num_evaluations``.
     method : str
-        How data and displacements were drawn.
+        How data and displacements were drawn, of which layer or labels it is, how chains mixed.
     """
 
     measure: str
@@ -270,6 +270,8 @@ class Sharpness(Record):
         ball = "" if np.isnan(self.rho) else f", ρ = {format_value(self.rho)}"
         headline = mark + format_measured(self.value, self.error)
         lines = [(self.measure, headline), ("", f"{self.kind}{ball}; {self.reference}")]
+        if self.method and np.isnan(self.rho):
+            lines.append(("", self.method))
         return lines if self.converged else [*lines, ("", "NOT CONVERGED")]
 
 

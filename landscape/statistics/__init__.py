@@ -6,6 +6,7 @@ from landscape.statistics.decisions import CANNOT_TELL, DIFFERENT, OPEN, Decisio
 from landscape.statistics.detectable import detectable_effect
 from landscape.statistics.effects import effect_size
 from landscape.statistics.intervals import bootstrap_interval, geometric_interval, mean_interval
+from landscape.statistics.mixing import effective_size, split_rhat
 from landscape.statistics.multiplicity import holm, holm_with_signs
 from landscape.statistics.permutation import permutation_test, smallest_p
 from landscape.statistics.ranking import Ranking, granulated, rank_over_groups, rank_within_groups
@@ -24,6 +25,7 @@ __all__ = [
     "decide",
     "detectable_effect",
     "effect_size",
+    "effective_size",
     "equal_spread",
     "geometric_interval",
     "granulated",
@@ -35,5 +37,6 @@ __all__ = [
     "rank_over_groups",
     "rank_within_groups",
     "smallest_p",
+    "split_rhat",
     "std_interval",
 ]

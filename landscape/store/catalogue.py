@@ -62,7 +62,7 @@ class Measure:
     is_bound : bool
         A lower bound of what it is called.
     is_flatness : bool
-        A measure of flatness: where it is smaller, a minimum is called flatter.
+        A measure of flatness: where it is smaller, a minimum is called flatter; where a radius is larger.
     is_invariant_to_layers : bool
         Of a measure of flatness: it stays when one layer of a ReLU network is multiplied by a and the next divided by
         a, which leaves the function (Dinh et al. 2017).
@@ -203,13 +203,15 @@ def sharpness_record(measure: str) -> str:
 def _sharpness(
     measure: str, words: str, title: str, *, bound: bool, layers: bool = False, logits: bool = False,
     symbol: str = "", unit: str = "loss", heading: str = "", note: str = "", definition: str = "", reference: str = "",
+    has_error: bool = False,
 ) -> Measure:  # fmt: skip
-    """``layers`` and ``logits``: to rescaling of which it is invariant."""
+    """``layers`` and ``logits``: to rescaling of which it is invariant; ``has_error``: in a column of its own."""
     key, stacked, sign = sharpness_record(measure), heading.replace("\n", r"\\"), r"\,$\ge$" if bound else ""
     return Measure(
         key, words, symbol or ("max rise ≥" if bound else "mean rise"), unit, _record(key), title=title,
         heading=heading, tex_heading=rf"\shortstack[r]{{{stacked}{sign}}}" if heading else "",
         tex=words.replace("ε", r"$\varepsilon$"), digits=3 if bound else None, note=note, definition=definition,
+        error=f"{key}_sem" if has_error else "",
         reference=reference, is_bound=bound, is_flatness=True, is_invariant_to_layers=layers,
         is_invariant_to_logits=logits,
     )  # fmt: skip
@@ -262,6 +264,20 @@ _LATER = (
                unit="%", reference="keskar",
                definition="the largest rise found within |δᵢ| ≤ {rho}·(|θᵢ| + 1), in per cent of 1 + the loss, a lower "
                           "bound"),
+    _sharpness("relative_flatness", "relative flatness", "Relative flatness", bound=False, layers=True, symbol="κ",
+               has_error=True, reference="petzka",
+               definition="relative flatness of the last layer, the sum over pairs of rows of its weights of their "
+                          "product times the trace of the Hessian between them"),
+    _sharpness("fisher_rao", "squared Fisher–Rao norm", "Fisher–Rao norm, squared", bound=False, layers=True,
+               symbol="θᵀFθ", reference="liang",
+               definition="the squared Fisher–Rao norm θᵀFθ, with the Gauss–Newton matrix for F"),
+    _sharpness("flatness_radius", "flatness radius", "Flatness radius", bound=False, symbol="σ", unit="parameter",
+               has_error=True, reference="jiang",
+               definition="the flatness radius, the standard deviation of Gaussian noise under which the loss rises by "
+                          "0.1 on average"),
+    _sharpness("flatness_radius_magnitude", "flatness radius in magnitudes", "Flatness radius, in |θ|", bound=False,
+               layers=True, symbol="σ/|θ|", unit="", has_error=True, reference="jiang",
+               definition="the same in units of |θ|"),
     Measure(TRAIN_ACCURACY, "training accuracy", "accuracy", "%", _metric(TRAIN_ACCURACY), tex="training accuracy",
             heading="train\nacc%", is_positive=False, is_share=True),
     Measure("stability_ratio", "curvature over the optimizer's threshold", "λ ÷ threshold", "",
@@ -298,7 +314,8 @@ IN_WIDE_TABLE = (TRAIN_ACCURACY, *IN_TABLE)
 #: The panels that compare groups.
 IN_SUMMARY = ("lambda_max", "trace", "sharpness_worst", "sharpness_average", "sharpness_keskar",
               "sharpness_adaptive_worst", "sharpness_adaptive_average", "sharpness_normalized_worst",
-              "sharpness_normalized_average", "test_loss", "test_accuracy")  # fmt: skip
+              "sharpness_normalized_average", "sharpness_relative_flatness",
+              "test_loss", "test_accuracy")  # fmt: skip
 #: The figure of the last iterations.
 IN_TAIL = ("lambda_max", "spectral_gap", "grad_norm")
 #: Means of more than three groups in a terminal.
@@ -314,7 +331,7 @@ IN_LISTS = ("trace", "sharpness_worst")
 #: Held against the generalisation gap.
 IN_RANKS = ("lambda_max", "spectral_ratio", "trace", "sharpness_worst", "sharpness_average", "sharpness_keskar",
             "sharpness_adaptive_worst", "sharpness_adaptive_average", "sharpness_normalized_worst",
-            "sharpness_normalized_average", "grad_norm")  # fmt: skip
+            "sharpness_normalized_average", "sharpness_relative_flatness", "grad_norm")  # fmt: skip
 #: The tables of a study's paper, and those of its differences and ranks.
 IN_PAPER = ("train_loss", "test_loss", "test_accuracy", "grad_norm", "lambda_max", "spectral_ratio", "trace",
             "sharpness_adaptive_worst", "sharpness_normalized_worst", "second_order_gain")  # fmt: skip

@@ -17,6 +17,7 @@ from landscape.results import (
     Eigenpairs,
     Estimate,
     GeneralizedSharpness,
+    LearningCoefficient,
     LineSlice,
     Merged,
     MinimaMatrix,
@@ -289,6 +290,9 @@ def _(record: Stability) -> tuple[str, ...]:
         "critical_sharpness": "kalra", "batch_sharpness": "andreyev", "directional_sharpness": "pan",
     }  # fmt: skip
     return tuple(rows[measure] for measure in record.measures if measure in rows)
+def _(record: LearningCoefficient) -> tuple[str, ...]:
+    batches = record.batch_size < record.num_examples
+    return ("lau", "leimkuhler", *(("baker",) if batches else ()), "vehtari")
 
 
 @_papers.register

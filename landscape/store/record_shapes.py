@@ -97,6 +97,7 @@ _SHAPES: dict[str, dict[str, str]] = {
         "ours": "W", "ours_error": "W", "theirs": "W", "theirs_error": "W", "difference": "W", "allowed": "W",
     },
     "Sharpness": {"samples": "S"},
+    "LearningCoefficient": {"rises": "CT"},
     "Evaluation": {"confusion": "CC", "measure_values": "M"},
     "PrincipalAngles": {"angles": "K"},
     "OptimizerUpdate": {"vector": "P", "decay": "P", "names": "K", "sizes": "K"},

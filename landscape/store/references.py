@@ -114,6 +114,26 @@ REFERENCES = {
     "keskar": _talk("Keskar, Nitish Shirish and Mudigere, Dheevatsa and Nocedal, Jorge and Smelyanskiy, Mikhail and "
                     "Tang, Ping Tak Peter", 2017,
                     "On large-batch training for deep learning: generalization gap and sharp minima", "ICLR"),
+    "petzka": _talk("Petzka, Henning and Kamp, Michael and Adilova, Linara and Sminchisescu, Cristian and Boley, Mario",
+                    2021, "Relative flatness and generalization", "NeurIPS"),
+    "liang": _talk("Liang, Tengyuan and Poggio, Tomaso and Rakhlin, Alexander and Stokes, James", 2019,
+                   "{Fisher-Rao} metric, geometry, and complexity of neural networks", "AISTATS"),
+    "jiang": _talk("Jiang, Yiding and Neyshabur, Behnam and Mobahi, Hossein and Krishnan, Dilip and Bengio, Samy", 2020,
+                   "Fantastic generalization measures and where to find them", "ICLR"),
+    "dziugaite": _talk("Dziugaite, Gintare Karolina and Drouin, Alexandre and Neal, Brady and Rajkumar, Nitarshan and "
+                       "Caballero, Ethan and Wang, Linbo and Mitliagkas, Ioannis and Roy, Daniel", 2020,
+                       "In search of robust measures of generalization", "NeurIPS"),
+    "lau": _paper("Lau, Edmund and Furman, Zach and Wang, George and Murfet, Daniel and Wei, Susan", 2023,
+                  "The local learning coefficient: a singularity-aware complexity measure", "arXiv:2308.12108"),
+    "leimkuhler": _paper("Leimkuhler, Benedict and Matthews, Charles", 2013,
+                         "Rational construction of stochastic numerical methods for molecular sampling",
+                         "Appl. Math. Res. Express", "2013(1)"),
+    "baker": _paper("Baker, Jack and Fearnhead, Paul and Fox, Emily B. and Nemeth, Christopher", 2019,
+                    "Control variates for stochastic gradient {MCMC}", "Statistics and Computing", "29"),
+    "vehtari": _paper("Vehtari, Aki and Gelman, Andrew and Simpson, Daniel and Carpenter, Bob and "
+                      "Bürkner, Paul-Christian", 2021,
+                      "Rank-normalization, folding, and localization: an improved {R̂} for assessing convergence "
+                      "of {MCMC}", "Bayesian Analysis", "16(2)"),
     "dinh": _talk("Dinh, Laurent and Pascanu, Razvan and Bengio, Samy and Bengio, Yoshua", 2017,
                   "Sharp minima can generalize for deep nets", "ICML"),
     "frankle": _talk("Frankle, Jonathan and Dziugaite, Gintare Karolina and Roy, Daniel and Carbin, Michael", 2020,

@@ -67,6 +67,10 @@ MAY_IMPORT = {
 EXTRA = {
     "exchange/directions.py": {"params"},
     "geometry/sharpness/curvature.py": {"operators", "estimators"},
+    "geometry/sharpness/relative.py": {"operators", "estimators", "params"},
+    "geometry/sharpness/fisher_rao.py": {"operators"},
+    "geometry/sharpness/langevin.py": {"operators", "estimators"},
+    "geometry/sharpness/learning_coefficient.py": {"statistics"},
     "geometry/sharpness/ascent.py": {"estimators"},
     "geometry/sharpness/drawn.py": {"operators"},
     "geometry/basins.py": {"operators"},

@@ -24,6 +24,14 @@ def test_every_member_is_found_again_by_its_text_with_numbers_in_it():
         "tol": 0.01,
         "evaluations": 94,
         "max_losses": 5,
+        "steps": 40,
+        "rhat": "1.020",
+        "draws": 35,
+        "wanted": 400,
+        "chain": 2,
+        "step": 17,
+        "step_size": "0.1",
+        "stability": "5.2",
     }
     for member in Ending:
         assert Ending.of(member.text(**facts)) is member

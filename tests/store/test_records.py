@@ -15,6 +15,7 @@ from landscape.errors import ResultsError, UsageError
 from landscape.results import Estimate, LineSlice, Record, SpectralGap
 from landscape.store import ResultStore, files, load_results
 from tests.support.record_examples import examples
+from tests.support.record_examples import learning_coefficient
 from tests.support.stores import KEY, identical
 from tests.support.synthetic_results import P, eigenpairs, final_records, interpolation, tail_records, wells
 
@@ -58,6 +59,7 @@ def rarer_records() -> dict[str, Record]:
             ("λ1", "—"), ("A", "B"), *(np.array([x, np.nan]) for x in (1.0, 0.1, 1.05, 0.01, 0.05, 0.11)),
             ("agrees", "not run"), ("", "not installed"), ("a 1.0",), 3, 5, 7, 0,
         ),
+        "chains": learning_coefficient(np.random.default_rng(0)),
         "spread": results.SamplingSpread(np.arange(3.0), np.ones(3), 5, 15, 1.0, 0.1, True, 0),
         **{name.lower(): examples()[name] for name in OF_STABILITY},
     }  # fmt: skip

@@ -51,6 +51,15 @@ def examples() -> dict[str, Record]:
         "Estimate alone": results.Estimate(7.15, method="one probe", converged=False),
         "Evaluation": results.Evaluation(0.09, 360, 0.97, np.clip(rng.normal(0.97, 0.02, 10), 0, 1)),
         "Evaluation regression": results.Evaluation(0.09, 360),
+        "LearningCoefficient": learning_coefficient(rng),
+        "LearningCoefficient lost": replace(
+            learning_coefficient(rng),
+            error=None,
+            rhat=float("nan"),
+            effective_size=float("nan"),
+            converged=False,
+            reason="chain 2 left the finite numbers at step 600",
+        ),
         "PointValue of one decade": results.PointValue(0.77, 0.24, 5.8),
         "PointValue": results.PointValue(0.0042, 0.05, 17.3),
         "SamplingSpread": results.SamplingSpread(
@@ -60,11 +69,24 @@ def examples() -> dict[str, Record]:
         "Sharpness worst": balls["sharpness_worst"],
         "Sharpness": balls["sharpness_average"],
         "Sharpness keskar": balls["sharpness_keskar"],
+        "Sharpness exact": balls["sharpness_fisher_rao"],
+        "Sharpness radius": balls["sharpness_flatness_radius"],
         "Sharpness of logits": replace(balls["sharpness_worst"], measure="adaptive_worst of normalised logits"),
         "Sharpness in no table": replace(balls["sharpness_average"], measure="a measure with a rather long name"),
         "SpectralGap": results.SpectralGap(gap, results.Estimate(1.19, bound=0.003)),
         "StepReport": results.StepReport(0.50, 0.47, 1e-7, 0.9, 0.1, -0.08, 7.0, 9.0, 9.5, 11.0),
     }
+
+
+def learning_coefficient(rng: np.random.Generator) -> results.LearningCoefficient:
+    """Four chains that climb to their level within a hundred steps."""
+    rises = 0.08 * (1 - np.exp(-np.arange(600) / 30)) + 0.02 * rng.standard_normal((4, 600))
+    strength = 300 / np.log(300)
+    return results.LearningCoefficient(
+        strength * float(rises[:, 180:].mean()), strength * 0.02 / np.sqrt(1680), rises, 420, 0.01, 300,
+        1 / np.log(300), 100.0, 1e-4, 0.9, 300, 1.004, 1680.0, True, "the chains have mixed", 2400.0, 0,
+        "Langevin dynamics, all data",
+    )  # fmt: skip
 
 
 def _of_the_spectrum(rng: np.random.Generator, estimate: results.Estimate) -> dict[str, Record]:

@@ -246,6 +246,27 @@ def sharpness(rng: np.random.Generator, top: float, converged: bool) -> dict[str
         records[f"sharpness_{measure}"] = Sharpness(
             measure, value, error, kind, rho, 2.0, samples, done, 80, 0, "Andriushchenko et al. 2023"
         )
+    return records | without_a_ball(rng, top)
+
+
+def without_a_ball(rng: np.random.Generator, top: float) -> dict[str, Record]:
+    """Of the last layer, of all parameters at once, and how much noise they bear."""
+    exact, none = np.empty(0), float("nan")
+    noise = (2 * 0.1 / (6.5 * top)) ** 0.5
+    sizes = {
+        "relative_flatness": (0.4 * top, rng.normal(0.4 * top, 0.05 * top, 32), "Petzka et al. 2021"),
+        "fisher_rao": (0.02 * top, exact, "Liang et al. 2019"),
+        "flatness_radius": (noise, rng.normal(noise, 0.1 * noise, 8), "Jiang et al. 2020"),
+        "flatness_radius_magnitude": (10 * noise, rng.normal(10 * noise, noise, 8), "Jiang et al. 2020"),
+    }
+    records: dict[str, Record] = {}
+    for measure, (value, samples, reference) in sizes.items():
+        error = float(samples.std(ddof=1) / samples.size**0.5) if samples.size else 1e-6 * value
+        kind = "estimate" if samples.size else "exact"
+        value = float(samples.mean()) if samples.size else value
+        records[f"sharpness_{measure}"] = Sharpness(
+            measure, value, error, kind, none, none, samples, True, 64, 0, reference, method="made by hand"
+        )
     return records
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from landscape.geometry.sharpness.balls import Around
-from landscape.geometry.sharpness.deal import Deal
+from landscape.geometry.sharpness.deal import GROUP, Deal
 from landscape.progress import Progress
 from landscape.results import Estimate, Sharpness
 
@@ -26,6 +27,11 @@ class Goal:
     atol: float
     max_losses: float
 
+    def of_products(self, first: int) -> dict[str, Any]:
+        """How an estimator that counts products is asked for the same, with so many of them before the first look."""
+        most = math.ceil(self.max_losses)
+        return {"tol": self.tol or None, "atol": self.atol, "max_matvecs": most, "num_probes": min(first, most)}
+
     def excess(self, found: Estimate) -> float:
         """How many times as wide as asked the interval is; infinite where it has no error."""
         reach, allowed = found.reach(), max(self.tol * abs(found.value), self.atol)
@@ -33,15 +39,22 @@ class Goal:
 
 
 def average(
-    around: Around, *, passes: int, goal: Goal | None = None, seed: int, progress: Progress | None
+    around: Around,
+    *,
+    passes: int,
+    goal: Goal | None = None,
+    group: int | None = None,
+    seed: int,
+    progress: Progress | None,
 ) -> Sharpness:
     """The mean rise over antithetic pairs of displacements, fresh for every group of examples.
 
-    Without a goal from ``passes`` over the whole data, ``2·passes + 1`` losses.
+    Without a goal from ``passes`` over the whole data, ``2·passes + 1`` losses. Groups are of so many examples, about.
     """
     most = 2.0 * passes + 1 if goal is None else goal.max_losses
     ticker = _Whole(progress, most)
-    deal = Deal(around.objective, around.theta, around.scale * around.rho, seed=seed, tick=ticker)
+    scale, size = around.scale * around.rho, group or GROUP
+    deal = Deal(around.objective, around.theta, scale, seed=seed, tick=ticker, group=size)
     if goal is None:
         found, converged = _passes(deal, passes)
         how = f"{passes} passes, {deal.size} displacements each" if deal.size > 1 else f"{passes} displacements"

@@ -35,6 +35,8 @@ class Deal:
         Centre, and what δ is of standard normal numbers.
     tick : callable
         ``tick(cost)`` after each evaluation, with the losses over the whole data made so far.
+    group : int
+        Examples of a group, about.
 
     Attributes
     ----------
@@ -46,9 +48,17 @@ class Deal:
     """
 
     def __init__(
-        self, objective: Objective, theta: Tensor, scale: Tensor, *, seed: int, tick: Callable[[float], None]
+        self,
+        objective: Objective,
+        theta: Tensor,
+        scale: Tensor,
+        *,
+        seed: int,
+        tick: Callable[[float], None],
+        group: int = GROUP,
     ) -> None:
         self.objective, self.theta, self.scale, self._seed, self._tick = objective, theta, scale, seed, tick
+        self._group = group
         self.is_cut = objective.can_pick
         self.cost, self.visits, self._parts = 0.0, 0, objective.parts()
         self._random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(3, 0)))
@@ -56,7 +66,7 @@ class Deal:
         self._batches = [] if self.is_cut or objective.mode != "eval" else objective.batches.cut(None)
         total = objective.num_examples
         if self.is_cut:
-            count = math.ceil(total / GROUP)
+            count = math.ceil(total / group)
             self._rows = [np.sort(rows) for rows in np.array_split(self._random.permutation(total), count)]
             sizes = [float(len(rows)) for rows in self._rows]
         else:
@@ -71,6 +81,12 @@ class Deal:
     def size(self) -> int:
         """G."""
         return len(self.found)
+
+    def again(self, scale: Tensor) -> Deal:
+        """The same groups at the same displacements but for their scale, none visited yet; losses at θ are kept."""
+        twin = Deal(self.objective, self.theta, scale, seed=self._seed, tick=self._tick, group=self._group)
+        twin._base = self._base
+        return twin
 
     @property
     def next_cost(self) -> float:
@@ -128,7 +144,7 @@ class Deal:
             return [], self.objective.total_weight
         batch = self.objective.batches.pick(self._rows[index]) if self.is_cut else self._batches[index]
         most = self.objective.chunk if self.is_cut else None
-        parts = [batch] if most is None or most >= GROUP else cut(batch, most)
+        parts = [batch] if most is None or most >= len(self._rows[index]) else cut(batch, most)
         weighed = [(self.objective.weigh(part), part) for part in parts]
         objective = self.objective
         kept = [(weight, cast(part, objective.dtype, objective.device)) for weight, part in weighed if weight > 0]
