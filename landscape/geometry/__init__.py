@@ -8,7 +8,6 @@ from landscape.geometry.interpolation import interpolate
 from landscape.geometry.metrics import accuracy, gradient_norm
 from landscape.geometry.paths import evaluate_paths
 from landscape.geometry.planes import direction, model_plane, pca_plane
-from landscape.geometry.sharpness import BALLS, sharpness
 from landscape.geometry.sharpness import BALLS, learning_coefficient, measures, sharpness
 from landscape.geometry.slices import evaluate_line, evaluate_plane
 from landscape.geometry.steps import examine_step
@@ -18,20 +17,20 @@ __all__ = [
     "accuracy",
     "align",
     "basins",
-    "direction",
     "connect",
+    "direction",
     "evaluate_line",
     "evaluate_paths",
     "evaluate_plane",
     "examine_step",
     "gradient_norm",
     "interpolate",
+    "learning_coefficient",
+    "measures",
+    "merge",
     "model_plane",
     "pca_plane",
     "permuted_copy",
-    "merge",
-    "learning_coefficient",
-    "measures",
     "random_direction",
     "random_plane",
     "repair",

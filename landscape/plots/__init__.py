@@ -27,9 +27,8 @@ from landscape.plots.lines import (
 from landscape.plots.numbers import plot_estimate, plot_numbers, plot_sampling, plot_sharpness
 from landscape.plots.parts import plot_blocks, plot_diagonal, plot_gain, plot_moments
 from landscape.plots.paths import plot_path_losses, plot_paths
-from landscape.plots.planes import paths_figure, plane_figure, plot_models, plot_positions
-from landscape.plots.paths import plot_paths
 from landscape.plots.persistence import plot_persistence
+from landscape.plots.planes import paths_figure, plane_figure, plot_models, plot_positions
 from landscape.plots.points import plot_basins, plot_step
 from landscape.plots.spectrum import default_bandwidth, density_on_grid, one_eigenvalue_height, plot_spectrum
 from landscape.plots.steps import step_panels
@@ -92,15 +91,15 @@ __all__ = [
     "plot_line_band",
     "plot_lines",
     "plot_measure",
-    "plot_models",
     "plot_merged",
     "plot_minima",
+    "plot_models",
     "plot_moments",
     "plot_numbers",
     "plot_path_losses",
     "plot_paths",
-    "plot_positions",
     "plot_persistence",
+    "plot_positions",
     "plot_results",
     "plot_run",
     "plot_sampling",

@@ -9,14 +9,13 @@ from matplotlib.axes import Axes
 
 from landscape import results, store
 from landscape.errors import UsageError
-from landscape.plots import numbers, parts, points, stored, subspaces
-from landscape.plots.alignment import plot_alignment, plot_repaired
 from landscape.plots import connecting, numbers, parts, points, stored, subspaces
+from landscape.plots.alignment import plot_alignment, plot_repaired
 from landscape.plots.chains import plot_chains
 from landscape.plots.lines import plot_interpolation, plot_lines
 from landscape.plots.paths import plot_paths
-from landscape.plots.planes import plot_models, plot_positions
 from landscape.plots.persistence import plot_persistence
+from landscape.plots.planes import plot_models, plot_positions
 from landscape.plots.spectrum import plot_spectrum
 from landscape.plots.stability import plot_directional, plot_generalized, plot_stability, plot_update
 from landscape.plots.style import house_style

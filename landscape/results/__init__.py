@@ -7,14 +7,14 @@ from landscape.results.connection import Connection
 from landscape.results.crosscheck import Crosscheck
 from landscape.results.eigenpairs import Eigenpairs, SpectralGap
 from landscape.results.evaluation import Evaluation
+from landscape.results.learning_coefficient import LearningCoefficient
 from landscape.results.merged import Merged
 from landscape.results.minima import MinimaMatrix
-from landscape.results.learning_coefficient import LearningCoefficient
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.outliers import OutlierCount
 from landscape.results.paths import PathSlice
-from landscape.results.planes import ModelPlane, PcaPlane
 from landscape.results.persistence import Persistence
+from landscape.results.planes import ModelPlane, PcaPlane
 from landscape.results.sampling import SamplingSpread
 from landscape.results.second_order import SecondOrderGain
 from landscape.results.spectral_measure import SpectralMeasure

@@ -19,8 +19,8 @@ from landscape.results.merged import Merged
 from landscape.results.minima import QUANTITIES, MinimaMatrix
 from landscape.results.moments import BlockTable, Diagonal, SpectralMoments
 from landscape.results.paths import PathSlice
-from landscape.results.planes import ModelPlane, PcaPlane
 from landscape.results.persistence import Persistence
+from landscape.results.planes import ModelPlane, PcaPlane
 from landscape.results.sampling import SamplingSpread
 from landscape.results.spectral_measure import SpectralMeasure
 from landscape.results.spectrum import Spectrum
@@ -180,6 +180,10 @@ def _(plane: PcaPlane) -> Columns:
         "x": plane.coordinates[:, 0],
         "y": plane.coordinates[:, 1],
         "outside": plane.outside,
+    }
+
+
+@columns.register
 def _(found: Persistence) -> Columns:
     (x, y), (saddle_x, saddle_y) = found.minimum_xy.T, found.saddle_xy.T
     return {
@@ -223,6 +227,8 @@ def _(found: Alignment) -> Columns:
 @columns.register
 def _(found: Repaired) -> Columns:
     return {"layer": found.layers, "spread_before": found.spread_before, "spread": found.spread}
+
+
 def _(found: OptimizerUpdate) -> Columns:
     return {"tensor": found.names, "parameters": found.sizes, "rms": found.rms}
 

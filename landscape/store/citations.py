@@ -274,6 +274,8 @@ def _(record: Alignment) -> tuple[str, ...]:
 @_papers.register
 def _(record: Repaired) -> tuple[str, ...]:
     return ("jordan",)
+
+
 def _(record: DirectionalSharpness) -> tuple[str, ...]:
     return ("pan",)
 
@@ -290,6 +292,8 @@ def _(record: Stability) -> tuple[str, ...]:
         "critical_sharpness": "kalra", "batch_sharpness": "andreyev", "directional_sharpness": "pan",
     }  # fmt: skip
     return tuple(rows[measure] for measure in record.measures if measure in rows)
+
+
 def _(record: LearningCoefficient) -> tuple[str, ...]:
     batches = record.batch_size < record.num_examples
     return ("lau", "leimkuhler", *(("baker",) if batches else ()), "vehtari")

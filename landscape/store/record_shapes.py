@@ -34,8 +34,6 @@ _CLASSES: dict[str, type[Record]] = {
     "point": PointValue, "eigenpairs": Eigenpairs, "gap": SpectralGap, "second_order_gain": Estimate, "trace": Estimate,
     "density": SpectralMeasure, "plane": PlaneSlice, "plane_eigen": PlaneSlice, "plane_pca": PathSlice,
     "train": Evaluation, "test": Evaluation,
-    "crosscheck": Crosscheck,
-    "density": SpectralMeasure, "plane": PlaneSlice, "train": Evaluation, "test": Evaluation,
     "crosscheck": Crosscheck, "stability": Stability,
 }  # fmt: skip
 _FAMILIES: dict[str, type[Record] | tuple[type[Record], ...]] = {
@@ -84,6 +82,7 @@ _SHAPES: dict[str, dict[str, str]] = {
     "MinimaMatrix": {
         "names": "k", "losses": "k", "test_losses": "k", "barrier": "kk", "barrier_error": "kk", "test_barrier": "kk",
         "distance": "kk", "cosine": "kk", "disagreement": "kk", "test_disagreement": "kk", "overlap": "kk",
+    },
     "Persistence": {
         "x": "X", "y": "Y", "values": "YX", "births": "K", "deaths": "K", "minimum_at": "K2", "saddle_at": "K2",
         "parent": "K", "branch": "YX", "rings": "H2", "ring_at": "H22",

@@ -138,9 +138,6 @@ REFERENCES = {
                   "Sharp minima can generalize for deep nets", "ICML"),
     "frankle": _talk("Frankle, Jonathan and Dziugaite, Gintare Karolina and Roy, Daniel and Carbin, Michael", 2020,
                      "Linear mode connectivity and the lottery ticket hypothesis", "ICML"),
-    "garipov": _talk("Garipov, Timur and Izmailov, Pavel and Podoprikhin, Dmitrii and Vetrov, Dmitry P. and Wilson, "
-                     "Andrew Gordon", 2018, "Loss surfaces, mode connectivity, and fast ensembling of {DNNs}",
-                     "NeurIPS"),
     "wortsman": _talk("Wortsman, Mitchell and Ilharco, Gabriel and Gadre, Samir Yitzhak and Roelofs, Rebecca and "
                       "Gontijo-Lopes, Raphael and Morcos, Ari S. and Namkoong, Hongseok and Farhadi, Ali and Carmon, "
                       "Yair and Kornblith, Simon and Schmidt, Ludwig", 2022, "Model soups: averaging weights of "

@@ -48,8 +48,6 @@ MAY_IMPORT = {
     "tables": "comparison escaping results rounding store",
     "plots": "checks comparison errors escaping results rounding store",
     "report": "comparison escaping plots results rounding store tables",
-    "analysis": "checkpoints checks crossing errors estimators geometry jobs objective operators problems progress "
-    "report results sampling store version",
     "pictures": "analysis checkpoints checks errors escaping estimators geometry objective operators plots problems "
     "progress results rounding store",
     "analysis": "checkpoints checks crossing edge_of_stability errors estimators geometry jobs objective operators "
@@ -58,9 +56,8 @@ MAY_IMPORT = {
     "plots problems results rounding sampling statistics store training version",
     "witness": "analysis checkpoints checks errors estimators geometry objective operators progress results rounding "
     "store",
-    "cli": "analysis checkpoints comparison errors escaping files pictures problems progress_bar report store tables "
-    "cli": "analysis checkpoints comparison errors escaping exchange files problems progress_bar report store tables "
-    "witness",
+    "cli": "analysis checkpoints comparison errors escaping exchange files pictures problems progress_bar report store "
+    "tables witness",
     "__main__": "cli",
     "__init__": "version",
 }

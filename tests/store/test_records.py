@@ -14,8 +14,7 @@ from landscape import results, topology
 from landscape.errors import ResultsError, UsageError
 from landscape.results import Estimate, LineSlice, Record, SpectralGap
 from landscape.store import ResultStore, files, load_results
-from tests.support.record_examples import examples
-from tests.support.record_examples import learning_coefficient
+from tests.support.record_examples import examples, learning_coefficient
 from tests.support.stores import KEY, identical
 from tests.support.synthetic_results import P, eigenpairs, final_records, interpolation, tail_records, wells
 

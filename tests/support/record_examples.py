@@ -186,6 +186,7 @@ def _of_the_surface(rng: np.random.Generator) -> dict[str, Record]:
         ),
         "ModelPlane": results.ModelPlane(
             np.zeros(9), np.eye(9, 2), np.array([[-2.0, -1.5], [2.0, -1.5], [0.4, 1.5]]), np.eye(3, 9), ("a", "b", "c")
+        ),
         "Persistence": wells,
         "Persistence on logarithms": topology.persistence(synthetic.wells(), scale="log10", error=0.1),
         "Persistence with rings": replace(
@@ -212,6 +213,8 @@ def _matrix(rng: np.random.Generator, count: int, *, with_test: bool) -> results
         rng.exponential(0.1, count), 2 * near, 0.01 * near, 1.5 * near if with_test else unknown, 20 * near,
         1 - 0.9 * near, 0.04 * near, unknown, unknown, "θ − θ₀", "predicted classes", 0, 25,
     )  # fmt: skip
+
+
 def _of_stability(rng: np.random.Generator) -> dict[str, Record]:
     names = ("conv.weight", "conv.bias", "fc.weight", "fc.bias")
     sizes = np.array([40, 4, 30, 3])
