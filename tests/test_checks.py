@@ -42,7 +42,7 @@ def an_objective() -> ls.Objective:
     return ls.Objective(torch.nn.Linear(2, 1), torch.nn.functional.mse_loss, (x, x.sum(1, keepdim=True)))
 
 
-OBJECTIVE = an_objective()
+OBJECTIVE, ANOTHER = an_objective(), an_objective()
 H = ls.MatrixOperator(torch.diag(torch.tensor([5.0, 3.0, 2.0, 1.0, 0.5, -1.0], dtype=torch.float64)))
 BOTH = ls.top_eigenpairs(H, 1, which="both")
 DIAGONAL = ls.diagonal(H, num_probes=2)
@@ -162,7 +162,7 @@ TABLE = {
          "tol": "share", "points": "count", "seed": "seed"},
     ),
     "minima_matrix": (
-        lambda **g: ls.minima_matrix([OBJECTIVE, an_objective()], **{"points": 3} | g),
+        lambda **g: ls.minima_matrix([OBJECTIVE, ANOTHER], **{"points": 3} | g),
         {"points": "count", "seed": "seed", "eigs": "count"},
     ),
     "basins": (lambda **g: ls.basins(OBJECTIVE, [np.ones(3)], **g), {"radius": "positive"}),
