@@ -45,6 +45,7 @@ def an_objective(model: torch.nn.Module) -> ls.Objective:
 
 OBJECTIVE = an_objective(torch.nn.Linear(2, 1))
 HIDDEN = an_objective(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1)))
+OBJECTIVE, ANOTHER = an_objective(), an_objective()
 H = ls.MatrixOperator(torch.diag(torch.tensor([5.0, 3.0, 2.0, 1.0, 0.5, -1.0], dtype=torch.float64)))
 BOTH = ls.top_eigenpairs(H, 1, which="both")
 DIAGONAL = ls.diagonal(H, num_probes=2)
@@ -169,7 +170,7 @@ TABLE = {
          "tol": "share", "points": "count", "seed": "seed"},
     ),
     "minima_matrix": (
-        lambda **g: ls.minima_matrix([OBJECTIVE, an_objective()], **{"points": 3} | g),
+        lambda **g: ls.minima_matrix([OBJECTIVE, ANOTHER], **{"points": 3} | g),
         {"points": "count", "seed": "seed", "eigs": "count"},
     ),
     "persistence": (lambda **g: ls.persistence(ls.LineSlice(SLICE, SLICE, "d", 1.0), **g), {"error": "not negative"}),

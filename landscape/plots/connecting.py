@@ -42,7 +42,7 @@ def plot_connection(found: Connection, *, metrics: Sequence[str] | None = None, 
     right.
     """
     own = ax is None
-    ax = axes_or_new(ax)
+    ax = axes_or_new(ax, height=2.7)
     beside = metrics_beside([found], metrics)
     gaps = 0
     curve = "Bézier curve" if found.curve == "bezier" else "polygonal chain"

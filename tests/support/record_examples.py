@@ -165,8 +165,8 @@ def _of_the_surface(rng: np.random.Generator) -> dict[str, Record]:
         "Connection": results.Connection(
             t, 0.004 + 0.05 * np.sin(np.pi * t) ** 2, line, rng.normal(size=(3, 40)), "bezier", line[[0, -1]],
             0.1 + rng.exponential(0.1, 30), 4.5, 50, "adam at 0.01, batches of 128",
-            batch_statistics="recompute", metric_names=("accuracy",),
-            metric_values=0.98 - 0.05 * np.sin(np.pi * t)[None],
+            batch_statistics="recompute", metric_names=("test loss",),
+            metric_values=0.09 + 0.08 * np.sin(np.pi * t)[None], metric_losses=("test loss",),
         ),
         "Merged": results.Merged(
             ("sgd-s0", "sgd-s1", "adam-s0", "average", "greedy soup"), np.array([0.010, 0.011, 0.014, 0.9, 0.009]),
