@@ -7,23 +7,15 @@ the places where it is to stand.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
-from landscape.results import Eigenpairs, Estimate, SecondOrderGain, Sharpness, SpectralGap, Stability
-from landscape.store.metrics import ACCURACY, TRAIN_ACCURACY, CheckpointLike, read_metric
-from landscape.store.reading import BOUND, LOWER_BOUND, Reading, reading_of
+from landscape.results import SecondOrderGain, Sharpness
+from landscape.store.measure_reads import Read, of_end, of_gap, of_metric, of_record, of_stability
+from landscape.store.metrics import ACCURACY, TRAIN_ACCURACY, CheckpointLike
+from landscape.store.reading import Reading
 
 _CURVATURE, _SLOPE = "loss/parameter²", "loss/parameter"
-
-
-Read = Callable[[CheckpointLike], Reading | None]
-
-#: Of the table of stability the measures that say where a quadratic becomes unstable.
-DECISIVE = ("lambda_max", "preconditioned_sharpness", "generalized_sharpness")
-#: Batches are that many that their mean is normal.
-_MANY = 1e6
 
 
 @dataclass(frozen=True)
@@ -108,90 +100,6 @@ class Measure:
         return (self.key, self.error) if self.error else (self.key,)
 
 
-# --- how measures are read ----------------------------------------------------------------------------------------
-
-
-def _metric(name: str) -> Read:
-    def read(checkpoint: CheckpointLike) -> Reading | None:
-        metric = read_metric(checkpoint, name)
-        return None if metric.value is None else Reading(metric.value, saved=metric.is_saved)
-
-    return read
-
-
-def _end(largest: bool) -> Read:
-    """An end of the spectrum, with the residual of its own pair."""
-
-    def read(checkpoint: CheckpointLike) -> Reading | None:
-        pairs = checkpoint.records.get("eigenpairs")
-        if not isinstance(pairs, Eigenpairs):
-            return None
-        end = pairs.largest if largest else pairs.smallest
-        return None if end is None else reading_of(end, converged=end.converged)
-
-    return read
-
-
-def _gap(name: str) -> Read:
-    """The difference or the ratio of the two largest eigenvalues; converged where both pairs are."""
-
-    def read(checkpoint: CheckpointLike) -> Reading | None:
-        gap, pairs = checkpoint.records.get("gap"), checkpoint.records.get("eigenpairs")
-        if not isinstance(gap, SpectralGap):
-            return None
-        settled = not isinstance(pairs, Eigenpairs) or bool(pairs.converged[pairs.top[:2]].all())
-        return reading_of(getattr(gap, name), converged=settled and _settled(checkpoint, "gap"))
-
-    return read
-
-
-def _record(name: str, *kinds: type[Estimate] | type[Sharpness]) -> Read:
-    """The value of a record of that name; only of these kinds, where others of the name mean something else."""
-
-    def read(checkpoint: CheckpointLike) -> Reading | None:
-        record = checkpoint.records.get(name)
-        if not isinstance(record, Estimate | Sharpness) or not isinstance(record, kinds or (Estimate, Sharpness)):
-            return None
-        converged = _settled(checkpoint, name) and bool(getattr(record, "converged", True))
-        return reading_of(record, converged=converged)
-
-    return read
-
-
-def _stability(measure: str, *, ratio: bool = False) -> Read:
-    """A row of the table of stability, or its value over its threshold; of the rows that decide, the one that is there.
-
-    Which of them decides depends on the optimizer: the others have no threshold.
-    """
-    names = DECISIVE if measure == "decisive" else (measure,)
-
-    def read(checkpoint: CheckpointLike) -> Reading | None:
-        table = checkpoint.records.get("stability")
-        if not isinstance(table, Stability):
-            return None
-        rows = [row for row in table.rows if row.measure in names and not (ratio and math.isnan(row.ratio))]
-        if not rows:
-            return None
-        unit = rows[0].threshold if ratio else 1.0
-        return _reading_of_row(rows[0].value / unit, rows[0].error / unit, rows[0].kind, rows[0].converged)
-
-    return read
-
-
-def _reading_of_row(value: float, error: float, kind: str, converged: bool) -> Reading:
-    if kind == LOWER_BOUND:
-        return Reading(value, None, converged, error_kind=LOWER_BOUND, low=value, high=math.inf)
-    if math.isnan(error):
-        return Reading(value, converged=converged)
-    is_bound = kind == BOUND
-    found = Estimate(value, bound=error) if is_bound else Estimate(value, sem=error, freedom=_MANY)
-    return reading_of(found, converged=converged)
-
-
-def _settled(checkpoint: Any, name: str) -> bool:
-    return name not in getattr(checkpoint, "not_converged", ())
-
-
 # --- the measures -------------------------------------------------------------------------------------------------
 
 
@@ -208,7 +116,7 @@ def _sharpness(
     """``layers`` and ``logits``: to rescaling of which it is invariant; ``has_error``: in a column of its own."""
     key, stacked, sign = sharpness_record(measure), heading.replace("\n", r"\\"), r"\,$\ge$" if bound else ""
     return Measure(
-        key, words, symbol or ("max rise ≥" if bound else "mean rise"), unit, _record(key), title=title,
+        key, words, symbol or ("max rise ≥" if bound else "mean rise"), unit, of_record(key), title=title,
         heading=heading, tex_heading=rf"\shortstack[r]{{{stacked}{sign}}}" if heading else "",
         tex=words.replace("ε", r"$\varepsilon$"), digits=3 if bound else None, note=note, definition=definition,
         error=f"{key}_sem" if has_error else "",
@@ -219,22 +127,23 @@ def _sharpness(
 
 #: In the order of the columns that rows have promised first, before converged, seconds and matvecs.
 _FIRST = (
-    Measure("train_loss", "training loss", "loss", "", _metric("train_loss"), tex="training loss",
+    Measure("train_loss", "training loss", "loss", "", of_metric("train_loss"), tex="training loss",
             heading="train\nloss", tex_heading=r"\shortstack[r]{train\\loss}", digits=2),
-    Measure("test_loss", "test loss", "loss", "", _metric("test_loss"), tex="test loss"),
-    Measure(ACCURACY, "test accuracy", "accuracy", "%", _metric(ACCURACY), tex="test accuracy", heading="test\nacc%",
+    Measure("test_loss", "test loss", "loss", "", of_metric("test_loss"), tex="test loss"),
+    Measure(ACCURACY, "test accuracy", "accuracy", "%", of_metric(ACCURACY), tex="test accuracy", heading="test\nacc%",
             tex_heading=r"\shortstack[r]{test\\acc.\,\%}", is_positive=False, is_share=True),
-    Measure("grad_norm", "gradient norm", "‖∇L‖", _SLOPE, _metric("grad_norm"), tex=r"$\|\nabla L\|$", heading="‖g‖",
+    Measure("grad_norm", "gradient norm", "‖∇L‖", _SLOPE, of_metric("grad_norm"), tex=r"$\|\nabla L\|$", heading="‖g‖",
             digits=3),
-    Measure("lambda_max", "largest eigenvalue", "λ_max", _CURVATURE, _end(True), tex=r"$\lambda_{\max}$",
+    Measure("lambda_max", "largest eigenvalue", "λ_max", _CURVATURE, of_end(True), tex=r"$\lambda_{\max}$",
             heading="λ_max", error="lambda_max_residual", is_flatness=True,
             note="± of λ and λ₁/λ₂: bound from residuals, where it shows"),
-    Measure("lambda_min", "smallest eigenvalue", "λ_min", _CURVATURE, _end(False), tex=r"$\lambda_{\min}$",
+    Measure("lambda_min", "smallest eigenvalue", "λ_min", _CURVATURE, of_end(False), tex=r"$\lambda_{\min}$",
             heading="λ_min", is_positive=False),
-    Measure("spectral_gap", "spectral gap", "λ₁ − λ₂", _CURVATURE, _gap("difference"), tex=r"$\lambda_1 - \lambda_2$"),
-    Measure("spectral_ratio", "spectral ratio", "λ₁/λ₂", "", _gap("ratio"), tex=r"$\lambda_1/\lambda_2$",
+    Measure("spectral_gap", "spectral gap", "λ₁ − λ₂", _CURVATURE, of_gap("difference"),
+            tex=r"$\lambda_1 - \lambda_2$"),
+    Measure("spectral_ratio", "spectral ratio", "λ₁/λ₂", "", of_gap("ratio"), tex=r"$\lambda_1/\lambda_2$",
             heading="λ₁/λ₂"),
-    Measure("trace", "trace", "tr H", _CURVATURE, _record("trace"), tex=r"$\operatorname{tr} H$", heading="trace",
+    Measure("trace", "trace", "tr H", _CURVATURE, of_record("trace"), tex=r"$\operatorname{tr} H$", heading="trace",
             error="trace_sem", is_flatness=True, note="± of the trace: one standard error"),
     _sharpness("worst", "worst-case sharpness", "Sharpness, worst case", bound=True,
                heading="worst\nsharp.",
@@ -251,7 +160,7 @@ _FIRST = (
 _LATER = (
     # Records of an older version, plain estimates, are of another question: Newton against one gradient step.
     Measure("second_order_gain", "second-order gain at equal cost", "gain", "",
-            _record("second_order_gain", SecondOrderGain), tex="second-order gain"),
+            of_record("second_order_gain", SecondOrderGain), tex="second-order gain"),
     _sharpness("normalized_worst", "logit-normalised worst-case sharpness", "Normalised, worst", bound=True,
                layers=True, logits=True, reference="andriushchenko",
                definition="the largest rise of the loss of normalised logits found within ‖δ/|θ|‖₂ ≤ {rho}, a lower "
@@ -278,16 +187,16 @@ _LATER = (
     _sharpness("flatness_radius_magnitude", "flatness radius in magnitudes", "Flatness radius, in |θ|", bound=False,
                layers=True, symbol="σ/|θ|", unit="", has_error=True, reference="jiang",
                definition="the same in units of |θ|"),
-    Measure(TRAIN_ACCURACY, "training accuracy", "accuracy", "%", _metric(TRAIN_ACCURACY), tex="training accuracy",
+    Measure(TRAIN_ACCURACY, "training accuracy", "accuracy", "%", of_metric(TRAIN_ACCURACY), tex="training accuracy",
             heading="train\nacc%", is_positive=False, is_share=True),
     Measure("stability_ratio", "curvature over the optimizer's threshold", "λ ÷ threshold", "",
-            _stability("decisive", ratio=True), title="Edge of stability", tex="edge of stability"),
-    Measure("critical_sharpness", "critical sharpness", "2/η_c", "1/learning rate", _stability("critical_sharpness"),
+            of_stability("decisive", ratio=True), title="Edge of stability", tex="edge of stability"),
+    Measure("critical_sharpness", "critical sharpness", "2/η_c", "1/learning rate", of_stability("critical_sharpness"),
             tex="critical sharpness"),
-    Measure("batch_sharpness", "batch sharpness", "batch sharpness", _CURVATURE, _stability("batch_sharpness"),
+    Measure("batch_sharpness", "batch sharpness", "batch sharpness", _CURVATURE, of_stability("batch_sharpness"),
             tex="batch sharpness", is_positive=False),
     Measure("directional_sharpness", "directional sharpness", "uᵀHu/‖u‖²", _CURVATURE,
-            _stability("directional_sharpness"), tex="directional sharpness", is_positive=False),
+            of_stability("directional_sharpness"), tex="directional sharpness", is_positive=False),
 )  # fmt: skip
 
 MEASURES: dict[str, Measure] = {measure.key: measure for measure in (*_FIRST, *_LATER)}

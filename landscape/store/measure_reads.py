@@ -1,0 +1,99 @@
+"""How measures are read from the records of a checkpoint, each with its error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from landscape.results import Eigenpairs, Estimate, Sharpness, SpectralGap, Stability
+from landscape.store.metrics import CheckpointLike, read_metric
+from landscape.store.reading import BOUND, LOWER_BOUND, Reading, reading_of
+
+Read = Callable[[CheckpointLike], Reading | None]
+
+#: Of the table of stability the measures that say where a quadratic becomes unstable.
+DECISIVE = ("lambda_max", "preconditioned_sharpness", "generalized_sharpness")
+#: Batches are that many that their mean is normal.
+_MANY = 1e6
+
+
+def of_metric(name: str) -> Read:
+    def read(checkpoint: CheckpointLike) -> Reading | None:
+        metric = read_metric(checkpoint, name)
+        return None if metric.value is None else Reading(metric.value, saved=metric.is_saved)
+
+    return read
+
+
+def of_end(largest: bool) -> Read:
+    """An end of the spectrum, with the residual of its own pair."""
+
+    def read(checkpoint: CheckpointLike) -> Reading | None:
+        pairs = checkpoint.records.get("eigenpairs")
+        if not isinstance(pairs, Eigenpairs):
+            return None
+        end = pairs.largest if largest else pairs.smallest
+        return None if end is None else reading_of(end, converged=end.converged)
+
+    return read
+
+
+def of_gap(name: str) -> Read:
+    """The difference or the ratio of the two largest eigenvalues; converged where both pairs are."""
+
+    def read(checkpoint: CheckpointLike) -> Reading | None:
+        gap, pairs = checkpoint.records.get("gap"), checkpoint.records.get("eigenpairs")
+        if not isinstance(gap, SpectralGap):
+            return None
+        settled = not isinstance(pairs, Eigenpairs) or bool(pairs.converged[pairs.top[:2]].all())
+        return reading_of(getattr(gap, name), converged=settled and is_settled(checkpoint, "gap"))
+
+    return read
+
+
+def of_record(name: str, *kinds: type[Estimate] | type[Sharpness]) -> Read:
+    """The value of a record of that name; only of these kinds, where others of the name mean something else."""
+
+    def read(checkpoint: CheckpointLike) -> Reading | None:
+        record = checkpoint.records.get(name)
+        if not isinstance(record, Estimate | Sharpness) or not isinstance(record, kinds or (Estimate, Sharpness)):
+            return None
+        converged = is_settled(checkpoint, name) and bool(getattr(record, "converged", True))
+        return reading_of(record, converged=converged)
+
+    return read
+
+
+def of_stability(measure: str, *, ratio: bool = False) -> Read:
+    """A row of the table of stability, or its value over its threshold; of the rows that decide, the one that is there.
+
+    Which of them decides depends on the optimizer: the others have no threshold.
+    """
+    names = DECISIVE if measure == "decisive" else (measure,)
+
+    def read(checkpoint: CheckpointLike) -> Reading | None:
+        table = checkpoint.records.get("stability")
+        if not isinstance(table, Stability):
+            return None
+        rows = [row for row in table.rows if row.measure in names and not (ratio and math.isnan(row.ratio))]
+        if not rows:
+            return None
+        unit = rows[0].threshold if ratio else 1.0
+        return _reading_of_row(rows[0].value / unit, rows[0].error / unit, rows[0].kind, rows[0].converged)
+
+    return read
+
+
+def _reading_of_row(value: float, error: float, kind: str, converged: bool) -> Reading:
+    if kind == LOWER_BOUND:
+        return Reading(value, None, converged, error_kind=LOWER_BOUND, low=value, high=math.inf)
+    if math.isnan(error):
+        return Reading(value, converged=converged)
+    is_bound = kind == BOUND
+    found = Estimate(value, bound=error) if is_bound else Estimate(value, sem=error, freedom=_MANY)
+    return reading_of(found, converged=converged)
+
+
+def is_settled(checkpoint: Any, name: str) -> bool:
+    return name not in getattr(checkpoint, "not_converged", ())
