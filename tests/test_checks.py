@@ -13,7 +13,8 @@ from landscape.checkpoints import match_losses
 from landscape.errors import UsageError
 from landscape.problems import get_problem
 from landscape.study.design import Tuning
-from tests.support.numeric_arguments import ESTIMATE, OBJECTIVE, TABLE, H
+from tests.support import stability_arguments
+from tests.support.numeric_arguments import ESTIMATE, MODEL, OBJECTIVE, TABLE, H
 
 NAN, INF = float("nan"), float("inf")
 #: kind → what is refused, and what is taken.

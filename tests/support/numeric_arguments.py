@@ -19,9 +19,8 @@ def an_objective(model: torch.nn.Module) -> ls.Objective:
     return ls.Objective(model, torch.nn.functional.mse_loss, (x, x.sum(1, keepdim=True)))
 
 
-OBJECTIVE = an_objective(torch.nn.Linear(2, 1))
+OBJECTIVE, ANOTHER = (an_objective(torch.nn.Linear(2, 1)) for _ in range(2))
 HIDDEN = an_objective(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1)))
-OBJECTIVE, ANOTHER = an_objective(), an_objective()
 H = ls.MatrixOperator(torch.diag(torch.tensor([5.0, 3.0, 2.0, 1.0, 0.5, -1.0], dtype=torch.float64)))
 BOTH = ls.top_eigenpairs(H, 1, which="both")
 DIAGONAL = ls.diagonal(H, num_probes=2)
