@@ -90,6 +90,14 @@ FOUND = {
         VECTOR, [(5, 1), (7, 1)],
     ),
     "by its own activations": (dense(lambda m, x: m.b(m.p(m.a(x))), p=lambda: nn.PReLU(5)), VECTOR, [(5, 1)]),
+    "bilinear": (
+        dense(lambda m, x: m.c(m.a(x).relu(), m.a(x).relu()) + m.b(m.a(x)), c=lambda: nn.Bilinear(5, 5, 2)), VECTOR,
+        [(5, 1)],
+    ),
+    "bags of words": (
+        dense(lambda m, x: m.b((m.c((x > 0).long()) + m.a(x)).relu()), c=lambda: nn.EmbeddingBag(2, 5)), VECTOR,
+        [(5, 1)],
+    ),
     "weight norm": (
         lambda: nn.Sequential(torch.nn.utils.parametrizations.weight_norm(nn.Linear(3, 5)), nn.ReLU(), nn.Linear(5, 2)),
         VECTOR, [(5, 1)],
