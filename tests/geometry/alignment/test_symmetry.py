@@ -171,6 +171,20 @@ def test_an_order_that_matters_is_kept(forward):
         ls.align(model, model, flat(model), inputs=drawn(4, 3))
 
 
+def test_operations_without_a_rule_are_named():
+    model = seeded(dense(lambda m, x: m.b(torch.fft.fft(m.a(m.c(x).relu())).real), c=lambda: nn.Linear(3, 4)))
+    model.a = nn.Linear(4, 5, device="meta").to_empty(device="cpu")
+    with torch.no_grad():
+        for p in model.a.parameters():
+            p.copy_(drawn(*p.shape))
+    found = ls.align(model, model, flat(model), inputs=drawn(4, 3))
+    assert (found.groups, found.without_rule) == (("c",), ("_fft_r2c",))
+    assert "what meets _fft_r2c" in str(found)
+    without = seeded(dense(lambda m, x: m.b(torch.fft.fft(m.a(x)).real)))
+    with pytest.raises(UsageError, match="without a rule, so that all they meet stays: _fft_r2c"):
+        ls.align(without, without, flat(without), inputs=drawn(4, 3))
+
+
 def test_a_model_that_decides_by_what_hangs_on_theta_is_refused():
     model = seeded(dense(lambda m, x: m.b(m.a(x)) if m.a(x).sum() > 0 else m.b(m.a(x).flip(1))))
     with pytest.raises(ObjectiveError, match="reads numbers that depend on its parameters"):
