@@ -57,6 +57,8 @@ class Alignment(Record):
         ``"weights"`` or ``"activations"``, and why the search ended.
     sweeps, assignments, restarts, seed : int
         Sweeps of the best of the ``restarts`` searches, assignment problems of all.
+    without_rule : tuple of str
+        Operations of which it is not known what they do to axes: what they meet stays where it is.
     """
 
     theta: Array
@@ -84,6 +86,7 @@ class Alignment(Record):
     assignments: int
     restarts: int
     seed: int
+    without_rule: tuple[str, ...] = ()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return np.asarray(self.theta, dtype=dtype) if copy is False else np.array(self.theta, dtype=dtype)
@@ -147,6 +150,11 @@ class Alignment(Record):
             ("outputs changed by", f"{self.output_change:.1e} of the largest"),
             ("method", f"{self.method}, {self.reason}"),
             *(("not permuted", remark) for remark in self.dropped),
+            *(
+                [("not permuted", f"what meets {', '.join(self.without_rule)}: there is no rule for it")]
+                if self.without_rule
+                else []
+            ),
         ]
 
 

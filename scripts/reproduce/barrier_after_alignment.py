@@ -19,6 +19,7 @@ from shared.training import trained
 
 import landscape as ls
 from landscape import plots
+from landscape.plots.style import plain_log_ticks
 
 WIDTHS, SEEDS = (32, 128, 512), (0, 1, 2)
 LOSS, EPOCHS, POINTS = 0.01, 200, 11
@@ -80,6 +81,7 @@ def draw(found: dict[int, list[Pair]]) -> Figure:
     ax.set_xscale("log", base=2)
     ax.set_xticks(list(found), [str(width) for width in found])
     ax.set_yscale("log")
+    plain_log_ticks(ax.yaxis)
     ax.set_xlabel("neurons in each hidden layer")
     ax.set_ylabel("barrier of the training loss")
     plots.legend_outside(figure)

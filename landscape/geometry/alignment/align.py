@@ -116,7 +116,7 @@ def align(
     if facts.asks_data and method == "weights":  # what it does is seen on all of the data
         network = Network(objective, of_b, rest)
         symmetry, facts = network.trace(named_b)
-    symmetry = network.prove(symmetry, named_b, seed=seed)
+    symmetry = network.prove(symmetry, facts, named_b, seed=seed)
     if method == "weights":
         pairs = _weight_pairs(symmetry, named_a, named_b, objective.layout.names)
     else:
@@ -135,7 +135,7 @@ def align(
         before=sum(float((pair.a * pair.b).sum()) for pair in pairs),
         alike=tuple(matching.alike(orders) for orders in (symmetry.identity(), found.permutations)),
         method=method if method == "weights" else f"{method}, by {similarity}",
-        restarts=restarts if method == "weights" else 1, seed=seed,
+        restarts=restarts if method == "weights" else 1, seed=seed, without_rule=tuple(facts.unknown),
     )  # fmt: skip
 
 
@@ -184,6 +184,7 @@ def _record(
     method: str,
     restarts: int,
     seed: int,
+    without_rule: tuple[str, ...],
 ) -> Alignment:
     a, b = (end.theta.detach().cpu() for end in ends)
     places = torch.arange(objective.layout.size)
@@ -225,4 +226,5 @@ def _record(
         assignments=found.assignments,
         restarts=restarts,
         seed=seed,
+        without_rule=without_rule,
     )

@@ -29,6 +29,21 @@ def _product(a_name: str, b_name: str, added: str = "") -> Rule:
     return rule
 
 
+def _trilinear(call: Call) -> list[Dims]:
+    """Three tensors multiplied entry by entry, then summed, as of ``nn.Bilinear``."""
+    several = []
+    for one in ("1", "2", "3"):
+        dims = list(call.dims(f"i{one}"))
+        for place in sorted(call[f"expand{one}"]):
+            dims.insert(place, ())
+        several.append(tuple(dims))
+    whole = broadcast(several, len(several[0]))
+    summed = {place % len(whole) for place in call["sumdim"]}
+    kept = tuple(dim for place, dim in enumerate(whole) if place not in summed)
+    call.mix([whole[place] for place in sorted(summed)], kept, "i1", "i2")
+    return [kept]
+
+
 def _linear(call: Call) -> list[Dims]:
     x, w = call.dims("input"), call.dims("weight")
     tie(x[-1], w[1])
@@ -163,6 +178,14 @@ def _embedding(call: Call) -> list[Dims]:
     return [(*indices, *table[1:])]
 
 
+def _embedding_bag(call: Call) -> list[Dims]:
+    """Sums of rows; what else it gives are places."""
+    table, (out, *places) = call.dims("weight"), call.outs
+    hold(table[0])
+    call.mix([table[0]], [table[1]])
+    return [(held(out.shape[0]), table[1]), *(tuple(map(held, one.shape)) for one in places)]
+
+
 def _index_select(call: Call) -> list[Dims]:
     x = call.dims("self")
     place = call.place(call["dim"], len(x))
@@ -200,6 +223,7 @@ RULES: dict[str, Rule] = {
     "dot": _product("self", "tensor"),
     "addmv": _product("mat", "vec", "self"),
     "linear": _linear,
+    "_trilinear": _trilinear,
     **_names(_convolution, "convolution _convolution conv1d conv2d conv3d"),
     **_names(_batch_norm, "native_batch_norm cudnn_batch_norm miopen_batch_norm _native_batch_norm_legit "
              "_native_batch_norm_legit_no_training batch_norm _batch_norm_with_update"),
@@ -217,6 +241,7 @@ RULES: dict[str, Rule] = {
              "upsample_bicubic2d upsample_nearest3d reflection_pad1d reflection_pad2d replication_pad1d "
              "replication_pad2d mkldnn_max_pool2d"),
     "embedding": _embedding,
+    **_names(_embedding_bag, "_embedding_bag _embedding_bag_forward_only"),
     "index_select": _index_select,
     "index": _index,
 }  # fmt: skip

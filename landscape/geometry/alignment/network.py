@@ -111,7 +111,7 @@ class Network:
             )
         return symmetry_of(dims, facts), replace(facts, taps=taps)
 
-    def prove(self, symmetry: Symmetry, named: Mapping[str, Tensor], *, seed: int) -> Symmetry:
+    def prove(self, symmetry: Symmetry, facts: Facts, named: Mapping[str, Tensor], *, seed: int) -> Symmetry:
         """The groups of which permutations at random change no output beyond rounding, also at another θ.
 
         Raises
@@ -128,10 +128,12 @@ class Network:
             if not self._holds(symmetry, points, generator):
                 symmetry = symmetry.without(list(symmetry.sizes), "together their permutations change the outputs")
         if not symmetry.sizes:
-            dropped = "".join(f"\n  {remark}" for remark in symmetry.dropped)
+            remarks = "".join(f"\n  {remark}" for remark in symmetry.dropped)
+            if facts.unknown:
+                remarks += f"\n  without a rule, so that all they meet stays: {', '.join(facts.unknown)}"
             raise UsageError(
                 "no neurons of this model can be exchanged: each axis of its parameters that is not an input or output "
-                f"meets an operation that does not treat its indices alike{dropped}"
+                f"meets an operation that does not treat its indices alike{remarks}"
             )
         return symmetry
 

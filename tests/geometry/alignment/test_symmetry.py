@@ -90,6 +90,14 @@ FOUND = {
         VECTOR, [(5, 1), (7, 1)],
     ),
     "by its own activations": (dense(lambda m, x: m.b(m.p(m.a(x))), p=lambda: nn.PReLU(5)), VECTOR, [(5, 1)]),
+    "bilinear": (
+        dense(lambda m, x: m.c(m.a(x).relu(), m.a(x).relu()) + m.b(m.a(x)), c=lambda: nn.Bilinear(5, 5, 2)), VECTOR,
+        [(5, 1)],
+    ),
+    "bags of words": (
+        dense(lambda m, x: m.b((m.c((x > 0).long()) + m.a(x)).relu()), c=lambda: nn.EmbeddingBag(2, 5)), VECTOR,
+        [(5, 1)],
+    ),
     "weight norm": (
         lambda: nn.Sequential(torch.nn.utils.parametrizations.weight_norm(nn.Linear(3, 5)), nn.ReLU(), nn.Linear(5, 2)),
         VECTOR, [(5, 1)],
@@ -161,6 +169,20 @@ def test_an_order_that_matters_is_kept(forward):
     model = seeded(dense(forward))
     with pytest.raises(UsageError, match="no neurons of this model can be exchanged"):
         ls.align(model, model, flat(model), inputs=drawn(4, 3))
+
+
+def test_operations_without_a_rule_are_named():
+    model = seeded(dense(lambda m, x: m.b(torch.fft.fft(m.a(m.c(x).relu())).real), c=lambda: nn.Linear(3, 4)))
+    model.a = nn.Linear(4, 5, device="meta").to_empty(device="cpu")
+    with torch.no_grad():
+        for p in model.a.parameters():
+            p.copy_(drawn(*p.shape))
+    found = ls.align(model, model, flat(model), inputs=drawn(4, 3))
+    assert (found.groups, found.without_rule) == (("c",), ("_fft_r2c",))
+    assert "what meets _fft_r2c" in str(found)
+    without = seeded(dense(lambda m, x: m.b(torch.fft.fft(m.a(x)).real)))
+    with pytest.raises(UsageError, match="without a rule, so that all they meet stays: _fft_r2c"):
+        ls.align(without, without, flat(without), inputs=drawn(4, 3))
 
 
 def test_a_model_that_decides_by_what_hangs_on_theta_is_refused():
