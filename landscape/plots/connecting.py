@@ -113,7 +113,7 @@ def plot_minima(found: MinimaMatrix, *, what: str | None = None, ax: Axes | None
         raise UsageError("nothing was measured of any pair, so there is nothing to draw")
     if ax is not None:
         return _heat_map(found, shown[0], ax)
-    columns = min(len(shown), 2 if len(found.names) > 6 else 3)
+    columns = min(len(shown), 2 if len(found.names) > 6 or len(shown) == 4 else 3)
     width = SINGLE if columns == 1 else DOUBLE
     _, axes = panels(len(shown), columns=columns, width=width, row_height=0.9 * width / columns)
     for one, name in zip(axes, shown, strict=True):

@@ -22,7 +22,7 @@ from landscape import plots
 from landscape.results import Connection
 
 SEEDS, EPOCHS = (0, 1, 2), 60
-LOSS, STEPS = 0.01, 2000  # over the training data, where each run stops; of the training of a bend
+LOSS, STEPS = 0.01, 1000  # over the training data, where each run stops; of the training of a bend
 SMALL = 0.1  # of the straight line's barrier: what a curve may keep of it
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {"LeNet-5": ("lenet-digits", {}), "MLP": ("mlp-digits", {})}
 CURVES = {"Bézier curve": "bezier", "polygonal chain": "polygon"}

@@ -115,7 +115,7 @@ def connect(
     ...         super().__init__()
     ...         self.w = torch.nn.Parameter(torch.tensor([1.0, 0.1]))
     >>> ring = Objective.from_loss(Point(), lambda m, batch: (m.w.square().sum() - 1) ** 2, torch.ones(1), check=False)
-    >>> found = connect(ring, torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 0.1]), bends=3, steps=400)
+    >>> found = connect(ring, torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 0.1]), bends=3, steps=200, lr=0.05)
     >>> found.line_barrier > 0.9, found.barrier < 0.05
     (True, True)
     """

@@ -76,6 +76,7 @@ def merge(
 
     Examples
     --------
+    >>> import torch
     >>> model = torch.nn.Linear(1, 1, bias=False)
     >>> objective = Objective(model, torch.nn.functional.mse_loss, (torch.ones(4, 1), torch.ones(4, 1)))
     >>> found = merge(objective, [torch.tensor([0.0]), torch.tensor([2.0])])
