@@ -39,7 +39,7 @@ def test_an_analysis_has_what_a_person_would_measure_and_the_report_says_what_it
         assert record.value == pytest.approx(found.value, rel=1e-4)
         assert row[name] == record.value
         assert measure == "fisher_rao" or row[f"{name}_sem"] == pytest.approx(found.error, rel=1e-3)
-    text = " ".join(methods(results)[0])
+    text = methods(results)[0]
     assert "relative flatness of the last layer" in text
     assert "Invariant to rescaling of the layers" in text
     assert any("Petzka" in paper for paper in methods(results)[1])

@@ -42,6 +42,10 @@ ASKED = {
     "sharpness_normalized_average": ("adaptive_average", True),
 }
 
+#: Of these, and of all others by their names in ``ls.sharpness``, what they claim is tried in test_measures.py.
+ELSEWHERE = {"sharpness_relative_flatness", "sharpness_fisher_rao", "sharpness_flatness_radius",
+             "sharpness_flatness_radius_magnitude"}  # fmt: skip
+
 
 def measured(objective: Objective, key: str, theta: torch.Tensor | None = None) -> float:
     measure, normalize = ASKED[key]
@@ -71,7 +75,7 @@ def trained() -> Objective:
 
 
 def test_the_catalogue_has_no_measure_of_flatness_that_is_not_asked_here():
-    assert set(ASKED) == {key for key, measure in MEASURES.items() if measure.is_flatness}
+    assert set(ASKED) | ELSEWHERE == {key for key, measure in MEASURES.items() if measure.is_flatness}
 
 
 @pytest.mark.parametrize("key", ASKED)
