@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from landscape.checks import check_choice, check_count, check_seed, check_share
-from landscape.edge_of_stability.norm_balls import BALLS, NormBall
+from landscape.edge_of_stability.norm_balls import BALLS, FLOORS, NormBall
 from landscape.errors import NotConverged
 from landscape.estimators import probe, top_eigenpairs
 from landscape.objective import Objective, Vector
@@ -20,7 +20,7 @@ from landscape.params import ParamLayout, match_names
 from landscape.progress import Progress
 from landscape.results import Eigenpairs, GeneralizedSharpness, OptimizerUpdate
 
-#: Relative residual of the two eigenvalues that bound the maximum from above, and products for each.
+#: Relative residual of the eigenvalues that bound the maximum from above, and products for each.
 _EIGEN_TOL, _EIGEN_MATVECS = 0.02, 100
 
 
@@ -83,9 +83,9 @@ def generalized_sharpness(
     -------
     GeneralizedSharpness
         ``value`` is reached, so it is a lower bound (the maximum over signs is a maximum cut, which is NP-hard);
-        ``upper`` is the smaller of two bounds that hold for any H: λ_max times the largest ``‖d‖₂²`` of the ball, and
-        λ_max in weights taken from the best d, times their sum, which is the maximum itself where relaxing the problem
-        loses nothing.
+        ``upper`` is the smallest of three bounds that hold for any H: λ_max times the largest ``‖d‖₂²`` of the ball,
+        and λ_max in weights taken from the best d, times their sum, twice: that is the maximum itself where relaxing
+        the problem loses nothing, as for a diagonal H; of small networks ``upper`` was 1.4 to 6 times ``value``.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def generalized_sharpness(
 
     Notes
     -----
-    Costs up to ``starts·(steps + 1)`` products for the ascents and about 40 for the two eigenvalues, and a gradient.
+    Costs up to ``starts·(steps + 1)`` products for the ascents and about 50 for three eigenvalues, and a gradient.
 
     References
     ----------
@@ -117,7 +117,7 @@ def generalized_sharpness(
     starts, steps = check_count("starts", starts), check_count("steps", steps)
     tol, seed = check_share("tol", tol), check_seed(seed)
     point = objective.point(theta)
-    most = starts * (steps + 1) + 2 * _EIGEN_MATVECS
+    most = starts * (steps + 1) + 3 * _EIGEN_MATVECS
     H = HessianOperator(objective, point, expected_matvecs=most) if hessian is None else hessian
     held = match_names(objective.layout.names, hold)
     ball, counted = ball_of(norm, objective.layout, update, held), _Counted(H, most, progress)
@@ -220,13 +220,14 @@ def _ascend(H: _Counted, ball: NormBall, d: Tensor, *, steps: int, tol: float) -
 
 
 def _from_above(H: _Counted, ball: NormBall, eigs: Eigenpairs, best: _Point, seed: int) -> tuple[float, float]:
-    """The smaller of the two upper bounds, and how sure it is."""
+    """The smallest of the upper bounds, and how sure it is."""
     bounds = [(value * ball.size, sure) for value, sure in [eigs.upper_bound or (math.inf, 1.0)]]
-    weighted, total = ball.weighted(H.H, best.pull)
-    pairs = _largest(_Counted(weighted, H.most, None), seed)
-    H.count(pairs.num_matvecs)
-    if pairs.upper_bound is not None:
-        bounds.append((pairs.upper_bound[0] * total, pairs.upper_bound[1]))
-    # Both hold but for the sum of what each may miss.
+    for floor in FLOORS:
+        weighted, total = ball.weighted(H.H, best.pull, floor)
+        pairs = _largest(_Counted(weighted, H.most, None), seed)
+        H.count(pairs.num_matvecs)
+        if pairs.upper_bound is not None:
+            bounds.append((pairs.upper_bound[0] * total, pairs.upper_bound[1]))
+    # All hold but for the sum of what each may miss.
     missed = sum(1 - sure for _, sure in bounds)
     return max(min(value for value, _ in bounds), 0.0), max(1 - missed, 0.0)

@@ -16,8 +16,9 @@ from landscape.edge_of_stability.operators import Map, Sandwiched
 from landscape.operators import LinearOperator
 from landscape.params import ParamLayout
 
-#: Entries of W are at least this share of their mean: a small one costs the bound little, and zero has no inverse.
-_FLOOR = 1e-2
+#: Entries of W are at least this share of their mean over a tensor, for zero has no inverse: small, the bound is the
+#: maximum itself where that is possible; at 1 it loses less where it is not.
+FLOORS = (0.01, 1.0)
 
 
 class NormBall(ABC):
@@ -44,7 +45,7 @@ class NormBall(ABC):
         pieces = zip(self.radii, self.layout.split(v.double()), strict=True)
         return torch.cat([(r * self.corner(piece)).reshape(-1) for r, piece in pieces])
 
-    def weighted(self, H: LinearOperator, pull: Tensor) -> tuple[LinearOperator, float]:
+    def weighted(self, H: LinearOperator, pull: Tensor, floor: float = FLOORS[0]) -> tuple[LinearOperator, float]:
         """``W^{-1/2}HW^{-1/2}`` and ``max dᵀWd`` over the ball, W made of the pull ``Hd`` at a point d.
 
         Where d is the maximum and nothing is lost by relaxing the problem, the largest eigenvalue is 1 and the product
@@ -53,7 +54,7 @@ class NormBall(ABC):
         maps: list[Map] = []
         total = 0.0
         for r, piece in zip(self.radii, self.layout.split(pull.double()), strict=True):
-            apply, trace = self._inverse_root(piece / r if r > 0 else torch.ones_like(piece))
+            apply, trace = self._inverse_root(piece / r if r > 0 else torch.ones_like(piece), floor)
             maps.append(apply)
             total += r * r * trace
         return Sandwiched(H, self.layout, maps), total
@@ -75,7 +76,7 @@ class NormBall(ABC):
 
     @staticmethod
     @abstractmethod
-    def _inverse_root(piece: Tensor) -> tuple[Map, float]:
+    def _inverse_root(piece: Tensor, floor: float) -> tuple[Map, float]:
         """``W^{-1/2}`` on one tensor, and the largest ``dᵀWd`` for radius 1."""
 
     def dual_norm(self, v: Tensor) -> float:
@@ -99,8 +100,8 @@ class LargestEntry(NormBall):
         return float(shape.numel())
 
     @staticmethod
-    def _inverse_root(piece: Tensor) -> tuple[Map, float]:
-        weights = _floored(piece.abs())
+    def _inverse_root(piece: Tensor, floor: float) -> tuple[Map, float]:
+        weights = _floored(piece.abs(), floor)
         root = weights.rsqrt()
         return lambda v: root * v, float(weights.sum())
 
@@ -127,11 +128,11 @@ class LargestSingularValue(NormBall):
         return float(min(as_matrix(torch.empty(shape, device="meta")).shape))
 
     @staticmethod
-    def _inverse_root(piece: Tensor) -> tuple[Map, float]:
+    def _inverse_root(piece: Tensor, floor: float) -> tuple[Map, float]:
         """W is the symmetric factor of the polar decomposition on the shorter side."""
         matrix, shape = as_matrix(piece), piece.shape
         U, values, V = torch.linalg.svd(matrix, full_matrices=False)
-        values, on_the_left = _floored(values), matrix.shape[0] <= matrix.shape[1]
+        values, on_the_left = _floored(values, floor), matrix.shape[0] <= matrix.shape[1]
         basis = U if on_the_left else V.T
         root = basis @ torch.diag(values.rsqrt()) @ basis.T
 
@@ -152,7 +153,7 @@ def as_matrix(piece: Tensor) -> Tensor:
     return piece.reshape(len(piece), -1) if piece.ndim > 0 else piece.reshape(1, 1)
 
 
-def _floored(values: Tensor) -> Tensor:
+def _floored(values: Tensor, floor: float) -> Tensor:
     """Positive: each at least a small share of the mean."""
     mean = float(values.mean())
-    return values.clamp_min(_FLOOR * mean if mean > 0 else 1.0)
+    return values.clamp_min(floor * mean if mean > 0 else 1.0)

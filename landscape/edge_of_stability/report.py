@@ -89,7 +89,7 @@ def stability(
     eigs : Eigenpairs, optional
         Of H, where its largest is known already.
     tol : float
-        Relative residual of eigenvalues, width of the bracket of the critical step; twice it for batches.
+        Relative residual of eigenvalues, width of the bracket of the critical step; five times it for batches.
     seed : int
 
     Returns
@@ -253,9 +253,14 @@ class _Measuring:
         size = min(self.batch_size, self.objective.num_examples)
         most = max(_FEW_BATCHES, _PASSES * self.objective.num_examples // size)
         found = batch_sharpness(
-            self.objective, batch_size=size, theta=self.theta, tol=2 * self.tol, max_batches=most, seed=self.seed,
+            self.objective,
+            batch_size=size,
+            theta=self.theta,
+            tol=min(5 * self.tol, 0.5),
+            max_batches=most,
+            seed=self.seed,
             strict=False,
-        )  # fmt: skip
+        )
         return found, batch_threshold(self.settings)
 
     def directional(self) -> tuple[Estimate, Threshold]:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import landscape as ls
+from landscape.edge_of_stability.norm_balls import BALLS, LargestEntry
 from landscape.errors import NotConverged, UsageError
 from landscape.optimizers import make_optimizer
 from tests.support.known_hessians import with_eigenvalues
@@ -78,6 +79,9 @@ def test_of_a_diagonal_hessian_the_bound_is_the_maximum_itself():
     found = ls.generalized_sharpness(objective, norm="linf", hessian=ls.MatrixOperator(np.diag(np.arange(1.0, 13.0))))
     assert found.value == pytest.approx(78.0)
     assert found.upper == pytest.approx(78.0, rel=0.03)
+    ball = LargestEntry(objective.layout)
+    weighted, total = ball.weighted(ls.MatrixOperator(np.diag(np.arange(1.0, 13.0))), torch.arange(1.0, 13.0).double())
+    assert float(torch.linalg.eigvalsh(weighted.dense())[-1]) * total == pytest.approx(78.0)
 
 
 def test_an_update_gives_radii_and_what_is_held_stays():
@@ -97,6 +101,20 @@ def test_an_update_gives_radii_and_what_is_held_stays():
     few = np.array(list(product((-1.0, 1.0), repeat=4)))
     assert part.value == pytest.approx(np.einsum("ki,ij,kj->k", few, A[:4, :4], few).max(), rel=1e-6)
     assert part.upper >= part.value
+
+
+@pytest.mark.parametrize("norm", ["linf", "spectral"])
+def test_the_weighted_bound_is_one_for_any_weights_and_the_maximum_for_those_of_the_best_point(norm):
+    """dᵀHd ≤ λ_max(W^{-1/2}HW^{-1/2})·max dᵀWd, with radii, from dense matrices."""
+    layout = layout_of((2, 3, False), (3, 1, False)).layout
+    ball, A = BALLS[norm](layout, (1.0, 2.0)), torch.from_numpy(symmetric(9, 2))
+    generator = torch.Generator().manual_seed(1)
+    best = max(
+        (ball.farthest(torch.randn(9, generator=generator).double()) for _ in range(300)), key=lambda d: d @ A @ d
+    )
+    for pull in (torch.randn(9, generator=generator).double(), A @ best):
+        weighted, total = ball.weighted(ls.MatrixOperator(A), pull)
+        assert float(torch.linalg.eigvalsh(weighted.dense())[-1]) * total >= float(best @ A @ best)
 
 
 @pytest.mark.parametrize(("reach", "falls"), [(0.97, True), (1.03, False)])
