@@ -255,7 +255,9 @@ def _bars(found: Persistence, branch: Array, weights: Array, chosen: Array) -> l
     """For each part of the surface its points from left to right with their widths; ``chosen`` (K,) have valleys."""
     order = np.argsort(found.values.ravel(), kind="stable")
     order = order[branch[order] >= 0]
-    own = [order[branch[order] == k].tolist() for k in range(len(found))]
+    by_basin = order[np.argsort(branch[order], kind="stable")]
+    ends = np.cumsum(np.bincount(branch[order], minlength=len(found)))
+    own = [places.tolist() for places in np.split(by_basin, ends[:-1])]
     joining: dict[int, list[int]] = {}
     for k in np.flatnonzero(chosen & (found.parent >= 0)).tolist():
         row, column = found.saddle_at[k].tolist()
