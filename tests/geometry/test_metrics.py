@@ -201,7 +201,7 @@ def test_accuracy_finds_the_classes_in_dimension_one_or_in_the_last():
         ({"loss": ls.accuracy}, "cannot be called 'loss'"),
         ({"t": ls.accuracy}, "cannot be called 't'"),
         ({"": ls.accuracy}, "cannot be called ''"),
-        ({"a": "auc"}, "'a' is 'auc', which is none: a function in the place of the loss, 'accuracy', 'gradient_norm', "),
+        ({"a": "auc"}, "'a' is 'auc', which is none: a function in the place of the loss, 'accuracy', 'gradient_norm'"),
         ({"a": (ls.accuracy, 3)}, "which is none"),
         ({"a": lambda f, y: (f.argmax(1) == y).sum()}, "'a' is not a mean over examples: on the first batch of 12 it"),
         ({"a": (ls.accuracy, logistic())}, r"objective of 'a' has other parameters in θ \(1\)"),
