@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 
 from landscape.plots.labels import figure_text, legend_text
 from landscape.plots.legends import legend_outside
@@ -139,7 +140,7 @@ def paths_figure(
     lines = _wrapped(figure, caption)
     if lines:  # in one box with the legend, since both stand below everything
         figure.set_figheight(float(figure.get_figheight()) + 1.35 * _CAPTION / 72 * len(lines))
-        legend.set_title("\n".join(lines), prop={"size": _CAPTION})
+        legend.set_title("\n".join(lines), prop=FontProperties(size=_CAPTION))
         legend.get_title().set_color(REFERENCE_COLOR)
     return figure
 

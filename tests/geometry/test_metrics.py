@@ -197,11 +197,11 @@ def test_accuracy_finds_the_classes_in_dimension_one_or_in_the_last():
 @pytest.mark.parametrize(
     ("metrics", "said"),
     [
-        (("auc",), "'auc' is not one of 'loss', 'accuracy'; give others as a mapping"),
+        (("auc",), "'auc' is not one of 'loss', 'accuracy', 'gradient_norm'; give others as a mapping"),
         ({"loss": ls.accuracy}, "cannot be called 'loss'"),
         ({"t": ls.accuracy}, "cannot be called 't'"),
         ({"": ls.accuracy}, "cannot be called ''"),
-        ({"a": "auc"}, "'a' is 'auc', which is none: a function in the place of the loss, 'accuracy', an Objective"),
+        ({"a": "auc"}, "'a' is 'auc', which is none: a function in the place of the loss, 'accuracy', 'gradient_norm'"),
         ({"a": (ls.accuracy, 3)}, "which is none"),
         ({"a": lambda f, y: (f.argmax(1) == y).sum()}, "'a' is not a mean over examples: on the first batch of 12 it"),
         ({"a": (ls.accuracy, logistic())}, r"objective of 'a' has other parameters in θ \(1\)"),
