@@ -14,7 +14,7 @@ from landscape import estimators, geometry, results, statistics
 from landscape.checkpoints import match_losses
 from landscape.errors import UsageError
 from landscape.problems import get_problem
-from landscape.study.design import Study, Tuning
+from landscape.study.design import Tuning
 from landscape.study.trajectory import Trajectory
 
 NAN, INF = float("nan"), float("inf")
@@ -60,10 +60,6 @@ def sharp(measure):
 
 def tracker(**given):
     return ls.EigenTracker(**given).update(H)
-
-
-def study(**given):
-    return Study("s", "?", "quadratic", arms=(), **given)
 
 
 #: what is called → argument → kind
@@ -161,10 +157,8 @@ TABLE = {
         {"bends": "count", "steps": "count", "lr": "positive", "batch": "count", "weight_decay": "not negative",
          "tol": "share", "points": "count", "seed": "seed"},
     ),
-    "minima_matrix": (
-        lambda **g: ls.minima_matrix([OBJECTIVE, ANOTHER], **{"points": 3} | g),
-        {"points": "count", "seed": "seed", "eigs": "count"},
-    ),
+    "minima_matrix": (lambda **g: ls.minima_matrix([OBJECTIVE, ANOTHER], **{"points": 3} | g),
+                      {"points": "count", "seed": "seed", "eigs": "count"}),
     "basins": (lambda **g: ls.basins(OBJECTIVE, [np.ones(3)], **g), {"radius": "positive"}),
     "sharpness worst": (sharp("worst"), {"restarts": "count", "steps": "count", "seed": "seed", "rho": "positive"}),
     "sharpness keskar": (sharp("keskar"), {"restarts": "count", "steps": "count", "rho": "positive"}),
