@@ -74,9 +74,17 @@ def test_errors_are_of_their_kind_and_intervals_follow_from_it(frame):
     known = frame.dropna(subset="error_kind")
     kinds = {kind: set(rows["measure"]) for kind, rows in known.groupby("error_kind")}
     balls = ("sharpness_worst", "sharpness_adaptive_worst", "sharpness_normalized_worst", "sharpness_keskar")
-    averages = ("sharpness_average", "sharpness_adaptive_average", "sharpness_normalized_average")
+    averages = {"sharpness_average", "sharpness_adaptive_average", "sharpness_normalized_average"}
+    averages |= {"sharpness_relative_flatness", "sharpness_flatness_radius", "sharpness_flatness_radius_magnitude"}
     assert kinds == {
-        "bound": {"lambda_max", "lambda_min", "spectral_gap", "spectral_ratio", "second_order_gain"},
+        "bound": {
+            "lambda_max",
+            "lambda_min",
+            "spectral_gap",
+            "spectral_ratio",
+            "second_order_gain",
+            "sharpness_fisher_rao",
+        },
         "standard error": {"trace", *averages},
         "lower bound": {*balls},
     }

@@ -173,7 +173,8 @@ def sharpness(
     >>> result = sharpness(objective, measure="worst", rho=0.1, theta=np.zeros(2))
     >>> result.kind, round(result.value, 6)
     ('lower bound', 0.02)
-    >>> round(sharpness(objective, measure="relative_flatness", theta=np.array([1.0, 2.0])).value, 6)  # ‖w‖² tr H = 5 · 5
+    >>> result = sharpness(objective, measure="relative_flatness", theta=np.array([1.0, 2.0]))
+    >>> round(result.value, 6)  # ‖w‖² tr H = 5 · 5
     25.0
     """
     check_choice("measure", measure, MEASURES)
