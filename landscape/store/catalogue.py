@@ -11,19 +11,15 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from landscape.results import Eigenpairs, Estimate, SecondOrderGain, Sharpness, SpectralGap, Stability
+from landscape.results import Eigenpairs, Estimate, SecondOrderGain, Sharpness, SpectralGap
 from landscape.store.metrics import ACCURACY, TRAIN_ACCURACY, CheckpointLike, read_metric
-from landscape.store.reading import BOUND, LOWER_BOUND, Reading, reading_of
+from landscape.store.reading import Reading, reading_of
+from landscape.store.stability_rows import decisive_ratio, row_of
 
 _CURVATURE, _SLOPE = "loss/parameter²", "loss/parameter"
 
 
 Read = Callable[[CheckpointLike], Reading | None]
-
-#: Of the table of stability the measures that say where a quadratic becomes unstable.
-DECISIVE = ("lambda_max", "preconditioned_sharpness", "generalized_sharpness")
-#: Batches are that many that their mean is normal.
-_MANY = 1e6
 
 
 @dataclass(frozen=True)
@@ -158,36 +154,6 @@ def _record(name: str, *kinds: type[Estimate] | type[Sharpness]) -> Read:
     return read
 
 
-def _stability(measure: str, *, ratio: bool = False) -> Read:
-    """A row of the table of stability, or its value over its threshold; of the rows that decide, the one that is there.
-
-    Which of them decides depends on the optimizer: the others have no threshold.
-    """
-    names = DECISIVE if measure == "decisive" else (measure,)
-
-    def read(checkpoint: CheckpointLike) -> Reading | None:
-        table = checkpoint.records.get("stability")
-        if not isinstance(table, Stability):
-            return None
-        rows = [row for row in table.rows if row.measure in names and not (ratio and math.isnan(row.ratio))]
-        if not rows:
-            return None
-        unit = rows[0].threshold if ratio else 1.0
-        return _reading_of_row(rows[0].value / unit, rows[0].error / unit, rows[0].kind, rows[0].converged)
-
-    return read
-
-
-def _reading_of_row(value: float, error: float, kind: str, converged: bool) -> Reading:
-    if kind == LOWER_BOUND:
-        return Reading(value, None, converged, error_kind=LOWER_BOUND, low=value, high=math.inf)
-    if math.isnan(error):
-        return Reading(value, converged=converged)
-    is_bound = kind == BOUND
-    found = Estimate(value, bound=error) if is_bound else Estimate(value, sem=error, freedom=_MANY)
-    return reading_of(found, converged=converged)
-
-
 def _settled(checkpoint: Any, name: str) -> bool:
     return name not in getattr(checkpoint, "not_converged", ())
 
@@ -265,13 +231,13 @@ _LATER = (
     Measure(TRAIN_ACCURACY, "training accuracy", "accuracy", "%", _metric(TRAIN_ACCURACY), tex="training accuracy",
             heading="train\nacc%", is_positive=False, is_share=True),
     Measure("stability_ratio", "curvature over the optimizer's threshold", "λ ÷ threshold", "",
-            _stability("decisive", ratio=True), title="Edge of stability", tex="edge of stability"),
-    Measure("critical_sharpness", "critical sharpness", "2/η_c", "1/learning rate", _stability("critical_sharpness"),
+            decisive_ratio, title="Edge of stability", tex="edge of stability"),
+    Measure("critical_sharpness", "critical sharpness", "2/η_c", "1/learning rate", row_of("critical_sharpness"),
             tex="critical sharpness"),
-    Measure("batch_sharpness", "batch sharpness", "batch sharpness", _CURVATURE, _stability("batch_sharpness"),
+    Measure("batch_sharpness", "batch sharpness", "batch sharpness", _CURVATURE, row_of("batch_sharpness"),
             tex="batch sharpness", is_positive=False),
     Measure("directional_sharpness", "directional sharpness", "uᵀHu/‖u‖²", _CURVATURE,
-            _stability("directional_sharpness"), tex="directional sharpness", is_positive=False),
+            row_of("directional_sharpness"), tex="directional sharpness", is_positive=False),
 )  # fmt: skip
 
 MEASURES: dict[str, Measure] = {measure.key: measure for measure in (*_FIRST, *_LATER)}
