@@ -11,8 +11,8 @@ from landscape.store.reading import BOUND, LOWER_BOUND, Reading, reading_of
 
 #: The measures that say where a quadratic becomes unstable; an optimizer has a threshold for one of them.
 DECISIVE = ("lambda_max", "preconditioned_sharpness", "generalized_sharpness")
-#: Batches are that many that their mean is normal.
-_MANY = 1e6
+#: Degrees of freedom that a mean over batches has at least.
+_FREEDOM = 15
 
 
 def row_of(measure: str) -> Callable[[CheckpointLike], Reading | None]:
@@ -45,5 +45,5 @@ def _reading(value: float, error: float, kind: str, converged: bool) -> Reading:
         return Reading(value, None, converged, error_kind=LOWER_BOUND, low=value, high=math.inf)
     if math.isnan(error):
         return Reading(value, converged=converged)
-    found = Estimate(value, bound=error) if kind == BOUND else Estimate(value, sem=error, freedom=_MANY)
+    found = Estimate(value, bound=error) if kind == BOUND else Estimate(value, sem=error, freedom=_FREEDOM)
     return reading_of(found, converged=converged)
