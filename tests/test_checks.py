@@ -13,9 +13,9 @@ from landscape.checkpoints import match_losses
 from landscape.errors import UsageError
 from landscape.problems import get_problem
 from landscape.study.design import Tuning
+from landscape.study.trajectory import Trajectory
 from tests.support import stability_arguments
 from tests.support.numeric_arguments import ESTIMATE, MODEL, OBJECTIVE, TABLE, H
-from landscape.study.trajectory import Trajectory
 
 NAN, INF = float("nan"), float("inf")
 #: kind → what is refused, and what is taken.

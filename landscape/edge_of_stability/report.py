@@ -112,6 +112,7 @@ def stability(
 
     Examples
     --------
+    >>> import torch
     >>> model = torch.nn.Linear(1, 1, bias=False)
     >>> _ = torch.nn.init.constant_(model.weight, 3.0)
     >>> objective = Objective(model, torch.nn.functional.mse_loss, (torch.ones(4, 1), torch.zeros(4, 1)))

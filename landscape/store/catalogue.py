@@ -11,9 +11,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from landscape.results import SecondOrderGain, Sharpness
-from landscape.store.measure_reads import Read, of_end, of_gap, of_metric, of_record, of_stability
+from landscape.store.measure_reads import Read, of_end, of_gap, of_metric, of_record
 from landscape.store.metrics import ACCURACY, TRAIN_ACCURACY, CheckpointLike
 from landscape.store.reading import Reading
+from landscape.store.stability_rows import decisive_ratio, row_of
 
 _CURVATURE, _SLOPE = "loss/parameter²", "loss/parameter"
 
@@ -190,13 +191,13 @@ _LATER = (
     Measure(TRAIN_ACCURACY, "training accuracy", "accuracy", "%", of_metric(TRAIN_ACCURACY), tex="training accuracy",
             heading="train\nacc%", is_positive=False, is_share=True),
     Measure("stability_ratio", "curvature over the optimizer's threshold", "λ ÷ threshold", "",
-            of_stability("decisive", ratio=True), title="Edge of stability", tex="edge of stability"),
-    Measure("critical_sharpness", "critical sharpness", "2/η_c", "1/learning rate", of_stability("critical_sharpness"),
+            decisive_ratio, title="Edge of stability", tex="edge of stability"),
+    Measure("critical_sharpness", "critical sharpness", "2/η_c", "1/learning rate", row_of("critical_sharpness"),
             tex="critical sharpness"),
-    Measure("batch_sharpness", "batch sharpness", "batch sharpness", _CURVATURE, of_stability("batch_sharpness"),
+    Measure("batch_sharpness", "batch sharpness", "batch sharpness", _CURVATURE, row_of("batch_sharpness"),
             tex="batch sharpness", is_positive=False),
     Measure("directional_sharpness", "directional sharpness", "uᵀHu/‖u‖²", _CURVATURE,
-            of_stability("directional_sharpness"), tex="directional sharpness", is_positive=False),
+            row_of("directional_sharpness"), tex="directional sharpness", is_positive=False),
 )  # fmt: skip
 
 MEASURES: dict[str, Measure] = {measure.key: measure for measure in (*_FIRST, *_LATER)}

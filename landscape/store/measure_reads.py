@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
-from landscape.results import Eigenpairs, Estimate, Sharpness, SpectralGap, Stability
+from landscape.results import Eigenpairs, Estimate, Sharpness, SpectralGap
 from landscape.store.metrics import CheckpointLike, read_metric
-from landscape.store.reading import BOUND, LOWER_BOUND, Reading, reading_of
+from landscape.store.reading import Reading, reading_of
 
 Read = Callable[[CheckpointLike], Reading | None]
-
-#: Of the table of stability the measures that say where a quadratic becomes unstable.
-DECISIVE = ("lambda_max", "preconditioned_sharpness", "generalized_sharpness")
-#: Batches are that many that their mean is normal.
-_MANY = 1e6
 
 
 def of_metric(name: str) -> Read:
@@ -63,36 +57,6 @@ def of_record(name: str, *kinds: type[Estimate] | type[Sharpness]) -> Read:
         return reading_of(record, converged=converged)
 
     return read
-
-
-def of_stability(measure: str, *, ratio: bool = False) -> Read:
-    """A row of the table of stability, or its value over its threshold; of the rows that decide, the one that is there.
-
-    Which of them decides depends on the optimizer: the others have no threshold.
-    """
-    names = DECISIVE if measure == "decisive" else (measure,)
-
-    def read(checkpoint: CheckpointLike) -> Reading | None:
-        table = checkpoint.records.get("stability")
-        if not isinstance(table, Stability):
-            return None
-        rows = [row for row in table.rows if row.measure in names and not (ratio and math.isnan(row.ratio))]
-        if not rows:
-            return None
-        unit = rows[0].threshold if ratio else 1.0
-        return _reading_of_row(rows[0].value / unit, rows[0].error / unit, rows[0].kind, rows[0].converged)
-
-    return read
-
-
-def _reading_of_row(value: float, error: float, kind: str, converged: bool) -> Reading:
-    if kind == LOWER_BOUND:
-        return Reading(value, None, converged, error_kind=LOWER_BOUND, low=value, high=math.inf)
-    if math.isnan(error):
-        return Reading(value, converged=converged)
-    is_bound = kind == BOUND
-    found = Estimate(value, bound=error) if is_bound else Estimate(value, sem=error, freedom=_MANY)
-    return reading_of(found, converged=converged)
 
 
 def is_settled(checkpoint: Any, name: str) -> bool:
