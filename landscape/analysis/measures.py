@@ -188,7 +188,7 @@ def plane_of_eigenvectors(context: CheckpointContext, progress: Progress) -> Rec
 
 def plane_of_path(context: CheckpointContext, progress: Progress) -> Record:
     return geometry.evaluate_paths(
-        context.objective, {"run": context.path}, points=context.plan.plane_points, seed=context.plan.seed,
+        context.objective, {"run": context.path}, points=context.plan.plane_points, margin=0.35, seed=context.plan.seed,
         tol=_how(context)["tol"], progress=progress,
     )  # fmt: skip
 

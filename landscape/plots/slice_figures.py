@@ -150,7 +150,7 @@ def _eigen_figure(found: Sequence[tuple[RunLike, PlaneSlice]]) -> Drawing:
     """Each with a radius and levels of its own, since curvatures differ by orders of magnitude."""
     columns = columns_for(len(found))
     width = DOUBLE if len(found) > 1 else SINGLE
-    figure, axes = panels(len(found), columns=columns, width=width, row_height=min(width / columns, 2.4) + 0.3)
+    figure, axes = panels(len(found), columns=columns, width=width, row_height=0.55 * width / columns + 0.45)
     titles = figure_names([run.name for run, _ in found], inches=0.85 * panel_width(figure, columns))
     for ax, (run, plane) in zip(axes, found, strict=True):
         plot_contour(plane, ax=ax)
@@ -173,12 +173,16 @@ def _eigen_figure(found: Sequence[tuple[RunLike, PlaneSlice]]) -> Drawing:
 def _path_figure(found: Sequence[tuple[RunLike, PathSlice]]) -> Drawing:
     columns = columns_for(len(found))
     width = DOUBLE if len(found) > 1 else SINGLE
-    figure, axes = panels(len(found), columns=columns, width=width, row_height=min(width / columns, 2.4) + 0.3)
+    shape = np.clip(max(float(np.ptp(paths.y) / np.ptp(paths.x)) for _, paths in found), 0.4, 1.0)
+    height = 0.55 * width / columns * float(shape) + 0.75
+    figure, axes = panels(len(found), columns=columns, width=width, row_height=height)
     titles = figure_names([run.name for run, _ in found], inches=0.85 * panel_width(figure, columns))
     for ax, (run, paths) in zip(axes, found, strict=True):
         plot_paths(paths, ax=ax)
         add_colorbar(ax)
         ax.set_title(titles[run.name], fontsize=7)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.label.set_fontsize(6 if columns > 2 else 7)
     every = [paths for _, paths in found]
     shares, walks = [paths.explained for paths in every], [baseline_of(paths.walks)[0] for paths in every]
     counts = sorted({len(paths.points) for paths in every})

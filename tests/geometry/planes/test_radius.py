@@ -124,16 +124,20 @@ def test_pictures_of_trained_networks_are_neither_flat_nor_exploded_over_four_de
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(x), y)
         loss.backward()
-        if float(loss) <= levels[0]:
+        if float(loss.detach()) <= levels[0]:
             levels.pop(0)
             objective = ls.Objective(model, nn.functional.cross_entropy, (x, y))
             eigs = ls.top_eigenpairs(ls.HessianOperator(objective), 2, tol=1e-2, strict=False)
             for name, index in (("top", 0), ("top", 1), ("gradient", 0), ("random", 0), ("random", 1)):
                 d = ls.direction(objective, name, eigs=eigs, index=index)
                 line = ls.evaluate_line(objective, d, radius="auto", points=9)
-                seen.append((float(loss), name, edges(line), line.num_evaluations))
+                seen.append((float(loss.detach()), line))
         optimizer.step()
     assert len(seen) == 25
-    out_of_range = [one for one in seen if not 2 <= one[2] <= 100]
-    assert not out_of_range
-    assert np.mean([one[3] - 9 for one in seen]) < 6
+    within = [2 <= edges(line) <= 100 for _, line in seen]
+    for (level, line), is_within in zip(seen, within, strict=True):
+        # Hardly trained, no direction of the length of θ may double the loss: then it goes as far, and says so.
+        assert is_within or (level > 0.5 and line.t[-1] * line.step_norm == pytest.approx(line.param_norm, rel=1e-5))
+        assert is_within != ("it reaches ‖θ‖" in line.radius_words)
+    assert sum(within) >= 22
+    assert np.mean([line.num_evaluations - 9 for _, line in seen]) < 6
