@@ -27,7 +27,6 @@ DIAGONAL = ls.diagonal(H, num_probes=2)
 MEASURE = ls.spectral_density(H, num_probes=2, num_steps=3)
 ESTIMATE = results.Estimate(1.0, sem=0.1, samples=np.array([0.9, 1.1, 1.0]))
 SPREAD = ls.over_subsets(OBJECTIVE, lambda part: part.loss(), num_subsets=2)
-SLICE = np.arange(5.0)
 VECTOR, MODEL = torch.ones(3), torch.nn.Linear(1, 1)
 PATHS = {"a": np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0]])}
 SAMPLE, OTHER = [1.0, 2.0, 4.0, 3.0, 5.0, 7.0], [2.0, 1.0, 3.0, 5.0, 6.0, 4.0]
