@@ -15,6 +15,7 @@ from landscape.problems import get_problem
 from landscape.study.design import Tuning
 from tests.support import stability_arguments
 from tests.support.numeric_arguments import ESTIMATE, MODEL, OBJECTIVE, TABLE, H
+from tests.support.problem_settings import PROBLEM_SETTINGS, SEEDS
 
 NAN, INF = float("nan"), float("inf")
 #: kind → what is refused, and what is taken.
@@ -34,27 +35,6 @@ SAID = {
     "positive": "must be a positive number",
     "not negative": "must be a number of at least 0",
 }
-
-#: Settings of the problems that read no files.
-PROBLEM_SETTINGS = {
-    "quadratic": {"dim": "count", "condition": "positive", "num_examples": "count", "noise": "not negative"},
-    "two-well": {"narrow": "positive", "wide": "positive", "separation": "positive", "noise": "not negative",
-                 "num_points": "count", "temperature": "positive"},
-    "poly-regression": {"num_examples": "count", "noise": "not negative"},
-    "noisy-linear": {"sigma": "not negative", "dim": "count", "num_examples": "count"},
-    "constrained": {"penalty": "positive", "noise": "not negative", "num_examples": "count", "start": "positive"},
-    "matrix-factorization": {"rows": "count", "columns": "count", "rank": "count", "model_rank": "count",
-                             "observed": "share", "noise": "not negative", "scale": "positive"},
-    "deep-linear": {"dim": "count", "depth": "count", "width": "count", "num_examples": "count",
-                    "noise": "not negative", "scale": "positive"},
-    "logistic-digits": {"l2": "not negative", "test_fraction": "share"},
-    "mlp-digits": {"num_train": "count"},
-    "resnet-digits": {"blocks": "count", "channels": "count"},
-    "char-transformer-small": {"characters": "count", "context": "count", "width": "count", "layers": "count",
-                               "heads": "count", "test_fraction": "share", "dropout": "not negative"},
-}  # fmt: skip
-SEEDS = {"logistic-digits": "split_seed", "mlp-digits": None, "resnet-digits": "split_seed",
-         "char-transformer-small": "corpus_seed"}  # fmt: skip
 
 
 def problem(name):

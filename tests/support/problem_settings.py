@@ -1,0 +1,23 @@
+"""Settings of the problems that read no files, with what each must be, and which of them is their seed."""
+
+from __future__ import annotations
+
+PROBLEM_SETTINGS = {
+    "quadratic": {"dim": "count", "condition": "positive", "num_examples": "count", "noise": "not negative"},
+    "two-well": {"narrow": "positive", "wide": "positive", "separation": "positive", "noise": "not negative",
+                 "num_points": "count", "temperature": "positive"},
+    "poly-regression": {"num_examples": "count", "noise": "not negative"},
+    "noisy-linear": {"sigma": "not negative", "dim": "count", "num_examples": "count"},
+    "constrained": {"penalty": "positive", "noise": "not negative", "num_examples": "count", "start": "positive"},
+    "matrix-factorization": {"rows": "count", "columns": "count", "rank": "count", "model_rank": "count",
+                             "observed": "share", "noise": "not negative", "scale": "positive"},
+    "deep-linear": {"dim": "count", "depth": "count", "width": "count", "num_examples": "count",
+                    "noise": "not negative", "scale": "positive"},
+    "logistic-digits": {"l2": "not negative", "test_fraction": "share"},
+    "mlp-digits": {"num_train": "count"},
+    "resnet-digits": {"blocks": "count", "channels": "count"},
+    "char-transformer-small": {"characters": "count", "context": "count", "width": "count", "layers": "count",
+                               "heads": "count", "test_fraction": "share", "dropout": "not negative"},
+}  # fmt: skip
+SEEDS = {"logistic-digits": "split_seed", "mlp-digits": None, "resnet-digits": "split_seed",
+         "char-transformer-small": "corpus_seed"}  # fmt: skip
