@@ -119,6 +119,7 @@ def evaluate_line(
 
     Examples
     --------
+    >>> import torch
     >>> model = torch.nn.Linear(1, 1, bias=False)
     >>> objective = Objective(model, torch.nn.functional.mse_loss, (torch.ones(4, 1), torch.zeros(4, 1)))
     >>> line = evaluate_line(objective, np.ones(1), points=5, theta=np.zeros(1))

@@ -147,7 +147,10 @@ TABLE = {
         lambda **g: ls.minima_matrix([OBJECTIVE, ANOTHER], **{"points": 3} | g),
         {"points": "count", "seed": "seed", "eigs": "count"},
     ),
-    "persistence": (lambda **g: ls.persistence(ls.LineSlice(np.arange(5.0), np.arange(5.0), "d", 1.0), **g), {"error": "not negative"}),
+    "persistence": (
+        lambda **g: ls.persistence(ls.LineSlice(np.arange(5.0), np.arange(5.0), "d", 1.0), **g),
+        {"error": "not negative"},
+    ),
     "basins": (lambda **g: ls.basins(OBJECTIVE, [np.ones(3)], **g), {"radius": "positive"}),
     "sharpness worst": (sharp("worst"), {"restarts": "count", "steps": "count", "seed": "seed", "rho": "positive"}),
     "sharpness keskar": (sharp("keskar"), {"restarts": "count", "steps": "count", "rho": "positive"}),
