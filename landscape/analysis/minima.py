@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -15,6 +15,7 @@ from landscape.checkpoints import Checkpoint, CheckpointDir, find_runs
 from landscape.checks import check_count, check_seed
 from landscape.errors import UsageError
 from landscape.estimators import principal_angles, top_eigenpairs
+from landscape.geometry.alignment import align, permuted_copy
 from landscape.geometry.connecting.matrix import WHAT, Aligner, compare_minima
 from landscape.objective import Objective, Vector
 from landscape.operators import HessianOperator
@@ -32,7 +33,7 @@ def minima_matrix(
     test: Objective | None = None,
     starts: Sequence[Vector] | None = None,
     eigs: int | Sequence[Eigenpairs] | None = None,
-    aligned: Aligner | Literal[False] = False,
+    aligned: Aligner | bool = False,
     points: int = 25,
     batch_statistics: str | None = None,
     problem: Problem | str | None = None,
@@ -61,9 +62,10 @@ def minima_matrix(
     eigs : int, or Eigenpairs of each minimum, optional
         For overlaps: how many of the largest eigenpairs to compute at each, or those that are known. Left out, there
         are no overlaps.
-    aligned : callable or False
-        ``aligned(objective_a, objective_b)`` gives the second minimum of a pair, θ (P,) or an objective, with its
-        neurons in the order of the first; for barrier, distance and cosine.
+    aligned : bool or callable
+        Whether the neurons of each pair's second minimum are brought into the order of the first's, by weights
+        (:func:`align`); for barrier, distance and cosine. A function ``aligned(objective_a, objective_b)`` gives θ (P,)
+        or an objective of its own.
     points, batch_statistics
         Of the lines, as for :func:`interpolate`.
     problem, data_dir, problem_config
@@ -115,13 +117,18 @@ def minima_matrix(
     if starts is None and len(source.starts) == len(objectives):
         starts = source.starts
     found = compare_minima(
-        objectives, what=what, test=source.test if test is None else test, starts=starts, aligned=aligned,
+        objectives, what=what, test=source.test if test is None else test, starts=starts,
+        aligned=_by_weights if aligned is True else aligned,
         points=points, batch_statistics=batch_statistics, progress=progress,
     )  # fmt: skip
     if eigs is None or "overlap" not in ([what] if isinstance(what, str) else what):
         return found
     pairs = _eigenpairs(list(objectives.values()), eigs, seed)
     return replace(found, overlap=_overlaps(pairs), overlap_dim=min(one.vectors.shape[1] for one in pairs))
+
+
+def _by_weights(a: Objective, b: Objective) -> Objective:
+    return permuted_copy(b, align(a, a, b))
 
 
 @dataclass

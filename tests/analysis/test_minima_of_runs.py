@@ -85,3 +85,21 @@ def test_a_folder_without_runs_is_refused(tmp_path):
 def test_the_same_run_twice_needs_names(root):
     with pytest.raises(UsageError, match="give them names by a mapping"):
         ls.minima_matrix([root / "adam" / "s0"] * 2)
+
+
+def test_of_a_network_and_its_twin_with_neurons_exchanged_no_barrier_is_left_once_they_are_aligned():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+        data = torch.randn(20, 3), torch.randint(2, (20,))
+    twin = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+    order = torch.tensor([3, 0, 7, 1, 6, 2, 5, 4])
+    twin[0].weight.data, twin[0].bias.data = model[0].weight.data[order], model[0].bias.data[order]
+    twin[2].weight.data, twin[2].bias.data = model[2].weight.data[:, order], model[2].bias.data.clone()
+    both = [ls.Objective(net, torch.nn.functional.cross_entropy, data) for net in (model, twin)]
+    apart = ls.minima_matrix(both, what=("barrier", "distance"), points=9)
+    together = ls.minima_matrix(both, what=("barrier", "distance"), points=9, aligned=True)
+    assert apart.distance[0, 1] > 1
+    assert together.distance[0, 1] == 0
+    assert apart.barrier[0, 1] > 0.01
+    assert together.barrier[0, 1] == pytest.approx(0, abs=1e-6)
