@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -91,8 +93,10 @@ def test_of_a_network_and_its_twin_with_neurons_exchanged_no_barrier_is_left_onc
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
-        data = torch.randn(20, 3), torch.randint(2, (20,))
-    twin = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2))
+        x = torch.randn(20, 3)
+    for parameter in model.parameters():
+        parameter.data *= 4
+    data, twin = (x, model(x).argmax(1)), copy.deepcopy(model)
     order = torch.tensor([3, 0, 7, 1, 6, 2, 5, 4])
     twin[0].weight.data, twin[0].bias.data = model[0].weight.data[order], model[0].bias.data[order]
     twin[2].weight.data, twin[2].bias.data = model[2].weight.data[:, order], model[2].bias.data.clone()
