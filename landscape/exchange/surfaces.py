@@ -196,10 +196,11 @@ def _noted(said: Any, path: str | Path) -> dict[str, Any]:
     """What :func:`write_surface` wrote beside the layout, with arrays and tuples again."""
     if not isinstance(said, dict):
         raise ResultsError(f"{path}: what landscape noted in it is no list of fields")
-    rows = {"directions", "metric_names", "metric_losses"}
+    rows = {"directions", "metric_names", "metric_losses", "mark_names"}
     found: dict[str, Any] = {}
     for name, value in said.items():
-        if name in _BY_HAND and name != "metric_names":
+        is_empty = isinstance(value, list) and not value  # its shape is not known; a slice has the right one
+        if is_empty or (name in _BY_HAND and name != "metric_names"):
             continue
         found[name] = tuple(value) if name in rows and isinstance(value, list) else value
         if isinstance(value, list) and name not in rows:

@@ -302,6 +302,7 @@ def test_every_quantity_names_the_plan_fields_it_uses():
         "levels",
         "eigs",
         "directions",
+        "planes",  # which; each is a record of its own
         "barriers",
         "pairs",  # which; each has its ends in its key
         "dtype",

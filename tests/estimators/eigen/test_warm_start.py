@@ -112,7 +112,7 @@ def test_tracking_finds_a_direction_of_which_nothing_was_known_within_five_calls
 def test_tracking_works_at_every_end(which):
     tracker = EigenTracker(k=2, which=which)
     for t in range(4):
-        values = np.r_[9.0 + t, 7.0, 4.0, np.linspace(-0.5, 0.5, 150), -4.0, -6.0 - t, -10.0]
+        values = np.r_[9.0 + t, 7.0, 4.0, np.linspace(-0.5, 0.5, 150), -4.0, -6.0 - t, -10.5]
         eigs = tracker.update(MatrixOperator(np.diag(values)))
         order = np.argsort(-np.abs(values)) if which == "magnitude" else np.argsort(-values)
         expected = {"largest": order[:2], "smallest": order[-2:], "both": np.r_[order[:2], order[-2:]]}

@@ -31,7 +31,7 @@ def assert_factorisation(K: Krylov, H: LinearOperator) -> None:
     r = K.residual.to(torch.float64)
     defect = A @ Q - Q @ torch.from_numpy(K.projected)
     defect[:, -1] -= r
-    assert float((Q.T @ Q - torch.eye(K.size)).abs().max()) <= 20 * eps
+    assert float((Q.T @ Q - torch.eye(K.size)).abs().max()) <= 40 * eps
     assert float(torch.linalg.vector_norm(defect, dim=0).max()) <= 40 * eps * scale
     assert float((Q.T @ r).abs().max()) <= 40 * eps * scale
 
