@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from landscape.checkpoints import Checkpoint
 from landscape.checkpoints.compatibility import load_state, optimizer_state_for
 from landscape.checkpoints.writer import named_tensors
+from landscape.edge_of_stability.settings import stored_state
 from landscape.errors import CheckpointError, LandscapeError, UsageError, in_one_line
 from landscape.optimizers import OPTIMIZERS, make_optimizer
 
@@ -32,9 +33,7 @@ def rebuilt(checkpoint: Checkpoint, model: nn.Module, make: Make | None = None) 
     UsageError
         If its class is known by none of these ways.
     """
-    saved = checkpoint.optimizer_state()
-    if saved is None:
-        raise CheckpointError(f"{checkpoint.path} holds no optimizer state; save one with save_checkpoint(optimizer=)")
+    saved = stored_state(checkpoint)
     groups = _groups(checkpoint, saved, named_tensors(model))
     optimizer = _built(checkpoint, saved, groups, make)
     state = optimizer_state_for(checkpoint.path, saved, optimizer, model)

@@ -51,12 +51,7 @@ class Settings:
     ) -> None:
         self.layout, self._lr = layout, lr
         if isinstance(source, Checkpoint):
-            stored = source.optimizer_state()
-            if stored is None:
-                raise CheckpointError(
-                    f"{source.path} holds no optimizer state; save one with save_checkpoint(optimizer=)"
-                )
-            self.states: list[Mapping[str, Any]] = [stored]
+            self.states: list[Mapping[str, Any]] = [stored_state(source)]
         else:
             given = [source] if isinstance(source, Optimizer) else list(source)
             self.states = [named_state(optimizer, model) for optimizer in given]
@@ -110,6 +105,14 @@ class Settings:
             if is_decoupled(owner):
                 decay[slices[name]] = 0.0
         return decay
+
+
+def stored_state(checkpoint: Checkpoint) -> dict[str, Any]:
+    """``{"class", "param_groups", "state"}`` of a checkpoint's optimizer; a CheckpointError where it has none."""
+    stored = checkpoint.optimizer_state()
+    if stored is None:
+        raise CheckpointError(f"{checkpoint.path} holds no optimizer state; save one with save_checkpoint(optimizer=)")
+    return stored
 
 
 def is_decoupled(owner: Owner) -> bool:

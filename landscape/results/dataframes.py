@@ -163,23 +163,21 @@ def _(plane: PlaneSlice) -> Columns:
 
 @columns.register
 def _(found: PathSlice) -> Columns:
-    return {
-        "path": np.repeat(found.names, found.lengths),
-        "point": np.concatenate([np.arange(length) for length in found.lengths]),
-        "x": found.points[:, 0],
-        "y": found.points[:, 1],
-        "outside": found.outside,
-    }
+    return _positions(found, found.points)
 
 
 @columns.register
 def _(plane: PcaPlane) -> Columns:
+    return _positions(plane, plane.coordinates)
+
+
+def _positions(found: PathSlice | PcaPlane, points: np.ndarray) -> Columns:
     return {
-        "path": np.repeat(plane.names, plane.lengths),
-        "point": np.concatenate([np.arange(length) for length in plane.lengths]),
-        "x": plane.coordinates[:, 0],
-        "y": plane.coordinates[:, 1],
-        "outside": plane.outside,
+        "path": np.repeat(found.names, found.lengths),
+        "point": np.concatenate([np.arange(length) for length in found.lengths]),
+        "x": points[:, 0],
+        "y": points[:, 1],
+        "outside": found.outside,
     }
 
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from landscape.errors import UsageError
 from landscape.results.base import Array, Record
 from landscape.results.batch_statistics import WORDS
 from landscape.results.interpolated import evaluation_lines
 from landscape.results.metrics import WithMetrics, no_metrics
-from landscape.results.planes import walk_words
+from landscape.results.planes import rows_of, walk_words
 from landscape.rounding import format_value
 
 
@@ -83,8 +82,6 @@ class PathSlice(WithMetrics, Record):
         UsageError
             If there is none of that name.
         """
-        if name not in self.names:
-            raise UsageError(f"no path {name!r}; there are {', '.join(self.names)}")
         return self.points[self._rows(name)]
 
     def only(self, names: Sequence[str]) -> PathSlice:
@@ -108,9 +105,7 @@ class PathSlice(WithMetrics, Record):
         )
 
     def _rows(self, name: str) -> slice:
-        index = self.names.index(name)
-        begin = int(self.lengths[:index].sum())
-        return slice(begin, begin + int(self.lengths[index]))
+        return rows_of(name, self.names, self.lengths, kind="path")
 
     def _lines(self) -> list[tuple[str, str]]:
         known = self.loss[np.isfinite(self.loss)]

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -15,6 +15,15 @@ import numpy as np
 from landscape.errors import UsageError
 from landscape.results.base import Array, Record
 from landscape.rounding import format_value
+
+
+def rows_of(name: str, names: Sequence[str], lengths: Array, *, kind: str) -> slice:
+    """Which positions are of one of several paths; a UsageError where there is none of that name."""
+    if name not in names:
+        raise UsageError(f"no {kind} {name!r}; there are {', '.join(names)}")
+    index = names.index(name)
+    begin = int(lengths[:index].sum())
+    return slice(begin, begin + int(lengths[index]))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,11 +90,7 @@ class PcaPlane(Record):
         UsageError
             If there is none of that name.
         """
-        if name not in self.names:
-            raise UsageError(f"no run {name!r}; there are {', '.join(self.names)}")
-        index = self.names.index(name)
-        begin = int(self.lengths[:index].sum())
-        return self.coordinates[begin : begin + int(self.lengths[index])]
+        return self.coordinates[rows_of(name, self.names, self.lengths, kind="run")]
 
     def _lines(self) -> list[tuple[str, str]]:
         each = " + ".join(f"{100 * share:.1f}" for share in self.explained)

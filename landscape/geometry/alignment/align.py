@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from landscape.checks import check_choice, check_count, check_seed
 from landscape.errors import ObjectiveError, UsageError
 from landscape.geometry.alignment.activations import activation_pairs
-from landscape.geometry.alignment.ends import End, end_of, objective_of, state_of
+from landscape.geometry.alignment.ends import end_of, objective_of, state_of
 from landscape.geometry.alignment.matching import MOST_SWEEPS, Matched, Matching, Pair
 from landscape.geometry.alignment.network import FEW, ROUNDING, Network
 from landscape.geometry.alignment.symmetry import Symmetry
+from landscape.geometry.endpoints import End
 from landscape.objective import Objective
 from landscape.progress import Progress
 from landscape.results.alignment import Alignment

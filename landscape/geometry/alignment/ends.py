@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,17 +11,9 @@ from torch.utils import _pytree as pytree
 
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import STATISTICS, same, statistics_of
-from landscape.geometry.endpoints import constants_of
+from landscape.geometry.endpoints import End, constants_of
 from landscape.objective import Objective
 from landscape.params import ParamLayout
-
-
-@dataclass(frozen=True)
-class End:
-    """θ (P,) in its own dtype, and buffers and frozen parameters by name, or None where θ alone is known."""
-
-    theta: Tensor
-    constants: Mapping[str, Tensor] | None
 
 
 def objective_of(model: nn.Module | Objective, inputs: Any) -> Objective:
@@ -90,7 +81,7 @@ def _suggested(model: nn.Module) -> list[Any]:
 
 
 def end_of(objective: Objective, given: Any, which: str) -> End:
-    """An end from a vector, a model, an objective of it, or a checkpoint.
+    """An end from a vector, a model, an objective of it, or a checkpoint, in its own dtype.
 
     Raises
     ------

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from landscape.errors import UsageError
-from landscape.geometry.endpoints import check_same_question, constants_of
+from landscape.geometry.endpoints import End, check_same_question, constants_of
 from landscape.objective import Objective
 
 
-@dataclass(frozen=True)
-class Place:
-    """θ, and what of the model belongs to it besides; None where θ alone is known."""
-
-    theta: Tensor
-    constants: Mapping[str, Tensor] | None
-
-
-def place_of(objective: Objective, given: Any) -> Place:
+def place_of(objective: Objective, given: Any) -> End:
     """A vector (P,), an objective of the same question, or a checkpoint, as a point of this objective.
 
     Raises
@@ -32,14 +23,14 @@ def place_of(objective: Objective, given: Any) -> Place:
     """
     if isinstance(given, Objective):
         check_same_question(objective, given)
-        return Place(objective.point(given.theta), constants_of(given))
+        return End(objective.point(given.theta), constants_of(given))
     if _is_checkpoint(given):
         params, buffers = given.params(), given.buffers()
         theta = objective.point(objective.layout.flatten(params))
         known = {**params, **buffers}
         there = constants_of(objective)
-        return Place(theta, {name: known[name] for name in there if name in known})
-    return Place(objective.point(_as_vector(given)), None)
+        return End(theta, {name: known[name] for name in there if name in known})
+    return End(objective.point(_as_vector(given)), None)
 
 
 def runs_of(given: Any) -> dict[str, np.ndarray]:

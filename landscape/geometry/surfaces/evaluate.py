@@ -127,8 +127,7 @@ def _interpolated(
         own = outputs[0]
         if trial is not None:
             own = outputs[0].led_by(trial.rows, exact)
-            trial.leads = own is not outputs[0]
-            spent += outputs[0].evaluations if trial.leads else 0.0
+            spent += outputs[0].evaluations if own.is_led else 0.0
         settled = refine(own, axes, tol, trial=trial, spent_before=spent, progress=report)
     beside = [one.level(settled.lattice, before=False, report=lambda: None).grid for one in outputs[1:]]
     grids = [settled.values.grid, *beside]

@@ -111,6 +111,11 @@ class Outputs:
         return len(self._parts.shares)
 
     @property
+    def is_led(self) -> bool:
+        """Whether it is what :meth:`led_by` gives: the examples of a trial come first."""
+        return bool(self._known)
+
+    @property
     def shares(self) -> Sequence[float]:
         """What the loss of each piece counts in that of all."""
         return self._parts.shares

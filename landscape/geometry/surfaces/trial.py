@@ -46,9 +46,6 @@ class Trial:
         Where there are too few examples, or outputs do not have one row for each.
     """
 
-    #: Whether these are the first of the outputs that are asked of, so that what is evaluated of them serves all.
-    leads = False
-
     def __init__(self, objective: Objective, moved: Moved) -> None:
         count = min(_EXAMPLES, int(_SHARE * objective.num_examples)) // _GROUPS * _GROUPS
         if not objective.can_pick or count < _LEAST:
@@ -102,7 +99,7 @@ class Trial:
 
     def _at(self, own: Outputs | Drawn, key: tuple[float, float]) -> Tensor:
         """Outputs of the examples at a node: from those of all where they are held, or will be."""
-        if self.leads and isinstance(own, Outputs):
+        if isinstance(own, Outputs) and own.is_led:
             return own.of_first(len(self.rows), key)
         held = own.held(key)
         found = self._all_of_them.at(key) if held is None else held[torch.as_tensor(self.rows).to(held.device)]
