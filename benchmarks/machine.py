@@ -20,6 +20,7 @@ PACKAGES = (
     "hessian-eigenthings",
     "curvlinops-for-pytorch",
     "loss-landscapes",
+    "landscaper",
 )
 
 

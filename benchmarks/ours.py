@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
+
+from torch import Tensor
 
 import landscape as ls
 from benchmarks.cases import Case
@@ -142,6 +145,23 @@ def line(points: int) -> Any:
 
         def run(repeat: int) -> Answer:
             return Answer(ls.interpolate(question, first, last, points=points + 1, batch_statistics="fixed").loss[1:])
+
+        return run
+
+    return prepare
+
+
+def plane(points: int, spanned: Callable[[Case], tuple[Tensor, float]], *, tol: float | None = None) -> Any:
+    """``prepare`` of: the loss on a grid around the model, from model and data; ``spanned`` has directions and step."""
+
+    def prepare(case: Case) -> Run:
+        directions, step = spanned(case)
+
+        def run(repeat: int) -> Answer:
+            found = ls.evaluate_plane(
+                objective(case), directions, radius=points // 2 * step, points=points, tol=tol, batch_statistics="fixed"
+            )
+            return Answer(found.loss.T, note=f"{found.num_evaluations} evaluations")
 
         return run
 

@@ -3,8 +3,10 @@
 
     python scripts/facts.py                # all that are not there yet, as many side by side as there are cores
     python scripts/facts.py --docs         # and write docs/facts.md with its figures
+    python scripts/facts.py --docs --only catapult flat_directions
 
-Each is a script of its own, which says more: ``python scripts/reproduce/catapult.py``.
+What was found last of each is kept in docs/facts.json, of which the page is made. Each is a script of its own, which
+says more: ``python scripts/reproduce/catapult.py``.
 """
 
 from __future__ import annotations
@@ -25,15 +27,36 @@ FACTS = ROOT / "scripts" / "reproduce"
 DOCS = ROOT / "docs"
 
 
-def scripts() -> list[Path]:
-    """One fact each, in alphabetical order."""
-    return sorted(FACTS.glob("*.py"))
+def scripts(names: list[str] | None = None) -> list[Path]:
+    """One fact each, in alphabetical order: all of them, or those of these names."""
+    every = {path.stem: path for path in sorted(FACTS.glob("*.py"))}
+    if unknown := sorted({*(names or ())} - {*every}):
+        raise SystemExit(f"no fact is called {', '.join(unknown)}; there are {', '.join(every)}")
+    return [path for name, path in every.items() if not names or name in names]
+
+
+def kept(folder: Path = DOCS) -> dict[str, dict[str, Any]]:
+    """What was found last, by name."""
+    file = folder / "facts.json"
+    findings = json.loads(file.read_text()) if file.exists() else []
+    return {finding["name"]: finding for finding in findings}
+
+
+def write_docs(findings: list[dict[str, Any]], out: Path, folder: Path = DOCS) -> None:
+    """Put new findings in the place of older ones; the page and the new figures."""
+    for finding in findings:
+        figure = f"{finding['name']}.png"
+        write_whole(folder / "figures" / "facts" / figure, (out / figure).read_bytes())
+    known = kept(folder) | {finding["name"]: finding for finding in findings}
+    every = [known[name] for name in sorted(known)]
+    write_whole(folder / "facts.json", json.dumps(every, indent=1, ensure_ascii=False) + "\n")
+    write_whole(folder / "facts.md", table(every))
 
 
 def finding_of(script: Path, out: Path) -> dict[str, Any]:
     """What a script found, by running it where it has not been run to the end."""
-    kept = out / f"{script.stem}.json"
-    before = json.loads(kept.read_text()) if kept.exists() else {"quick": True}
+    file = out / f"{script.stem}.json"
+    before = json.loads(file.read_text()) if file.exists() else {"quick": True}
     if before["quick"] or "changes" not in before:
         command = [sys.executable, str(script), "--threads", "1", "--out", str(out)]
         done = subprocess.run(
@@ -41,7 +64,7 @@ def finding_of(script: Path, out: Path) -> dict[str, Any]:
         )
         if done.returncode:
             raise SystemExit(f"{script.name} failed:\n{done.stderr.strip()}")
-    finding: dict[str, Any] = json.loads(kept.read_text())
+    finding: dict[str, Any] = json.loads(file.read_text())
     return finding
 
 
@@ -61,7 +84,8 @@ def count_line(findings: list[dict[str, Any]]) -> str:
 
 def table(findings: list[dict[str, Any]]) -> str:
     """The page: claim, source, what was measured, whether it holds, its figure."""
-    versions = ", ".join(f"{name} {version}" for name, version in findings[0]["versions"].items())
+    newest = max((finding["versions"] for finding in findings), key=lambda one: sorted(one.items()))
+    versions = ", ".join(f"{name} {version}" for name, version in newest.items())
     lines = [
         "# Published facts, put to the test",
         "",
@@ -90,19 +114,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "checkpoints" / "reproduce")
     parser.add_argument("--docs", action="store_true", help="write docs/facts.md and docs/figures/facts")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these alone; of the others what was found stays")
     args = parser.parse_args(argv)
-    found: dict[str, dict[str, Any]] = {}
+    asked, found = scripts(args.only), dict[str, dict[str, Any]]()
     with ThreadPoolExecutor(args.workers) as pool:
-        jobs = {pool.submit(finding_of, script, args.out): script for script in scripts()}
+        jobs = {pool.submit(finding_of, script, args.out): script for script in asked}
         for job in as_completed(jobs):
             finding = found[jobs[job].stem] = job.result()
             print(f"{'holds' if finding['holds'] else 'does not hold':<14} {finding['claim']}", flush=True)
-    findings = [found[script.stem] for script in scripts()]
+    findings = [found[script.stem] for script in asked]
     if args.docs:
-        for finding in findings:
-            figure = f"{finding['name']}.png"
-            write_whole(DOCS / "figures" / "facts" / figure, (args.out / figure).read_bytes())
-        write_whole(DOCS / "facts.md", table(findings))
+        write_docs(findings, args.out)
     print(f"{count_line(findings)}; figures in {args.out}")
     return 0
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from benchmarks.harness import Workload
-from benchmarks.workloads import checkpoints, density, eigenpairs, line, products, trace
+from benchmarks.workloads import checkpoints, density, eigenpairs, line, plane, products, trace
 from benchmarks.workloads.scaling import SCALINGS, Scaling
 
 __all__ = ["SCALINGS", "Scaling", "workloads"]
 
-_ROOMS = (products, eigenpairs, trace, density, checkpoints, line)
+_ROOMS = (products, eigenpairs, trace, density, checkpoints, line, plane)
 
 
 def workloads(size: str) -> dict[str, Workload]:

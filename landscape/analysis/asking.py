@@ -157,6 +157,8 @@ class Asked:
         if self.name == "trace":
             return largest
         ball = MEASURES[self.measure]
+        if not ball.rho:  # a radius, which is a length and never near zero
+            return 0.0
         sizes = ball.scale(context.objective.theta).double() * next(iter(ball.rho.values()))
         return largest * float(sizes.square().mean()) / 2
 

@@ -252,8 +252,17 @@ def _without_a_ball(plan: Plan) -> list[Quantity]:
         Quantity(sharpness_record("fisher_rao"), {}, Cost(gradients=1), by_labels, of_outputs=True),
     ]
     for name in ("flatness_radius", "flatness_radius_magnitude"):
-        run = measures.sharpness_of(name, num_probes=passes)
-        found.append(Quantity(sharpness_record(name), {"passes": passes, **seed}, Cost(losses=12 * passes + 12), run))
+        wanted = asked(plan, "average", measure=name)
+        if wanted is None:
+            run, cost = measures.sharpness_of(name, num_probes=passes), Cost(losses=12 * passes + 12)
+            fields: dict[str, Any] = {"passes": passes}
+        else:
+            run, cost, fields = (
+                measures.sharpness(name, wanted, of_logits=False),
+                wanted.cost(),
+                fields_of(plan, "average"),
+            )
+        found.append(Quantity(sharpness_record(name), fields | seed, cost, run, wanted))
     return found
 
 

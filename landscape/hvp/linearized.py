@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import ObjectiveError
-from landscape.hvp.product import LossParts, distinct_bytes, each_column
+from landscape.hvp.product import LossParts, distinct_bytes
 from landscape.hvp.tracing import TracedProduct, signature, tensors_of, trace
 
 BLOCKS = (16, 8, 4)  # columns multiplied at once, where that is asked for
@@ -124,8 +124,8 @@ class Linearized:
     kernels : Kernels, optional
         Of another point of the same objective, to be used again.
     keep : bool
-        Whether the residuals of all chunks are kept. Else each product computes them anew, chunk by chunk, for one
-        gradient more; a block of vectors computes them once.
+        Whether the residuals of all chunks are kept. Else they are computed anew, chunk by chunk, for one gradient
+        more: by each product, and once by a block of vectors.
     block_size : int or None
         Columns multiplied at once; None where one after another is faster.
     first : Residuals, optional
@@ -159,7 +159,7 @@ class Linearized:
         return "/".join([base, *layout, *([f"{IN_BLOCKS}{self.block_size}"] if self.block_size else [])])
 
     def __call__(self, v: Tensor) -> Tensor:
-        return self._sum(self.kernels.arranged(self.parts.layout.split(v)), v.shape)
+        return self.block(v[:, None])[:, 0]
 
     def of_chunk(self, index: int, v: Tensor) -> Tensor:
         """The product of one chunk's Hessian, without its share."""
@@ -168,30 +168,40 @@ class Linearized:
         return product
 
     def block(self, V: Tensor) -> Tensor:
-        """The products with the columns of V (P, K)."""
-        if self.block_size is None:
-            return each_column(self, V)
-        out = torch.empty_like(V)
-        first = 0
-        while first < V.shape[1]:
-            left = V.shape[1] - first
-            size = next((b for b in BLOCKS if b <= min(left, self.block_size)), 1)
-            part = V[:, first : first + size]
-            out[:, first : first + size] = self.together(part) if size > 1 else self(part[:, 0]).unsqueeze(1)
-            first += size
-        return out
+        """The products with the columns of V (P, K); what the map of a chunk needs is had once for all of them."""
+        return self._multiply(V, self._groups(V.shape[1]))
 
     def together(self, V: Tensor) -> Tensor:
         """All columns at once, (P, K)."""
-        rows = V.T.contiguous()
-        return self._sum(self.parts.layout.split_rows(rows), rows.shape).T
+        return self._multiply(V, [slice(0, V.shape[1])])
 
-    def _sum(self, directions: Sequence[Tensor], shape: torch.Size) -> Tensor:
+    def _multiply(self, V: Tensor, groups: Sequence[slice]) -> Tensor:
+        rows = V.T.contiguous()
         with self.parts.borrowed(), torch.no_grad():
-            out = directions[0].new_zeros(shape)  # made here, where the caller's inference mode does not reach
+            directions = [self._directions(rows[group]) for group in groups]
+            out = directions[0][0].new_zeros(rows.shape)  # made here, where the caller's inference mode does not reach
             for index, share in enumerate(self.parts.shares):
-                out.add_(self.kernels.apply(self.parts, directions, self._residuals(index)), alpha=share)
-        return out
+                residuals = self._residuals(index)
+                for group, pieces in zip(groups, directions, strict=True):
+                    product = self.kernels.apply(self.parts, pieces, residuals)
+                    out[group].add_(product.view_as(out[group]), alpha=share)
+        return out.T
+
+    def _groups(self, count: int) -> list[slice]:
+        """The columns that are multiplied at once."""
+        groups, first = list[slice](), 0
+        while first < count:
+            most = min(count - first, self.block_size or 1)
+            size = next((b for b in BLOCKS if b <= most), 1)
+            groups.append(slice(first, first + size))
+            first += size
+        return groups
+
+    def _directions(self, rows: Tensor) -> Sequence[Tensor]:
+        """One vector, as it is alone, in a storage of its own, or several, by tensors."""
+        if len(rows) == 1:
+            return self.kernels.arranged(self.parts.layout.split(rows[0].clone()))
+        return self.parts.layout.split_rows(rows)
 
     def _residuals(self, index: int) -> Residuals:
         return self._kept[index] if self._kept else self.kernels.residuals(self.parts, index, self.tensors)

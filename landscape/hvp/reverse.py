@@ -91,33 +91,34 @@ class Fresh:
         self._steps: _Steps = nullcontext
 
     def __call__(self, v: Tensor) -> Tensor:
+        return self.block(v[:, None])[:, 0]
+
+    def block(self, V: Tensor) -> Tensor:
+        """The products with the columns of V (P, K); the graph of a chunk is made once for all of them."""
         try:
-            return self._multiply(v)
+            return self._multiply(V)
         except MissingError:
             if self._steps is InSteps:
                 raise
         self._steps = InSteps
-        return self._multiply(v)
+        return self._multiply(V)
 
-    def _multiply(self, v: Tensor) -> Tensor:
+    def _multiply(self, V: Tensor) -> Tensor:
         with self.parts.borrowed(), torch.enable_grad(), self._steps():
-            v = v.clone()  # a plain tensor, whatever inference mode the caller is in
-            out, tensors = torch.zeros_like(v), leaves(self.parts, self.theta)
-            directions = self.parts.layout.split(v)
+            # Plain tensors, whatever inference mode the caller is in, each in a storage of its own.
+            directions, last = [self.parts.layout.split(v.clone()) for v in V.T], V.shape[1] - 1
+            out, tensors = V.new_zeros(V.shape[::-1]), leaves(self.parts, self.theta)
             for index, share in enumerate(self.parts.shares):
                 gradients = _differentiable_gradient(self.parts.part(index, tensors), tensors)
-                out.add_(_second_backward(gradients, tensors, directions, retain=False), alpha=share)
-        return out
+                for k, pieces in enumerate(directions):
+                    out[k].add_(_second_backward(gradients, tensors, pieces, retain=k < last), alpha=share)
+        return out.T
 
     def of_chunk(self, index: int, v: Tensor) -> Tensor:
         """The product of one chunk's Hessian, without its share."""
         alone = Fresh(one_chunk(self.parts, index), self.theta)
         alone._steps = self._steps
         return alone(v)
-
-    def block(self, V: Tensor) -> Tensor:
-        """The products with the columns of V (P, K), one after another."""
-        return each_column(self, V)
 
 
 class Retained:

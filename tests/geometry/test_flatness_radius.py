@@ -70,6 +70,48 @@ def test_its_interval_covers_as_often_as_it_says():
     assert low - 0.04 * 120 <= covered <= high
 
 
+def many(count: int) -> tuple[ls.Objective, torch.Tensor, float]:
+    """Linear regression on so many examples, its minimum, and its radius there."""
+    x = draw(count, 6, seed=3) * torch.linspace(0.5, 2.0, 6, dtype=DOUBLE)
+    minimum = draw(6, seed=4)
+    model = built(lambda: nn.Linear(6, 1, bias=False)).double()
+    objective = ls.Objective(model, nn.functional.mse_loss, (x, (x @ minimum)[:, None]))
+    return objective, minimum, math.sqrt(0.2 / float(2 * x.square().mean(0).sum()))
+
+
+def test_to_an_asked_accuracy_its_work_does_not_grow_with_the_data():
+    work = []
+    for count in (4_000, 40_000):
+        objective, minimum, truth = many(count)
+        found = ls.sharpness(objective, measure="flatness_radius", theta=minimum, tol=0.05)
+        low, high = found.interval()
+        assert found.converged
+        assert max(found.value - low, high - found.value) <= 0.0501 * found.value
+        assert abs(found.value - truth) <= 4 * found.error
+        work.append(found.cost * count)
+    assert work[1] <= 1.3 * work[0]
+
+
+@pytest.mark.slow
+def test_the_interval_to_an_asked_accuracy_covers():
+    """200 seeds: displacements and examples are drawn anew for each."""
+    objective, minimum, truth = many(4_000)
+    how = {"measure": "flatness_radius", "theta": minimum, "tol": 0.1}
+    intervals = [ls.sharpness(objective, seed=seed, **how).interval() for seed in range(200)]
+    covered = sum(low <= truth <= high for low, high in intervals)
+    low, high = stats.binom.ppf([0.001, 0.999], 200, 0.95)
+    assert low - 0.03 * 200 <= covered <= high
+
+
+def test_a_radius_that_is_not_certain_enough_in_time_is_marked():
+    objective, minimum, _ = many(400)
+    with pytest.raises(NotConverged, match="raise max_losses") as raised:
+        ls.sharpness(objective, measure="flatness_radius", theta=minimum, tol=1e-3, max_losses=100)
+    partial = raised.value.partial
+    assert partial.error > 5e-4 * partial.value
+    assert partial.cost <= 100
+
+
 @pytest.fixture(scope="module")
 def classifier() -> tuple[nn.Module, ls.Objective]:
     """A tanh network on three blobs, trained to a loss of about 0.1."""
@@ -165,7 +207,7 @@ def test_what_a_radius_does_not_have_is_refused():
         ({"margin": 0.0}, "margin=0.0 must be a positive number"),
         ({"epsilon": 0.1}, r"does not use epsilon=0\.1; it has num_probes and margin"),
         ({"rho": 0.1}, "has no radius; leave rho=0.1 out"),
-        ({"tol": 0.1}, "does not use tol=0.1"),
+        ({"max_losses": 50.0}, "max_losses= limits tol="),
         ({"m": 3}, "does not use m=3"),
     ):
         with pytest.raises(UsageError, match=said):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 import landscape as ls
+from landscape.hvp import linearized, reverse
+from tests.support.landscapes import built, draw
 from tests.support.networks import KINDS, dense_hessian, make
 from tests.support.products import EAGER, seeded_vector
 
@@ -134,3 +137,20 @@ def test_scipy_finds_the_dense_eigenvalues_through_the_operator():
     exact = torch.linalg.eigvalsh(dense_hessian(model, loss_fn, batches))
     found = eigsh(ls.HessianOperator(ls.Objective(model, loss_fn, batches)).to_scipy(), k=3, which="LA")[0]
     assert abs(found - exact[-3:].numpy()).max() <= 1e-8 * exact.abs().max()
+
+
+@pytest.mark.parametrize("route", ["fresh", "forward", "forward/channels-last"])
+def test_a_block_of_vectors_passes_over_the_data_once(route, monkeypatch):
+    """What a chunk needs for its products is made once for five columns, and each is as it is alone, to the bit."""
+    model = built(lambda: nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3)))
+    objective = ls.Objective(
+        model, nn.functional.cross_entropy, (draw(12, 4, seed=1).float(), torch.arange(12) % 3), chunk=4
+    )
+    H = ls.HessianOperator(objective, route=route)
+    V = draw(H.shape[0], 5, seed=2).float()
+    alone, made = torch.stack([H @ v for v in V.T], dim=1), []
+    residuals, gradient = linearized.Kernels.residuals, reverse._differentiable_gradient
+    monkeypatch.setattr(linearized.Kernels, "residuals", lambda *a: (made.append(1), residuals(*a))[1])
+    monkeypatch.setattr(reverse, "_differentiable_gradient", lambda *a: (made.append(1), gradient(*a))[1])
+    assert torch.equal(H @ V, alone)
+    assert len(made) == objective.num_chunks == 3

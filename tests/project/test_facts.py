@@ -54,6 +54,35 @@ def test_what_holds_after_a_change_is_counted_apart(shared):
     assert shared("facts").count_line(found[:1]) == "1 of 1 hold, 0 of them after a changed set-up, claim or criterion"
 
 
+def test_the_page_keeps_what_is_not_run_anew(shared, tmp_path):
+    """Of two facts one is measured again: its row and figure are new, the other's row stays as it was."""
+    facts, out, docs = shared("facts"), tmp_path / "out", tmp_path / "docs"
+    (docs / "figures" / "facts").mkdir(parents=True)
+    out.mkdir()
+    first = {"claim": "c", "source": "s", "changes": [], "caveat": "", "seconds": 1.0, "versions": {"landscape": "1"}}
+    old = [first | {"name": name, "measured": f"{name} of old", "holds": True} for name in ("one", "two")]
+    for name in ("one", "two"):
+        (out / f"{name}.png").write_bytes(name.encode())
+    facts.write_docs(old, out, docs)
+    (out / "two.png").write_bytes(b"new")
+    facts.write_docs([old[1] | {"measured": "anew", "holds": False}], out, docs)
+    page = (docs / "facts.md").read_text()
+    assert "| one of old | yes |" in page
+    assert "| anew | **no** |" in page
+    assert "two of old" not in page
+    assert [(docs / "figures" / "facts" / f"{n}.png").read_bytes() for n in ("one", "two")] == [b"one", b"new"]
+
+
+def test_the_page_of_facts_is_made_of_what_is_kept(shared):
+    facts = shared("facts")
+    assert (facts.DOCS / "facts.md").read_text() == facts.table(list(facts.kept().values()))
+
+
+def test_a_name_that_is_no_fact_is_refused_with_those_there_are(shared):
+    with pytest.raises(SystemExit, match="no fact is called catapults; there are .*catapult"):
+        shared("facts").scripts(["catapults"])
+
+
 def test_every_change_says_what_was_changed_and_why(monkeypatch):
     every = [load(path, monkeypatch).FACT for path in SCRIPTS]
     changes = [change for fact in every for change in fact.changes]

@@ -75,7 +75,7 @@ class Definition:
     @property
     def takes_tol(self) -> bool:
         """Whether it can be asked for an accuracy."""
-        return "num_probes" in self.options and "margin" not in self.options
+        return "num_probes" in self.options
 
     @property
     def takes_m(self) -> bool:

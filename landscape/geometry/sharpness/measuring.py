@@ -110,6 +110,7 @@ def _radius(asked: Asked) -> Sharpness:
         margin=margin,
         epsilon=epsilon,
         passes=asked.samples,
+        goal=asked.goal,
         seed=asked.seed,
         progress=asked.progress,
     )
@@ -122,12 +123,12 @@ def _radius(asked: Asked) -> Sharpness:
         rho=math.nan,
         p=math.nan,
         samples=found.samples,
-        converged=0 < found.value < math.inf,
+        converged=found.converged,
         num_evaluations=math.ceil(found.cost - 1e-6),
         seed=asked.seed,
         reference=said,
         cost=found.cost,
-        method=f"{asked.samples} passes at one set of displacements, each with both signs",
+        method=found.method,
     )
 
 

@@ -109,10 +109,10 @@ def sharpness(
         Of a radius. By how much the loss may rise on average, 0.1 if left out. What is added to the deviation of each
         parameter, ``σ²θ_i² + ε²``: 0 if left out; the published 1e-3 is not invariant to rescaling.
     tol, atol : float, optional
-        Of an average, the trace and relative flatness: work until half the 95 % interval is at most
-        ``max(tol·|value|, atol)``. For an average examples are then drawn in groups of about 64, each at displacements
-        of its own, and the interval is for all data: the work does not grow with their number. Data that cannot be cut
-        are passed over whole. ``num_probes`` is not read.
+        Of an average, a radius, the trace and relative flatness: work until half the 95 % interval is at most
+        ``max(tol·|value|, atol)``. For an average or a radius examples are then drawn in groups of about 64, each at
+        displacements of its own, and the interval is for all data: the work does not grow with their number. Data that
+        cannot be cut are passed over whole. ``num_probes`` is not read.
     max_losses : float, optional
         Limit with ``tol``, in losses over the whole data, or products with the Hessian; 1,000 if left out.
     seed : int
@@ -231,7 +231,7 @@ def _why(measure: str, found: Sharpness) -> str:
         return f"{ending}, both of top_eigenpairs(HessianOperator(objective), 1)"
     if measure == "llc":
         return found.method
-    if measure.startswith("flatness_radius"):
+    if measure.startswith("flatness_radius") and not 0 < found.value < math.inf:
         return (Ending.NO_RADIUS if found.value > 0 else Ending.NO_MARGIN).text()
     if math.isnan(found.value) or not np.isfinite(found.samples).all():
         return Ending.UNDEFINED.text()
