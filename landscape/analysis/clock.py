@@ -21,6 +21,8 @@ CHECKING, PLANNING = Cost(gradients=4), Cost(gradients=10)
 VECTORS, VECTOR_BYTES = 200, 1 << 30
 #: A loss over all data that takes so many seconds is timed before anything else is.
 SLOW = 5.0
+#: Seconds from which on a part of it says how long all of it takes.
+ENOUGH = 0.2
 _EXPECTED = re.compile(r"expected: about (\d+) s, (\d+) MB")
 
 
@@ -47,7 +49,7 @@ class Clock:
     seconds_per: Cost = field(default_factory=lambda: Cost(0.2, 0.1, 0.03))
     vector: float = 0.0
     num_vectors: int = 0
-    _begun: float = 0.0
+    _since: tuple[float, float] = (0.0, 0.0)
     _is_said: bool = False
 
     def expected(self, cost: Cost) -> float:
@@ -78,10 +80,13 @@ class Clock:
 
         Where that loss takes long, what all should take is said before a gradient is made.
         """
+        is_all = share > 1 - 1e-9
         if share == 0:
-            self._begun = time.perf_counter()
-        else:
-            loss = (time.perf_counter() - self._begun) / share
+            self._since = time.perf_counter(), 0.0
+        elif self._since[1] == 0 and not is_all:  # what the first chunk took holds all that happens once
+            self._since = time.perf_counter(), share
+        elif (taken := time.perf_counter() - self._since[0]) > ENOUGH or is_all:
+            loss = taken / (share - self._since[1])
             self.seconds_per = Cost(matvecs=6 * loss, gradients=3 * loss, losses=loss)
             if loss > SLOW and not self._is_said:
                 self._is_said = True
@@ -99,6 +104,8 @@ class Clock:
         part = objective if objective.num_chunks == 1 else objective.on_first(objective.chunk or 1)
         share = objective.num_examples / part.num_examples
         theta = objective.theta
+        if share >= 4:  # what happens once is no matter of all the others
+            part.gradient(theta)
         gradient = share * _seconds(lambda: part.gradient(theta))
         loss = share * _seconds(lambda: part.loss(theta))
         tried = [c.seconds for c in hessian.plan.candidates if c.route == hessian.route]

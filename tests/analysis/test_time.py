@@ -12,12 +12,13 @@ import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import landscape as ls
 from landscape import tables
-from landscape.analysis import measuring, pipeline, rounds
+from landscape.analysis import clock, measuring, pipeline, rounds
 from landscape.analysis.clock import Clock
 from landscape.analysis.costs import Cost
 from landscape.analysis.recording import cost_of
@@ -78,6 +79,19 @@ def world(runs, tmp_path, monkeypatch):
 
 def error_of(row):
     return row["trace_sem"] / abs(row["trace"])
+
+
+def test_what_happens_once_in_the_first_chunk_is_not_taken_for_the_time_of_all(monkeypatch):
+    """Ten seconds until the first hundredth is done, then a tenth of a second for each: ten seconds in all."""
+    seconds, said = [0.0], []
+    monkeypatch.setattr(clock.time, "perf_counter", lambda: seconds[0])
+    timed = Clock(SimpleNamespace(update=lambda doing, **kw: said.append(doing)), left=Cost(losses=6))
+    timed.hear("run", "all examples")
+    for done in range(1, 101):
+        seconds[0] = 10 + 0.1 * (done - 1)
+        timed.hear("run", "all examples", done / 100)
+    assert timed.seconds_per.losses == pytest.approx(10)
+    assert next(text for text in said if "expected" in text).startswith("run  expected: about 60 s")
 
 
 def test_rounds_go_down_to_what_is_asked_or_to_one_per_cent():
