@@ -141,8 +141,11 @@ def end_as_given(objective: Objective, given: Any, *, called: str = "a vector") 
     if isinstance(given, Objective):
         return End(_fitting(objective, given.theta, called), constants_of(given))
     if isinstance(given, nn.Module):
-        held = ({n: t.detach() for n, t in group} for group in (given.named_parameters(), given.named_buffers()))
-        return _of_named(objective, *held, called)
+        params, buffers = (
+            {name: tensor.detach() for name, tensor in group}
+            for group in (given.named_parameters(), given.named_buffers())
+        )
+        return _of_named(objective, params, buffers, called)
     if all(callable(getattr(given, name, None)) for name in ("params", "buffers")):  # a checkpoint
         return _of_named(objective, given.params(), given.buffers(), called)
     try:
