@@ -19,8 +19,8 @@ from landscape.sampling import gradient_noise_scale
 
 #: Left to the last checkpoint: a maximum over a ball takes as long as all the rest.
 _AT_THE_END = ("generalized_sharpness",)
-#: Batches for batch sharpness at earlier checkpoints; at the last one as many as its accuracy asks for.
-_BATCHES = 16
+#: Batches for batch sharpness, which tell their error; at the last checkpoint those of so many deals of the data.
+_BATCHES, _DEALS = 16, 2
 
 
 def noise_scale(context: CheckpointContext, progress: Progress) -> Estimate:
@@ -68,9 +68,12 @@ def stability(context: CheckpointContext, progress: Progress) -> Stability:
     checkpoint = context.checkpoint
     assert checkpoint is not None
     size = checkpoint.config.get("batch_size")
+    size = size if isinstance(size, int) and size > 0 else 0
+    batches = _BATCHES
+    if context.is_last and size:
+        batches = max(batches, _DEALS * context.objective.num_examples // size)
     measuring = Measuring(
-        context.objective, checkpoint, batch_size=size if isinstance(size, int) and size > 0 else 0,
-        num_batches=None if context.is_last else _BATCHES,
+        context.objective, checkpoint, batch_size=size, num_batches=batches,
         known=Known(context.hessian, context.eigenpairs, context.loss_and_gradient, context.update),
         seed=context.plan.seed,
     )  # fmt: skip

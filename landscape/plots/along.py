@@ -40,6 +40,8 @@ _LOOKS: dict[str, tuple[str, Style]] = {
     "batch_sharpness": ("batch sharpness", Style(PALETTE["nesterov"].color, "^")),
 }
 _DASHED: Any = (0, (4, 2))
+#: Length of a dash; where thresholds fall together, dashes of all their colours are seen.
+_DASH = 3
 
 
 def last_iterations_figure(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
@@ -151,7 +153,9 @@ def plot_stability_path(runs: RunLike | Sequence[RunLike], *, ax: Axes | None = 
     own, group = ax is None, list(runs) if isinstance(runs, Sequence) else [runs]
     ax = axes_or_new(ax)
     drawn: list[float] = []
-    for measure in _measures(group):
+    measures = _measures(group)
+    for place, measure in enumerate(measures):
+        dashed: Any = (place * _DASH, (_DASH, max(len(measures) - 1, 1) * _DASH))
         label, style = _LOOKS[measure]
         paths = [path for run in group if (path := _path(run, measure))[0].steps.size]
         band = tail_band([tail for tail, _ in paths])
@@ -160,7 +164,7 @@ def plot_stability_path(runs: RunLike | Sequence[RunLike], *, ax: Axes | None = 
             if band is not None:
                 look = {"linewidth": 0.5, "alpha": 0.7}
             ax.plot(tail.steps, tail.values, color=style.color, **look)
-            ax.plot(tail.steps, thresholds, color=style.color, linewidth=1, linestyle=_DASHED)
+            ax.plot(tail.steps, thresholds, color=style.color, linewidth=1, linestyle=dashed)
             bad = ~tail.converged
             ax.plot(tail.steps[bad], tail.values[bad], style.marker, color=style.color, markerfacecolor="white", ms=4)
             drawn += [*tail.values, *thresholds[np.isfinite(thresholds)]]

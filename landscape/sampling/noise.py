@@ -18,7 +18,9 @@ from landscape.results import Estimate
 DEFAULT_GRADIENTS = 100.0
 #: Examples of a small batch, how many make a sample, and samples before the first look.
 _SMALL, _TOGETHER, _FIRST = 16, 8, 12
-#: Batches of which the noise scale is made, at least; what a pass over the data by gradients costs, in products.
+#: Of fewer batches the error is not known, for they are parts of one whole.
+_FEWEST = 4
+#: Batches of which the noise scale is made, or more; what a pass over the data by gradients costs, in products.
 _BATCHES, _ONE_PASS = 64, 0.5
 
 
@@ -91,7 +93,8 @@ def gradient_noise(
         raise UsageError("max_gradients= limits tol=; without tol the work is two gradients over all data")
     samples = _distances(objective, theta, objective.gradient(theta), batch_size, seed)
     count = len(samples)
-    sem = float(samples.std(ddof=1)) / math.sqrt(count)
+    # Two halves of the data lie equally far from their mean.
+    sem = None if 2 * batch_size == objective.num_examples else float(samples.std(ddof=1)) / math.sqrt(count)
     return Estimate(
         float(samples.mean()), sem=sem, samples=samples, seed=seed, method=f"{count} batches of {batch_size}"
     )
@@ -127,8 +130,8 @@ def gradient_noise_scale(
     Returns
     -------
     Estimate
-        In examples, unbiased for these N. ``sem`` is over the ⌊N/B⌋ batches of one deal, ``samples`` what each gives;
-        with batches of one example all are taken, and the value has no error but rounding. Infinite where the gradient
+        In examples, unbiased for these N. ``sem`` is over the ⌊N/B⌋ batches of one deal, where they are four
+        or more, ``samples`` what each gives; with batches of one example all are taken, and the value has no error but rounding. Infinite where the gradient
         is zero.
 
     Raises
@@ -174,15 +177,13 @@ def gradient_noise_scale(
         return Estimate(
             value, bound=8 * objective.resolution * value, method="tr Σ/‖g‖², all examples", products=_ONE_PASS
         )
-    return Estimate(
-        value, sem=float(samples.std(ddof=1)) / math.sqrt(len(samples)), samples=samples, seed=seed, method=said,
-        products=_ONE_PASS,
-    )  # fmt: skip
+    sem = float(samples.std(ddof=1)) / math.sqrt(len(samples)) if len(samples) >= _FEWEST else None
+    return Estimate(value, sem=sem, samples=samples, seed=seed, method=said, products=_ONE_PASS)
 
 
 def _check_two(batch_size: int, total: int) -> None:
-    if total // batch_size < 2:
-        raise UsageError(f"batch_size={batch_size} gives {total // batch_size} batch of {total} examples; need two")
+    if (count := total // batch_size) < 2:
+        raise UsageError(f"batch_size={batch_size} gives {count} batch of {total} examples; need two")
 
 
 def _distances(objective: Objective, theta: Vector | None, gradient: Tensor, size: int, seed: int) -> np.ndarray:
