@@ -130,9 +130,9 @@ def gradient_noise_scale(
     Returns
     -------
     Estimate
-        In examples, unbiased for these N. ``sem`` is over the ⌊N/B⌋ batches of one deal, where they are four
-        or more, ``samples`` what each gives; with batches of one example all are taken, and the value has no error but rounding. Infinite where the gradient
-        is zero.
+        In examples, unbiased for these N. ``sem`` is over the ⌊N/B⌋ batches of one deal, where they are four or more,
+        ``samples`` what each gives; with batches of one example all are taken, and the value has no error but rounding.
+        Infinite where the gradient is zero.
 
     Raises
     ------
