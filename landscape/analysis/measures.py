@@ -215,12 +215,15 @@ def sharpness(
     return run
 
 
-def sharpness_of(measure: str, **options: Any) -> Callable[[CheckpointContext, Progress], Record]:
-    """A measure of sharpness that looks into no ball."""
+def sharpness_of(
+    measure: str, *, is_random: bool = True, **options: Any
+) -> Callable[[CheckpointContext, Progress], Record]:
+    """A measure of sharpness that looks into no ball; one that is not random asks for no seed."""
 
     def run(context: CheckpointContext, progress: Progress) -> Record:
+        seed: dict[str, Any] = {"seed": context.plan.seed} if is_random else {}
         return geometry.sharpness(
-            context.objective, measure=measure, seed=context.plan.seed, progress=progress, strict=False, **options
+            context.objective, measure=measure, progress=progress, strict=False, **seed, **options
         )
 
     return run

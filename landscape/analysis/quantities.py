@@ -261,7 +261,7 @@ def _without_a_ball(plan: Plan) -> list[Quantity]:
     probes, passes = plan.count("trace_probes"), max(2, plan.count("samples") // 2)
     seed, relative = _fields(plan, "seed"), sharpness_record("relative_flatness")
     by_probes = measures.sharpness_of("relative_flatness", num_probes=probes)
-    by_labels = measures.sharpness_of("fisher_rao")
+    by_labels = measures.sharpness_of("fisher_rao", is_random=False)
     found = [
         Quantity(relative, {"trace_probes": probes, **seed}, Cost(matvecs=probes / 2), by_probes, of_matrices=True),
         Quantity(sharpness_record("fisher_rao"), {}, Cost(gradients=1), by_labels, of_outputs=True),
