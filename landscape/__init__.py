@@ -57,7 +57,7 @@ _HOMES = {
         "class_attribution",
         "second_order_gain",
     ),
-    "landscape.sampling": ("over_subsets", "gradient_noise"),
+    "landscape.sampling": ("over_subsets", "gradient_noise", "gradient_noise_scale"),
     "landscape.edge_of_stability": (
         "stability",
         "optimizer_update",

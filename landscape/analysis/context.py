@@ -8,18 +8,21 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from landscape.analysis.plan import Plan
 from landscape.checkpoints import Checkpoint
-from landscape.errors import ModelError, ObjectiveError
+from landscape.edge_of_stability.rebuilding import rebuilt
+from landscape.edge_of_stability.updates import optimizer_update
+from landscape.errors import LandscapeError, ModelError, ObjectiveError
 from landscape.geometry.batch_statistics import layers, moved_by_training
 from landscape.objective import Objective, logit_normalized
+from landscape.objective.batches.hashing import digest_of
 from landscape.operators import GaussNewtonOperator, HessianOperator, LinearOperator, exact, exact_fits
 from landscape.operators.exact import exact_is_quick
 from landscape.problems import Problem
 from landscape.problems.metrics import evaluate_split
-from landscape.results import Eigenpairs, Record
+from landscape.results import Eigenpairs, OptimizerUpdate, Record
 
 
 @dataclass
@@ -58,6 +61,8 @@ class CheckpointContext:
         Whether a person asked for the accuracy of the plan; on a time alone, nobody did.
     planned : float
         Products at this checkpoint.
+    kept_pairs : Eigenpairs or None
+        Of an earlier checkpoint, with the vectors that its record leaves out.
     """
 
     objective: Objective
@@ -78,6 +83,7 @@ class CheckpointContext:
     is_asked: bool = True
     planned: float = 0.0
     checkpoint: Checkpoint | None = None
+    kept_pairs: Eigenpairs | None = None
 
     @cached_property
     def question(self) -> dict[str, str]:
@@ -103,9 +109,35 @@ class CheckpointContext:
         return self.problem.batches("test").digest()
 
     @cached_property
+    def loss_and_gradient(self) -> tuple[float, Tensor]:
+        """At θ, for all that reads them."""
+        return self.objective.loss_and_gradient(self.objective.theta)
+
+    @cached_property
+    def optimizer_digest(self) -> str | None:
+        """Hash of the optimizer's state, and of the settings by which it is built again; None without a state."""
+        state = None if self.checkpoint is None else self.checkpoint.optimizer_state()
+        if state is None or self.checkpoint is None:
+            return None
+        config = self.checkpoint.config
+        return digest_of([state, {name: config.get(name) for name in ("optimizer", "options", "batch_size")}])
+
+    @cached_property
     def has_optimizer(self) -> bool:
         """Whether the checkpoint holds the state of its optimizer."""
-        return self.checkpoint is not None and self.checkpoint.optimizer_state() is not None
+        return self.optimizer_digest is not None
+
+    @cached_property
+    def update(self) -> OptimizerUpdate | None:
+        """What its optimizer would do next; None where none can be made of what is stored."""
+        checkpoint = self.checkpoint
+        if checkpoint is None or not self.has_optimizer:
+            return None
+        try:
+            optimizer = rebuilt(checkpoint, self.objective.module.model)
+            return optimizer_update(self.objective, optimizer, gradient=self.loss_and_gradient[1], seed=self.plan.seed)
+        except LandscapeError:  # the table of stability says why
+            return None
 
     @cached_property
     def has_scores(self) -> bool:
@@ -174,7 +206,7 @@ class CheckpointContext:
     @property
     def held(self) -> int:
         """Bytes that are in memory as long as this is, about."""
-        vectors = 4 + 2 * (2 * self.plan.eigs if self.is_last else 2)
+        vectors = 6 + 2 * (2 * self.plan.eigs if self.is_last else 2)
         held = vectors * self.objective.layout.size * self.objective.theta.element_size()
         if "products" in self.__dict__:  # made already
             held += sum(c.held for c in self.products.plan.candidates if c.route == self.products.route)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from landscape import edge_of_stability, estimators, geometry
+from landscape import estimators, geometry
 from landscape.analysis.asking import Asked, asked, fields_of
 from landscape.analysis.context import CheckpointContext
 from landscape.errors import LandscapeError, ObjectiveError
@@ -17,18 +17,18 @@ from landscape.operators import HessianOperator
 from landscape.problems.metrics import evaluate_split
 from landscape.problems.scores import Score
 from landscape.progress import Progress
-from landscape.results import Eigenpairs, Estimate, Evaluation, PointValue, Record, Stability
+from landscape.results import Eigenpairs, Estimate, Evaluation, PointValue, Record
 from landscape.sampling import over_subsets
 
 NEWTON_STEPS = 20  # Lanczos steps from the gradient
-TAIL_PAIRS = 2  # λ_max and the gap need two
+TAIL_PAIRS = 2  # λ_max and the gap need two, and they are the top space along a training
 RADIUS = 1.0  # of random directions, in filter norms
 EIGENVECTOR_RADIUS = 0.25  # in parameter distance; far beyond, the sharpest direction says little about the minimum
 
 
 def point(context: CheckpointContext, progress: Progress) -> PointValue:
+    loss, gradient = context.loss_and_gradient
     theta = context.objective.theta
-    loss, gradient = context.objective.loss_and_gradient(theta)
     return PointValue(loss=loss, grad_norm=float(gradient.norm()), param_norm=float(theta.norm()))
 
 
@@ -76,11 +76,14 @@ def eigenpairs(context: CheckpointContext, progress: Progress) -> Eigenpairs:
         context.hessian, k, which="both" if context.is_last else "largest", seed=plan.seed, start=context.guess,
         strict=False, progress=progress, **how,
     )  # fmt: skip
-    return eigs if context.is_last or context.is_around else eigs.without_vectors()
+    if context.is_last or context.is_around:
+        return eigs
+    context.kept_pairs = eigs
+    return eigs.without_vectors()
 
 
 def second_order_gain(context: CheckpointContext, progress: Progress) -> Record:
-    gradient, eigs = context.objective.gradient(), context.eigenpairs
+    gradient, eigs = context.loss_and_gradient[1], context.eigenpairs
     if not bool((gradient != 0).any()) or eigs.largest is None or not eigs.largest.value > 0:
         return Estimate(float("nan"), method="no gradient, or no positive curvature")
     return estimators.second_order_gain(
@@ -212,24 +215,15 @@ def sharpness(
     return run
 
 
-def stability(context: CheckpointContext, progress: Progress) -> Stability:
-    """By the batch size that training had, on the examples of the objective."""
-    checkpoint = context.checkpoint
-    assert checkpoint is not None
-    size = checkpoint.config.get("batch_size")
-    found = edge_of_stability.stability(
-        context.objective, optimizer=checkpoint, batch_size=size if isinstance(size, int) and size > 0 else None,
-        hessian=context.hessian, eigs=context.eigenpairs, seed=context.plan.seed,
-    )  # fmt: skip
-    return replace(found, step=checkpoint.step)
-
-
-def sharpness_of(measure: str, **options: Any) -> Callable[[CheckpointContext, Progress], Record]:
-    """A measure of sharpness that looks into no ball."""
+def sharpness_of(
+    measure: str, *, is_random: bool = True, **options: Any
+) -> Callable[[CheckpointContext, Progress], Record]:
+    """A measure of sharpness that looks into no ball; one that is not random asks for no seed."""
 
     def run(context: CheckpointContext, progress: Progress) -> Record:
+        seed: dict[str, Any] = {"seed": context.plan.seed} if is_random else {}
         return geometry.sharpness(
-            context.objective, measure=measure, seed=context.plan.seed, progress=progress, strict=False, **options
+            context.objective, measure=measure, progress=progress, strict=False, **seed, **options
         )
 
     return run

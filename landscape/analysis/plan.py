@@ -68,7 +68,8 @@ class Plan:
         drawn after it, and ``max_matvecs`` is 3,000 if left out.
     last : int
         Checkpoints of each run, counted from its end; the last gets every quantity, the earlier ones λ_max, spectral
-        gap and gradient norm.
+        gap and gradient norm and, but for a quick plan, the noise scale, the shares of gradient and update in the top
+        space, and how near the optimizer is to the edge of stability: about as many products again.
     levels : int
         Training losses at which groups of runs are compared: the lowest that most of them reach, by the losses that
         training saved, and others above it. The two checkpoints of each run around each are measured too: λ_max, gap

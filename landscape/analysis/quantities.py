@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from landscape import estimators, geometry
-from landscape.analysis import measures
+from landscape.analysis import along, measures
 from landscape.analysis.asking import Asked, asked, fields_of
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
@@ -63,7 +63,9 @@ class Quantity:
         Whether it is of all checkpoints that are measured, which are then part of the question; left out where they do
         not span a plane, or hold buffers that it cannot draw.
     of_optimizer : bool
-        Whether it needs the optimizer's state; left out where the checkpoint has none.
+        Whether it needs the optimizer's state, which is then part of the question; left out where there is none.
+    of_update : bool
+        Whether it needs its next step; left out where none can be made of what is stored.
     of_outputs : bool
         Whether it needs the outputs before the loss, and that this bends in them; left out where it does not.
     of_matrices : bool
@@ -83,6 +85,7 @@ class Quantity:
     of_plane: bool = False
     of_path: bool = False
     of_optimizer: bool = False
+    of_update: bool = False
     of_outputs: bool = False
     of_matrices: bool = False
 
@@ -108,10 +111,11 @@ def quantities(plan: Plan, *, is_last: bool, is_around: bool = False) -> list[Qu
             "gap", {}, Cost(), lambda context, _: estimators.spectral_gap(context.eigenpairs), rests_on=("eigenpairs",)
         ),
     ]  # fmt: skip
+    first += _along(plan, is_last=is_last)
     if not (is_last or is_around):
         return first
     rest = [*_of_the_spectrum(plan), *_of_the_data(plan), *_of_the_surface(plan)]
-    rest += [*_of_the_balls(plan), *_without_a_ball(plan), *_of_the_optimizer(plan)]
+    rest += [*_of_the_balls(plan), *_without_a_ball(plan)]
     return [*first, *(quantity for quantity in rest if is_last or quantity.name in _AROUND)]
 
 
@@ -123,13 +127,15 @@ def applies(quantity: Quantity, context: CheckpointContext) -> bool:
         return False
     if quantity.of_matrices and all(len(shape) < 2 for shape in context.objective.layout.shapes):
         return False
-    if quantity.of_examples and context.objective.batches.joined is None:
+    if quantity.of_examples and (context.objective.batches.joined is None or context.objective.num_examples < 2):
         return False
     if quantity.of_plane and context.objective.layout.size < 2:
         return False
     if quantity.of_path and not context.has_path:
         return False
     if quantity.of_optimizer and not context.has_optimizer:
+        return False
+    if quantity.of_update and context.update is None:
         return False
     return not quantity.of_scores or context.has_scores
 
@@ -231,12 +237,21 @@ def _of_the_balls(plan: Plan) -> list[Quantity]:
     return found
 
 
-def _of_the_optimizer(plan: Plan) -> list[Quantity]:
-    """How near the optimizer is to the edge of stability; not in a quick plan, which looks at the minimum alone."""
+def _along(plan: Plan, *, is_last: bool) -> list[Quantity]:
+    """At every checkpoint: how noisy a step is, how much of it goes along the sharpest directions, how near it is to
+    the edge of stability. Not in a quick plan, which looks at the minimum alone."""
     if plan.plan == "quick":
         return []
-    cost = Cost(matvecs=50, gradients=12, losses=12)
-    return [Quantity("stability", _fields(plan, "seed"), cost, measures.stability, None, _PAIRS, of_optimizer=True)]
+    share, seed, of_state = {"top": TAIL_PAIRS}, _fields(plan, "seed"), {"of_optimizer": True}
+    # At the last checkpoint all measures of stability; at earlier ones those that cost less than the eigenpairs or so.
+    cost = Cost(matvecs=50, gradients=12, losses=12) if is_last else Cost(matvecs=7, losses=10)
+    which = {} if is_last else {"along": True}
+    return [
+        Quantity("noise_scale", seed, Cost(gradients=1), along.noise_scale, of_examples=True),
+        Quantity("gradient_share", share, Cost(), along.gradient_share, None, _PAIRS),
+        Quantity("update_share", share | seed, Cost(), along.update_share, None, _PAIRS, of_update=True, **of_state),
+        Quantity("stability", seed | which, cost, along.stability, None, _PAIRS, **of_state),
+    ]  # fmt: skip
 
 
 def _without_a_ball(plan: Plan) -> list[Quantity]:
@@ -246,7 +261,7 @@ def _without_a_ball(plan: Plan) -> list[Quantity]:
     probes, passes = plan.count("trace_probes"), max(2, plan.count("samples") // 2)
     seed, relative = _fields(plan, "seed"), sharpness_record("relative_flatness")
     by_probes = measures.sharpness_of("relative_flatness", num_probes=probes)
-    by_labels = measures.sharpness_of("fisher_rao")
+    by_labels = measures.sharpness_of("fisher_rao", is_random=False)
     found = [
         Quantity(relative, {"trace_probes": probes, **seed}, Cost(matvecs=probes / 2), by_probes, of_matrices=True),
         Quantity(sharpness_record("fisher_rao"), {}, Cost(gradients=1), by_labels, of_outputs=True),

@@ -58,6 +58,7 @@ def key_of(quantity: Quantity, question: Mapping[str, Any], context: CheckpointC
         fields |= context.fields.get(name, {})
     key = {"fields": {**fields, **quantity.fields}, **question}
     key |= {"test": context.test_data} if quantity.on_test_data else {}
+    key |= {"optimizer": context.optimizer_digest} if quantity.of_optimizer else {}
     return key | {"path": [c.params_sha256 for c in context.path]} if quantity.of_path else key
 
 

@@ -89,7 +89,8 @@ def batch_sharpness(
 
     References
     ----------
-    Andreyev & Beneventano (2024), Edge of stochastic stability, arXiv:2412.20553, for the definition and 2/η. With
+    Andreyev & Beneventano (2024), Edge of stochastic stability, arXiv:2412.20553, for the definition, the mean of
+    ratios and not the ratio of means, and for 2/η. With
     momentum β: Andreyev et al. (2026), arXiv:2604.14108, ``2(1 − β)/η`` of small and ``2(1 + β)/η`` of large batches.
 
     Examples

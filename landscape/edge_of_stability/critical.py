@@ -73,7 +73,8 @@ def critical_sharpness(
     References
     ----------
     Kalra et al. (2026), A scalable measure of loss landscape curvature for analyzing the training dynamics of LLMs,
-    arXiv:2601.16979. Kalra & Barkeshli (2024), arXiv:2406.09405, for the critical learning rate.
+    arXiv:2601.16979, section 2; by doubling and bisection to 1/16 they take fewer than ten losses. Kalra & Barkeshli
+    (2024), arXiv:2406.09405, for the critical learning rate.
 
     Examples
     --------

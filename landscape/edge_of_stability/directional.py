@@ -28,7 +28,8 @@ def directional_sharpness(
     r"""``uᵀHu/‖u‖²`` along an update u, split by groups of parameters into ``uᵢᵀHᵢⱼuⱼ/‖u‖²``.
 
     On the quadratic model a step ``−ηu`` changes the loss by ``−ηgᵀu + ½η²uᵀHu``, so it lowers it exactly where the
-    value is below ``2gᵀu/(η‖u‖²)``.
+    value is below ``2gᵀu/(η‖u‖²)``. Kalra et al. (2026) give the same name to ``uᵀHu/gᵀu``, the value over ``slope``:
+    what the critical sharpness is where the loss is quadratic, with the threshold ``2/η``. The ratio is the same.
 
     Parameters
     ----------
@@ -66,7 +67,7 @@ def directional_sharpness(
     References
     ----------
     Pan & Li (2023), Toward understanding why Adam converges faster than SGD for transformers, arXiv:2306.00204,
-    for the curvature along the update.
+    for the curvature along the update, of length 1. Kalra et al. (2026), arXiv:2601.16979, section 2.
 
     Examples
     --------

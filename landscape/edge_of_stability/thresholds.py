@@ -29,7 +29,9 @@ def curvature_threshold(settings: Settings) -> Threshold | None:
     """Of λ_max, or of λ_max(P⁻¹H), where the class is one whose stability on a quadratic is known; else None.
 
     References: Cohen et al. (2021), ICLR, appendix A, for momentum; Cohen et al. (2022), arXiv:2207.14484, section 2,
-    for averages of gradients. Each is where the larger root of the recurrence of one eigenvalue reaches modulus 1.
+    for averages of gradients. Each is where the larger root of the recurrence of one eigenvalue reaches modulus 1, and
+    so is what decoupled decay λ takes off. A draft of Kalra et al. (2026) has λ alone there, which at β₁ = 0.9 is a
+    nineteenth of it.
     """
     kind = settings.kinds[0] if len(settings.kinds) == 1 else None
     rule = {

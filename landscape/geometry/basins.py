@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from scipy import linalg
 from scipy.integrate import solve_ivp
+from torch import Tensor
 
 from landscape.checks import check_positive
 from landscape.errors import UsageError
-from landscape.geometry.paths import stacked
 from landscape.objective import Objective
 from landscape.operators import HessianOperator
 from landscape.progress import Progress
@@ -98,7 +98,8 @@ def basins(objective: Objective, points: Any, *, radius: float = 1e-3, progress:
 def _points(points: Any, size: int) -> np.ndarray:
     """(S, P) in float64."""
     rows = list(points)
-    theta = stacked(rows) if rows else np.empty((0, size))
+    arrays = [np.asarray(row.detach().cpu() if isinstance(row, Tensor) else row, dtype=float) for row in rows]
+    theta = np.stack(arrays) if rows else np.empty((0, size))
     if not rows or theta.ndim != 2 or theta.shape[1] != size:
         raise UsageError(f"points of shape {theta.shape} do not fit; this objective needs (S, {size}), S at least 1")
     if not np.isfinite(theta).all():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from landscape.checks import check_choice
 from landscape.errors import UsageError
@@ -107,20 +108,71 @@ def _ends(objective: Objective, given: Sequence[Vector | Objective]) -> tuple[En
     return a, b
 
 
-def end_of(objective: Objective, given: Vector | Objective) -> End:
-    """What is known of an end; an objective must ask the same question.
+def end_of(objective: Objective, given: Any) -> End:
+    """What is known of a point of this objective: a vector (P,), an objective, a model, or a checkpoint.
+
+    An objective must ask the same question. A vector that is θ of the objective to the last bit stands for its model.
 
     Raises
     ------
     UsageError
-        If it asks another one, or a vector has another shape than θ.
+        If it asks another one, is of another model, or a vector has another shape than θ.
     """
     if isinstance(given, Objective):
         check_same_question(objective, given)
         return End(objective.point(given.theta), constants_of(given))
-    theta = objective.point(given)
-    # The model's own θ to the last bit: then its own buffers belong to it.
-    return End(theta, constants_of(objective) if torch.equal(theta, objective.theta) else None)
+    read = end_as_given(objective, given)
+    theta, own = objective.point(read.theta), constants_of(objective)
+    if read.constants is None:
+        return End(theta, own if torch.equal(theta, objective.theta) else None)
+    # What is no part of a checkpoint, such as a buffer that is not saved, is as the architecture has it.
+    known = {name: read.constants[name].to(held) if name in read.constants else held for name, held in own.items()}
+    return End(theta, known)
+
+
+def end_as_given(objective: Objective, given: Any, *, called: str = "a vector") -> End:
+    """The same in its own dtype, on its own device, whatever it was trained on; ``called`` is its name in a message.
+
+    Raises
+    ------
+    UsageError
+        If it is none of these, or of another model.
+    """
+    if isinstance(given, Objective):
+        return End(_fitting(objective, given.theta, called), constants_of(given))
+    if isinstance(given, nn.Module):
+        params, buffers = (
+            {name: tensor.detach() for name, tensor in group}
+            for group in (given.named_parameters(), given.named_buffers())
+        )
+        return _of_named(objective, params, buffers, called)
+    if all(callable(getattr(given, name, None)) for name in ("params", "buffers")):  # a checkpoint
+        return _of_named(objective, given.params(), given.buffers(), called)
+    try:
+        theta = torch.as_tensor(given).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise UsageError(
+            f"{called} is given by a {type(given).__name__}; it must be a vector (P,), an Objective, a model or a "
+            "Checkpoint"
+        ) from None
+    return End(_fitting(objective, theta, called), None)
+
+
+def _of_named(objective: Objective, params: Mapping[str, Tensor], buffers: Mapping[str, Tensor], called: str) -> End:
+    layout = objective.layout
+    for name, shape in zip(layout.names, layout.shapes, strict=True):
+        if name not in params or params[name].shape != shape:
+            seen = f"is of shape {tuple(params[name].shape)}" if name in params else "is missing"
+            raise UsageError(f"{called} is of another model: its {name!r} {seen}, expected is {tuple(shape)}")
+    inside = set(layout.names)
+    frozen = {name: tensor for name, tensor in params.items() if name not in inside}
+    return End(layout.flatten(params).clone(), {**buffers, **frozen})
+
+
+def _fitting(objective: Objective, theta: Tensor, called: str) -> Tensor:
+    if theta.shape != (objective.layout.size,):
+        raise UsageError(f"{called} of shape {tuple(theta.shape)} does not fit: θ has shape ({objective.layout.size},)")
+    return theta
 
 
 def constants_of(objective: Objective) -> dict[str, Tensor]:

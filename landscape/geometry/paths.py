@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -13,8 +13,9 @@ from torch import Tensor
 from landscape.checks import check_count, check_not_negative, check_seed, check_share
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import refuse_other_buffers, where_theta_moves
+from landscape.geometry.endpoints import End, end_of
 from landscape.geometry.metrics import Metrics, Readings
-from landscape.geometry.planes.positions import place_of
+from landscape.geometry.planes.positions import stacked
 from landscape.geometry.planes.principal import pca_plane
 from landscape.geometry.surfaces.evaluate import slice_values
 from landscape.objective import Objective
@@ -143,29 +144,15 @@ def evaluate_paths(
 
 def _path(objective: Objective, name: str, path: Any) -> tuple[np.ndarray, list[Any]]:
     """(T, P), and what belongs to each position besides, where that is known."""
-    if isinstance(path, (np.ndarray, Tensor)) and path.ndim == 2:
-        theta = np.asarray(path.detach().cpu() if isinstance(path, Tensor) else path, dtype=float)
-        held: list[Any] = [None] * len(theta)
-    else:
-        rows: Sequence[Any] = list(path)
-        if not rows:
-            raise UsageError(f"path {name!r} has no position")
-        places = [place_of(objective, row) if hasattr(row, "theta") else None for row in rows]
-        theta = stacked([row if place is None else place.theta for row, place in zip(rows, places, strict=True)])
-        held = [None if place is None else place.constants for place in places]
-    size = objective.layout.size
-    if not len(theta):
-        raise UsageError(f"path {name!r} has no position")
-    if theta.ndim != 2 or theta.shape[1] != size:
-        raise UsageError(f"path {name!r} has positions of shape {theta.shape[1:]}; this objective needs ({size},)")
-    if not np.isfinite(theta).all():
-        raise UsageError(f"path {name!r} holds NaN or infinity at {int((~np.isfinite(theta)).any(1).sum())} positions")
-    return theta, held
-
-
-def stacked(rows: Sequence[Any]) -> np.ndarray:
-    """Vectors, be they tensors or arrays, as the rows of one float64 array."""
-    return np.stack([np.asarray(row.detach().cpu() if hasattr(row, "detach") else row, dtype=float) for row in rows])
+    rows = path
+    if not isinstance(path, (np.ndarray, Tensor)):
+        rows = [end_of(objective, row) if hasattr(row, "theta") else row for row in path]
+    theta = stacked(name, rows).astype(float)
+    if theta.shape[1] != objective.layout.size:
+        raise UsageError(
+            f"run {name!r} has positions of shape ({theta.shape[1]},); this objective needs ({objective.layout.size},)"
+        )
+    return theta, [row.constants if isinstance(row, End) else None for row in rows]
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from torch import Tensor
 from landscape.checks import check_count, check_positive
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import refuse_other_buffers, where_theta_moves
+from landscape.geometry.endpoints import end_of
 from landscape.geometry.metrics import Metrics, Readings
 from landscape.geometry.planes.decay import Decay
-from landscape.geometry.planes.positions import place_of
 from landscape.geometry.planes.radius import AUTO, Radius, around, chosen_radius
 from landscape.geometry.planes.spanned import Spanned
 from landscape.geometry.splits import asked_on
@@ -152,7 +152,7 @@ class Walk:
         """What a record keeps of positions beside the slice: loss and metrics, exactly, and where they lie."""
         places, outside, rows = [], [], []
         for given in marks.values():
-            place = place_of(self.question, given)
+            place = end_of(self.question, given)
             coordinates, distance = self.given.along(place.theta - self.point)
             if place.constants is None:
                 here = self.holding_at(place.theta)

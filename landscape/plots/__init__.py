@@ -1,6 +1,7 @@
 """Results in, Axes out. No figure here shows or saves itself; ``save`` and ``draw_all`` write files."""
 
 from landscape.plots.against_loss import loss_curve, loss_curves, plot_against_loss
+from landscape.plots.along import plot_stability_path
 from landscape.plots.chains import plot_chains
 from landscape.plots.comparison import (
     class_accuracy,
@@ -106,6 +107,7 @@ __all__ = [
     "plot_sharpness",
     "plot_sharpness_path",
     "plot_spectrum",
+    "plot_stability_path",
     "plot_step",
     "plot_surface",
     "plot_tail",

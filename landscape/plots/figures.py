@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from landscape.comparison import EQUAL, EqualLoss, at_equal_loss, contrasts
 from landscape.escaping.filenames import file_words
 from landscape.plots.against_loss import loss_curves, plot_against_loss
+from landscape.plots.along import last_iterations_figure, noise_figure, stability_figure
 from landscape.plots.arrays import ResultsLike, RunLike, by_label, group_word, last_record
 from landscape.plots.comparison import class_accuracy, plot_class_accuracy, plot_measure, summaries
 from landscape.plots.confusion import confusion_figure
@@ -33,11 +33,10 @@ from landscape.plots.style import (
     panels,
     share_limits,
 )
-from landscape.plots.tails import plot_tail, side_by_side, tail_of_run, tails_of_groups
 from landscape.results import Eigenpairs, SpectralMeasure
 from landscape.rounding import format_value
 from landscape.store import Results
-from landscape.store.catalogue import IN_CONTRASTS, IN_SUMMARY, IN_TAIL, MEASURES
+from landscape.store.catalogue import IN_CONTRASTS, IN_SUMMARY, MEASURES
 from landscape.store.metrics import COMPARED, class_accuracies, read_metric
 from landscape.store.scope import scope_lines
 
@@ -72,8 +71,8 @@ def drawings(results: ResultsLike, kinds: Collection[str] | None = None) -> Iter
     Parameters
     ----------
     kinds : collection of str, optional
-        Of ``against_loss``, ``summary``, ``differences``, ``tails``, ``spectra``, ``lines``, ``planes``,
-        ``interpolation``, ``classes``, ``confusion``: only figures of these are drawn. Left out: all.
+        Of ``against_loss``, ``summary``, ``differences``, ``tails``, ``stability``, ``noise``, ``spectra``, ``lines``,
+        ``planes``, ``interpolation``, ``classes``, ``confusion``: only figures of these are drawn. Left out: all.
     """
     runs = [run for run in results.runs if run.checkpoints]
     styles = optimizer_styles(by_label(runs))
@@ -82,7 +81,9 @@ def drawings(results: ResultsLike, kinds: Collection[str] | None = None) -> Iter
         "against_loss": _against_loss(results, runs, styles),
         "summary": _summary(runs, styles),
         "differences": _differences(results),
-        "tails": _tails(runs, styles),
+        "tails": last_iterations_figure(runs, styles),
+        "stability": stability_figure(runs),
+        "noise": noise_figure(runs, styles),
         "spectra": _spectra(runs, styles),
         "lines": line_figures(runs, styles),
         "planes": plane_figures(runs),
@@ -207,50 +208,6 @@ def draw_differences(found: pd.DataFrame | EqualLoss) -> Iterator[Drawing]:
         f"{left_out}",
         figure,
     )
-
-
-def _tails(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
-    tails = {key: tails_of_groups(runs, key) for key in IN_TAIL}
-    present = [key for key, found in tails.items() if any(t.steps.size > 1 for group in found.values() for t in group)]
-    if not present:
-        return
-    figure, axes = panels(len(present), columns=3, row_height=2.1)
-    for ax, key in zip(axes, present, strict=True):
-        plot_tail(runs, key, styles=styles, ax=ax)
-        ax.set_title(MEASURES[key].panel_title)
-        ax.set_xlabel("step, from the last")
-    legend_outside(figure)
-    groups = by_label(runs)
-    if any(side_by_side(found) is not None for found in tails.values()):
-        sentence = "lines are means over seeds, dots single runs, upright lines reach from the lowest seed to the "
-        sentence += "highest; at each step the groups stand side by side"
-    elif max(len(group) for group in groups.values()) > 1:
-        sentence = "thick lines are means over seeds, bands reach from the lowest seed to the highest, and thin lines "
-        sentence += "are single runs"
-    else:
-        sentence = "each line is one run"
-    yield Drawing(
-        "last_iterations",
-        "The last iterations",
-        f"{join_words([MEASURES[key].words for key in present]).capitalize()} at the measured checkpoints, against "
-        f"the step counted from the end of training ({seeds_words(groups.values())}); {sentence}."
-        f"{_residual_sentence(runs)}",
-        figure,
-    )
-
-
-def _residual_sentence(runs: list[RunLike]) -> str:
-    """How small the residual of every largest eigenvalue is, in per cent of it."""
-    found = [tail_of_run(run, "lambda_max") for run in runs]
-    values, errors = (np.concatenate([getattr(t, name) for t in found] or [[]]) for name in ("values", "errors"))
-    converged = np.concatenate([t.converged for t in found] or [np.empty(0, bool)])
-    good = converged & (values != 0)
-    if not good.any():
-        return ""
-    worst = 100 * float(np.max(errors[good] / np.abs(values[good])))
-    open_ones = int((~converged).sum())
-    rest = f" Open circles: {count_words(open_ones, 'eigenvalue')} not converged." if open_ones else ""
-    return f" Residuals bound the error of each converged λ₁ to {worst:.2g} % of it or less.{rest}"
 
 
 def _spectra(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:

@@ -17,7 +17,7 @@ from landscape.plots.labels import legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import PALETTE, Style, axes_or_new, log_if_wide, optimizer_styles
 from landscape.results.base import Array
-from landscape.store.catalogue import IN_TAIL, MEASURES
+from landscape.store.catalogue import IN_ALONG, IN_TAIL, MEASURES
 from landscape.store.levels import last_iterations
 
 MOST_MARKERS = 8  # up to so many points, each gets a marker
@@ -96,7 +96,8 @@ def plot_tail(
     runs : sequence of runs
         As in ``load_results(path).runs``.
     quantity : str
-        ``"lambda_max"``, ``"spectral_gap"`` or ``"grad_norm"``.
+        ``"lambda_max"``, ``"spectral_gap"`` or ``"grad_norm"``; ``"noise_scale"``, ``"gradient_share"`` or
+        ``"update_share"``.
 
     Returns
     -------
@@ -104,7 +105,7 @@ def plot_tail(
         With a logarithmic y axis where values are positive and span more than a factor of 20. Open circles mark
         values that did not converge.
     """
-    check_choice("quantity", quantity, IN_TAIL)
+    check_choice("quantity", quantity, (*IN_TAIL, *IN_ALONG))
     own = ax is None
     ax = axes_or_new(ax)
     found = tails_of_groups(runs, quantity)

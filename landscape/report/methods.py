@@ -18,12 +18,14 @@ from landscape.results import (
     SecondOrderGain,
     Sharpness,
     SpectralMeasure,
+    Stability,
 )
 from landscape.results.batch_statistics import sentences
 from landscape.results.interpolated import evaluation_sentence
 from landscape.rounding import format_value
 from landscape.store import Results, RunResults, final_rows
 from landscape.store.catalogue import MEASURES, flatness
+from landscape.store.citations import papers
 from landscape.store.metrics import read_metric
 from landscape.store.references import REFERENCES
 from landscape.store.scope import option_lines
@@ -45,6 +47,7 @@ def methods(results: Results) -> tuple[str, list[str]]:
         for name, record in run.last.records.items():
             records.setdefault(name, record)
     parts = [*_about_objective(runs, cite), *_about_spectrum(results, records, cite)]
+    parts += _about_training(runs, cite)
     parts += _about_surface(results, records, cite)
     return " ".join(parts), [REFERENCES[key].text for key in cited]
 
@@ -139,6 +142,24 @@ def _about_accuracy(results: Results) -> list[str]:
         words = join_words([MEASURES[name].words for name in reached if reached[name] == share])
         texts.append(f"{words} {format_value(100 * share, digits=2)} % (95 %)")
     return [f"Measured to: {'; '.join(texts)}."] if texts else []
+
+
+def _about_training(runs: list[RunResults], cite: Any) -> list[str]:
+    """Of noise, top space and the edge of stability, which are measured all along."""
+    texts, ends = [], [run.last.records for run in runs]
+    if any("noise_scale" in records for records in ends):
+        texts.append(f"The gradient noise scale is tr Σ/‖g‖², Σ the covariance over examples {cite('mccandlish')}.")
+    if any("gradient_share" in records for records in ends):
+        texts.append(
+            f"Shares in the top space are of squared length, in the span of two eigenvectors {cite('gurari')}."
+        )
+    tables = [table for records in ends if isinstance(table := records.get("stability"), Stability) and len(table)]
+    if keys := dict.fromkeys(key for table in tables for key in papers(table) if key in REFERENCES):
+        texts.append(
+            "How near training is to the edge of stability was measured with the state of its optimizer, against the "
+            f"thresholds of a quadratic of this curvature {cite(*keys)}."
+        )
+    return texts
 
 
 def _about_surface(results: Results, records: dict[str, Record], cite: Any) -> list[str]:

@@ -247,6 +247,9 @@ class Stability(Record):
     batch_size : int
         Of the batches; 0 where none was known.
     seed : int
+    products : float
+        Spent on it, in products with the Hessian of all data, a gradient as half of one, a loss as a sixth; NaN in
+        records of another version.
     """
 
     measures: tuple[str, ...]
@@ -264,6 +267,7 @@ class Stability(Record):
     loss: float
     batch_size: int
     seed: int
+    products: float = math.nan
 
     @property
     def ratios(self) -> Array:

@@ -198,6 +198,12 @@ _LATER = (
             tex="batch sharpness", is_positive=False),
     Measure("directional_sharpness", "directional sharpness", "uᵀHu/‖u‖²", _CURVATURE,
             row_of("directional_sharpness"), tex="directional sharpness", is_positive=False),
+    Measure("noise_scale", "gradient noise scale", "tr Σ/‖g‖²", "examples", of_record("noise_scale"),
+            tex="gradient noise scale", error="noise_scale_sem"),
+    Measure("gradient_share", "share of the gradient in the top space", "‖Uᵀg‖²/‖g‖²", "%", of_record("gradient_share"),
+            title="Gradient in the top space", tex="gradient in the top space", is_positive=False, is_share=True),
+    Measure("update_share", "share of the update in the top space", "‖Uᵀu‖²/‖u‖²", "%", of_record("update_share"),
+            title="Update in the top space", tex="update in the top space", is_positive=False, is_share=True),
 )  # fmt: skip
 
 MEASURES: dict[str, Measure] = {measure.key: measure for measure in (*_FIRST, *_LATER)}
@@ -228,6 +234,8 @@ IN_SUMMARY = ("lambda_max", "trace", "sharpness_worst", "sharpness_average", "sh
               "test_loss", "test_accuracy")  # fmt: skip
 #: The figure of the last iterations.
 IN_TAIL = ("lambda_max", "spectral_gap", "grad_norm")
+#: The figure of noise and top space along a training.
+IN_ALONG = ("noise_scale", "gradient_share", "update_share")
 #: Means of more than three groups in a terminal.
 IN_MEANS = ("train_loss", "test_accuracy", "grad_norm", "lambda_max", "spectral_ratio", "trace", "sharpness_worst",
             "sharpness_normalized_worst")  # fmt: skip

@@ -140,9 +140,13 @@ def _(record: Eigenpairs) -> tuple[str, ...]:
 
 @_papers.register
 def _(record: Estimate) -> tuple[str, ...]:
-    """By its method: of a trace, or of stability; other estimates rest on records that are cited themselves."""
+    """By its method: of a trace, of stability, of noise; other estimates rest on records that are cited themselves."""
     method = record.method.lower()
-    for words, key in (("η_c", "kalra"), ("batch sharpness", "andreyev"), ("λ_max(p⁻¹h)", "adaptive")):
+    known = {
+        "η_c": "kalra", "batch sharpness": "andreyev", "λ_max(p⁻¹h)": "adaptive", "tr σ/‖g‖²": "mccandlish",
+        "top eigenvectors": "gurari",
+    }  # fmt: skip
+    for words, key in known.items():
         if words in method:
             return (key,)
     by_word = {"hutchinson": "hutchinson", "deflated": "gambhir", "hutch++": "meyer", "xtrace": "epperly"}
@@ -276,6 +280,7 @@ def _(record: Repaired) -> tuple[str, ...]:
     return ("jordan",)
 
 
+@_papers.register
 def _(record: DirectionalSharpness) -> tuple[str, ...]:
     return ("pan",)
 
@@ -294,6 +299,7 @@ def _(record: Stability) -> tuple[str, ...]:
     return tuple(rows[measure] for measure in record.measures if measure in rows)
 
 
+@_papers.register
 def _(record: LearningCoefficient) -> tuple[str, ...]:
     batches = record.batch_size < record.num_examples
     return ("lau", "leimkuhler", *(("baker",) if batches else ()), "vehtari")

@@ -34,7 +34,8 @@ _CLASSES: dict[str, type[Record]] = {
     "point": PointValue, "eigenpairs": Eigenpairs, "gap": SpectralGap, "second_order_gain": Estimate, "trace": Estimate,
     "density": SpectralMeasure, "plane": PlaneSlice, "plane_eigen": PlaneSlice, "plane_pca": PathSlice,
     "train": Evaluation, "test": Evaluation,
-    "crosscheck": Crosscheck, "stability": Stability,
+    "crosscheck": Crosscheck, "stability": Stability, "noise_scale": Estimate, "gradient_share": Estimate,
+    "update_share": Estimate,
 }  # fmt: skip
 _FAMILIES: dict[str, type[Record] | tuple[type[Record], ...]] = {
     "line_": LineSlice,

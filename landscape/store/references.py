@@ -144,6 +144,8 @@ REFERENCES = {
                       "multiple fine-tuned models improves accuracy without increasing inference time", "ICML"),
     "fort": _paper("Fort, Stanislav and Hu, Huiyi and Lakshminarayanan, Balaji", 2019,
                    "Deep ensembles: a loss landscape perspective", "arXiv:1912.02757"),
+    "mccandlish": _paper("McCandlish, Sam and Kaplan, Jared and Amodei, Dario", 2018,
+                         "An empirical model of large-batch training", "arXiv:1812.06162"),
     "gurari": _paper("Gur-Ari, Guy and Roberts, Daniel A. and Dyer, Ethan", 2018,
                      "Gradient descent happens in a tiny subspace", "arXiv:1812.04754"),
     "hairer": _book("Hairer, Ernst and Wanner, Gerhard", 1996, "Solving Ordinary Differential Equations {II}",

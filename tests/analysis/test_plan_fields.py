@@ -15,7 +15,7 @@ from tests.support.runs import CONFIG, SMALL, make_runs
 
 pytestmark = pytest.mark.slow
 
-BASE = ls.Plan(**{**SMALL.fields(), "subsets": 2, "barriers": 1})
+BASE = ls.Plan(**{**SMALL.fields(), "plan": "standard", "subsets": 2, "barriers": 1})
 #: Another value of each field that some measurement, but not the question itself, may depend on.
 OTHER = {
     "last": 1, "eigs": 3, "trace_probes": 6, "density_probes": 3, "steps": 7, "points": 7, "plane_points": 7,

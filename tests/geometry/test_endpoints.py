@@ -214,3 +214,17 @@ def test_other_buffers_that_training_moves_are_seen_and_belong_to_their_end(make
             ls.evaluate_paths(at_a, {"run": torch.stack([at_a.theta, at_b.theta])}, points=3)
     line = ls.interpolate(at_a, at_b, points=3)
     assert (line.loss[0], line.loss[-1]) == pytest.approx((loss_of(a), loss_of(b)), rel=1e-12)
+
+
+def test_a_checkpoint_and_a_model_are_ends_with_their_own_buffers(tmp_path):
+    a, b, at_a, at_b = pair()
+    saved = [ls.load_checkpoint(ls.save_checkpoint(tmp_path / str(i), m, step=1)) for i, m in enumerate((a, b))]
+    expected = ls.interpolate(at_a, at_b, points=4)
+    for ends in (saved, (a, b), (saved[0], at_b)):
+        line = ls.interpolate(at_a, *ends, points=4)
+        assert line.loss.tolist() == expected.loss.tolist()
+        assert line.batch_statistics == "interpolate"
+    with pytest.raises(UsageError, match="a vector is of another model: its .* is missing"):
+        ls.interpolate(at_a, at_a, nn.Identity(), points=3)
+    with pytest.raises(UsageError, match="given by a dict"):
+        ls.interpolate(at_a, at_a, {}, points=3)

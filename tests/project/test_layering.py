@@ -73,7 +73,6 @@ EXTRA = {
     "geometry/basins.py": {"operators"},
     "geometry/alignment/tracing.py": {"hvp"},
     "geometry/alignment/activations.py": {"hvp"},
-    "geometry/alignment/ends.py": {"params"},
     "geometry/alignment/copies.py": {"params"},
 }
 ONLY_IN = {"h5py": {"files", "importers"}, "matplotlib": {"plots"}, "typer": {"cli"}, "safetensors": {"checkpoints"}}

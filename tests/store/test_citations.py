@@ -128,3 +128,12 @@ def test_bibtex_reads_all_of_them(tmp_path):
 def test_something_else_is_refused():
     with pytest.raises(UsageError, match=r"not a str: load_results\(path\)"):
         ls.citations("checkpoints/demo")
+
+
+def test_measures_along_a_training_have_their_papers():
+    noise = results.Estimate(30.0, sem=3.0, method="tr Σ/‖g‖², 64 batches of 20")
+    share = results.Estimate(0.4, method="share of the gradient in the span of the 2 top eigenvectors")
+    given = examples()
+    assert (papers(noise), papers(share)) == (("mccandlish",), ("gurari",))
+    assert "pan" in papers(given["DirectionalSharpness"])
+    assert "lau" in papers(given["LearningCoefficient"])

@@ -110,6 +110,10 @@ TABLE = {
         lambda **g: ls.over_subsets(OBJECTIVE, lambda part: part.loss(), **{"num_subsets": 2} | g),
         {"num_subsets": "count", "size": "count", "seed": "seed"},
     ),
+    "gradient_noise_scale": (
+        lambda **g: ls.gradient_noise_scale(OBJECTIVE, **{"batch_size": 2} | g),
+        {"batch_size": "count", "seed": "seed"},
+    ),
     "gradient_noise": (
         lambda **g: ls.gradient_noise(OBJECTIVE, **{"batch_size": 2, "tol": 0.5, "strict": False} | g),
         {"batch_size": "count", "seed": "seed", "tol": "share", "atol": "not negative", "max_gradients": "positive"},

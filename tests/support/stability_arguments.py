@@ -33,6 +33,6 @@ def rows(objective: ls.Objective) -> dict[str, Any]:
         ),
         "stability": (
             lambda **g: ls.stability(objective, optimizer=sgd, **g),
-            {"batch_size": "count", "lr": "positive", "tol": "share", "seed": "seed"},
+            {"batch_size": "count", "num_batches": "count", "lr": "positive", "tol": "share", "seed": "seed"},
         ),
     }  # fmt: skip

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from landscape.checks import check_choice, check_count, check_seed
 from landscape.errors import ObjectiveError, UsageError
 from landscape.geometry.alignment.activations import activation_pairs
-from landscape.geometry.alignment.ends import end_of, objective_of, state_of
+from landscape.geometry.alignment.ends import network_of, objective_of, state_of
 from landscape.geometry.alignment.matching import MOST_SWEEPS, Matched, Matching, Pair
 from landscape.geometry.alignment.network import FEW, ROUNDING, Network
 from landscape.geometry.alignment.symmetry import Symmetry
@@ -107,7 +107,7 @@ def align(
     objective = objective_of(model, inputs)
     if method == "activations" and inputs is None and not isinstance(model, Objective):
         raise UsageError("activations are compared on data: pass inputs=, or an Objective in place of the model")
-    a, b = (end_of(objective, end, name) for end, name in ((theta_a, "theta_a"), (theta_b, "theta_b")))
+    a, b = (network_of(objective, end, name) for end, name in ((theta_a, "theta_a"), (theta_b, "theta_b")))
     of_a, of_b, rest = state_of(objective, a, b)
     rng = np.random.default_rng(seed)
     few = _some(objective, num_examples, rng) if method == "activations" else objective.on_first(FEW)

@@ -11,9 +11,8 @@ from torch.utils import _pytree as pytree
 
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import STATISTICS, same, statistics_of
-from landscape.geometry.endpoints import End, constants_of
+from landscape.geometry.endpoints import End, constants_of, end_as_given
 from landscape.objective import Objective
-from landscape.params import ParamLayout
 
 
 def objective_of(model: nn.Module | Objective, inputs: Any) -> Objective:
@@ -80,50 +79,20 @@ def _suggested(model: nn.Module) -> list[Any]:
     return []
 
 
-def end_of(objective: Objective, given: Any, which: str) -> End:
-    """An end from a vector, a model, an objective of it, or a checkpoint, in its own dtype.
+def network_of(objective: Objective, given: Any, called: str) -> End:
+    """One of the two networks, in its own dtype.
 
     Raises
     ------
     UsageError
-        If it does not have the parameters of the objective.
+        If it does not have the parameters of the objective, or they are no finite numbers.
     """
-    if isinstance(given, Objective):
-        return End(_fitting(objective, given.theta, which), constants_of(given))
-    if isinstance(given, nn.Module):
-        named = {name: tensor.detach() for name, tensor in given.named_parameters()}
-        _check_names(objective, named, which)
-        inside = set(objective.layout.names)
-        buffers = {name: tensor.detach() for name, tensor in given.named_buffers()}
-        frozen = {name: tensor for name, tensor in named.items() if name not in inside}
-        return End(objective.layout.flatten(named).clone(), buffers | frozen)
-    if callable(getattr(given, "params", None)) and callable(getattr(given, "buffers", None)):  # a checkpoint
-        named = given.params()
-        _check_names(objective, named, which)
-        inside = set(objective.layout.names)
-        frozen = {name: tensor for name, tensor in named.items() if name not in inside}
-        return End(objective.layout.flatten(named), given.buffers() | frozen)
-    return End(_fitting(objective, torch.as_tensor(given).detach(), which), None)
-
-
-def _fitting(objective: Objective, theta: Tensor, which: str) -> Tensor:
-    if theta.shape != (objective.layout.size,):
-        raise UsageError(
-            f"{which} of shape {tuple(theta.shape)} does not fit: θ of this model has shape ({objective.layout.size},)"
-        )
-    if not theta.is_floating_point():
-        raise UsageError(f"{which} is of {theta.dtype}; θ is a vector of floating-point numbers")
-    if not bool(theta.isfinite().all()):
-        raise UsageError(f"{which} holds {int((~theta.isfinite()).sum())} entries that are NaN or infinite")
-    return theta
-
-
-def _check_names(objective: Objective, named: Mapping[str, Tensor], which: str) -> None:
-    layout: ParamLayout = objective.layout
-    for name, shape in zip(layout.names, layout.shapes, strict=True):
-        if name not in named or named[name].shape != shape:
-            seen = f"is of shape {tuple(named[name].shape)}" if name in named else "is missing"
-            raise UsageError(f"{which} is of another model: its {name!r} {seen}, expected is {tuple(shape)}")
+    end = end_as_given(objective, given, called=called)
+    if not end.theta.is_floating_point():
+        raise UsageError(f"{called} is of {end.theta.dtype}; θ is a vector of floating-point numbers")
+    if not bool(end.theta.isfinite().all()):
+        raise UsageError(f"{called} holds {int((~end.theta.isfinite()).sum())} entries that are NaN or infinite")
+    return end
 
 
 def state_of(objective: Objective, a: End, b: End) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor]]:

@@ -46,7 +46,7 @@ def compare_minima(
     models = list(objectives.values())
     pairs = _Pairs(len(models))
     count = len(models) * (len(models) - 1) // 2
-    said = ""
+    said, alone = "", dict[int, tuple[float, float]]()
     for done, (i, j) in enumerate(pairs.above, start=1):
         other = models[j] if aligned is False else aligned(models[i], models[j])
         theta_a, theta_b = models[i].theta, _theta(models[j], other)
@@ -56,6 +56,10 @@ def compare_minima(
             pairs.put("barrier_error", i, j, line.barrier_bound - line.barrier)
             pairs.put("test_barrier", i, j, line.barrier_of(_TEST) if test is not None else np.nan)
             said = line.batch_statistics
+            if said != "recompute":  # else the ends have the statistics of the data, and not their own
+                alone.setdefault(i, _losses_at(line, 0))
+                if aligned is False and batch_statistics != "fixed":
+                    alone.setdefault(j, _losses_at(line, -1))
         if "distance" in what:
             pairs.put("distance", i, j, _length(theta_a, theta_b))
         if "cosine" in what:
@@ -63,13 +67,13 @@ def compare_minima(
             pairs.put("cosine", i, j, _cosine(*moved))
         if progress is not None:
             progress(done, count)
-    losses = [[one.loss() for one in models], [_at(test, one).loss(one.theta) if test else np.nan for one in models]]
+    losses = np.array([alone.get(i) or _losses_of(one, test) for i, one in enumerate(models)])
     apart, on_test, kind = _disagreements(models, test, asked="disagreement" in what)
     matrices = pairs.found(what)
     return MinimaMatrix(
         names=tuple(objectives),
-        losses=np.array(losses[0]),
-        test_losses=np.array(losses[1]),
+        losses=losses[:, 0],
+        test_losses=losses[:, 1],
         barrier=matrices["barrier"],
         barrier_error=matrices["barrier_error"],
         test_barrier=matrices["test_barrier"],
@@ -145,6 +149,15 @@ def _line(
     end = other if isinstance(other, Objective) else b.point(other)
     found: LineSlice = interpolate(a, a, end, points=points, metrics=metrics, batch_statistics=batch_statistics)
     return found
+
+
+def _losses_at(line: LineSlice, end: int) -> tuple[float, float]:
+    """Of the model at one end, on the data and on test data, where the line has them."""
+    return float(line.loss[end]), float(line.metrics[_TEST][end]) if _TEST in line.metrics else np.nan
+
+
+def _losses_of(model: Objective, test: Objective | None) -> tuple[float, float]:
+    return model.loss(), np.nan if test is None else _at(test, model).loss(model.theta)
 
 
 def _theta(of: Objective, other: Vector | Objective) -> Tensor:

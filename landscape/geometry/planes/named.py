@@ -11,7 +11,7 @@ from torch import Tensor
 from landscape.checks import check_choice, check_count
 from landscape.errors import UsageError
 from landscape.geometry.directions import random_direction
-from landscape.geometry.planes.positions import place_of
+from landscape.geometry.endpoints import end_of
 from landscape.objective import Objective, Vector
 from landscape.results import Eigenpairs
 from landscape.rounding import format_value
@@ -93,7 +93,7 @@ def direction(
     if name == "difference":
         if to is None:
             raise UsageError("the name 'difference' needs the other point: direction(objective, 'difference', to=…)")
-        vector = place_of(objective, to).theta - objective.point(theta)
+        vector = end_of(objective, to).theta - objective.point(theta)
         if not bool((vector != 0).any()):
             raise UsageError("the other point is θ itself, so there is no direction towards it")
         return Direction(vector, "towards the other point")

@@ -9,28 +9,6 @@ import numpy as np
 from torch import Tensor
 
 from landscape.errors import UsageError
-from landscape.geometry.endpoints import End, check_same_question, constants_of
-from landscape.objective import Objective
-
-
-def place_of(objective: Objective, given: Any) -> End:
-    """A vector (P,), an objective of the same question, or a checkpoint, as a point of this objective.
-
-    Raises
-    ------
-    UsageError
-        If it does not fit.
-    """
-    if isinstance(given, Objective):
-        check_same_question(objective, given)
-        return End(objective.point(given.theta), constants_of(given))
-    if _is_checkpoint(given):
-        params, buffers = given.params(), given.buffers()
-        theta = objective.point(objective.layout.flatten(params))
-        known = {**params, **buffers}
-        there = constants_of(objective)
-        return End(theta, {name: known[name] for name in there if name in known})
-    return End(objective.point(_as_vector(given)), None)
 
 
 def runs_of(given: Any) -> dict[str, np.ndarray]:
@@ -55,11 +33,11 @@ def runs_of(given: Any) -> dict[str, np.ndarray]:
         named = dict(zip(unique, runs, strict=True))
     if not named:
         raise UsageError("no run was given; pass {name: positions}")
-    stacked = {str(name): _stacked(str(name), run) for name, run in named.items()}
-    sizes = {rows.shape[1] for rows in stacked.values()}
+    found = {str(name): stacked(str(name), run) for name, run in named.items()}
+    sizes = {rows.shape[1] for rows in found.values()}
     if len(sizes) > 1:
         raise UsageError(f"the runs have positions of different lengths ({', '.join(map(str, sorted(sizes)))})")
-    return stacked
+    return found
 
 
 def _is_one_run(given: Any) -> bool:
@@ -75,8 +53,14 @@ def _name_of(run: Any, other: str) -> str:
     return getattr(getattr(run, "path", None), "name", None) or other
 
 
-def _stacked(name: str, run: Any) -> np.ndarray:
-    """In float32 where all positions are, else in float64; not copied where it is an array of one of these."""
+def stacked(name: str, run: Any) -> np.ndarray:
+    """The positions of one run, (T, P): in float32 where all are, else in float64; an array of these is not copied.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or they are not finite vectors of one length.
+    """
     array = run.detach().cpu().numpy() if isinstance(run, Tensor) else run
     if not isinstance(array, np.ndarray):
         rows = [_array(_as_vector(row)) for row in run]
@@ -120,7 +104,3 @@ def vector_of(given: Any) -> np.ndarray:
 
 def _array(vector: Any) -> np.ndarray:
     return np.asarray(vector.detach().cpu() if isinstance(vector, Tensor) else vector)
-
-
-def _is_checkpoint(given: Any) -> bool:
-    return all(callable(getattr(given, name, None)) for name in ("params", "buffers", "theta"))

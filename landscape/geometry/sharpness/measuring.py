@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from landscape.geometry.sharpness.ascent import most_evaluations
 from landscape.geometry.sharpness.curvature import AtPoint
 from landscape.geometry.sharpness.definitions import DEFAULTS, SAMPLES, Definition
 from landscape.geometry.sharpness.learning_coefficient import CHAINS, STEPS, learning_coefficient
-from landscape.geometry.sharpness.radius import flatness_radius
+from landscape.geometry.sharpness.radius import Found, flatness_radius
 from landscape.objective import Objective
 from landscape.progress import Progress
 from landscape.results import LearningCoefficient, Sharpness
@@ -101,6 +101,18 @@ def _in_a_ball(asked: Asked) -> Sharpness:
     return by_batches.over_batches(asked.objective, asked.m, worst, most=most, seed=asked.seed, progress=asked.progress)
 
 
+def _estimate(
+    asked: Asked, found: Found | LearningCoefficient, *, samples: np.ndarray, converged: bool, cost: float,
+    reference: str, method: str,
+) -> Sharpness:  # fmt: skip
+    """What was estimated without a ball; ``cost`` in losses, or gradients."""
+    return Sharpness(
+        measure=asked.name, value=found.value, error=found.error, kind="estimate", rho=math.nan, p=math.nan,
+        samples=samples, converged=converged, num_evaluations=math.ceil(cost - 1e-6), seed=asked.seed,
+        reference=f"{asked.definition.reference}, {reference}", method=method,
+    )  # fmt: skip
+
+
 def _radius(asked: Asked) -> Sharpness:
     margin, epsilon = asked.option("margin"), asked.option("epsilon")
     found = flatness_radius(
@@ -114,22 +126,12 @@ def _radius(asked: Asked) -> Sharpness:
         seed=asked.seed,
         progress=asked.progress,
     )
-    said = f"{asked.definition.reference}, margin {margin:g}" + (f", ε {epsilon:g}" if epsilon else "")
-    return Sharpness(
-        measure=asked.name,
-        value=found.value,
-        error=found.error,
-        kind="estimate",
-        rho=math.nan,
-        p=math.nan,
-        samples=found.samples,
-        converged=found.converged,
-        num_evaluations=math.ceil(found.cost - 1e-6),
-        seed=asked.seed,
-        reference=said,
-        cost=found.cost,
+    record = _estimate(
+        asked, found, samples=found.samples, converged=found.converged, cost=found.cost,
+        reference=f"margin {margin:g}" + (f", ε {epsilon:g}" if epsilon else ""),
         method=found.method,
-    )
+    )  # fmt: skip
+    return replace(record, cost=found.cost)
 
 
 def _llc(asked: Asked) -> Sharpness:
@@ -141,20 +143,11 @@ def _llc(asked: Asked) -> Sharpness:
         strict=False,
         progress=asked.progress,
     )
-    return Sharpness(
-        measure=asked.name,
-        value=found.value,
-        error=found.error,
-        kind="estimate",
-        rho=math.nan,
-        p=math.nan,
-        samples=_independent(found),
-        converged=found.converged,
-        num_evaluations=math.ceil(found.num_gradients),
-        seed=asked.seed,
-        reference=f"{asked.definition.reference}, γ = {found.localization:g}",
+    return _estimate(
+        asked, found, samples=_independent(found), converged=found.converged, cost=found.num_gradients,
+        reference=f"γ = {found.localization:g}",
         method=f"{CHAINS} chains, R̂ {found.rhat:.3f}, {found.effective_size:.0f} effective draws; {found.reason}",
-    )
+    )  # fmt: skip
 
 
 def _independent(found: LearningCoefficient) -> np.ndarray:

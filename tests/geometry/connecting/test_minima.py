@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 import landscape as ls
 from landscape.errors import UsageError
+from landscape.geometry.connecting import matrix
 from landscape.objective import Objective
 from tests.support.landscapes import built, draw
 from tests.support.running_statistics import mlp, pair, question, trained
@@ -100,6 +101,24 @@ def test_each_entry_is_that_of_its_pair_alone_with_the_statistics_of_each_model(
         assert found.test_barrier[i, j] == line.barrier_of("test")
     assert found.batch_statistics == "interpolate"
     assert found.test_losses[1] == pytest.approx(question(b, x=draw(60, 6, seed=5)).loss(), rel=1e-12)
+
+
+@pytest.mark.parametrize("statistics", [None, "recompute", "fixed"])
+def test_the_losses_are_those_of_the_models_whatever_their_lines_have_at_the_ends(statistics):
+    _, _, at_a, at_b = pair()
+    ends = [at_a, at_b, question(trained(mlp, seed=2, lr=0.2))]
+    found = ls.minima_matrix(ends, what=("barrier",), points=3, batch_statistics=statistics)
+    assert found.losses.tolist() == [one.loss() for one in ends]
+
+
+def test_no_loss_of_a_minimum_is_computed_that_its_lines_have(monkeypatch):
+    objectives, _ = quadratics(3)
+    asked = []
+    monkeypatch.setattr(matrix, "_losses_of", lambda model, test: asked.append(model) or (0.0, 0.0))
+    ls.minima_matrix(objectives, what=("barrier",), points=3)
+    assert not asked
+    ls.minima_matrix(objectives, what=("distance",))
+    assert len(asked) == 3
 
 
 def test_the_overlap_is_that_of_the_top_eigenspaces():

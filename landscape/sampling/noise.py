@@ -1,9 +1,8 @@
-"""Data-sampling error: the same quantity on disjoint subsets of the data."""
+"""The noise of a batch's gradient: how far it lies from that over all data, and at which batch size that matters."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,100 +12,16 @@ from torch import Tensor
 from landscape.checks import check_count, check_not_negative, check_positive, check_seed, check_share
 from landscape.errors import NotConverged, UsageError
 from landscape.objective import Objective, Vector
-from landscape.results import Estimate, SamplingSpread
+from landscape.results import Estimate
 
 #: Of ``gradient_noise`` with ``tol`` and no other limit.
 DEFAULT_GRADIENTS = 100.0
 #: Examples of a small batch, how many make a sample, and samples before the first look.
 _SMALL, _TOGETHER, _FIRST = 16, 8, 12
-
-Quantity = Callable[[Objective], "float | Estimate"]
-
-
-def over_subsets(
-    objective: Objective,
-    quantity: Quantity,
-    *,
-    num_subsets: int = 4,
-    size: int | None = None,
-    full: float | Estimate | None = None,
-    seed: int = 0,
-) -> SamplingSpread:
-    r"""How much a quantity depends on which examples there are, apart from the noise of its probes.
-
-    The data are split at random into S disjoint subsets of n examples, and the quantity is measured on each:
-
-    .. math:: \text{error of the value on all } N = \sqrt{n/N}\;\cdot\;\text{standard deviation over subsets}.
-
-    It holds for smooth functions of means over independent examples, at parameters that do not depend on them; the bias
-    of fewer examples, of order 1/n, is ``shift``, and no part of the error (docs/accuracy.md).
-
-    Parameters
-    ----------
-    objective : Objective
-    quantity : callable
-        ``quantity(objective on a subset)`` gives a number or an Estimate, which brings its probe noise and its seed:
-        where seeds differ between subsets, probe noise is independent and is taken out of the spread; where all have
-        one seed, they share their probes, whose noise cancels.
-    num_subsets : int
-        S, at least 2. The error itself is known to within ``1/√(2(S − 1))``: 41 % with 4, 24 % with 10.
-    size : int, optional
-        n; left out, ⌊N/S⌋. Smaller ones are cheaper and further from N.
-    full : float or Estimate, optional
-        The value on all data, where it is known already; left out, ``quantity(objective)``.
-    seed : int
-        Of the split.
-
-    Returns
-    -------
-    SamplingSpread
-        From S measurements on n examples each, for n = N/S about the cost of one on all of them, and that one.
-
-    Raises
-    ------
-    UsageError
-        If the subsets do not fit into the data, or the quantity gives something else.
-    ObjectiveError
-        If the data cannot be cut into examples.
-
-    References
-    ----------
-    Politis, Romano & Wolf (1999), Subsampling, ch. 2. Efron & Tibshirani (1993), An Introduction to the Bootstrap,
-    ch. 5 and 6, for standard errors of smooth functions of means.
-
-    Examples
-    --------
-    >>> import torch
-    >>> x = torch.tensor([[1.0], [2.0], [1.0], [2.0]])
-    >>> model = torch.nn.Linear(1, 1, bias=False)
-    >>> objective = Objective(model, torch.nn.functional.mse_loss, (x, x))
-    >>> spread = over_subsets(objective, lambda part: part.hvp(torch.ones(1)).item(), num_subsets=2)
-    >>> spread.full, spread.subset_size
-    (5.0, 2)
-    """
-    S, N = check_count("num_subsets", num_subsets, least=2, hint="one has no spread"), objective.num_examples
-    seed = check_seed(seed)
-    n = N // S if size is None else check_count("size", size)
-    if n < 1 or S * n > N:
-        raise UsageError(
-            f"{S} disjoint subsets of {max(n, 1)} examples do not fit into {N}; take fewer or smaller ones"
-        )
-    order = np.random.default_rng(seed).permutation(N)
-    # In the order of the data: the result is then that of the subset, not of the shuffle.
-    measured = [quantity(objective.subset(np.sort(order[i * n : (i + 1) * n]))) for i in range(S)]
-    values, sems = (np.array(column) for column in zip(*map(_value_and_sem, measured), strict=True))
-    full_value, full_sem = _value_and_sem(quantity(objective) if full is None else full)
-    seeds = [m.seed for m in measured if isinstance(m, Estimate)]
-    return SamplingSpread(
-        values=values,
-        sems=sems,
-        subset_size=n,
-        num_examples=N,
-        full=full_value,
-        full_sem=full_sem,
-        fresh_probes=len(seeds) == S and len(set(seeds)) == S,
-        seed=seed,
-    )
+#: Of fewer batches the error is not known, for they are parts of one whole.
+_FEWEST = 4
+#: Batches of which the noise scale is made, or more; what a pass over the data by gradients costs, in products.
+_BATCHES, _ONE_PASS = 64, 0.5
 
 
 def gradient_noise(
@@ -168,9 +83,7 @@ def gradient_noise(
     McCandlish, Kaplan, Amodei et al. (2018), An empirical model of large-batch training, arXiv:1812.06162, appendix A.
     """
     batch_size, seed = check_count("batch_size", batch_size), check_seed(seed)
-    count = objective.num_examples // batch_size
-    if count < 2:
-        raise UsageError(f"batch_size={batch_size} gives {count} batch of {objective.num_examples} examples; need two")
+    _check_two(batch_size, objective.num_examples)
     check_not_negative("atol", atol)
     if tol is not None or atol > 0:
         share = 0.0 if tol is None else check_share("tol", tol, hint="it is half the 95 % interval over the value")
@@ -178,15 +91,108 @@ def gradient_noise(
         return _noise_until(objective, theta, batch_size, seed, goal=(share, atol, most), strict=strict)
     if max_gradients is not None:
         raise UsageError("max_gradients= limits tol=; without tol the work is two gradients over all data")
-    order = np.random.default_rng(seed).permutation(objective.num_examples)
-    gradient = objective.gradient(theta)
-    batches = (np.sort(order[i * batch_size : (i + 1) * batch_size]) for i in range(count))
-    apart = (objective.subset(b).gradient(theta) - gradient for b in batches)
-    samples = np.array([float(difference.double().square().sum()) for difference in apart])
-    sem = float(samples.std(ddof=1)) / math.sqrt(count)
+    samples = _distances(objective, theta, objective.gradient(theta), batch_size, seed)
+    count = len(samples)
+    # Two halves of the data lie equally far from their mean.
+    sem = None if 2 * batch_size == objective.num_examples else float(samples.std(ddof=1)) / math.sqrt(count)
     return Estimate(
         float(samples.mean()), sem=sem, samples=samples, seed=seed, method=f"{count} batches of {batch_size}"
     )
+
+
+def gradient_noise_scale(
+    objective: Objective,
+    *,
+    theta: Vector | None = None,
+    gradient: Vector | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+) -> Estimate:
+    r"""``tr Σ/‖g‖²``: the batch size at which the noise of a batch's gradient is about as long as the gradient.
+
+    Σ is the covariance of the gradients of single examples. Far smaller batches go mostly at random; far larger ones
+    cost more examples for the same progress. Unlike :func:`gradient_noise` it is a property of the point alone.
+
+    Parameters
+    ----------
+    objective : Objective
+        A mean over examples.
+    theta : (P,) tensor or array, optional
+        Where; left out, the model's parameters now.
+    gradient : (P,) tensor or array, optional
+        g there, where it is known.
+    batch_size : int, optional
+        Examples of the batches it is measured with, at most N/2; left out, such that there are 64 batches or more. It
+        moves the error, not what is estimated.
+    seed : int
+        Of the deal.
+
+    Returns
+    -------
+    Estimate
+        In examples, unbiased for these N. ``sem`` is over the ⌊N/B⌋ batches of one deal, where they are four or more,
+        ``samples`` what each gives; with batches of one example all are taken, and the value has no error but rounding.
+        Infinite where the gradient is zero.
+
+    Raises
+    ------
+    UsageError
+        If there are not at least two batches, or a gradient is not finite.
+    ObjectiveError
+        If the data cannot be cut into examples.
+
+    Notes
+    -----
+    Costs a gradient over all data in batches, and that over all data where it is not given.
+
+    References
+    ----------
+    McCandlish, Kaplan, Amodei et al. (2018), An empirical model of large-batch training, arXiv:1812.06162, section 2.2:
+    the simple noise scale.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.tensor([[1.0], [2.0], [1.0], [2.0]])
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> _ = torch.nn.init.constant_(model.weight, 1.0)
+    >>> objective = Objective(model, torch.nn.functional.mse_loss, (x, torch.zeros(4, 1)))
+    >>> round(gradient_noise_scale(objective).value, 6)  # gradients 2, 8, 2, 8: their variance 12 over their mean² 25
+    0.48
+    """
+    N, seed = objective.num_examples, check_seed(seed)
+    size = max(1, N // _BATCHES) if batch_size is None else check_count("batch_size", batch_size)
+    _check_two(size, N)
+    g = objective.gradient(theta) if gradient is None else objective.point(gradient)
+    squared = float(g.double().square().sum())
+    apart = _distances(objective, theta, g, size, seed) * size / (1 - size / N)
+    if not (math.isfinite(squared) and np.isfinite(apart).all()):
+        raise UsageError("a gradient is not finite; check the loss at this point, or compute in float64")
+    said = f"tr Σ/‖g‖², {len(apart)} batches of {size}"
+    if squared == 0:
+        return Estimate(math.inf, method=f"{said}; the gradient is zero", seed=seed, products=_ONE_PASS)
+    samples = apart / squared
+    value = float(samples.mean())
+    if size == 1:
+        return Estimate(
+            value, bound=8 * objective.resolution * value, method="tr Σ/‖g‖², all examples", products=_ONE_PASS
+        )
+    sem = float(samples.std(ddof=1)) / math.sqrt(len(samples)) if len(samples) >= _FEWEST else None
+    return Estimate(value, sem=sem, samples=samples, seed=seed, method=said, products=_ONE_PASS)
+
+
+def _check_two(batch_size: int, total: int) -> None:
+    if (count := total // batch_size) < 2:
+        raise UsageError(f"batch_size={batch_size} gives {count} batch of {total} examples; need two")
+
+
+def _distances(objective: Objective, theta: Vector | None, gradient: Tensor, size: int, seed: int) -> np.ndarray:
+    """``‖g_B − g‖²`` of all disjoint batches of one deal."""
+    order = np.random.default_rng(seed).permutation(objective.num_examples)
+    count = objective.num_examples // size
+    batches = (np.sort(order[i * size : (i + 1) * size]) for i in range(count))
+    apart = (objective.subset(b).gradient(theta) - gradient for b in batches)
+    return np.array([float(difference.double().square().sum()) for difference in apart])
 
 
 def _noise_until(
@@ -261,15 +267,3 @@ def _ended(
             found,
         )
     return found
-
-
-def _value_and_sem(measured: float | Estimate) -> tuple[float, float]:
-    try:
-        value = float(measured)
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"quantity gave {type(measured).__name__}; it must give a number or an Estimate, such as trace(...)"
-        ) from None
-    if not math.isfinite(value):
-        raise UsageError(f"quantity gave {value}; a spread needs finite values")
-    return value, float(measured.sem or 0.0) if isinstance(measured, Estimate) else 0.0
