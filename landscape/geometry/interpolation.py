@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -9,6 +12,7 @@ from landscape.checks import check_count, check_share
 from landscape.geometry.endpoints import between
 from landscape.geometry.metrics import Metrics, Readings
 from landscape.geometry.surfaces.evaluate import slice_values
+from landscape.geometry.surfaces.memory import remembering
 from landscape.objective import Objective, Vector
 from landscape.progress import Progress
 from landscape.results import LineSlice
@@ -21,6 +25,7 @@ def interpolate(
     batch_statistics: str | None = None,
     metrics: Metrics = None,
     tol: float | None = None,
+    resume: str | Path | None = None,
     progress: Progress | None = None,
 ) -> LineSlice:
     """The loss at ``(1 − t)·θ_a + t·θ_b`` for equally spaced t from 0 to 1, with its ``barrier``.
@@ -49,6 +54,8 @@ def interpolate(
     tol : float, optional
         Largest error of the loss that is wanted, of its range on the line: then the network is evaluated at few points
         and its outputs interpolated, as in :func:`evaluate_line`. Left out, and where buffers move too, at every point.
+    resume : path, optional
+        A folder in which what is evaluated is kept, as in :func:`evaluate_line`.
     progress : callable, optional
         Called as ``progress(done, points)`` after each point.
 
@@ -90,11 +97,15 @@ def interpolate(
     def at(_: float, right: float) -> tuple[Objective, torch.Tensor]:
         return path.at((1 - right) / 2, (1 + right) / 2)
 
-    found = slice_values(
-        readings, at, (np.zeros(1), x), (1.0, 1.0), moving=bool(path.moving[0]) or path.batch_statistics == "recompute",
-        tol=tol if tol is None else check_share("tol", tol, hint="0.01, not 1 %"), progress=progress,
-        exact=((0.0, -1.0), (0.0, 1.0)),
-    )  # fmt: skip
+    def question() -> tuple[Any, ...]:
+        return path.objective, path.a, path.b, path.batch_statistics, list(path.moving)
+
+    with remembering(resume, question) as memory:
+        found = slice_values(
+            readings, at, (np.zeros(1), x), (1.0, 1.0), progress=progress, exact=((0.0, -1.0), (0.0, 1.0)),
+            moving=bool(path.moving[0]) or path.batch_statistics == "recompute", memory=memory,
+            tol=tol if tol is None else check_share("tol", tol, hint="0.01, not 1 %"),
+        )  # fmt: skip
     values = found.values[:, 0]
     return LineSlice(
         t=steps,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ from landscape.geometry.metrics import Metrics, Readings
 from landscape.geometry.planes.positions import place_of
 from landscape.geometry.planes.principal import pca_plane
 from landscape.geometry.surfaces.evaluate import slice_values
+from landscape.geometry.surfaces.identity import digest
+from landscape.geometry.surfaces.memory import Memory, remembering
 from landscape.objective import Objective
 from landscape.progress import Progress
 from landscape.results.paths import PathSlice
@@ -36,6 +39,7 @@ def evaluate_paths(
     losses: bool = True,
     num_walks: int = 100,
     seed: int = 0,
+    resume: str | Path | None = None,
     progress: Progress | None = None,
 ) -> PathSlice:
     r"""The loss on a plane with the paths of one or several trainings on it.
@@ -68,6 +72,8 @@ def evaluate_paths(
         checkpoint, of a vector with those that the plane would have there.
     num_walks, seed : int
         Of the random walks.
+    resume : path, optional
+        A folder in which what is evaluated is kept, as in :func:`evaluate_line`.
     progress : callable, optional
         Called as ``progress(done, most)`` after each point.
 
@@ -117,19 +123,23 @@ def evaluate_paths(
         there = plane.at(objective, middle + np.array((right, up)))
         return holding_at(there), there
 
-    found = slice_values(
-        readings, at, (y - middle[1], x - middle[0]), (float(np.ptp(y)) / 2, float(np.ptp(x)) / 2), tol=tol,
-        moving=statistics == "recompute", progress=progress,
-    )  # fmt: skip
-    constants = [held for _, held in taken.values()]
-    along: dict[str, Any] = _losses(objective, theta, list(chain(*constants)), plane, holding_at) if losses else {}
+    def question() -> tuple[Any, ...]:
+        return objective, statistics, plane.origin, plane.axes, middle
+
+    held = list(chain(*(held for _, held in taken.values())))
+    with remembering(resume, question) as memory:
+        found = slice_values(
+            readings, at, (y - middle[1], x - middle[0]), (float(np.ptp(y)) / 2, float(np.ptp(x)) / 2), tol=tol,
+            moving=statistics == "recompute", progress=progress, memory=memory,
+        )  # fmt: skip
+        along: dict[str, Any] = _losses(objective, theta, held, plane, holding_at, memory) if losses else {}
     return PathSlice(
         x=x,
         y=y,
         loss=found.values[0],
         directions=plane.directions,
         names=tuple(taken),
-        lengths=np.array([len(held) for held in constants]),
+        lengths=np.array([len(rows) for rows, _ in taken.values()]),
         points=plane.points,
         outside=plane.outside,
         explained=plane.explained,
@@ -195,17 +205,23 @@ def _plane(objective: Objective, paths: dict[str, np.ndarray], num_walks: int, s
 
 
 def _losses(
-    objective: Objective, theta: np.ndarray, held: list[Any], plane: _Plane, holding_at: Callable[[Tensor], Objective]
-) -> dict[str, np.ndarray]:
+    objective: Objective, theta: np.ndarray, held: list[Any], plane: _Plane, holding_at: Callable[[Tensor], Objective],
+    memory: Memory,
+) -> dict[str, np.ndarray]:  # fmt: skip
     """At each position, and at its projection."""
+
+    def loss_at(here: Tensor, constants: Any) -> float:
+        def computed() -> float:
+            holding = holding_at(here) if constants is None else objective.with_constants(constants)
+            return holding.loss(here)
+
+        return float(memory.numbers(f"loss {digest(here, constants) if memory.keeps else ''}", computed))
+
     true, drawn = [], []
     for place, constants, row in zip(plane.points, held, theta, strict=True):
-        here = objective.point(row)
-        holding = holding_at(here) if constants is None else objective.with_constants(constants)
-        true.append(holding.loss(here))
+        true.append(loss_at(objective.point(row), constants))
         if plane.outside.any():
-            there = plane.at(objective, place)
-            drawn.append(holding_at(there).loss(there))
+            drawn.append(loss_at(plane.at(objective, place), None))
     return {"losses": np.array(true), "plane_losses": np.array(drawn or true)}
 
 

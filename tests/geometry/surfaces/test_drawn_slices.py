@@ -22,7 +22,7 @@ from tests.support.landscapes import built, draw
 def no_curvature(monkeypatch):
     """Which has tests of its own."""
     blank = lambda objective, theta, d, hessian: [np.zeros((d.shape[1], d.shape[1]))] * 3  # noqa: E731
-    monkeypatch.setattr("landscape.geometry.slices.centre_curvature", blank)
+    monkeypatch.setattr("landscape.geometry.walk.centre_curvature", blank)
 
 
 def skewed(examples: int = 20_000, *, loss=nn.functional.cross_entropy, **options) -> Objective:

@@ -30,7 +30,7 @@ class Counting(nn.Module):
 def no_curvature(monkeypatch):
     """Which has tests of its own, and evaluations too."""
     blank = lambda objective, theta, d, hessian: [np.zeros((d.shape[1], d.shape[1]))] * 3  # noqa: E731
-    monkeypatch.setattr("landscape.geometry.slices.centre_curvature", blank)
+    monkeypatch.setattr("landscape.geometry.walk.centre_curvature", blank)
 
 
 def tanh_network(examples: int, *, classes: int = 3, activation: type[nn.Module] = nn.Tanh) -> Objective:
