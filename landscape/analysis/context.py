@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,8 @@ class CheckpointContext:
         Whether a person asked for the accuracy of the plan; on a time alone, nobody did.
     planned : float
         Products at this checkpoint.
+    resume : Path or None
+        Folder in which the slice that is evaluated now is kept.
     """
 
     objective: Objective
@@ -77,6 +80,7 @@ class CheckpointContext:
     coarser: Record | None = None
     is_asked: bool = True
     planned: float = 0.0
+    resume: Path | None = None
     checkpoint: Checkpoint | None = None
 
     @cached_property

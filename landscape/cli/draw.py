@@ -67,7 +67,7 @@ def draw(
                 data=data, progress=progress,
             )  # fmt: skip
     except KeyboardInterrupt:
-        print("landscape: interrupted; finished pictures are kept, and the same command goes on", file=sys.stderr)
+        print("landscape: interrupted; what was evaluated is kept, and the same command goes on there", file=sys.stderr)
         raise typer.Exit(130) from None
     show = console().print
     for picture in drawn:

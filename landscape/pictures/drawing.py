@@ -74,8 +74,9 @@ def draw(
 ) -> list[Picture]:
     """Draw the loss of runs on a plane: PDF, PNG, and the record in ``results.h5``, so that nothing is lost.
 
-    Each picture is stored when it has been evaluated, and one that is stored is not evaluated again: after an interrupt
-    the same call goes on with the next.
+    Each picture is stored when it has been evaluated, and one that is stored is not evaluated again. What is evaluated
+    of one is kept beside it meanwhile (``resume`` of :func:`evaluate_plane`): killed, the same call goes on where it
+    was.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def draw(
     pictures = []
     with ResultStore(folder) as store:
         for subject in subjects(settings, chosen, Problems(problem, problem_config, data)):
-            name, record = _evaluated(store, settings, subject, progress)
+            name, record = _evaluated(store, subject, progress)
             pdf, png = _drawn(folder, name, subject, record)
             pictures.append(
                 Picture(subject.title, pdf, png, store.path, subject.run, subject.step, name, record, sentence(record))
@@ -151,17 +152,16 @@ def _settings(
 
 
 def _evaluated(
-    store: ResultStore, settings: Settings, subject: Subject, progress: Callable[[str, int, int], None] | None
+    store: ResultStore, subject: Subject, progress: Callable[[str, int, int], None] | None
 ) -> tuple[str, PlaneSlice | PathSlice]:
     """The record and its name: the stored one, or evaluated and stored now."""
-    word = settings.metric.rpartition(":")[2]
-    name = f"drawn_{settings.plane}_{settings.on}_{word}"
+    name = subject.name
     found = store.find(subject.run, subject.step, name, subject.key)
     if isinstance(found, (PlaneSlice, PathSlice)):
         return name, found
     started = time.perf_counter()
     told = None if progress is None else lambda done, most: progress(subject.title, done, most)
-    record = subject.measure(told)
+    record = subject.measure(store, told)
     taken = time.perf_counter() - started
     how = provenance(subject.key, record, taken, subject.objective, route=None)
     store.write(subject.run, subject.step, name, record, how)

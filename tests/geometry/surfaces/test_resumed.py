@@ -70,8 +70,8 @@ CASES = {
     ),
     "interpolation": lambda o, **how: interpolate(o, o.theta, -o.theta, points=31, tol=0.01, **how),
     "paths": lambda o, **how: evaluate_paths(
-        o, {"a": np.outer([0.5, 0.8, 1.0, 1.1, 1.2], o.theta) + draw(5, len(o.theta), seed=3).numpy() / 9}, points=9, tol=0.05,
-        **how,
+        o, {"a": np.outer([0.5, 0.8, 1.0, 1.1, 1.2], o.theta) + draw(5, len(o.theta), seed=3).numpy() / 9},
+        points=9, tol=0.05, **how,
     ),
 }  # fmt: skip
 
