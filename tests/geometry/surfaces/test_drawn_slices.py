@@ -129,7 +129,8 @@ def test_accuracy_of_drawn_examples_is_that_of_all_at_the_centre_and_near_it_els
     found, exact = (evaluate_line(objective, d, points=21, tol=tol, metrics=("accuracy",)) for tol in (0.1, None))
     assert found.num_drawn > 0
     assert found.metric("accuracy")[10] == pytest.approx(exact.metric("accuracy")[10], abs=1e-6)
-    assert np.abs(found.metric("accuracy") - exact.metric("accuracy")).max() <= 0.03
+    apart = np.abs(found.metric("accuracy") - exact.metric("accuracy")).max()
+    assert 0 < apart <= found.metric_errors["accuracy"] <= 0.05
     assert found.metric("accuracy").max() <= 1
 
 
