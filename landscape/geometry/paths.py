@@ -20,6 +20,7 @@ from landscape.geometry.planes.principal import pca_plane
 from landscape.geometry.surfaces.evaluate import slice_values
 from landscape.geometry.surfaces.identity import digest
 from landscape.geometry.surfaces.memory import Memory, remembering
+from landscape.jobs import Executor
 from landscape.objective import Objective
 from landscape.progress import Progress
 from landscape.results.paths import PathSlice
@@ -40,6 +41,7 @@ def evaluate_paths(
     num_walks: int = 100,
     seed: int = 0,
     resume: str | Path | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> PathSlice:
     r"""The loss on a plane with the paths of one or several trainings on it.
@@ -72,8 +74,8 @@ def evaluate_paths(
         checkpoint, of a vector with those that the plane would have there.
     num_walks, seed : int
         Of the random walks.
-    resume : path, optional
-        A folder in which what is evaluated is kept, as in :func:`evaluate_line`.
+    resume, executor
+        As in :func:`evaluate_line`.
     progress : callable, optional
         Called as ``progress(done, most)`` after each point.
 
@@ -119,18 +121,15 @@ def evaluate_paths(
     middle = np.array([(x[0] + x[-1]) / 2, (y[0] + y[-1]) / 2])
     readings = Readings(objective, metrics)
 
-    def at(up: float, right: float) -> tuple[Objective, Tensor]:
-        there = plane.at(objective, middle + np.array((right, up)))
-        return holding_at(there), there
-
     def question() -> tuple[Any, ...]:
         return objective, statistics, plane.origin, plane.axes, middle
 
     held = list(chain(*(held for _, held in taken.values())))
-    with remembering(resume, question) as memory:
+    with remembering(resume, question, executor) as memory:
         found = slice_values(
-            readings, at, (y - middle[1], x - middle[0]), (float(np.ptp(y)) / 2, float(np.ptp(x)) / 2), tol=tol,
-            moving=statistics == "recompute", progress=progress, memory=memory,
+            readings, _On(plane, objective, middle, holding_at), (y - middle[1], x - middle[0]),
+            (float(np.ptp(y)) / 2, float(np.ptp(x)) / 2), tol=tol, moving=statistics == "recompute",
+            progress=progress, memory=memory,
         )  # fmt: skip
         along: dict[str, Any] = _losses(objective, theta, held, plane, holding_at, memory) if losses else {}
     return PathSlice(
@@ -193,6 +192,20 @@ class _Plane:
     def at(self, objective: Objective, place: np.ndarray) -> Tensor:
         """θ at (x, y)."""
         return objective.point(self.origin + self.axes @ place)
+
+
+@dataclass(frozen=True)
+class _On:
+    """Called with (y, x) from the middle: the objective with what belongs to θ there besides, and θ."""
+
+    plane: _Plane
+    objective: Objective
+    middle: np.ndarray
+    holding_at: Callable[[Tensor], Objective]
+
+    def __call__(self, up: float, right: float) -> tuple[Objective, Tensor]:
+        there = self.plane.at(self.objective, self.middle + np.array((right, up)))
+        return self.holding_at(there), there
 
 
 def _plane(objective: Objective, paths: dict[str, np.ndarray], num_walks: int, seed: int) -> _Plane:

@@ -14,6 +14,7 @@ from landscape.geometry.planes.named import Direction
 from landscape.geometry.planes.spanned import spanned_line, spanned_plane
 from landscape.geometry.slice_curvature import Operator
 from landscape.geometry.walk import Walk, check_points, grid
+from landscape.jobs import Executor
 from landscape.objective import Objective, Vector
 from landscape.progress import Progress
 from landscape.results import LineSlice, ModelPlane, PcaPlane, PlaneSlice
@@ -39,6 +40,7 @@ def evaluate_line(
     tol: float | None = None,
     hessian: Operator | None = None,
     resume: str | Path | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> LineSlice:
     """The loss at ``θ + t·d`` for ``points`` equally spaced t from ``-radius`` to ``radius``.
@@ -97,6 +99,10 @@ def evaluate_line(
         same. Several slices share it, each in a file of its own: another model, loss, data, direction, radius or metric
         finds nothing there. Of functions module, name and code count, with what they close over; not what they call.
         Yours to delete, when the record is saved.
+    executor : optional
+        Has the points or nodes evaluated in other processes: anything whose ``submit(function, *args)`` returns a
+        future, such as a ``landscape.jobs.LocalExecutor`` or a Dask client. Model, loss, data and metrics go there
+        pickled, so their classes and functions stand in modules. The record is the same, with as many threads there.
     progress : callable, optional
         Called as ``progress(done, most)`` after each point that is evaluated.
 
@@ -140,7 +146,7 @@ def evaluate_line(
         metrics=metrics, weight_decay=weight_decay, on=on, test=test,
     )  # fmt: skip
     count = check_points(count)
-    with walk.kept_in(resume) as walk:
+    with walk.kept_in(resume, executor) as walk:
         by_hvp, by_differences, error = walk.curvature(hessian)
         reach = walk.radius(radius, by_hvp)
         t = grid(reach.values[0], count)
@@ -179,6 +185,7 @@ def evaluate_plane(
     tol: float | None = None,
     hessian: Operator | None = None,
     resume: str | Path | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> PlaneSlice:
     """The loss at ``θ + x·d₁ + y·d₂`` on a grid of ``points × points``.
@@ -203,7 +210,7 @@ def evaluate_plane(
     batch_statistics : {"fixed", "recompute"}, optional
         As in :func:`evaluate_line`; left out, recomputed on a plane through positions, each of which has its own, and
         else fixed.
-    metrics, weight_decay, on, test, tol, hessian, resume
+    metrics, weight_decay, on, test, tol, hessian, resume, executor
         As in :func:`evaluate_line`.
     marks : mapping from name to (P,) tensor or array, Objective or Checkpoint, optional
         Positions whose loss and metrics are evaluated exactly, beside the surface, and drawn at their projections: with
@@ -237,7 +244,7 @@ def evaluate_plane(
         metrics=metrics, weight_decay=weight_decay, on=on, test=test,
     )  # fmt: skip
     count = check_points(count)
-    with walk.kept_in(resume) as walk:
+    with walk.kept_in(resume, executor) as walk:
         by_hvp, by_differences, error = walk.curvature(hessian)
         reach = walk.radius(radius, by_hvp)
         x, y = (grid(r, count) for r in reach.values)

@@ -25,8 +25,25 @@ from landscape.geometry.splits import asked_on
 from landscape.geometry.surfaces.evaluate import SliceValues, slice_values
 from landscape.geometry.surfaces.identity import digest
 from landscape.geometry.surfaces.memory import Memory, remembering
+from landscape.jobs import Executor
 from landscape.objective import Objective, Vector
 from landscape.progress import Progress
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Called with (y, x): the objective with what belongs to θ there besides, and θ; the point itself at (0, 0)."""
+
+    point: Tensor
+    columns: Tensor
+    holding_at: Callable[[Tensor], Objective]
+
+    def __call__(self, up: float, right: float) -> tuple[Objective, Tensor]:
+        there = self.point
+        for k, step in enumerate((right, up)[: self.columns.shape[1]]):
+            if step != 0:
+                there = torch.add(there, self.columns[:, k], alpha=step)
+        return self.holding_at(there), there
 
 
 @dataclass(frozen=True)
@@ -90,13 +107,13 @@ class Walk:
         return cls(objective, drawn, given, point, statistics, asked.split, readings, decay, holding)
 
     @contextmanager
-    def kept_in(self, folder: str | Path | None) -> Iterator[Walk]:
-        """The same, of which what is evaluated within the block is kept in a folder."""
+    def kept_in(self, folder: str | Path | None, executor: Executor | None) -> Iterator[Walk]:
+        """The same, of which what is evaluated within the block is kept in a folder, and evaluated by an executor."""
 
         def question() -> tuple[Any, ...]:
             return self.question, self.objective, self.split, self.statistics, self.point, self.given.columns
 
-        with remembering(folder, question) as memory:
+        with remembering(folder, question, executor) as memory:
             yield replace(self, memory=memory)
 
     def curvature(self, hessian: Operator | None) -> tuple[np.ndarray, ...]:
@@ -111,19 +128,10 @@ class Walk:
 
         return tuple(self.memory.numbers("curvature", computed))
 
-    def to(self, up: float, right: float) -> Tensor:
-        """θ at (y, x); the point itself where both are zero."""
-        there = self.point
-        steps = (right, up)[: self.given.columns.shape[1]]
-        for k, step in enumerate(steps):
-            if step != 0:
-                there = torch.add(there, self.given.columns[:, k], alpha=step)
-        return there
-
-    def at(self, up: float, right: float) -> tuple[Objective, Tensor]:
-        """θ at (y, x), and the objective with what belongs to it besides."""
-        there = self.to(up, right)
-        return self.holding_at(there), there
+    @property
+    def at(self) -> Steps:
+        """``at(y, x)``: the objective with what belongs to θ there besides, and θ."""
+        return Steps(self.point, self.given.columns, self.holding_at)
 
     @property
     def param_norm(self) -> float:

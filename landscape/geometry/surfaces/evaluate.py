@@ -12,8 +12,8 @@ from torch import Tensor
 
 from landscape.geometry.metrics import GRADIENT, Pass, Readings
 from landscape.geometry.surfaces.identity import digest
-from landscape.geometry.surfaces.memory import Memory
-from landscape.geometry.surfaces.network import Moved, NotInterpolated
+from landscape.geometry.surfaces.memory import Memory, point
+from landscape.geometry.surfaces.network import Moved, NotInterpolated, Scaled
 from landscape.geometry.surfaces.nodes import Lattice
 from landscape.geometry.surfaces.on_drawn import can_draw, settled_on_drawn
 from landscape.geometry.surfaces.outputs import Outputs
@@ -80,16 +80,17 @@ def slice_values(
             if moving:
                 raise NotInterpolated("statistics or other buffers move too")
             in_radii = axes[0] / radii[0], axes[1] / radii[1]
-            moved = lambda up, right: at(up * radii[0], right * radii[1])[1]  # noqa: E731
             within = memory.inside(f"{radii[0]!r} {radii[1]!r}")
+            moved = Scaled(at, radii)
             return _interpolated(readings, at(0.0, 0.0)[0], moved, in_radii, tol, counted, exact, within)
         except NotInterpolated as why:
             reason, spent = f"every point was evaluated: {why}", counted.done
 
     asked = memory.inside(digest(*readings.facts())) if memory.keeps else memory
+    asked.bring_points(readings, at, [(up, right) for up in axes[0].tolist() for right in axes[1].tolist()])
 
     def values_at(up: float, right: float) -> np.ndarray:
-        return asked.numbers(f"at {up!r} {right!r}", lambda: readings.at(*at(up, right)))
+        return asked.numbers(point(up, right), lambda: readings.at(*at(up, right)))
 
     values = values_on_grid(values_at, axes, lambda done, most: counted(spent + done, spent + most))
     fields = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,25 @@ from landscape.objective.losses import LossModule
 Key = tuple[float, float]
 #: θ there.
 Moved = Callable[[float, float], Tensor]
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """θ at (y, x) in units of the radius, from what knows it in lengths of the directions.
+
+    Attributes
+    ----------
+    at : callable
+        ``at(y, x) -> (Objective, θ)``.
+    radii : pair of floats
+        Along y and x.
+    """
+
+    at: Callable[[float, float], tuple[Objective, Tensor]]
+    radii: tuple[float, float]
+
+    def __call__(self, up: float, right: float) -> Tensor:
+        return self.at(up * self.radii[0], right * self.radii[1])[1]
 
 
 class NotInterpolated(Exception):

@@ -65,13 +65,14 @@ class Outputs:
             self._size_up()
 
     def _prepare(self, objective: Objective) -> None:
-        self._network = Network(objective, self._moved)
+        self._objective, self._network = objective, Network(objective, self._moved)
         self._parts, self._num_examples = self._network.parts, objective.num_examples
         self._reading = Reading(self._pass, self._network)
         self._kept.clear()
         self._shelf = self._whole_shelf.inside(f"by {objective.chunk}")  # pieces of another size are other pieces
+        self._sizes = list[int]()
         if self._known:
-            self._sizes = [count_examples(self._parts.chunk(index)) or 0 for index in range(self.num_chunks)]
+            self._sizes += [count_examples(self._parts.chunk(index)) or 0 for index in range(self.num_chunks)]
 
     def _size_up(self) -> int:
         """Bytes of the outputs of the first chunk at the centre, which is a node of every level."""
@@ -186,6 +187,7 @@ class Outputs:
         with self._parts.borrowed():
             for index, share in enumerate(self._parts.shares):
                 found = []
+                self._bring([index], lattice.keys)
                 for key in lattice.keys:
                     found.append(self._at(index, key))
                     report()
@@ -200,6 +202,16 @@ class Outputs:
                 values.at_nodes[""][lattice.keys.index(key)] = loss
         values.settle(lattice)
         return values
+
+    def bring(self, keys: Sequence[Key], *, first: int | None = None) -> None:
+        """Have nodes evaluated elsewhere, where anybody is there: of the chunks that hold the first examples, or of
+        all."""
+        count = self.num_chunks if first is None else 1 + int(np.searchsorted(np.cumsum(self._sizes), first))
+        self._bring(range(min(count, self.num_chunks)), keys)
+
+    def _bring(self, indices: Sequence[int], keys: Sequence[Key]) -> None:
+        places = [(i, key) for i in indices for key in keys if (i, key) not in self._kept and key not in self._known]
+        self._shelf.bring_nodes(self._objective, self._moved, places)
 
     def _at(self, index: int, key: Key) -> tuple[Tensor, float]:
         """Outputs and loss of a chunk at a node."""

@@ -90,6 +90,10 @@ class Trial:
         """
         finer = Lattice(2 * lattice.count - 1, lattice.axes)
         there = tuple(place(graded_nodes(count)) for count in finer.counts)
+        if isinstance(own, Outputs) and own.is_led:
+            own.bring(finer.keys, first=len(self.rows))
+        else:
+            self._all_of_them.bring([key for key in finer.keys if own.held(key) is None])
         known = torch.stack([self._at(own, key) for key in lattice.keys])
         true = torch.stack([self._at(own, key) for key in finer.keys])
         carried = _carried(known, Lattice(lattice.count, there))  # type: ignore[arg-type]

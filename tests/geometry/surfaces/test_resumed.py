@@ -138,7 +138,7 @@ def test_so_does_a_line_of_drawn_examples(tmp_path):
 
 
 def test_outputs_come_back_with_their_bits_types_and_strides():
-    from landscape.geometry.surfaces.memory import packed, unpacked
+    from landscape.geometry.surfaces.packing import packed, unpacked
 
     for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
         for given in (draw(6, 4).to(dtype), draw(6, 4).to(dtype).T, draw(2, 3, 4).to(dtype).permute(2, 0, 1)):
