@@ -13,6 +13,7 @@ from landscape.checkpoints import Checkpoint
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import layers
 from landscape.geometry.planes import Direction, direction
+from landscape.jobs import Executor
 from landscape.objective import Objective
 from landscape.pictures.chosen import Asked, Problems, Run
 from landscape.pictures.eigenvectors import top_two
@@ -68,7 +69,7 @@ class Subject:
     panels : list
         Names of the metrics that are drawn; None is the loss of the record.
     measure : callable
-        ``measure(store, progress) -> PlaneSlice | PathSlice``.
+        ``measure(store, executor, progress) -> PlaneSlice | PathSlice``.
     objective : Objective
     """
 
@@ -77,7 +78,7 @@ class Subject:
     title: str
     key: dict[str, Any]
     panels: list[str | None]
-    measure: Callable[[ResultStore, Progress | None], PlaneSlice | PathSlice]
+    measure: Callable[[ResultStore, Executor | None, Progress | None], PlaneSlice | PathSlice]
     objective: Objective
     name: str
 
@@ -100,8 +101,10 @@ def _at_checkpoint(settings: Settings, run: Run, checkpoint: Checkpoint, asked: 
     drawn = metric_named(settings.metric, asked.problem, checkpoint.path)
     how = _how(settings, drawn, asked, settings.points_for(objective, recomputed=False))
 
-    def measure(store: ResultStore, progress: Progress | None) -> PlaneSlice:
-        kept: dict[str, Any] = {"resume": store.unfinished(run.name, checkpoint.step, settings.name)}
+    def measure(store: ResultStore, executor: Executor | None, progress: Progress | None) -> PlaneSlice:
+        kept: dict[str, Any] = {
+            "resume": store.unfinished(run.name, checkpoint.step, settings.name), "executor": executor,
+        }  # fmt: skip
         if settings.plane == "eigen":
             eigs, H = top_two(run, checkpoint, objective, store, seed=settings.seed)
             both = [direction(objective, "top", eigs=eigs, index=index) for index in (0, 1)]
@@ -137,11 +140,11 @@ def _of_paths(settings: Settings, runs: Sequence[Run], asked: Asked) -> Subject:
     own, *others = drawn.panels("both")
     joined, step = _joined(runs)
 
-    def measure(store: ResultStore, progress: Progress | None) -> PathSlice:
+    def measure(store: ResultStore, executor: Executor | None, progress: Progress | None) -> PathSlice:
         return geometry.evaluate_paths(
             objective, paths, points=settings.points_for(objective, recomputed=True), margin=_MARGIN, tol=settings.tol,
             metrics=metrics, seed=settings.seed, resume=store.unfinished(joined, step, settings.name),
-            progress=progress,
+            executor=executor, progress=progress,
         )  # fmt: skip
 
     return Subject(
@@ -165,11 +168,13 @@ def _of_models(settings: Settings, runs: Sequence[Run], asked: Asked) -> Subject
 
     joined, step = _joined(runs)
 
-    def measure(store: ResultStore, progress: Progress | None) -> PlaneSlice:
+    def measure(store: ResultStore, executor: Executor | None, progress: Progress | None) -> PlaneSlice:
         vectors = [objective.layout.flatten(checkpoint.params()) for checkpoint in named.values()]
         plane = geometry.model_plane(*vectors, names=list(named))
         resume = store.unfinished(joined, step, settings.name)
-        return geometry.evaluate_plane(objective, plane, marks=named, resume=resume, progress=progress, **how)
+        return geometry.evaluate_plane(
+            objective, plane, marks=named, resume=resume, executor=executor, progress=progress, **how
+        )
 
     return Subject(
         joined, step, f"{joined}: the plane through three models",

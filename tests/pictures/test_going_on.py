@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import landscape as ls
+from landscape.errors import UsageError
 from landscape.files import ledger
 from landscape.objective.functional import Parts
 from landscape.store import ResultStore
@@ -75,3 +76,20 @@ def test_a_folder_of_an_unfinished_record_goes_when_it_is_written(tmp_path):
         store.consolidate()
         assert (folder.exists(), other.exists()) == (False, True)
         assert store.unfinished_pair("a", "b") != folder
+
+
+@pytest.mark.slow
+def test_two_processes_draw_the_same_picture(runs, tmp_path):
+    how = {"points": 7, "tol": "5%", "on": "both", "metric": "accuracy"}
+    (here,) = ls.draw(runs / "sgd-s0", out=tmp_path / "here", **how)
+    (there,) = ls.draw(runs / "sgd-s0", out=tmp_path / "there", workers=2, **how)
+    equal(there.record, here.record)
+
+
+def test_workers_are_a_number_or_an_executor(runs, tmp_path):
+    with pytest.raises(UsageError, match="workers=0 must be a whole number of at least 1"):
+        ls.draw(runs / "adam-s0", out=tmp_path, workers=0)
+    with pytest.raises(UsageError, match="give one of the two"):
+        ls.draw(runs / "adam-s0", out=tmp_path, workers=2, executor=object())
+    with pytest.raises(UsageError, match="has no submit"):
+        ls.draw(runs / "adam-s0", out=tmp_path, points=5, executor=object())

@@ -48,8 +48,8 @@ MAY_IMPORT = {
     "tables": "comparison escaping results rounding store",
     "plots": "checks comparison errors escaping results rounding store",
     "report": "comparison escaping plots results rounding store tables",
-    "pictures": "analysis checkpoints checks errors escaping estimators geometry objective operators plots problems "
-    "progress results rounding store",
+    "pictures": "analysis checkpoints checks errors escaping estimators geometry jobs objective operators plots "
+    "problems progress results rounding store",
     "analysis": "checkpoints checks crossing edge_of_stability errors estimators geometry jobs objective operators "
     "problems progress report results sampling store version",
     "study": "analysis checkpoints checks comparison errors escaping estimators geometry jobs objective operators "
