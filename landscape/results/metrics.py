@@ -17,7 +17,7 @@ class WithMetrics:
     metric_names: tuple[str, ...]
     metric_values: Array
     metric_losses: tuple[str, ...]
-    metric_error_values: Array
+    metric_error_values: Array = np.empty(0)  # where nothing between is evaluated there are none
 
     @property
     def metric_errors(self) -> dict[str, float]:
