@@ -94,7 +94,7 @@ def test_every_number_that_a_public_function_takes_is_in_the_table():
         ("import_checkpoint", "step"),
         ("LinearOperator", "dim"),
         ("ExactOperator", "num_matvecs"),
-        *(("draw", name) for name in ("points", "last", "seed")),  # tests/pictures
+        *(("draw", name) for name in ("points", "last", "seed", "workers")),  # tests/pictures
     }
     judged = (statistics.Contrast, statistics.Decision, statistics.RankCorrelation, statistics.Ranking)
     records = (results.Record, Exception, ls.Checkpoint, *judged)

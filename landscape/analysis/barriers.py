@@ -129,5 +129,8 @@ def measure_barrier(
     report(f"{name_of((a, b))}  interpolation")
     started = time.perf_counter()
     wanted = fields_of(plan, "slice")["of_range"]
-    line = geometry.interpolate(at_a, at_b, points=plan.points, batch_statistics=plan.batch_statistics, tol=wanted)
+    line = geometry.interpolate(
+        at_a, at_b, points=plan.points, batch_statistics=plan.batch_statistics, tol=wanted,
+        resume=store.unfinished_pair(a.run, b.run),
+    )  # fmt: skip
     store.write_pair(a.run, b.run, line, provenance(key, line, time.perf_counter() - started, at_a, route=None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,8 @@ class CheckpointContext:
         Products at this checkpoint.
     kept_pairs : Eigenpairs or None
         Of an earlier checkpoint, with the vectors that its record leaves out.
+    resume : Path or None
+        Folder in which the slice that is evaluated now is kept.
     """
 
     objective: Objective
@@ -82,6 +85,7 @@ class CheckpointContext:
     coarser: Record | None = None
     is_asked: bool = True
     planned: float = 0.0
+    resume: Path | None = None
     checkpoint: Checkpoint | None = None
     kept_pairs: Eigenpairs | None = None
 

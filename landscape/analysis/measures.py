@@ -146,7 +146,8 @@ def sampling_of_trace(context: CheckpointContext, progress: Progress) -> Record:
 
 def _how(context: CheckpointContext) -> dict[str, Any]:
     # Not by its options, which read a limit of products that slices do not have.
-    return {"tol": fields_of(context.plan, "slice")["of_range"], "hessian": context.hessian}
+    wanted = fields_of(context.plan, "slice")["of_range"]
+    return {"tol": wanted, "hessian": context.hessian, "resume": context.resume}
 
 
 def line_along_eigenvector(index: int) -> Callable[[CheckpointContext, Progress], Record]:
@@ -192,7 +193,7 @@ def plane_of_eigenvectors(context: CheckpointContext, progress: Progress) -> Rec
 def plane_of_path(context: CheckpointContext, progress: Progress) -> Record:
     return geometry.evaluate_paths(
         context.objective, {"run": context.path}, points=context.plan.plane_points, margin=0.35, seed=context.plan.seed,
-        tol=_how(context)["tol"], progress=progress,
+        tol=fields_of(context.plan, "slice")["of_range"], resume=context.resume, progress=progress,
     )  # fmt: skip
 
 

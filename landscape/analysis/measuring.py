@@ -299,7 +299,7 @@ def measure(
         clock.show(doing, ahead=seconds * min(done / min(expected, max(most, 1)), 1.0))
 
     clock.show(doing)
-    started = time.perf_counter()
+    started, context.resume = time.perf_counter(), store.unfinished(run, step, quantity.name)
     record = quantity.measure(context, progress)
     taken = time.perf_counter() - started
     if not math.isfinite(getattr(record, "products", math.nan)):  # parts of the data are multiplied by more slowly

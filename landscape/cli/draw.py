@@ -46,6 +46,9 @@ def draw(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="For figures and results.h5; 'drawings' beside the runs, else.")
     ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes among which the points of a picture are divided; this one, else.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of random directions, and of Lanczos' start.")] = 0,
     data: DataDir = None,
     problem: Problem = None,
@@ -64,10 +67,10 @@ def draw(
             drawn = draw_runs(
                 runs, plane=plane, on=on, metric=metric, radius=_number(radius), points=points, tol=tol, last=last,
                 steps=step or (), out=out, seed=seed, problem=problem, problem_config=settings(problem_config),
-                data=data, progress=progress,
+                data=data, workers=workers, progress=progress,
             )  # fmt: skip
     except KeyboardInterrupt:
-        print("landscape: interrupted; finished pictures are kept, and the same command goes on", file=sys.stderr)
+        print("landscape: interrupted; what was evaluated is kept, and the same command goes on there", file=sys.stderr)
         raise typer.Exit(130) from None
     show = console().print
     for picture in drawn:

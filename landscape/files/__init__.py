@@ -1,6 +1,7 @@
 """Whole files with a seal: HDF5, written and read without HDF5's library. Under checkpoints and results."""
 
 from landscape.files.atomic import NotAFile, opened, placing, reason, remove_leftovers, replacing
+from landscape.files.ledger import Ledger
 from landscape.files.lock import Held, WriterLock
 from landscape.files.reader import Dataset, Group, Malformed
 from landscape.files.seal import SEAL_SIZE, Damaged, Proof, Sealed, Unusable, compared, is_sealed, reading, writing
@@ -12,6 +13,7 @@ __all__ = [
     "Dataset",
     "Group",
     "Held",
+    "Ledger",
     "Malformed",
     "NewDataset",
     "NewGroup",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from itertools import cycle
 from typing import Any
 
@@ -40,12 +41,20 @@ def where_theta_moves(objective: Objective, batch_statistics: str) -> tuple[str,
         )
     check_choice("batch_statistics", batch_statistics, ("fixed", "recompute"))
     if not layers(objective.parts().model):
-        return "", lambda theta: objective
+        return "", partial(_as_it_is, objective)
     if objective.mode == "train":
-        return "train", lambda theta: objective
+        return "train", partial(_as_it_is, objective)
     if batch_statistics == "fixed":
-        return "fixed", lambda theta: objective
-    return "recompute", lambda theta: objective.with_constants(recomputed(objective, theta))
+        return "fixed", partial(_as_it_is, objective)
+    return "recompute", partial(_with_recomputed, objective)
+
+
+def _as_it_is(objective: Objective, theta: Tensor) -> Objective:
+    return objective
+
+
+def _with_recomputed(objective: Objective, theta: Tensor) -> Objective:
+    return objective.with_constants(recomputed(objective, theta))
 
 
 def recomputed(objective: Objective, theta: Tensor) -> dict[str, Tensor]:

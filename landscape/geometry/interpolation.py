@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
 
 from landscape.checks import check_count, check_share
-from landscape.geometry.endpoints import between
+from landscape.geometry.endpoints import Between, between
 from landscape.geometry.metrics import Metrics, Readings
 from landscape.geometry.surfaces.evaluate import slice_values
+from landscape.geometry.surfaces.memory import remembering
+from landscape.jobs import Executor
 from landscape.objective import Objective, Vector
 from landscape.progress import Progress
 from landscape.results import LineSlice
@@ -21,6 +27,8 @@ def interpolate(
     batch_statistics: str | None = None,
     metrics: Metrics = None,
     tol: float | None = None,
+    resume: str | Path | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> LineSlice:
     """The loss at ``(1 − t)·θ_a + t·θ_b`` for equally spaced t from 0 to 1, with its ``barrier``.
@@ -49,6 +57,8 @@ def interpolate(
     tol : float, optional
         Largest error of the loss that is wanted, of its range on the line: then the network is evaluated at few points
         and its outputs interpolated, as in :func:`evaluate_line`. Left out, and where buffers move too, at every point.
+    resume, executor
+        As in :func:`evaluate_line`.
     progress : callable, optional
         Called as ``progress(done, points)`` after each point.
 
@@ -87,14 +97,16 @@ def interpolate(
     # From −1 to 1, so that its ends are nodes and both models are evaluated as they are.
     x = (np.arange(points) - np.arange(points)[::-1]) / (points - 1)
 
-    def at(_: float, right: float) -> tuple[Objective, torch.Tensor]:
-        return path.at((1 - right) / 2, (1 + right) / 2)
+    def question() -> tuple[Any, ...]:
+        return path.objective, path.a, path.b, path.batch_statistics, list(path.moving)
 
-    found = slice_values(
-        readings, at, (np.zeros(1), x), (1.0, 1.0), moving=bool(path.moving[0]) or path.batch_statistics == "recompute",
-        tol=tol if tol is None else check_share("tol", tol, hint="0.01, not 1 %"), progress=progress,
-        exact=((0.0, -1.0), (0.0, 1.0)),
-    )  # fmt: skip
+    with remembering(resume, question, executor) as memory:
+        found = slice_values(
+            readings, partial(_on_path, path), (np.zeros(1), x), (1.0, 1.0),
+            exact=((0.0, -1.0), (0.0, 1.0)), progress=progress,
+            moving=bool(path.moving[0]) or path.batch_statistics == "recompute", memory=memory,
+            tol=tol if tol is None else check_share("tol", tol, hint="0.01, not 1 %"),
+        )  # fmt: skip
     values = found.values[:, 0]
     return LineSlice(
         t=steps,
@@ -106,3 +118,7 @@ def interpolate(
         **readings.fields(values[1:]),
         **found.fields,
     )
+
+
+def _on_path(path: Between, _: float, right: float) -> tuple[Objective, torch.Tensor]:
+    return path.at((1 - right) / 2, (1 + right) / 2)

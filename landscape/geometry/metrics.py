@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from numbers import Real
 from typing import Any
 
@@ -161,10 +162,18 @@ class Readings:
         others = [replace(one, objective=one.objective.with_constants(constants)) for one in self._others.values()]
         return [replace(self._own, objective=here), *others]
 
-    def rows(self, found: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+    def rows(self, found: Sequence[Mapping[str, Any]]) -> np.ndarray:
         """Loss, then each metric, from what the passes gave, in their order."""
         given = dict(zip(map(id, (self._own, *self._others.values())), found, strict=True))
         return np.stack([found[0][""], *(given[id(one)][key] for one, key in self._where.values())])
+
+    def facts(self) -> list[Any]:
+        """What tells these readings from others of the same loss: data and functions."""
+        passes = [self._own, *self._others.values()]
+        functions = [[one.with_gradient, *chain(*one.functions.items())] for one in passes]
+        order = [id(one) for one in passes]
+        places = [(name, order.index(id(one)), key) for name, (one, key) in self._where.items()]
+        return [*(one.objective for one in passes[1:]), *chain(*functions), places]
 
     def fields(self, values: np.ndarray) -> dict[str, Any]:
         """What a record keeps: names, values (K, …), and which of them are losses."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from landscape.geometry.metrics import Metrics, Readings
 from landscape.geometry.planes.positions import stacked
 from landscape.geometry.planes.principal import pca_plane
 from landscape.geometry.surfaces.evaluate import slice_values
+from landscape.geometry.surfaces.identity import digest
+from landscape.geometry.surfaces.memory import Memory, remembering
+from landscape.jobs import Executor
 from landscape.objective import Objective
 from landscape.progress import Progress
 from landscape.results.paths import PathSlice
@@ -37,6 +41,8 @@ def evaluate_paths(
     losses: bool = True,
     num_walks: int = 100,
     seed: int = 0,
+    resume: str | Path | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> PathSlice:
     r"""The loss on a plane with the paths of one or several trainings on it.
@@ -69,6 +75,8 @@ def evaluate_paths(
         checkpoint, of a vector with those that the plane would have there.
     num_walks, seed : int
         Of the random walks.
+    resume, executor
+        As in :func:`evaluate_line`.
     progress : callable, optional
         Called as ``progress(done, most)`` after each point.
 
@@ -114,23 +122,24 @@ def evaluate_paths(
     middle = np.array([(x[0] + x[-1]) / 2, (y[0] + y[-1]) / 2])
     readings = Readings(objective, metrics)
 
-    def at(up: float, right: float) -> tuple[Objective, Tensor]:
-        there = plane.at(objective, middle + np.array((right, up)))
-        return holding_at(there), there
+    def question() -> tuple[Any, ...]:
+        return objective, statistics, plane.origin, plane.axes, middle
 
-    found = slice_values(
-        readings, at, (y - middle[1], x - middle[0]), (float(np.ptp(y)) / 2, float(np.ptp(x)) / 2), tol=tol,
-        moving=statistics == "recompute", progress=progress,
-    )  # fmt: skip
-    constants = [held for _, held in taken.values()]
-    along: dict[str, Any] = _losses(objective, theta, list(chain(*constants)), plane, holding_at) if losses else {}
+    held = list(chain(*(held for _, held in taken.values())))
+    with remembering(resume, question, executor) as memory:
+        found = slice_values(
+            readings, _On(plane, objective, middle, holding_at), (y - middle[1], x - middle[0]),
+            (float(np.ptp(y)) / 2, float(np.ptp(x)) / 2), tol=tol, moving=statistics == "recompute",
+            progress=progress, memory=memory,
+        )  # fmt: skip
+        along: dict[str, Any] = _losses(objective, theta, held, plane, holding_at, memory) if losses else {}
     return PathSlice(
         x=x,
         y=y,
         loss=found.values[0],
         directions=plane.directions,
         names=tuple(taken),
-        lengths=np.array([len(held) for held in constants]),
+        lengths=np.array([len(rows) for rows, _ in taken.values()]),
         points=plane.points,
         outside=plane.outside,
         explained=plane.explained,
@@ -172,6 +181,20 @@ class _Plane:
         return objective.point(self.origin + self.axes @ place)
 
 
+@dataclass(frozen=True)
+class _On:
+    """Called with (y, x) from the middle: the objective with what belongs to θ there besides, and θ."""
+
+    plane: _Plane
+    objective: Objective
+    middle: np.ndarray
+    holding_at: Callable[[Tensor], Objective]
+
+    def __call__(self, up: float, right: float) -> tuple[Objective, Tensor]:
+        there = self.plane.at(self.objective, self.middle + np.array((right, up)))
+        return self.holding_at(there), there
+
+
 def _plane(objective: Objective, paths: dict[str, np.ndarray], num_walks: int, seed: int) -> _Plane:
     theta = np.concatenate(list(paths.values()))
     if theta.shape[1] == 2:
@@ -182,17 +205,23 @@ def _plane(objective: Objective, paths: dict[str, np.ndarray], num_walks: int, s
 
 
 def _losses(
-    objective: Objective, theta: np.ndarray, held: list[Any], plane: _Plane, holding_at: Callable[[Tensor], Objective]
-) -> dict[str, np.ndarray]:
+    objective: Objective, theta: np.ndarray, held: list[Any], plane: _Plane, holding_at: Callable[[Tensor], Objective],
+    memory: Memory,
+) -> dict[str, np.ndarray]:  # fmt: skip
     """At each position, and at its projection."""
+
+    def loss_at(here: Tensor, constants: Any) -> float:
+        def computed() -> float:
+            holding = holding_at(here) if constants is None else objective.with_constants(constants)
+            return holding.loss(here)
+
+        return float(memory.numbers(f"loss {digest(here, constants) if memory.keeps else ''}", computed))
+
     true, drawn = [], []
     for place, constants, row in zip(plane.points, held, theta, strict=True):
-        here = objective.point(row)
-        holding = holding_at(here) if constants is None else objective.with_constants(constants)
-        true.append(holding.loss(here))
+        true.append(loss_at(objective.point(row), constants))
         if plane.outside.any():
-            there = plane.at(objective, place)
-            drawn.append(holding_at(there).loss(there))
+            drawn.append(loss_at(plane.at(objective, place), None))
     return {"losses": np.array(true), "plane_losses": np.array(drawn or true)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from landscape.checks import check_share
 from landscape.geometry.metrics import Metrics
 from landscape.geometry.planes.named import Direction
 from landscape.geometry.planes.spanned import spanned_line, spanned_plane
-from landscape.geometry.slice_curvature import Operator, centre_curvature
+from landscape.geometry.slice_curvature import Operator
 from landscape.geometry.walk import Walk, check_points, grid
+from landscape.jobs import Executor
 from landscape.objective import Objective, Vector
 from landscape.progress import Progress
 from landscape.results import LineSlice, ModelPlane, PcaPlane, PlaneSlice
@@ -37,6 +39,8 @@ def evaluate_line(
     test: Objective | None = None,
     tol: float | None = None,
     hessian: Operator | None = None,
+    resume: str | Path | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> LineSlice:
     """The loss at ``θ + t·d`` for ``points`` equally spaced t from ``-radius`` to ``radius``.
@@ -89,6 +93,16 @@ def evaluate_line(
     hessian : LinearOperator, optional
         H of this objective at θ, where there is one: its products are faster than those that the curvature takes else.
         Not used for the test loss.
+    resume : path, optional
+        A folder in which what is evaluated is kept as it comes, a second later at most, up to 256 MB: killed, the same
+        call goes on where it was and ends as if nothing had been, to the bit where torch, device and threads are the
+        same. Several slices share it, each in a file of its own: another model, loss, data, direction, radius or metric
+        finds nothing there. Of functions module, name and code count, with what they close over; not what they call.
+        Yours to delete, when the record is saved.
+    executor : optional
+        Has the points or nodes evaluated in other processes: anything whose ``submit(function, *args)`` returns a
+        future, such as a ``landscape.jobs.LocalExecutor`` or a Dask client. Model, loss, data and metrics go there
+        pickled, so their classes and functions stand in modules. The record is the same, with as many threads there.
     progress : callable, optional
         Called as ``progress(done, most)`` after each point that is evaluated.
 
@@ -132,10 +146,11 @@ def evaluate_line(
         metrics=metrics, weight_decay=weight_decay, on=on, test=test,
     )  # fmt: skip
     count = check_points(count)
-    by_hvp, by_differences, error = _curvature(walk, hessian)
-    reach = walk.radius(radius, by_hvp)
-    t = grid(reach.values[0], count)
-    found = walk.values((np.zeros(1), t), reach, tol=tol, progress=progress)
+    with walk.kept_in(resume, executor) as walk:
+        by_hvp, by_differences, error = walk.curvature(hessian)
+        reach = walk.radius(radius, by_hvp)
+        t = grid(reach.values[0], count)
+        found = walk.values((np.zeros(1), t), reach, tol=tol, progress=progress)
     values = found.values[:, 0]
     return LineSlice(
         t=t,
@@ -149,8 +164,7 @@ def evaluate_line(
         param_norm=walk.param_norm,
         radius_words=reach.words,
         split=walk.split,
-        **walk.fields(values[1:], values[0], (t,)),
-        **found.fields,
+        **walk.fields(found, values, (t,)),
     )
 
 
@@ -170,6 +184,8 @@ def evaluate_plane(
     marks: Mapping[str, Any] | None = None,
     tol: float | None = None,
     hessian: Operator | None = None,
+    resume: str | Path | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
 ) -> PlaneSlice:
     """The loss at ``θ + x·d₁ + y·d₂`` on a grid of ``points × points``.
@@ -194,7 +210,7 @@ def evaluate_plane(
     batch_statistics : {"fixed", "recompute"}, optional
         As in :func:`evaluate_line`; left out, recomputed on a plane through positions, each of which has its own, and
         else fixed.
-    metrics, weight_decay, on, test, tol, hessian
+    metrics, weight_decay, on, test, tol, hessian, resume, executor
         As in :func:`evaluate_line`.
     marks : mapping from name to (P,) tensor or array, Objective or Checkpoint, optional
         Positions whose loss and metrics are evaluated exactly, beside the surface, and drawn at their projections: with
@@ -228,11 +244,12 @@ def evaluate_plane(
         metrics=metrics, weight_decay=weight_decay, on=on, test=test,
     )  # fmt: skip
     count = check_points(count)
-    by_hvp, by_differences, error = _curvature(walk, hessian)
-    reach = walk.radius(radius, by_hvp)
-    x, y = (grid(r, count) for r in reach.values)
-    marked = walk.marked(walk.given.marks if marks is None else marks)
-    found = walk.values((y, x), reach, tol=tol, progress=progress)
+    with walk.kept_in(resume, executor) as walk:
+        by_hvp, by_differences, error = walk.curvature(hessian)
+        reach = walk.radius(radius, by_hvp)
+        x, y = (grid(r, count) for r in reach.values)
+        marked = walk.marked(walk.given.marks if marks is None else marks)
+        found = walk.values((y, x), reach, tol=tol, progress=progress)
     return PlaneSlice(
         x=x,
         y=y,
@@ -246,9 +263,8 @@ def evaluate_plane(
         param_norm=walk.param_norm,
         radius_words=reach.words,
         split=walk.split,
-        **walk.fields(found.values[1:], found.values[0], (y, x)),
+        **walk.fields(found, found.values, (y, x)),
         **marked,
-        **found.fields,
     )
 
 
@@ -257,10 +273,3 @@ def _how_asked(points: int | str, tol: float | None) -> tuple[Any, float | None]
     if points == ADAPTIVE:
         points, tol = _POINTS, _TOL if tol is None else tol
     return points, tol if tol is None else check_share("tol", tol, hint="0.01, not 1 %")
-
-
-def _curvature(walk: Walk, hessian: Operator | None) -> tuple[np.ndarray, ...]:
-    columns = walk.given.columns
-    if walk.statistics == "recompute":
-        return (np.full((columns.shape[1],) * 2, np.nan),) * 3
-    return centre_curvature(walk.objective, walk.point, columns, hessian if walk.split == "train" else None)

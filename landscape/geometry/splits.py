@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from landscape.checks import check_choice
@@ -37,7 +38,11 @@ class Asked:
         """The same for what is drawn: buffers are those that belong to θ by the training data, also for test data."""
         if self.split == "train":
             return holding_at
-        return lambda theta: self.drawn.with_constants(constants_of(holding_at(theta)))
+        return partial(_with_those_of, self.drawn, holding_at)
+
+
+def _with_those_of(drawn: Objective, holding_at: Callable[[Any], Objective], theta: Any) -> Objective:
+    return drawn.with_constants(constants_of(holding_at(theta)))
 
 
 def asked_on(objective: Objective, on: str | None, test: Objective | None, metrics: Metrics) -> Asked:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,30 @@ from landscape.geometry.metrics import Metrics, Readings
 from landscape.geometry.planes.decay import Decay
 from landscape.geometry.planes.radius import AUTO, Radius, around, chosen_radius
 from landscape.geometry.planes.spanned import Spanned
+from landscape.geometry.slice_curvature import Operator, centre_curvature
 from landscape.geometry.splits import asked_on
 from landscape.geometry.surfaces.evaluate import SliceValues, slice_values
+from landscape.geometry.surfaces.identity import digest
+from landscape.geometry.surfaces.memory import Memory, remembering
+from landscape.jobs import Executor
 from landscape.objective import Objective, Vector
 from landscape.progress import Progress
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Called with (y, x): the objective with what belongs to θ there besides, and θ; the point itself at (0, 0)."""
+
+    point: Tensor
+    columns: Tensor
+    holding_at: Callable[[Tensor], Objective]
+
+    def __call__(self, up: float, right: float) -> tuple[Objective, Tensor]:
+        there = self.point
+        for k, step in enumerate((right, up)[: self.columns.shape[1]]):
+            if step != 0:
+                there = torch.add(there, self.columns[:, k], alpha=step)
+        return self.holding_at(there), there
 
 
 @dataclass(frozen=True)
@@ -38,6 +60,8 @@ class Walk:
     point : (P,) tensor
     statistics, split : str
         For the record.
+    memory : Memory
+        Where what is evaluated is kept, and found again.
     """
 
     question: Objective
@@ -49,6 +73,7 @@ class Walk:
     readings: Readings
     decay: Decay | None
     holding_at: Callable[[Tensor], Objective]
+    memory: Memory = field(default_factory=Memory)
 
     @classmethod
     def of(
@@ -81,19 +106,32 @@ class Walk:
         readings = Readings(asked.drawn, asked.metrics)
         return cls(objective, drawn, given, point, statistics, asked.split, readings, decay, holding)
 
-    def to(self, up: float, right: float) -> Tensor:
-        """θ at (y, x); the point itself where both are zero."""
-        there = self.point
-        steps = (right, up)[: self.given.columns.shape[1]]
-        for k, step in enumerate(steps):
-            if step != 0:
-                there = torch.add(there, self.given.columns[:, k], alpha=step)
-        return there
+    @contextmanager
+    def kept_in(self, folder: str | Path | None, executor: Executor | None) -> Iterator[Walk]:
+        """The same, of which what is evaluated within the block is kept in a folder, and evaluated by an executor."""
 
-    def at(self, up: float, right: float) -> tuple[Objective, Tensor]:
-        """θ at (y, x), and the objective with what belongs to it besides."""
-        there = self.to(up, right)
-        return self.holding_at(there), there
+        def question() -> tuple[Any, ...]:
+            return self.question, self.objective, self.split, self.statistics, self.point, self.given.columns
+
+        with remembering(folder, question, executor) as memory:
+            yield replace(self, memory=memory)
+
+    def curvature(self, hessian: Operator | None) -> tuple[np.ndarray, ...]:
+        """At the point, of the columns: by products, by differences, and the error of these."""
+        columns = self.given.columns
+        if self.statistics == "recompute":
+            return (np.full((columns.shape[1],) * 2, np.nan),) * 3
+
+        def computed() -> np.ndarray:
+            of_train = hessian if self.split == "train" else None
+            return np.stack(centre_curvature(self.objective, self.point, columns, of_train))
+
+        return tuple(self.memory.numbers("curvature", computed))
+
+    @property
+    def at(self) -> Steps:
+        """``at(y, x)``: the objective with what belongs to θ there besides, and θ."""
+        return Steps(self.point, self.given.columns, self.holding_at)
 
     @property
     def param_norm(self) -> float:
@@ -115,12 +153,11 @@ class Walk:
             return around(self.given.positions)
 
         def loss_along(k: int, step: float) -> float:
-            here, there = self.at(*((0.0, step) if k == 0 else (step, 0.0)))
-            return here.loss(there)
+            place = (0.0, step) if k == 0 else (step, 0.0)
+            return float(self.memory.numbers(f"loss at {place!r}", lambda: _loss(*self.at(*place))))
 
-        here, there = self.at(0.0, 0.0)
         found = chosen_radius(
-            loss_along, centre=here.loss(there), curvature=curvature, lengths=self.given.lengths,
+            loss_along, centre=loss_along(0, 0.0), curvature=curvature, lengths=self.given.lengths,
             param_norm=self.param_norm, resolution=self.objective.resolution,
         )  # fmt: skip
         return replace(found, num_losses=found.num_losses + 1)
@@ -131,21 +168,26 @@ class Walk:
         """Loss and metrics on a grid."""
         right, up = radius.values[0], radius.values[-1] if len(radius.values) == 2 else 1.0
         found = slice_values(
-            self.readings, self.at, axes, (up, right), tol=tol, moving=self.statistics == "recompute", progress=progress
-        )
+            self.readings, self.at, axes, (up, right), tol=tol, moving=self.statistics == "recompute",
+            progress=progress, memory=self.memory,
+        )  # fmt: skip
         fields = found.fields | {"num_evaluations": found.fields["num_evaluations"] + radius.num_losses}
         return replace(found, fields=fields)
 
-    def fields(self, values: np.ndarray, loss: np.ndarray, axes: tuple[np.ndarray, ...]) -> dict[str, Any]:
-        """What a record keeps of the metrics, (K, …), weight decay among them."""
-        fields = self.readings.fields(values)
+    def fields(self, found: SliceValues, values: np.ndarray, axes: tuple[np.ndarray, ...]) -> dict[str, Any]:
+        """What a record keeps beside the loss: of the metrics, weight decay among them, and of how they came about.
+
+        ``values`` (K, …) are those of ``found`` in the shape of the record.
+        """
+        fields = self.readings.fields(values[1:]) | found.fields
         if self.decay is None:
             return fields
-        name, total = self.decay.name, loss + self.decay.on_grid(axes)
-        return {
+        name, total = self.decay.name, values[0] + self.decay.on_grid(axes)
+        return fields | {
             "metric_names": (*fields["metric_names"], name),
-            "metric_values": np.concatenate([values.reshape(-1, *total.shape), total[None]]),
+            "metric_values": np.concatenate([values[1:].reshape(-1, *total.shape), total[None]]),
             "metric_losses": (*fields["metric_losses"], name),
+            "metric_error_values": np.append(fields["metric_error_values"], fields["error"]),
         }
 
     def marked(self, marks: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,11 +196,13 @@ class Walk:
         for given in marks.values():
             place = end_of(self.question, given)
             coordinates, distance = self.given.along(place.theta - self.point)
-            if place.constants is None:
-                here = self.holding_at(place.theta)
-            else:
-                here = self.objective.with_constants(place.constants)
-            row = self.readings.at(here, place.theta)
+
+            def read(theta: Tensor = place.theta, held: dict[str, Tensor] | None = place.constants) -> list[float]:
+                here = self.holding_at(theta) if held is None else self.objective.with_constants(held)
+                return self.readings.at(here, theta)
+
+            facts = [place.theta, place.constants, *self.readings.facts()]
+            row = list(self.memory.numbers(f"mark {digest(*facts) if self.memory.keeps else ''}", read).tolist())
             if self.decay is not None:
                 row.append(row[0] + self.decay.at(place.theta))
             places.append(coordinates)
@@ -169,6 +213,10 @@ class Walk:
             "mark_names": tuple(map(str, marks)), "mark_points": np.array(places).reshape(-1, 2),
             "mark_outside": np.array(outside), "mark_losses": table[0], "mark_metric_values": table[1:],
         }  # fmt: skip
+
+
+def _loss(objective: Objective, theta: Tensor) -> float:
+    return objective.loss(theta)
 
 
 def grid(radius: float, points: Any) -> np.ndarray:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from landscape import plots
 from landscape.analysis.amounts import accuracy_of
@@ -16,6 +19,7 @@ from landscape.checks import check_choice, check_count, check_positive, check_se
 from landscape.errors import UsageError
 from landscape.escaping.filenames import file_words
 from landscape.geometry.walk import check_points
+from landscape.jobs import Executor, LocalExecutor
 from landscape.pictures.chosen import Problems, chosen_runs, common_folder
 from landscape.pictures.sentences import caption, sentence
 from landscape.pictures.subjects import Settings, Subject, subjects
@@ -70,12 +74,15 @@ def draw(
     problem: str | None = None,
     problem_config: dict[str, Any] | None = None,
     data: str | Path | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Picture]:
     """Draw the loss of runs on a plane: PDF, PNG, and the record in ``results.h5``, so that nothing is lost.
 
-    Each picture is stored when it has been evaluated, and one that is stored is not evaluated again: after an interrupt
-    the same call goes on with the next.
+    Each picture is stored when it has been evaluated, and one that is stored is not evaluated again. What is evaluated
+    of one is kept beside it meanwhile (``resume`` of :func:`evaluate_plane`): killed, the same call goes on where it
+    was.
 
     Parameters
     ----------
@@ -105,6 +112,12 @@ def draw(
     seed : int
     problem, problem_config, data : optional
         As of a :class:`Plan`.
+    workers : int, optional
+        Processes of this machine among which the points of each picture are divided; left out, all are evaluated here.
+        Each has as many threads as torch has here, so that the picture is the same: ``OMP_NUM_THREADS=1`` leaves a core
+        to each.
+    executor : optional
+        The same through any executor, as of :func:`evaluate_plane`; then ``workers`` is left out.
     progress : callable, optional
         Called as ``progress(title, done, most)``.
 
@@ -128,15 +141,27 @@ def draw(
     folder = common_folder(chosen) / FOLDER if out is None else Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     pictures = []
-    with ResultStore(folder) as store:
+    with ResultStore(folder) as store, _spread(workers, executor) as spread:
         for subject in subjects(settings, chosen, Problems(problem, problem_config, data)):
-            name, record = _evaluated(store, settings, subject, progress)
+            name, record = _evaluated(store, subject, spread, progress)
             pdf, png = _drawn(folder, name, subject, record)
             pictures.append(
                 Picture(subject.title, pdf, png, store.path, subject.run, subject.step, name, record, sentence(record))
             )
         store.consolidate()
     return pictures
+
+
+@contextmanager
+def _spread(workers: int | None, executor: Executor | None) -> Iterator[Executor | None]:
+    """Who evaluates the points; None where that is done here."""
+    if workers is not None and executor is not None:
+        raise UsageError("workers= and executor= both say where points are evaluated; give one of the two")
+    if workers is None or check_count("workers", workers) == 1:
+        yield executor
+        return
+    with LocalExecutor(workers, threads=torch.get_num_threads()) as local:
+        yield local
 
 
 def _settings(
@@ -151,17 +176,16 @@ def _settings(
 
 
 def _evaluated(
-    store: ResultStore, settings: Settings, subject: Subject, progress: Callable[[str, int, int], None] | None
+    store: ResultStore, subject: Subject, executor: Executor | None, progress: Callable[[str, int, int], None] | None
 ) -> tuple[str, PlaneSlice | PathSlice]:
     """The record and its name: the stored one, or evaluated and stored now."""
-    word = settings.metric.rpartition(":")[2]
-    name = f"drawn_{settings.plane}_{settings.on}_{word}"
+    name = subject.name
     found = store.find(subject.run, subject.step, name, subject.key)
     if isinstance(found, (PlaneSlice, PathSlice)):
         return name, found
     started = time.perf_counter()
     told = None if progress is None else lambda done, most: progress(subject.title, done, most)
-    record = subject.measure(told)
+    record = subject.measure(store, executor, told)
     taken = time.perf_counter() - started
     how = provenance(subject.key, record, taken, subject.objective, route=None)
     store.write(subject.run, subject.step, name, record, how)

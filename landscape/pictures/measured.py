@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,4 +74,8 @@ def _accuracy(problem: Problem) -> Callable[[Any, Any], Any]:
     targets = problem.targets
     if targets is None:
         return accuracy
-    return lambda outputs, batch: accuracy(outputs, targets(batch))
+    return partial(_accuracy_of, targets)
+
+
+def _accuracy_of(targets: Callable[[Any], Any], outputs: Any, batch: Any) -> Any:
+    return accuracy(outputs, targets(batch))

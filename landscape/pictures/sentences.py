@@ -5,7 +5,7 @@ from __future__ import annotations
 from landscape.results import PathSlice, PlaneSlice
 from landscape.results.batch_statistics import sentences as statistics_sentences
 from landscape.results.interpolated import evaluation_words
-from landscape.results.metrics import extent
+from landscape.results.metrics import error_words, extent
 from landscape.results.planes import baseline_of
 from landscape.results.reach import reach_words
 from landscape.rounding import format_value
@@ -19,6 +19,7 @@ def sentence(record: PlaneSlice | PathSlice) -> str:
     said.append(evaluation_words(record) or f"the network was evaluated at all {record.loss.size:,} points")
     if record.reason and not evaluation_words(record):
         said[-1] += f" ({record.reason.removeprefix('every point was evaluated: ')})"
+    said += [f"{name}{error_words(error)}" for name, error in record.metric_errors.items() if error]
     return "; ".join(said)
 
 

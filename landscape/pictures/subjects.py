@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,14 @@ from landscape.checkpoints import Checkpoint
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import layers
 from landscape.geometry.planes import Direction, direction
+from landscape.jobs import Executor
 from landscape.objective import Objective
 from landscape.pictures.chosen import Asked, Problems, Run
 from landscape.pictures.eigenvectors import top_two
 from landscape.pictures.measured import Drawn, metric_named
 from landscape.progress import Progress
 from landscape.results import PathSlice, PlaneSlice
+from landscape.store import ResultStore
 
 #: Raised where a picture means something else than before, so that stored ones are evaluated again.
 _VERSION = 1
@@ -41,6 +42,11 @@ class Settings:
     tol: float
     seed: int
 
+    @property
+    def name(self) -> str:
+        """Of a record."""
+        return f"drawn_{self.plane}_{self.on}_{self.metric.rpartition(':')[2]}"
+
     def points_for(self, objective: Objective, *, recomputed: bool) -> int:
         """Along a side, or the longer one."""
         if self.points is not None:
@@ -55,7 +61,7 @@ class Subject:
 
     Attributes
     ----------
-    run, step : str, int
+    run, step, name : str, int, str
         Under which its record is stored.
     title : str
     key : dict
@@ -63,7 +69,7 @@ class Subject:
     panels : list
         Names of the metrics that are drawn; None is the loss of the record.
     measure : callable
-        ``measure(progress) -> PlaneSlice | PathSlice``.
+        ``measure(store, executor, progress) -> PlaneSlice | PathSlice``.
     objective : Objective
     """
 
@@ -72,8 +78,9 @@ class Subject:
     title: str
     key: dict[str, Any]
     panels: list[str | None]
-    measure: Callable[[Progress | None], PlaneSlice | PathSlice]
+    measure: Callable[[ResultStore, Executor | None, Progress | None], PlaneSlice | PathSlice]
     objective: Objective
+    name: str
 
 
 def subjects(settings: Settings, runs: Sequence[Run], problems: Problems) -> Iterator[Subject]:
@@ -94,18 +101,21 @@ def _at_checkpoint(settings: Settings, run: Run, checkpoint: Checkpoint, asked: 
     drawn = metric_named(settings.metric, asked.problem, checkpoint.path)
     how = _how(settings, drawn, asked, settings.points_for(objective, recomputed=False))
 
-    def measure(progress: Progress | None) -> PlaneSlice:
+    def measure(store: ResultStore, executor: Executor | None, progress: Progress | None) -> PlaneSlice:
+        kept: dict[str, Any] = {
+            "resume": store.unfinished(run.name, checkpoint.step, settings.name), "executor": executor,
+        }  # fmt: skip
         if settings.plane == "eigen":
-            eigs, H = top_two(run, checkpoint.params_sha256, checkpoint.step, objective, seed=settings.seed,
-                              progress=None)  # fmt: skip
+            eigs, H = top_two(run, checkpoint, objective, store, seed=settings.seed)
             both = [direction(objective, "top", eigs=eigs, index=index) for index in (0, 1)]
-            return geometry.evaluate_plane(objective, both, hessian=H, progress=progress, **how)
-        return geometry.evaluate_plane(objective, _random(objective, settings.seed), progress=progress, **how)
+            return geometry.evaluate_plane(objective, both, hessian=H, progress=progress, **kept, **how)
+        return geometry.evaluate_plane(objective, _random(objective, settings.seed), progress=progress, **kept, **how)
 
     words = "two top eigenvectors" if settings.plane == "eigen" else "two random directions"
     return Subject(
         run.name, checkpoint.step, f"{run.name}, step {checkpoint.step}: {words}",
         _key(settings, drawn, asked, objective, [checkpoint]), drawn.panels(settings.on), measure, objective,
+        settings.name,
     )  # fmt: skip
 
 
@@ -128,21 +138,21 @@ def _of_paths(settings: Settings, runs: Sequence[Run], asked: Asked) -> Subject:
     if settings.on != "train":
         metrics |= {f"test {drawn.name}": asked.test if drawn.function is None else (drawn.function, asked.test)}
     own, *others = drawn.panels("both")
-    measure = partial(
-        _evaluate_paths, objective, paths, points=settings.points_for(objective, recomputed=True), margin=_MARGIN,
-        tol=settings.tol,
-        metrics=metrics, seed=settings.seed,
-    )  # fmt: skip
     joined, step = _joined(runs)
+
+    def measure(store: ResultStore, executor: Executor | None, progress: Progress | None) -> PathSlice:
+        return geometry.evaluate_paths(
+            objective, paths, points=settings.points_for(objective, recomputed=True), margin=_MARGIN, tol=settings.tol,
+            metrics=metrics, seed=settings.seed, resume=store.unfinished(joined, step, settings.name),
+            executor=executor, progress=progress,
+        )  # fmt: skip
+
     return Subject(
         joined, step, f"{joined}: principal components",
         _key(settings, drawn, asked, objective, [c for run in runs for c in run.checkpoints]),
         {"train": [own], "test": others, "both": [own, *others]}[settings.on], measure, objective,
+        settings.name,
     )  # fmt: skip
-
-
-def _evaluate_paths(objective: Objective, paths: Any, progress: Progress | None, **how: Any) -> PathSlice:
-    return geometry.evaluate_paths(objective, paths, progress=progress, **how)
 
 
 def _of_models(settings: Settings, runs: Sequence[Run], asked: Asked) -> Subject:
@@ -156,15 +166,20 @@ def _of_models(settings: Settings, runs: Sequence[Run], asked: Asked) -> Subject
     objective, drawn = asked.train, metric_named(settings.metric, asked.problem, asked.checkpoint.path)
     how = _how(settings, drawn, asked, settings.points_for(objective, recomputed=True))
 
-    def measure(progress: Progress | None) -> PlaneSlice:
+    joined, step = _joined(runs)
+
+    def measure(store: ResultStore, executor: Executor | None, progress: Progress | None) -> PlaneSlice:
         vectors = [objective.layout.flatten(checkpoint.params()) for checkpoint in named.values()]
         plane = geometry.model_plane(*vectors, names=list(named))
-        return geometry.evaluate_plane(objective, plane, marks=named, progress=progress, **how)
+        resume = store.unfinished(joined, step, settings.name)
+        return geometry.evaluate_plane(
+            objective, plane, marks=named, resume=resume, executor=executor, progress=progress, **how
+        )
 
-    joined, step = _joined(runs)
     return Subject(
         joined, step, f"{joined}: the plane through three models",
         _key(settings, drawn, asked, objective, list(named.values())), drawn.panels(settings.on), measure, objective,
+        settings.name,
     )  # fmt: skip
 
 

@@ -17,6 +17,12 @@ class WithMetrics:
     metric_names: tuple[str, ...]
     metric_values: Array
     metric_losses: tuple[str, ...]
+    metric_error_values: Array = np.empty(0)  # where nothing between is evaluated there are none
+
+    @property
+    def metric_errors(self) -> dict[str, float]:
+        """The largest error of each metric on the grid, as stated; none in older records."""
+        return dict(zip(self.metric_names, self.metric_error_values.tolist(), strict=False))
 
     @property
     def metrics(self) -> dict[str, Array]:
@@ -37,13 +43,24 @@ class WithMetrics:
         return self.metrics[name]
 
     def metric_lines(self) -> list[tuple[str, str]]:
-        """(name, extent) pairs, for a record's text."""
-        return [(name, extent(values)) for name, values in self.metrics.items()]
+        """(name, extent) pairs, for a record's text, each with its error where it has one."""
+        errors = self.metric_errors
+        return [(name, extent(values) + error_words(errors.get(name, 0.0))) for name, values in self.metrics.items()]
 
 
 def no_metrics() -> Array:
     """(0, 0): of a slice that has the loss alone."""
     return np.empty((0, 0))
+
+
+def no_errors() -> Array:
+    """(0,): of a slice without metrics."""
+    return np.empty(0)
+
+
+def error_words(error: float) -> str:
+    """``, error ≤ 0.012``, rounded up, since it is a bound; empty where there is none."""
+    return "" if error == 0 else f", error ≤ {format_value(error * (1 + 5e-3), digits=2)}"
 
 
 def extent(values: Array) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from landscape.results.base import Array, Record
 from landscape.results.batch_statistics import WORDS
 from landscape.results.interpolated import evaluation_lines
-from landscape.results.metrics import WithMetrics, no_metrics
+from landscape.results.metrics import WithMetrics, no_errors, no_metrics
 from landscape.results.planes import rows_of, walk_words
 from landscape.rounding import format_value
 
@@ -47,7 +47,7 @@ class PathSlice(WithMetrics, Record):
         :class:`~landscape.results.LineSlice`.
     metrics : dict of name to (Y, X) array
         What else was evaluated on the plane; stored as of a :class:`~landscape.results.PlaneSlice`.
-    error, error_log10, num_evaluations, reason, num_drawn, num_examples
+    error, error_log10, metric_errors, num_evaluations, reason, num_drawn, num_examples
         Of the surface, as of a :class:`~landscape.results.LineSlice`.
     """
 
@@ -73,6 +73,7 @@ class PathSlice(WithMetrics, Record):
     reason: str = ""
     num_drawn: int = 0
     num_examples: int = 0
+    metric_error_values: Array = field(default_factory=no_errors)
 
     def path(self, name: str) -> Array:
         """One path, (T, 2).

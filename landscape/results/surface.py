@@ -11,7 +11,7 @@ from landscape.results.barriers import WithBarriers
 from landscape.results.base import Array, Estimate, Record
 from landscape.results.batch_statistics import WORDS
 from landscape.results.interpolated import evaluation_lines
-from landscape.results.metrics import WithMetrics, extent, no_metrics
+from landscape.results.metrics import WithMetrics, extent, no_errors, no_metrics
 from landscape.results.reach import reach_lines
 from landscape.rounding import format_measured, format_value
 
@@ -57,6 +57,8 @@ class LineSlice(WithBarriers, Record):
         The same as stored: K names, (K, M) values, and the names of those that are a loss, such as of test data.
     error, error_log10 : float
         Largest error of the loss on the grid, and of its log₁₀, as stated; 0 where every point was evaluated.
+    metric_errors : dict of name to float
+        Of the metrics likewise; stored as ``metric_error_values`` (K,). At 95 % where examples were drawn, or tried.
     num_evaluations : int
         At how many points the network was evaluated on all examples, parts of them counted as such, rounded up; 0 in
         older records: at every one.
@@ -92,6 +94,7 @@ class LineSlice(WithBarriers, Record):
     reason: str = ""
     num_drawn: int = 0
     num_examples: int = 0
+    metric_error_values: Array = field(default_factory=no_errors)
     param_norm: float = float("nan")
     radius_words: str = ""
     split: str = "train"
@@ -144,7 +147,7 @@ class PlaneSlice(WithMetrics, Record):
     metrics : dict of name to (Y, X) array
     metric_names, metric_values, metric_losses
         As of a :class:`LineSlice`; values are (K, Y, X).
-    error, error_log10, num_evaluations, reason, num_drawn, num_examples, param_norm, radius_words, split
+    error, error_log10, metric_errors, num_evaluations, reason, num_drawn, num_examples, param_norm, radius_words, split
         As of a :class:`LineSlice`.
     mark_names : tuple of str
         Of S positions whose loss is known exactly, beside the surface.
@@ -173,6 +176,7 @@ class PlaneSlice(WithMetrics, Record):
     reason: str = ""
     num_drawn: int = 0
     num_examples: int = 0
+    metric_error_values: Array = field(default_factory=no_errors)
     param_norm: float = float("nan")
     radius_words: str = ""
     split: str = "train"

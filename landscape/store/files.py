@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -66,6 +67,17 @@ def journal_parts(path: Path) -> list[Path]:
         return sorted(p for p in journal.iterdir() if p.suffix == ".h5" and not p.is_symlink())
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def unfinished_path(path: Path, entry: str) -> Path | None:
+    """A folder in the journal of ``results.h5`` for what is evaluated of an entry until it is written."""
+    journal = journal_path(path)
+    return None if journal.is_symlink() else journal / f"{entry_digest(entry)}.unfinished"
+
+
+def entry_digest(entry: str) -> str:
+    """One name per entry: a record written again replaces itself, and the journal needs no order."""
+    return hashlib.sha256(entry.encode()).hexdigest()[:32]
 
 
 def segment(name: str) -> str:

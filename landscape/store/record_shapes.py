@@ -69,10 +69,11 @@ _SHAPES: dict[str, dict[str, str]] = {
     },
     "Repaired": {"layers": "L", "spread_before": "L", "spread": "L", "buffers": "B", "buffer_sizes": "B"},
     "PathSlice": {"x": "X", "y": "Y", "loss": "YX", "lengths": "L", "points": "S2", "outside": "S",
-                  "metric_names": "K", "metric_values": "KYX",
+                  "metric_names": "K", "metric_values": "KYX", "metric_error_values": "K",
                   "losses": "S", "plane_losses": "S", "walks": "W2"},
     "SamplingSpread": {"values": "S", "sems": "S"},
-    "LineSlice": {"t": "M", "loss": "M", "metric_names": "K", "metric_values": "KM"},
+    "LineSlice": {"t": "M", "loss": "M", "metric_names": "K", "metric_values": "KM",
+                  "metric_error_values": "K"},
     "Connection": {
         "t": "M", "loss": "M", "line": "M", "control": "BP", "ends": "2", "history": "S", "metric_names": "K",
         "metric_values": "KM",
@@ -90,7 +91,7 @@ _SHAPES: dict[str, dict[str, str]] = {
     },
     "PlaneSlice": {
         "x": "X", "y": "Y", "loss": "YX", "step_norms": "2", "curvature": "22", "curvature_slice": "22",
-        "curvature_error": "22", "metric_names": "K", "metric_values": "KYX",
+        "curvature_error": "22", "metric_names": "K", "metric_values": "KYX", "metric_error_values": "K",
         "mark_names": "S", "mark_points": "S2", "mark_outside": "S", "mark_losses": "S",
     },
     "Crosscheck": {
@@ -108,8 +109,8 @@ _SHAPES: dict[str, dict[str, str]] = {
         "absent": "M", "reasons": "M",
     },
 }  # fmt: skip
-# Of the positions of a path, where they were not evaluated.
-_MAY_BE_NONE = ("losses", "plane_losses")
+# Of the positions of a path, where they were not evaluated; of metrics, in records made by hand.
+_MAY_BE_NONE = ("losses", "plane_losses", "metric_error_values")
 # Types of arrays other than real numbers.
 _KINDS = {
     "branch": "iu",

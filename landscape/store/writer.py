@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -126,6 +126,14 @@ class ResultStore:
             If the record holds what the format has no place for.
         """
         self._write_part(files.record_entry(run, _checked_step(step), name), (record, dict(provenance)))
+
+    def unfinished(self, run: str, step: int, name: str) -> Path | None:
+        """A folder for what a record will be made of, which need not exist; it is gone when the record is written."""
+        return files.unfinished_path(self.path, files.record_entry(run, _checked_step(step), name))
+
+    def unfinished_pair(self, run_a: str, run_b: str) -> Path | None:
+        """The same for the record of two runs."""
+        return files.unfinished_path(self.path, files.pair_entry(run_a, run_b))
 
     def write_pair(self, run_a: str, run_b: str, record: Record, provenance: Mapping[str, Any]) -> None:
         """Store a record of two runs, such as the line between their minima."""
@@ -266,10 +274,11 @@ class ResultStore:
             raise files.unwritable(self._journal, error) from error
         with files.writing(self._part_path(entry)) as file:
             write_entry(file, entry, value)
+        if (unfinished := files.unfinished_path(self.path, entry)) is not None:
+            shutil.rmtree(unfinished, ignore_errors=True)
 
     def _part_path(self, entry: str) -> Path:
-        """One name per entry: a record written again replaces itself, and the journal needs no order."""
-        return self._journal / f"{hashlib.sha256(entry.encode()).hexdigest()[:32]}.h5"
+        return self._journal / f"{files.entry_digest(entry)}.h5"
 
     def _find(
         self,

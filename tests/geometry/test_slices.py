@@ -38,7 +38,7 @@ def test_a_line_evaluates_its_own_start_exactly_and_once(monkeypatch):
         seen.append(self.point(theta))
         return original(self, theta)
 
-    monkeypatch.setattr("landscape.geometry.slices.centre_curvature", lambda *a: [np.zeros((1, 1))] * 3)
+    monkeypatch.setattr("landscape.geometry.walk.centre_curvature", lambda *a: [np.zeros((1, 1))] * 3)
     monkeypatch.setattr(Objective, "loss", watched)
     line = evaluate_line(objective, draw(4, seed=3), points=11, radius=0.3, theta=theta)
     assert len(seen) == 11

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "operators": "checks errors hvp objective params progress",
     "results": "checks errors rounding",
     "estimators": "checks errors operators progress results rounding",
-    "geometry": "checks errors objective progress results rounding",
+    "geometry": "checks errors files jobs objective progress results rounding",
     "sampling": "checks errors objective results",
     "topology": "checks errors results",
     "problems": "checks errors files objective",
@@ -48,8 +48,8 @@ MAY_IMPORT = {
     "tables": "comparison escaping results rounding store",
     "plots": "checks comparison errors escaping results rounding store",
     "report": "comparison escaping plots results rounding store tables",
-    "pictures": "analysis checkpoints checks errors escaping estimators geometry objective operators plots problems "
-    "progress results rounding store",
+    "pictures": "analysis checkpoints checks errors escaping estimators geometry jobs objective operators plots "
+    "problems progress results rounding store",
     "analysis": "checkpoints checks crossing edge_of_stability errors estimators geometry jobs objective operators "
     "problems progress report results sampling store version",
     "study": "analysis checkpoints checks comparison errors escaping estimators geometry jobs objective operators "

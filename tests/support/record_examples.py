@@ -162,6 +162,7 @@ def _of_the_surface(rng: np.random.Generator) -> dict[str, Record]:
         "Repaired": _repaired(),
         "LineSlice": synthetic.line(rng, TOP, "eigenvector 1"),
         "LineSlice between": synthetic.interpolation(rng, 1.0),
+        "LineSlice with metrics": _with_metrics(synthetic.line(rng, TOP, "eigenvector 1")),
         "Connection": results.Connection(
             t, 0.004 + 0.05 * np.sin(np.pi * t) ** 2, line, rng.normal(size=(3, 40)), "bezier", line[[0, -1]],
             0.1 + rng.exponential(0.1, 30), 4.5, 50, "adam at 0.01, batches of 128",
@@ -243,3 +244,12 @@ def _of_stability(rng: np.random.Generator) -> dict[str, Record]:
             "AdamW", 1e-3, 4000, 0.12, 64, 0,
         ),
     }  # fmt: skip
+
+
+def _with_metrics(line: results.LineSlice) -> results.LineSlice:
+    """Of few evaluations, whose errors are stated."""
+    return replace(
+        line, error=0.004, num_evaluations=9, metric_names=("accuracy", "test loss"), metric_losses=("test loss",),
+        metric_values=np.stack([1 - line.loss / line.loss.max(), 1.2 * line.loss]),
+        metric_error_values=np.array([0.012, 0.005]),
+    )  # fmt: skip

@@ -11,8 +11,11 @@ from torch import Tensor
 
 from landscape.geometry.metrics import Pass
 from landscape.geometry.surfaces.each import Each, NotDrawn
+from landscape.geometry.surfaces.identity import digest
+from landscape.geometry.surfaces.memory import Memory
+from landscape.geometry.surfaces.network import Key, Moved
 from landscape.geometry.surfaces.nodes import Lattice
-from landscape.geometry.surfaces.outputs import Moved, Outputs
+from landscape.geometry.surfaces.outputs import Outputs
 from landscape.geometry.surfaces.sampling_error import FromGroups, from_groups, largest_errors
 from landscape.geometry.surfaces.values import LevelValues
 
@@ -25,7 +28,6 @@ _CHUNK = 512
 #: More than by the root of their number drawn examples must promise to be enough, since the error is known from groups.
 _MARGIN = 1.2
 _CORNERS = 3  # nodes along an axis at which the spread is tried: its ends and the centre
-Key = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ class Drawn:
     known : Known
     most : int
         Nodes at a time, at most.
+    shelf : Memory, optional
+        As of :class:`Outputs`.
 
     Raises
     ------
@@ -101,8 +105,9 @@ class Drawn:
         Where too much of an example must be held.
     """
 
-    def __init__(self, one: Pass, moved: Moved, known: Known, *, most: int) -> None:
+    def __init__(self, one: Pass, moved: Moved, known: Known, *, most: int, shelf: Memory | None = None) -> None:
         self._pass, self._moved, self.known, self._most = one, moved, known, most
+        self._shelf = shelf or Memory()
         self._num_examples = len(known.sizes)
         self._deck = Deck(known.sizes, known.kinds)
         self._taken = self._outputs(self._deck.taken, max(1, min(_CHUNK, len(self._deck.taken))))
@@ -145,11 +150,12 @@ class Drawn:
         """As of :class:`Outputs`, the mean of all as drawn examples have it."""
         return self._read(lattice, before=before, report=report)[0]
 
-    def at_known(self, lattice: Lattice, *, report: Callable[[], None]) -> tuple[LevelValues, float, float]:
-        """The same, exact where it is known, and the largest error of the loss and of its log₁₀ at 95 %."""
+    def at_known(
+        self, lattice: Lattice, *, report: Callable[[], None]
+    ) -> tuple[LevelValues, dict[str, tuple[float, float]]]:
+        """The same, exact where it is known, and by name the largest error, and that of log₁₀, at 95 %."""
         values, of_groups = self._read(lattice, before=False, report=report)
-        errors = self._settle(values, of_groups, lattice)
-        return values, *errors
+        return values, self._settle(values, of_groups, lattice)
 
     def try_out(self, axes: tuple[np.ndarray, np.ndarray], tol: float, *, report: Callable[[], None]) -> None:
         """As many as ends and corners of the slice say that it will take, at the nodes that all levels have.
@@ -160,8 +166,8 @@ class Drawn:
             Where these would be most of them.
         """
         corners = tuple(np.linspace(-1, 1, len(axis) if len(axis) == 1 else _CORNERS) for axis in axes)
-        values, error, _ = self.at_known(Lattice(_CORNERS, corners), report=report)  # type: ignore[arg-type]
-        count = self.needed(error, tol * float(np.ptp(values.grid[""])))
+        values, errors = self.at_known(Lattice(_CORNERS, corners), report=report)  # type: ignore[arg-type]
+        count = self.needed(errors[""][0], tol * float(np.ptp(values.grid[""])))
         if count > _SHARE * self._num_examples:
             raise NotDrawn(f"{count} of {self._num_examples} examples would be most of them")
         self.draw(count)
@@ -181,7 +187,9 @@ class Drawn:
         if not len(rows):
             return None
         some = self._pass.objective.subset(rows).rechunked(chunk)
-        return Outputs(replace(self._pass, objective=some, shares=some.parts().shares), self._moved, most=self._most)
+        shelf = self._shelf.inside(f"drawn {digest(rows)}")
+        one = replace(self._pass, objective=some, shares=some.parts().shares)
+        return Outputs(one, self._moved, most=self._most, shelf=shelf)
 
     def _read(
         self, lattice: Lattice, *, before: bool, report: Callable[[], None]
@@ -211,11 +219,13 @@ class Drawn:
             self._said[id(one)] = lattice, values
         return values
 
-    def _settle(self, values: LevelValues, of_groups: dict[str, np.ndarray], lattice: Lattice) -> tuple[float, float]:
-        """Writes the estimate into the grid; the errors of the loss."""
+    def _settle(
+        self, values: LevelValues, of_groups: dict[str, np.ndarray], lattice: Lattice
+    ) -> dict[str, tuple[float, float]]:
+        """Writes the estimates into the grid; their errors."""
         share = len(self._deck.taken) / self._num_examples
         places = {key: place for key in self.known.means if (place := _place_of(key, lattice)) is not None}
-        errors = 0.0, 0.0
+        errors = dict[str, tuple[float, float]]()
         for name, groups in of_groups.items():
             taken = share * self._of_taken[name].ravel()
             known = {p: (self.known.means[key][name] - taken[p]) / (1 - share) for key, p in places.items()}
@@ -224,9 +234,8 @@ class Drawn:
             for key, place in places.items():
                 total[place] = self.known.means[key][name]  # to the bit
             values.grid[name] = total.reshape(values.grid[name].shape)
-            if not name:
-                scaled = FromGroups(found.mean, (1 - share) * found.residuals, found.degrees)
-                errors = largest_errors(scaled, total)
+            scaled = FromGroups(found.mean, (1 - share) * found.residuals, found.degrees)
+            errors[name] = largest_errors(scaled, total)
         return errors
 
 

@@ -11,10 +11,13 @@ import numpy as np
 from torch import Tensor
 
 from landscape.geometry.metrics import GRADIENT, Pass, Readings
+from landscape.geometry.surfaces.identity import digest
+from landscape.geometry.surfaces.memory import Memory, point
+from landscape.geometry.surfaces.network import Moved, NotInterpolated, Scaled
 from landscape.geometry.surfaces.nodes import Lattice
 from landscape.geometry.surfaces.on_drawn import can_draw, settled_on_drawn
-from landscape.geometry.surfaces.outputs import NotInterpolated, Outputs
-from landscape.geometry.surfaces.refine import levels_for, refine
+from landscape.geometry.surfaces.outputs import Outputs
+from landscape.geometry.surfaces.refine import Settled, errors_of, levels_for, refine
 from landscape.geometry.surfaces.trial import Trial
 from landscape.objective import Objective
 from landscape.progress import Progress
@@ -29,8 +32,8 @@ class SliceValues:
     values : (K, Y, X) array
         The loss first.
     fields : dict
-        What a record keeps of how they came about: ``error``, ``error_log10``, ``num_evaluations``, ``reason``, and of
-        how many examples, ``num_drawn`` of ``num_examples``.
+        What a record keeps of how they came about: ``error``, ``error_log10``, ``metric_error_values`` (K − 1,),
+        ``num_evaluations``, ``reason``, and of how many examples, ``num_drawn`` of ``num_examples``.
     """
 
     values: np.ndarray
@@ -47,6 +50,7 @@ def slice_values(
     moving: bool,
     progress: Progress | None,
     exact: Sequence[tuple[float, float]] = ((0.0, 0.0),),
+    memory: Memory | None = None,
 ) -> SliceValues:
     """Loss and metrics at each y and x of the axes.
 
@@ -66,33 +70,43 @@ def slice_values(
     progress : callable or None
     exact : pairs of floats
         (y, x) in units of the radii, where the loss is that of all the data, whatever examples are drawn elsewhere.
+    memory : Memory, optional
+        Where what is evaluated is kept, and found again.
     """
-    counted, reason, spent = _Counted(progress), "", 0
+    counted, reason, spent, memory = _Counted(progress), "", 0, memory or Memory()
     points = len(axes[0]) * len(axes[1])
     if tol is not None and levels_for(axes):
         try:
             if moving:
                 raise NotInterpolated("statistics or other buffers move too")
             in_radii = axes[0] / radii[0], axes[1] / radii[1]
-            moved = lambda up, right: at(up * radii[0], right * radii[1])[1]  # noqa: E731
-            return _interpolated(readings, at(0.0, 0.0)[0], moved, in_radii, tol, counted, exact)
+            within = memory.inside(f"{radii[0]!r} {radii[1]!r}")
+            moved = Scaled(at, radii)
+            return _interpolated(readings, at(0.0, 0.0)[0], moved, in_radii, tol, counted, exact, within)
         except NotInterpolated as why:
             reason, spent = f"every point was evaluated: {why}", counted.done
 
-    values = values_on_grid(
-        lambda up, right: readings.at(*at(up, right)), axes, lambda done, most: counted(spent + done, spent + most)
-    )
-    fields = {"error": 0.0, "error_log10": 0.0, "num_evaluations": spent + points, "reason": reason}
+    asked = memory.inside(digest(*readings.facts())) if memory.keeps else memory
+    asked.bring_points(readings, at, [(up, right) for up in axes[0].tolist() for right in axes[1].tolist()])
+
+    def values_at(up: float, right: float) -> np.ndarray:
+        return asked.numbers(point(up, right), lambda: readings.at(*at(up, right)))
+
+    values = values_on_grid(values_at, axes, lambda done, most: counted(spent + done, spent + most))
+    fields = {
+        "error": 0.0, "error_log10": 0.0, "metric_error_values": np.zeros(len(values) - 1),
+        "num_evaluations": spent + points, "reason": reason,
+    }  # fmt: skip
     return SliceValues(values, fields)
 
 
 def values_on_grid(
-    values_at: Callable[[float, float], Sequence[float]],
+    values_at: Callable[[float, float], Sequence[float] | np.ndarray],
     axes: tuple[np.ndarray, np.ndarray],
     progress: Progress | None,
 ) -> np.ndarray:
     """``values[:, j, i] = values_at(y[j], x[i])``, (K, Y, X), row by row; ``progress`` is called after each point."""
-    rows: list[Sequence[float]] = []
+    rows = list[Sequence[float] | np.ndarray]()
     for up in axes[0].tolist():
         for right in axes[1].tolist():
             rows.append(values_at(up, right))
@@ -104,51 +118,84 @@ def values_on_grid(
 def _interpolated(
     readings: Readings,
     here: Objective,
-    moved: Callable[[float, float], Tensor],
+    moved: Moved,
     axes: tuple[np.ndarray, np.ndarray],
     tol: float,
     counted: _Counted,
     exact: Sequence[tuple[float, float]],
+    memory: Memory,
 ) -> SliceValues:
     passes, finest = readings.passes(here), Lattice(levels_for(axes)[-1], axes).size
-    outputs = [Outputs(one, moved, most=finest) for one in passes]
-    try:
-        trial = Trial(here, moved)
-    except NotInterpolated:
-        trial = None
+    shelves = [memory.inside(digest(one.objective)) if memory.keeps else memory for one in passes]
+    outputs = [Outputs(one, moved, most=finest, shelf=shelf) for one, shelf in zip(passes, shelves, strict=True)]
+    trial = _trial(here, moved, shelves[0])
 
     def report(done: float) -> None:
         counted(round(done), finest)
 
     settled, spent = None, 0.0
     if can_draw(here):
-        settled, spent = settled_on_drawn(passes[0], outputs[0], moved, axes, tol, exact, trial=trial, report=report)
+        settled, spent = settled_on_drawn(
+            passes[0], outputs[0], moved, axes, tol, exact, trial=trial, shelf=shelves[0], report=report
+        )
     if settled is None:
         own = outputs[0]
         if trial is not None:
             own = outputs[0].led_by(trial.rows, exact)
             spent += outputs[0].evaluations if own.is_led else 0.0
         settled = refine(own, axes, tol, trial=trial, spent_before=spent, progress=report)
-    beside = [one.level(settled.lattice, before=False, report=lambda: None).grid for one in outputs[1:]]
-    grids = [settled.values.grid, *beside]
-    for one, grid in zip(passes, grids, strict=True):
-        grid |= _exactly(one, moved, axes)
+        told = trial if settled.is_tried else None
+        settled.metric_errors = errors_of(
+            settled.values, settled.before, own, settled.lattice, passes[0].functions, told
+        )
+    beside = [
+        _beside(one, held, moved, settled, shelf)
+        for one, held, shelf in zip(passes[1:], outputs[1:], shelves[1:], strict=True)
+    ]
+    found = [(settled.values.grid, settled.metric_errors), *beside]
+    for one, (grid, error), shelf in zip(passes, found, shelves, strict=True):
+        grid |= _exactly(one, moved, axes, shelf)
+        error[GRADIENT] = 0.0
     fields = {
         "error": settled.error.absolute, "error_log10": settled.error.log10,
+        "metric_error_values": readings.rows([error for _, error in found])[1:],
         "num_evaluations": math.ceil(settled.evaluations - 1e-6), "reason": settled.reason,
         "num_drawn": settled.num_drawn, "num_examples": here.num_examples,
     }  # fmt: skip
-    return SliceValues(readings.rows(grids), fields)
+    return SliceValues(readings.rows([grid for grid, _ in found]), fields)
 
 
-def _exactly(
-    one: Pass, moved: Callable[[float, float], Tensor], axes: tuple[np.ndarray, np.ndarray]
-) -> dict[str, np.ndarray]:
+def _trial(objective: Objective, moved: Moved, shelf: Memory) -> Trial | None:
+    """None where there are too few examples for one."""
+    try:
+        return Trial(objective, moved, shelf=shelf)
+    except NotInterpolated:
+        return None
+
+
+def _beside(
+    one: Pass, held: Outputs, moved: Moved, settled: Settled, shelf: Memory
+) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+    """On other data at the same nodes: loss and metrics on the grid, and how far they may be off.
+
+    Where the loss was settled by a trial, so are these, by one on these data.
+    """
+    values = held.level(settled.lattice, before=True, report=lambda: None)
+    trial = _trial(one.objective, moved, shelf) if settled.is_tried else None
+    errors = errors_of(values, values.before, held, settled.lattice, one.functions, trial)
+    return values.grid, errors
+
+
+def _exactly(one: Pass, moved: Moved, axes: tuple[np.ndarray, np.ndarray], shelf: Memory) -> dict[str, np.ndarray]:
     """What outputs do not tell, at every point of the grid."""
     if not one.with_gradient:
         return {}
-    values = values_on_grid(lambda up, right: [one.exactly(moved(up, right), {})[GRADIENT]], axes, None)
-    return {GRADIENT: values[0]}
+
+    def norm_at(up: float, right: float) -> list[float]:
+        exactly = lambda: one.exactly(moved(up, right), {})[GRADIENT]  # noqa: E731
+        return [float(shelf.numbers(f"gradient at {up!r} {right!r}", exactly))]
+
+    return {GRADIENT: values_on_grid(norm_at, axes, None)[0]}
 
 
 class _Counted:

@@ -10,9 +10,11 @@ import numpy as np
 from landscape.geometry.metrics import Pass
 from landscape.geometry.surfaces.drawn import FIRST, Drawn, Known
 from landscape.geometry.surfaces.each import NotDrawn
+from landscape.geometry.surfaces.memory import Memory
+from landscape.geometry.surfaces.network import Moved, NotInterpolated
 from landscape.geometry.surfaces.nodes import Lattice
-from landscape.geometry.surfaces.outputs import Moved, NotInterpolated, Outputs
-from landscape.geometry.surfaces.refine import Settled, Stated, levels_for, missed_words, refine
+from landscape.geometry.surfaces.outputs import Outputs
+from landscape.geometry.surfaces.refine import Settled, Stated, errors_of, levels_for, missed_words, refine
 from landscape.geometry.surfaces.trial import Trial
 from landscape.objective import Objective
 
@@ -35,6 +37,7 @@ def settled_on_drawn(
     exact: Sequence[tuple[float, float]],
     *,
     trial: Trial | None,
+    shelf: Memory,
     report: Callable[[float], None],
 ) -> tuple[Settled | None, float]:
     """What drawn examples say, None where all must be evaluated, and what that took beside ``outputs`` and ``trial``.
@@ -54,10 +57,13 @@ def settled_on_drawn(
 
     try:
         known = Known.at(outputs, exact)
-        drawn = Drawn(one, moved, known, most=Lattice(levels_for(axes)[-1], axes).size)
+        drawn = Drawn(one, moved, known, most=Lattice(levels_for(axes)[-1], axes).size, shelf=shelf)
         drawn.try_out(axes, (1 - _USUAL) * tol, report=lambda: report(spent()))
         before = outputs.evaluations
         settled = refine(drawn, axes, _BETWEEN * tol, trial=trial, spent_before=before, progress=report)
+        settled.metric_errors = errors_of(
+            settled.values, settled.before, drawn, settled.lattice, one.functions, trial if settled.is_tried else None
+        )
         return _until(drawn, settled, tol, spent=spent, report=report), drawn.evaluations
     except (NotDrawn, NotInterpolated):
         return None, drawn.evaluations if drawn else 0.0
@@ -69,7 +75,8 @@ def _until(
     """More examples at the same nodes, until both errors together are within what is asked."""
     between = settled.error
     while True:
-        values, absolute, log10 = drawn.at_known(settled.lattice, report=lambda: report(spent()))
+        values, errors = drawn.at_known(settled.lattice, report=lambda: report(spent()))
+        absolute, log10 = errors[""]
         error = Stated.of(between.absolute + absolute, between.log10 + log10, values)
         if error.of_range <= tol or settled.reason:  # nodes do not do
             break
@@ -78,4 +85,8 @@ def _until(
         if drawn.num_drawn == before:
             break
     reason = missed_words(tol, spent(), error) if error.of_range > tol else ""
-    return replace(settled, values=values, error=error, evaluations=spent(), reason=reason, num_drawn=drawn.num_drawn)
+    metric_errors = {name: between + errors[name][0] for name, between in settled.metric_errors.items()}
+    return replace(
+        settled, values=values, error=error, evaluations=spent(), reason=reason, num_drawn=drawn.num_drawn,
+        metric_errors=metric_errors,
+    )  # fmt: skip

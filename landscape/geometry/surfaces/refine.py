@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from landscape.geometry.metrics import Function
 from landscape.geometry.surfaces.drawn import Drawn
+from landscape.geometry.surfaces.network import NotInterpolated
 from landscape.geometry.surfaces.nodes import LEVELS, Lattice
-from landscape.geometry.surfaces.outputs import NotInterpolated, Outputs
+from landscape.geometry.surfaces.outputs import Outputs
 from landscape.geometry.surfaces.trial import Trial
-from landscape.geometry.surfaces.values import LevelValues
+from landscape.geometry.surfaces.values import LevelValues, Named
 
 #: By how much the error exceeds what a checkerboard of nodes predicts of itself, at most.
 _CAUTION = 1.5
@@ -37,15 +39,27 @@ def stated(values: LevelValues, before: np.ndarray) -> Stated:
 
     On a line, which has no checkerboard, 1.5 times the difference.
     """
-    loss, at_nodes, predicted = values.grid[""], values.at_nodes, values.predicted
-    caution = _CAUTION if len(loss) == 1 else 1.0
+    return Stated.of(_largest(values, before, "", lambda x: x), _largest(values, before, "", np.log10), values)
 
-    def largest(read: Callable[[np.ndarray], np.ndarray]) -> float:
-        with np.errstate(all="ignore"):
-            apart = caution * np.abs(read(loss) - read(before)).max()
-            return float(np.maximum(apart, _CAUTION * np.abs(read(predicted) - read(at_nodes)).max()))
 
-    return Stated.of(largest(lambda x: x), largest(np.log10), values)
+def _largest(values: LevelValues, before: np.ndarray, name: str, read: Callable[[np.ndarray], np.ndarray]) -> float:
+    grid, at_nodes, predicted = values.grid[name], values.at_nodes[name], values.predicted[name]
+    caution = _CAUTION if len(grid) == 1 else 1.0
+    with np.errstate(all="ignore"):
+        apart = caution * np.abs(read(grid) - read(before)).max()
+        return float(np.maximum(apart, _CAUTION * np.abs(read(predicted) - read(at_nodes)).max()))
+
+
+def errors_of(
+    values: LevelValues, before: Named, own: Outputs | Drawn, lattice: Lattice, functions: dict[str, Function],
+    trial: Trial | None,
+) -> dict[str, float]:  # fmt: skip
+    """The largest error on the grid of loss and metrics, as of the loss by :func:`stated`, or by a trial if smaller."""
+    found = {name: _largest(values, before[name], name, lambda x: x) for name in values.grid}
+    if trial is None:
+        return found
+    tried = trial.bounds(own, lattice, functions)
+    return {name: min(error, tried[name][0]) for name, error in found.items()}
 
 
 @dataclass
@@ -62,6 +76,12 @@ class Settled:
         What was not reached; empty where all was.
     num_drawn : int
         Of how many examples drawn at random; 0: of all.
+    before : dict of str to (Y, X) array
+        What the level before says.
+    is_tried : bool
+        Whether the error was seen on examples that were tried at the next level.
+    metric_errors : dict of str to float
+        Of the metrics on the data of the loss.
     """
 
     values: LevelValues
@@ -70,6 +90,9 @@ class Settled:
     evaluations: float
     reason: str = ""
     num_drawn: int = 0
+    before: Named = field(default_factory=dict)
+    is_tried: bool = False
+    metric_errors: dict[str, float] = field(default_factory=dict)
 
 
 def refine(
@@ -91,27 +114,28 @@ def refine(
     NotInterpolated
         Where outputs cannot be interpolated, or the grid costs no more than all nodes of the next level.
     """
-    points, before = int(np.prod([len(axis) for axis in axes])), None
+    points, before = int(np.prod([len(axis) for axis in axes])), dict[str, np.ndarray]()
 
     def spent() -> float:
         return spent_before + outputs.evaluations + (trial.evaluations if trial else 0.0)
 
     for count in levels_for(axes):
         lattice = Lattice(count, axes)
-        values = outputs.level(lattice, before=before is None, report=lambda: progress(spent()))
-        error = stated(values, values.before if before is None else before)
+        values = outputs.level(lattice, before=not before, report=lambda: progress(spent()))
+        before = before or values.before
+        error, is_tried = stated(values, before[""]), False
         if error.of_range > tol and trial is not None and count < LEVELS[-1]:
-            tried = Stated.of(*trial.bound(outputs, lattice), values)
-            error = min(error, tried, key=lambda one: one.absolute)
+            tried = Stated.of(*trial.bounds(outputs, lattice, {})[""], values)
+            error, is_tried = min((error, False), (tried, True), key=lambda one: one[0].absolute)
         evaluations = spent()
         progress(evaluations)
         if error.of_range <= tol:
-            return Settled(values, lattice, error, evaluations)
+            return Settled(values, lattice, error, evaluations, before=before, is_tried=is_tried)
         missed = missed_words(tol, evaluations, error)
         if points <= Lattice(2 * count - 1, axes).size:
             raise NotInterpolated(missed)
-        before = values.grid[""]
-    return Settled(values, lattice, error, evaluations, missed)
+        earlier, before = before, values.grid
+    return Settled(values, lattice, error, evaluations, missed, before=earlier, is_tried=is_tried)
 
 
 def levels_for(axes: tuple[np.ndarray, np.ndarray]) -> list[int]:

@@ -9,38 +9,40 @@ import numpy as np
 
 from landscape.geometry.surfaces.nodes import Lattice
 
+Named = dict[str, np.ndarray]
+
 
 class LevelValues:
-    """What one level says, as means over the data.
+    """What one level says, as means over the data: of the loss, called ``""``, and of every metric.
 
     Attributes
     ----------
     grid : dict of str to (Y, X) array
-        The loss, called ``""``, and every metric on the display grid.
-    before : (Y, X) array
-        The loss there from every second node alone, where that was asked for.
-    at_nodes, predicted : (n,) arrays
-        The loss at the nodes: of the network, and as the other half of a checkerboard of them predicts it.
+        On the display grid.
+    before : dict of str to (Y, X) array
+        There from every second node alone, where that was asked for.
+    at_nodes, predicted : dict of str to (n,) array
+        At the nodes: of the network, and as the other half of a checkerboard of them predicts it.
     of_chunk : dict of str to (chunks, Y, X) array
         ``grid`` of each chunk alone, where that was asked for.
     """
 
     def __init__(self, names: Sequence[str], lattice: Lattice, *, chunks: int = 0) -> None:
         shape = tuple(len(axis) for axis in lattice.axes)
-        self.grid = {name: np.zeros(shape) for name in names}
+        self.grid, self.before = ({name: np.zeros(shape) for name in names} for _ in range(2))
+        self.at_nodes, self.predicted = ({name: np.zeros(lattice.size) for name in names} for _ in range(2))
         self.of_chunk = {name: np.zeros((chunks, *shape)) for name in names} if chunks else {}
-        self.before = np.zeros(shape)
-        self.at_nodes, self.predicted = np.zeros(lattice.size), np.zeros(lattice.size)
 
     @classmethod
     def weighted(cls, several: Sequence[tuple[float, LevelValues]]) -> LevelValues:
         """The mean of several, with their weights."""
         mean = copy.copy(several[0][1])
         mean.of_chunk = {}
-        mean.grid = {name: np.sum([w * one.grid[name] for w, one in several], axis=0) for name in mean.grid}
-        mean.before = np.sum([w * one.before for w, one in several], axis=0)
-        mean.at_nodes = np.sum([w * one.at_nodes for w, one in several], axis=0)
-        mean.predicted = np.sum([w * one.predicted for w, one in several], axis=0)
+        for of in ("grid", "before", "at_nodes", "predicted"):
+            summed = {
+                name: np.sum([w * getattr(one, of)[name] for w, one in several], axis=0) for name in getattr(mean, of)
+            }
+            setattr(mean, of, summed)
         return mean
 
     def settle(self, lattice: Lattice) -> None:
@@ -53,4 +55,4 @@ class LevelValues:
         up, right = ((matrix == 1.0) for matrix in lattice.to_grid)
         for y, j in np.argwhere(up):
             for x, i in np.argwhere(right):
-                self.grid[""][y, x] = self.at_nodes[j * lattice.counts[1] + i]
+                self.grid[""][y, x] = self.at_nodes[""][j * lattice.counts[1] + i]

@@ -22,7 +22,7 @@ from tests.support.landscapes import built, draw
 def no_curvature(monkeypatch):
     """Which has tests of its own."""
     blank = lambda objective, theta, d, hessian: [np.zeros((d.shape[1], d.shape[1]))] * 3  # noqa: E731
-    monkeypatch.setattr("landscape.geometry.slices.centre_curvature", blank)
+    monkeypatch.setattr("landscape.geometry.walk.centre_curvature", blank)
 
 
 def skewed(examples: int = 20_000, *, loss=nn.functional.cross_entropy, **options) -> Objective:
@@ -129,7 +129,8 @@ def test_accuracy_of_drawn_examples_is_that_of_all_at_the_centre_and_near_it_els
     found, exact = (evaluate_line(objective, d, points=21, tol=tol, metrics=("accuracy",)) for tol in (0.1, None))
     assert found.num_drawn > 0
     assert found.metric("accuracy")[10] == pytest.approx(exact.metric("accuracy")[10], abs=1e-6)
-    assert np.abs(found.metric("accuracy") - exact.metric("accuracy")).max() <= 0.03
+    apart = np.abs(found.metric("accuracy") - exact.metric("accuracy")).max()
+    assert 0 < apart <= found.metric_errors["accuracy"] <= 0.05
     assert found.metric("accuracy").max() <= 1
 
 

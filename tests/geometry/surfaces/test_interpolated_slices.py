@@ -30,7 +30,7 @@ class Counting(nn.Module):
 def no_curvature(monkeypatch):
     """Which has tests of its own, and evaluations too."""
     blank = lambda objective, theta, d, hessian: [np.zeros((d.shape[1], d.shape[1]))] * 3  # noqa: E731
-    monkeypatch.setattr("landscape.geometry.slices.centre_curvature", blank)
+    monkeypatch.setattr("landscape.geometry.walk.centre_curvature", blank)
 
 
 def tanh_network(examples: int, *, classes: int = 3, activation: type[nn.Module] = nn.Tanh) -> Objective:
@@ -259,3 +259,29 @@ def test_nothing_of_the_model_or_the_generators_moves():
     evaluate_plane(objective, random_plane(objective), points=31, tol=0.01)
     assert torch.equal(objective.theta, before)
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("examples", [60, 400])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_stated_error_of_each_metric_covers_the_true_one(examples, seed):
+    """Of 60 examples by the difference of two levels, of 400 by a trial; accuracy moves in jumps of one example."""
+    objective, test = tanh_network(examples), tanh_network(300).subset(np.arange(80))
+    plane, metrics = random_plane(objective, seed=seed), {"accuracy": ls.accuracy, "test": (ls.accuracy, test)}
+    exact = evaluate_plane(objective, plane, points=21, radius=2.0, metrics=metrics)
+    assert list(exact.metric_errors.values()) == [0.0, 0.0]
+    found = evaluate_plane(objective, plane, points=21, radius=2.0, metrics=metrics, tol=0.1)
+    for name, error in found.metric_errors.items():
+        true = np.abs(found.metric(name) - exact.metric(name)).max()
+        assert 0 < true <= error < np.ptp(exact.metric(name))
+    assert ", error ≤ " in dict(found.metric_lines())["accuracy"]
+
+
+def test_the_loss_of_test_data_has_an_error_and_what_is_exact_has_none():
+    objective, test = tanh_network(300), tanh_network(300).subset(np.arange(90))
+    how = {"points": 11, "test": test, "metrics": ("gradient_norm",), "weight_decay": 0.1}
+    d = random_plane(objective, seed=2)[:, 0]
+    found, exact = (evaluate_line(objective, d, tol=tol, **how) for tol in (0.05, None))
+    errors = found.metric_errors
+    assert errors["gradient_norm"] == errors["test gradient_norm"] == 0.0
+    assert 0 < np.abs(found.metric("test loss") - exact.metric("test loss")).max() <= errors["test loss"]
+    assert errors[found.metric_names[-1]] == found.error  # with weight decay
