@@ -41,17 +41,17 @@ def decayed(script, ratios, *, drift=0.0, loss=0.01):
 
 
 def test_weight_decay_holds_where_it_has_settled_clearly_below_the_edge(weight_decay):
-    assert weight_decay.judge(decayed(weight_decay, (1.0, 0.99, 0.9, 0.7)))[1]
+    assert weight_decay.judge(decayed(weight_decay, (1.0, 0.9, 0.7)))[1]
 
 
 @pytest.mark.parametrize(
     ("ratios", "more"),
     [
-        ((1.0, 0.99, 0.97, 0.92), {}),  # hardly below
-        ((0.9, 0.85, 0.8, 0.7), {}),  # below without decay, too
-        ((1.0, 0.85, 0.9, 0.99), {}),  # the largest decay is at the edge
-        ((1.0, 0.99, 0.9, 0.7), {"drift": 0.08}),  # still on its way up
-        ((1.0, 0.99, 0.9, 0.7), {"loss": 0.4}),  # nothing is learnt any more
+        ((1.0, 0.97, 0.92), {}),  # hardly below
+        ((0.9, 0.8, 0.7), {}),  # below without decay, too
+        ((1.0, 0.85, 0.99), {}),  # the largest decay is at the edge
+        ((1.0, 0.9, 0.7), {"drift": 0.08}),  # still on its way up
+        ((1.0, 0.9, 0.7), {"loss": 0.4}),  # nothing is learnt any more
     ],
 )
 def test_weight_decay_fails_where_anything_is_missing(weight_decay, ratios, more):
