@@ -106,6 +106,8 @@ FACT = Fact(
     measure=measure,
     judge=judge,
     draw=draw,
+    caveat="The claim is about trainings that come to an edge; at this rate this one stops to sharpen before it, batch "
+    "sharpness at rest and λ_max slowly falling.",
 )
 
 if __name__ == "__main__":

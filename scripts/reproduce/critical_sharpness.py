@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Critical sharpness, from losses alone, rises to 2/η and stays there, whatever the optimizer.
+"""Critical sharpness, from losses alone, rises to 2/η under gradient descent; under Adam it scatters below.
 
-The network of ``edge_of_stability.py`` under full-batch gradient descent, heavy ball and Adam, two seeds each. Critical
-sharpness is 2/η_c, η_c the shortest step along the optimizer's own update that raises the loss
-(``landscape.critical_sharpness``); where an update goes uphill from the start there is none.
+The network of ``edge_of_stability.py`` in full-batch training, two seeds each. Critical sharpness is 2/η_c, η_c the
+shortest step along the optimizer's own update that raises the loss (``landscape.critical_sharpness``); where an update
+goes uphill from the start there is none.
 """
 
 from __future__ import annotations
@@ -13,29 +13,25 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from shared.fact import Fact, main
-from shared.palette import BLUE, GREEN, RED
+from shared.fact import Change, Fact, main
+from shared.palette import BLUE, RED
 from shared.stability import CONFIG, Case, Curve
 
 import landscape as ls
 from landscape import plots
 from landscape.optimizers import make_optimizer
 
-RUNS: tuple[tuple[str, float, dict[str, float]], ...] = (
-    ("gd", 0.1, {}),
-    ("momentum", 0.05, {"momentum": 0.9}),
-    ("adam", 1e-3, {}),
-)
-SEEDS, STEPS, EVERY = (0, 1), 2000, 25
+RUNS: tuple[tuple[str, float], ...] = (("gd", 0.1), ("adam", 1e-3))
+SEEDS, STEPS, EVERY = (2, 3), 2000, 25
 WITHIN, LOW = 0.2, 0.6  # of 2/η: how near the late median has to be, and below which it must begin
 
 
-def critical_path(optimizer: str, lr: float, *, steps: int, every: int, seed: int, **options: float) -> Curve:
+def critical_path(optimizer: str, lr: float, *, steps: int, every: int, seed: int) -> Curve:
     """λ_c along full-batch training: arrays ``step`` and ``sharpness``; infinite where the update goes uphill."""
     problem = ls.get_problem("mlp-digits", CONFIG)
     model = problem.make_model(seed)
     objective = problem.objective(model, chunk=None)
-    method = make_optimizer(optimizer, model.parameters(), lr=lr, **options)
+    method = make_optimizer(optimizer, model.parameters(), lr=lr)
     path = []
     for step in range(1, steps + 1):
         method.zero_grad()
@@ -54,9 +50,9 @@ def measure(quick: bool) -> list[Case]:
         Case(
             f"{name}, η = {lr:g}",
             2 / lr,
-            [critical_path(name, lr, steps=steps, every=every, seed=seed, **options) for seed in seeds],
+            [critical_path(name, lr, steps=steps, every=every, seed=seed) for seed in seeds],
         )
-        for name, lr, options in RUNS
+        for name, lr in RUNS
     ]
 
 
@@ -66,21 +62,23 @@ def late(case: Case) -> float:
 
 
 def judge(cases: Sequence[Case]) -> tuple[str, bool]:
-    """Held if for each optimizer it begins below 0.6 of 2/η and its late median is within 20 % of it."""
+    """Held if both begin below 0.6 of 2/η, and the late median of the one is within 20 % of it, Adam's below that."""
     said = [
         f"{case.label}: {case.at_first:.2f} × 2/η at first, median {late(case):.2f} × over the last third of "
         f"{len(case.paths)} seeds ({np.percentile(case.late, 10):.2f} … {np.percentile(case.late, 90):.2f} from the "
         "10th to the 90th percentile)"
         for case in cases
     ]
-    return "; ".join(said), all(case.at_first < LOW and abs(late(case) - 1) < WITHIN for case in cases)
+    descent, adam = cases
+    rises = all(case.at_first < LOW for case in cases)
+    return "; ".join(said), bool(rises and abs(late(descent) - 1) < WITHIN and late(adam) < 1 - WITHIN)
 
 
 def draw(cases: Sequence[Case]) -> Figure:
     """Every path over its own 2/η."""
     figure = plots.new_figure(plots.DOUBLE, 2.8)
     ax = figure.add_subplot()
-    for case, color in zip(cases, (BLUE, RED, GREEN), strict=True):
+    for case, color in zip(cases, (BLUE, RED), strict=True):
         for index, path in enumerate(case.paths):
             label = f"{case.label}, {len(case.paths)} seeds" if index == 0 else None
             ratio = path["sharpness"] / case.threshold
@@ -95,11 +93,21 @@ def draw(cases: Sequence[Case]) -> Figure:
 
 FACT = Fact(
     name="critical_sharpness",
-    claim="Critical sharpness, from losses alone along the optimizer's own update, rises to 2/η and stays there.",
-    source="Kalra et al. (2026), A scalable measure of loss landscape curvature, arXiv:2601.16979, section 3",
+    claim="In full-batch gradient descent critical sharpness, from losses alone along the optimizer's own update, "
+    "rises to 2/η and stays there; with Adam it oscillates below.",
+    source="Kalra et al. (2026), A scalable measure of loss landscape curvature, arXiv:2601.16979, section 2.3 and "
+    "fig. 2, for SGD; its section 3 has it below the threshold for AdamW on a language model",
     measure=measure,
     judge=judge,
     draw=draw,
+    changes=(
+        Change(
+            "claim",
+            "it said of every optimizer what the paper says of SGD, and two seeds did not bear that out: gradient "
+            "descent came to 1.00 × 2/η, Adam to 0.53 ×, and heavy ball at η = 0.05 did not come to its edge. Adam "
+            "below is what the paper has, too; it is put to the test on two other seeds.",
+        ),
+    ),
 )
 
 if __name__ == "__main__":
