@@ -149,9 +149,9 @@ def judge(found: list[Run]) -> tuple[str, bool]:
     steps = np.ptp(found[0].after["sgd"][:, 0])
     words = (
         f"at the parting {with_interval(aligned)} of ‖g‖² lies in {TOP} directions; over {steps:.0f} steps SGD divides "
-        f"the loss by {with_interval(factors)}; of that progress, in logarithms, updates outside of the top space alone "
-        f"make {with_interval(bulk)}, those inside {with_interval(top)} (95 % intervals over {len(found)} seeds; two top "
-        f"spaces {EVERY} steps apart overlap by {np.mean([run.drift for run in found]):.3f})"
+        f"the loss by {with_interval(factors)}; of that progress, in logarithms, updates outside of the top space "
+        f"alone make {with_interval(bulk)}, those inside {with_interval(top)} (95 % intervals over {len(found)} seeds; "
+        f"two top spaces {EVERY} steps apart overlap by {np.mean([run.drift for run in found]):.3f})"
     )
     holds = mean_interval(bulk)[1] > AS_WELL and mean_interval(top)[2] < STOPS and min(aligned) > ALIGNED
     return words, bool(holds)

@@ -171,7 +171,7 @@ FACT = Fact(
     judge=judge,
     draw=draw,
     caveat="That they resemble is the paper's word; a factor of 2, the drift as one part of every step, and the "
-    "networks are ours, set after a look at trainings of two epochs. Without drift the first shares are 61, 15 and 7 %.",
+    "networks are ours, set after a look at trainings of two epochs. An endless walk without drift has 61, 15, 7 %.",
 )
 
 if __name__ == "__main__":
