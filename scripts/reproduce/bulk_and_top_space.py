@@ -98,7 +98,8 @@ def go_on(
     objective: ls.Objective, theta: Tensor, batches: Batches, way: str, *, first: int, steps: int
 ) -> tuple[np.ndarray, float]:
     """Step and loss of SGD whose updates are projected, and the mean overlap of spaces in a row."""
-    theta, H, losses, overlaps, space = theta.clone(), ls.HessianOperator(objective), [], [], None
+    theta, H, losses, overlaps = theta.clone(), ls.HessianOperator(objective), [], []
+    space: Tensor | None = None
     for step in range(steps + 1):
         if step % LOOK == 0:
             losses.append((first + step, objective.loss(theta)))

@@ -32,7 +32,8 @@ from landscape.problems.base import half_squared_error
 
 SIZES, SEEDS, GAMMA, STEPS = (100, 1000), (0, 1), 1.0, 16_000
 DIMS, POWERS, NETWORKS = (5, 20), (2, 3), ((3, 1, 2), (4, 2, 3), (2, 1, 1, 2))
-TEACHERS, RANK, TEACHER_SIZE, TEACHER_GAMMA = ((4, 3, 4), (4, 3, 3, 4)), 2, 10_000, 10.0
+TEACHERS: tuple[tuple[int, ...], ...] = ((4, 3, 4), (4, 3, 3, 4))
+RANK, TEACHER_SIZE, TEACHER_GAMMA = 2, 10_000, 10.0
 LEVEL = 0.01  # how seldom intervals that cover 95 times in 100 would cover so few
 NEAR = 0.1  # of Aoyagi's value
 
@@ -131,7 +132,8 @@ def network_loss(widths: Sequence[int], truth: Tensor | float, w: Tensor) -> Ten
     """``½‖W_L…W₁ − truth‖²``: what inputs with unit covariance and outputs with unit noise make."""
     pieces = w.split([a * b for a, b in pairwise(widths)])
     layers = [piece.view(b, a) for piece, (a, b) in zip(pieces, pairwise(widths), strict=True)]
-    return (reduce(lambda product, layer: layer @ product, layers) - truth).square().sum() / 2
+    rise: Tensor = (reduce(lambda product, layer: layer @ product, layers) - truth).square().sum() / 2
+    return rise
 
 
 def network(widths: Sequence[int], n: int, seed: int) -> Question:
