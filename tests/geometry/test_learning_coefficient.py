@@ -143,6 +143,15 @@ def test_of_reduced_rank_regression_it_is_its_integral_at_finite_n(seed):
     assert found.stability < 4
 
 
+@pytest.mark.slow
+def test_chains_that_come_to_the_steep_late_begin_again_with_shorter_steps():
+    """Held loosely, a chain leaves the finite numbers at its 634th step, long after lengths were first looked at."""
+    objective = of_function(lambda w: w[:3].square().sum() * w[3:].square().sum() / 2, [0.0] * 5)
+    found = ls.learning_coefficient(objective, localization=1.0, seed=100, steps=16_000)
+    assert abs(found.value - reduced_rank(3, 2, 1000, 1.0)) < 4 * found.error
+    assert found.num_gradients > found.rises.size + 2 * 500  # what was walked before is counted
+
+
 def test_as_a_measure_of_sharpness_it_is_the_same_number():
     objective = of_function(lambda w: w @ w, [0.0, 0.0], count=100)
     found = ls.learning_coefficient(objective, seed=2)

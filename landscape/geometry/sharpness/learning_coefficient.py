@@ -79,7 +79,8 @@ def learning_coefficient(
         γ, per squared parameter; 100 is usual, and what was published with it can be compared at the same value only.
     step_size : float, optional
         ε; left out, ``1/(nβλ_max + γ)``, a quarter of where the sharpest direction becomes unstable, with the λ_max of
-        θ, or of where the chains have come after 250 steps if that is more than twice as large.
+        θ, or of where the chains have come at a look at their mixing if that is more than twice as large: then they
+        begin again.
     seed : int
     theta : (P,) tensor or array, optional
         Where; left out, the model's parameters now.
@@ -94,7 +95,8 @@ def learning_coefficient(
     LearningCoefficient
         With R̂, the effective number of draws, and the standard error from it, which is that of the chains alone: what
         ε does beyond quadratics is not in it. Costs up to ``num_chains · steps`` gradients over the data, or
-        ``2·batch_size/n`` of that, and some 20 products for λ_max at θ and at the end of each chain.
+        ``2·batch_size/n`` of that, and some 20 products for λ_max at θ and, at each look at mixing, where each chain
+        is; chains that begin again with shorter steps cost theirs once more.
 
     Raises
     ------
@@ -134,14 +136,11 @@ def learning_coefficient(
     curvature = Curvature(objective, point, n * beta, localization, seed)
     epsilon = _first_step(curvature, point) if step_size is None else check_positive("step_size", step_size)
     walk = Walk(objective, point, loss, gradient, n * beta, localization, epsilon, size, tick)
-    first = min(_FIRST, steps)
-    walk, chains = _begun(walk, curvature, num_chains, first, seed=seed, is_given=step_size is not None)
-    done = first
+    chains, done = [Chain(walk, number, seed) for number in range(num_chains)], min(_FIRST, steps)
+    walk, chains = _gone(walk, chains, curvature, done, is_given=step_size is not None)
     while done < steps and not _is_over(chains, burn_in):
-        wanted = min(2 * done, steps)
-        for chain in chains:
-            chain.go(wanted - done)
-        done = wanted
+        done = min(2 * done, steps)
+        walk, chains = _gone(walk, chains, curvature, done, is_given=step_size is not None)
     tick.end()
     stability = walk.step_size * curvature.largest([chain.place for chain in chains])
     found = _record(walk, chains, burn_in=burn_in, seed=seed, beta=beta, cost=tick.cost, stability=stability)
@@ -184,24 +183,24 @@ def _first_step(curvature: Curvature, theta: Tensor) -> float:
     return 1 / sharpest
 
 
-def _begun(
-    walk: Walk, curvature: Curvature, count: int, steps: int, *, seed: int, is_given: bool
+def _gone(
+    walk: Walk, chains: list[Chain], curvature: Curvature, steps: int, *, is_given: bool
 ) -> tuple[Walk, list[Chain]]:
-    """The first steps of all chains, begun again with shorter ones where they have come to where these are too long.
+    """All chains up to so many steps, begun again with shorter ones where they have come to where these are too long.
 
-    A degenerate minimum is flat at the point and steep around it.
+    A degenerate minimum is flat at the point and steep around it, and a chain may come to the steep late.
     """
-    for _ in range(_MOST_TRIALS):
-        chains = [Chain(walk, number, seed) for number in range(count)]
+    for trial in range(1, _MOST_TRIALS + 1):
         for chain in chains:
-            chain.go(steps)
-        if is_given:
+            chain.go(steps - len(chain.rises))
+        if is_given or trial == _MOST_TRIALS:
             break
         sharpest = curvature.largest([chain.place for chain in chains])
         if math.isfinite(sharpest) and walk.step_size * sharpest <= _LONGEST:
             break
         shorter = 1 / sharpest if math.isfinite(sharpest) else walk.step_size / _SHORTER
         walk = replace(walk, step_size=min(shorter, walk.step_size / 2))
+        chains = [Chain(walk, chain.number, chain.seed) for chain in chains]
     return walk, chains
 
 
