@@ -19,7 +19,7 @@ from landscape.analysis.clock import CHECKING, PLANNING, Clock
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost, total
 from landscape.analysis.plan import COUNTS, PRESETS, Plan
-from landscape.analysis.quantities import Quantity, applies, quantities
+from landscape.analysis.quantities import Quantity, applies, quantities, quantities_at
 from landscape.analysis.recording import (
     Found,
     cost_of,
@@ -154,7 +154,9 @@ def _opened(
     problem = opened.problem(checkpoint, plan)
     if is_last:
         with contextlib.suppress(Exception):  # what is wrong with the data, the objective says
-            clock.guess(checkpoint.num_parameters, plan.examples or problem.batches("train").num_examples)
+            count = plan.examples or problem.batches("train").num_examples
+            clock.guess(checkpoint.num_parameters, count)
+            clock.left = CHECKING + PLANNING + total(files.expected(plan, count))
         clock.show(f"{files.run}  checking the loss")
     with listening(partial(clock.hear, files.run)):
         objective = objective_of(checkpoint, plan, check=is_last and plan.check, problem=problem)
@@ -168,8 +170,7 @@ def _opened(
         model=partial(checkpoint.model, problem), path_of_run=partial(opened.readable, files.files),
         is_asked=is_asked, checkpoint=checkpoint,
     )  # fmt: skip
-    todo = quantities(plan, is_last=is_last, is_around=context.is_around)
-    context.planned = sum(quantity.cost.matvecs for quantity in todo)
+    context.planned = sum(quantity.cost.matvecs for quantity in quantities_at(context))
     if work.budget is not None:
         opened.keep(file, context)
     return checkpoint, context
@@ -213,7 +214,7 @@ def _measure_checkpoint(
     """Measure what is not stored yet; the quantities that could not be measured, and why, do not stop the others."""
     work.store.describe_checkpoint(work.run, checkpoint.step, checkpoint.metrics)
     question = question_at(checkpoint, context)
-    todo = quantities(context.plan, is_last=context.is_last, is_around=context.is_around)
+    todo = quantities_at(context)
     if work.budget is not None:  # numbers before pictures
         todo.sort(key=lambda q: q.name not in NEEDED and (q.asked is None or q.is_picture) and q.cost.products > 3)
     calibrated, failed = not context.is_last, list[tuple[str, LandscapeError]]()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from landscape import estimators, geometry
@@ -19,6 +19,8 @@ from landscape.store.catalogue import sharpness_record
 
 #: Of normalised logits those are measured whose ball follows the weights: only they are free of the logits' scale.
 NORMALIZED = {"normalized_worst": "adaptive_worst", "normalized_average": "adaptive_average"}
+#: Examples beyond which what is asked for an accuracy takes no more work, by the row of ``ASKS``: some are drawn.
+DRAWN = {"trace": 2_000, "average": 1_300, "slice": 8_000}
 LINE_NODES, PLANE_NODES = 8, 60  # evaluations that a line and a plane usually take
 
 
@@ -95,8 +97,8 @@ class Quantity:
         return self.asked is not None and self.asked.name == "slice"
 
 
-def quantities(plan: Plan, *, is_last: bool, is_around: bool = False) -> list[Quantity]:
-    """All that is measured at a checkpoint, in the order of measuring."""
+def quantities(plan: Plan, *, is_last: bool, is_around: bool = False, num_examples: int = 0) -> list[Quantity]:
+    """All that is measured at a checkpoint, in the order of measuring, with its cost on so many examples."""
     pairs = 2 * plan.eigs if is_last else TAIL_PAIRS
     wanted, of_pairs = asked(plan, "eigenpairs"), 20 + 4 * pairs if is_last else 5 + 2 * pairs
     spectrum = {**fields_of(plan, "eigenpairs"), **_fields(plan, "seed"), "pairs": pairs, "both_ends": is_last}
@@ -112,11 +114,26 @@ def quantities(plan: Plan, *, is_last: bool, is_around: bool = False) -> list[Qu
         ),
     ]  # fmt: skip
     first += _along(plan, is_last=is_last)
-    if not (is_last or is_around):
-        return first
-    rest = [*_of_the_spectrum(plan), *_of_the_data(plan), *_of_the_surface(plan)]
-    rest += [*_of_the_balls(plan), *_without_a_ball(plan)]
-    return [*first, *(quantity for quantity in rest if is_last or quantity.name in _AROUND)]
+    rest: list[Quantity] = []
+    if is_last or is_around:
+        rest = [*_of_the_spectrum(plan), *_of_the_data(plan), *_of_the_surface(plan)]
+        rest += [*_of_the_balls(plan), *_without_a_ball(plan)]
+    found = [*first, *(quantity for quantity in rest if is_last or quantity.name in _AROUND)]
+    return [_on_data(quantity, num_examples) for quantity in found]
+
+
+def quantities_at(context: CheckpointContext) -> list[Quantity]:
+    """The same at this checkpoint, on its data."""
+    count = context.objective.num_examples
+    return quantities(context.plan, is_last=context.is_last, is_around=context.is_around, num_examples=count)
+
+
+def _on_data(quantity: Quantity, num_examples: int) -> Quantity:
+    """With the cost that it has on so many examples, of which no more are drawn than its accuracy needs."""
+    most = DRAWN.get(quantity.asked.name) if quantity.asked else None
+    if most is None or num_examples <= most:
+        return quantity
+    return replace(quantity, cost=quantity.cost * (most / num_examples))
 
 
 def applies(quantity: Quantity, context: CheckpointContext) -> bool:
@@ -267,16 +284,12 @@ def _without_a_ball(plan: Plan) -> list[Quantity]:
         Quantity(sharpness_record("fisher_rao"), {}, Cost(gradients=1), by_labels, of_outputs=True),
     ]
     for name in ("flatness_radius", "flatness_radius_magnitude"):
-        wanted = asked(plan, "average", measure=name)
+        wanted, fields = asked(plan, "average", measure=name), fields_of(plan, "average")
         if wanted is None:
-            run, cost = measures.sharpness_of(name, num_probes=passes), Cost(losses=12 * passes + 12)
-            fields: dict[str, Any] = {"passes": passes}
+            cost, fields = Cost(losses=12 * passes + 12), {"passes": passes}
+            run = measures.sharpness_of(name, num_probes=passes)
         else:
-            run, cost, fields = (
-                measures.sharpness(name, wanted, of_logits=False),
-                wanted.cost(),
-                fields_of(plan, "average"),
-            )
+            cost, run = wanted.cost(), measures.sharpness(name, wanted, of_logits=False)
         found.append(Quantity(sharpness_record(name), fields | seed, cost, run, wanted))
     return found
 

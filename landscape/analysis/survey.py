@@ -40,12 +40,14 @@ class RunFiles:
     compared: tuple[int, ...] = ()
     around: tuple[int, ...] = ()
 
-    def expected(self, plan: Plan) -> list[Cost]:
-        """What its quantities should cost."""
+    def expected(self, plan: Plan, num_examples: int = 0) -> list[Cost]:
+        """What its quantities should cost on so many examples."""
         return [
             q.cost
             for i, _ in enumerate(self.files)
-            for q in quantities(plan, is_last=i == len(self.files) - 1, is_around=i in self.compared)
+            for q in quantities(
+                plan, is_last=i == len(self.files) - 1, is_around=i in self.compared, num_examples=num_examples
+            )
         ]
 
 

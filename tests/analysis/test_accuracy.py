@@ -62,6 +62,20 @@ def of_quantity(context, name):
     return next(q for q in quantities(context.plan, is_last=True) if q.name == name)
 
 
+@pytest.mark.parametrize("name", ["trace", "sharpness_average", "sharpness_flatness_radius", "plane"])
+def test_what_is_drawn_is_expected_to_cost_as_many_examples_however_many_there_are(name):
+    """In example-products; few data are all looked at."""
+    plan = ls.Plan(accuracy=0.05)
+
+    def examples(count):
+        found = {q.name: q for q in quantities(plan, is_last=True, num_examples=count)}
+        return found[name].cost.products * count
+
+    assert examples(600_000) == pytest.approx(examples(60_000))
+    assert examples(60_000) < 0.2 * 60_000 * {q.name: q for q in quantities(plan, is_last=True)}[name].cost.products
+    assert examples(1_000) == pytest.approx(2 * examples(500))
+
+
 @pytest.fixture(scope="module")
 def network():
     """An objective of a trained network of few parameters in float64, and its dense Hessian."""
