@@ -21,8 +21,11 @@ from tests.support.hostile import NAMES
 from tests.support.synthetic_results import make_results
 
 STEPS = (10, 20)
-#: These results were made without: test_stability_rows.py.
-OF_THE_OPTIMIZER = {"stability_ratio", "critical_sharpness", "batch_sharpness", "directional_sharpness"}
+#: These results were made without: test_stability_rows.py, test_along.py.
+ALONG = {
+    "stability_ratio", "critical_sharpness", "batch_sharpness", "directional_sharpness", "noise_scale",
+    "gradient_share", "update_share",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def test_each_run_step_and_measure_has_one_row(frame, results):
     assert not frame.duplicated(["run", "step", "measure"]).any()
     assert set(frame["run"]) == {run.name for run in results}
     last = frame[(frame["run"] == "sgd-s0") & (frame["step"] == 20)]
-    assert set(last["measure"]) == set(MEASURES) - OF_THE_OPTIMIZER
+    assert set(last["measure"]) == set(MEASURES) - ALONG
     first = frame[(frame["run"] == "sgd-s0") & (frame["step"] == 10)]
     assert set(first["measure"]) == {
         "train_loss", "train_accuracy", "test_loss", "test_accuracy", "grad_norm", "lambda_max", "spectral_gap",
@@ -179,9 +182,7 @@ def test_the_dataset_has_the_numbers_of_the_table(dataset, frame):
                 assert np.isnan(row[part])
         assert bool(dataset[f"{row['measure']}_converged"].sel(at)) == row["converged"]
         seen += 1
-    assert int(sum(dataset[key].notnull().sum() for key in MEASURES if key not in OF_THE_OPTIMIZER)) == seen, (
-        "and none besides"
-    )
+    assert int(sum(dataset[key].notnull().sum() for key in MEASURES if key not in ALONG)) == seen, "and none besides"
     assert dataset["trace"].attrs == {
         "long_name": "trace", "units": "loss/parameter²", "error_kind": "standard error",
     }  # fmt: skip
