@@ -19,7 +19,7 @@ def sentence(record: PlaneSlice | PathSlice) -> str:
     said.append(evaluation_words(record) or f"the network was evaluated at all {record.loss.size:,} points")
     if record.reason and not evaluation_words(record):
         said[-1] += f" ({record.reason.removeprefix('every point was evaluated: ')})"
-    said += [f"{name}{error_words(error)}" for name, error in record.metric_errors.items() if error]
+    said += [f"{name}{error_words(error).removeprefix(',')}" for name, error in record.metric_errors.items() if error]
     return "; ".join(said)
 
 

@@ -58,11 +58,11 @@ class Outputs:
         self._kept: dict[tuple[int, Key], tuple[Tensor, float]] = {}
         self.evaluations = 0.0
         self._prepare(objective)
-        bytes_of_chunk = self._size_up()
+        self._bytes_of_chunk = bytes_of_chunk = self._size_up()
         if bytes_of_chunk * most > MEMORY and objective.chunk is not None and not objective.interacting:
             share = max(1, int(objective.chunk * MEMORY / (bytes_of_chunk * most)))
             self._prepare(objective.rechunked(share))
-            self._size_up()
+            self._bytes_of_chunk = self._size_up()
 
     def _prepare(self, objective: Objective) -> None:
         self._objective, self._network = objective, Network(objective, self._moved)
@@ -184,6 +184,8 @@ class Outputs:
             Whether ``of_chunk`` is kept.
         """
         values = LevelValues(self._reading.names, lattice, chunks=self.num_chunks if by_chunk else 0)
+        if self._bytes_of_chunk * self.num_chunks * lattice.size <= MEMORY:
+            self._bring(range(self.num_chunks), lattice.keys)
         with self._parts.borrowed():
             for index, share in enumerate(self._parts.shares):
                 found = []
