@@ -21,8 +21,8 @@ import landscape as ls
 from landscape import plots
 from landscape.results import Connection
 
-SEEDS, EPOCHS = (0, 1, 2), 60
-LOSS, STEPS = 0.01, 1000  # over the training data, where each run stops; of the training of a bend
+SEEDS, EPOCHS = (0, 1), 300
+LOSS, STEPS = 0.01, 500  # over the training data, where each run stops; of the training of a bend
 SMALL = 0.1  # of the straight line's barrier: what a curve may keep of it
 NETWORKS: dict[str, tuple[str, dict[str, Any]]] = {"LeNet-5": ("lenet-digits", {}), "MLP": ("mlp-digits", {})}
 CURVES = {"Bézier curve": "bezier", "polygonal chain": "polygon"}

@@ -103,6 +103,8 @@ FACT = Fact(
     measure=measure,
     judge=judge,
     draw=draw,
+    caveat="λ = 0.01 slows the way to the edge and lies at the brink: one seed never comes there, one leaves it again, "
+    "one stays. More decay was not tried.",
 )
 
 if __name__ == "__main__":
