@@ -78,7 +78,8 @@ def test_the_table_has_one_row_per_analysed_checkpoint_in_the_documented_order(a
         "sharpness_average", "sharpness_adaptive_worst", "sharpness_adaptive_average", "converged", "seconds",
         "matvecs", "second_order_gain", "sharpness_normalized_worst", "sharpness_normalized_average",
         "sharpness_keskar", *NOT_QUICK, "train_accuracy", *ALONG, "num_examples", "of_examples",
-        "num_test_examples", "train_loss_source", "test_loss_source", "test_accuracy_source", "train_accuracy_source", "warning",
+        "num_test_examples", "train_loss_source", "test_loss_source", "test_accuracy_source",
+        "train_accuracy_source", "warning",
     ]  # fmt: skip
     json.dumps(found, allow_nan=False)
     final = [row for row in found if row["step"] == 3]
