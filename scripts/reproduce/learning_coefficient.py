@@ -250,6 +250,8 @@ FACT = Fact(
     measure=measure,
     judge=judge,
     draw=draw,
+    caveat="Intervals know nothing of the length of the steps: the run that is off most has R̂ ≤ 1.01 all the same, its "
+    "chains having met a place too steep for them.",
 )
 
 if __name__ == "__main__":
