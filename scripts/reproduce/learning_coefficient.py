@@ -250,6 +250,8 @@ FACT = Fact(
     measure=measure,
     judge=judge,
     draw=draw,
+    caveat="The run that is off most has R̂ ≤ 1.01 all the same, and a wide interval that covers: its chains seem to "
+    "have met a place too steep for the length of their steps.",
 )
 
 if __name__ == "__main__":
