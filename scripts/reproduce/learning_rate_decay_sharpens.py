@@ -126,7 +126,7 @@ def sgd(
         gradient = torch.autograd.grad(problem.mean_loss(model, (inputs[batch], targets[batch])), parameters)
         with torch.no_grad():
             for p, g in zip(parameters, gradient, strict=True):
-                p -= rate(step / len(rows)) * g
+                p.sub_(rate(step / len(rows)) * g)
         if watch is not None:
             watch(step + 1, flat(model))
 

@@ -84,7 +84,8 @@ def along_updates(
 def point(objective: ls.Objective, model: nn.Module) -> Tensor:
     """θ of the model now."""
     named = dict(model.named_parameters())
-    return objective.layout.flatten({name: named[name].detach() for name in objective.layout.names})
+    theta: Tensor = objective.layout.flatten({name: named[name].detach() for name in objective.layout.names})
+    return theta
 
 
 def measure(quick: bool) -> dict[str, Along]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import landscape as ls
-from tests.project.test_facts import FOLDER, load
+from tests.support.facts import FOLDER, load
 
 
 @pytest.fixture
