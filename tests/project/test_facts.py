@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
-import sys
-from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "scripts" / "reproduce"
+from tests.support.facts import FOLDER, load
+
 SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if "FACT = Fact(" in path.read_text())
-
-
-def load(path, monkeypatch):
-    monkeypatch.syspath_prepend(str(FOLDER))
-    spec = importlib.util.spec_from_file_location(f"fact_{path.stem}", path)
-    script = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = script
-    spec.loader.exec_module(script)
-    return script
 
 
 def test_there_are_sixteen_at_least():
