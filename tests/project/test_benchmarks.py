@@ -41,6 +41,8 @@ STOP_SHORT = {
     ("eigenpairs", "hessian-eigenthings lanczos, default"),
     ("checkpoints", "PyHessian, looped"),
 }
+# Every other row of its planes lies a step off.
+A_STEP_OFF = {("plane", "loss-landscapes"), ("plane-adaptive", "loss-landscapes")}
 # Budgets end below P = 235 here, so that plain probes may not reach 1 %; but it is the trace that they estimate.
 LOOSE = {("trace", "PyHessian, default stop"), ("trace", "PyHessian, budget tuned")}
 
@@ -88,7 +90,7 @@ def test_every_contender_finds_the_answer_or_says_why_not(name, who):
     if "transformer" in name and who.startswith("curvlinops"):
         # jvp of jacrev, which it uses, gives a wrong derivative by the weight of a LayerNorm (torch 2.13).
         assert error > workload.tolerance
-    elif (name, who) in STOP_SHORT:
+    elif (name, who) in STOP_SHORT | A_STEP_OFF:
         assert error > workload.tolerance
     elif (name, who) in LOOSE:
         assert error <= 0.2
