@@ -12,7 +12,7 @@ from typing import Any
 from landscape import estimators
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.measures import TAIL_PAIRS, eigenpairs
-from landscape.edge_of_stability.measuring import MEASURES, Known, Measuring
+from landscape.edge_of_stability.measuring import MEASURES, Known, Measuring, batch_size_of
 from landscape.progress import Progress
 from landscape.results import Eigenpairs, Estimate, Stability
 from landscape.sampling import gradient_noise_scale
@@ -24,9 +24,7 @@ _BATCHES, _DEALS = 16, 2
 
 
 def noise_scale(context: CheckpointContext, progress: Progress) -> Estimate:
-    return gradient_noise_scale(
-        context.objective, gradient=context.loss_and_gradient[1], seed=context.plan.seed
-    )  # fmt: skip
+    return gradient_noise_scale(context.objective, gradient=context.loss_and_gradient[1], seed=context.plan.seed)
 
 
 def gradient_share(context: CheckpointContext, progress: Progress) -> Estimate:
@@ -67,9 +65,7 @@ def stability(context: CheckpointContext, progress: Progress) -> Stability:
     """By the batch size that training had, on the examples of the objective."""
     checkpoint = context.checkpoint
     assert checkpoint is not None
-    size = checkpoint.config.get("batch_size")
-    size = size if isinstance(size, int) and size > 0 else 0
-    batches = _BATCHES
+    size, batches = batch_size_of(checkpoint), _BATCHES
     if context.is_last and size:
         batches = max(batches, _DEALS * context.objective.num_examples // size)
     measuring = Measuring(

@@ -48,6 +48,12 @@ class Known:
     update: OptimizerUpdate | None = None
 
 
+def batch_size_of(checkpoint: Checkpoint) -> int:
+    """That of its training; 0 where none is known."""
+    size = checkpoint.config.get("batch_size")
+    return size if isinstance(size, int) and size > 0 else 0
+
+
 class Measuring:
     """Measures of stability at an objective's θ.
 

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from landscape.checkpoints import Checkpoint, load_checkpoint
 from landscape.checks import check_choice, check_count, check_positive, check_seed, check_share
-from landscape.edge_of_stability.measuring import MEASURES, Known, Measuring
+from landscape.edge_of_stability.measuring import MEASURES, Known, Measuring, batch_size_of
 from landscape.edge_of_stability.rebuilding import Make
 from landscape.errors import UsageError
 from landscape.objective import Objective
@@ -116,12 +116,12 @@ def stability(
     wanted = (measures,) if isinstance(measures, str) else tuple(MEASURES if measures is None else measures)
     for measure in wanted:
         check_choice("measures", measure, MEASURES)
-    step, known_size = -1, None
+    step, known_size = -1, 0
     if isinstance(checkpoint, (str, Path)):
         checkpoint = load_checkpoint(checkpoint)
     if isinstance(checkpoint, Checkpoint):
         objective = checkpoint.objective(problem, data_dir=data_dir)
-        step, known_size = checkpoint.step, checkpoint.config.get("batch_size")
+        step, known_size = checkpoint.step, batch_size_of(checkpoint)
         source = checkpoint if optimizer is None else optimizer
     elif isinstance(checkpoint, Objective):
         objective = checkpoint
@@ -134,7 +134,7 @@ def stability(
         known_size = check_count("batch_size", batch_size)
     return Measuring(
         objective, source, lr=None if lr is None else check_positive("lr", lr),
-        batch_size=known_size if isinstance(known_size, int) and known_size > 0 else 0,
+        batch_size=known_size,
         num_batches=None if num_batches is None else check_count("num_batches", num_batches),
         make=make, known=Known(hessian, eigs), tol=tol, seed=seed,
     ).record(step, wanted)  # fmt: skip

@@ -163,7 +163,7 @@ class Linearized:
 
     def of_chunk(self, index: int, v: Tensor) -> Tensor:
         """The product of one chunk's Hessian, without its share."""
-        product = self.on_chunk(index, v.clone())[1]
+        product = self.on_chunk(index, v)[1]
         assert product is not None
         return product
 
@@ -212,8 +212,7 @@ class Linearized:
             residuals = self._residuals(index)
             if v is None:
                 return residuals, None
-            directions = self.kernels.arranged(self.parts.layout.split(v))
-            return residuals, self.kernels.apply(self.parts, directions, residuals)
+            return residuals, self.kernels.apply(self.parts, self._directions(v[None]), residuals)
 
     @property
     def first(self) -> Residuals | None:
