@@ -4,15 +4,15 @@ from landscape.hvp.blocks import consider_blocks
 from landscape.hvp.branches import Questions
 from landscape.hvp.finite_differences import Differences
 from landscape.hvp.forward_mode import recording
-from landscape.hvp.planner import DEFAULT_MATVECS, DEFAULT_MEMORY, make
+from landscape.hvp.memory import allowed
+from landscape.hvp.planner import DEFAULT_MATVECS, make
 from landscape.hvp.product import LossParts, Product
 from landscape.hvp.reverse import Derivatives, Fresh, count_saved_bytes, loss_and_gradient, up_to_second
-from landscape.hvp.routes import ROUTES, again, on_other_data
+from landscape.hvp.routes import ROUTES, again, keeping, on_other_data
 from landscape.hvp.trials import RoutePlan
 
 __all__ = [
     "DEFAULT_MATVECS",
-    "DEFAULT_MEMORY",
     "ROUTES",
     "Derivatives",
     "Differences",
@@ -22,8 +22,10 @@ __all__ = [
     "Questions",
     "RoutePlan",
     "again",
+    "allowed",
     "consider_blocks",
     "count_saved_bytes",
+    "keeping",
     "loss_and_gradient",
     "make",
     "on_other_data",

@@ -130,6 +130,8 @@ class Linearized:
         Columns multiplied at once; None where one after another is faster.
     first : Residuals, optional
         Of the first chunk, where they are known.
+    memory : int, optional
+        Bytes beyond which nothing is kept after all, as far as the first chunk tells: the numbers are the same.
     """
 
     def __init__(
@@ -141,14 +143,22 @@ class Linearized:
         keep: bool = True,
         block_size: int | None = None,
         first: Residuals | None = None,
+        memory: int | None = None,
     ) -> None:
-        self.parts, self.keep, self.block_size = parts, keep, block_size
+        self.parts, self.block_size = parts, block_size
         self.kernels = kernels or Kernels()
         with parts.borrowed():
             self.tensors = self.kernels.arranged([t.clone() for t in parts.layout.split(theta)])
-            known = [first] if first else []
-            indices = range(len(known), len(parts.shares))
-            self._kept = [*known, *(self.kernels.residuals(parts, i, self.tensors) for i in indices)] if keep else None
+            self._kept = self._all_residuals(first, memory) if keep else None
+        self.keep = self._kept is not None
+
+    def _all_residuals(self, first: Residuals | None, memory: int | None) -> list[Residuals] | None:
+        """Those of every chunk, in order; None where they would take more than ``memory``."""
+        kept = [first or self.kernels.residuals(self.parts, 0, self.tensors)]
+        if memory is not None and distinct_bytes(kept[0].kept) > memory * self.parts.shares[0]:
+            return None
+        indices = range(1, len(self.parts.shares))
+        return [*kept, *(self.kernels.residuals(self.parts, i, self.tensors) for i in indices)]
 
     @property
     def name(self) -> str:

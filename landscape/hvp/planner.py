@@ -27,6 +27,7 @@ from landscape.hvp.agreement import (
 from landscape.hvp.blocks import COMPILING_SECONDS, COMPILING_TIMES, TIMING_SECONDS, has_filters, seconds
 from landscape.hvp.finite_differences import Differences
 from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, Kernels, Linearized, Residuals
+from landscape.hvp.memory import allowed
 from landscape.hvp.product import LossParts, Product, first_chunk
 from landscape.hvp.reverse import Fresh, with_saved_bytes
 from landscape.hvp.routes import build, by_name, parse
@@ -34,7 +35,6 @@ from landscape.hvp.trials import Candidate, RoutePlan
 from landscape.hvp.verification import check_recording
 from landscape.progress import say
 
-DEFAULT_MEMORY = 2 * 2**30
 DEFAULT_MATVECS = 100
 #: What writing a recording down took on two networks of 60,000 and 100,000 parameters, how many times that the first
 #: takes in a process, which loads torch's compiler, and what recordings and compiling save at least.
@@ -51,10 +51,13 @@ _log = logging.getLogger("landscape.hvp")
 
 
 def make(
-    parts: LossParts, theta: Tensor, *, route: str = "auto", memory: int = DEFAULT_MEMORY,
+    parts: LossParts, theta: Tensor, *, route: str = "auto", memory: int | None = None,
     expected_matvecs: int = DEFAULT_MATVECS,
 ) -> tuple[Product, RoutePlan]:  # fmt: skip
     """The product by the route named, or by the fastest that is sound and fits ``memory`` bytes.
+
+    Left out, ``memory`` is a part of what is free on the device. A route that is named and does not fit gives way to
+    the one of the same numbers that keeps nothing.
 
     Raises
     ------
@@ -63,10 +66,11 @@ def make(
     """
     parse(route)
     say("choosing how to multiply")
+    memory = allowed(theta.device) if memory is None else memory
     if route == "auto":
         return _Trial(parts, theta, memory, expected_matvecs).best()
     with by_name(route):
-        product = build(route, parts, theta)
+        product = build(route, parts, theta, memory=memory)
         if isinstance(product, Linearized):
             check_recording(product, parts, theta)
             _check_blocks(product, theta)

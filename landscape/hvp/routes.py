@@ -12,8 +12,8 @@ from landscape.errors import ObjectiveError
 from landscape.hvp.agreement import AGREEMENT, IMPOSSIBLE, NotFiniteError, check_agreement, direction, first_line
 from landscape.hvp.finite_differences import Differences
 from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, IN_BLOCKS, Kernels, Linearized, Residuals
-from landscape.hvp.product import LossParts, Product
-from landscape.hvp.reverse import Fresh, Retained
+from landscape.hvp.product import LossParts, Product, first_chunk
+from landscape.hvp.reverse import Fresh, Retained, count_saved_bytes
 
 SIMPLE: dict[str, Callable[..., Product]] = {"fresh": Fresh, "retained": Retained, "differences": Differences}
 _RECORDED = ("linearized", "forward", "compiled", "compiled-forward")
@@ -32,15 +32,36 @@ def parse(route: str) -> tuple[str, bool, int | None]:
 
 
 def build(
-    route: str, parts: LossParts, theta: Tensor, kernels: Kernels | None = None, first: Residuals | None = None
+    route: str,
+    parts: LossParts,
+    theta: Tensor,
+    kernels: Kernels | None = None,
+    first: Residuals | None = None,
+    memory: int | None = None,
 ) -> Product:
-    """The product by a route, unchecked; ``first`` are the residuals of the first chunk, where they are known."""
+    """The product by a route, unchecked; ``first`` are the residuals of the first chunk, where they are known.
+
+    A route that would keep more than ``memory`` gives way to the one of the same numbers that keeps nothing.
+    """
     base, channels_last, block_size = parse(route)
+    if base == "retained" and memory is not None and _bytes_of_graphs(parts, theta) > memory:
+        base = "fresh"
     if base in SIMPLE:
         return SIMPLE[base](parts, theta)
     kernels = kernels or Kernels(compiled=base.startswith("compiled"), channels_last=channels_last)
     keep = not base.endswith("forward")
-    return Linearized(parts, theta, kernels=kernels, keep=keep, block_size=block_size, first=first)
+    return Linearized(parts, theta, kernels=kernels, keep=keep, block_size=block_size, first=first, memory=memory)
+
+
+def keeping(route: str) -> str:
+    """The route of the same numbers that keeps what a recording needs, where ``route`` makes it anew each time."""
+    base, *suffixes = route.split("/")
+    return "/".join([{"forward": "linearized", "compiled-forward": "compiled"}.get(base, base), *suffixes])
+
+
+def _bytes_of_graphs(parts: LossParts, theta: Tensor) -> float:
+    """What the graphs of all chunks take, by that of the first."""
+    return count_saved_bytes(lambda: Retained(first_chunk(parts), theta)) / parts.shares[0]
 
 
 def again(product: Product, parts: LossParts, theta: Tensor) -> Product:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape import hvp
 from landscape.errors import LandscapeError, ObjectiveError, UsageError
 from landscape.objective import Objective
 from landscape.objective.functional import Parts
@@ -196,19 +197,23 @@ class CoreOperator(LinearOperator):
             picked = objective.batches.pick(rows)
             weight = objective.weigh(picked)
             if weight > 0:
-                self._terms.append((stands_for * weight / objective.total_weight, self._on(H, rows)))
+                on_these = self._on(H, rows, len(rows) / draw.size)
+                self._terms.append((stands_for * weight / objective.total_weight, on_these))
 
-    def _on(self, H: ParametricOperator, rows: np.ndarray) -> LinearOperator:
+    def _on(self, H: ParametricOperator, rows: np.ndarray, share: float) -> LinearOperator:
+        """The operator on some examples, which are this share of those drawn and of the memory."""
         part = H.objective.subset(rows)
         if not isinstance(H, HessianOperator):
             return H._like(part, H.theta)
-        # What is compiled is compiled for chunks of one length: not worth it for a few products.
-        route = "auto" if H.route.startswith("compiled") else H.route
+        # What is compiled is compiled for chunks of one length: not worth it for a few products. What does not fit of
+        # all data may fit of these.
+        route = "auto" if H.route.startswith("compiled") else hvp.keeping(H.route)
+        settings: dict[str, Any] = {"memory": max(int(share * H._memory), 1), "expected_matvecs": _PRODUCTS}
         try:
-            return HessianOperator(part, H.theta, route=route, memory=H._memory, expected_matvecs=_PRODUCTS)
+            return HessianOperator(part, H.theta, route=route, **settings)
         except ObjectiveError:
             # Examples that hardly bend are rounding in float32, of which two routes make different numbers.
-            return HessianOperator(part, H.theta, route="auto", memory=H._memory, expected_matvecs=_PRODUCTS)
+            return HessianOperator(part, H.theta, route="auto", **settings)
 
     @property
     def resolution(self) -> float:

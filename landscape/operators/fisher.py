@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape import hvp
 from landscape.checks import check_choice, check_count, check_seed
 from landscape.errors import ObjectiveError, UsageError
 from landscape.objective import Objective, Vector
@@ -104,7 +103,7 @@ class FisherOperator(ThroughOutputsOperator):
         num_samples: int = 1,
         seed: int = 0,
         route: str = "auto",
-        memory: int = hvp.DEFAULT_MEMORY,
+        memory: int | None = None,
     ) -> None:
         check_choice("kind", kind, KINDS)
         check_choice("likelihood", likelihood, (None, *LIKELIHOODS))

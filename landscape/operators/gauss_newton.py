@@ -17,7 +17,8 @@ from landscape.operators.jacobian import OutputJacobian, Tangents, transposed
 from landscape.operators.parametric import ParametricOperator
 
 ROUTES = ("auto", "fresh", "retained", "linearized")
-_MOST_COLUMNS = 16
+#: Columns multiplied at once, and bytes that they take while they are: the same on every machine.
+_MOST_COLUMNS, _WORKING = 16, 2 * 2**30
 _UNSUPPORTED = (RuntimeError, NotImplementedError, TypeError, AttributeError)
 
 #: B of one chunk: a symmetric map of output tangents ``(K, *shape)``.
@@ -36,15 +37,16 @@ class ThroughOutputsOperator(ParametricOperator):
         theta: Vector | None = None,
         *,
         route: str = "auto",
-        memory: int = hvp.DEFAULT_MEMORY,
+        memory: int | None = None,
     ) -> None:
         check_choice("route", route, ROUTES)
         super().__init__(objective, theta)
-        self._requested, self._memory, self._parts = route, int(check_positive("memory", memory)), objective.parts()
+        self._requested, self._parts = route, objective.parts()
+        self._memory = hvp.allowed(objective.device) if memory is None else int(check_positive("memory", memory))
         with self._parts.borrowed():
             self._leaves = [t.detach().clone().requires_grad_() for t in objective.layout.split(self.theta)]
             self._prepare()
-            self._settle(route, memory)
+            self._settle(route)
             keeps = self.route != "fresh"
             self._kept = [self._linearise(i) for i in range(len(self._parts.shares))] if keeps else None
 
@@ -55,18 +57,19 @@ class ThroughOutputsOperator(ParametricOperator):
     def _curvature(self, index: int, jacobian: OutputJacobian) -> OutputCurvature:
         """B of chunk ``index``."""
 
-    def _settle(self, route: str, memory: int) -> None:
+    def _settle(self, route: str) -> None:
         """Choose the route by the size of the graphs, counted on the first chunk and scaled to the data."""
         held = hvp.count_saved_bytes(lambda: OutputJacobian(self._parts, 0, self._leaves, mode="jvp"))
         total = int(held / self._parts.shares[0])
-        self.route = route if route in ("fresh", "retained") else ("retained" if total <= memory else "fresh")
-        if route == "linearized" and 2 * total <= memory and self._works("linearized"):
+        self.route = route if route in ("fresh", "retained") else ("retained" if total <= self._memory else "fresh")
+        if route == "linearized" and 2 * total <= self._memory and self._works("linearized"):
             self.route, self._mode = "linearized", "linearized"
         else:
             self._mode = self._mode_that_works()
         # Several columns at once multiply a chunk's working memory; convolutions gain nothing from it.
         convolutional = any(isinstance(part, nn.modules.conv._ConvNd) for part in self._parts.model.modules())
-        self._columns = 1 if convolutional else max(1, min(_MOST_COLUMNS, memory // max(2 * held, 1)))
+        fitting = min(self._memory, _WORKING) // max(2 * held, 1)
+        self._columns = 1 if convolutional else max(1, min(_MOST_COLUMNS, fitting))
 
     def _mode_that_works(self) -> str:
         for mode in ("jvp", "double"):
@@ -150,8 +153,8 @@ class GaussNewtonOperator(ThroughOutputsOperator):
         memory of one chunk. ``"auto"`` keeps where it fits. ``"linearized"`` also traces the forward tangents once,
         about a quarter of a second a chunk, in twice the memory; where it does not fit or work, it is left for
         ``"auto"``.
-    memory : int
-        Bytes that kept graphs may take.
+    memory : int, optional
+        Bytes that kept graphs may take; left out, as in :class:`HessianOperator`.
 
     Attributes
     ----------

@@ -42,8 +42,10 @@ class HessianOperator(ParametricOperator):
         - ``"…/channels-last"``, ``"…/blocks-8"``: any of these four, with images laid out channels last; with 16, 8 or
           4 vectors at once;
         - ``"differences"``: central ones of gradients, for models without a second derivative (with ``check=False``).
-    memory : int
-        Bytes that may be kept between products.
+    memory : int, optional
+        Bytes that may be kept between products; left out, two fifths of what is free, of which a process on a CPU has
+        the share that its threads are of the cores, and at least 2 GiB. A named route that would keep more gives way to
+        the one of the same numbers that keeps nothing.
     expected_matvecs : int
         Products that the time spent on recording and compiling must be earned back by.
 
@@ -89,11 +91,11 @@ class HessianOperator(ParametricOperator):
         theta: Vector | None = None,
         *,
         route: str = "auto",
-        memory: int = hvp.DEFAULT_MEMORY,
+        memory: int | None = None,
         expected_matvecs: int = hvp.DEFAULT_MATVECS,
     ) -> None:
         super().__init__(objective, theta)
-        self._memory = int(check_positive("memory", memory))
+        self._memory = hvp.allowed(objective.device) if memory is None else int(check_positive("memory", memory))
         self._expected = check_count("expected_matvecs", expected_matvecs)
         self._requested, self._halved = route, False
         self._blocks = None if route == "auto" else "as the route says"
