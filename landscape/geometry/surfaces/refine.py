@@ -15,8 +15,27 @@ from landscape.geometry.surfaces.outputs import Outputs
 from landscape.geometry.surfaces.trial import Trial
 from landscape.geometry.surfaces.values import LevelValues, Named
 
-#: By how much the error exceeds what a checkerboard of nodes predicts of itself, at most.
-_CAUTION = 1.5
+
+@dataclass(frozen=True)
+class Caution:
+    """How large an error is at most, in units of what a level knows of itself.
+
+    Attributes
+    ----------
+    checkerboard : float
+        Of how far its nodes are from what the other half of them predicts.
+    before : float
+        Of its distance to the level before, on a plane; a line has no checkerboard.
+    on_line : float
+    """
+
+    checkerboard: float
+    before: float
+    on_line: float
+
+
+#: Of losses on the grid; and of whatever else is read there, logarithms and metrics, which bend more: docs/accuracy.md.
+OF_LOSS, OF_OTHERS = Caution(1.0, 0.5, 1.5), Caution(1.5, 1.0, 1.5)
 
 
 @dataclass(frozen=True)
@@ -35,19 +54,26 @@ class Stated:
 
 
 def stated(values: LevelValues, before: np.ndarray) -> Stated:
-    """max(1.5 · checkerboard, difference to the level before), measured: docs/accuracy.md.
+    """max(checkerboard, half the difference to the level before), measured: docs/accuracy.md.
 
     On a line, which has no checkerboard, 1.5 times the difference.
     """
-    return Stated.of(_largest(values, before, "", lambda x: x), _largest(values, before, "", np.log10), values)
+    of_loss = _largest(values, before, "", lambda x: x, OF_LOSS)
+    return Stated.of(of_loss, _largest(values, before, "", np.log10, OF_OTHERS), values)
 
 
-def _largest(values: LevelValues, before: np.ndarray, name: str, read: Callable[[np.ndarray], np.ndarray]) -> float:
+def _largest(
+    values: LevelValues,
+    before: np.ndarray,
+    name: str,
+    read: Callable[[np.ndarray], np.ndarray],
+    caution: Caution,
+) -> float:
     grid, at_nodes, predicted = values.grid[name], values.at_nodes[name], values.predicted[name]
-    caution = _CAUTION if len(grid) == 1 else 1.0
+    times = caution.on_line if len(grid) == 1 else caution.before
     with np.errstate(all="ignore"):
-        apart = caution * np.abs(read(grid) - read(before)).max()
-        return float(np.maximum(apart, _CAUTION * np.abs(read(predicted) - read(at_nodes)).max()))
+        apart = times * np.abs(read(grid) - read(before)).max()
+        return float(np.maximum(apart, caution.checkerboard * np.abs(read(predicted) - read(at_nodes)).max()))
 
 
 def errors_of(
@@ -55,7 +81,9 @@ def errors_of(
     trial: Trial | None,
 ) -> dict[str, float]:  # fmt: skip
     """The largest error on the grid of loss and metrics, as of the loss by :func:`stated`, or by a trial if smaller."""
-    found = {name: _largest(values, before[name], name, lambda x: x) for name in values.grid}
+    found = {
+        name: _largest(values, before[name], name, lambda x: x, OF_OTHERS if name else OF_LOSS) for name in values.grid
+    }
     if trial is None:
         return found
     tried = trial.bounds(own, lattice, functions)
