@@ -45,13 +45,12 @@ class Side:
         return ls.Objective(self.model, F.cross_entropy, self.data, chunk=13)
 
     @cached_property
-    def regression(self) -> ls.Objective:
-        """Of one output, small enough for dense Hessians."""
-        with torch.random.fork_rng(devices=[]):
-            torch.random.default_generator.manual_seed(4)
-            model = nn.Sequential(nn.Linear(4, 2), nn.Tanh(), nn.Linear(2, 1)).to(self.device, self.dtype)
-        x = self.data[0]
-        return ls.Objective(model, F.mse_loss, (x, x.square().sum(1, keepdim=True)))
+    def line(self) -> ls.Objective:
+        """Of one weight and one bias, small enough for many dense Hessians."""
+        model = nn.Linear(1, 1, device="meta", dtype=self.dtype).to_empty(device=self.device)
+        with torch.no_grad():
+            model.weight.fill_(0.5), model.bias.fill_(-1.0)
+        return ls.Objective(model, F.mse_loss, (self.data[0][:, :1], self.data[0][:, 1:2]))
 
     @cached_property
     def hessian(self) -> ls.HessianOperator:

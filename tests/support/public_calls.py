@@ -32,7 +32,7 @@ ESTIMATORS: dict[str, Call] = {
     "top_eigenpairs": lambda s: [ls.top_eigenpairs(s.hessian, 2, which=w) for w in ("largest", "smallest", "both")],
     "spectral_gap": lambda s: ls.spectral_gap(s.eigs),
     "trace": lambda s: [
-        ls.trace(s.hessian, num_probes=4, method=m) for m in ("hutchinson", "hutch++", "xtrace", "split")
+        ls.trace(s.hessian, num_probes=8, method=m, strict=False) for m in ("hutchinson", "hutch++", "xtrace")
     ] + [ls.trace(s.hessian, tol=0.3, eigs=s.eigs, strict=False)],
     "spectral_density": lambda s: ls.spectral_density(s.hessian, s.eigs, num_probes=2, num_steps=4),
     "spectrum": lambda s: ls.spectrum(s.hessian, k=2, num_probes=2, num_steps=6, strict=False),
@@ -94,7 +94,7 @@ GEOMETRY: dict[str, Call] = {
     "permuted_copy": lambda s: ls.permuted_copy(s.objective, _aligned(s)).theta,
     "repair": lambda s: ls.repair(s.objective, s.theta, s.another),
     "interpolate": lambda s: ls.interpolate(s.objective, s.theta, s.another, points=5, metrics="accuracy"),
-    "basins": lambda s: ls.basins(s.regression, [s.regression.theta]),
+    "basins": lambda s: ls.basins(s.line, [s.line.theta]),
     "examine_step": lambda s: ls.examine_step(s.objective, s.theta, s.another, smoothness=2.0),
     "connect": lambda s: ls.connect(s.objective, s.theta, s.another, steps=3, points=5, metrics="accuracy"),
     "merge": lambda s: ls.merge(s.objective, [s.theta, s.another], heldout=s.objective),
