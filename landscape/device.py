@@ -5,8 +5,8 @@ CUDA is asked through ``torch.cuda``, others through the module of torch of thei
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -24,11 +24,34 @@ def synchronize(device: torch.device) -> None:
         wait() if device.type == "mps" else wait(device)
 
 
-def own_generator_kept(device: torch.device) -> AbstractContextManager[None]:
-    """Random numbers of the CPU and of the device end where they began."""
-    if _module(device) is None:
-        return torch.random.fork_rng(devices=[])
-    return torch.random.fork_rng(devices=[device], device_type=device.type)
+def accelerators() -> list[torch.device]:
+    """The devices besides the CPU that this process has begun to use."""
+    kind = torch.accelerator.current_accelerator() if hasattr(torch, "accelerator") else torch.device("cuda")
+    module = None if kind is None else _module(kind)
+    if kind is None or module is None or not module.is_available():
+        return []
+    begun = not hasattr(module, "is_initialized") or module.is_initialized()
+    return [torch.device(kind.type, index) for index in range(module.device_count())] if begun else []
+
+
+@contextmanager
+def generators_kept(devices: Iterable[torch.device], *, seed: int | None = None) -> Iterator[None]:
+    """The global generators of the CPU and of these devices end where they began; with a seed they begin there."""
+    others = list(dict.fromkeys(device for device in devices if _module(device) is not None))
+    with torch.random.fork_rng(devices=others, device_type=others[0].type if others else "cuda"):
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
+            for device in others:
+                _seed(device, seed)
+        yield
+
+
+def _seed(device: torch.device, seed: int) -> None:
+    module = _module(device)
+    if hasattr(module, "default_generators"):
+        module.default_generators[module.current_device() if device.index is None else device.index].manual_seed(seed)
+    else:
+        module.manual_seed(seed)
 
 
 def has_float64(device: torch.device) -> bool:
@@ -90,22 +113,58 @@ def _number(device: torch.device, name: str) -> int:
 
 
 @contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """float32 is float32: TF32, ten bits of mantissa, is off for products of matrices, convolutions and recurrences.
+def full_precision() -> Iterator[None]:
+    """float32 is float32: nothing that torch was told to compute faster and coarser is, on a GPU (TF32) or CPU (bf16).
 
-    Whichever way it was switched on (``allow_tf32``, ``set_float32_matmul_precision`` or ``fp32_precision``), it is on
-    again afterwards.
+    Whichever way that was asked for (``set_float32_matmul_precision``, ``allow_tf32``, ``fp32_precision``), it is in
+    force again afterwards. Products of matrices, convolutions and recurrences; TF32 keeps 10 bits of 23.
     """
-    if device.type != "cuda":
-        yield
-        return
     with ExitStack() as stack:
-        for place in (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn):
-            stack.enter_context(_ieee(place))
+        # First what sets several at once: the two ways to say it must agree, or torch refuses to be asked.
+        if _asked(torch.get_float32_matmul_precision) in ("high", "medium"):
+            stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+            torch.set_float32_matmul_precision("highest")
+        if _asked(lambda: torch.backends.cudnn.allow_tf32):
+            stack.callback(setattr, torch.backends.cudnn, "allow_tf32", True)
+            torch.backends.cudnn.allow_tf32 = False
+        for place in _places():
+            if (before := place.fp32_precision) not in ("none", "ieee"):
+                stack.callback(_put_back, place, before)
+                place.fp32_precision = "ieee"
         yield
+
+
+def _asked(setting: Callable[[], Any]) -> Any:
+    """A setting; None where it was set in two ways that do not agree."""
+    try:
+        return setting()
+    except RuntimeError:
+        return None
+
+
+def _places() -> list[Any]:
+    """What has a precision of its own; nothing before torch 2.9."""
+    found = [
+        getattr(getattr(torch.backends, library), kind, None)
+        for library, kinds in (("cuda", ("matmul",)), ("cudnn", ("conv", "rnn")), ("mkldnn", ("matmul", "conv", "rnn")))
+        for kind in kinds
+    ]
+    return [place for place in found if hasattr(place, "fp32_precision")]
+
+
+def _put_back(place: Any, before: str) -> None:
+    place.fp32_precision = "none"  # as torch or a library as a whole has it
+    if place.fp32_precision != before:
+        place.fp32_precision = before
 
 
 @contextmanager
-def _ieee(place: Any) -> Iterator[None]:
-    ...
-    yield
+def plain_cudnn(*, enabled: bool) -> Iterator[None]:
+    """cuDNN chooses its algorithms by rule and not by timing them, so that two runs round alike; or is left out."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.enabled, cudnn.benchmark
+    cudnn.enabled, cudnn.benchmark = enabled and cudnn.enabled, False
+    try:
+        yield
+    finally:
+        cudnn.enabled, cudnn.benchmark = before

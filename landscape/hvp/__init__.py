@@ -4,7 +4,7 @@ from landscape.hvp.blocks import consider_blocks
 from landscape.hvp.branches import Questions
 from landscape.hvp.finite_differences import Differences
 from landscape.hvp.forward_mode import recording
-from landscape.hvp.planner import DEFAULT_MATVECS, DEFAULT_MEMORY, make
+from landscape.hvp.planner import DEFAULT_MATVECS, DEFAULT_MEMORY, allowed, make
 from landscape.hvp.product import LossParts, Product
 from landscape.hvp.reverse import Derivatives, Fresh, count_saved_bytes, loss_and_gradient, up_to_second
 from landscape.hvp.routes import ROUTES, again, on_other_data
@@ -22,6 +22,7 @@ __all__ = [
     "Questions",
     "RoutePlan",
     "again",
+    "allowed",
     "consider_blocks",
     "count_saved_bytes",
     "loss_and_gradient",

@@ -13,6 +13,8 @@ import time
 import torch
 from torch import Tensor
 
+from landscape.checks import check_positive
+from landscape.device import free_bytes, synchronize
 from landscape.errors import ObjectiveError
 from landscape.hvp.agreement import (
     AGREEMENT,
@@ -48,6 +50,14 @@ TIMING_SHARE, TIMING_LEAST, TIMING_ONCE = 0.01, 0.01, 0.1
 #: Devices on which this process has multiplied.
 _warm: set[str] = set()
 _log = logging.getLogger("landscape.hvp")
+
+
+def allowed(memory: float | None, device: torch.device) -> int:
+    """Bytes that may be kept between products: as asked; left out, 2 GiB, on a device half of what is free there."""
+    if memory is not None:
+        return int(check_positive("memory", memory))
+    free = free_bytes(device)
+    return DEFAULT_MEMORY if free is None else max(free // 2, 1)
 
 
 def make(
@@ -165,15 +175,15 @@ class _Trial:
         return RECORDING_SECONDS * loading + 2 * self.once
 
     def try_route(self, route: str, *, held: int = 0) -> None:
-        started = time.perf_counter()
+        started = self.now()
         try:
             product = build(route, self.one, self.theta)
-            ready = time.perf_counter()
+            ready = self.now()
             out = self.first_product(product)
         except IMPOSSIBLE as error:
             self.seen.append(Candidate(route, float("inf"), refused=first_line(error)))
             return
-        once = time.perf_counter() - ready
+        once = self.now() - ready
         if self.reference is None:
             check_finite(out, self.one, self.theta)
             self.reference, self.once = out, once
@@ -193,6 +203,11 @@ class _Trial:
             refused = f"keeps {held / 2**30:.1f} GiB of {self.memory / 2**30:.1f} allowed"
         preparing = ready - started + max(once - took, 0.0)
         self.seen.append(Candidate(route, took / self.share, held, apart, preparing, refused))
+
+    def now(self) -> float:
+        """The time, once the device has done all that it was given."""
+        synchronize(self.theta.device)
+        return time.perf_counter()
 
     def first_product(self, product: Product) -> Tensor:
         """The product, and of double backward what the graphs of all chunks would keep."""

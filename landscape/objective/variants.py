@@ -63,7 +63,7 @@ class Variants:
         twin.dtype, twin.lifted, twin._resolution = dtype, lift, None
         finer = dtype == torch.float64 != self.dtype
         if finer and twin.chunk and self.mode == "eval" and self.batches.joined is not None:
-            twin.chunk = chunks.in_double(twin.chunk, self.module.model)
+            twin.chunk = chunks.in_double(twin.chunk, self.module.model, self.device)
         twin._prepare()
         return twin
 

@@ -104,7 +104,7 @@ class FisherOperator(ThroughOutputsOperator):
         num_samples: int = 1,
         seed: int = 0,
         route: str = "auto",
-        memory: int = hvp.DEFAULT_MEMORY,
+        memory: int | None = None,
     ) -> None:
         check_choice("kind", kind, KINDS)
         check_choice("likelihood", likelihood, (None, *LIKELIHOODS))

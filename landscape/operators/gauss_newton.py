@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape import hvp
-from landscape.checks import check_choice, check_positive
+from landscape.checks import check_choice
 from landscape.errors import ObjectiveError
 from landscape.objective import Objective, Vector
 from landscape.operators.jacobian import OutputJacobian, Tangents, transposed
@@ -36,11 +36,12 @@ class ThroughOutputsOperator(ParametricOperator):
         theta: Vector | None = None,
         *,
         route: str = "auto",
-        memory: int = hvp.DEFAULT_MEMORY,
+        memory: int | None = None,
     ) -> None:
         check_choice("route", route, ROUTES)
         super().__init__(objective, theta)
-        self._requested, self._memory, self._parts = route, int(check_positive("memory", memory)), objective.parts()
+        memory = hvp.allowed(memory, objective.device)
+        self._requested, self._memory, self._parts = route, memory, objective.parts()
         with self._parts.borrowed():
             self._leaves = [t.detach().clone().requires_grad_() for t in objective.layout.split(self.theta)]
             self._prepare()
@@ -150,8 +151,8 @@ class GaussNewtonOperator(ThroughOutputsOperator):
         memory of one chunk. ``"auto"`` keeps where it fits. ``"linearized"`` also traces the forward tangents once,
         about a quarter of a second a chunk, in twice the memory; where it does not fit or work, it is left for
         ``"auto"``.
-    memory : int
-        Bytes that kept graphs may take.
+    memory : int, optional
+        Bytes that kept graphs may take; left out, as for :class:`HessianOperator`.
 
     Attributes
     ----------

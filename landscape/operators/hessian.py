@@ -11,7 +11,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from landscape import hvp
-from landscape.checks import check_count, check_positive
+from landscape.checks import check_count
 from landscape.errors import ObjectiveError, is_out_of_memory
 from landscape.objective import Objective, Vector
 from landscape.operators.by_example import SumsOverExamples
@@ -42,8 +42,8 @@ class HessianOperator(ParametricOperator):
         - ``"…/channels-last"``, ``"…/blocks-8"``: any of these four, with images laid out channels last; with 16, 8 or
           4 vectors at once;
         - ``"differences"``: central ones of gradients, for models without a second derivative (with ``check=False``).
-    memory : int
-        Bytes that may be kept between products.
+    memory : int, optional
+        Bytes that may be kept between products. Left out, 2 GiB; on a GPU half of what is free there.
     expected_matvecs : int
         Products that the time spent on recording and compiling must be earned back by.
 
@@ -89,11 +89,11 @@ class HessianOperator(ParametricOperator):
         theta: Vector | None = None,
         *,
         route: str = "auto",
-        memory: int = hvp.DEFAULT_MEMORY,
+        memory: int | None = None,
         expected_matvecs: int = hvp.DEFAULT_MATVECS,
     ) -> None:
         super().__init__(objective, theta)
-        self._memory = int(check_positive("memory", memory))
+        self._memory = hvp.allowed(memory, objective.device)
         self._expected = check_count("expected_matvecs", expected_matvecs)
         self._requested, self._halved = route, False
         self._blocks = None if route == "auto" else "as the route says"

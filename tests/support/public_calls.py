@@ -63,6 +63,7 @@ def _sharp(side: Side) -> Any:
     few = {"llc": {"steps": 8}, "worst": {"steps": 2}, "adaptive_worst": {"steps": 2}, "keskar": {"steps": 2}}
     return {name: ls.sharpness(side.objective, measure=name, strict=False, **few.get(name, {})) for name in MEASURES}
 
+
 _DIRECTIONS: tuple[tuple[str, Call], ...] = (
     ("random", lambda s: {}), ("gradient", lambda s: {}), ("top", lambda s: {"eigs": s.eigs}),
     ("bottom", lambda s: {"eigs": s.eigs}), ("difference", lambda s: {"to": s.another}),
@@ -129,7 +130,9 @@ def _products(op: Any, side: Side) -> Any:
 
 
 def _preconditioner(side: Side) -> Any:
-    return ls.preconditioner(side.optimizer.state_dict(), side.trained.layout, optimizer="adam", names=side.trained.layout.names)
+    return ls.preconditioner(
+        side.optimizer.state_dict(), side.trained.layout, optimizer="adam", names=side.trained.layout.names
+    )
 
 
 OPERATORS: dict[str, Call] = {

@@ -18,7 +18,16 @@ from tests.support.pretended_device.rules import WrongSideError, refuse_mixtures
 counts: Counter[str] = Counter()
 #: What the random numbers of the device come from, apart from those of the CPU.
 generator = torch.Generator()
-_READS = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2", "unique_dim", "bincount"}
+_READS = {
+    "_local_scalar_dense",
+    "nonzero",
+    "masked_select",
+    "equal",
+    "is_nonzero",
+    "_unique2",
+    "unique_dim",
+    "bincount",
+}
 
 
 def fallback(op: Any, *args: Any, **kwargs: Any) -> Any:
