@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 #: Devices that have no float64: Apple's GPUs.
 WITHOUT_FLOAT64 = {"mps"}
 CPU = torch.device("cpu")
+_EXACT = ("none", "ieee")
 
 
 def synchronize(device: torch.device) -> None:
@@ -119,19 +121,35 @@ def full_precision() -> Iterator[None]:
     Whichever way that was asked for (``set_float32_matmul_precision``, ``allow_tf32``, ``fp32_precision``), it is in
     force again afterwards. Products of matrices, convolutions and recurrences; TF32 keeps 10 bits of 23.
     """
+    with_gpu = torch.cuda.is_initialized()
+    before = [(place, place.fp32_precision) for place in _places(with_gpu)]
+    products, cudnn = _asked(torch.get_float32_matmul_precision), _cudnn_before() if with_gpu else None
+    if products == "highest" and cudnn is None and all(precision in _EXACT for _, precision in before):
+        yield
+        return
     with ExitStack() as stack:
-        # First what sets several at once: the two ways to say it must agree, or torch refuses to be asked.
-        if _asked(torch.get_float32_matmul_precision) in ("high", "medium"):
-            stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
+        stack.callback(_put_back, before)
+        # Both ways to say it, of which the older sets several at once: torch refuses to be asked while they differ.
+        if products in ("high", "medium"):
+            stack.callback(torch.set_float32_matmul_precision, products)
             torch.set_float32_matmul_precision("highest")
-        if _asked(lambda: torch.backends.cudnn.allow_tf32):
-            stack.callback(setattr, torch.backends.cudnn, "allow_tf32", True)
+        if cudnn is not None:
+            stack.callback(setattr, torch.backends.cudnn, "allow_tf32", cudnn)
             torch.backends.cudnn.allow_tf32 = False
-        for place in _places():
-            if (before := place.fp32_precision) not in ("none", "ieee"):
-                stack.callback(_put_back, place, before)
+        for place, _ in before:
+            if place.fp32_precision not in _EXACT:
                 place.fp32_precision = "ieee"
         yield
+
+
+def _cudnn_before() -> bool | None:
+    """What cuDNN as a whole was allowed, where anything in it is; None where nothing is."""
+    kinds = [getattr(torch.backends.cudnn, kind, None) for kind in ("conv", "rnn")]
+    coarse = [kind.fp32_precision == "tf32" for kind in kinds if hasattr(kind, "fp32_precision")]
+    allowed = _asked(lambda: torch.backends.cudnn.allow_tf32)
+    if allowed is None:  # it differs from what its parts have; where these differ themselves, nobody can ask for it
+        allowed = not coarse[0] if coarse[0] == coarse[1] else True
+    return bool(allowed) if allowed or any(coarse) else None
 
 
 def _asked(setting: Callable[[], Any]) -> Any:
@@ -142,20 +160,22 @@ def _asked(setting: Callable[[], Any]) -> Any:
         return None
 
 
-def _places() -> list[Any]:
+@cache
+def _places(with_gpu: bool) -> list[Any]:
     """What has a precision of its own; nothing before torch 2.9."""
-    found = [
-        getattr(getattr(torch.backends, library), kind, None)
-        for library, kinds in (("cuda", ("matmul",)), ("cudnn", ("conv", "rnn")), ("mkldnn", ("matmul", "conv", "rnn")))
-        for kind in kinds
-    ]
-    return [place for place in found if hasattr(place, "fp32_precision")]
+    kinds = [("mkldnn", kind) for kind in ("matmul", "conv", "rnn")]
+    if with_gpu:
+        kinds += [("cuda", "matmul"), ("cudnn", "conv"), ("cudnn", "rnn")]
+    found = [getattr(getattr(torch.backends, library), kind, None) for library, kind in kinds]
+    return [place for place in found if place is not None and hasattr(place, "fp32_precision")]
 
 
-def _put_back(place: Any, before: str) -> None:
-    place.fp32_precision = "none"  # as torch or a library as a whole has it
-    if place.fp32_precision != before:
-        place.fp32_precision = before
+def _put_back(before: list[tuple[Any, str]]) -> None:
+    for place, precision in before:
+        if place.fp32_precision != precision:
+            place.fp32_precision = "none"  # as torch or a library as a whole has it
+        if place.fp32_precision != precision:
+            place.fp32_precision = precision
 
 
 @contextmanager

@@ -27,6 +27,7 @@ class Variants:
     batches: Batches
     mode: str
     dtype: torch.dtype
+    device: torch.device
     chunk: int | None
     lifted: bool
     interacting: bool

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape import hvp
 from landscape.checks import check_choice, check_count, check_seed
 from landscape.errors import ObjectiveError, UsageError
 from landscape.objective import Objective, Vector

@@ -1,4 +1,4 @@
-"""Everything public that computes with tensors, on the pretended device: it lives, and gives what it gives on the CPU."""
+"""Everything public that computes with tensors gives on the pretended device what it gives on the CPU."""
 
 from __future__ import annotations
 

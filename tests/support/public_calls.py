@@ -55,6 +55,10 @@ def _plane(side: Side) -> Any:
     return ls.random_plane(side.objective)
 
 
+def _walked(side: Side) -> Any:
+    return torch.stack([side.theta, side.another, 0 * side.theta])
+
+
 def _aligned(side: Side) -> Any:
     return ls.align(side.objective, side.theta, side.another)
 
@@ -88,8 +92,8 @@ GEOMETRY: dict[str, Call] = {
         ls.evaluate_plane(s.objective, _plane(s), points=7, tol=0.05),
         ls.evaluate_plane(s.objective, ls.model_plane(s.theta, s.another, 2 * s.theta), points=5),
     ],
-    "evaluate_paths": lambda s: ls.evaluate_paths(s.objective, {"a": torch.stack([s.theta, s.another, 0 * s.theta])}, points=5),
-    "pca_plane": lambda s: ls.pca_plane(torch.stack([s.theta, s.another, 0 * s.theta])),
+    "evaluate_paths": lambda s: ls.evaluate_paths(s.objective, {"a": _walked(s)}, points=5),
+    "pca_plane": lambda s: ls.pca_plane(_walked(s)),
     "model_plane": lambda s: ls.model_plane(s.theta, s.another, 2 * s.theta),
     "align": lambda s: [_aligned(s), ls.align(s.objective, s.theta, s.another, method="activations")],
     "permuted_copy": lambda s: ls.permuted_copy(s.objective, _aligned(s)).theta,
@@ -115,7 +119,8 @@ STABILITY: dict[str, Call] = {
     "directional_sharpness": lambda s: ls.directional_sharpness(s.trained, _update(s)),
     "preconditioned_sharpness": lambda s: ls.preconditioned_sharpness(s.trained, s.optimizer),
     "generalized_sharpness": lambda s: [
-        ls.generalized_sharpness(s.objective, norm=norm, starts=2, steps=5, strict=False) for norm in ("linf", "spectral")
+        ls.generalized_sharpness(s.objective, norm=norm, starts=2, steps=5, strict=False)
+        for norm in ("linf", "spectral")
     ],
     "stability": lambda s: ls.stability(s.trained, optimizer=s.optimizer, batch_size=10, num_batches=2),
     "gradient_noise": lambda s: ls.gradient_noise(s.objective, batch_size=10),

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from landscape.checks import check_count, check_share
+from landscape.device import full_precision
 from landscape.errors import NotConverged
 from landscape.estimators import exact
 from landscape.estimators.density.known_mass import found_in_full, with_known_mass
@@ -27,6 +28,7 @@ from landscape.results.endings import Ending
 from landscape.results.quadrature import gauss_rules
 
 
+@full_precision()
 def spectrum(
     H: LinearOperator,
     *,

@@ -69,7 +69,7 @@ def install() -> torch.device:
         own = torch.library.Library("aten", "IMPL")
         for name, kernel in kernels.OWN.items():
             own.impl(name, kernel, "PrivateUse1")
-        # Else a tied weight that is moved becomes two: only for devices that it knows torch moves what a parameter holds.
+        # Else a tied weight that is moved becomes two: torch moves what a parameter holds to devices that it knows.
         torch.__future__.set_swap_module_params_on_conversion(True)
         _libraries.extend((everything, own))
         Tensor.__deepcopy__ = _deepcopy(Tensor.__deepcopy__)  # type: ignore[method-assign]

@@ -60,7 +60,7 @@ def on_cpu(tensor: Tensor) -> Tensor:
 
 
 def on_device(tensor: Tensor, shared: Sequence[Tensor] = ()) -> Tensor:
-    """A tensor of the device on the memory of a tensor of the CPU; in the storage of one of ``shared`` if it is theirs."""
+    """A tensor of the device on the memory of one of the CPU; in the storage of one of ``shared`` if it is theirs."""
     if not has_float64[0] and tensor.dtype in (torch.float64, torch.complex128):
         raise NoFloat64Error(f"Cannot convert a {NAME} Tensor to float64: this device has no float64")
     memory = tensor.untyped_storage()
