@@ -21,7 +21,6 @@ class _Module:
     """``torch.pretended``: what ``torch.cuda`` is to a GPU, as much of it as is asked for."""
 
     TOTAL = 8 * 2**30
-    most = 0
 
     def is_initialized(self) -> bool:
         return True
@@ -37,6 +36,9 @@ class _Module:
 
     def device_count(self) -> int:
         return 1
+
+    def manual_seed(self, seed: int) -> None:
+        kernels.generator.manual_seed(seed)
 
     def manual_seed_all(self, seed: int) -> None:
         kernels.generator.manual_seed(seed)
