@@ -66,7 +66,7 @@ def place_of_float64(device: torch.device) -> torch.device:
     return device if has_float64(device) else CPU
 
 
-def wide(tensor: Tensor) -> Tensor:
+def widened(tensor: Tensor) -> Tensor:
     """A tensor in float64, on its device, or on the CPU where that has none."""
     return tensor.to(place_of_float64(tensor.device)).to(torch.float64)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from landscape.checks import check_choice, check_count, check_seed, check_share
+from landscape.device import widened
 from landscape.edge_of_stability.norm_balls import BALLS, FLOORS, NormBall
 from landscape.errors import NotConverged
 from landscape.estimators import probe, top_eigenpairs
@@ -122,7 +123,7 @@ def generalized_sharpness(
     held = match_names(objective.layout.names, hold)
     ball, counted = ball_of(norm, objective.layout, update, held), _Counted(H, most, progress)
     eigs = _largest(counted, seed)
-    gradient = objective.gradient(point).double().to(H.device)
+    gradient = widened(objective.gradient(point)).to(H.device)
     found: list[_Point] = []
     for index in range(starts):
         start = _start(index, eigs, gradient, H, seed)
@@ -165,7 +166,7 @@ class _Counted:
 
     def __call__(self, v: Tensor) -> Tensor:
         self.count(1)
-        return (self.H @ v.to(self.H.dtype)).double()
+        return widened(self.H @ v.to(self.H.dtype))
 
     def count(self, products: int) -> None:
         self.done += products

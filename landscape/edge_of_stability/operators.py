@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from landscape.device import widened
 from landscape.operators import LinearOperator
 from landscape.params import ParamLayout
 
@@ -58,7 +59,7 @@ class Sandwiched(LinearOperator):
         self._base, self._layout, self._maps = H, layout, tuple(maps)
 
     def _between(self, v: Tensor) -> Tensor:
-        pieces = zip(self._maps, self._layout.split(v.double()), strict=True)
+        pieces = zip(self._maps, self._layout.split(widened(v)), strict=True)
         return torch.cat([apply(piece).reshape(-1) for apply, piece in pieces])
 
     def _matvec(self, v: Tensor) -> Tensor:

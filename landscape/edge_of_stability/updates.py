@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from landscape.checkpoints import Checkpoint
 from landscape.checkpoints.writer import unwrap
 from landscape.checks import check_positive, check_seed
-from landscape.device import generators_kept
+from landscape.device import generators_kept, widened
 from landscape.edge_of_stability.closure import Feed
 from landscape.edge_of_stability.copies import OptimizerCopy, rates_of
 from landscape.edge_of_stability.rebuilding import Make, rebuilt
@@ -100,7 +100,7 @@ def optimizer_update(
         if g.shape != (layout.size,):
             raise UsageError(f"a gradient of shape {tuple(g.shape)} does not fit: θ has shape ({layout.size},)")
     else:
-        g = _gradient_of(model, layout) if objective is None else objective.gradient(start).double().cpu()
+        g = _gradient_of(model, layout) if objective is None else widened(objective.gradient(start)).cpu()
     rates, eta = _rates(optimizers, lr)
     step = _Step(optimizers, model, layout, objective, start, g, rates, seed)
     if not step.names:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.device import widened
 from landscape.errors import UsageError
 from landscape.objective import Vector
 from landscape.operators.base import LinearOperator
@@ -86,7 +87,7 @@ class PreconditionedOperator(LinearOperator):
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of H between the two factors."""
         error = self._base.product_error(self._root * v, seed=seed)
-        return None if error is None else self._root.double() * error
+        return None if error is None else widened(self._root) * error
 
     def block(self, pattern: Pattern) -> PreconditionedOperator:
         """The diagonal block of some parameters, where H is an operator on named parameters."""

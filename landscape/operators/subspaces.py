@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.device import widened
 from landscape.errors import UsageError
 from landscape.operators.base import LinearOperator
 from landscape.operators.other_libraries import as_operator
@@ -56,7 +57,7 @@ class ProjectedOperator(LinearOperator):
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of H inside the subspace."""
         error = self._base.product_error(self.basis @ v, seed=seed)
-        return None if error is None else self.basis.double().T @ error
+        return None if error is None else widened(self.basis).T @ error
 
     def _matvec(self, v: Tensor) -> Tensor:
         return self.basis.T @ self._base._matvec(self.basis @ v)
@@ -110,7 +111,7 @@ class DeflatedOperator(LinearOperator):
         error = self._base.product_error(self._outside(v), seed=seed)
         if error is None:
             return None
-        Q = self.basis.double()
+        Q = widened(self.basis)
         return error - Q @ (Q.T @ error)
 
     def _outside(self, v: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 
 import landscape as ls
-from tests.support.on_both_sides import Side, assert_same
 from tests.support.networks import make
+from tests.support.on_both_sides import Side, assert_same
 from tests.support.pretended_device import on_pretended_device
 from tests.support.runs import SMALL, make_runs
 

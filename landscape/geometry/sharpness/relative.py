@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from landscape.device import widened
 from landscape.errors import UsageError
 from landscape.estimators import trace as estimate_trace
 from landscape.geometry.sharpness.averages import Goal
@@ -112,7 +113,7 @@ def relative_flatness(
 
 def mixed_rows(weights: Tensor) -> Rows:
     """UΣ of a layer, from its weights (S, …), without the directions in which they are zero to rounding."""
-    W = weights.detach().double().reshape(len(weights), -1)
+    W = widened(weights.detach()).reshape(len(weights), -1)
     U, sizes, _ = torch.linalg.svd(W, full_matrices=False)
     least = max(W.shape) * torch.finfo(weights.dtype).eps * float(sizes.max())
     is_there = sizes > least
