@@ -144,8 +144,8 @@ def full_precision() -> Iterator[None]:
 
 def _cudnn_before() -> bool | None:
     """What cuDNN as a whole was allowed, where anything in it is; None where nothing is."""
-    kinds = [getattr(torch.backends.cudnn, kind, None) for kind in ("conv", "rnn")]
-    coarse = [kind.fp32_precision == "tf32" for kind in kinds if hasattr(kind, "fp32_precision")]
+    parts: list[Any] = [getattr(torch.backends.cudnn, kind, None) for kind in ("conv", "rnn")]
+    coarse = [part.fp32_precision == "tf32" for part in parts if hasattr(part, "fp32_precision")]
     allowed = _asked(lambda: torch.backends.cudnn.allow_tf32)
     if allowed is None:  # it differs from what its parts have; where these differ themselves, nobody can ask for it
         allowed = not coarse[0] if coarse[0] == coarse[1] else True

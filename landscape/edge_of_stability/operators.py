@@ -63,8 +63,8 @@ class Sandwiched(LinearOperator):
         return torch.cat([apply(piece).reshape(-1) for apply, piece in pieces])
 
     def _matvec(self, v: Tensor) -> Tensor:
-        product = self._base._matvec(self._between(v).to(self.dtype))
-        return self._between(product).to(self.dtype)
+        product = self._base._matvec(self._between(v).to(self.device, self.dtype))
+        return self._between(product).to(self.device, self.dtype)
 
     @property
     def resolution(self) -> float:
@@ -73,5 +73,5 @@ class Sandwiched(LinearOperator):
 
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of H between the two factors."""
-        error = self._base.product_error(self._between(v).to(self.dtype), seed=seed)
+        error = self._base.product_error(self._between(v).to(self.device, self.dtype), seed=seed)
         return None if error is None else self._between(error)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape import hvp
-from landscape.device import widened
+from landscape.device import place_of_float64, widened
 from landscape.errors import ObjectiveError, is_out_of_memory
 from landscape.objective.arithmetic import PrecisionWatch
 from landscape.objective.functional import Parts
@@ -222,7 +222,7 @@ def _check_gradient(objective: Objective, theta: Tensor, v: Tensor, gradient: Te
         return widened((gradient if at is theta else objective.gradient(at)) @ v).reshape(1)
 
     def loss(at: Tensor) -> Tensor:
-        return torch.tensor([objective.loss(at)], dtype=torch.float64, device=v.device)
+        return torch.tensor([objective.loss(at)], dtype=torch.float64, device=place_of_float64(v.device))
 
     if (seen := _smallest_disagreement(objective, (theta, nearby), v, slope, loss)) is not None:
         raise ObjectiveError(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from landscape import hvp
 from landscape.checks import check_choice
+from landscape.device import widened
 from landscape.errors import ObjectiveError
 from landscape.objective import Objective, Vector
 from landscape.operators.jacobian import OutputJacobian, Tangents, transposed
@@ -102,7 +103,7 @@ class ThroughOutputsOperator(ParametricOperator):
                 jacobian, curvature = self._linearise(index) if self._kept is None else self._kept[index]
                 image = jacobian.push(directions)
                 pairs = zip(image, curvature(image), strict=True)
-                total += share * sum(float((there * bent).sum(dtype=torch.float64)) for there, bent in pairs)
+                total += share * sum(float(widened(there * bent).sum()) for there, bent in pairs)
         return total
 
     def _matmat(self, V: Tensor) -> Tensor:

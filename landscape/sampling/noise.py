@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from landscape.checks import check_count, check_not_negative, check_positive, check_seed, check_share
-from landscape.device import widened
+from landscape.device import place_of_float64, widened
 from landscape.errors import NotConverged, UsageError
 from landscape.objective import Objective, Vector
 from landscape.results import Estimate
@@ -233,7 +233,7 @@ def _noise_until(
 
 def _variance(objective: Objective, theta: Tensor, batches: np.ndarray) -> float:
     """``Σ ‖gⱼ − ḡ‖² / (n − 1)`` of the gradients of n batches, the rows of (n, b)."""
-    mean, apart = torch.zeros(len(theta), dtype=torch.float64, device=theta.device), 0.0
+    mean, apart = torch.zeros(len(theta), dtype=torch.float64, device=place_of_float64(theta.device)), 0.0
     for j, rows in enumerate(batches, 1):
         gradient = widened(objective.subset(np.sort(rows)).gradient(theta))
         away = gradient - mean
