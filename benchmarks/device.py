@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ from landscape import device as devices
 from landscape.store.outputs import write_whole
 
 CASES = ("mlp", "lenet", "transformer-10M")
-ROUTES = ("fresh", "retained", "linearized", "forward", "compiled", "auto")
+#: Compiling takes minutes, so it comes last.
+SLOW = ("compiled",)
+ROUTES = ("fresh", "retained", "linearized", "forward", "auto", *SLOW)
 #: Relative distance of a product in float32 from the same one in float64 on the CPU that is rounding.
 ROUNDING = 1e-4
 _PRODUCTS, _TIMED = 100, 5
@@ -39,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--size", choices=SIZES, default="full", help="of networks and data")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=CASES)
+    parser.add_argument("--routes", nargs="*", choices=ROUTES, default=ROUTES, help="of products")
     parser.add_argument("--minutes", type=float, default=10.0, help="after which nothing more is begun (default 10)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "DEVICE.md")
     options = parser.parse_args(arguments)
@@ -49,15 +52,18 @@ def main(arguments: list[str] | None = None) -> int:
     about = _about(device, options.size)
     if known.get("about") != about:
         known = {"about": about, "rows": {}}
-    for name in options.cases:
-        for row, measure in _rows(name, options.size, device):
-            key = f"{name}: {row}"
-            if "values" in known["rows"].get(key, {}):
-                continue
-            known["rows"][key] = _measured(measure) if time.monotonic() < end else {"failure": "not measured: no time"}
-            print(key, known["rows"][key], flush=True)
-            write_whole(kept, json.dumps(known, indent=1))
-            write_whole(options.out, _page(known))
+    pairs = {name: _Pair(name, options.size, device) for name in options.cases}
+    quick, last = [r for r in options.routes if not r.startswith("compiled")], [r for r in options.routes if r in SLOW]
+    todo = [(name, *row) for name, pair in pairs.items() for row in _rows(pair, quick)]
+    todo += [(name, *_product_by(route, pair)) for name, pair in pairs.items() for route in last]
+    for name, row, measure in todo:
+        key = f"{name}: {row}"
+        if "values" in known["rows"].get(key, {}):
+            continue
+        known["rows"][key] = _measured(measure) if time.monotonic() < end else {"failure": "not measured: no time"}
+        print(key, known["rows"][key], flush=True)
+        write_whole(kept, json.dumps(known, indent=1))
+        write_whole(options.out, _page(known))
     return int(any(row.get("values", {}).get("differs") for row in known["rows"].values()))
 
 
@@ -113,15 +119,21 @@ class _Pair:
         return float(memo["loss"]), torch.from_numpy(memo["gradient"]), torch.from_numpy(memo["product"])
 
 
-def _rows(name: str, size: str, device: torch.device) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
-    """What is measured of a case, the quickest first."""
-    pair = _Pair(name, size, device)
+Row = tuple[str, Callable[[], dict[str, Any]]]
+
+
+def _rows(pair: _Pair, routes: Sequence[str]) -> Iterator[Row]:
+    """What is measured of a case."""
     yield "loss and gradient", lambda: _first_derivatives(pair)
-    for route in ROUTES:
-        yield f"product, {route}", lambda route=route: _product(pair, route)  # type: ignore[misc]
+    for route in routes:
+        yield _product_by(route, pair)
     yield "λ₁ and λ₂", lambda: _eigenvalues(pair)
     yield "trace by 16 probes", lambda: _trace(pair)
     yield "generators and settings", lambda: _left_alone(pair)
+
+
+def _product_by(route: str, pair: _Pair) -> Row:
+    return f"product, {route}", lambda: _product(pair, route)
 
 
 def _first_derivatives(pair: _Pair) -> dict[str, Any]:
@@ -170,9 +182,7 @@ def _trace(pair: _Pair) -> dict[str, Any]:
 
 def _left_alone(pair: _Pair) -> dict[str, Any]:
     """What a measurement may not change: random numbers there, and how exact products are."""
-    module = getattr(torch, pair.device.type, None)
-    states = [torch.random.get_rng_state()]
-    states += [module.get_rng_state(pair.device)] if hasattr(module, "get_rng_state") else []
+    states = _states(pair.device)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high")
     try:
@@ -180,10 +190,14 @@ def _left_alone(pair: _Pair) -> dict[str, Any]:
         kept = torch.get_float32_matmul_precision() == "high"
     finally:
         torch.set_float32_matmul_precision(before)
-    after = [torch.random.get_rng_state()]
-    after += [module.get_rng_state(pair.device)] if hasattr(module, "get_rng_state") else []
-    same = all(torch.equal(a, b) for a, b in zip(states, after, strict=True))
+    same = all(torch.equal(a, b) for a, b in zip(states, _states(pair.device), strict=True))
     return _judged(exact) | {"differs": exact > ROUNDING or not same or not kept, "generators": same, "settings": kept}
+
+
+def _states(device: torch.device) -> list[Tensor]:
+    module: Any = getattr(torch, device.type, None)
+    there = [module.get_rng_state(device)] if device.type != "cpu" else []
+    return [torch.random.get_rng_state(), *there]
 
 
 def _judged(apart: float) -> dict[str, Any]:

@@ -11,7 +11,14 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import grad, jvp, linearize, vmap
 
-from tests.support.pretended_device import NoFloat64Error, WrongSideError, counts, on_pretended_device, without_float64
+from tests.support.pretended_device import (
+    NoFloat64Error,
+    WrongSideError,
+    counts,
+    on_pretended_device,
+    refusals,
+    without_float64,
+)
 
 MIXTURES = {
     "a matrix": (lambda x: x + torch.ones(4, 3), "same device"),
@@ -34,6 +41,7 @@ def test_what_lies_on_the_other_side_is_refused(device, what):
     call, says = MIXTURES[what]
     with pytest.raises((RuntimeError, TypeError), match=says):
         call(torch.ones(4, 3, device=device))
+    refusals.clear()
 
 
 @on_pretended_device
@@ -143,6 +151,7 @@ def test_float64_is_refused_where_there_is_none(device):
 
 
 @on_pretended_device
-def test_the_names_of_errors_are_those_of_the_refusals(device):
+def test_a_refusal_that_somebody_catches_is_remembered(device):
     with pytest.raises(WrongSideError):
         torch.cat([torch.ones(2, device=device), torch.ones(2)])
+    assert refusals.pop().startswith("Expected all tensors to be on the same device")

@@ -60,7 +60,7 @@ def test_layouts_of_images_are_tried_there_too(device):
 def test_the_planner_chooses_among_routes_and_another_point_takes_its_recording(device):
     side = Side(device)
     H = ls.HessianOperator(side.objective, expected_matvecs=10**6)
-    assert {c.route for c in H.plan.candidates} >= {"fresh", "linearized"}
+    assert {c.route for c in H.plan.candidates if not c.refused} >= {"fresh", "linearized"}, str(H.plan)
     v = side.another
     assert_same(H @ v, side.hessian @ v)
     assert_same(H.at(side.another) @ v, side.objective.hvp(v, side.another))

@@ -21,6 +21,15 @@ from tests.support.pretended_device.installing import install, without_float64
 from tests.support.pretended_device.kernels import counts
 from tests.support.pretended_device.memory import NAME, NoFloat64Error
 from tests.support.pretended_device.processes import on_pretended_device
-from tests.support.pretended_device.rules import WrongSideError
+from tests.support.pretended_device.rules import WrongSideError, refusals
 
-__all__ = ["NAME", "NoFloat64Error", "WrongSideError", "counts", "install", "on_pretended_device", "without_float64"]
+__all__ = [
+    "NAME",
+    "NoFloat64Error",
+    "WrongSideError",
+    "counts",
+    "install",
+    "on_pretended_device",
+    "refusals",
+    "without_float64",
+]

@@ -73,7 +73,7 @@ def _run(connection: Any, module: str, name: str, given: dict[str, Any]) -> None
 
 
 def _outcome(module: str, name: str, given: dict[str, Any]) -> tuple[str, str]:
-    from tests.support.pretended_device import install, kernels
+    from tests.support.pretended_device import install, kernels, refusals
 
     device = install()
     torch.set_num_threads(1)
@@ -86,6 +86,8 @@ def _outcome(module: str, name: str, given: dict[str, Any]) -> tuple[str, str]:
         return "skipped", str(reason)
     except BaseException:
         return "failed", traceback.format_exc()
+    if refusals:
+        return "failed", f"what the device refused was caught and passed over: {refusals[0]}"
     if not torch.equal(states[0], torch.random.get_rng_state()):
         return "failed", "the test moved torch's global generator"
     if not torch.equal(states[1], kernels.generator.get_state()):

@@ -17,8 +17,16 @@ _INDEXED = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_ind
 _TAKES_NUMBERS = {"index_put", "index_put_", "_index_put_impl_", "masked_fill", "masked_fill_", "fill", "fill_"}
 
 
+#: What was refused, in order: at the end of a test there must be nothing that somebody caught and passed over.
+refusals: list[str] = []
+
+
 class WrongSideError(RuntimeError):
     """A tensor of the CPU, or its generator, in an operation on the device."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        refusals.append(message)
 
 
 def refuse_mixtures(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
