@@ -84,7 +84,7 @@ def directional_sharpness(
     H = HessianOperator(objective, point, expected_matvecs=len(members) + 1) if hessian is None else hessian
     g = objective.gradient(point) if gradient is None else objective.point(gradient)
     unit, most = u / norm, 1 + len(members)
-    places = {name: _places(objective, names) for name, names in members.items()}
+    places = {name: _places(objective, names).to(u.device) for name, names in members.items()}
     whole = H @ unit.to(H.dtype)
     value = float(unit @ widened(whole))
     if progress is not None:

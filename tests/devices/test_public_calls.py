@@ -21,7 +21,14 @@ def test_no_public_name_is_left_out():
     assert public == set(CALLS)
 
 
-@pytest.mark.parametrize("name", CALLS)
+#: What takes more than a few seconds where two cores are busy.
+_SLOW = {
+    "sharpness", "HessianOperator", "DeflatedOperator", "block_diagonal", "learning_coefficient", "direction",
+    "generalized_sharpness", "top_eigenpairs", "exact", "trace", "basins", "evaluate_plane", "stability", "spectrum",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in _SLOW else n for n in CALLS])
 @on_pretended_device
 def test_it_gives_on_the_device_what_it_gives_on_the_cpu(device, name):
     ours, its = Side(torch.device("cpu")), Side(device)

@@ -27,6 +27,7 @@ def objective_on(device, kind, **options):
     return ls.Objective(model.to(device), loss, there, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @on_pretended_device
 def test_each_route_gives_the_product_of_the_cpu(device, kind):
@@ -41,7 +42,8 @@ def test_each_route_gives_the_product_of_the_cpu(device, kind):
         assert_same(H @ torch.stack([v, 2 * v], 1), torch.stack([expected, 2 * expected], 1), rtol=1e-6)
 
 
-@pytest.mark.parametrize("route", [*_COMPILED])
+@pytest.mark.slow
+@pytest.mark.parametrize("route", _COMPILED)
 @on_pretended_device
 def test_what_cannot_be_compiled_for_a_device_is_refused_by_name(device, route):
     with pytest.raises(ObjectiveError, match=f"route='{route}' is impossible"):
@@ -56,6 +58,7 @@ def test_layouts_of_images_are_tried_there_too(device):
     assert_same(here.hvp(v), H @ v)
 
 
+@pytest.mark.slow
 @on_pretended_device
 def test_the_planner_chooses_among_routes_and_another_point_takes_its_recording(device):
     side = Side(device)

@@ -14,8 +14,6 @@ from tests.support.pretended_device import on_pretended_device, without_float64
 from tests.support.public_calls import ESTIMATORS, GEOMETRY, OPERATORS, STABILITY
 
 CALLS = {**ESTIMATORS, **GEOMETRY, **OPERATORS, **STABILITY}
-#: What is made of dense matrices or Newton's method, which need float64.
-_IN_FLOAT64 = {"exact", "ExactOperator", "basins"}
 
 
 @contextlib.contextmanager
@@ -28,7 +26,11 @@ def no_float64(device):
         devices.WITHOUT_FLOAT64.discard(device.type)
 
 
-@pytest.mark.parametrize("name", sorted(CALLS.keys() - _IN_FLOAT64))
+#: One of each kind; the others are the slow ones.
+_FEW = {"top_eigenpairs", "diagonal", "evaluate_line", "FisherOperator", "examine_step", "exact", "merge"}
+
+
+@pytest.mark.parametrize("name", [n if n in _FEW else pytest.param(n, marks=pytest.mark.slow) for n in sorted(CALLS)])
 @on_pretended_device
 def test_it_is_measured_in_float32(device, name):
     here = Side(torch.device("cpu"), torch.float32)
@@ -37,8 +39,12 @@ def test_it_is_measured_in_float32(device, name):
         assert_same(CALLS[name](here), its, rtol=0.2)
 
 
-@pytest.mark.parametrize("name", sorted(_IN_FLOAT64))
 @on_pretended_device
-def test_what_needs_float64_is_refused_and_says_so(device, name):
-    with no_float64(device), pytest.raises(ls.LandscapeError, match="float64"):
-        CALLS[name](Side(device, torch.float32))
+def test_a_question_in_float64_is_refused_there_and_asked_on_the_cpu(device):
+    side = Side(device, torch.float32)
+    with no_float64(device):
+        with pytest.raises(ls.ObjectiveError, match="has no float64; take dtype=torch.float32, or device='cpu'"):
+            ls.Objective(side.model, torch.nn.functional.cross_entropy, side.data, dtype=torch.float64)
+        double = side.objective.with_dtype(torch.float64)
+    assert double.device == torch.device("cpu")
+    assert abs(double.loss() - side.objective.loss()) <= 1e-6

@@ -228,7 +228,7 @@ def _taken_out(
 def _overlaps(H: LinearOperator, vectors: torch.Tensor, num_probes: int, seed: int) -> np.ndarray:
     """``uᵢᵀz_r``, shape (R, K)."""
     rows = [probe(r, H.dim, seed=seed, dtype=H.dtype, device=H.device) @ vectors for r in range(num_probes)]
-    return torch.stack(rows).to(torch.float64).cpu().numpy()
+    return torch.stack(rows).cpu().to(torch.float64).numpy()
 
 
 def _corrected(samples: np.ndarray, values: np.ndarray, overlaps: np.ndarray) -> np.ndarray:

@@ -282,7 +282,7 @@ def _reset(objective: Objective, theta: Tensor, path: str, seen: _Spread, wanted
     named[weight] = wide * scale.view(-1, *[1] * (wide.ndim - 1))
     if bias is not None:
         named[bias] = scale * (widened(named[bias]) - seen.mean) + wanted.mean
-    return objective.layout.flatten({name: tensor.to(theta.dtype) for name, tensor in named.items()})
+    return objective.layout.flatten({name: tensor.to(theta) for name, tensor in named.items()})
 
 
 def _share(seen: _Spread, wanted: _Spread) -> float:

@@ -71,12 +71,12 @@ class MixedRowsOperator(LinearOperator):
     def _out(self, Z: Tensor) -> Tensor:
         """B Z of columns Z (Σ r·D, K)."""
         pieces = zip(Z.split(self._inner), self._layers, strict=True)
-        return torch.cat([_between(rows.mixing.to(Z.dtype), piece, rows.width) for piece, rows in pieces])
+        return torch.cat([_between(rows.mixing.to(Z), piece, rows.width) for piece, rows in pieces])
 
     def _back(self, V: Tensor) -> Tensor:
         """Bᵀ V of columns V (Σ S·D, K)."""
         pieces = zip(V.split(self._outer), self._layers, strict=True)
-        return torch.cat([_between(rows.mixing.to(V.dtype).T, piece, rows.width) for piece, rows in pieces])
+        return torch.cat([_between(rows.mixing.to(V).T, piece, rows.width) for piece, rows in pieces])
 
 
 def _between(matrix: Tensor, columns: Tensor, width: int) -> Tensor:
