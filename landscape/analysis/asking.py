@@ -17,6 +17,7 @@ from landscape.analysis.amounts import percent_text
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
 from landscape.analysis.plan import FINEST, RESIDUALS, Plan, negative_residual
+from landscape.device import widened
 from landscape.geometry.sharpness.definitions import MEASURES
 from landscape.operators import exact_cost
 from landscape.results import Eigenpairs, Estimate, LineSlice, PathSlice, PlaneSlice, Record, Sharpness, SpectralMeasure
@@ -159,7 +160,7 @@ class Asked:
         ball = MEASURES[self.measure]
         if not ball.rho:  # a radius, which is a length and never near zero
             return 0.0
-        sizes = ball.scale(context.objective.theta).double() * next(iter(ball.rho.values()))
+        sizes = widened(ball.scale(context.objective.theta)) * next(iter(ball.rho.values()))
         return largest * float(sizes.square().mean()) / 2
 
     def options(self, context: CheckpointContext) -> dict[str, Any]:

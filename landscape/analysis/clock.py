@@ -8,9 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import torch
+
 from landscape.analysis.amounts import time_text
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
+from landscape.device import CPU, peak_bytes, synchronize
 from landscape.jobs import Reporter
 
 #: Multiplications and additions a second of a core, as models of a few million parameters reach them: the first guess.
@@ -38,6 +41,8 @@ class Clock:
         Seconds that what is done should have taken, by what was known then; the most that was reported.
     seconds_per : Cost
         Of one product, gradient and loss over the whole data.
+    device : torch.device
+        Whose memory is meant.
     vector, num_vectors : float, int
         Bytes of a vector as long as θ, and how many eigenpairs will be held.
     """
@@ -48,6 +53,7 @@ class Clock:
     shown: float = 0.0
     seconds_per: Cost = field(default_factory=lambda: Cost(0.2, 0.1, 0.03))
     vector: float = 0.0
+    device: torch.device = CPU
     num_vectors: int = 0
     _since: tuple[float, float] = (0.0, 0.0)
     _is_said: bool = False
@@ -96,7 +102,7 @@ class Clock:
     def expectation(self) -> str:
         """What should still be taken, of time and of memory: what the process has used so far, and vectors to come."""
         vectors = self.num_vectors * self.vector + min(VECTORS * self.vector, VECTOR_BYTES)
-        return expectation(self.expected(self.left), used_so_far() + vectors)
+        return expectation(self.expected(self.left), used_so_far(self.device) + vectors)
 
     def calibrate(self, context: CheckpointContext) -> None:
         """Time a loss and a gradient on one chunk; the product was timed when its route was chosen."""
@@ -106,8 +112,8 @@ class Clock:
         theta = objective.theta
         if share >= 4:  # what happens once is no matter of all the others
             part.gradient(theta)
-        gradient = share * _seconds(lambda: part.gradient(theta))
-        loss = share * _seconds(lambda: part.loss(theta))
+        gradient = share * _seconds(lambda: part.gradient(theta), theta.device)
+        loss = share * _seconds(lambda: part.loss(theta), theta.device)
         tried = [c.seconds for c in hessian.plan.candidates if c.route == hessian.route]
         self.seconds_per = Cost(tried[0] if tried else 2 * gradient, gradient, loss)
 
@@ -138,8 +144,10 @@ def expected_in(doing: str, *, jobs: int, at_once: int) -> str | None:
     return f"expected: about {time_text(seconds)}, {size}"
 
 
-def used_so_far() -> float:
-    """The most bytes that this process has had; 0 where the system does not say."""
+def used_so_far(device: torch.device = CPU) -> float:
+    """The most bytes that this process has had, on the device if it is no CPU; 0 where the system does not say."""
+    if (seen := peak_bytes(device)) is not None:
+        return float(seen)
     try:
         import resource
     except ImportError:  # not on Windows
@@ -148,7 +156,9 @@ def used_so_far() -> float:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def _seconds(call: Callable[[], object], device: torch.device) -> float:
+    synchronize(device)
     started = time.perf_counter()
     call()
+    synchronize(device)
     return time.perf_counter() - started

@@ -328,6 +328,7 @@ def _calibrate(work: Work, context: CheckpointContext) -> None:
     with listening(partial(work.clock.hear, work.run)):
         work.clock.calibrate(context)
     work.clock.finish(PLANNING, skipped=True)
+    work.clock.device = context.objective.device
     work.clock.vector = context.objective.layout.size * context.objective.theta.element_size()
     work.clock.show(f"{work.run}  {work.clock.expectation()}")
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from landscape.checks import check_count, check_not_negative, check_seed, check_share
+from landscape.device import widened
 from landscape.errors import NotConverged, ObjectiveError, UsageError
 from landscape.objective import Objective, Vector
 from landscape.progress import Progress
@@ -184,13 +185,13 @@ class _Draws:
 
     def _along_own_gradient(self, batch: Objective) -> float:
         gradient = batch.gradient(self.theta)
-        length = float(torch.linalg.vector_norm(gradient.double()))
+        length = float(torch.linalg.vector_norm(widened(gradient)))
         if not math.isfinite(length):
             raise UsageError("a batch's gradient is not finite; check the loss at this point, or compute in float64")
         if length == 0:
             return math.nan
-        unit = gradient.double() / length
-        return float(unit @ batch.hvp(unit.to(batch.dtype), self.theta).double())
+        unit = widened(gradient) / length
+        return float(unit @ widened(batch.hvp(unit.to(batch.dtype), self.theta)))
 
     def estimate(self) -> Estimate:
         """The mean with its error."""

@@ -7,6 +7,7 @@ import math
 import torch
 
 from landscape.checks import check_count, check_positive, check_share
+from landscape.device import widened
 from landscape.edge_of_stability.critical_step import CriticalStep, rounding_of
 from landscape.edge_of_stability.direction import direction_of
 from landscape.errors import NotConverged, UsageError
@@ -93,13 +94,13 @@ def critical_sharpness(
     if not math.isfinite(here):
         raise UsageError(f"the loss is {here} at θ; there is nothing to compare with")
     search = CriticalStep(
-        lambda eta: objective.loss((point.double() - eta * u).to(objective.dtype)) - here,
+        lambda eta: objective.loss((widened(point) - eta * u).to(objective.dtype)) - here,
         rounding=rounding_of(here, objective.dtype),
         tol=tol,
         most=most - 1,
     )
     first = rate if start is None else check_positive("start", start)
-    size = float(torch.linalg.vector_norm(point.double()))
+    size = float(torch.linalg.vector_norm(widened(point)))
     search.search(first if first is not None else _FIRST_SHARE * max(size, 1e-3) / length)
     found = _estimate(search)
     if strict and not found.converged:

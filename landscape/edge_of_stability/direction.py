@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from landscape.device import place_of_float64, widened
 from landscape.errors import UsageError
 from landscape.objective import Objective, Vector
 from landscape.results import OptimizerUpdate
@@ -22,7 +23,7 @@ def direction_of(objective: Objective, update: OptimizerUpdate | Vector, *, deca
     """
     if isinstance(update, OptimizerUpdate):
         update = update.vector if decay else update.without_decay
-    u = torch.as_tensor(update).detach().to(objective.device, torch.float64)
+    u = widened(torch.as_tensor(update).detach()).to(place_of_float64(objective.device))
     if u.shape != (objective.layout.size,):
         raise UsageError(f"an update of shape {tuple(u.shape)} does not fit: θ has shape ({objective.layout.size},)")
     length = float(torch.linalg.vector_norm(u))

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.device import widened
 from landscape.edge_of_stability.direction import direction_of
 from landscape.objective import Objective, Vector
 from landscape.operators import HessianOperator, LinearOperator
@@ -83,19 +84,19 @@ def directional_sharpness(
     H = HessianOperator(objective, point, expected_matvecs=len(members) + 1) if hessian is None else hessian
     g = objective.gradient(point) if gradient is None else objective.point(gradient)
     unit, most = u / norm, 1 + len(members)
-    places = {name: _places(objective, names) for name, names in members.items()}
+    places = {name: _places(objective, names).to(u.device) for name, names in members.items()}
     whole = H @ unit.to(H.dtype)
-    value = float(unit @ whole.double())
+    value = float(unit @ widened(whole))
     if progress is not None:
         progress(1, most)
     parts, used = _split(H, unit, places, progress, most)
-    bound = H.resolution * float(torch.linalg.vector_norm(whole.double()))
+    bound = H.resolution * float(torch.linalg.vector_norm(widened(whole)))
     if len(parts):
         bound = max(bound, abs(float(parts.sum()) - value))
     return DirectionalSharpness(
         value=value, bound=bound, names=tuple(members), parts=parts,
         shares=np.array([float(unit[rows] @ unit[rows]) for rows in places.values()]),
-        slope=float(g.double() @ u) / norm**2, num_matvecs=1 + used,
+        slope=float(widened(g) @ u) / norm**2, num_matvecs=1 + used,
     )  # fmt: skip
 
 
@@ -109,7 +110,7 @@ def _split(
         if bool(unit[rows].any()):
             piece = torch.zeros_like(unit)
             piece[rows] = unit[rows]
-            product, used = (H @ piece.to(H.dtype)).double(), used + 1
+            product, used = widened(H @ piece.to(H.dtype)), used + 1
             parts[:, j] = [float(unit[others] @ product[others]) for others in places.values()]
         if progress is not None:
             progress(j + 2, most)

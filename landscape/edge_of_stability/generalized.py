@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from landscape.checks import check_choice, check_count, check_seed, check_share
+from landscape.device import place_of_float64, widened
 from landscape.edge_of_stability.norm_balls import BALLS, FLOORS, NormBall
 from landscape.errors import NotConverged
 from landscape.estimators import probe, top_eigenpairs
@@ -122,7 +123,7 @@ def generalized_sharpness(
     held = match_names(objective.layout.names, hold)
     ball, counted = ball_of(norm, objective.layout, update, held), _Counted(H, most, progress)
     eigs = _largest(counted, seed)
-    gradient = objective.gradient(point).double().to(H.device)
+    gradient = widened(objective.gradient(point))
     found: list[_Point] = []
     for index in range(starts):
         start = _start(index, eigs, gradient, H, seed)
@@ -165,7 +166,7 @@ class _Counted:
 
     def __call__(self, v: Tensor) -> Tensor:
         self.count(1)
-        return (self.H @ v.to(self.H.dtype)).double()
+        return widened(self.H @ v.to(self.H.dtype))
 
     def count(self, products: int) -> None:
         self.done += products
@@ -193,10 +194,10 @@ def _largest(counted: _Counted, seed: int) -> Eigenpairs:
 def _start(index: int, eigs: Eigenpairs, gradient: Tensor, H: LinearOperator, seed: int) -> Tensor:
     """Where an ascent looks first."""
     if index == 0:
-        return torch.from_numpy(np.ascontiguousarray(eigs.vectors[:, 0])).double().to(H.device)
+        return torch.from_numpy(np.ascontiguousarray(eigs.vectors[:, 0])).double().to(place_of_float64(H.device))
     if index == 1 and bool(gradient.any()):
         return gradient
-    return probe(index, H.dim, seed=seed, kind="gaussian", device=H.device)
+    return probe(index, H.dim, seed=seed, kind="gaussian", device=place_of_float64(H.device))
 
 
 def _ascend(H: _Counted, ball: NormBall, d: Tensor, *, steps: int, tol: float) -> _Point:

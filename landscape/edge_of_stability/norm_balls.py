@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from landscape.device import widened
 from landscape.edge_of_stability.operators import Map, Sandwiched
 from landscape.operators import LinearOperator
 from landscape.params import ParamLayout
@@ -42,7 +43,7 @@ class NormBall(ABC):
 
     def farthest(self, v: Tensor) -> Tensor:
         """The point of the ball with the largest ``⟨v, d⟩``, (P,) float64; a corner of it also where v is zero."""
-        pieces = zip(self.radii, self.layout.split(v.double()), strict=True)
+        pieces = zip(self.radii, self.layout.split(widened(v)), strict=True)
         return torch.cat([(r * self.corner(piece)).reshape(-1) for r, piece in pieces])
 
     def weighted(self, H: LinearOperator, pull: Tensor, floor: float = FLOORS[0]) -> tuple[LinearOperator, float]:
@@ -53,7 +54,7 @@ class NormBall(ABC):
         """
         maps: list[Map] = []
         total = 0.0
-        for r, piece in zip(self.radii, self.layout.split(pull.double()), strict=True):
+        for r, piece in zip(self.radii, self.layout.split(widened(pull)), strict=True):
             apply, trace = self._inverse_root(piece / r if r > 0 else torch.ones_like(piece), floor)
             maps.append(apply)
             total += r * r * trace
@@ -89,7 +90,7 @@ class LargestEntry(NormBall):
 
     @staticmethod
     def corner(piece: Tensor) -> Tensor:
-        return torch.where(piece < 0, -1.0, 1.0).double()
+        return widened(torch.where(piece < 0, -1.0, 1.0))
 
     @staticmethod
     def norm(piece: Tensor) -> float:

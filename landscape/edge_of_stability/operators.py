@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from landscape.device import widened
 from landscape.operators import LinearOperator
 from landscape.params import ParamLayout
 
@@ -58,12 +59,12 @@ class Sandwiched(LinearOperator):
         self._base, self._layout, self._maps = H, layout, tuple(maps)
 
     def _between(self, v: Tensor) -> Tensor:
-        pieces = zip(self._maps, self._layout.split(v.double()), strict=True)
+        pieces = zip(self._maps, self._layout.split(widened(v)), strict=True)
         return torch.cat([apply(piece).reshape(-1) for apply, piece in pieces])
 
     def _matvec(self, v: Tensor) -> Tensor:
-        product = self._base._matvec(self._between(v).to(self.dtype))
-        return self._between(product).to(self.dtype)
+        product = self._base._matvec(self._between(v).to(self.device, self.dtype))
+        return self._between(product).to(self.device, self.dtype)
 
     @property
     def resolution(self) -> float:
@@ -72,5 +73,5 @@ class Sandwiched(LinearOperator):
 
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of H between the two factors."""
-        error = self._base.product_error(self._between(v).to(self.dtype), seed=seed)
+        error = self._base.product_error(self._between(v).to(self.device, self.dtype), seed=seed)
         return None if error is None else self._between(error)

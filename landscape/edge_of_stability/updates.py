@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +14,7 @@ from torch.optim import Optimizer
 from landscape.checkpoints import Checkpoint
 from landscape.checkpoints.writer import unwrap
 from landscape.checks import check_positive, check_seed
+from landscape.device import generators_kept, widened
 from landscape.edge_of_stability.closure import Feed
 from landscape.edge_of_stability.copies import OptimizerCopy, rates_of
 from landscape.edge_of_stability.rebuilding import Make, rebuilt
@@ -101,7 +100,7 @@ def optimizer_update(
         if g.shape != (layout.size,):
             raise UsageError(f"a gradient of shape {tuple(g.shape)} does not fit: θ has shape ({layout.size},)")
     else:
-        g = _gradient_of(model, layout) if objective is None else objective.gradient(start).double().cpu()
+        g = _gradient_of(model, layout) if objective is None else widened(objective.gradient(start)).cpu()
     rates, eta = _rates(optimizers, lr)
     step = _Step(optimizers, model, layout, objective, start, g, rates, seed)
     if not step.names:
@@ -163,7 +162,7 @@ class _Step:
                 copy.copy_(pieces[name])
         feed = Feed(copies, self.layout, self.start, self.gradient, self.objective)
         before = feed.stand()
-        with _generators_of_its_own(self.seed, [copy.device for copy in copies.values()]):
+        with generators_kept([copy.device for copy in copies.values()], seed=self.seed):
             feed()
             for twin, rates in zip(twins, self.rates, strict=True):
                 twin.set_rates(rates)
@@ -247,14 +246,3 @@ def _decay(step: _Step, u: Tensor, eta: float) -> Tensor:
 def _takes_closure(optimizer: Optimizer) -> bool:
     given = inspect.signature(optimizer.step).parameters.values()
     return any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL) for p in given)
-
-
-@contextmanager
-def _generators_of_its_own(seed: int, devices: Sequence[Any]) -> Iterator[None]:
-    """The global generators seeded for a step, and put back."""
-    cuda = sorted({d.index or 0 for d in devices if d.type == "cuda"})
-    with torch.random.fork_rng(devices=cuda):
-        torch.default_generator.manual_seed(seed)
-        for index in cuda:
-            torch.cuda.default_generators[index].manual_seed(seed)
-        yield

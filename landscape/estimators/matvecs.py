@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from landscape.device import widened
 from landscape.errors import LandscapeError
 from landscape.operators import as_operator
 from landscape.progress import Progress
@@ -93,7 +94,7 @@ def column_norms(V: torch.Tensor) -> torch.Tensor:
     """``‖v‖`` of each column of V (P, K) as float64 (K,), also where squares would leave the range of the dtype."""
     largest = torch.linalg.vector_norm(V, ord=torch.inf, dim=0)
     divisor = torch.where(largest > 0, largest, torch.ones_like(largest))
-    norms: torch.Tensor = largest.to(torch.float64) * torch.linalg.vector_norm(V / divisor, dim=0).to(torch.float64)
+    norms: torch.Tensor = widened(largest) * widened(torch.linalg.vector_norm(V / divisor, dim=0))
     return norms
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from landscape.checks import check_count, check_positive, check_share
+from landscape.device import full_precision
 from landscape.errors import UsageError
 from landscape.estimators.krylov.lanczos import Krylov
 from landscape.estimators.krylov.projection import eigh
@@ -23,6 +24,7 @@ _ROUNDING = 1e-6  # of λ_max: how far below the nodes the prescribed one must l
 AROUND = (0.1, 1.0, 10.0)
 
 
+@full_precision()
 def second_order_gain(
     H: Any,
     gradient: Any,

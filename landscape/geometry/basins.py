@@ -116,11 +116,11 @@ class _Flow:
 
     def gradient(self, theta: np.ndarray) -> np.ndarray:
         self.gradients += 1
-        return self.objective.gradient(torch.from_numpy(np.array(theta))).numpy()
+        return self.objective.gradient(np.array(theta)).cpu().numpy()
 
     def hessian(self, theta: np.ndarray) -> np.ndarray:
         self.matvecs += theta.size
-        return HessianOperator(self.objective, torch.from_numpy(np.array(theta)), route="fresh").dense().numpy()
+        return HessianOperator(self.objective, np.array(theta), route="fresh").dense().cpu().numpy()
 
     def end(self, start: np.ndarray) -> np.ndarray | None:
         """Where the flow rests; None where that is no isolated minimum, or it never does."""
@@ -177,7 +177,7 @@ class _Flow:
 
     def described(self, minima: np.ndarray, index: np.ndarray, radius: float) -> Basins:
         """Losses and curvature, and the order by loss."""
-        losses = np.array([self.objective.loss(torch.from_numpy(point)) for point in minima])
+        losses = np.array([self.objective.loss(np.array(point)) for point in minima])
         spectra = [linalg.eigvalsh(self.hessian(point)) for point in minima]
         order = np.argsort(losses, kind="stable")
         rank = np.empty(len(order) + 1, dtype=int)

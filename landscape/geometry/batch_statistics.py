@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.checks import check_choice
+from landscape.device import widened
 from landscape.errors import UsageError
 from landscape.objective import Objective
 
@@ -181,7 +182,7 @@ class _Gathering:
             self._next = (_Call if isinstance(layer, nn.modules.batchnorm._BatchNorm) else _InstanceCall)(layer)
         if self._through or self._next.layer is not layer:
             raise _uneven()
-        self._next.add(inputs.detach().double())
+        self._next.add(widened(inputs.detach()))
         self._came += 1
         if self._came < self._num_chunks:
             raise _FarEnough

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from landscape.checks import check_count, check_share
+from landscape.device import full_precision
 from landscape.geometry.endpoints import Between, between
 from landscape.geometry.metrics import Metrics, Readings
 from landscape.geometry.surfaces.evaluate import slice_values
@@ -20,6 +21,7 @@ from landscape.progress import Progress
 from landscape.results import LineSlice
 
 
+@full_precision()
 def interpolate(
     objective: Objective,
     *ends: Vector | Objective,

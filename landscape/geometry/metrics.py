@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.device import widened
 from landscape.errors import ObjectiveError, UsageError
 from landscape.geometry.endpoints import constants_of
 from landscape.objective import Objective, Vector
@@ -78,7 +79,7 @@ def gradient_norm(objective: Objective, theta: Vector | None = None) -> float:
     >>> gradient_norm(objective, torch.tensor([3.0, 4.0]))
     5.0
     """
-    return float(torch.linalg.vector_norm(objective.gradient(theta).double()))
+    return float(torch.linalg.vector_norm(widened(objective.gradient(theta))))
 
 
 _READY: dict[str, Function] = {"accuracy": accuracy, "gradient_norm": gradient_norm}

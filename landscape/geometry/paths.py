@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from landscape.checks import check_count, check_not_negative, check_seed, check_share
+from landscape.device import full_precision
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import refuse_other_buffers, where_theta_moves
 from landscape.geometry.endpoints import End, end_of
@@ -29,6 +30,7 @@ from landscape.results.paths import PathSlice
 _FLAT = 1e-12  # of the longest extent: a path along a line still gets a plane of some width
 
 
+@full_precision()
 def evaluate_paths(
     objective: Objective,
     paths: Mapping[str, Any],

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from landscape.checks import check_share
+from landscape.device import full_precision
 from landscape.geometry.metrics import Metrics
 from landscape.geometry.planes.named import Direction
 from landscape.geometry.planes.spanned import spanned_line, spanned_plane
@@ -24,6 +25,7 @@ ADAPTIVE = "adaptive"
 _POINTS, _TOL = 51, 0.01
 
 
+@full_precision()
 def evaluate_line(
     objective: Objective,
     direction: Vector | Direction,
@@ -168,6 +170,7 @@ def evaluate_line(
     )
 
 
+@full_precision()
 def evaluate_plane(
     objective: Objective,
     plane: Vector | Sequence[Vector | Direction] | PcaPlane | ModelPlane,

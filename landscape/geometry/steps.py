@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from landscape.checks import check_not_negative
+from landscape.device import widened
 from landscape.errors import UsageError
 from landscape.objective import Objective, Vector
 from landscape.results.steps import StepReport
@@ -59,22 +60,22 @@ def examine_step(objective: Objective, before: Vector, after: Vector, *, smoothn
         smoothness = check_not_negative("smoothness", smoothness, hint="it is the largest curvature known before")
     start, end = objective.point(before), objective.point(after)
     step = end - start
-    length = float(torch.linalg.vector_norm(step.double()))
+    length = float(torch.linalg.vector_norm(widened(step)))
     if length == 0:
         raise UsageError("both points are the same: there is no step to look at")
     loss, gradient = objective.loss_and_gradient(start)
     loss_after, gradient_after = objective.loss_and_gradient(end)
-    bend = (gradient_after - gradient).double()
-    unit = step.double() / length
-    curvature = float(unit @ objective.hvp(unit.to(objective.dtype), start).double())
+    bend = widened(gradient_after - gradient)
+    unit = widened(step) / length
+    curvature = float(unit @ widened(objective.hvp(unit.to(objective.dtype), start)))
     eps = torch.finfo(objective.dtype).eps
     return StepReport(
         loss=loss,
         loss_after=loss_after,
         rounding=_ROUNDING * eps * (abs(loss) + abs(loss_after)),
-        grad_norm=float(torch.linalg.vector_norm(gradient.double())),
+        grad_norm=float(torch.linalg.vector_norm(widened(gradient))),
         step_norm=length,
-        slope=float(gradient.double() @ step.double()),
+        slope=float(widened(gradient) @ widened(step)),
         curvature=curvature,
         mean_curvature=float(bend @ unit) / length,
         smoothness=float(torch.linalg.vector_norm(bend)) / length,

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from landscape.device import widened
 from landscape.errors import ObjectiveError
 from landscape.hvp.product import LossParts, Product, other_chunks
 from landscape.hvp.reverse import Fresh, loss_and_gradient
@@ -80,10 +81,10 @@ def refusal(parts: LossParts, theta: Tensor, v: Tensor, reference: Tensor, out: 
     if not apart <= MOST_APART:
         return refused
     try:
-        truth = Fresh(parts.in_double(lift=theta.dtype == torch.float64), theta.double())(v.double())
+        truth = Fresh(parts.in_double(lift=theta.dtype == torch.float64), widened(theta))(widened(v))
     except IMPOSSIBLE:  # a model that makes float32 tensors of its own
         return refused
-    its, own = distance(out.double(), truth), distance(reference.double(), truth)
+    its, own = distance(widened(out), truth), distance(widened(reference), truth)
     near = math.isfinite(own) and its <= max(ABOUT * own, agreed)
     return "" if near else f"{refused}, and is off by {its:.1e} from float64"
 

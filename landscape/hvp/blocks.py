@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from landscape.device import synchronize
 from landscape.hvp.agreement import AGREEMENT, IMPOSSIBLE, direction, distance, first_line
 from landscape.hvp.linearized import BLOCKS, Linearized
 from landscape.hvp.product import LossParts, Product, first_chunk
@@ -68,11 +69,9 @@ def seconds(
     time of a run that counts."""
     times: list[float] = [] if first is None else [first]
     while not times or (len(times) < 5 and sum(times) < limit):
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        synchronize(device)
         started = time.perf_counter()
         call()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        synchronize(device)
         times.append(time.perf_counter() - started)
     return min(times)

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from landscape.device import widened
 from landscape.hvp.product import LossParts, each_column, one_chunk
 from landscape.hvp.reverse import loss_and_gradient
 
@@ -39,7 +40,7 @@ class Differences:
             self._double, self._chosen = self._in_double(v), True
         if self._double is None:
             return self._product(v)
-        out = self._double(v.double())
+        out = self._double(widened(v))
         self.error = max(self._double.error, torch.finfo(v.dtype).eps)
         return out.to(v.dtype)
 
@@ -50,9 +51,9 @@ class Differences:
 
     def _in_double(self, v: Tensor) -> Differences | None:
         """The same in float64, unless the model has none, or computes in less by itself and does not settle."""
-        double = Differences(self.parts.in_double(), self.theta.double())
+        double = Differences(self.parts.in_double(), widened(self.theta))
         try:
-            return None if double.settled(v.double()) is None else double
+            return None if double.settled(widened(v)) is None else double
         except (RuntimeError, TypeError):
             return None
 

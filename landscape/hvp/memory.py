@@ -7,7 +7,10 @@ from pathlib import Path
 
 import torch
 
-#: A product keeps at most this share of what is free, but always so many bytes.
+from landscape.checks import check_positive
+from landscape.device import free_bytes
+
+#: A product keeps at most this share of what is free; but on a CPU always so many bytes.
 SHARE, LEAST = 0.4, 2 * 2**30
 #: (limit, used) of the group of processes that this one belongs to, as a container or a batch system sets them.
 _GROUPS = (
@@ -17,16 +20,21 @@ _GROUPS = (
 _SYSTEM = "/proc/meminfo"
 
 
-def allowed(device: torch.device) -> int:
-    """Bytes that a product may keep on a device.
+def allowed(memory: float | None, device: torch.device) -> int:
+    """Bytes that a product may keep on a device: as asked, or a part of what is free.
 
     Of the memory of a CPU a process counts as its own what its threads are of the cores, so that many side by side
     share it. Where the system does not say what is free, it is the least.
+
+    Raises
+    ------
+    UsageError
+        If ``memory`` is no positive number.
     """
-    if device.type == "cuda":
-        return max(int(SHARE * torch.cuda.mem_get_info(device)[0]), LEAST)
-    if device.type != "cpu":
-        return LEAST
+    if memory is not None:
+        return int(check_positive("memory", memory))
+    if (there := free_bytes(device)) is not None:
+        return max(int(SHARE * there), 1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     own = min(torch.get_num_threads() / cores, 1.0)
     return max(int(SHARE * own * free()), LEAST)

@@ -13,6 +13,7 @@ import time
 import torch
 from torch import Tensor
 
+from landscape.device import synchronize
 from landscape.errors import ObjectiveError
 from landscape.hvp.agreement import (
     AGREEMENT,
@@ -51,7 +52,7 @@ _log = logging.getLogger("landscape.hvp")
 
 
 def make(
-    parts: LossParts, theta: Tensor, *, route: str = "auto", memory: int | None = None,
+    parts: LossParts, theta: Tensor, *, route: str = "auto", memory: float | None = None,
     expected_matvecs: int = DEFAULT_MATVECS,
 ) -> tuple[Product, RoutePlan]:  # fmt: skip
     """The product by the route named, or by the fastest that is sound and fits ``memory`` bytes.
@@ -66,11 +67,11 @@ def make(
     """
     parse(route)
     say("choosing how to multiply")
-    memory = allowed(theta.device) if memory is None else memory
+    room = allowed(memory, theta.device)
     if route == "auto":
-        return _Trial(parts, theta, memory, expected_matvecs).best()
+        return _Trial(parts, theta, room, expected_matvecs).best()
     with by_name(route):
-        product = build(route, parts, theta, memory=memory)
+        product = build(route, parts, theta, memory=room)
         if isinstance(product, Linearized):
             check_recording(product, parts, theta)
             _check_blocks(product, theta)
@@ -169,15 +170,15 @@ class _Trial:
         return RECORDING_SECONDS * loading + 2 * self.once
 
     def try_route(self, route: str, *, held: int = 0) -> None:
-        started = time.perf_counter()
+        started = self.now()
         try:
             product = build(route, self.one, self.theta)
-            ready = time.perf_counter()
+            ready = self.now()
             out = self.first_product(product)
         except IMPOSSIBLE as error:
             self.seen.append(Candidate(route, float("inf"), refused=first_line(error)))
             return
-        once = time.perf_counter() - ready
+        once = self.now() - ready
         if self.reference is None:
             check_finite(out, self.one, self.theta)
             self.reference, self.once = out, once
@@ -197,6 +198,11 @@ class _Trial:
             refused = f"keeps {held / 2**30:.1f} GiB of {self.memory / 2**30:.1f} allowed"
         preparing = ready - started + max(once - took, 0.0)
         self.seen.append(Candidate(route, took / self.share, held, apart, preparing, refused))
+
+    def now(self) -> float:
+        """The time, once the device has done all that it was given."""
+        synchronize(self.theta.device)
+        return time.perf_counter()
 
     def first_product(self, product: Product) -> Tensor:
         """The product, and of double backward what the graphs of all chunks would keep."""

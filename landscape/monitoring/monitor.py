@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from landscape.checks import check_count, check_seed, check_share
+from landscape.device import synchronize, widened
 from landscape.errors import in_one_line
 from landscape.monitoring.budget import Allowance, Clock, Stopwatch
 from landscape.monitoring.measures import NAMES, Look, Measure, Products, is_finite, make_measures
@@ -221,8 +221,7 @@ class Monitor:
         self._rate = float(self._optimizer.param_groups[0]["lr"])
 
     def _measure(self) -> dict[str, float] | None:
-        if self.objective.device.type == "cuda":
-            torch.cuda.synchronize(self.objective.device)  # what training has queued is training's
+        synchronize(self.objective.device)  # what training has queued is training's
         started = self._clock()
         self._measured_at = self._step
         look = self._tried("the loss", self._look)
@@ -251,7 +250,7 @@ class Monitor:
     def _look(self) -> Look:
         theta = self.objective.theta
         loss, gradient = self.objective.loss_and_gradient(theta)
-        point = PointValue(loss, float(gradient.double().norm()), float(theta.double().norm()))
+        point = PointValue(loss, float(widened(gradient).norm()), float(widened(theta).norm()))
         look = Look(self.objective, self._products, self._step, self._seed, theta, point, gradient)
         look.before, look.rate = self._before, self._rate
         self._before = self._rate = None

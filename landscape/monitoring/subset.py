@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
+from landscape.device import accelerators, generators_kept
 from landscape.errors import UsageError
 from landscape.objective import Objective
 from landscape.objective.batches import Batches, count_examples
@@ -46,9 +46,8 @@ def few_examples(data: Any, size: int, seed: int) -> tuple[list[Any], int | None
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Reading data may draw: loaders an order, transforms anything. All generators end where they began."""
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (the caller's own, put back)
-    with torch.random.fork_rng(devices=devices):
+    with generators_kept(accelerators()):
         try:
             yield
         finally:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from landscape import hvp
+from landscape.device import total_bytes
 from landscape.objective.batches import cast, count_examples, take, unpack
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ DOUBLE_CHUNK = 32  # convolutions in float64 have no fast kernel, and run up to 
 #: What a chunk keeps for the backward pass. Beyond the caches it gets up to twice as slow; but each chunk also adds a
 #: gradient as long as θ to a sum, some passes through memory, so it keeps a few times as much as θ, up to a limit.
 CACHE_BYTES, TIMES_THETA, MOST_BYTES = 16 * 2**20, 4, 512 * 2**20
+#: On a device: this share of its memory, since a product keeps several times what the backward pass does.
+OF_A_DEVICE = 1 / 32
 #: Examples that things are tried on; fewer, at least ``LEAST``, where these would keep more than ``FEW_BYTES``.
 FEW, LEAST, FEW_BYTES = 12, 4, 64 * 2**20
 
@@ -61,12 +64,17 @@ def automatic(objective: Objective, scale: Scale) -> int:
     if per_example is None:
         per_example = _measured(objective).per_example or 0.0
     gradient = objective.layout.size * torch.empty((), dtype=objective.dtype).element_size()
-    wanted = min(max(CACHE_BYTES, TIMES_THETA * gradient), MOST_BYTES)
+    least, most = CACHE_BYTES, MOST_BYTES
+    if (memory := total_bytes(objective.device)) is not None:  # no caches to stay in, and a launch for each operation
+        least = most = int(OF_A_DEVICE * memory)
+    wanted = min(max(least, TIMES_THETA * gradient), most)
     return even(objective.num_examples, max(1, min(AUTO_CHUNK, int(wanted // max(per_example, 1)))))
 
 
-def in_double(chunk: int, model: nn.Module) -> int:
+def in_double(chunk: int, model: nn.Module, device: torch.device) -> int:
     """The chunk size in float64 of what is evaluated ``chunk`` examples at a time in float32: as many bytes."""
+    if device.type != "cpu":
+        return max(1, chunk // 2)
     filters = any(isinstance(part, nn.modules.conv._ConvNd) for part in model.modules())
     filters = filters or any(p.ndim > 3 for p in model.parameters())
     return min(chunk, DOUBLE_CHUNK) if filters else max(1, chunk // 2)

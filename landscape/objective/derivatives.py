@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape import hvp
+from landscape.device import place_of_float64, widened
 from landscape.errors import ObjectiveError, is_out_of_memory
 from landscape.objective.arithmetic import PrecisionWatch
 from landscape.objective.functional import Parts
@@ -174,7 +175,7 @@ def measured_resolution(few: Objective) -> float:
     theta, generator, errors = few.theta, torch.Generator().manual_seed(0), []
     v = _direction(few, theta, generator)
     for at in (theta, _nearby(few, theta, generator)):
-        seen, truth = few.hvp(v, at).double(), double.hvp(v.double(), at.double())
+        seen, truth = widened(few.hvp(v, at)), double.hvp(widened(v), widened(at))
         size = float(truth.norm())
         errors.append(float((seen - truth).norm()) / size if size > 0 else inside)
     return min(max(min(errors), own), 1.0)
@@ -218,10 +219,10 @@ def _product(objective: Objective, theta: Tensor, v: Tensor) -> Tensor:
 
 def _check_gradient(objective: Objective, theta: Tensor, v: Tensor, gradient: Tensor, nearby: Tensor) -> None:
     def slope(at: Tensor) -> Tensor:
-        return ((gradient if at is theta else objective.gradient(at)) @ v).double().reshape(1)
+        return widened((gradient if at is theta else objective.gradient(at)) @ v).reshape(1)
 
     def loss(at: Tensor) -> Tensor:
-        return torch.tensor([objective.loss(at)], dtype=torch.float64, device=v.device)
+        return torch.tensor([objective.loss(at)], dtype=torch.float64, device=place_of_float64(v.device))
 
     if (seen := _smallest_disagreement(objective, (theta, nearby), v, slope, loss)) is not None:
         raise ObjectiveError(

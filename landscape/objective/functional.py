@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
+from landscape.device import place_of_float64, widened
 from landscape.errors import LandscapeError, ModelError, ObjectiveError, is_out_of_memory
 from landscape.objective.arithmetic import PrecisionWatch, counterpart, lifted
 from landscape.objective.batches import cast, unpack
@@ -194,10 +195,11 @@ class Parts:
         """The same loss in float64, its chunks cast when they are asked for; ``lift`` as when this was made."""
         twin = copy.copy(self)
         twin._dtype, twin._lift = torch.float64, self._lift or lift
-        twin._constants = {n: t.to(counterpart(t, torch.float64)) for n, t in self._constants.items()}
-        twin._buffers = {n: t.to(counterpart(t, torch.float64)) for n, t in self._buffers.items()}
-        twin._padding = {n: t.double() for n, t in self._padding.items()}
-        twin._chunks = _InDouble(self._chunks, self._device)
+        place = twin._device = place_of_float64(self._device)
+        twin._constants = {n: t.to(place).to(counterpart(t, torch.float64)) for n, t in self._constants.items()}
+        twin._buffers = {n: t.to(place).to(counterpart(t, torch.float64)) for n, t in self._buffers.items()}
+        twin._padding = {n: widened(t) for n, t in self._padding.items()}
+        twin._chunks = _InDouble(self._chunks, place)
         return twin
 
     @property

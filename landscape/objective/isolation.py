@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from landscape.device import full_precision, generators_kept, plain_cudnn
+
 
 @contextmanager
 def borrowed(module: nn.Module, *, mode: str, device: torch.device) -> Iterator[None]:
@@ -25,7 +27,7 @@ def borrowed(module: nn.Module, *, mode: str, device: torch.device) -> Iterator[
     """
     flags = [(part, part.training) for part in module.modules()]
     with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
+        stack.enter_context(generators_kept([device]))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.autocast(device.type, enabled=False))
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
@@ -34,9 +36,9 @@ def borrowed(module: nn.Module, *, mode: str, device: torch.device) -> Iterator[
         stack.enter_context(_spelled_weight_norm())
         stack.enter_context(_dense_embeddings([part for part, _ in flags]))
         recurrent = any(isinstance(part, nn.RNNBase) for part, _ in flags)
+        stack.enter_context(full_precision())
         if device.type == "cuda":
-            stack.enter_context(torch.backends.cudnn.flags(enabled=not recurrent, allow_tf32=False))
-            stack.enter_context(_full_precision_matmul())
+            stack.enter_context(plain_cudnn(enabled=not recurrent))
         elif recurrent:
             stack.enter_context(_plain_recurrence())
         try:
@@ -142,13 +144,3 @@ def _plain_recurrence() -> Iterator[None]:
         warnings.filterwarnings("ignore", message="TF32 acceleration on top of oneDNN")
         with torch.backends.mkldnn.flags(enabled=False):
             yield
-
-
-@contextmanager
-def _full_precision_matmul() -> Iterator[None]:
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before

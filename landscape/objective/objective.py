@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 
 from landscape import hvp
 from landscape.checks import check_choice
+from landscape.device import has_float64
 from landscape.errors import ObjectiveError, UsageError
 from landscape.objective import chunks, derivatives, losses, preflight
 from landscape.objective.batches import Batches, Weight, cast, check_chunk, weigh
@@ -176,6 +177,8 @@ class Objective(FromFrameworks, Variants):
         self.device = torch.device(options.get("device") or first.device)
         self.dtype = dtype or (first.dtype if first.dtype in (torch.float32, torch.float64) else torch.float32)
         check_choice("dtype", self.dtype, (torch.float32, torch.float64))
+        if self.dtype == torch.float64 and not has_float64(self.device):
+            raise ObjectiveError(f"{self.device} has no float64; take dtype=torch.float32, or device='cpu'")
         say("reading the data")
         self.batches = data if isinstance(data, Batches) else Batches(data, weight=self._weight)
         self.drawn_from = self.batches.num_examples

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
+from landscape.device import place_of_float64
 from landscape.objective import chunks
 from landscape.objective.batches import Batches, Weight, check_chunk
 from landscape.objective.losses import LossModule
@@ -27,6 +28,7 @@ class Variants:
     batches: Batches
     mode: str
     dtype: torch.dtype
+    device: torch.device
     chunk: int | None
     lifted: bool
     interacting: bool
@@ -55,15 +57,17 @@ class Variants:
         raise NotImplementedError
 
     def with_dtype(self, dtype: torch.dtype, *, lift: bool = False) -> Self:
-        """The same question asked in another floating-point type.
+        """The same question asked in another floating-point type; float64 on the CPU where the device has none.
 
         With ``lift``, a model that casts to a lower precision by itself computes in float64 all through.
         """
         twin = copy.copy(self)
         twin.dtype, twin.lifted, twin._resolution = dtype, lift, None
+        if dtype == torch.float64:
+            twin.device = place_of_float64(self.device)
         finer = dtype == torch.float64 != self.dtype
         if finer and twin.chunk and self.mode == "eval" and self.batches.joined is not None:
-            twin.chunk = chunks.in_double(twin.chunk, self.module.model)
+            twin.chunk = chunks.in_double(twin.chunk, self.module.model, self.device)
         twin._prepare()
         return twin
 

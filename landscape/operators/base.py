@@ -11,6 +11,7 @@ import torch
 from scipy.sparse import linalg as sparse_linalg
 
 from landscape.checks import check_count
+from landscape.device import place_of_float64
 from landscape.errors import LandscapeError, UsageError
 
 #: Beyond this a dense matrix is refused: 20,000² float64 numbers are 3 GB.
@@ -74,7 +75,7 @@ class LinearOperator(ABC):
         Zero for an operator that is what it multiplies by, such as a matrix; None where it has rounding that cannot be
         measured. ``resolution`` is another thing: how far two products of the same vector may differ.
         """
-        return torch.zeros(self.dim, dtype=torch.float64, device=self.device)
+        return torch.zeros(self.dim, dtype=torch.float64, device=place_of_float64(self.device))
 
     @property
     def device(self) -> torch.device:

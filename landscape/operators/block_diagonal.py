@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from landscape.device import place_of_float64
 from landscape.errors import UsageError
 from landscape.objective import Objective
 from landscape.operators.base import LinearOperator
@@ -59,7 +60,7 @@ class BlockDiagonalOperator(LinearOperator):
 
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of each block in its place."""
-        out = torch.zeros(self.dim, dtype=torch.float64, device=self.device)
+        out = torch.zeros(self.dim, dtype=torch.float64, device=place_of_float64(self.device))
         for name, block in self._blocks.items():
             error = block.product_error(v[self._places[name]], seed=seed)
             if error is None:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from landscape import hvp
+from landscape.device import widened
 from landscape.errors import LandscapeError, ObjectiveError, UsageError
 from landscape.objective import Objective
 from landscape.objective.functional import Parts
@@ -88,7 +89,7 @@ def _bending(gradients: PerExample, parts: Parts, index: int) -> np.ndarray:
     found = gradients.record(index)
     bent, along = _largest_curvature(parts, parts.chunk(index), found.output.detach())
     squares = gradients.norms(found, bent).sum(0)
-    along = along.double().cpu()
+    along = widened(along).cpu()
     sizes = squares / along.clamp_min(torch.finfo(torch.float64).tiny)
     # The loss of a chunk is a mean: its share undoes that, for chunks of other lengths.
     scaled: np.ndarray = torch.where(along > 0, sizes, 0.0).numpy() * parts.shares[index]

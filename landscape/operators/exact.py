@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from landscape.checks import check_not_negative, check_positive
+from landscape.device import place_of_float64
 from landscape.errors import LandscapeError, UsageError
 from landscape.objective import Objective, Vector
 from landscape.operators.base import LinearOperator
@@ -237,7 +238,7 @@ def _size_of_product(H: LinearOperator) -> float:
 
 def _formed(H: LinearOperator, progress: Progress | None = None) -> ExactOperator:
     """From P products with unit vectors, averaged with its transpose."""
-    A = torch.empty(H.dim, H.dim, dtype=torch.float64, device=H.device)
+    A = torch.empty(H.dim, H.dim, dtype=torch.float64, device=place_of_float64(H.device))
     for first in range(0, H.dim, _COLUMNS):
         last = min(first + _COLUMNS, H.dim)
         units = torch.zeros(H.dim, last - first, dtype=H.dtype, device=H.device)

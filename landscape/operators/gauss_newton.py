@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from landscape import hvp
-from landscape.checks import check_choice, check_positive
+from landscape.checks import check_choice
+from landscape.device import widened
 from landscape.errors import ObjectiveError
 from landscape.objective import Objective, Vector
 from landscape.operators.jacobian import OutputJacobian, Tangents, transposed
@@ -42,7 +43,7 @@ class ThroughOutputsOperator(ParametricOperator):
         check_choice("route", route, ROUTES)
         super().__init__(objective, theta)
         self._requested, self._parts = route, objective.parts()
-        self._memory = hvp.allowed(objective.device) if memory is None else int(check_positive("memory", memory))
+        self._memory = hvp.allowed(memory, objective.device)
         with self._parts.borrowed():
             self._leaves = [t.detach().clone().requires_grad_() for t in objective.layout.split(self.theta)]
             self._prepare()
@@ -104,7 +105,7 @@ class ThroughOutputsOperator(ParametricOperator):
                 jacobian, curvature = self._linearise(index) if self._kept is None else self._kept[index]
                 image = jacobian.push(directions)
                 pairs = zip(image, curvature(image), strict=True)
-                total += share * sum(float((there * bent).sum(dtype=torch.float64)) for there, bent in pairs)
+                total += share * sum(float(widened(there * bent).sum()) for there, bent in pairs)
         return total
 
     def _matmat(self, V: Tensor) -> Tensor:

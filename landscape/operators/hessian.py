@@ -11,7 +11,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from landscape import hvp
-from landscape.checks import check_count, check_positive
+from landscape.checks import check_count
 from landscape.errors import ObjectiveError, is_out_of_memory
 from landscape.objective import Objective, Vector
 from landscape.operators.by_example import SumsOverExamples
@@ -95,7 +95,7 @@ class HessianOperator(ParametricOperator):
         expected_matvecs: int = hvp.DEFAULT_MATVECS,
     ) -> None:
         super().__init__(objective, theta)
-        self._memory = hvp.allowed(objective.device) if memory is None else int(check_positive("memory", memory))
+        self._memory = hvp.allowed(memory, objective.device)
         self._expected = check_count("expected_matvecs", expected_matvecs)
         self._requested, self._halved = route, False
         self._blocks = None if route == "auto" else "as the route says"

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import jvp, linearize, vmap
 from torch.utils import _pytree as pytree
 
+from landscape.device import widened
 from landscape.errors import ObjectiveError
 from landscape.hvp import Questions, recording
 from landscape.objective.functional import Parts
@@ -155,4 +156,4 @@ def transposed(outputs: Sequence[Tensor], inputs: Sequence[Tensor], weights: Tan
 
 
 def _dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> float:
-    return sum(float((a.to(torch.float64) * b.to(torch.float64)).sum()) for a, b in zip(left, right, strict=True))
+    return sum(float((widened(a) * widened(b)).sum()) for a, b in zip(left, right, strict=True))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from landscape.device import widened
 from landscape.errors import UsageError
 from landscape.objective import Objective
 from landscape.operators.base import LinearOperator
@@ -110,8 +111,8 @@ class ForeignOperator(LinearOperator):
                     f"array of shape ({self.dim},): {first}; {second}. It must offer A @ v"
                 ) from second
         other = self @ y
-        apart = abs(float(torch.dot(y.double(), image.double()) - torch.dot(x.double(), other.double())))
-        size = float(torch.linalg.vector_norm(image.double()) + torch.linalg.vector_norm(other.double()))
+        apart = abs(float(torch.dot(widened(y), widened(image)) - torch.dot(widened(x), widened(other))))
+        size = float(torch.linalg.vector_norm(widened(image)) + torch.linalg.vector_norm(widened(other)))
         if apart > _ASYMMETRY[self.dtype] * size:  # false for NaN, which the first matvec of an estimator reports
             raise UsageError(
                 f"the {type(self.wrapped).__name__} is not symmetric: for two random vectors xᵀAy and yᵀAx differ by "

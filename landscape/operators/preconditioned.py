@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.device import place_of_float64, widened
 from landscape.errors import UsageError
 from landscape.objective import Vector
 from landscape.operators.base import LinearOperator
@@ -60,7 +61,7 @@ class PreconditionedOperator(LinearOperator):
             raise UsageError(
                 f"scale of shape {tuple(given.shape)} and {given.dtype}; expected ({self.dim},) real numbers"
             )
-        self.scale: Tensor = given.detach().to(self.device, torch.float64, copy=True)
+        self.scale: Tensor = given.detach().to(place_of_float64(self.device)).to(torch.float64, copy=True)
         bad = ~((self.scale > 0) & torch.isfinite(self.scale))
         if bool(bad.any()):
             place = int(bad.nonzero()[0, 0])
@@ -68,7 +69,7 @@ class PreconditionedOperator(LinearOperator):
                 f"scale must be positive and finite; {int(bad.sum())} of {self.dim} entries are not, the first number "
                 f"{place}: {float(self.scale[place]):g}. An optimizer's ε keeps its scale from zero"
             )
-        self._base, self._root = base, self.scale.rsqrt().to(self.dtype)
+        self._base, self._root = base, self.scale.rsqrt().to(self.device, self.dtype)
         if not bool((torch.isfinite(self._root) & (self._root > 0)).all()):
             raise UsageError(f"D^{{-1/2}} leaves the range of {self.dtype}; use an operator in float64 or rescale D")
 
@@ -86,7 +87,7 @@ class PreconditionedOperator(LinearOperator):
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of H between the two factors."""
         error = self._base.product_error(self._root * v, seed=seed)
-        return None if error is None else self._root.double() * error
+        return None if error is None else widened(self._root) * error
 
     def block(self, pattern: Pattern) -> PreconditionedOperator:
         """The diagonal block of some parameters, where H is an operator on named parameters."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.device import widened
 from landscape.errors import LandscapeError
 from landscape.objective import Objective
 from landscape.objective.derivatives import in_double
@@ -61,10 +62,10 @@ def on_few_examples(H: ParametricOperator, v: Tensor, *, seed: int) -> Tensor | 
         if double is None:
             return None
         seen = H._plainly(few, H.theta) @ v
-        exact = H._plainly(double, H.theta.double()) @ v.double()
+        exact = H._plainly(double, widened(H.theta)) @ widened(v)
     except (RuntimeError, TypeError, LandscapeError):  # a model with kernels of float32 alone; or no memory for it
         return None
-    error = seen.double() - exact
+    error = widened(seen) - exact
     return error if bool(error.isfinite().all()) else None
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.device import place_of_float64, widened
 from landscape.errors import UsageError
 from landscape.operators.base import LinearOperator
 from landscape.operators.other_libraries import as_operator
@@ -56,7 +57,7 @@ class ProjectedOperator(LinearOperator):
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of H inside the subspace."""
         error = self._base.product_error(self.basis @ v, seed=seed)
-        return None if error is None else self.basis.double().T @ error
+        return None if error is None else widened(self.basis).T @ error
 
     def _matvec(self, v: Tensor) -> Tensor:
         return self.basis.T @ self._base._matvec(self.basis @ v)
@@ -110,7 +111,7 @@ class DeflatedOperator(LinearOperator):
         error = self._base.product_error(self._outside(v), seed=seed)
         if error is None:
             return None
-        Q = self.basis.double()
+        Q = widened(self.basis)
         return error - Q @ (Q.T @ error)
 
     def _outside(self, v: Tensor) -> Tensor:
@@ -128,7 +129,7 @@ def orthonormal_basis(operator: LinearOperator, V: Tensor | np.ndarray) -> Tenso
     given = torch.from_numpy(np.array(V)) if isinstance(V, np.ndarray) else V
     if not isinstance(given, Tensor):
         raise UsageError(f"V must be a tensor or NumPy array of shape (P, K), not {type(V).__name__}")
-    columns = given.detach().to(operator.device, torch.float64)
+    columns = widened(given.detach()).to(place_of_float64(operator.device))
     columns = columns[:, None] if columns.ndim == 1 else columns
     if columns.ndim != 2 or columns.shape[0] != operator.dim or not 1 <= columns.shape[1] <= operator.dim:
         raise UsageError(
@@ -150,5 +151,5 @@ def orthonormal_basis(operator: LinearOperator, V: Tensor | np.ndarray) -> Tenso
             f"column {dependent} of V is zero or a combination of those before it, to rounding ({smallest:.1g} of it "
             "stands apart); leave it out"
         )
-    basis: Tensor = (Q * heights.sign()).to(operator.dtype)
+    basis: Tensor = (Q * heights.sign()).to(operator.device, operator.dtype)
     return basis

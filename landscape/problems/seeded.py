@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-import torch
+
+from landscape.device import accelerators, generators_kept
 
 
 @contextmanager
 def seeded() -> Iterator[None]:
     """All global generators at seed 0, and afterwards as they were, so that a factory draws the same everywhere."""
     numbers, state = np.random.get_state(), random.getstate()  # noqa: NPY002  what users draw from
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+    with generators_kept(accelerators(), seed=0):
         np.random.seed(0)  # noqa: NPY002
         random.seed(0)
         try:

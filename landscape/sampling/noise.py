@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from landscape.checks import check_count, check_not_negative, check_positive, check_seed, check_share
+from landscape.device import place_of_float64, widened
 from landscape.errors import NotConverged, UsageError
 from landscape.objective import Objective, Vector
 from landscape.results import Estimate
@@ -164,7 +165,7 @@ def gradient_noise_scale(
     size = max(1, N // _BATCHES) if batch_size is None else check_count("batch_size", batch_size)
     _check_two(size, N)
     g = objective.gradient(theta) if gradient is None else objective.point(gradient)
-    squared = float(g.double().square().sum())
+    squared = float(widened(g).square().sum())
     apart = _distances(objective, theta, g, size, seed) * size / (1 - size / N)
     if not (math.isfinite(squared) and np.isfinite(apart).all()):
         raise UsageError("a gradient is not finite; check the loss at this point, or compute in float64")
@@ -192,7 +193,7 @@ def _distances(objective: Objective, theta: Vector | None, gradient: Tensor, siz
     count = objective.num_examples // size
     batches = (np.sort(order[i * size : (i + 1) * size]) for i in range(count))
     apart = (objective.subset(b).gradient(theta) - gradient for b in batches)
-    return np.array([float(difference.double().square().sum()) for difference in apart])
+    return np.array([float(widened(difference).square().sum()) for difference in apart])
 
 
 def _noise_until(
@@ -232,9 +233,9 @@ def _noise_until(
 
 def _variance(objective: Objective, theta: Tensor, batches: np.ndarray) -> float:
     """``Σ ‖gⱼ − ḡ‖² / (n − 1)`` of the gradients of n batches, the rows of (n, b)."""
-    mean, apart = torch.zeros(len(theta), dtype=torch.float64, device=theta.device), 0.0
+    mean, apart = torch.zeros(len(theta), dtype=torch.float64, device=place_of_float64(theta.device)), 0.0
     for j, rows in enumerate(batches, 1):
-        gradient = objective.subset(np.sort(rows)).gradient(theta).double()
+        gradient = widened(objective.subset(np.sort(rows)).gradient(theta))
         away = gradient - mean
         mean += away / j
         apart += float(away @ (gradient - mean))

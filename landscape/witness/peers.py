@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from landscape.device import accelerators, generators_kept
 from landscape.objective import Objective
 from landscape.objective.batches import cast, unpack
 from landscape.objective.losses import SupervisedLoss
@@ -66,9 +67,8 @@ class Given:
 
 @contextmanager
 def lent(seed: int) -> Iterator[None]:
-    """Math attention, which alone has a second derivative, and a global generator that is put back."""
-    with torch.random.fork_rng(devices=[]), sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
-        torch.manual_seed(seed)
+    """Math attention, which alone has a second derivative, and global generators that are put back."""
+    with generators_kept(accelerators(), seed=seed), sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
         yield
 
 

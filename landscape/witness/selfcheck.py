@@ -65,7 +65,7 @@ def _regression() -> Iterator[Check]:
 
 def _small_network() -> Iterator[Check]:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8, 3)).double()
         data = torch.randn(13, 1, 4, 4, dtype=torch.float64), torch.randint(3, (13,))
     objective = Objective(model, nn.functional.cross_entropy, data, chunk=5)
@@ -91,7 +91,7 @@ def _curvature_matrices() -> Iterator[Check]:
     dense = GaussNewtonOperator(objective).dense()
     yield Check("Gauss-Newton = Hessian for a linear model", _relative(dense, exact), 1e-14)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(2)
+        torch.default_generator.manual_seed(2)
         model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 3)).double()
         data = torch.randn(9, 4, dtype=torch.float64), torch.randint(3, (9,))
     objective = Objective(model, nn.functional.cross_entropy, data, chunk=4)

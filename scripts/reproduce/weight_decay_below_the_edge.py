@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from shared.fact import Fact, main
-from shared.palette import BLUE, GREEN, RED
+from shared.fact import Change, Fact, main
+from shared.palette import BLUE, GREEN, ORANGE, RED
 from shared.stability import Case, stability_path
 from shared.trends import trend
 
 from landscape import plots
 
-LR, SEEDS = 0.1, (0, 1, 2)
-DECAYS = (0.0, 0.003, 0.01)
+LR, SEEDS = 0.1, (3, 4, 5)
+DECAYS = (0.0, 0.003, 0.01, 0.02)
 STEPS, EVERY = 3000, 100
 BELOW = 0.9  # of the edge, at the largest decay
 SETTLED = 0.05  # by which the last sixth of a path may differ from the sixth before it
@@ -81,7 +81,7 @@ def draw(found: list[Decayed]) -> Figure:
     """All paths, with 2/η as a dashed line."""
     figure = plots.new_figure(plots.DOUBLE, 2.8)
     ax = figure.add_subplot()
-    for one, color in zip(found, (BLUE, GREEN, RED), strict=True):
+    for one, color in zip(found, (BLUE, GREEN, ORANGE, RED), strict=True):
         for index, path in enumerate(one.case.paths):
             label = f"weight decay {one.case.label}" if index == 0 else None
             ax.plot(path["step"], path["sharpness"], color=color, linewidth=1.0, alpha=0.8, label=label)
@@ -103,8 +103,15 @@ FACT = Fact(
     measure=measure,
     judge=judge,
     draw=draw,
-    caveat="λ = 0.01 slows the way to the edge and lies at the brink: one seed never comes there, one leaves it again, "
-    "one stays. More decay was not tried.",
+    changes=(
+        Change(
+            "set-up",
+            "the largest λ was 0.01, on seeds 0 to 2, where it lies at the brink: one seed never came to the edge, one "
+            "left it again, one stayed (0.95 [0.80, 1.10] × 2/η). λ = 0.02 was added after a look at seed 100, and all "
+            "are judged on three other seeds.",
+        ),
+    ),
+    caveat="The loss of the data, 0.09 with λ = 0.02 where it was 0.02 without, says what the decay costs.",
 )
 
 if __name__ == "__main__":

@@ -38,25 +38,25 @@ def machine(tmp_path, monkeypatch):
 
 def test_two_fifths_of_what_is_free_may_be_kept_and_at_least_two_gigabytes(machine):
     machine(available=50 * GB)
-    assert memory.allowed(CPU) == 20 * GB
+    assert memory.allowed(None, CPU) == 20 * GB
     machine(available=GB)
-    assert memory.allowed(CPU) == 2 * GB
+    assert memory.allowed(None, CPU) == 2 * GB
     machine()  # a system that does not say
-    assert memory.allowed(CPU) == 2 * GB
+    assert memory.allowed(None, CPU) == 2 * GB
 
 
 def test_processes_side_by_side_share_it_by_their_threads(machine):
     machine(available=50 * GB, threads=1)
-    assert memory.allowed(CPU) == 5 * GB
+    assert memory.allowed(None, CPU) == 5 * GB
     machine(available=50 * GB, threads=16)
-    assert memory.allowed(CPU) == 20 * GB
+    assert memory.allowed(None, CPU) == 20 * GB
 
 
 def test_a_container_has_what_its_limit_leaves(machine):
     machine(available=64 * GB, limit=24 * GB, used=4 * GB)
-    assert memory.allowed(CPU) == 8 * GB
+    assert memory.allowed(None, CPU) == 8 * GB
     machine(available=50 * GB, limit="max", used=4 * GB)
-    assert memory.allowed(CPU) == 20 * GB
+    assert memory.allowed(None, CPU) == 20 * GB
 
 
 def objective_of(name):

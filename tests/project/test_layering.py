@@ -26,22 +26,23 @@ MAY_IMPORT = {
     "files": "errors",
     "jobs": "checks errors",
     "params": "errors",
-    "hvp": "checks errors params progress",
-    "objective": "checks errors hvp params progress",
-    "operators": "checks errors hvp objective params progress",
+    "device": "",
+    "hvp": "checks device errors params progress",
+    "objective": "checks device errors hvp params progress",
+    "operators": "checks device errors hvp objective params progress",
     "results": "checks errors rounding",
-    "estimators": "checks errors operators progress results rounding",
-    "geometry": "checks errors files jobs objective progress results rounding",
-    "sampling": "checks errors objective results",
+    "estimators": "checks device errors operators progress results rounding",
+    "geometry": "checks device errors files jobs objective progress results rounding",
+    "sampling": "checks device errors objective results",
     "topology": "checks errors results",
-    "problems": "checks errors files objective",
+    "problems": "checks device errors files objective",
     "optimizers": "checks errors",
     "checkpoints": "checks crossing errors files problems rounding version",
-    "edge_of_stability": "checkpoints checks errors estimators objective operators optimizers params problems progress "
-    "results",
+    "edge_of_stability": "checkpoints checks device errors estimators objective operators optimizers params problems "
+    "progress results",
     "training": "checkpoints checks errors files optimizers problems progress",
-    "monitoring": "checkpoints checks edge_of_stability errors estimators objective operators problems results store "
-    "training version",
+    "monitoring": "checkpoints checks device edge_of_stability errors estimators objective operators problems "
+    "results store training version",
     "store": "errors escaping files results rounding",
     "exchange": "checks errors files results rounding store",
     "comparison": "checks crossing errors escaping rounding statistics store",
@@ -50,12 +51,12 @@ MAY_IMPORT = {
     "report": "comparison escaping plots results rounding store tables",
     "pictures": "analysis checkpoints checks errors escaping estimators geometry jobs objective operators plots "
     "problems progress results rounding store",
-    "analysis": "checkpoints checks crossing edge_of_stability errors estimators geometry jobs objective operators "
-    "problems progress report results sampling store version",
+    "analysis": "checkpoints checks crossing device edge_of_stability errors estimators geometry jobs objective "
+    "operators problems progress report results sampling store version",
     "study": "analysis checkpoints checks comparison errors escaping estimators geometry jobs objective operators "
     "plots problems results rounding sampling statistics store training version",
-    "witness": "analysis checkpoints checks errors estimators geometry objective operators progress results rounding "
-    "store",
+    "witness": "analysis checkpoints checks device errors estimators geometry objective operators progress results "
+    "rounding store",
     "cli": "analysis checkpoints comparison errors escaping exchange files pictures problems progress_bar report store "
     "tables witness",
     "__main__": "cli",

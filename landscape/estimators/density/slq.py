@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from landscape.checks import check_count, check_seed, check_share
+from landscape.device import full_precision
 from landscape.errors import NotConverged, UsageError
 from landscape.estimators import exact
 from landscape.estimators.density.adaptive import until_narrow
@@ -23,6 +24,7 @@ from landscape.results.endings import Ending
 from landscape.results.quadrature import gauss_rules, run_lengths
 
 
+@full_precision()
 def spectral_density(
     H: LinearOperator,
     eigs: Eigenpairs | None = None,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from landscape.checks import check_count, check_share
+from landscape.device import full_precision
 from landscape.errors import NotConverged
 from landscape.estimators import exact
 from landscape.estimators.density.known_mass import found_in_full, with_known_mass
@@ -27,6 +28,7 @@ from landscape.results.endings import Ending
 from landscape.results.quadrature import gauss_rules
 
 
+@full_precision()
 def spectrum(
     H: LinearOperator,
     *,
@@ -226,7 +228,7 @@ def _taken_out(
 def _overlaps(H: LinearOperator, vectors: torch.Tensor, num_probes: int, seed: int) -> np.ndarray:
     """``uᵢᵀz_r``, shape (R, K)."""
     rows = [probe(r, H.dim, seed=seed, dtype=H.dtype, device=H.device) @ vectors for r in range(num_probes)]
-    return torch.stack(rows).to(torch.float64).cpu().numpy()
+    return torch.stack(rows).cpu().to(torch.float64).numpy()
 
 
 def _corrected(samples: np.ndarray, values: np.ndarray, overlaps: np.ndarray) -> np.ndarray:

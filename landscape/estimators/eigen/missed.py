@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from landscape.checks import check_choice, check_count, check_seed, check_share
+from landscape.device import full_precision
 from landscape.errors import UsageError
 from landscape.estimators.eigen.upper_bound import CONFIDENCE, recurrence_rounding, upper_bound
 from landscape.estimators.krylov.lanczos import Krylov
@@ -23,6 +24,7 @@ from landscape.results import Eigenpairs, MissedSearch
 _FIRST_PROBE = 2**20
 
 
+@full_precision()
 def search_missed(
     H: Any,
     *,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from landscape.checks import check_choice, check_count, check_seed, check_share
+from landscape.device import full_precision
 from landscape.errors import NotConverged, UsageError
 from landscape.estimators import exact
 from landscape.estimators.eigen.block_methods import as_guess, block_lanczos, from_guess, lobpcg
@@ -29,6 +30,7 @@ METHODS = ("lanczos", "lobpcg", "power")
 DEFAULT_K = 5
 
 
+@full_precision()
 def top_eigenpairs(
     H: LinearOperator,
     k: int | None = None,

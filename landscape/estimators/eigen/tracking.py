@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from landscape.checks import check_choice, check_count, check_seed
+from landscape.device import full_precision
 from landscape.errors import NotConverged, UsageError
 from landscape.estimators.eigen.block_methods import MOST_STEPS, UNSEEN, as_guess, random_vectors
 from landscape.estimators.eigen.convergence import ENDS, Pairs, Request
@@ -109,6 +110,7 @@ class EigenTracker:
         """The last result; None before the first call."""
         return self._last
 
+    @full_precision()
     def update(self, H: LinearOperator, *, progress: Progress | None = None) -> Eigenpairs:
         """Eigenpairs of ``H``, which has the size, dtype and device of the operators before it.
 

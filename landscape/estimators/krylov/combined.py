@@ -90,7 +90,7 @@ def join(left: Ritz | None, right: Ritz, request: Request, count: int) -> Ritz:
         return right
     worst = max(left.worst, right.worst)
     vectors, images, noise = _orthonormal(left, right, worst)
-    values, coefficients = eigh((vectors.T @ images).to(torch.float64).cpu().numpy())
+    values, coefficients = eigh((vectors.T @ images).cpu().to(torch.float64).numpy())
     kept = request.preferred(values)[:count]
     s = torch.as_tensor(np.ascontiguousarray(coefficients[:, kept]), dtype=vectors.dtype, device=vectors.device)
     theta = values[kept]

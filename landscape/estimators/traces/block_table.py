@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from landscape.checks import check_choice, check_count, check_seed, check_share
+from landscape.device import full_precision
 from landscape.errors import NotConverged, UsageError
 from landscape.estimators import exact
 from landscape.estimators.eigen.convergence import RELATIVE
@@ -30,6 +31,7 @@ Array = np.ndarray
 METHODS = ("auto", "split", "probes")
 
 
+@full_precision()
 def block_table(
     H: ParametricOperator | Mapping[str, LinearOperator],
     *,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from landscape.device import widened
 from landscape.estimators.krylov.projection import outside
 
 #: Rows turned into float64 at a time, so that no second copy of a block is held.
@@ -47,8 +48,7 @@ def new_directions(Y: torch.Tensor, Q: torch.Tensor) -> torch.Tensor:
     Found in float64, or products of low accuracy would decide which directions count. A direction counts when Y reaches
     further along it than rounding in float64 explains; so the zero matrix has none.
     """
-    device = torch.device("cpu") if Y.device.type == "mps" else Y.device
-    rest, old = Y.to(device=device, dtype=torch.float64), Q.to(device=device, dtype=torch.float64)
+    rest, old = widened(Y), widened(Q)
     size = float(torch.linalg.vector_norm(rest, ord=torch.inf))
     if size == 0:
         return Y[:, :0]
@@ -63,7 +63,4 @@ def new_directions(Y: torch.Tensor, Q: torch.Tensor) -> torch.Tensor:
 
 def _in_float64(V: torch.Tensor, W: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     for first in range(0, len(V), _ROWS):
-        parts = (x[first : first + _ROWS] for x in (V, W))
-        # Apple's GPUs have no float64.
-        v, w = (x.cpu() if x.device.type == "mps" else x for x in parts)
-        yield v.to(torch.float64), w.to(torch.float64)
+        yield widened(V[first : first + _ROWS]), widened(W[first : first + _ROWS])

@@ -7,6 +7,7 @@ import torch
 from scipy import special
 
 from landscape.checks import check_choice, check_count, check_seed
+from landscape.device import full_precision
 from landscape.errors import UsageError
 from landscape.estimators import exact
 from landscape.estimators.matvecs import Matvecs
@@ -31,6 +32,7 @@ _ROWS = 1 << 16
 _JACKKNIFE_ROWS = 512
 
 
+@full_precision()
 def diagonal(
     H: LinearOperator,
     *,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from landscape.checks import check_choice, check_count, check_seed
+from landscape.device import full_precision
 from landscape.errors import UsageError
 from landscape.estimators import exact
 from landscape.estimators.matvecs import Matvecs
@@ -21,6 +22,7 @@ from landscape.results import Estimate, SpectralMoments
 METHODS = ("auto", "hutchinson", "hutch++", "deflated")
 
 
+@full_precision()
 def spectral_moments(
     H: LinearOperator,
     powers: Sequence[int] = (1, 2, 3, 4),
@@ -94,6 +96,7 @@ def spectral_moments(
     return SpectralMoments(powers, samples.mean(axis=1), sem, samples, matvecs.done, seed, label)
 
 
+@full_precision()
 def frobenius_norm(
     H: LinearOperator,
     *,

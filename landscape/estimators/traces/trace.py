@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from landscape.checks import check_choice, check_count, check_not_negative, check_seed, check_share
+from landscape.device import full_precision
 from landscape.errors import NotConverged, UsageError
 from landscape.estimators import exact
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
@@ -34,6 +35,7 @@ METHODS = ("auto", "split", "hutchinson", "hutch++", "xtrace", "deflated")
 _FEWEST = {"hutch++": 4, "xtrace": 4}
 
 
+@full_precision()
 def trace(
     H: LinearOperator,
     *,

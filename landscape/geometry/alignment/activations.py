@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.device import widened
 from landscape.errors import ObjectiveError
 from landscape.geometry.alignment.axes import leaves
 from landscape.geometry.alignment.blocks import blocks_of
@@ -83,7 +84,7 @@ def activation_pairs(
             )
         for block in blocks_of(tap.dims):
             if any(axis in symmetry.sizes for axis in block.axes):
-                parts = [block.of(one[key].contiguous()).double().nan_to_num(0, 0, 0).cpu() for one in heard]
+                parts = [widened(block.of(one[key].contiguous())).nan_to_num(0, 0, 0).cpu() for one in heard]
                 found.append(_pair(parts, block.axes, symmetry, rng, centred=centred))
     return found
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.checks import check_choice, check_count, check_seed
+from landscape.device import widened
 from landscape.errors import ObjectiveError, UsageError
 from landscape.geometry.alignment.activations import activation_pairs
 from landscape.geometry.alignment.ends import network_of, objective_of, state_of
@@ -205,8 +206,8 @@ def _record(
         theta=theta.numpy(),
         order=order.numpy(),
         tensors=objective.layout.names,
-        distance_before=float((a.double() - b.double()).norm()),
-        distance=float((a.double() - theta.double()).norm()),
+        distance_before=float((widened(a) - widened(b)).norm()),
+        distance=float((widened(a) - widened(theta)).norm()),
         output_change=change,
         groups=tuple(symmetry.names[axis] for axis in groups),
         sizes=np.array([symmetry.sizes[axis] for axis in groups]),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from landscape.device import widened
 from landscape.errors import UsageError
 from landscape.geometry.batch_statistics import STATISTICS, same, statistics_of
 from landscape.geometry.endpoints import End, constants_of, end_as_given
@@ -56,7 +57,7 @@ def _called(model: Any, inputs: Any) -> Any:
 
 def _no_loss(outputs: Any, inputs: Any) -> Tensor:
     found = [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
-    floats = [leaf.double().nan_to_num().mean() for leaf in found if leaf.is_floating_point()]
+    floats = [widened(leaf).nan_to_num().mean() for leaf in found if leaf.is_floating_point()]
     return torch.stack(floats).mean()
 
 

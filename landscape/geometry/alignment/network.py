@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from landscape.device import widened
 from landscape.errors import ObjectiveError, UsageError
 from landscape.geometry.alignment.axes import free
 from landscape.geometry.alignment.calls import Dims, Facts, Tap
@@ -55,7 +56,7 @@ class Network:
         """θ and state as named tensors in float64."""
         found = self.layout.unflatten(self._objective.point(theta))
         with_state = {n: t.detach().to(self._objective.device) for n, t in state.items()}
-        wide = {n: t.double() if t.is_floating_point() else t for n, t in with_state.items()}
+        wide = {n: widened(t) if t.is_floating_point() else t for n, t in with_state.items()}
         return {n: t.contiguous() for n, t in {**found, **wide}.items()}
 
     def outputs(self, named: Mapping[str, Tensor], index: int = 0) -> list[Tensor]:
@@ -145,7 +146,7 @@ class Network:
                 if a.shape != b.shape:
                     return float("inf")
                 if a.numel():
-                    found = max(found, _relative(a.double(), b.double()))
+                    found = max(found, _relative(widened(a), widened(b)))
         return found
 
     def _holds(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.checks import check_share
+from landscape.device import widened
 from landscape.geometry.alignment.network import FEW, Network
 from landscape.geometry.batch_statistics import layers, recomputed, statistics_of
 from landscape.geometry.endpoints import between, constants_of
@@ -115,7 +116,7 @@ def repair(
         batch_statistics="recompute" if normalises else "",
         buffers=tuple(gathered),
         buffer_sizes=np.array([tensor.numel() for tensor in gathered.values()], dtype=int),
-        buffer_values=torch.cat([v.reshape(-1).double().cpu() for v in gathered.values()]).numpy()
+        buffer_values=torch.cat([widened(v.reshape(-1)).cpu() for v in gathered.values()]).numpy()
         if gathered
         else np.empty(0),
     )
@@ -143,7 +144,7 @@ class _Gathering:
 
     def add(self, module: Any, out: Tensor) -> None:
         place = out.ndim - (module.weight.ndim - 2) - 1
-        values = out.detach().double()
+        values = widened(out.detach())
         rest = [dim for dim in range(values.ndim) if dim != place]
         count = values.numel() // values.shape[place]
         variance, mean = torch.var_mean(values, rest, correction=0)
@@ -277,11 +278,11 @@ def _reset(objective: Objective, theta: Tensor, path: str, seen: _Spread, wanted
     scale = torch.where(alive, wanted.std / seen.std.clamp_min(torch.finfo(seen.std.dtype).tiny), 1.0)
     weight, bias = _slot(objective, path, "weight"), _slot(objective, path, "bias")
     assert weight is not None
-    wide = named[weight].double()
+    wide = widened(named[weight])
     named[weight] = wide * scale.view(-1, *[1] * (wide.ndim - 1))
     if bias is not None:
-        named[bias] = scale * (named[bias].double() - seen.mean) + wanted.mean
-    return objective.layout.flatten({name: tensor.to(theta.dtype) for name, tensor in named.items()})
+        named[bias] = scale * (widened(named[bias]) - seen.mean) + wanted.mean
+    return objective.layout.flatten({name: tensor.to(theta) for name, tensor in named.items()})
 
 
 def _share(seen: _Spread, wanted: _Spread) -> float:

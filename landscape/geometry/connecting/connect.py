@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from landscape.checks import check_choice, check_count, check_not_negative, check_positive, check_seed, check_share
+from landscape.device import full_precision
 from landscape.errors import UsageError
 from landscape.geometry.connecting.training import OPTIMIZERS, RATES, Recipe, point_on, train
 from landscape.geometry.endpoints import Between, between
@@ -21,6 +22,7 @@ from landscape.results import Connection
 from landscape.results.connection import CURVES
 
 
+@full_precision()
 def connect(
     objective: Objective,
     *ends: Vector | Objective,

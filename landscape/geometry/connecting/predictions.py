@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from landscape.device import widened
 from landscape.objective import Objective
 from landscape.objective.batches import unpack
 from landscape.objective.classes import class_axes
@@ -81,4 +82,4 @@ def _classes(outputs: Any, targets: Any) -> Tensor | None:
 def _flat(outputs: Any) -> Tensor:
     """All numbers of a nest of outputs, float64."""
     leaves = [leaf for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, Tensor)]
-    return torch.cat([leaf.detach().double().reshape(-1).cpu() for leaf in leaves])
+    return torch.cat([widened(leaf.detach()).reshape(-1).cpu() for leaf in leaves])

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from landscape.device import widened
 from landscape.errors import ObjectiveError
 from landscape.objective import Objective
 from landscape.objective.batches import cast, count_examples, take
@@ -120,7 +121,7 @@ def _lengths(slopes: Sequence[Tensor | None], count: int) -> np.ndarray:
     squares = np.zeros(count)
     for slope in slopes:
         if slope is not None:
-            squares += slope.detach().double().reshape(count, -1).square().sum(1).cpu().numpy()
+            squares += widened(slope.detach()).reshape(count, -1).square().sum(1).cpu().numpy()
     lengths: np.ndarray = np.sqrt(squares)
     return lengths
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from landscape.device import widened
 from landscape.errors import UsageError
 from landscape.estimators import trace as estimate_trace
 from landscape.geometry.sharpness.averages import Goal
@@ -70,12 +71,12 @@ class MixedRowsOperator(LinearOperator):
     def _out(self, Z: Tensor) -> Tensor:
         """B Z of columns Z (Σ r·D, K)."""
         pieces = zip(Z.split(self._inner), self._layers, strict=True)
-        return torch.cat([_between(rows.mixing.to(Z.dtype), piece, rows.width) for piece, rows in pieces])
+        return torch.cat([_between(rows.mixing.to(Z), piece, rows.width) for piece, rows in pieces])
 
     def _back(self, V: Tensor) -> Tensor:
         """Bᵀ V of columns V (Σ S·D, K)."""
         pieces = zip(V.split(self._outer), self._layers, strict=True)
-        return torch.cat([_between(rows.mixing.to(V.dtype).T, piece, rows.width) for piece, rows in pieces])
+        return torch.cat([_between(rows.mixing.to(V).T, piece, rows.width) for piece, rows in pieces])
 
 
 def _between(matrix: Tensor, columns: Tensor, width: int) -> Tensor:
@@ -112,7 +113,7 @@ def relative_flatness(
 
 def mixed_rows(weights: Tensor) -> Rows:
     """UΣ of a layer, from its weights (S, …), without the directions in which they are zero to rounding."""
-    W = weights.detach().double().reshape(len(weights), -1)
+    W = widened(weights.detach()).reshape(len(weights), -1)
     U, sizes, _ = torch.linalg.svd(W, full_matrices=False)
     least = max(W.shape) * torch.finfo(weights.dtype).eps * float(sizes.max())
     is_there = sizes > least

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from landscape.checks import check_choice, check_not_negative, check_positive, check_seed, check_share
+from landscape.device import full_precision
 from landscape.errors import NotConverged, UsageError
 from landscape.geometry.sharpness import averages
 from landscape.geometry.sharpness.definitions import MEASURES, check_batch, check_options, norm_and_radius
@@ -19,6 +20,7 @@ from landscape.results.endings import Ending
 from landscape.rounding import format_measured
 
 
+@full_precision()
 def sharpness(
     objective: Objective,
     *,

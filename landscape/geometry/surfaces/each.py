@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from landscape.device import widened
 from landscape.objective.batches.containers import Column
 from landscape.objective.functional import Parts
 
@@ -63,7 +64,7 @@ def of_each(parts: Parts, index: int, outputs: Tensor, loss: float) -> Each:
         slopes, losses = torch.func.vmap(torch.func.grad_and_value(of_one))(outputs, *own)
     except Exception as error:  # whatever a loss does that has no batched form
         raise NotDrawn("the loss of each example cannot be had") from error
-    found = losses.detach().double().cpu().numpy()
+    found = widened(losses.detach()).cpu().numpy()
     eps = torch.finfo(outputs.dtype).eps
     if not abs(found.mean() - loss) <= ROUNDINGS * eps * (np.abs(found).mean() + abs(loss)):
         raise NotDrawn("the loss is no mean over examples")

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.device import widened
 from landscape.geometry.metrics import Pass
 from landscape.geometry.surfaces.each import ROUNDINGS
 from landscape.geometry.surfaces.network import Network
@@ -70,7 +71,7 @@ class Reading:
     def _all_at_once(self, outputs: Tensor, chunk: Any) -> np.ndarray | None:
         """The same by one batched call, where the loss can be batched; its first value is held against a plain one."""
         try:
-            losses = torch.func.vmap(lambda z: self._parts.loss_of(z, chunk))(outputs).double().cpu().numpy()
+            losses = widened(torch.func.vmap(lambda z: self._parts.loss_of(z, chunk))(outputs)).cpu().numpy()
             plain = float(self._parts.loss_of(outputs[0], chunk))
         except Exception:  # whatever a loss does that has no batched form
             losses, plain = np.full(len(outputs), np.nan), 0.0

@@ -9,10 +9,10 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, default_collate
 
+from landscape.device import accelerators, generators_kept
 from landscape.errors import ObjectiveError
 from landscape.objective.batches.containers import holds_tensors
 
@@ -116,5 +116,5 @@ def _unreadable(data: Any) -> ObjectiveError:
 
 
 def reading() -> Any:
-    """The state in which data are read: a loader draws its order from the global generator, which stays as it was."""
-    return torch.random.fork_rng(devices=[])
+    """The state in which data are read: a loader draws its order from a global generator, which stays as it was."""
+    return generators_kept(accelerators())

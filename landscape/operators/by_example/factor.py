@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.device import widened
 from landscape.errors import ObjectiveError
 from landscape.operators.by_example.layers import rows_of
 from landscape.operators.likelihood import Bernoulli, Categorical, Gaussian, Likelihood, curvature_times
@@ -71,7 +72,7 @@ class OfCategories(Factor):
         self._away, self._weights = away, weights
 
     def sizes(self) -> Tensor:
-        return rows_of(self._of_column.double()).sum(1).cpu()
+        return rows_of(widened(self._of_column)).sum(1).cpu()
 
     @property
     def num_columns(self) -> int:
@@ -90,7 +91,7 @@ class OfCategories(Factor):
             yield column.movedim(-1, self._axis), ones
 
     def draw(self, uniform: Uniform) -> tuple[Tensor, Tensor]:
-        heights = self._of_column.double().cpu().cumsum(-1)
+        heights = widened(self._of_column).cpu().cumsum(-1)
         total = heights[..., -1:]
         place, side = uniform((*total.shape[:-1], 2)).split(1, dim=-1)
         labels = torch.searchsorted(heights, place * total, right=True).clamp_max(heights.shape[-1] - 1)
@@ -110,7 +111,7 @@ class ByElements(Factor):
         self._roots = (likelihood.weights(loss_of, f).clamp_min(0) * likelihood.information(f, ones)[0]).sqrt()
 
     def sizes(self) -> Tensor:
-        return rows_of(self._roots.double().square()).sum(1).cpu()
+        return rows_of(widened(self._roots).square()).sum(1).cpu()
 
     @property
     def num_columns(self) -> int:
@@ -145,7 +146,7 @@ class WrittenOut(Factor):
             unit = torch.zeros_like(f)
             unit[(slice(None), *place)] = 1
             rows.append(rows_of(curvature_times(loss_of, f, unit)))
-        matrix = torch.stack(rows, dim=1).double().cpu()
+        matrix = widened(torch.stack(rows, dim=1)).cpu()
         self._values, self._vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
 
     def sizes(self) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.func import vjp, vmap
 from torch.utils import _pytree as pytree
 
+from landscape.device import widened
 from landscape.errors import ObjectiveError
 from landscape.objective.batches import count_examples, take
 from landscape.objective.functional import Parts
@@ -109,7 +110,7 @@ class PerExample:
         for n in range(min(_TRIED, len(cotangent))):
             output = single_output(few.outputs(take(few.chunk(0), slice(n, n + 1)), self._leaves))
             gradients = torch.autograd.grad(output, self._leaves, cotangent[n : n + 1], allow_unused=True)
-            columns.append([0.0 if g is None else float(g.double().square().sum()) for g in gradients])
+            columns.append([0.0 if g is None else float(widened(g).square().sum()) for g in gradients])
             self._unused -= {name for name, g in zip(self._names, gradients, strict=True) if g is not None}
         return torch.tensor(columns, dtype=torch.float64).T
 
@@ -137,7 +138,7 @@ class PerExample:
             return torch.stack([self._norms_by_layers(found, name, gradients) for name in self._names])
         out = torch.zeros(len(self._names), found.count, dtype=torch.float64)
         for rows, formed in self._formed(parts, found, cotangent, way):
-            out[:, rows] = torch.stack([rows_of(x).double().square().sum(1).cpu() for x in formed])
+            out[:, rows] = torch.stack([widened(rows_of(x)).square().sum(1).cpu() for x in formed])
         return out
 
     def _pulled(self, found: Recorded, cotangent: Tensor) -> dict[int, Tensor]:
@@ -154,8 +155,8 @@ class PerExample:
             return torch.zeros(found.count, dtype=torch.float64)
         if len(uses) == 1:
             usage, slot = uses[0]
-            return usage.norms(slot, _by_example(gradients[id(usage)], found.count)).double().cpu()
-        norms = [rows_of(formed).double().square().sum(1).cpu() for _, formed in _together(uses, gradients, found)]
+            return widened(usage.norms(slot, _by_example(gradients[id(usage)], found.count))).cpu()
+        norms = [widened(rows_of(formed)).square().sum(1).cpu() for _, formed in _together(uses, gradients, found)]
         return torch.cat(norms)
 
     def _squares_by_layers(

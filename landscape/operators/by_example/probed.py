@@ -49,7 +49,7 @@ class _ByProbes(Term):
 
     def _of_all(self, samples: Sequence[Sample]) -> Array:
         if self._product is None:
-            loss, memory = self._loss_on_all(), hvp.allowed(self.theta.device) // 2  # beside the Hessian's own
+            loss, memory = self._loss_on_all(), hvp.allowed(None, self.theta.device) // 2  # beside the Hessian's own
             self._product = hvp.make(loss, self.theta, memory=memory, expected_matvecs=OF_FEW)[0]
         total = np.zeros((len(samples), self.width))
         for own, sample in zip(total, samples, strict=True):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from landscape.device import widened
 from landscape.objective.batches import count_examples
 from landscape.objective.functional import Parts
 from landscape.operators.by_example.drawing import Drawn
@@ -95,7 +96,7 @@ class ResidualParts:
         """The same in float64."""
         twin = copy.copy(self)
         twin.parts = self.parts.in_double(lift=lift)
-        twin._point, twin._kept = [t.double() for t in self._point], {}
+        twin._point, twin._kept = [widened(t) for t in self._point], {}
         if self._drawn is not None:
             twin._drawn = replace(self._drawn, parts=self._drawn.parts.in_double(lift=lift))
         return twin

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape.device import widened
 from landscape.objective import Objective
 from landscape.objective.functional import Parts
 from landscape.operators.by_example.drawing import Chances, Drawing, Probe, Run, Sample, pick
@@ -88,7 +89,7 @@ class Term(ABC):
 
     def _reduced(self, products: Tensor) -> Array:
         """``z ⊙ Hz`` (P,) as it is, or summed by tensor."""
-        products = products.double().cpu()
+        products = widened(products).cpu()
         if self.entries:
             return products.numpy()
         return np.array([float(piece.sum()) for piece in self.layout.split(products)])
@@ -128,7 +129,7 @@ class Outputs:
             for index, share in enumerate(parts.shares):
                 loss_of, f = self.loss_of(parts, index)
                 curvature.append(share * self._maker(loss_of, f).sizes().numpy())
-                slopes.append(share * rows_of(slope_at(loss_of, f).double()).norm(dim=1).cpu().numpy())
+                slopes.append(share * rows_of(widened(slope_at(loss_of, f))).norm(dim=1).cpu().numpy())
         self.work += self.objective.num_examples * FORWARD
         return np.concatenate(curvature), np.concatenate(slopes)
 
@@ -161,7 +162,7 @@ class GaussNewtonTerm(Term):
             for index, share in enumerate(parts.shares):
                 found = gradients.record(index)
                 for u, signs in self._outputs.factor(parts, index, found.output).columns():
-                    total += share * self._summed(gradients, found, u, signs.double().cpu())
+                    total += share * self._summed(gradients, found, u, widened(signs).cpu())
         self.work += self.exact_work
         return total
 
@@ -174,7 +175,7 @@ class GaussNewtonTerm(Term):
                 found = gradients.record(index)
                 factor = self._outputs.factor(drawn.parts, index, found.output)
                 u, signs = factor.draw(Chances(samples, runs).uniform)
-                self._add(total, runs, gradients, found, u, signs.double().cpu() * factors)
+                self._add(total, runs, gradients, found, u, widened(signs).cpu() * factors)
         self.work += drawn.count * self.each
         return total
 
@@ -185,7 +186,7 @@ class GaussNewtonTerm(Term):
         if self.entries:
             squares = gradients.squares_of(found, u, signs, [run.rows for run in runs])
             for run, own in zip(runs, squares, strict=True):
-                total[run.sample] += own.double().cpu().numpy()
+                total[run.sample] += widened(own).cpu().numpy()
             return
         norms = (gradients.norms(found, u) * signs).numpy()
         for run in runs:
@@ -193,5 +194,5 @@ class GaussNewtonTerm(Term):
 
     def _summed(self, gradients: PerExample, found: Recorded, u: Tensor, signs: Tensor) -> Array:
         if self.entries:
-            return gradients.squares(found, u, signs).double().cpu().numpy()
+            return widened(gradients.squares(found, u, signs)).cpu().numpy()
         return (gradients.norms(found, u) @ signs).numpy()
