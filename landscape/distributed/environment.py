@@ -125,4 +125,6 @@ def _number(found: Mapping[str, str], name: str, default: int | None = None) -> 
     try:
         return int(text or "")
     except ValueError:
-        raise UsageError(f"{name}={text!r} in the environment is no whole number; let torchrun or Slurm set it") from None
+        raise UsageError(
+            f"the environment has {name}={text!r}, no whole number; let torchrun or Slurm set it"
+        ) from None

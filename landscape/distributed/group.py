@@ -26,6 +26,8 @@ from landscape.errors import LandscapeError, in_one_line
 MEETING = 300.0
 #: One that computes longer than this between two exchanges is given up; those that are gone are noticed at once.
 LONGEST = timedelta(days=1)
+#: What rank 0 is given to say an error that all ranks have met.
+HEARD = 1.0
 
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
@@ -106,8 +108,8 @@ class Group:
         waiting.count, waiting.since, waiting.kind = waiting.count + 1, started, kind
         try:
             yield
-        except RuntimeError as error:  # of a connection that broke: the watch says which rank is gone, and ends this one
-            time.sleep(1.0)
+        except RuntimeError as error:  # of a connection that broke: the watch says whose, and ends this process
+            time.sleep(HEARD)
             raise LandscapeError(f"rank {self.rank} lost the others: {in_one_line(error)}") from error
         finally:
             waiting.kind = ""
@@ -115,10 +117,18 @@ class Group:
 
     def leave(self, reason: str = "") -> None:
         """This rank has no more to do with the others; with a reason, they end too."""
-        self._watch.leave(reason or self._failure)
+        reason = reason or self._failure
+        if reason and self.rank:
+            time.sleep(HEARD)  # an error that all have met is rank 0's to say, which ends this process meanwhile
+        self._watch.leave(reason)
 
 
 _joined: Group | None = None
+
+
+def joined() -> Group | None:
+    """The ranks that this process has met, also within :func:`alone`; nobody is met by asking."""
+    return _joined
 
 
 def current() -> Group | None:

@@ -76,6 +76,8 @@ class Watch:
 
     def leave(self, reason: str = "") -> None:
         """Say good-bye: with a reason, the others end for it; without, only if they still wait for this one."""
+        if self._is_closed:
+            return
         self._is_closed = True
         for link in self._links.values():
             link.send(["failed", self.rank, reason] if reason else ["bye", self.rank])

@@ -46,9 +46,7 @@ def consider_blocks(
     return said
 
 
-def _consider(
-    product: Product, parts: LossParts, theta: Tensor, memory: int, expected: int, recording: float
-) -> str:
+def _consider(product: Product, parts: LossParts, theta: Tensor, memory: int, expected: int, recording: float) -> str:
     if not isinstance(product, Linearized):
         return "one after another: this route knows nothing better"
     if has_filters(parts) and theta.device.type == "cpu":

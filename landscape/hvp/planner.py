@@ -123,7 +123,7 @@ class _Trial:
             return self.settle()
         except NotFiniteError as error:
             # Norms and roots at zero: the loss may be smooth all the same.
-            product = on_all_ranks(lambda: self.differences(error), "differences of gradients")
+            product = on_all_ranks(partial(self.differences, error), "differences of gradients")
             settled = distributed.agreed(getattr(product, "error", 0.0), "how far differences settle")
             reason = f"double backward gives NaN here; differences of gradients settle to {settled:.0e} ({error})"
             return product, RoutePlan(product.name, reason, self.expected)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from landscape import distributed
 from landscape.checks import check_count, check_seed, check_share
 from landscape.errors import in_one_line
 from landscape.monitoring.budget import Allowance, Clock, Stopwatch
@@ -104,6 +105,7 @@ class Monitor:
     ['landscape/gradient_norm', 'landscape/lambda_max', 'landscape/lambda_max_converged']
     """
 
+    @distributed.alone()  # in a training on several ranks, any of them may monitor
     def __init__(
         self,
         model: nn.Module | Objective,
@@ -220,6 +222,7 @@ class Monitor:
         self._before = self.objective.theta
         self._rate = float(self._optimizer.param_groups[0]["lr"])
 
+    @distributed.alone()
     def _measure(self) -> dict[str, float] | None:
         if self.objective.device.type == "cuda":
             torch.cuda.synchronize(self.objective.device)  # what training has queued is training's

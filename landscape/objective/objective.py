@@ -219,22 +219,15 @@ class Objective(FromFrameworks, Variants):
         if min(weights) < 0 or sum(weights) <= 0:
             raise ObjectiveError(f"weight(batch) gave {min(weights):g}; it must count what the mean runs over")
         group = distributed.current() if self._is_shared else None
-        counted = [(c, w) for c, w in zip(pieces, weights, strict=True) if w > 0]
-        self._chunks = self._placed([c for c, _ in counted], at_once=group is None)
+        counted = [piece for piece, w in zip(pieces, weights, strict=True) if w > 0]
+        self._chunks = Placed(counted, self.dtype, self.device, at_once=group is None)
         self.total_weight = sum(weights)
-        self._shares = [w / self.total_weight for _, w in counted]
-        self._losses_seen = self._own = None
-        if group is not None:
-            if (size := sharing.finer(self, group, len(counted))) is not None:
-                counted = [(c, w) for c in self.batches.cut(size) if (w := self.weigh(c)) > 0]
-            self._own = sharing.own_part(group, *zip(*counted, strict=True), self._placed)
-
-    def _placed(self, pieces: Sequence[Any], *, at_once: bool = True) -> Sequence[Any]:
-        return Placed(pieces, self.dtype, self.device, at_once=at_once)
+        self._shares = [w / self.total_weight for w in weights if w > 0]
+        self._losses_seen = None
+        self._own = None if group is None else sharing.own_part(self, group, counted)
 
     def remember(self, losses: list[float]) -> None:
-        """The loss of every chunk of :meth:`own_parts` at the parameters now, for whoever has to compare with it and
-        does not rely on it."""
+        """Loss of each chunk of :meth:`own_parts` at the parameters now, for who compares, and does not rely on it."""
         if self._own is not None:
             self._own.losses_seen = losses
         else:
@@ -280,10 +273,7 @@ class Objective(FromFrameworks, Variants):
         return self._parts(self._chunks, self._shares, self._losses_seen)
 
     def own_parts(self) -> Parts:
-        """The mean loss of what this rank evaluates of the data; of all of them, where it measures by itself.
-
-        Under ``torch.distributed`` what is made of it is to be summed by ``sums``.
-        """
+        """The mean loss of what this rank evaluates of the data; what is made of it is to be summed by ``sums``."""
         own = self._own
         return self.parts() if own is None else self._parts(own.chunks, own.shares, own.losses_seen)
 
@@ -294,30 +284,16 @@ class Objective(FromFrameworks, Variants):
 
     def _parts(self, chunks: Sequence[Any], shares: Sequence[float], losses_seen: list[float] | None) -> Parts:
         return Parts(
-            self.module,
-            self.layout,
-            chunks,
-            shares,
-            mode=self.mode,
-            dtype=self.dtype,
-            device=self.device,
-            held=self._held,
-            lift=self.lifted,
-            copies=self._copies,
-            losses_seen=losses_seen,
-        )
+            self.module, self.layout, chunks, shares, mode=self.mode, dtype=self.dtype, device=self.device,
+            held=self._held, lift=self.lifted, copies=self._copies, losses_seen=losses_seen,
+        )  # fmt: skip
 
     def loss(self, theta: Vector | None = None) -> float:
         """L(θ), summed over chunks in double precision. Costs one forward pass over the data."""
         parts, point = self.own_parts(), self.point(theta)
-
-        def own() -> float:
-            with parts.borrowed():
-                tensors = self.layout.split(point)
-                losses = [parts.value(i, tensors) for i in range(len(parts.shares))]
-            return sum(share * loss for share, loss in zip(parts.shares, losses, strict=True))
-
-        return own() if self.sums is None else self.sums.number(own, [point], "a loss")
+        if self.sums is None:
+            return parts.mean(point)
+        return self.sums.number(lambda: parts.mean(point), [point], "a loss")
 
     def gradient(self, theta: Vector | None = None) -> Tensor:
         """∇L(θ), shape (P,). Costs one gradient."""

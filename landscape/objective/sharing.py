@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -61,15 +61,19 @@ class Own:
     losses_seen: list[float] | None = None
 
 
-def own_part(
-    group: Group, pieces: Sequence[Any], weights: Sequence[float], place: Callable[[Sequence[Any]], Sequence[Any]]
-) -> Own:
-    """This rank's run of the chunks with a weight."""
-    parts = [weights[first:last] for first, last in runs(weights, group.world)]
-    first, last = runs(weights, group.world)[group.rank]
-    held, total = [sum(part) for part in parts], sum(weights)
-    sums = Sums(group, held[group.rank] / total, max(held) / total)
-    return Own(place(pieces[first:last]), [w / held[group.rank] for w in parts[group.rank]], sums)
+def own_part(objective: Objective, group: Group, pieces: Sequence[Any]) -> Own:
+    """This rank's run of the chunks with a weight; cut finer, where there are fewer chunks than ranks."""
+    if (size := _finer(objective, group, len(pieces))) is not None:
+        pieces = [piece for piece in objective.batches.cut(size) if objective.weigh(piece) > 0]
+    weights = [objective.weigh(piece) for piece in pieces]
+    edges = runs(weights, group.world)
+    held, total = [sum(weights[first:last]) for first, last in edges], sum(weights)
+    first, last = edges[group.rank]
+    return Own(
+        Placed(pieces[first:last], objective.dtype, objective.device, at_once=True),
+        [weight / held[group.rank] for weight in weights[first:last]],
+        Sums(group, held[group.rank] / total, max(held) / total),
+    )
 
 
 def runs(weights: Sequence[float], world: int) -> list[tuple[int, int]]:
@@ -89,10 +93,10 @@ def runs(weights: Sequence[float], world: int) -> list[tuple[int, int]]:
         least = edges[-1] + 1 if count >= world else min(rank, count)
         edges.append(min(max(nearest, least), most))
     edges.append(count)
-    return list(zip(edges, edges[1:], strict=False))
+    return list(pairwise(edges))
 
 
-def finer(objective: Objective, group: Group, count: int) -> int | None:
+def _finer(objective: Objective, group: Group, count: int) -> int | None:
     """The chunk size by which there is a chunk for every rank, where ``count`` chunks are too few; None where there are
     enough, or they must stay as they are."""
     is_cut = objective.chunk is not None and objective.batches.joined is not None and objective.mode == "eval"

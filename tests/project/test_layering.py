@@ -26,8 +26,9 @@ MAY_IMPORT = {
     "files": "errors",
     "jobs": "checks errors",
     "params": "errors",
-    "hvp": "checks errors params progress",
-    "objective": "checks errors hvp params progress",
+    "distributed": "errors",
+    "hvp": "checks distributed errors params progress",
+    "objective": "checks distributed errors hvp params progress",
     "operators": "checks errors hvp objective params progress",
     "results": "checks errors rounding",
     "estimators": "checks errors operators progress results rounding",
@@ -40,8 +41,8 @@ MAY_IMPORT = {
     "edge_of_stability": "checkpoints checks errors estimators objective operators optimizers params problems progress "
     "results",
     "training": "checkpoints checks errors files optimizers problems progress",
-    "monitoring": "checkpoints checks edge_of_stability errors estimators objective operators problems results store "
-    "training version",
+    "monitoring": "checkpoints checks distributed edge_of_stability errors estimators objective operators problems "
+    "results store training version",
     "store": "errors escaping files results rounding",
     "exchange": "checks errors files results rounding store",
     "comparison": "checks crossing errors escaping rounding statistics store",
@@ -50,14 +51,14 @@ MAY_IMPORT = {
     "report": "comparison escaping plots results rounding store tables",
     "pictures": "analysis checkpoints checks errors escaping estimators geometry jobs objective operators plots "
     "problems progress results rounding store",
-    "analysis": "checkpoints checks crossing edge_of_stability errors estimators geometry jobs objective operators "
-    "problems progress report results sampling store version",
+    "analysis": "checkpoints checks crossing distributed edge_of_stability errors estimators geometry jobs objective "
+    "operators problems progress report results sampling store version",
     "study": "analysis checkpoints checks comparison errors escaping estimators geometry jobs objective operators "
     "plots problems results rounding sampling statistics store training version",
     "witness": "analysis checkpoints checks errors estimators geometry objective operators progress results rounding "
     "store",
-    "cli": "analysis checkpoints comparison errors escaping exchange files pictures problems progress_bar report store "
-    "tables witness",
+    "cli": "analysis checkpoints comparison distributed errors escaping exchange files pictures problems progress_bar "
+    "report store tables witness",
     "__main__": "cli",
     "__init__": "version",
 }
