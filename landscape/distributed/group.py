@@ -110,7 +110,11 @@ class Group:
             yield
         except RuntimeError as error:  # of a connection that broke: the watch says whose, and ends this process
             time.sleep(HEARD)
-            raise LandscapeError(f"rank {self.rank} lost the others: {in_one_line(error)}") from error
+            if left := self._watch.left:
+                why = f"rank {left[0]} has left, and every rank must make the same calls"
+            else:
+                why = in_one_line(error)
+            raise LandscapeError(f"rank {self.rank} lost the others in {kind}: {why}") from error
         finally:
             waiting.kind = ""
             self.traffic.seconds += time.monotonic() - started

@@ -68,6 +68,11 @@ class Watch:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _is_closed: bool = False
 
+    @property
+    def left(self) -> list[int]:
+        """Ranks that have ended without an error, as far as this one knows."""
+        return list(self._left)
+
     def begin(self) -> None:
         """Listen to every connection in a thread of its own, none of which keeps the process from ending."""
         for other, link in self._links.items():

@@ -66,7 +66,7 @@ def pairs(**options: Any) -> ls.Objective:
     model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 2))
 
     def apart(outputs, target):
-        return (functional.pdist(outputs) ** 2).mean() - outputs.square().mean() * target.float().mean()
+        return (outputs[:, None] - outputs[None]).square().sum(2).sigmoid().mean() - target.mean() * outputs.mean()
 
     batches = [(torch.randn(n, 4), torch.ones(n)) for n in (6, 5, 4)]
     return ls.Objective(model, apart, batches, interacting=True, **options)
@@ -92,7 +92,7 @@ def direction(size: int, dtype: torch.dtype, columns: int = 5) -> torch.Tensor:
     return torch.randn(size, columns, generator=torch.Generator().manual_seed(3), dtype=torch.float64).to(dtype)
 
 
-def products(name: str, dtype: torch.dtype) -> dict[str, np.ndarray]:
+def products(name: str, dtype: torch.dtype, routes: tuple[str, ...] = ROUTES) -> dict[str, np.ndarray]:
     """Loss, gradient and products by several routes."""
     objective = made(name, dtype)
     V = direction(objective.layout.size, dtype)
@@ -101,7 +101,7 @@ def products(name: str, dtype: torch.dtype) -> dict[str, np.ndarray]:
         "loss": objective.loss(), "loss beside the gradient": loss, "gradient": gradient,
         "product": objective.hvp(V[:, 0]),
     }  # fmt: skip
-    for route in ROUTES if dtype == torch.float64 else ("auto",):
+    for route in routes:
         H = ls.HessianOperator(objective, route=route)
         found |= {f"{route} alone": H @ V[:, 0], f"{route} in a block": H @ V}
         found[f"{route} elsewhere"] = H.at(1.1 * objective.theta) @ V[:, 0]
@@ -130,17 +130,39 @@ def estimates(name: str, dtype: torch.dtype) -> dict[str, np.ndarray]:
     return _plain(found)
 
 
-def answers(names: list[str], dtype: torch.dtype) -> dict[str, Any]:
-    """Of several questions; and what was exchanged for one gradient, one product and one block of five."""
-    found = {name: products(name, dtype) | estimates(name, dtype) for name in names}
-    objective = made("chunks of 16", dtype)
-    H, V = ls.HessianOperator(objective, route="fresh"), direction(objective.layout.size, dtype)
+def answers(names: list[str], dtype: torch.dtype) -> dict[str, dict[str, np.ndarray]]:
+    """Of several questions."""
+    routes = ROUTES if dtype == torch.float64 else ("auto",)
+    return {name: products(name, dtype, routes) | estimates(name, dtype) for name in names}
+
+
+def few_answers() -> dict[str, Any]:
+    """Of one question, in a second: what was found, what was exchanged for a gradient, a product and a block of five,
+    and the tangent of an all-reduce in forward mode."""
+    found = products("chunks of 16", torch.float64, ("fresh", "linearized"))
+    objective = made("chunks of 16", torch.float64)
+    H, V = ls.HessianOperator(objective, route="fresh"), direction(objective.layout.size, torch.float64)
     exchanged = []
     for work in (objective.gradient, lambda: H @ V[:, 0], lambda: H @ V):
         before = calls()
         work()
         exchanged.append(calls() - before)
-    return {"found": found, "exchanged": exchanged, "size": objective.layout.size}
+    return {
+        "found": found, "exchanged": exchanged, "size": objective.layout.size, "tangent": tangent_of_a_sum(),
+        "held": None if objective.sums is None else objective.sums.weight,
+    }  # fmt: skip
+
+
+def tangent_of_a_sum() -> float | None:
+    """Along 1, of the sum of x over ranks: as many as there are, if forward mode crossed it."""
+    if distributed.current() is None:
+        return None
+    from torch.distributed import _functional_collectives as collectives
+
+    def summed(x: torch.Tensor) -> torch.Tensor:
+        return collectives.wait_tensor(collectives.all_reduce(x, "sum", list(range(distributed.current().world))))
+
+    return float(torch.func.jvp(summed, (torch.ones(()),), (torch.ones(()),))[1])
 
 
 def calls() -> np.ndarray:
