@@ -1,4 +1,4 @@
-"""What several processes find of a question, to 1e-10 in float64 and 1e-5 in float32, and with the same bits on each."""
+"""What several processes find, to 1e-10 in float64 and 1e-5 in float32, and with the same bits on each."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from landscape.distributed.sums import _joined, _pieces
 from landscape.objective.sharing import runs
 
 
-@pytest.mark.parametrize(("count", "world"), itertools.product((1, 2, 3, 7, 40), (1, 2, 3, 8)))
+@pytest.mark.parametrize(("count", "world"), list(itertools.product((1, 2, 3, 7, 40), (1, 2, 3, 8))))
 def test_runs_follow_each_other_hold_every_chunk_and_leave_no_rank_empty_where_there_are_enough(count, world):
     weights = np.random.default_rng(count).uniform(0.1, 9.0, count).tolist()
     found = runs(weights, world)
@@ -51,7 +51,9 @@ def test_the_last_bit_of_one_entry_changes_a_checksum(dtype):
 
 
 def test_a_process_by_itself_shares_nothing_and_meets_nobody():
-    objective = ls.Objective(torch.nn.Linear(2, 1), torch.nn.functional.mse_loss, (torch.eye(2), torch.ones(2, 1)))
+    with torch.random.fork_rng():
+        model = torch.nn.Linear(2, 1)
+    objective = ls.Objective(model, torch.nn.functional.mse_loss, (torch.eye(2), torch.ones(2, 1)))
     assert objective.sums is None
     assert distributed.current() is None
     assert distributed.is_first()

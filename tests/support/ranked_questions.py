@@ -172,4 +172,4 @@ def calls() -> np.ndarray:
 
 
 def _plain(found: dict[str, Any]) -> dict[str, np.ndarray]:
-    return {key: np.array(torch.as_tensor(value).detach().double()) for key, value in found.items()}
+    return {key: torch.as_tensor(value).detach().double().numpy().copy() for key, value in found.items()}
