@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import combinations
 
-from landscape import distributed, geometry
+from landscape import geometry
 from landscape.analysis.amounts import named_pairs
 from landscape.analysis.asking import fields_of
 from landscape.analysis.cache import Opened
@@ -131,6 +131,6 @@ def measure_barrier(
     wanted = fields_of(plan, "slice")["of_range"]
     line = geometry.interpolate(
         at_a, at_b, points=plan.points, batch_statistics=plan.batch_statistics, tol=wanted,
-        resume=None if distributed.current() else store.unfinished_pair(a.run, b.run),
+        resume=store.unfinished_pair(a.run, b.run),
     )  # fmt: skip
     store.write_pair(a.run, b.run, line, provenance(key, line, time.perf_counter() - started, at_a, route=None))

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from landscape import distributed
 from landscape.analysis.amounts import time_text
 from landscape.analysis.cache import Opened
 from landscape.analysis.clock import CHECKING, PLANNING, Clock
@@ -301,8 +300,7 @@ def measure(
         clock.show(doing, ahead=seconds * min(done / min(expected, max(most, 1)), 1.0))
 
     clock.show(doing)
-    started = time.perf_counter()
-    context.resume = None if distributed.current() else store.unfinished(run, step, quantity.name)
+    started, context.resume = time.perf_counter(), store.unfinished(run, step, quantity.name)
     record = quantity.measure(context, progress)
     taken = time.perf_counter() - started
     if not math.isfinite(getattr(record, "products", math.nan)):  # parts of the data are multiplied by more slowly

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from landscape.distributed.agreeing import raise_first
-from landscape.distributed.group import Group
+from landscape.distributed.group import Group, current
 from landscape.errors import LandscapeError
 
 _PLACES = 8  # failed, which exchange (2), what was asked (2), a number in three pieces
@@ -74,8 +74,13 @@ class Sums:
         Raises
         ------
         LandscapeError
-            If ranks ask for different things.
+            If ranks ask for different things, or one asks within :func:`~landscape.distributed.alone`.
         """
+        if current() is None:
+            raise LandscapeError(
+                f"{kind} of what all ranks made together was asked for within distributed.alone(); make the operator "
+                "anew there"
+            )
         error: Exception | None = None
         number, made = 0.0, None
         said = [(self.group.count + 1) % _WORD, zlib.crc32(kind.encode()) % _WORD, *_halves(checksum(asked))]

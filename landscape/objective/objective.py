@@ -228,7 +228,7 @@ class Objective(FromFrameworks, Variants):
 
     def remember(self, losses: list[float]) -> None:
         """Loss of each chunk of :meth:`own_parts` at the parameters now, for who compares, and does not rely on it."""
-        if self._own is not None:
+        if self._own is not None and self.sums is not None:
             self._own.losses_seen = losses
         else:
             self._losses_seen = losses
@@ -274,13 +274,13 @@ class Objective(FromFrameworks, Variants):
 
     def own_parts(self) -> Parts:
         """The mean loss of what this rank evaluates of the data; what is made of it is to be summed by ``sums``."""
-        own = self._own
+        own = None if self.sums is None else self._own
         return self.parts() if own is None else self._parts(own.chunks, own.shares, own.losses_seen)
 
     @property
     def sums(self) -> distributed.Sums | None:
         """Adds up what the ranks make of their parts of the data; None where each has all of them."""
-        return None if self._own is None else self._own.sums
+        return None if self._own is None or distributed.current() is None else self._own.sums
 
     def _parts(self, chunks: Sequence[Any], shares: Sequence[float], losses_seen: list[float] | None) -> Parts:
         return Parts(

@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "operators": "checks errors hvp objective params progress",
     "results": "checks errors rounding",
     "estimators": "checks errors operators progress results rounding",
-    "geometry": "checks errors files jobs objective progress results rounding",
+    "geometry": "checks distributed errors files jobs objective progress results rounding",
     "sampling": "checks errors objective results",
     "topology": "checks errors results",
     "problems": "checks errors files objective",

@@ -121,6 +121,9 @@ def estimates(name: str, dtype: torch.dtype) -> dict[str, np.ndarray]:
         "trace, whichever way": ls.trace(H).value, "density": density.nodes, "weights": density.weights,
         "line": line.loss, "plane": plane.loss, "block": H.block([objective.layout.names[0]]).dense(),
     }  # fmt: skip
+    if name not in ("a language model with tied weights", "batches that stay whole"):
+        plane = ls.evaluate_plane(objective, ls.random_plane(objective), points=5, metrics=["accuracy"], tol=0.05)
+        found |= {"interpolated": plane.loss, "accuracy": plane.metric_values}
     if objective.module.is_separable and name != "batches that stay whole":
         V = direction(objective.layout.size, dtype)
         G = ls.GaussNewtonOperator(objective)
@@ -163,6 +166,25 @@ def tangent_of_a_sum() -> float | None:
         return collectives.wait_tensor(collectives.all_reduce(x, "sum", list(range(distributed.current().world))))
 
     return float(torch.func.jvp(summed, (torch.ones(()),), (torch.ones(()),))[1])
+
+
+def resumed_plane(folder: str) -> tuple[np.ndarray, float]:
+    """A plane that another process, or other ranks, may have begun; and how often a loss was evaluated here."""
+    objective = made("chunks of 16", torch.float64)
+    evaluated = 0
+    original = type(objective).loss
+
+    def counting(self: ls.Objective, *args: Any) -> float:
+        nonlocal evaluated
+        evaluated += 1
+        return original(self, *args)
+
+    type(objective).loss = counting  # type: ignore[method-assign]
+    try:
+        plane = ls.evaluate_plane(objective, ls.random_plane(objective), radius=0.3, points=5, resume=folder)
+    finally:
+        type(objective).loss = original  # type: ignore[method-assign]
+    return plane.loss, evaluated
 
 
 def calls() -> np.ndarray:
