@@ -43,3 +43,11 @@ def test_a_gradient_a_product_and_a_block_are_one_exchange_each(two):
 def test_forward_mode_finds_no_tangent_in_a_sum_over_ranks(two):
     """Why no graph and no forward mode crosses one. If torch mends this, the tangent is 2."""
     assert [rank["tangent"] for rank in two] == [0, 0]
+
+
+def test_data_parallel_is_taken_off_a_model_and_one_in_shards_is_refused(two):
+    names, plain, copied, refused = two[0]["wrapped"]
+    assert names == ["weight", "bias"]
+    assert plain == copied
+    assert refused.startswith("the parameters are in shards")
+    assert "get_model_state_dict" in refused

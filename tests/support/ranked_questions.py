@@ -152,8 +152,28 @@ def few_answers() -> dict[str, Any]:
         exchanged.append(calls() - before)
     return {
         "found": found, "exchanged": exchanged, "size": objective.layout.size, "tangent": tangent_of_a_sum(),
-        "held": None if objective.sums is None else objective.sums.weight,
+        "held": None if objective.sums is None else objective.sums.weight, "wrapped": wrapped(),
     }  # fmt: skip
+
+
+def wrapped() -> list[Any]:
+    """A model in DistributedDataParallel by its names of θ and its loss, beside that of the plain one; and what is said
+    of one in shards."""
+    if distributed.current() is None:
+        return []
+    from torch.distributed.fsdp import fully_shard
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model, data = nn.Linear(5, 2), (torch.randn(12, 5), torch.arange(12) % 2)
+        plain = ls.Objective(model, functional.cross_entropy, data)
+        copied = ls.Objective(nn.parallel.DistributedDataParallel(model), functional.cross_entropy, data)
+        found = [list(copied.layout.names), plain.loss(), copied.loss()]
+        try:
+            ls.Objective(fully_shard(nn.Linear(5, 2)), functional.cross_entropy, data)
+        except ls.ObjectiveError as error:
+            return [*found, str(error)]
+    return found
 
 
 def tangent_of_a_sum() -> float | None:
