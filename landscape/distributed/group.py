@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import os
 import pickle
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -201,22 +202,21 @@ def alone() -> Iterator[None]:
 
 
 def _met(given: Place, initialised: bool) -> Group:
-    gpus = torch.cuda.device_count() if torch.cuda.is_available() and dist.is_nccl_available() else 0
-    if gpus:
-        torch.cuda.set_device(given.local_rank % gpus)
-    meeting, own_gpus = timedelta(seconds=MEETING), gpus >= given.local_world
+    meeting = timedelta(seconds=MEETING)
     try:
         if not initialised:
-            address = f"tcp://{given.address}:{given.port}"
-            method = "env://" if "MASTER_PORT" in os.environ else address
+            # torchrun holds the port itself, which only "env://" knows.
+            is_torchrun = "RANK" in os.environ and "MASTER_PORT" in os.environ
+            method = "env://" if is_torchrun else f"tcp://{given.address}:{given.port}"
             dist.init_process_group(
                 "gloo", init_method=method, rank=given.rank, world_size=given.world, timeout=meeting
             )
         door = dist.new_group(backend="gloo", timeout=meeting)
-        own_gpus = all(_all(door, given.world, own_gpus, contextlib.nullcontext()))
-        # Apart from the caller's own, so that no exchange of theirs meets one of these.
-        backend = "cpu:gloo,cuda:nccl" if own_gpus else "gloo"
-        handle = dist.new_group(backend=backend, timeout=LONGEST)
+        mine = (socket.gethostname(), _gpu(given, chosen=not initialised))
+        found = _all(door, given.world, mine, contextlib.nullcontext())
+        # Apart from the caller's own, so that no exchange of theirs meets one of these. NCCL wants a GPU for each.
+        own_gpus = all(gpu for _, gpu in found) and len(set(found)) == given.world
+        handle = dist.new_group(backend="cpu:gloo,cuda:nccl" if own_gpus else "gloo", timeout=LONGEST)
     except (RuntimeError, ValueError) as error:
         raise LandscapeError(
             f"rank {given.rank} waited {MEETING:.0f} s for the {given.world - 1} other ranks, and not all came "
@@ -227,7 +227,19 @@ def _met(given: Place, initialised: bool) -> Group:
         given.rank, given.world, lambda value: _all(handle, given.world, value, contextlib.nullcontext()),
         address=given.address,
     )  # fmt: skip
-    return Group(given.rank, given.world, given.local_rank, given.local_world, handle, watch)
+    local_world = sum(host == mine[0] for host, _ in found)
+    return Group(given.rank, given.world, given.local_rank, local_world, handle, watch)
+
+
+def _gpu(given: Place, *, chosen: bool) -> str:
+    """Which GPU is this rank's, by a name that no other has; nothing where there is none. It is the current one then,
+    unless the caller has chosen."""
+    if not torch.cuda.is_available() or not dist.is_nccl_available():
+        return ""
+    index = given.local_rank % torch.cuda.device_count()
+    if chosen:
+        torch.cuda.set_device(index)
+    return str(torch.cuda.get_device_properties(index).uuid)
 
 
 def _all(handle: Any, world: int, value: Any, doing: contextlib.AbstractContextManager[None]) -> list[Any]:
