@@ -29,9 +29,9 @@ REPEATS = 5
 
 
 def lenet() -> ls.Objective:
-    """LeNet-5 on 4,096 images of 28 × 28."""
-    images = torch.randn(4096, 1, 28, 28)
-    return ls.Objective(lenet5("tanh", "avg")(), cross_entropy, (images, torch.randint(10, (4096,))), check=False)
+    """LeNet-5 on 4,096 images of 32 × 32."""
+    images = torch.randn(4096, 1, 32, 32)
+    return ls.Objective(lenet5("tanh", "average")(), cross_entropy, (images, torch.randint(10, (4096,))), check=False)
 
 
 def transformer() -> ls.Objective:
