@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from landscape import distributed
 from landscape.analysis.amounts import time_text
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
@@ -104,11 +105,17 @@ class Clock:
         vectors = self.num_vectors * self.vector + min(VECTORS * self.vector, VECTOR_BYTES)
         return expectation(self.expected(self.left), used_so_far(self.device) + vectors)
 
+    def agree(self) -> None:
+        """Take rank 0's times, where several ranks go by them."""
+        self.seconds_per = distributed.agreed(self.seconds_per, "what things take")
+
     def calibrate(self, context: CheckpointContext) -> None:
         """Time a loss and a gradient on one chunk; the product was timed when its route was chosen."""
         objective, hessian = context.objective, context.products
         part = objective if objective.num_chunks == 1 else objective.on_first(objective.chunk or 1)
         share = objective.num_examples / part.num_examples
+        if objective.sums is not None and part is not objective:
+            share *= objective.sums.largest
         theta = objective.theta
         if share >= 4:  # what happens once is no matter of all the others
             part.gradient(theta)

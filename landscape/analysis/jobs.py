@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from landscape import distributed
 from landscape.analysis.barriers import Pair, measure_pair, name_of
 from landscape.analysis.cache import forget, opened_by
 from landscape.analysis.measuring import Measured, measure_run
@@ -52,12 +53,16 @@ def process_count(plan: Plan, runs: int) -> int:
 
 
 def threads_per_process(plan: Plan, runs: int) -> int:
-    """As asked, else the cores shared out as if each run had a process: the same for any number of workers.
+    """As asked, else the cores shared out as if each run had a process: the same for any number of workers. Ranks that
+    measure each run together share the cores of their machine.
 
     Never more than torch has here, which a person may have limited.
     """
     if plan.threads is not None:
         return plan.threads
+    if (group := distributed.current()) is not None:
+        most = min(torch.get_num_threads(), max(1, available_cores() // group.local_world))
+        return distributed.agreed(most, "the number of threads")
     share = available_cores() // process_count(replace(plan, workers=None), runs)
     return min(torch.get_num_threads(), max(1, share))
 
@@ -190,7 +195,8 @@ def measurer(
 ) -> Iterator[Measurer]:
     """Where the runs of an analysis are measured: by the executor given, else in this process or in several."""
     count, threads = process_count(plan, runs), threads_per_process(plan, runs)
-    if executor is None and not needs_processes(plan, count, after_a_crash=store.after_a_crash):
+    is_here = distributed.current() is not None  # all ranks measure each run, one run after another
+    if is_here or (executor is None and not needs_processes(plan, count, after_a_crash=store.after_a_crash)):
         yield Measurer(store, plan, analysis, ThisProcess(), threads, True)
         return
     forget(analysis)  # others open the files, and this process does not again
@@ -215,7 +221,7 @@ def measure_in_folder(question: dict[str, Any]) -> dict[str, Any]:
         if reporter is not None:
             reporter.update(done=1.0, total=1.0, doing=doing)
 
-    with ResultStore(question["folder"], lock=False) as store:
+    with distributed.of_first(lambda: ResultStore(question["folder"], lock=False)) as store:
         try:
             if question["kind"] == "pair":
                 measured = measure_pair(store, (runs[0], runs[1]), plan, opened, report)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from landscape import estimators, geometry
+from landscape import distributed, estimators, geometry
 from landscape.analysis.asking import Asked, asked, fields_of
 from landscape.analysis.context import CheckpointContext
 from landscape.errors import LandscapeError, ObjectiveError
@@ -76,10 +77,19 @@ def eigenpairs(context: CheckpointContext, progress: Progress) -> Eigenpairs:
         context.hessian, k, which="both" if context.is_last else "largest", seed=plan.seed, start=context.guess,
         strict=False, progress=progress, **how,
     )  # fmt: skip
+    _check_ranks_agree(eigs)
     if context.is_last or context.is_around:
         return eigs
     context.kept_pairs = eigs
     return eigs.without_vectors()
+
+
+def _check_ranks_agree(eigs: Eigenpairs) -> None:
+    """Ranks hold the same bits after all the products and sums that these took, or their numbers are no one's."""
+    if distributed.current() is not None:
+        content = hashlib.sha256(eigs.values.tobytes() + eigs.vectors.tobytes()).hexdigest()
+        hint = "Their processors or libraries round differently: let all of them run on machines of one kind"
+        distributed.check_same(content, "eigenpairs", hint)
 
 
 def second_order_gain(context: CheckpointContext, progress: Progress) -> Record:

@@ -213,8 +213,7 @@ def _measure_checkpoint(
 ) -> list[tuple[str, LandscapeError]]:
     """Measure what is not stored yet; the quantities that could not be measured, and why, do not stop the others."""
     work.store.describe_checkpoint(work.run, checkpoint.step, checkpoint.metrics)
-    question = question_at(checkpoint, context)
-    todo = quantities_at(context)
+    question, todo = question_at(checkpoint, context), quantities_at(context)
     if work.budget is not None:  # numbers before pictures
         todo.sort(key=lambda q: q.name not in NEEDED and (q.asked is None or q.is_picture) and q.cost.products > 3)
     calibrated, failed = not context.is_last, list[tuple[str, LandscapeError]]()
@@ -256,6 +255,7 @@ def _if_there_is_time(
     if quantity.asked is not None and found.coarser is not None:
         cost = quantity.asked.cost_after(cost_of(found.coarser), quantity.asked.reached(found.coarser, context))
     if budget is not None:
+        clock.agree()
         if found.coarser is not None and not budget.is_asked and _is_at_its_limit(quantity, found.coarser, work.plan):
             clock.finish(quantity.cost, skipped=True)
             return found  # it would end on the same limit again

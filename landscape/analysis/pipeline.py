@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
+from landscape import distributed
 from landscape.analysis.barriers import Pair, check_pairs, comparable_pairs
 from landscape.analysis.cache import forget, opened_by
 from landscape.analysis.clock import expected_in
@@ -25,7 +26,7 @@ from landscape.analysis.recording import now as date_now
 from landscape.analysis.rounds import now, rounds
 from landscape.analysis.survey import RunFiles, survey
 from landscape.checkpoints import Checkpoint, import_in_place
-from landscape.errors import CheckpointError, foreign_errors
+from landscape.errors import CheckpointError, UsageError, foreign_errors
 from landscape.jobs import Executor, Reporter, available_cores, check_executor
 from landscape.jobs.job import Elsewhere
 from landscape.report import write_report
@@ -82,6 +83,8 @@ def analyze(
         ``results.h5``, beside ``report.html``, ``figures/`` and ``tables/``. Files that could not be used are listed
         in it, as is what did not converge.
 
+    Under ``torchrun`` all ranks call this, and measure each run together, from one folder; rank 0 writes and draws.
+
     Raises
     ------
     CheckpointError
@@ -89,26 +92,33 @@ def analyze(
     ResultsError
         If the folder cannot be written to, or another process analyses it.
     UsageError
-        If the executor has no ``submit``.
+        If the executor has no ``submit``, or there are ranks besides.
     LandscapeError
         If the report cannot be drawn; the results are stored then.
     """
     plan, root, started = plan or Plan(), Path(path), time.perf_counter()
+    _check_ranks(plan, executor)
     if executor is not None:
         check_executor(executor)
         root = Path(os.path.abspath(root))  # where jobs run, the current folder is another one
         plan = replace(plan, data=os.path.abspath(plan.data)) if shared and plan.data is not None else plan
     progress, analysis, interrupted = _Progress(reporter, say), uuid.uuid4().hex, False
     progress.update(done=0.0, total=1.0, doing="reading checkpoints")
-    brought = import_in_place(root, plan.problem, problem_config=plan.problem_config, data_dir=plan.data, say=say)
+    brought = distributed.by_first(
+        lambda: import_in_place(root, plan.problem, problem_config=plan.problem_config, data_dir=plan.data, say=say),
+        "converting files",
+    )
     try:
         found = survey(root, plan, load=opened_by(analysis).checkpoint)
         chosen = found.runs
+        distributed.check_same(
+            str(list(chosen)), "checkpoints", "All ranks read one folder, which nothing may write to meanwhile"
+        )
         check_pairs([run.run for run in chosen], plan.pairs)
         left_out = [{"file": os.path.relpath(bad.file, root), "reason": bad.reason} for bad in brought]
         left_out += found.left_out
         with (
-            ResultStore(root) as store,
+            distributed.of_first(lambda: ResultStore(root)) as store,
             measurer(store, plan, len(chosen), analysis, executor=executor, shared=shared) as measure,
         ):
             progress.jobs, progress.at_once = len(chosen), measure.at_once(len(chosen))
@@ -116,17 +126,39 @@ def analyze(
             try:
                 results = work.in_rounds() if plan.time is not None else work.at_once()
             except KeyboardInterrupt:
-                if plan.time is None or not work.anything_is_there():
+                # Other ranks are interrupted elsewhere, and nobody waits for them.
+                if plan.time is None or not distributed.is_first():
                     raise
-                results, interrupted = work.written(), True
+                with distributed.alone():
+                    if not work.anything_is_there():
+                        raise
+                    results, interrupted = work.written(), True
     finally:
         forget(analysis)
     progress.at_the_end("drawing figures and report")
+    if interrupted:
+        with distributed.alone():
+            _draw(results)
+        raise KeyboardInterrupt
+    distributed.by_first(lambda: _draw(results), "drawing the report")
+    return results
+
+
+def _draw(results: Path) -> None:
     with foreign_errors(f"the results are stored in {results}, but not drawn; mend this and run landscape report"):
         write_report(load_results(results))
-    if interrupted:
-        raise KeyboardInterrupt
-    return results
+
+
+def _check_ranks(plan: Plan, executor: Executor | None) -> None:
+    """Refuse two ways at once to measure on several processes."""
+    if distributed.current() is None:
+        return
+    if executor is not None or (plan.workers or 1) > 1:
+        given = "an executor" if executor is not None else f"workers={plan.workers}"
+        raise UsageError(
+            f"{given} and ranks do not go together: under torchrun or srun all ranks measure each run together. Leave "
+            "out one of them"
+        )
 
 
 @dataclass
@@ -173,6 +205,8 @@ class _Analysis:
         shown = _shown(self.store, self.chosen, self.plan)
         left_out = [*self.left_out, *self.of_runs, *self.of_lines]
         info = _describe(self.plan, left_out, time.perf_counter() - self.started, self.command)
+        if (group := distributed.current()) is not None:
+            info["ranks"] = group.world
         self.store.describe({**info, LEVELS: list(self.levels), SET_ASIDE: _set_aside(self.store, shown)})
         return self.store.consolidate()
 

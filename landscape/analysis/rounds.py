@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from landscape import distributed
 from landscape.analysis.plan import FINEST, Plan
 
 #: Of the rounds, coarsest first. An error that halves costs four times as much, so what a round repeats of those before
@@ -17,8 +18,8 @@ MARGIN = 0.9
 
 
 def now() -> float:
-    """Seconds since 1970: one clock for all processes of a machine."""
-    return time.time()
+    """Seconds since 1970: one clock for all processes of a machine, and rank 0's for ranks that measure together."""
+    return distributed.agreed(time.time(), "the time")
 
 
 def accuracies(plan: Plan) -> tuple[float, ...]:
@@ -71,7 +72,7 @@ class Budget:
 
     def fits(self, seconds: float, *, reserved: float = 0.0) -> bool:
         """Whether something is expected to be done in time, so much of which is wanted for other things."""
-        return seconds <= MARGIN * self.left - reserved
+        return distributed.agreed(seconds <= MARGIN * self.left - reserved, "what fits")
 
     def held_back(self, seconds: float) -> float:
         """What of a later need is reserved: half of the time left at most."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -104,21 +105,25 @@ def analyze(
         name: value for name, value in locals().items() if name not in ("ckpt_dir", "as_json") and value is not None
     }
     given |= {"problem_config": settings(problem_config)}
+    from landscape import distributed
     from landscape.analysis.pipeline import analyze as run_analysis
     from landscape.progress_bar import progress_bar
     from landscape.store import load_results
 
-    chosen = Plan(**given)
+    chosen, group = Plan(**given), distributed.join()
+    speaks = group is None or group.is_first
     try:
-        with progress_bar() as reporter:
-            path = run_analysis(ckpt_dir, chosen, reporter=reporter, command=command_line(), say=_on_stderr)
+        with progress_bar() if speaks else nullcontext() as reporter:
+            say = _on_stderr if speaks else None
+            path = run_analysis(ckpt_dir, chosen, reporter=reporter, command=command_line(), say=say)
     except KeyboardInterrupt:
         drawn = " and drawn" if chosen.time is not None else ""
-        print(
-            f"landscape: interrupted; what was measured is kept{drawn}, and the same command goes on", file=sys.stderr
-        )
+        if speaks:
+            _on_stderr(f"interrupted; what was measured is kept{drawn}, and the same command goes on")
         raise typer.Exit(130) from None
     results = load_results(path)
+    if not speaks:
+        raise typer.Exit(exit_status(results))
     print_results(results, as_json=as_json)
     if not as_json:
         console().print(f"\nreport   {one_line(path.parent / 'report.html')}\nresults  {one_line(path)}")

@@ -94,6 +94,10 @@ def command_line() -> str:
 def main() -> None:
     """Entry point: whatever goes wrong is one line on stderr and exit status 2."""
     accept_all_characters()
+    if "RANK" in os.environ and "MASTER_PORT" in os.environ and sys.argv[1:2] != ["analyze"]:
+        if os.environ["RANK"] != "0":
+            return  # what every rank was started for, one does
+        os.environ["LANDSCAPE_ALONE"] = "1"
     with contextlib.suppress(OSError, ValueError, AttributeError):
         faulthandler.enable(all_threads=False)  # a library that crashes in this process leaves a trace
     try:
@@ -109,5 +113,16 @@ def main() -> None:
 def _end(message: str, error: Exception) -> NoReturn:
     if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
+    if _is_said_by_rank_0(message):
+        raise SystemExit(2) from None
     print(f"landscape: {one_line(message)}", file=sys.stderr)
     raise SystemExit(2) from None
+
+
+def _is_said_by_rank_0(message: str) -> bool:
+    """Whether this is another rank, whose error rank 0 has too, or is told now."""
+    known = sys.modules.get("landscape.distributed.group")
+    group = None if known is None else known.joined()
+    if group is not None:
+        group.leave(one_line(message))
+    return group is not None and group.rank > 0

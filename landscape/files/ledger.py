@@ -104,6 +104,11 @@ class Ledger:
             found += more
         return found if len(found) == size else None
 
+    def entries(self) -> dict[str, bytes]:
+        """All that is there, by name."""
+        found = {name: self.get(name) for name in (*self._places, *self._waiting)}
+        return {name: content for name, content in found.items() if content is not None}
+
     def put(self, name: str, content: bytes) -> None:
         """Keep an entry, where there is room; one of the same name stays as it is."""
         if self.fault or name in self:

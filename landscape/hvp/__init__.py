@@ -9,6 +9,7 @@ from landscape.hvp.planner import DEFAULT_MATVECS, make
 from landscape.hvp.product import LossParts, Product
 from landscape.hvp.reverse import Derivatives, Fresh, count_saved_bytes, loss_and_gradient, up_to_second
 from landscape.hvp.routes import ROUTES, again, keeping, on_other_data
+from landscape.hvp.summed import Summed
 from landscape.hvp.trials import RoutePlan
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Product",
     "Questions",
     "RoutePlan",
+    "Summed",
     "again",
     "allowed",
     "consider_blocks",

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from landscape import distributed
 from landscape.device import synchronize
 from landscape.hvp.agreement import AGREEMENT, IMPOSSIBLE, direction, distance, first_line
 from landscape.hvp.linearized import BLOCKS, Linearized
 from landscape.hvp.product import LossParts, Product, first_chunk
+from landscape.hvp.summed import Summed
 
 #: What compiling took on two networks of 60,000 and 100,000 parameters; and in recordings, on one of 10 million.
 COMPILING_SECONDS, COMPILING_TIMES = 40.0, 15.0
@@ -28,8 +30,24 @@ def consider_blocks(
 ) -> str:
     """Let a recorded product multiply several columns at once, if that is faster; returns what was measured.
 
-    ``recording`` is the seconds that the product of one vector took to record; that of a block takes longer.
+    ``recording`` is the seconds that the product of one vector took to record; that of a block takes longer. Where
+    several ranks measure, rank 0 tries and chooses.
     """
+    own = product.own if isinstance(product, Summed) else product
+
+    def tried() -> tuple[str, int | None, str]:
+        said = _consider(own, parts, theta, memory, expected, recording)
+        return said, getattr(own, "block_size", None), own.name
+
+    said, size, name = distributed.by_first(tried, "the choice of a block")
+    if isinstance(own, Linearized):
+        own.block_size = size
+    if isinstance(product, Summed):
+        product.name = name
+    return said
+
+
+def _consider(product: Product, parts: LossParts, theta: Tensor, memory: int, expected: int, recording: float) -> str:
     if not isinstance(product, Linearized):
         return "one after another: this route knows nothing better"
     if has_filters(parts) and theta.device.type == "cpu":

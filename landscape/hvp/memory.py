@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from landscape import distributed
 from landscape.checks import check_positive
 from landscape.device import free_bytes
 
@@ -18,13 +19,14 @@ _GROUPS = (
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
 _SYSTEM = "/proc/meminfo"
+_WHAT = "the memory that products may keep"
 
 
 def allowed(memory: float | None, device: torch.device) -> int:
     """Bytes that a product may keep on a device: as asked, or a part of what is free.
 
     Of the memory of a CPU a process counts as its own what its threads are of the cores, so that many side by side
-    share it. Where the system does not say what is free, it is the least.
+    share it; ranks do as the first one can. Where the system does not say what is free, it is the least.
 
     Raises
     ------
@@ -34,10 +36,10 @@ def allowed(memory: float | None, device: torch.device) -> int:
     if memory is not None:
         return int(check_positive("memory", memory))
     if (there := free_bytes(device)) is not None:
-        return max(int(SHARE * there), 1)
+        return distributed.agreed(max(int(SHARE * there), 1), _WHAT)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     own = min(torch.get_num_threads() / cores, 1.0)
-    return max(int(SHARE * own * free()), LEAST)
+    return distributed.agreed(max(int(SHARE * own * free()), LEAST), _WHAT)
 
 
 def free() -> int:

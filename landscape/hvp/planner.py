@@ -9,11 +9,14 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from landscape import distributed
 from landscape.device import synchronize
+from landscape.distributed import Sums
 from landscape.errors import ObjectiveError
 from landscape.hvp.agreement import (
     AGREEMENT,
@@ -32,6 +35,7 @@ from landscape.hvp.memory import allowed
 from landscape.hvp.product import LossParts, Product, first_chunk
 from landscape.hvp.reverse import Fresh, with_saved_bytes
 from landscape.hvp.routes import build, by_name, parse
+from landscape.hvp.summed import Nothing, Summed, on_all_ranks
 from landscape.hvp.trials import Candidate, RoutePlan
 from landscape.hvp.verification import check_recording
 from landscape.progress import say
@@ -53,12 +57,13 @@ _log = logging.getLogger("landscape.hvp")
 
 def make(
     parts: LossParts, theta: Tensor, *, route: str = "auto", memory: float | None = None,
-    expected_matvecs: int = DEFAULT_MATVECS,
+    expected_matvecs: int = DEFAULT_MATVECS, sums: Sums | None = None,
 ) -> tuple[Product, RoutePlan]:  # fmt: skip
     """The product by the route named, or by the fastest that is sound and fits ``memory`` bytes.
 
     Left out, ``memory`` is a part of what is free on the device. A route that is named and does not fit gives way to
-    the one of the same numbers that keeps nothing.
+    the one of the same numbers that keeps nothing. Where several ranks measure, rank 0 tries and chooses. With ``sums``
+    the loss is what this rank has of the data, and the product is that of all of them.
 
     Raises
     ------
@@ -69,13 +74,22 @@ def make(
     say("choosing how to multiply")
     room = allowed(memory, theta.device)
     if route == "auto":
-        return _Trial(parts, theta, room, expected_matvecs).best()
+        product, plan = _Trial(parts, theta, room, expected_matvecs).best()
+    else:
+        product = on_all_ranks(lambda: _named(route, parts, theta, room), f"building the route {route}")
+        plan = RoutePlan(product.name, "asked for by name", expected_matvecs)
+    return (product if sums is None else Summed(product, sums)), plan
+
+
+def _named(route: str, parts: LossParts, theta: Tensor, memory: int) -> Product:
+    if not parts.shares:
+        return Nothing(route)
     with by_name(route):
-        product = build(route, parts, theta, memory=room)
+        product = build(route, parts, theta, memory=memory)
         if isinstance(product, Linearized):
             check_recording(product, parts, theta)
             _check_blocks(product, theta)
-    return product, RoutePlan(product.name, "asked for by name", expected_matvecs)
+    return product
 
 
 def _check_blocks(product: Linearized, theta: Tensor) -> None:
@@ -93,7 +107,8 @@ class _Trial:
 
     def __init__(self, parts: LossParts, theta: Tensor, memory: int, expected: int) -> None:
         self.parts, self.theta, self.memory, self.expected = parts, theta, memory, expected
-        self.one, self.share = first_chunk(parts), parts.shares[0]
+        if parts.shares:  # none on a rank for which there is no chunk
+            self.one, self.share = first_chunk(parts), parts.shares[0]
         self.v = direction(theta)
         self.warm = str(theta.device) in _warm
         _warm.add(str(theta.device))
@@ -105,20 +120,31 @@ class _Trial:
 
     def best(self) -> tuple[Product, RoutePlan]:
         try:
-            return self.fastest_of_all()
+            self.seen = distributed.by_first(self.tried, "the choice of a route")
+            if not self.seen[0].seconds < float("inf"):
+                return self.built("fresh"), RoutePlan("fresh", self.seen[0].refused, self.expected)
+            return self.settle()
         except NotFiniteError as error:
             # Norms and roots at zero: the loss may be smooth all the same.
-            product = Differences(self.parts, self.theta)
-            if product.settled(self.v) is None:
-                raise
-            reason = f"double backward gives NaN here; differences of gradients settle to {product.error:.0e} ({error})"
+            product = on_all_ranks(partial(self.differences, error), "differences of gradients")
+            settled = distributed.agreed(getattr(product, "error", 0.0), "how far differences settle")
+            reason = f"double backward gives NaN here; differences of gradients settle to {settled:.0e} ({error})"
             return product, RoutePlan(product.name, reason, self.expected)
 
-    def fastest_of_all(self) -> tuple[Product, RoutePlan]:
-        """Try the routes in turn and build the fastest."""
+    def differences(self, error: NotFiniteError) -> Product:
+        """Of gradients, where they settle."""
+        if not self.parts.shares:
+            return Nothing("differences")
+        product = Differences(self.parts, self.theta)
+        if product.settled(self.v) is None:
+            raise error
+        return product
+
+    def tried(self) -> list[Candidate]:
+        """Try the routes in turn."""
         self.try_route("fresh")
         if not self.seen[0].seconds < float("inf"):
-            return Fresh(self.parts, self.theta), RoutePlan("fresh", self.seen[0].refused, self.expected)
+            return self.seen
         held = self.held
         if self.repays(self.recording_seconds(), RECORDING_SAVES):
             keep = "linearized" if held <= self.memory else "forward"
@@ -133,18 +159,24 @@ class _Trial:
         if fastest.route in self.kernels and self.repays(compiling, COMPILING_SAVES):
             base, *suffixes = fastest.route.split("/")
             self.try_route("/".join([{"linearized": "compiled", "forward": "compiled-forward"}[base], *suffixes]))
-        return self.settle()
+        return self.seen
+
+    def built(self, route: str) -> Product:
+        """The product over all chunks, which a recording must agree with."""
+        if not self.parts.shares:
+            return Nothing(route)
+        known = self.residuals.get(route)  # of the first chunk, which was checked when the route was tried
+        product = build(route, self.parts, self.theta, self.kernels.get(route), known)
+        if isinstance(product, Linearized) and (len(self.parts.shares) > 1 or route not in self.kernels):
+            check_recording(product, self.parts, self.theta, first_known=route in self.kernels)
+        return product
 
     def settle(self) -> tuple[Product, RoutePlan]:
-        """Build the fastest over all chunks; where it then disagrees, the next."""
+        """Build the fastest; where it then disagrees, the next."""
         while True:
             fastest = self.fastest()
             try:
-                route = fastest.route
-                product = build(route, self.parts, self.theta, self.kernels.get(route), self.residuals.get(route))
-                # A single chunk was checked when the route was tried.
-                if isinstance(product, Linearized) and len(self.parts.shares) > 1:
-                    check_recording(product, self.parts, self.theta, first_known=True)
+                product = on_all_ranks(partial(self.built, fastest.route), f"building the route {fastest.route}")
             except NotFiniteError:
                 raise
             except IMPOSSIBLE as error:

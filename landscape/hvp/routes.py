@@ -14,6 +14,7 @@ from landscape.hvp.finite_differences import Differences
 from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, IN_BLOCKS, Kernels, Linearized, Residuals
 from landscape.hvp.product import LossParts, Product, first_chunk
 from landscape.hvp.reverse import Fresh, Retained, count_saved_bytes
+from landscape.hvp.summed import Nothing, Summed, on_all_ranks
 
 SIMPLE: dict[str, Callable[..., Product]] = {"fresh": Fresh, "retained": Retained, "differences": Differences}
 _RECORDED = ("linearized", "forward", "compiled", "compiled-forward")
@@ -75,6 +76,11 @@ def again(product: Product, parts: LossParts, theta: Tensor) -> Product:
     ObjectiveError
         If the route is impossible there, or the model has no finite second derivative.
     """
+    if isinstance(product, Summed):
+        own = product.own
+        return Summed(on_all_ranks(lambda: again(own, parts, theta), "building the same route again"), product.sums)
+    if isinstance(product, Nothing):
+        return product
     if not isinstance(product, Linearized):
         return build(product.name, parts, theta)
 

@@ -48,7 +48,7 @@ class WorkerProcess:
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _START, str(_PACKAGES)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=self._stderr, env={**os.environ, **limit},
+                stderr=self._stderr, env={**os.environ, "LANDSCAPE_ALONE": "1", **limit},
             )  # fmt: skip
         except BaseException:
             self._stderr.close()

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
+from landscape import distributed
 from landscape.checks import check_count, check_seed, check_share
 from landscape.device import synchronize, widened
 from landscape.errors import in_one_line
@@ -104,6 +105,7 @@ class Monitor:
     ['landscape/gradient_norm', 'landscape/lambda_max', 'landscape/lambda_max_converged']
     """
 
+    @distributed.alone()  # in a training on several ranks, any of them may monitor
     def __init__(
         self,
         model: nn.Module | Objective,
@@ -220,6 +222,7 @@ class Monitor:
         self._before = self.objective.theta
         self._rate = float(self._optimizer.param_groups[0]["lr"])
 
+    @distributed.alone()
     def _measure(self) -> dict[str, float] | None:
         synchronize(self.objective.device)  # what training has queued is training's
         started = self._clock()

@@ -191,6 +191,13 @@ class Parts:
         with torch.enable_grad():
             return float(self.loss_on(chunk, tensors).detach())
 
+    def mean(self, theta: Tensor) -> float:
+        """L(θ), summed over chunks in double precision."""
+        with self.borrowed():
+            tensors = self.layout.split(theta)
+            losses = [self.value(i, tensors) for i in range(len(self.shares))]
+        return sum(share * loss for share, loss in zip(self.shares, losses, strict=True))
+
     def in_double(self, *, lift: bool = False) -> Parts:
         """The same loss in float64, its chunks cast when they are asked for; ``lift`` as when this was made."""
         twin = copy.copy(self)

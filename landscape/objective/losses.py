@@ -169,10 +169,32 @@ def _pair(batch: Any) -> tuple[Any, Any]:
 
 
 def plain_module(model: Any) -> nn.Module:
-    """The module itself: a compiled one has no double backward, what it wraps does."""
-    model = getattr(model, "_orig_mod", model)
+    """The module itself: a compiled one has no double backward, and one of DistributedDataParallel makes exchanges of
+    its own when it is called; what they wrap does neither.
+
+    Raises
+    ------
+    UsageError
+        If it is no module.
+    ObjectiveError
+        If its parameters are in shards.
+    """
+    while True:
+        if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+            model = model.module
+        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
+            model = model._orig_mod
+        else:
+            break
     if not isinstance(model, nn.Module):
         raise UsageError(f"model must be a torch.nn.Module, not {type(model).__name__}")
+    kinds = {type(part).__name__ for part in (*model.modules(), *model.parameters())}
+    if sharded := kinds & {"DTensor", "FullyShardedDataParallel"}:
+        raise ObjectiveError(
+            f"the parameters are in shards ({sharded.pop()}), and θ must be whole on every rank. Gather them into a "
+            "plain model: model.load_state_dict(get_model_state_dict(sharded, options=StateDictOptions("
+            "full_state_dict=True))), of torch.distributed.checkpoint.state_dict"
+        )
     return model
 
 

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from landscape import hvp
+from landscape import distributed, hvp
 from landscape.checks import check_choice
 from landscape.device import has_float64
 from landscape.errors import ObjectiveError, UsageError
-from landscape.objective import chunks, derivatives, losses, preflight
-from landscape.objective.batches import Batches, Weight, cast, check_chunk, weigh
+from landscape.objective import chunks, derivatives, losses, preflight, sharing
+from landscape.objective.batches import Batches, Weight, check_chunk, weigh
 from landscape.objective.frameworks import FromFrameworks
 from landscape.objective.functional import Parts
 from landscape.objective.options import Options
+from landscape.objective.sharing import Own, Placed
 from landscape.objective.variants import Variants, Vector
 from landscape.params import ParamLayout
 from landscape.progress import say
@@ -166,7 +167,8 @@ class Objective(FromFrameworks, Variants):
         if options.get("likelihood") is not None:
             module.likelihood = options["likelihood"]
         self._held: dict[str, Tensor] = {}
-        self.lifted = False
+        self.lifted = self._is_shared = False
+        self._own: Own | None = None
         self._resolution: float | None = None
         self.few = chunks.FEW
         try:
@@ -209,7 +211,9 @@ class Objective(FromFrameworks, Variants):
         elif joined:
             with preflight.cuts_tried(self):
                 self.chunk = chunks.automatic(self, scale)
+        self._is_shared = distributed.current() is not None
         self._prepare()
+        sharing.check_alike(self)
 
     def _prepare(self) -> None:
         """Cut and cast the data for this dtype and device."""
@@ -217,14 +221,20 @@ class Objective(FromFrameworks, Variants):
         weights = [self.weigh(piece) for piece in pieces]
         if min(weights) < 0 or sum(weights) <= 0:
             raise ObjectiveError(f"weight(batch) gave {min(weights):g}; it must count what the mean runs over")
-        self._chunks = [cast(c, self.dtype, self.device) for c, w in zip(pieces, weights, strict=True) if w > 0]
+        group = distributed.current() if self._is_shared else None
+        counted = [piece for piece, w in zip(pieces, weights, strict=True) if w > 0]
+        self._chunks = Placed(counted, self.dtype, self.device, at_once=group is None)
         self.total_weight = sum(weights)
         self._shares = [w / self.total_weight for w in weights if w > 0]
         self._losses_seen = None
+        self._own = None if group is None else sharing.own_part(self, group, counted)
 
     def remember(self, losses: list[float]) -> None:
-        """The loss of every chunk at the parameters now, for whoever has to compare with it and does not rely on it."""
-        self._losses_seen = losses
+        """Loss of each chunk of :meth:`own_parts` at the parameters now, for who compares, and does not rely on it."""
+        if self._own is not None and self.sums is not None:
+            self._own.losses_seen = losses
+        else:
+            self._losses_seen = losses
 
     def weigh(self, batch: Any) -> float:
         """What the mean of the loss runs over in a batch: its examples, or what ``weight`` counts."""
@@ -263,27 +273,30 @@ class Objective(FromFrameworks, Variants):
 
     def parts(self) -> Parts:
         """L as a sum over chunks, with all that is not θ held as it is now."""
+        return self._parts(self._chunks, self._shares, self._losses_seen)
+
+    def own_parts(self) -> Parts:
+        """The mean loss of what this rank evaluates of the data; what is made of it is to be summed by ``sums``."""
+        own = None if self.sums is None else self._own
+        return self.parts() if own is None else self._parts(own.chunks, own.shares, own.losses_seen)
+
+    @property
+    def sums(self) -> distributed.Sums | None:
+        """Adds up what the ranks make of their parts of the data; None where each has all of them."""
+        return None if self._own is None or distributed.current() is None else self._own.sums
+
+    def _parts(self, chunks: Sequence[Any], shares: Sequence[float], losses_seen: list[float] | None) -> Parts:
         return Parts(
-            self.module,
-            self.layout,
-            self._chunks,
-            self._shares,
-            mode=self.mode,
-            dtype=self.dtype,
-            device=self.device,
-            held=self._held,
-            lift=self.lifted,
-            copies=self._copies,
-            losses_seen=self._losses_seen,
-        )
+            self.module, self.layout, chunks, shares, mode=self.mode, dtype=self.dtype, device=self.device,
+            held=self._held, lift=self.lifted, copies=self._copies, losses_seen=losses_seen,
+        )  # fmt: skip
 
     def loss(self, theta: Vector | None = None) -> float:
         """L(θ), summed over chunks in double precision. Costs one forward pass over the data."""
-        parts, point = self.parts(), self.point(theta)
-        with parts.borrowed():
-            tensors = self.layout.split(point)
-            losses = [parts.value(i, tensors) for i in range(len(self._shares))]
-        return sum(share * loss for share, loss in zip(self._shares, losses, strict=True))
+        parts, point = self.own_parts(), self.point(theta)
+        if self.sums is None:
+            return parts.mean(point)
+        return self.sums.number(lambda: parts.mean(point), [point], "a loss")
 
     def gradient(self, theta: Vector | None = None) -> Tensor:
         """∇L(θ), shape (P,). Costs one gradient."""
@@ -291,11 +304,15 @@ class Objective(FromFrameworks, Variants):
 
     def loss_and_gradient(self, theta: Vector | None = None) -> tuple[float, Tensor]:
         """L(θ) and ∇L(θ) for the price of the gradient."""
-        return hvp.loss_and_gradient(self.parts(), self.point(theta))
+        parts, point = self.own_parts(), self.point(theta)
+        if self.sums is None:
+            return hvp.loss_and_gradient(parts, point)
+        return self.sums.with_number(lambda: hvp.loss_and_gradient(parts, point), point, [point], "a gradient")
 
     def hvp(self, v: Vector, theta: Vector | None = None) -> Tensor:
         """∇²L(θ)·v, shape (P,), by double backward; for many products at one θ, HessianOperator is faster."""
-        return hvp.Fresh(self.parts(), self.point(theta))(self.point(v))
+        fresh, direction = hvp.Fresh(self.own_parts(), self.point(theta)), self.point(v)
+        return (fresh if self.sums is None else hvp.Summed(fresh, self.sums))(direction)
 
     def digest(self) -> str:
         """SHA-256 of the question: data, loss and its settings, mode, dtype, names in θ; not of the values of θ."""

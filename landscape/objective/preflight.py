@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from landscape import distributed
 from landscape.errors import ModelError, ObjectiveError
 from landscape.objective import chunks
 from landscape.objective.batches import count_examples, take, unpack
@@ -59,22 +60,35 @@ def _check_finite(objective: Objective) -> None:
     bad = [name for name, tensor in named.items() if not bool(tensor.isfinite().all())]
     if bad:
         raise ObjectiveError(f"the parameters hold NaN or infinity, first in {bad[0]!r}. Analyze an earlier checkpoint")
-    parts, tensors = objective.parts(), objective.layout.split(objective.theta)
-    few, losses, done = _two_of(objective, parts), [], 0.0
+    parts, tensors = objective.own_parts(), objective.layout.split(objective.theta)
+    few, error = _two_of(objective, objective.parts()), None
     with parts.borrowed():
         first = few.value(0, tensors)
         say(ALL_EXAMPLES)
-        for index, share in enumerate(parts.shares):
-            loss = parts.value(index, tensors)
-            losses.append(loss)
-            say(ALL_EXAMPLES, done := done + share)
-            if not math.isfinite(loss):
-                raise ObjectiveError(
-                    f"the loss is {loss} on chunk {index} of {objective.num_chunks}. Likely causes: log or division of "
-                    "zero, overflow (try dtype=torch.float64), targets out of range"
-                )
+        try:
+            objective.remember(_finite_losses(parts, tensors))
+        except Exception as raised:
+            if objective.sums is None:
+                raise
+            error = raised
+        if objective.sums is not None:
+            distributed.together(error, "the loss of all examples")
         _check_deterministic(objective, first, few.value(0, tensors))
-    objective.remember(losses)
+
+
+def _finite_losses(parts: Parts, tensors: Sequence[Tensor]) -> list[float]:
+    """Of every chunk."""
+    losses, done = list[float](), 0.0
+    for index, share in enumerate(parts.shares):
+        loss = parts.value(index, tensors)
+        losses.append(loss)
+        say(ALL_EXAMPLES, done := done + share)
+        if not math.isfinite(loss):
+            raise ObjectiveError(
+                f"the loss is {loss} on chunk {index} of {len(parts.shares)}. Likely causes: log or division of zero, "
+                "overflow (try dtype=torch.float64), targets out of range"
+            )
+    return losses
 
 
 def _two_of(objective: Objective, parts: Parts) -> Parts:

@@ -12,7 +12,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from landscape.device import place_of_float64
-from landscape.objective import chunks
+from landscape.objective import chunks, sharing
 from landscape.objective.batches import Batches, Weight, check_chunk
 from landscape.objective.losses import LossModule
 from landscape.params import ParamLayout
@@ -38,6 +38,7 @@ class Variants:
     _weight: Weight | None
     _held: dict[str, Tensor]
     _resolution: float | None
+    _is_shared: bool
 
     @property
     def num_examples(self) -> int:
@@ -101,6 +102,7 @@ class Variants:
 
     def _on(self, batches: list[Any], chunk: int | None) -> Self:
         twin = copy.copy(self)
+        twin._is_shared = False  # few examples, or for somebody who wants all of them: whole on every rank
         twin.batches = Batches(batches, weight=self._weight)
         if self.interacting:
             twin.batches = twin.batches.kept_whole()
@@ -122,6 +124,7 @@ class Variants:
         picked = self.batches.pick(indices)
         part = self.on_batches([picked])
         part.drawn_from = self.drawn_from
+        part._is_shared = self._is_shared and sharing.is_worth_it(part.num_examples)
         return part.rechunked(chunks.even(part.num_examples, part.chunk)) if part.chunk else part
 
     def on_first(self, count: int) -> Self:

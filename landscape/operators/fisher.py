@@ -151,6 +151,10 @@ class FisherOperator(ThroughOutputsOperator):
         if self.kind == "empirical" and not self._units_are_positions():
             self._check_even_examples()
 
+    def _can_be_shared(self) -> bool:
+        """Sampled labels are drawn in one stream, through all of the data."""
+        return self.kind != "mc"
+
     def _units_are_positions(self) -> bool:
         return self.likelihood == "categorical"
 

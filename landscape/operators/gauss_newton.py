@@ -13,6 +13,7 @@ from landscape import hvp
 from landscape.checks import check_choice
 from landscape.device import widened
 from landscape.errors import ObjectiveError
+from landscape.hvp.summed import on_all_ranks
 from landscape.objective import Objective, Vector
 from landscape.operators.jacobian import OutputJacobian, Tangents, transposed
 from landscape.operators.parametric import ParametricOperator
@@ -44,15 +45,24 @@ class ThroughOutputsOperator(ParametricOperator):
         super().__init__(objective, theta)
         self._requested, self._parts = route, objective.parts()
         self._memory = hvp.allowed(memory, objective.device)
+        self._sums = objective.sums if self._can_be_shared() else None
         with self._parts.borrowed():
             self._leaves = [t.detach().clone().requires_grad_() for t in objective.layout.split(self.theta)]
             self._prepare()
             self._settle(route)
-            keeps = self.route != "fresh"
-            self._kept = [self._linearise(i) for i in range(len(self._parts.shares))] if keeps else None
+            if self._sums is not None:
+                self._parts = objective.own_parts()
+            self._kept = on_all_ranks(self._keep, "linearising the outputs") if self.route != "fresh" else None
 
     def _prepare(self) -> None:
         """What a subclass must know before B can be made."""
+
+    def _can_be_shared(self) -> bool:
+        """Whether ranks can make their parts of the data apart."""
+        return True
+
+    def _keep(self) -> list[tuple[OutputJacobian, OutputCurvature]]:
+        return [self._linearise(index) for index in range(len(self._parts.shares))]
 
     @abstractmethod
     def _curvature(self, index: int, jacobian: OutputJacobian) -> OutputCurvature:
@@ -61,7 +71,7 @@ class ThroughOutputsOperator(ParametricOperator):
     def _settle(self, route: str) -> None:
         """Choose the route by the size of the graphs, counted on the first chunk and scaled to the data."""
         held = hvp.count_saved_bytes(lambda: OutputJacobian(self._parts, 0, self._leaves, mode="jvp"))
-        total = int(held / self._parts.shares[0])
+        total = int(held / self._parts.shares[0] * (1.0 if self._sums is None else self._sums.largest))
         self.route = route if route in ("fresh", "retained") else ("retained" if total <= self._memory else "fresh")
         if route == "linearized" and 2 * total <= self._memory and self._works("linearized"):
             self.route, self._mode = "linearized", "linearized"
@@ -94,11 +104,21 @@ class ThroughOutputsOperator(ParametricOperator):
         return jacobian, self._curvature(index, jacobian)
 
     def _matvec(self, v: Tensor) -> Tensor:
-        return self._product(v[:, None])[:, 0]
+        return self._summed(lambda: self._product(v[:, None])[:, 0], v)
+
+    def _summed(self, own: Callable[[], Tensor], like: Tensor) -> Tensor:
+        """Over ranks, where each makes its part."""
+        return own() if self._sums is None else self._sums.tensor(own, like, [like], f"products {tuple(like.shape)}")
 
     def quadratic_form(self, v: Vector) -> float:
         """``vᵀAv`` by the way to the outputs alone: a pass forward with tangents, and no way back."""
-        rows, total = self.objective.point(v)[None], 0.0
+        direction = self.objective.point(v)
+        if self._sums is None:
+            return self._form(direction)
+        return self._sums.number(lambda: self._form(direction), [direction], "a quadratic form")
+
+    def _form(self, v: Tensor) -> float:
+        rows, total = v[None], 0.0
         with self._parts.borrowed(), torch.enable_grad():
             directions = self.objective.layout.split_rows(rows)
             for index, share in enumerate(self._parts.shares):
@@ -109,12 +129,15 @@ class ThroughOutputsOperator(ParametricOperator):
         return total
 
     def _matmat(self, V: Tensor) -> Tensor:
+        return self._summed(lambda: self._block(V).T, V.T).T
+
+    def _block(self, V: Tensor) -> Tensor:
         if self._columns > 1:
             try:
                 return torch.cat([self._product(block) for block in V.split(self._columns, dim=1)], dim=1)
             except (RuntimeError, NotImplementedError):
                 self._columns = 1  # an operation that vmap does not know; an error of another kind shows again below
-        return super()._matmat(V)
+        return torch.cat([self._product(column) for column in V.split(1, dim=1)], dim=1)
 
     def _product(self, V: Tensor) -> Tensor:
         """The products with the columns of V (P, K), all at once."""

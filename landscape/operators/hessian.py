@@ -118,7 +118,7 @@ class HessianOperator(ParametricOperator):
         twin = copy.copy(self)
         twin.theta = self.objective.point(theta)
         try:
-            twin._product = hvp.again(self._product, self.objective.parts(), twin.theta)
+            twin._product = hvp.again(self._product, self.objective.own_parts(), twin.theta)
         except ObjectiveError:
             if self._requested != "auto":
                 raise
@@ -142,11 +142,12 @@ class HessianOperator(ParametricOperator):
 
     def _plan(self) -> tuple[hvp.Product, hvp.RoutePlan]:
         return hvp.make(
-            self.objective.parts(),
+            self.objective.own_parts(),
             self.theta,
             route=self._requested,
             memory=self._memory,
             expected_matvecs=self._expected,
+            sums=self.objective.sums,
         )
 
     def _matvec(self, v: Tensor) -> Tensor:
@@ -156,7 +157,7 @@ class HessianOperator(ParametricOperator):
         if self._blocks is None and V.shape[1] >= SMALLEST_BLOCK:
             recording = max((c.preparing for c in self.plan.candidates if c.route == self.route), default=0.0)
             self._blocks = hvp.consider_blocks(
-                self._product, self.objective.parts(), self.theta, memory=self._memory, expected=self._expected,
+                self._product, self.objective.own_parts(), self.theta, memory=self._memory, expected=self._expected,
                 recording=recording,
             )  # fmt: skip
             self.plan = replace(self.plan, reason=f"{self.plan.reason}; several vectors {self._blocks}")

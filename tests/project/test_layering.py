@@ -27,12 +27,13 @@ MAY_IMPORT = {
     "jobs": "checks errors",
     "params": "errors",
     "device": "",
-    "hvp": "checks device errors params progress",
-    "objective": "checks device errors hvp params progress",
+    "distributed": "errors",
+    "hvp": "checks device distributed errors params progress",
+    "objective": "checks device distributed errors hvp params progress",
     "operators": "checks device errors hvp objective params progress",
     "results": "checks errors rounding",
     "estimators": "checks device errors operators progress results rounding",
-    "geometry": "checks device errors files jobs objective progress results rounding",
+    "geometry": "checks device distributed errors files jobs objective progress results rounding",
     "sampling": "checks device errors objective results",
     "topology": "checks errors results",
     "problems": "checks device errors files objective",
@@ -41,8 +42,8 @@ MAY_IMPORT = {
     "edge_of_stability": "checkpoints checks device errors estimators objective operators optimizers params problems "
     "progress results",
     "training": "checkpoints checks errors files optimizers problems progress",
-    "monitoring": "checkpoints checks device edge_of_stability errors estimators objective operators problems "
-    "results store training version",
+    "monitoring": "checkpoints checks device distributed edge_of_stability errors estimators objective operators "
+    "problems results store training version",
     "store": "errors escaping files results rounding",
     "exchange": "checks errors files results rounding store",
     "comparison": "checks crossing errors escaping rounding statistics store",
@@ -51,14 +52,14 @@ MAY_IMPORT = {
     "report": "comparison escaping plots results rounding store tables",
     "pictures": "analysis checkpoints checks errors escaping estimators geometry jobs objective operators plots "
     "problems progress results rounding store",
-    "analysis": "checkpoints checks crossing device edge_of_stability errors estimators geometry jobs objective "
-    "operators problems progress report results sampling store version",
+    "analysis": "checkpoints checks crossing device distributed edge_of_stability errors estimators geometry jobs "
+    "objective operators problems progress report results sampling store version",
     "study": "analysis checkpoints checks comparison errors escaping estimators geometry jobs objective operators "
     "plots problems results rounding sampling statistics store training version",
     "witness": "analysis checkpoints checks device errors estimators geometry objective operators progress results "
     "rounding store",
-    "cli": "analysis checkpoints comparison errors escaping exchange files pictures problems progress_bar report store "
-    "tables witness",
+    "cli": "analysis checkpoints comparison distributed errors escaping exchange files pictures problems progress_bar "
+    "report store tables witness",
     "__main__": "cli",
     "__init__": "version",
 }

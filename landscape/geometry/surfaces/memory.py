@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape import distributed
 from landscape.errors import LandscapeError, UsageError
 from landscape.files import Held, Ledger, reason
 from landscape.geometry.metrics import Readings
+from landscape.geometry.surfaces.among_ranks import AmongRanks, Copy
 from landscape.geometry.surfaces.elsewhere import Elsewhere
 from landscape.geometry.surfaces.identity import digest
 from landscape.geometry.surfaces.network import Key
@@ -33,14 +35,16 @@ class Memory:
 
     Parameters
     ----------
-    ledger : Ledger, optional
-    elsewhere : Elsewhere, optional
+    ledger : Ledger, or a Copy of rank 0's, optional
+    elsewhere : Elsewhere or AmongRanks, optional
         Where many of them are evaluated at a time; left out, one by one here.
     name : str
         In front of every name.
     """
 
-    def __init__(self, ledger: Ledger | None = None, elsewhere: Elsewhere | None = None, name: str = "") -> None:
+    def __init__(
+        self, ledger: Ledger | Copy | None = None, elsewhere: Elsewhere | AmongRanks | None = None, name: str = ""
+    ) -> None:
         self._ledger, self._elsewhere, self._name = ledger, elsewhere, name
         self._brought: dict[str, Any] = {}
 
@@ -136,24 +140,45 @@ def remembering(
     Raises
     ------
     UsageError
-        If the folder cannot be written.
+        If the folder cannot be written, or there are ranks besides the executor.
     LandscapeError
         If another process evaluates this surface there.
     """
-    elsewhere = None if executor is None else Elsewhere(executor)
+    group = distributed.current()
+    if group is not None and executor is not None:
+        raise UsageError("executor= and ranks do not go together: all ranks evaluate a surface. Leave out one of them")
+    elsewhere = AmongRanks(group) if group is not None else None if executor is None else Elsewhere(executor)
     if folder is None:
         yield Memory(None, elsewhere)
         return
     named = digest(_VERSION, *question())
-    path = Path(folder) / f"{named[:32]}.points"
+    with _opened(Path(folder) / f"{named[:32]}.points", named) as ledger:
+        yield Memory(ledger, elsewhere)
+
+
+def _opened(path: Path, named: str) -> Ledger | Copy:
+    """The file itself; on a rank other than 0, what that one found in it."""
+    ledger: Ledger | None = None
+
+    def entries() -> dict[str, bytes] | None:
+        nonlocal ledger
+        ledger = _ledger(path, named)
+        return ledger.entries() if is_shared else None
+
+    is_shared = distributed.current() is not None
+    found = distributed.by_first(entries, "what is known of a surface")
+    return Copy(found or {}, MOST) if ledger is None else ledger
+
+
+def _ledger(path: Path, named: str) -> Ledger:
     try:
-        ledger = Ledger(path, named, most=MOST)
+        return Ledger(path, named, most=MOST)
     except Held as error:
         raise LandscapeError(
-            f"process {error.holder} evaluates this very surface with resume={str(folder)!r}; wait until it has ended, "
-            "or give another folder"
+            f"process {error.holder} evaluates this very surface with resume={str(path.parent)!r}; wait until it has "
+            "ended, or give another folder"
         ) from None
     except OSError as error:
-        raise UsageError(f"resume={str(folder)!r} cannot be written ({reason(error)}); give another folder") from error
-    with ledger:
-        yield Memory(ledger, elsewhere)
+        raise UsageError(
+            f"resume={str(path.parent)!r} cannot be written ({reason(error)}); give another folder"
+        ) from error

@@ -1,0 +1,31 @@
+"""One question on several processes, by ``torch.distributed``: each holds a part of the data, all get the same numbers.
+
+Which processes those are, launchers say (:mod:`landscape.distributed.environment`); they meet when something is first
+measured together (:mod:`landscape.distributed.group`). What a rank makes from its part is summed by one flat all-reduce
+(:mod:`landscape.distributed.sums`); what hangs on chance or time is rank 0's choice
+(:mod:`landscape.distributed.agreeing`); and a rank that is gone ends the others (:mod:`landscape.distributed.watch`).
+"""
+
+from landscape.distributed.agreeing import agreed, by_first, check_same, is_first, together
+from landscape.distributed.environment import ALONE, Place, place
+from landscape.distributed.first_rank import of_first
+from landscape.distributed.group import Group, alone, current, join
+from landscape.distributed.sums import Sums, checksum
+
+__all__ = [
+    "ALONE",
+    "Group",
+    "Place",
+    "Sums",
+    "agreed",
+    "alone",
+    "by_first",
+    "check_same",
+    "checksum",
+    "current",
+    "is_first",
+    "join",
+    "of_first",
+    "place",
+    "together",
+]
