@@ -183,8 +183,8 @@ def test_a_process_of_others_that_dies_leaves_what_was_measured(tmp_path, monkey
 def test_where_an_executor_takes_nothing_that_is_the_error(runs):
     with pytest.raises(ls.CheckpointError, match=r"First reason: its executor did not take it: RuntimeError"):
         ls.analyze(runs, PLAN, executor=calls.Refusing())
-    with pytest.raises(UsageError, match="executor='local' has no submit"):
-        ls.analyze(runs, PLAN, executor="local")
+    with pytest.raises(UsageError, match="executor='pbs' is none of 'local'"):
+        ls.analyze(runs, PLAN, executor="pbs")
 
 
 def test_a_disk_that_is_full_ends_the_analysis_also_where_records_come_back(runs, monkeypatch):

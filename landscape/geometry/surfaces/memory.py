@@ -18,7 +18,7 @@ from landscape.geometry.surfaces.elsewhere import Elsewhere
 from landscape.geometry.surfaces.identity import digest
 from landscape.geometry.surfaces.network import Key
 from landscape.geometry.surfaces.packing import packed, unpacked
-from landscape.jobs import Executor
+from landscape.jobs import Executor, opened_executor
 from landscape.objective import Objective
 from landscape.progress import say
 
@@ -122,7 +122,7 @@ def _entry(of: str, index: int, key: Key) -> str:
 
 @contextmanager
 def remembering(
-    folder: str | Path | None, question: Callable[[], tuple[Any, ...]], executor: Executor | None = None
+    folder: str | Path | None, question: Callable[[], tuple[Any, ...]], executor: Executor | str | None = None
 ) -> Iterator[Memory]:
     """The memory of a surface in a folder, in a file of its own; None keeps nothing.
 
@@ -130,7 +130,7 @@ def remembering(
     ----------
     question : callable
         What the surface is of, as :func:`~landscape.geometry.surfaces.identity.digest` takes it.
-    executor : Executor, optional
+    executor : str or Executor, optional
         Where it is evaluated; left out, here.
 
     Raises
@@ -140,9 +140,16 @@ def remembering(
     LandscapeError
         If another process evaluates this surface there.
     """
-    elsewhere = None if executor is None else Elsewhere(executor)
+    with opened_executor(executor) as opened:
+        elsewhere = None if opened is None else Elsewhere(opened)
+        with _ledger_in(folder, question) as ledger:
+            yield Memory(ledger, elsewhere)
+
+
+@contextmanager
+def _ledger_in(folder: str | Path | None, question: Callable[[], tuple[Any, ...]]) -> Iterator[Ledger | None]:
     if folder is None:
-        yield Memory(None, elsewhere)
+        yield None
         return
     named = digest(_VERSION, *question())
     path = Path(folder) / f"{named[:32]}.points"
@@ -156,4 +163,4 @@ def remembering(
     except OSError as error:
         raise UsageError(f"resume={str(folder)!r} cannot be written ({reason(error)}); give another folder") from error
     with ledger:
-        yield Memory(ledger, elsewhere)
+        yield ledger
