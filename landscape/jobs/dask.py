@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape.errors import LandscapeError, UsageError
+from landscape.jobs.children import call_in_child
 from landscape.jobs.executor import Abandoned, ProcessDied, Stoppable
 from landscape.jobs.settings import seconds_in, settings_of
 
@@ -38,10 +39,11 @@ ANSWER, LOOK_EVERY, WAIT = 10.0, 5.0, 300.0
 
 
 class DaskExecutor(Stoppable):
-    """Has calls made by the workers of a Dask scheduler.
+    """Has calls made by the workers of a Dask scheduler, in a process below each.
 
-    Each call is made anew (Dask would give back what it remembers of an equal one). A call whose worker dies Dask
-    itself has made by another, ``allowed-failures`` times (3, unless the scheduler is told otherwise); then it is over.
+    So a call that crashes leaves the worker alive, and says why. Where a worker dies itself,
+    Dask has its calls made by others, ``allowed-failures`` times (3, unless the scheduler is told otherwise). Each call
+    is made anew, where Dask would give back what it remembers of an equal one.
 
     Parameters
     ----------
@@ -63,7 +65,9 @@ class DaskExecutor(Stoppable):
             raise LandscapeError(self.why_it_is_gone())
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="(?s).*large graph")  # a job may carry checkpoints
-            future = self._client.submit(function, *args, key=f"landscape-{uuid.uuid4().hex}", pure=False)
+            future = self._client.submit(
+                call_in_child, function, *args, key=f"landscape-{uuid.uuid4().hex}", pure=False
+            )
         self._open.add(future)
         return DaskFuture(self, future)
 
@@ -138,12 +142,11 @@ class DaskFuture:
         try:
             return self.future.result()
         except distributed.KilledWorker as error:
-            allowed = int(getattr(error, "allowed_failures", 3))
-            said = (
-                f"{allowed + 1} Dask workers died in turn while they did it (the last was {_last_of(error)}), as they "
-                "do where memory runs out; give them more of it"
-            )
-            raise (Abandoned if allowed else ProcessDied)(said) from None
+            deaths = int(getattr(error, "allowed_failures", 3)) + 1
+            raise ProcessDied(
+                f"{deaths} Dask workers that had it died in turn (the last was {_last_of(error)}), as they do where "
+                "memory runs out; give them more of it"
+            ) from None
         except (futures.CancelledError, TimeoutError, OSError) as error:
             if not self.executor.is_connected:
                 raise ProcessDied(self.executor.why_it_is_gone()) from None

@@ -6,11 +6,12 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +36,14 @@ OPTIONS = {
 #: ``time``: of a job; ``jobs``: in the queue at once; ``folder``: for what submitit writes; ``setup``: a line of shell
 #: before each; ``cluster=local``: the same in processes of this machine, to try it out.
 KNOWN = (*OPTIONS, "time", "jobs", "folder", "setup", "cluster")
-#: Minutes, where none are given.
-TIME = 60
+#: Minutes, where none are given. Seconds between two looks into the queue.
+TIME, LOOK_EVERY = 60, 60.0
 FOLDER = "slurm-jobs"
 _NUMBERS = ("cpus", "gpus", "jobs")
 #: What Slurm says of a job that did not end by itself → what helps.
 _HELP = {
     "TIMEOUT": "it took longer than time=…; what it stored is kept",
     "OUT_OF_MEMORY": "it needed more than mem=…",
-    "OUT_OF_ME": "it needed more than mem=…",
     "CANCELLED": "it was cancelled",
     "PREEMPTED": "another job took its place",
     "NODE_FAIL": "its node failed",
@@ -63,6 +63,7 @@ class SlurmExecutor(Stoppable):
     def __init__(self, executor: Any, *, at_once: int | None = None) -> None:
         self._executor, self.at_once = executor, at_once
         self._jobs: list[Any] = []
+        self._looked, self._gone = time.monotonic(), set[str]()
 
     def submit(self, function: Callable[..., Any], /, *args: Any) -> SlurmFuture:
         """Submit a call; what sbatch says against it is raised."""
@@ -70,6 +71,8 @@ class SlurmExecutor(Stoppable):
             job = self._executor.submit(on_node, list(sys.path), function, *args)
         except FailedJobError as error:
             raise LandscapeError(f"sbatch refused it: {_last_line(str(error))}") from None
+        if isinstance(job, submitit.LocalJob):
+            job._results_timeout_s = 1  # the files of this machine are there at once, those of others after a while
         self._jobs.append(job)
         return SlurmFuture(self, job)
 
@@ -79,6 +82,18 @@ class SlurmExecutor(Stoppable):
             with contextlib.suppress(Exception):
                 job.cancel(check=False)
         self._jobs.clear()
+
+    def has_left(self, job: Any) -> bool:
+        """Whether a job is in the queue no more, which is all that is known of it where Slurm keeps no accounts."""
+        if not isinstance(job, submitit.SlurmJob) or job.state != "UNKNOWN":
+            return False
+        if time.monotonic() - self._looked > LOOK_EVERY:
+            self._looked = time.monotonic()
+            command = ["squeue", "--noheader", "--format=%i", "--jobs", ",".join(known.job_id for known in self._jobs)]
+            with contextlib.suppress(OSError):  # no squeue: nothing is known
+                said = subprocess.run(command, capture_output=True, text=True)
+                self._gone = {known.job_id for known in self._jobs} - {*said.stdout.split()}
+        return job.job_id in self._gone
 
     def forget(self, job: Any) -> None:
         """It is done."""
@@ -92,11 +107,10 @@ class SlurmFuture:
 
     executor: SlurmExecutor
     job: Any
-    found: list[bool] = field(default_factory=list)
 
     def done(self) -> bool:
         """Whether there is a result, or Slurm says that there will be none."""
-        return bool(self.job.done())
+        return bool(self.job.done()) or self.executor.has_left(self.job)
 
     def cancel(self) -> None:
         """Take it out of the queue, or end it."""
@@ -114,7 +128,7 @@ class SlurmFuture:
         """
         self.executor.forget(self.job)
         try:
-            value = self.job.result()
+            value = self._value()
         except FailedJobError as error:
             said = _last_line(str(error).split("-" * 22)[1] if str(error).count("-" * 22) > 1 else str(error))
             raise LandscapeError(
@@ -126,15 +140,21 @@ class SlurmFuture:
         self._tidy()
         return value
 
+    def _value(self) -> Any:
+        if not self.job.done():  # it left the queue, and its file may come late
+            time.sleep(self.job._results_timeout_s)
+            if not Path(self.job.paths.result_pickle).exists():
+                raise UncompletedJobError
+        return self.job.result()
+
     @property
     def _name(self) -> str:
         return f"Slurm job {self.job.job_id}"
 
     def _why_it_ended(self) -> str:
-        state = str(self.job.state).split()[0] if str(self.job.state).strip() else "UNKNOWN"
-        said = _last_line(_tail(self.job.paths.stderr))
-        help_ = _HELP.get(state) or (f"it said: {said}" if said else "it said nothing")
-        return f"{self._name} ended in the state {state}: {help_} ({self.job.paths.stderr})"
+        state, said = (str(self.job.state).split() or ["UNKNOWN"])[0], _last_line(_tail(self.job.paths.stderr))
+        why = _HELP.get(state) or (f"it said: {said}" if said else "it said nothing")
+        return f"{self._name} ended without a result, in the state {state}: {why} ({self.job.paths.stderr})"
 
     def _tidy(self) -> None:
         """Of what went well nobody needs the files, and they hold what the job carried."""
@@ -151,10 +171,11 @@ def on_node(path: list[str], function: Callable[..., Any], /, *args: Any) -> Any
     preempted begins again by itself, and one whose time is up is tried once more.
     """
     sys.path += [folder for folder in path if folder not in sys.path]
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGUSR1", "SIGUSR2", "SIGCONT"):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if os.environ.get("SUBMITIT_EXECUTOR") not in ("slurm", "local"):  # one of submitit's that calls where it is called
+        return function(*args)
+    for name in ("SIGUSR1", "SIGUSR2"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return function(*args)
 
 
@@ -179,14 +200,15 @@ def submitting(text: str) -> Iterator[SlurmExecutor]:
             f"executor='slurm:…': Slurm is not here: there is no {missing[0]} on the PATH; start this where jobs are "
             "submitted, or with 'slurm:cluster=local' to try it out"
         )
-    folder = Path(os.path.abspath(given.get("folder", FOLDER)))
+    home = Path(os.path.abspath(given.get("folder", FOLDER)))
+    folder = home / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         made = submitit.AutoExecutor(folder=folder, cluster=cluster)
         made.update_parameters(**parameters)
     except OSError as error:
         raise LandscapeError(
-            f"executor='slurm:…': {folder} cannot be written ({error.strerror or error}); name one that all nodes see: "
+            f"executor='slurm:…': {home} cannot be written ({error.strerror or error}); name one that all nodes see: "
             "folder=DIR"
         ) from error
     executor = SlurmExecutor(made, at_once=at_once)
@@ -195,7 +217,10 @@ def submitting(text: str) -> Iterator[SlurmExecutor]:
     finally:
         executor.kill()
         with contextlib.suppress(OSError):
-            folder.rmdir()
+            for file in folder.glob(".submission_file_*.sh"):  # of which each job has a copy
+                file.unlink()
+            folder.rmdir()  # unless a job left its reasons there
+            home.rmdir()
 
 
 def _parameters(given: dict[str, str]) -> dict[str, Any]:

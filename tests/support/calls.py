@@ -178,3 +178,17 @@ def die_once(mark):
         Path(mark).touch()
         kill()
     return "alive"
+
+
+def parent_after(seconds):
+    time.sleep(seconds)
+    return os.getppid()
+
+
+def end_worker_once(mark):
+    """Ends the worker in whose process below this runs, unless one was ended so before."""
+    if not os.path.exists(mark):
+        Path(mark).touch()
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(30)
+    return "alive"
