@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -39,6 +40,7 @@ KNOWN = (*OPTIONS, "time", "jobs", "folder", "setup", "cluster")
 #: Minutes, where none are given. Seconds between two looks into the queue.
 TIME, LOOK_EVERY = 60, 60.0
 FOLDER = "slurm-jobs"
+_PACKAGES = Path(__file__).parents[2]
 _NUMBERS = ("cpus", "gpus", "jobs")
 #: What Slurm says of a job that did not end by itself → what helps.
 _HELP = {
@@ -234,13 +236,13 @@ def _parameters(given: dict[str, str]) -> dict[str, Any]:
             f"executor='slurm:…': time={given['time']!r} must be a time, such as 90 (minutes), 2h, 1:30:00 or 2-00:00"
         )
     options = {OPTIONS[name]: value for name, value in given.items() if name in OPTIONS}
-    found: dict[str, Any] = {
-        "name": "landscape",
-        "timeout_min": minutes,
-        "slurm_additional_parameters": options,
-        "slurm_use_srun": False,
-    }  # one process needs no srun, which forgets cpus-per-task
-    return found | ({"slurm_setup": [given["setup"]]} if "setup" in given else {})
+    # The landscape that submits is the one that is found there.
+    setup = [f"export PYTHONPATH={shlex.quote(str(_PACKAGES))}${{PYTHONPATH:+:$PYTHONPATH}}"]
+    return {
+        "name": "landscape", "timeout_min": minutes, "slurm_additional_parameters": options,
+        "slurm_setup": setup + ([given["setup"]] if "setup" in given else []),
+        "slurm_use_srun": False,  # one process needs no srun, which forgets cpus-per-task
+    }  # fmt: skip
 
 
 def _tail(file: Path) -> str:

@@ -192,3 +192,13 @@ def end_worker_once(mark):
         os.kill(os.getppid(), signal.SIGKILL)
         time.sleep(30)
     return "alive"
+
+
+def greeting():
+    return os.environ.get("GREETING")
+
+
+def after(*marks):
+    """Done when files are there."""
+    while not all(map(os.path.exists, marks)):
+        time.sleep(0.05)
