@@ -26,6 +26,7 @@ from landscape.jobs import (
     Outcome,
     Reporter,
     ThisProcess,
+    Wide,
     available_cores,
     current_reporter,
     run,
@@ -130,7 +131,8 @@ class Measurer:
         """How many of so many jobs are done side by side, as far as this side knows."""
         if isinstance(self.executor, ThisProcess):
             return 1
-        return max(min(process_count(self.plan, count), count), 1)
+        side_by_side = self.executor.width() if isinstance(self.executor, Wide) else process_count(self.plan, count)
+        return max(min(side_by_side, count), 1)
 
     def pairs(self, pairs: Sequence[Pair], reporter: Reporter | None) -> list[Measured]:
         """Measure the lines between the ends of runs."""

@@ -6,7 +6,7 @@ process that dies under it, is the outcome of that job alone. :func:`opened_exec
 ``"dask:tcp://10.0.0.1:8786"``.
 """
 
-from landscape.jobs.executor import Executor, ProcessDied, check_executor
+from landscape.jobs.executor import Executor, ProcessDied, Wide, check_executor
 from landscape.jobs.exit_reasons import Advice
 from landscape.jobs.job import Failure, Job, Outcome, perform
 from landscape.jobs.local import LocalExecutor, ThisProcess, available_cores
@@ -24,6 +24,7 @@ __all__ = [
     "ProcessDied",
     "Reporter",
     "ThisProcess",
+    "Wide",
     "available_cores",
     "check_executor",
     "current_reporter",

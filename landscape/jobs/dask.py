@@ -77,6 +77,12 @@ class DaskExecutor(Stoppable):
             if self._client.status == "running":
                 self._client.cancel(list(self._open), force=True)
 
+    def width(self) -> int:
+        """Threads of all workers."""
+        with contextlib.suppress(Exception):  # of a scheduler that goes away just now
+            return sum(self._client.nthreads().values())
+        return 0
+
     @property
     def is_connected(self) -> bool:
         """Whether the scheduler answers, as far as this side knows."""

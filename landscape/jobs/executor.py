@@ -33,6 +33,14 @@ class Limited(Protocol):
     at_once: int | None
 
 
+@runtime_checkable
+class Wide(Protocol):
+    """An executor that knows how many calls it makes side by side."""
+
+    def width(self) -> int:
+        """At this moment; 0 where nobody works yet."""
+
+
 class ProcessDied(LandscapeError):
     """The process of a job ended before the job did."""
 

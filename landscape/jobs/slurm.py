@@ -70,7 +70,10 @@ class SlurmExecutor(Stoppable):
     def submit(self, function: Callable[..., Any], /, *args: Any) -> SlurmFuture:
         """Submit a call; what sbatch says against it is raised."""
         try:
-            job = self._executor.submit(on_node, list(sys.path), function, *args)
+            # Submitted from within a job, one would take that job's options for its own.
+            within = "SLURM_JOB_ID" in os.environ
+            with submitit.helpers.clean_env() if within else contextlib.nullcontext():
+                job = self._executor.submit(on_node, list(sys.path), function, *args)
         except FailedJobError as error:
             raise LandscapeError(f"sbatch refused it: {_last_line(str(error))}") from None
         if isinstance(job, submitit.LocalJob):

@@ -91,9 +91,8 @@ def check_it_is_whole(folder: Path, reference: list[dict[str, Any]]) -> None:
 def saved(tmp_path_factory):
     """Runs, and the table of an analysis of them that nobody disturbed."""
     home = tmp_path_factory.mktemp("runs")
-    for seed in range(2):
-        for optimizer in ("adam", "sgd"):
-            save_run(home / "fresh" / f"{optimizer}-s{seed}", optimizer=optimizer, seed=seed)
+    for optimizer in ("adam", "sgd"):
+        save_run(home / "fresh" / f"{optimizer}-s0", optimizer=optimizer, seed=0)
     shutil.copytree(home / "fresh", home / "untouched")
     with dask_cluster(home / "dask") as cluster:
         process = start(home / "untouched", cluster.address)
@@ -131,7 +130,8 @@ def one_analysis(cluster: Cluster, folder: Path, rng: random.Random, seen: dict[
 
 
 def the_workers(cluster: Cluster) -> list[int]:
-    return cluster.workers()
+    """Those that do something: a nanny gives a worker up that dies while it starts."""
+    return [pid for pid in cluster.workers() if descendants(pid)]
 
 
 def the_scheduler(cluster: Cluster) -> list[int]:
