@@ -95,7 +95,7 @@ def measure_run(
         If records cannot be stored: to go on would be to measure for nothing.
     """
     outcome = Measured(files.run)
-    clock = Clock(reporter, left=CHECKING + PLANNING + total(files.expected(plan)), num_vectors=2 * plan.eigs)
+    clock = Clock(reporter, left=CHECKING + PLANNING + total(files.wanted(plan)), num_vectors=2 * plan.eigs)
     work = Work(store, files.run, plan, clock, outcome, budget)
     newest = len(files.files) - 1
     earlier = [total([q.cost for q in quantities(plan, is_last=False, is_around=i in files.compared)])
@@ -105,13 +105,19 @@ def measure_run(
     last: CheckpointContext | None = None
     for index, file in reversed([*enumerate(files.files)]):
         is_last = index == newest
+        if not is_last and not files.is_wanted(index):
+            continue
         if not is_last and budget is not None and not budget.fits(clock.expected(PLANNING * 0.2 + least)):
             break
         try:
             checkpoint, context = _opened(work, files, index, opened, guess, last)
-            if is_last:  # before its records, which it explains, so that they never stand under an older description
-                store.describe_run(files.run, _describe_run(checkpoint, context) | {AROUND: list(files.around)})
-            failed = _measure_checkpoint(work, checkpoint, context, later=total(earlier[:index]))
+            failed = list[tuple[str, LandscapeError]]()
+            if not files.is_wanted(index):
+                _take_eigenpairs(work, checkpoint, context)
+            else:
+                if is_last:  # before its records, which it explains: they never stand under an older description
+                    store.describe_run(files.run, _describe_run(checkpoint, context) | {AROUND: list(files.around)})
+                failed = _measure_checkpoint(work, checkpoint, context, later=total(earlier[:index]))
         except ResultsError:
             raise
         except BaseException as error:
@@ -124,6 +130,22 @@ def measure_run(
             guess, outcome.measured = context.eigenpairs.vectors[:, :2], True
             last = context
     return outcome
+
+
+def _take_eigenpairs(work: Work, checkpoint: Checkpoint, context: CheckpointContext) -> None:
+    """Of the last checkpoint, which another job has measured: where the search begins at the earlier ones.
+
+    Raises
+    ------
+    LandscapeError
+        If they are not stored.
+    """
+    (quantity,) = (quantity for quantity in quantities_at(context) if quantity.name == "eigenpairs")
+    key = key_of(quantity, question_at(checkpoint, context), context)
+    found = stored(work.store, work.run, checkpoint.step, quantity, key, context)
+    if found.answer is None:
+        raise LandscapeError(f"the eigenpairs of {Path(checkpoint.path).name} are not stored; analyze the run again")
+    context.found[quantity.name], context.fields[quantity.name] = found.answer, found.fields
 
 
 @dataclass
@@ -156,10 +178,11 @@ def _opened(
         with contextlib.suppress(Exception):  # what is wrong with the data, the objective says
             count = plan.examples or problem.batches("train").num_examples
             clock.guess(checkpoint.num_parameters, count)
-            clock.left = CHECKING + PLANNING + total(files.expected(plan, count))
+            clock.left = CHECKING + PLANNING + total(files.wanted(plan, count))
         clock.show(f"{files.run}  checking the loss")
     with listening(partial(clock.hear, files.run)):
-        objective = objective_of(checkpoint, plan, check=is_last and plan.check, problem=problem)
+        check = is_last and plan.check and files.is_wanted(index)
+        objective = objective_of(checkpoint, plan, check=check, problem=problem)
     if is_last:
         clock.finish(CHECKING)
         clock.show(f"{files.run}  planning")

@@ -111,6 +111,7 @@ def one_analysis(cluster: Cluster, folder: Path, rng: random.Random, seen: dict[
         os.kill(rng.choice(pids), signal.SIGKILL)
         kills += 1
         now = seen_in(folder)
+        print(f"{victim.__name__}: killed {pids}, {len(now)} records", flush=True)
         check_nothing_is_lost(seen, now)
         seen |= now
         if victim is the_scheduler:
