@@ -17,8 +17,9 @@ from landscape.tables import text_table
 from tests.support.clusters import dask_cluster
 
 TINY = {
-    "plan": "quick", "last": 1, "levels": 0, "planes": "", "eigs": 2, "trace_probes": 4, "density_probes": 2, "steps": 8,
-    "points": 5, "plane_points": 5, "directions": 1, "samples": 2, "restarts": 1, "barriers": 0, "threads": 1,
+    "plan": "quick", "last": 1, "levels": 0, "planes": "", "eigs": 2, "trace_probes": 4, "density_probes": 2,
+    "steps": 8, "points": 5, "plane_points": 5, "directions": 1, "samples": 2, "restarts": 1, "barriers": 0,
+    "threads": 1,
 }  # fmt: skip
 
 
