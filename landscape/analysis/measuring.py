@@ -18,7 +18,7 @@ from landscape.analysis.cache import Opened
 from landscape.analysis.clock import CHECKING, PLANNING, Clock
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost, total
-from landscape.analysis.plan import COUNTS, PRESETS, Plan
+from landscape.analysis.plan import Plan
 from landscape.analysis.quantities import Quantity, applies, quantities, quantities_at
 from landscape.analysis.recording import (
     Found,
@@ -29,6 +29,7 @@ from landscape.analysis.recording import (
     provenance,
     question_at,
     stored,
+    take_eigenpairs,
     with_limit,
 )
 from landscape.analysis.rounds import MARGIN, Budget
@@ -113,7 +114,7 @@ def measure_run(
             checkpoint, context = _opened(work, files, index, opened, guess, last)
             failed = list[tuple[str, LandscapeError]]()
             if not files.is_wanted(index):
-                _take_eigenpairs(work, checkpoint, context)
+                take_eigenpairs(work.store, work.run, checkpoint, context)
             else:
                 if is_last:  # before its records, which it explains: they never stand under an older description
                     store.describe_run(files.run, _describe_run(checkpoint, context) | {AROUND: list(files.around)})
@@ -130,22 +131,6 @@ def measure_run(
             guess, outcome.measured = context.eigenpairs.vectors[:, :2], True
             last = context
     return outcome
-
-
-def _take_eigenpairs(work: Work, checkpoint: Checkpoint, context: CheckpointContext) -> None:
-    """Of the last checkpoint, which another job has measured: where the search begins at the earlier ones.
-
-    Raises
-    ------
-    LandscapeError
-        If they are not stored.
-    """
-    (quantity,) = (quantity for quantity in quantities_at(context) if quantity.name == "eigenpairs")
-    key = key_of(quantity, question_at(checkpoint, context), context)
-    found = stored(work.store, work.run, checkpoint.step, quantity, key, context)
-    if found.answer is None:
-        raise LandscapeError(f"the eigenpairs of {Path(checkpoint.path).name} are not stored; analyze the run again")
-    context.found[quantity.name], context.fields[quantity.name] = found.answer, found.fields
 
 
 @dataclass
@@ -207,21 +192,6 @@ def objective_of(checkpoint: Checkpoint, plan: Plan, *, check: bool, problem: Pr
         return whole
     drawn = np.random.default_rng(plan.seed).choice(whole.num_examples, plan.examples, replace=False)
     return whole.subset(np.sort(drawn))
-
-
-def question_of(plan: Plan) -> dict[str, str]:
-    """What a plan asks, apart from how thoroughly and with what: answers to another question stand in no table with it.
-
-    >>> question_of(Plan("quick", examples=64, workers=2))
-    {'examples': '64', 'seed': '0'}
-    """
-    elsewhere = {
-        *PRESETS[plan.plan], *COUNTS[max(COUNTS)], "tol", "time", "plan", "seed", "device", "workers", "threads",
-        "data", "chunk", "batch_statistics", "check", "pairs",
-    }  # fmt: skip
-    usual = Plan(plan.plan).fields()
-    fields = {n: v for n, v in plan.fields().items() if n not in elsewhere and v and v != usual[n]}
-    return {name: str(value) for name, value in fields.items()} | ({"seed": str(plan.seed)} if plan.examples else {})
 
 
 def skipped(what: str, error: LandscapeError) -> dict[str, str]:

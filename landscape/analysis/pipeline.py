@@ -19,9 +19,10 @@ from landscape.analysis.barriers import Pair, check_pairs, comparable_pairs
 from landscape.analysis.cache import forget, opened_by
 from landscape.analysis.clock import expected_in
 from landscape.analysis.jobs import Measurer, measurer
-from landscape.analysis.measuring import Measured, question_of
+from landscape.analysis.measuring import Measured
 from landscape.analysis.plan import Plan
 from landscape.analysis.recording import now as date_now
+from landscape.analysis.recording import question_of
 from landscape.analysis.rounds import now, rounds
 from landscape.analysis.survey import RunFiles, survey
 from landscape.checkpoints import Checkpoint, import_in_place

@@ -41,7 +41,7 @@ except ls.LandscapeError as error:
     sys.exit(2)
 """
 PLAN = ls.Plan(**{**SMALL.fields(), "directions": 2, "barriers": 2})
-GONE = "the Dask scheduler at"
+GONE = "Dask scheduler"
 
 
 def start(folder: Path, address: str) -> subprocess.Popen[str]:
