@@ -28,6 +28,7 @@ from landscape.analysis.recording import (
     key_of,
     provenance,
     question_at,
+    question_of,
     stored,
     take_eigenpairs,
     with_limit,
