@@ -27,6 +27,7 @@ from landscape.jobs import (
     Outcome,
     Reporter,
     ThisProcess,
+    Wide,
     available_cores,
     current_reporter,
     run,
@@ -37,6 +38,8 @@ from landscape.version import __version__
 
 #: Jobs that carry their checkpoints are in memory: at most this many at once, unless the plan has ``workers``.
 AT_ONCE = 32
+#: Earlier checkpoints of a run in one job, where an executor was given; a run with no more of them is one job.
+EARLIER = 8
 _HERE = "landscape.analysis.jobs"
 
 
@@ -122,6 +125,8 @@ class Measurer:
         of_round : dict, optional
             What a :class:`~landscape.analysis.rounds.Round` has beside a run's place; left out, there is no hurry.
         """
+        if of_round is None and not isinstance(self.executor, ThisProcess | LocalExecutor):
+            return self._in_parts(runs, reporter)
         jobs = [self._job(files.run, "run", [files]) for files in runs]
         if of_round is not None:
             place = {"jobs": len(jobs), "at_once": self.at_once(len(jobs))}
@@ -131,11 +136,30 @@ class Measurer:
             ]
         return self._measured(jobs, reporter)
 
+    def _in_parts(self, runs: Sequence[RunFiles], reporter: Reporter | None) -> list[Measured]:
+        """Runs with many checkpoints as several jobs: the last one, where the others begin, and then these."""
+        long = {files.run for files in runs if len(files.files) - 1 > EARLIER}
+        first = [replace(files, only=(len(files.files) - 1,)) if files.run in long else files for files in runs]
+        outcomes = self._measured([self._job(files.run, "run", [files]) for files in first], reporter)
+        measured = {outcome.run: outcome for outcome in outcomes}
+        parts = [
+            replace(files, only=tuple(range(max(0, end - EARLIER), end)))
+            for files in runs
+            if files.run in long and measured[files.run].measured
+            for end in range(len(files.files) - 1, 0, -EARLIER)
+        ]
+        for part in self._measured([self._job(files.run, "run", [files]) for files in parts], reporter):
+            whole = measured[part.run]
+            whole.skipped += part.skipped
+            whole.written += part.written
+        return outcomes
+
     def at_once(self, count: int) -> int:
         """How many of so many jobs are done side by side, as far as this side knows."""
         if isinstance(self.executor, ThisProcess):
             return 1
-        return max(min(process_count(self.plan, count), count), 1)
+        side_by_side = self.executor.width() if isinstance(self.executor, Wide) else process_count(self.plan, count)
+        return max(min(side_by_side, count), 1)
 
     def pairs(self, pairs: Sequence[Pair], reporter: Reporter | None) -> list[Measured]:
         """Measure the lines between the ends of runs."""
@@ -160,7 +184,7 @@ class Measurer:
     def _with_bytes(self, job: Job) -> Job:
         """The job with its checkpoints and what is stored of its runs, to be done where the folder is not."""
         (question,) = job.args
-        runs = [{**run, "files": [_named_content(file) for file in run["files"]]} for run in question["runs"]]
+        runs = [{**run, "files": _carried(RunFiles(**run))} for run in question["runs"]]
         stored = self.store.export([run["run"] for run in question["runs"]])
         return replace(job, function=f"{_HERE}:measure_from_bytes", args=({**question, "runs": runs}, stored))
 
@@ -177,8 +201,14 @@ class Measurer:
                 outcome.value["measured"]["skipped"].append({"file": outcome.name, "reason": str(error)})
 
 
-def _named_content(file: str) -> tuple[str, bytes]:
-    return Path(file).name, Path(file).read_bytes()
+def _carried(files: RunFiles) -> list[tuple[str, bytes]]:
+    """Names and bytes of a run's files; of those that are not looked at, no bytes.
+
+    Where the last one is measured, all are looked at, for the path of the run.
+    """
+    last = len(files.files) - 1
+    needed = {*range(last + 1)} if files.is_wanted(last) else {last, *(files.only or ())}
+    return [(Path(file).name, Path(file).read_bytes() if i in needed else b"") for i, file in enumerate(files.files)]
 
 
 def _as_measured(outcome: Outcome) -> Measured:

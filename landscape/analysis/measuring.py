@@ -18,7 +18,7 @@ from landscape.analysis.cache import Opened
 from landscape.analysis.clock import CHECKING, PLANNING, Clock
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost, total
-from landscape.analysis.plan import COUNTS, PRESETS, Plan
+from landscape.analysis.plan import Plan
 from landscape.analysis.quantities import Quantity, applies, quantities, quantities_at
 from landscape.analysis.recording import (
     Found,
@@ -28,7 +28,9 @@ from landscape.analysis.recording import (
     key_of,
     provenance,
     question_at,
+    question_of,
     stored,
+    take_eigenpairs,
     with_limit,
 )
 from landscape.analysis.rounds import MARGIN, Budget
@@ -95,7 +97,7 @@ def measure_run(
         If records cannot be stored: to go on would be to measure for nothing.
     """
     outcome = Measured(files.run)
-    clock = Clock(reporter, left=CHECKING + PLANNING + total(files.expected(plan)), num_vectors=2 * plan.eigs)
+    clock = Clock(reporter, left=CHECKING + PLANNING + total(files.wanted(plan)), num_vectors=2 * plan.eigs)
     work = Work(store, files.run, plan, clock, outcome, budget)
     newest = len(files.files) - 1
     earlier = [total([q.cost for q in quantities(plan, is_last=False, is_around=i in files.compared)])
@@ -105,13 +107,19 @@ def measure_run(
     last: CheckpointContext | None = None
     for index, file in reversed([*enumerate(files.files)]):
         is_last = index == newest
+        if not is_last and not files.is_wanted(index):
+            continue
         if not is_last and budget is not None and not budget.fits(clock.expected(PLANNING * 0.2 + least)):
             break
         try:
             checkpoint, context = _opened(work, files, index, opened, guess, last)
-            if is_last:  # before its records, which it explains, so that they never stand under an older description
-                store.describe_run(files.run, _describe_run(checkpoint, context) | {AROUND: list(files.around)})
-            failed = _measure_checkpoint(work, checkpoint, context, later=total(earlier[:index]))
+            failed = list[tuple[str, LandscapeError]]()
+            if not files.is_wanted(index):
+                take_eigenpairs(work.store, work.run, checkpoint, context)
+            else:
+                if is_last:  # before its records, which it explains: they never stand under an older description
+                    store.describe_run(files.run, _describe_run(checkpoint, context) | {AROUND: list(files.around)})
+                failed = _measure_checkpoint(work, checkpoint, context, later=total(earlier[:index]))
         except ResultsError:
             raise
         except BaseException as error:
@@ -156,10 +164,11 @@ def _opened(
         with contextlib.suppress(Exception):  # what is wrong with the data, the objective says
             count = plan.examples or problem.batches("train").num_examples
             clock.guess(checkpoint.num_parameters, count)
-            clock.left = CHECKING + PLANNING + total(files.expected(plan, count))
+            clock.left = CHECKING + PLANNING + total(files.wanted(plan, count))
         clock.show(f"{files.run}  checking the loss")
     with listening(partial(clock.hear, files.run)):
-        objective = objective_of(checkpoint, plan, check=is_last and plan.check, problem=problem)
+        check = is_last and plan.check and files.is_wanted(index)
+        objective = objective_of(checkpoint, plan, check=check, problem=problem)
     if is_last:
         clock.finish(CHECKING)
         clock.show(f"{files.run}  planning")
@@ -184,21 +193,6 @@ def objective_of(checkpoint: Checkpoint, plan: Plan, *, check: bool, problem: Pr
         return whole
     drawn = np.random.default_rng(plan.seed).choice(whole.num_examples, plan.examples, replace=False)
     return whole.subset(np.sort(drawn))
-
-
-def question_of(plan: Plan) -> dict[str, str]:
-    """What a plan asks, apart from how thoroughly and with what: answers to another question stand in no table with it.
-
-    >>> question_of(Plan("quick", examples=64, workers=2))
-    {'examples': '64', 'seed': '0'}
-    """
-    elsewhere = {
-        *PRESETS[plan.plan], *COUNTS[max(COUNTS)], "tol", "time", "plan", "seed", "device", "workers", "threads",
-        "data", "chunk", "batch_statistics", "check", "pairs",
-    }  # fmt: skip
-    usual = Plan(plan.plan).fields()
-    fields = {n: v for n, v in plan.fields().items() if n not in elsewhere and v and v != usual[n]}
-    return {name: str(value) for name, value in fields.items()} | ({"seed": str(plan.seed)} if plan.examples else {})
 
 
 def skipped(what: str, error: LandscapeError) -> dict[str, str]:

@@ -20,14 +20,15 @@ from landscape.analysis.barriers import Pair, check_pairs, comparable_pairs
 from landscape.analysis.cache import forget, opened_by
 from landscape.analysis.clock import expected_in
 from landscape.analysis.jobs import Measurer, measurer
-from landscape.analysis.measuring import Measured, question_of
+from landscape.analysis.measuring import Measured
 from landscape.analysis.plan import Plan
 from landscape.analysis.recording import now as date_now
+from landscape.analysis.recording import question_of
 from landscape.analysis.rounds import now, rounds
 from landscape.analysis.survey import RunFiles, survey
 from landscape.checkpoints import Checkpoint, import_in_place
 from landscape.errors import CheckpointError, UsageError, foreign_errors
-from landscape.jobs import Executor, Reporter, available_cores, check_executor
+from landscape.jobs import Executor, Reporter, available_cores, opened_executor
 from landscape.jobs.job import Elsewhere
 from landscape.report import write_report
 from landscape.store import LEVELS, ResultStore, load_results
@@ -41,7 +42,7 @@ def analyze(
     *,
     reporter: Reporter | None = None,
     command: str = "",
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     shared: bool = True,
     say: Callable[[str], None] | None = None,
 ) -> Path:
@@ -65,10 +66,11 @@ def analyze(
         Gets the progress, by ``update(done=, total=, doing=)``.
     command : str
         What the user typed, for the provenance.
-    executor : Executor, optional
-        Measures the runs and lines elsewhere: anything whose ``submit(function, *args)`` returns a future, such as a
-        ``concurrent.futures.ProcessPoolExecutor`` or a Dask client. Left out: processes of this machine, as
-        ``plan.workers`` has it. Where jobs run, the same ``landscape`` is installed, and the problem can be imported.
+    executor : str or Executor, optional
+        Measures the runs and lines elsewhere: ``"dask:ADDRESS"``, ``"slurm:partition=NAME,time=2h"``, or anything whose
+        ``submit(function, *args)`` returns a future, such as a ``concurrent.futures.ProcessPoolExecutor`` or a Dask
+        client. Left out, or ``"local"``: processes of this machine, as ``plan.workers`` has it. Where jobs run, the
+        same ``landscape`` is installed, and the problem can be imported. A job whose process dies is tried once more.
     shared : bool
         Whether the folder is there, under the same path, wherever the executor's jobs run. Then they read checkpoints
         and write records there, and a job that is lost has lost only what it was measuring. False: each job carries
@@ -92,17 +94,24 @@ def analyze(
     ResultsError
         If the folder cannot be written to, or another process analyses it.
     UsageError
-        If the executor has no ``submit``, or there are ranks besides.
+        If the executor is none, or there are ranks besides.
     LandscapeError
-        If the report cannot be drawn; the results are stored then.
+        If what the executor names is not there, after seconds; or the report cannot be drawn: the results are stored.
     """
-    plan, root, started = plan or Plan(), Path(path), time.perf_counter()
+    plan = plan or Plan()
     _check_ranks(plan, executor)
+    with opened_executor(executor) as elsewhere:
+        return _analyzed(Path(path), plan, _Progress(reporter, say), command, elsewhere, shared)
+
+
+def _analyzed(
+    root: Path, plan: Plan, progress: _Progress, command: str, executor: Executor | None, shared: bool
+) -> Path:
+    started, say = time.perf_counter(), progress.say
     if executor is not None:
-        check_executor(executor)
         root = Path(os.path.abspath(root))  # where jobs run, the current folder is another one
         plan = replace(plan, data=os.path.abspath(plan.data)) if shared and plan.data is not None else plan
-    progress, analysis, interrupted = _Progress(reporter, say), uuid.uuid4().hex, False
+    analysis, interrupted = uuid.uuid4().hex, False
     progress.update(done=0.0, total=1.0, doing="reading checkpoints")
     brought = distributed.by_first(
         lambda: import_in_place(root, plan.problem, problem_config=plan.problem_config, data_dir=plan.data, say=say),
@@ -149,12 +158,13 @@ def _draw(results: Path) -> None:
         write_report(load_results(results))
 
 
-def _check_ranks(plan: Plan, executor: Executor | None) -> None:
+def _check_ranks(plan: Plan, executor: Executor | str | None) -> None:
     """Refuse two ways at once to measure on several processes."""
     if distributed.current() is None:
         return
-    if executor is not None or (plan.workers or 1) > 1:
-        given = "an executor" if executor is not None else f"workers={plan.workers}"
+    elsewhere = executor not in (None, "local")
+    if elsewhere or (plan.workers or 1) > 1:
+        given = "an executor" if elsewhere else f"workers={plan.workers}"
         raise UsageError(
             f"{given} and ranks do not go together: under torchrun or srun all ranks measure each run together. Leave "
             "out one of them"

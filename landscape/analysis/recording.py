@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ import torch
 from landscape.analysis.asking import THOROUGHNESS, limit
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
-from landscape.analysis.quantities import Quantity
+from landscape.analysis.plan import COUNTS, PRESETS, Plan
+from landscape.analysis.quantities import Quantity, quantities_at
 from landscape.checkpoints import Checkpoint
+from landscape.errors import LandscapeError
 from landscape.objective import Objective
 from landscape.results import Eigenpairs, Record, Sharpness
 from landscape.store import ResultStore
@@ -39,6 +42,21 @@ class Found:
     answer: Record | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     coarser: Record | None = None
+
+
+def question_of(plan: Plan) -> dict[str, str]:
+    """What a plan asks, apart from how thoroughly and with what: answers to another question stand in no table with it.
+
+    >>> question_of(Plan("quick", examples=64, workers=2))
+    {'examples': '64', 'seed': '0'}
+    """
+    elsewhere = {
+        *PRESETS[plan.plan], *COUNTS[max(COUNTS)], "tol", "time", "plan", "seed", "device", "workers", "threads",
+        "data", "chunk", "batch_statistics", "check", "pairs",
+    }  # fmt: skip
+    usual = Plan(plan.plan).fields()
+    fields = {n: v for n, v in plan.fields().items() if n not in elsewhere and v and v != usual[n]}
+    return {name: str(value) for name, value in fields.items()} | ({"seed": str(plan.seed)} if plan.examples else {})
 
 
 def question_at(checkpoint: Checkpoint, context: CheckpointContext) -> dict[str, Any]:
@@ -84,6 +102,22 @@ def stored(
     if is_left_alone or quantity.asked is None or quantity.asked.is_met(near, context):
         return Found(near, fields)
     return Found(None, fields, near)
+
+
+def take_eigenpairs(store: ResultStore, run: str, checkpoint: Checkpoint, context: CheckpointContext) -> None:
+    """Of a run's last checkpoint, which another job has measured: where the search begins at the earlier ones.
+
+    Raises
+    ------
+    LandscapeError
+        If they are not stored.
+    """
+    (quantity,) = (quantity for quantity in quantities_at(context) if quantity.name == "eigenpairs")
+    key = key_of(quantity, question_at(checkpoint, context), context)
+    found = stored(store, run, checkpoint.step, quantity, key, context)
+    if found.answer is None:
+        raise LandscapeError(f"the eigenpairs of {Path(checkpoint.path).name} are not stored; analyze the run again")
+    context.found[quantity.name], context.fields[quantity.name] = found.answer, found.fields
 
 
 def with_limit(quantity: Quantity, key: dict[str, Any], context: CheckpointContext) -> dict[str, Any]:

@@ -33,18 +33,30 @@ class RunFiles:
         Which of them lie around the lowest level, where trace and sharpness are measured too.
     around : tuple of int
         Steps that are measured only because a level lies beside them: they are none of the last ones.
+    only : tuple of int or None
+        Which of the files are measured now; of the last one, where it is not among them, what is stored is taken. None:
+        all.
     """
 
     run: str
     files: tuple[str, ...]
     compared: tuple[int, ...] = ()
     around: tuple[int, ...] = ()
+    only: tuple[int, ...] | None = None
+
+    def is_wanted(self, index: int) -> bool:
+        """Whether a file is measured now."""
+        return self.only is None or index in self.only
 
     def expected(self, plan: Plan, num_examples: int = 0) -> list[Cost]:
         """What its quantities should cost on so many examples."""
+        return replace(self, only=None).wanted(plan, num_examples)
+
+    def wanted(self, plan: Plan, num_examples: int = 0) -> list[Cost]:
+        """The same of those that are measured now."""
         return [
             q.cost
-            for i, _ in enumerate(self.files)
+            for i in filter(self.is_wanted, range(len(self.files)))
             for q in quantities(
                 plan, is_last=i == len(self.files) - 1, is_around=i in self.compared, num_examples=num_examples
             )

@@ -12,6 +12,7 @@ from landscape.analysis.plan import Plan
 from landscape.cli.app import (
     AsJson,
     DataDir,
+    Executor,
     Folder,
     Problem,
     ProblemConfig,
@@ -22,6 +23,9 @@ from landscape.cli.app import (
     settings,
 )
 from landscape.escaping.terminal import console, one_line
+
+#: Arguments that say nothing of what is measured.
+_NO_PLAN = ("ckpt_dir", "as_json", "executor", "shared")
 
 
 @app.command()
@@ -77,6 +81,14 @@ def analyze(
     problem_config: ProblemConfig = None,
     workers: Annotated[int | None, typer.Option(help="Processes that measure runs side by side.")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads of each process; the cores shared out, else.")] = None,
+    executor: Executor = None,
+    shared: Annotated[
+        bool,
+        typer.Option(
+            "--shared-folder/--no-shared-folder",
+            help="Whether the executor's processes see CKPT_DIR; else its files are sent to them.",
+        ),
+    ] = True,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, …; the CPU if left out.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64; the model's own if left out.")] = None,
     params: Annotated[
@@ -101,9 +113,7 @@ def analyze(
     as_json: AsJson = False,
 ) -> None:
     """Measure the checkpoints of a folder; write results.h5, report.html, figures/ and tables/ into it."""
-    given = {
-        name: value for name, value in locals().items() if name not in ("ckpt_dir", "as_json") and value is not None
-    }
+    given = {name: value for name, value in locals().items() if name not in _NO_PLAN and value is not None}
     given |= {"problem_config": settings(problem_config)}
     from landscape import distributed
     from landscape.analysis.pipeline import analyze as run_analysis
@@ -114,8 +124,10 @@ def analyze(
     speaks = group is None or group.is_first
     try:
         with progress_bar() if speaks else nullcontext() as reporter:
-            say = _on_stderr if speaks else None
-            path = run_analysis(ckpt_dir, chosen, reporter=reporter, command=command_line(), say=say)
+            path = run_analysis(
+                ckpt_dir, chosen, reporter=reporter, command=command_line(), executor=executor, shared=shared,
+                say=_on_stderr if speaks else None,
+            )  # fmt: skip
     except KeyboardInterrupt:
         drawn = " and drawn" if chosen.time is not None else ""
         if speaks:

@@ -46,6 +46,14 @@ ProblemConfig = Annotated[
     str | None, typer.Option(metavar="JSON", help="Settings of the problem, e.g. '{\"width\": 64}', for its factory.")
 ]
 DataDir = Annotated[str | None, typer.Option(metavar="DIR", help="Folder of the problem's data files.")]
+Executor = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Who does the work: local, dask:ADDRESS or slurm:partition=…,time=…; this machine if left out. See "
+        "docs/scaling.md.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print rows as JSON; missing values are null.")]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from landscape.cli.app import DataDir, Problem, ProblemConfig, app, settings
+from landscape.cli.app import DataDir, Executor, Problem, ProblemConfig, app, settings
 from landscape.errors import UsageError
 from landscape.escaping.terminal import console, one_line
 
@@ -49,6 +49,7 @@ def draw(
     workers: Annotated[
         int | None, typer.Option(help="Processes among which the points of a picture are divided; this one, else.")
     ] = None,
+    executor: Executor = None,
     seed: Annotated[int, typer.Option(help="Of random directions, and of Lanczos' start.")] = 0,
     data: DataDir = None,
     problem: Problem = None,
@@ -67,7 +68,7 @@ def draw(
             drawn = draw_runs(
                 runs, plane=plane, on=on, metric=metric, radius=_number(radius), points=points, tol=tol, last=last,
                 steps=step or (), out=out, seed=seed, problem=problem, problem_config=settings(problem_config),
-                data=data, workers=workers, progress=progress,
+                data=data, workers=workers, executor=executor, progress=progress,
             )  # fmt: skip
     except KeyboardInterrupt:
         print("landscape: interrupted; what was evaluated is kept, and the same command goes on there", file=sys.stderr)

@@ -30,7 +30,7 @@ def interpolate(
     metrics: Metrics = None,
     tol: float | None = None,
     resume: str | Path | None = None,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     progress: Progress | None = None,
 ) -> LineSlice:
     """The loss at ``(1 − t)·θ_a + t·θ_b`` for equally spaced t from 0 to 1, with its ``barrier``.

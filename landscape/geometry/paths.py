@@ -44,7 +44,7 @@ def evaluate_paths(
     num_walks: int = 100,
     seed: int = 0,
     resume: str | Path | None = None,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     progress: Progress | None = None,
 ) -> PathSlice:
     r"""The loss on a plane with the paths of one or several trainings on it.

@@ -42,7 +42,7 @@ def evaluate_line(
     tol: float | None = None,
     hessian: Operator | None = None,
     resume: str | Path | None = None,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     progress: Progress | None = None,
 ) -> LineSlice:
     """The loss at ``θ + t·d`` for ``points`` equally spaced t from ``-radius`` to ``radius``.
@@ -101,10 +101,11 @@ def evaluate_line(
         same. Several slices share it, each in a file of its own: another model, loss, data, direction, radius or metric
         finds nothing there. Of functions module, name and code count, with what they close over; not what they call.
         Yours to delete, when the record is saved.
-    executor : optional
-        Has the points or nodes evaluated in other processes: anything whose ``submit(function, *args)`` returns a
-        future, such as a ``landscape.jobs.LocalExecutor`` or a Dask client. Model, loss, data and metrics go there
-        pickled, so their classes and functions stand in modules. The record is the same, with as many threads there.
+    executor : str or executor, optional
+        Has the points or nodes evaluated in other processes: ``"dask:ADDRESS"``, or anything whose ``submit(function,
+        *args)`` returns a future, such as a ``landscape.jobs.LocalExecutor`` or a Dask client. Model, loss, data and
+        metrics go there pickled, so their classes and functions stand in modules. The record is the same, with as many
+        threads there.
     progress : callable, optional
         Called as ``progress(done, most)`` after each point that is evaluated.
 
@@ -188,7 +189,7 @@ def evaluate_plane(
     tol: float | None = None,
     hessian: Operator | None = None,
     resume: str | Path | None = None,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     progress: Progress | None = None,
 ) -> PlaneSlice:
     """The loss at ``θ + x·d₁ + y·d₂`` on a grid of ``points × points``.

@@ -107,7 +107,7 @@ class Walk:
         return cls(objective, drawn, given, point, statistics, asked.split, readings, decay, holding)
 
     @contextmanager
-    def kept_in(self, folder: str | Path | None, executor: Executor | None) -> Iterator[Walk]:
+    def kept_in(self, folder: str | Path | None, executor: Executor | str | None) -> Iterator[Walk]:
         """The same, of which what is evaluated within the block is kept in a folder, and evaluated by an executor."""
 
         def question() -> tuple[Any, ...]:

@@ -12,12 +12,13 @@ from typing import Any
 
 from landscape.checks import check_count
 from landscape.errors import LandscapeError
+from landscape.jobs.executor import ProcessDied, Stoppable
 from landscape.jobs.exit_reasons import Advice
 from landscape.jobs.job import place_of
-from landscape.jobs.process import ProcessDied, WorkerProcess
+from landscape.jobs.process import WorkerProcess
 from landscape.jobs.progress import Reporter, reporting_to
 
-__all__ = ["LocalExecutor", "ProcessDied", "ThisProcess", "available_cores"]
+__all__ = ["LocalExecutor", "ThisProcess", "available_cores"]
 
 
 def available_cores() -> int:
@@ -25,7 +26,7 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class ThisProcess:
+class ThisProcess(Stoppable):
     """An executor that makes each call at once, where a debugger reaches it; a crash ends this process."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
@@ -54,7 +55,7 @@ class _Call:
     future: Future[Any] = field(default_factory=Future)
 
 
-class LocalExecutor:
+class LocalExecutor(Stoppable):
     """Processes on this machine, each a fresh interpreter with as many threads as asked for; a context manager.
 
     A process that dies is the error :class:`ProcessDied` of the one call that it was making, and another process takes
@@ -202,7 +203,7 @@ class LocalExecutor:
             try:
                 process = WorkerProcess(self._threads, self._advice)
             except OSError as error:
-                raise LandscapeError(
+                raise ProcessDied(
                     f"no process could be started to work in ({error}); ask for fewer workers, or for one"
                 ) from error
             self._processes.add(process)

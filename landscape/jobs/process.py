@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
-from landscape.errors import LandscapeError
+from landscape.jobs.executor import ProcessDied
 from landscape.jobs.exit_reasons import Advice, why_it_ended
 from landscape.jobs.job import Failure
 from landscape.jobs.pipes import opened, receive, send
@@ -18,10 +18,6 @@ from landscape.jobs.progress import Reporter
 STDERR_TAIL = 64 * 1024  # bytes at the end of what a process wrote on stderr, in which the reason stands
 _PACKAGES = Path(__file__).parents[2]  # the folder in which this package was found; a worker must find the same
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from landscape.jobs.worker import main; main()"
-
-
-class ProcessDied(LandscapeError):
-    """The process of a job ended before the job did."""
 
 
 class WorkerProcess:

@@ -4,43 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import pickle
 import queue
+import time
 from collections.abc import Callable, Sequence
 from concurrent import futures
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-from landscape.errors import LandscapeError, UsageError, in_one_line
+from landscape.errors import LandscapeError, in_one_line
+from landscape.jobs.executor import Abandoned, Executor, Limited, ProcessDied, Stoppable, check_executor
 from landscape.jobs.job import Failure, Job, Outcome, perform
-from landscape.jobs.process import ProcessDied
 from landscape.jobs.progress import Reporter, Total
 
-#: Seconds between two polls of futures that cannot say by themselves that they are done, as those of submitit.
-POLL_EVERY = 0.5
-
-
-class Executor(Protocol):
-    """Whatever makes calls somewhere: of this room, of ``concurrent.futures``, a Dask client, submitit.
-
-    A future has ``result()`` and ``done()``; where it has ``add_done_callback`` too, nobody needs to ask it.
-    """
-
-    def submit(self, function: Callable[..., Any], /, *args: Any) -> Any:
-        """Have a function called; its future."""
-
-
-def check_executor(executor: object) -> None:
-    """Refuse what is no executor.
-
-    Raises
-    ------
-    UsageError
-    """
-    if not callable(getattr(executor, "submit", None)):
-        raise UsageError(
-            f"executor={executor!r} has no submit(function, *args) that returns a future; pass such as "
-            "concurrent.futures.ProcessPoolExecutor() or a dask.distributed.Client"
-        )
+#: Seconds between two polls of futures that cannot say by themselves that they are done, as those of submitit; and of
+#: those that can, whose word may have gone with the connection on which it was to come.
+POLL_EVERY, ASK_ALL_EVERY = 0.5, 5.0
+#: What would go wrong in any process: what cannot be pickled, or imported where it is opened.
+_ANYWHERE = (pickle.PickleError, TypeError, AttributeError, ImportError)
 
 
 def run(
@@ -55,7 +36,8 @@ def run(
     """Do all jobs; their outcomes, in the order of the jobs.
 
     What a job raises, a process that dies, a future that is cancelled and an executor that takes no more are outcomes
-    of the jobs that they concern; the others go on as far as the executor lets them.
+    of the jobs that they concern; the others go on as far as the executor lets them. A job whose process died, or that
+    the executor lost, is handed out once more; what it raised, it would raise again.
 
     Parameters
     ----------
@@ -69,7 +51,7 @@ def run(
     prepare : callable, optional
         Called with each job when it is handed out: the job with all that it carries, so that not all need be in memory.
     at_once : int, optional
-        Jobs handed out and not yet done, at most.
+        Jobs handed out and not yet done, at most; also ``executor.at_once``, where it has that.
 
     Raises
     ------
@@ -79,19 +61,34 @@ def run(
         An interrupt, or what ``finished`` or the reporter raise; what has not begun is then cancelled.
     """
     check_executor(executor)
-    handed_out = _HandedOut(executor, Total(reporter, len(jobs)), finished or (lambda outcome: None))
+    own = executor.at_once if isinstance(executor, Limited) else None
+    most = min([len(jobs) + 1, *(limit for limit in (at_once, own) if limit is not None)])
+    handed_out = _HandedOut(executor, Total(reporter, len(jobs)), finished or (lambda outcome: None), prepare)
     try:
         for index, job in enumerate(jobs):
-            handed_out.add(index, job, prepare)
+            handed_out.add(index, job)
             handed_out.collect(wait=False)
-            while at_once is not None and len(handed_out.futures) >= at_once:
+            while len(handed_out.open) >= most:
                 handed_out.collect(wait=True)
-        while handed_out.futures:
+        while handed_out.open:
             handed_out.collect(wait=True)
     except BaseException:
         handed_out.stop()
         raise
     return [handed_out.outcomes[index] for index in range(len(jobs))]
+
+
+@dataclass(frozen=True)
+class _Open:
+    """A job that an executor has, and why it was lost before, if it was."""
+
+    job: Job
+    future: Any
+    lost: str = ""
+
+    @property
+    def is_silent(self) -> bool:
+        return not hasattr(self.future, "add_done_callback")
 
 
 @dataclass
@@ -101,15 +98,16 @@ class _HandedOut:
     executor: Any
     total: Total
     finished: Callable[[Outcome], None]
-    futures: dict[int, tuple[str, Any]] = field(default_factory=dict)
-    polled: set[int] = field(default_factory=set)  # those whose futures do not say by themselves that they are done
-    arrived: queue.SimpleQueue[int] = field(default_factory=queue.SimpleQueue)
+    prepare: Callable[[Job], Job] | None
+    open: dict[int, _Open] = field(default_factory=dict)
+    arrived: queue.SimpleQueue[tuple[int, Any]] = field(default_factory=queue.SimpleQueue)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
+    all_asked: float = field(default_factory=time.monotonic)
 
-    def add(self, index: int, job: Job, prepare: Callable[[Job], Job] | None) -> None:
+    def add(self, index: int, job: Job, lost: str = "") -> None:
         """Give a job to the executor; where it cannot be given, that is its outcome."""
         try:
-            whole = job if prepare is None else prepare(job)
+            whole = job if self.prepare is None else self.prepare(job)
         except Exception as error:
             self._settle(index, Outcome(job.name, failure=Failure.of(error)))
             return
@@ -120,42 +118,54 @@ class _HandedOut:
             else:
                 future = self.executor.submit(perform, whole)
         except Exception as error:
-            said = f"its executor did not take it: {in_one_line(error)}"
-            self._settle(index, Outcome(job.name, failure=Failure(said, "lost")))
+            why = str(error) if isinstance(error, LandscapeError) else in_one_line(error)
+            said = f"its executor did not take it: {why}"
+            self._settle(index, Outcome(job.name, failure=Failure(f"{lost}; then {said}" if lost else said, "lost")))
             return
-        self.futures[index] = job.name, future
-        if hasattr(future, "add_done_callback"):
-            future.add_done_callback(lambda _: self.arrived.put(index))
-        else:
-            self.polled.add(index)
+        self.open[index] = found = _Open(job, future, lost)
+        if not found.is_silent:
+            future.add_done_callback(lambda done: self.arrived.put((index, future)))
 
     def collect(self, *, wait: bool) -> None:
         """Take in the outcomes that are there; with ``wait`` wait for one, or for the next time to ask."""
         # Never without a limit, or a long one: an interrupt that comes just before a wait is seen when it is over.
-        limit = (POLL_EVERY if self.polled else 1.0) if wait else 0.0
+        silent = [index for index, found in self.open.items() if found.is_silent]
+        limit = (POLL_EVERY if silent else 1.0) if wait else 0.0
         with contextlib.suppress(queue.Empty):
-            self._settle_future(self.arrived.get(timeout=limit) if wait else self.arrived.get_nowait())
+            self._take_in(*(self.arrived.get(timeout=limit) if wait else self.arrived.get_nowait()))
             while True:
-                self._settle_future(self.arrived.get_nowait())
-        for index in sorted(self.polled):
-            if _is_done(self.futures[index][1]):
-                self.polled.discard(index)
-                self._settle_future(index)
+                self._take_in(*self.arrived.get_nowait())
+        asked = silent
+        if time.monotonic() - self.all_asked > ASK_ALL_EVERY:
+            asked, self.all_asked = list(self.open), time.monotonic()
+        for index in asked:
+            if index in self.open and _is_done(self.open[index].future):
+                self._take_in(index, self.open[index].future)
         if self.total.error is not None:
             raise self.total.error
 
     def stop(self) -> None:
         """Nothing that has not begun is to begin, and in executors of this room nothing is to go on."""
-        if hasattr(self.executor, "submit_reporting"):
+        if isinstance(self.executor, Stoppable):
             self.executor.kill()
             return
-        for _, future in self.futures.values():
+        for found in self.open.values():
             with contextlib.suppress(Exception):
-                future.cancel()
+                found.future.cancel()
 
-    def _settle_future(self, index: int) -> None:
-        name, future = self.futures.pop(index)
-        self._settle(index, _outcome_of(name, future))
+    def _take_in(self, index: int, future: Any) -> None:
+        found = self.open.get(index)
+        if found is None or found.future is not future:
+            return  # it was taken in before
+        del self.open[index]
+        outcome, is_worth_another = _outcome_of(found.job.name, future)
+        if outcome.failure is None or not is_worth_another:
+            self._settle(index, outcome)
+        elif not found.lost:
+            self.add(index, found.job, lost=outcome.failure.reason)
+        else:
+            reason = _twice(found.lost, outcome.failure.reason)
+            self._settle(index, Outcome(outcome.name, failure=Failure(reason, outcome.failure.kind)))
 
     def _settle(self, index: int, outcome: Outcome) -> None:
         self.outcomes[index] = outcome
@@ -171,26 +181,30 @@ def _is_done(future: Any) -> bool:
         return True
 
 
-def _outcome_of(name: str, future: Any) -> Outcome:
-    """What a future has come to that is done."""
+def _outcome_of(name: str, future: Any) -> tuple[Outcome, bool]:
+    """What a future has come to that is done, and whether the job may fare better in another process."""
     try:
         outcome = future.result()
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except ProcessDied as error:
-        return Outcome(name, failure=Failure(str(error), "died"))
+        return Outcome(name, failure=Failure(str(error), "died")), not isinstance(error, Abandoned)
+    except LandscapeError as error:
+        return Outcome(name, failure=Failure.of(error)), False
     except BaseException as error:  # whatever an executor raises for a job that it lost
-        return Outcome(name, failure=Failure(_lost(error), "lost"))
+        return Outcome(name, failure=Failure(_lost(error), "lost")), not isinstance(error, _ANYWHERE)
     if not isinstance(outcome, Outcome):
         said = f"its executor gave back a {type(outcome).__name__} where the outcome of a job belongs"
-        return Outcome(name, failure=Failure(said, "lost"))
-    return outcome
+        return Outcome(name, failure=Failure(said, "lost")), True
+    return outcome, False
 
 
 def _lost(error: BaseException) -> str:
-    if isinstance(error, LandscapeError):
-        return str(error)
     if isinstance(error, futures.CancelledError | asyncio.CancelledError):
         return "it was cancelled"
     said = " ".join(str(error).split())[:300]
     return f"its executor lost it: {type(error).__name__}{f': {said}' if said else ''}"
+
+
+def _twice(first: str, second: str) -> str:
+    return f"{second} (so it was when it was tried again)" if first == second else f"{second} (before that: {first})"

@@ -19,7 +19,7 @@ from landscape.checks import check_choice, check_count, check_positive, check_se
 from landscape.errors import UsageError
 from landscape.escaping.filenames import file_words
 from landscape.geometry.walk import check_points
-from landscape.jobs import Executor, LocalExecutor
+from landscape.jobs import Executor, LocalExecutor, opened_executor
 from landscape.pictures.chosen import Problems, chosen_runs, common_folder
 from landscape.pictures.sentences import caption, sentence
 from landscape.pictures.subjects import Settings, Subject, subjects
@@ -75,7 +75,7 @@ def draw(
     problem_config: dict[str, Any] | None = None,
     data: str | Path | None = None,
     workers: int | None = None,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Picture]:
     """Draw the loss of runs on a plane: PDF, PNG, and the record in ``results.h5``, so that nothing is lost.
@@ -116,7 +116,7 @@ def draw(
         Processes of this machine among which the points of each picture are divided; left out, all are evaluated here.
         Each has as many threads as torch has here, so that the picture is the same: ``OMP_NUM_THREADS=1`` leaves a core
         to each.
-    executor : optional
+    executor : str or executor, optional
         The same through any executor, as of :func:`evaluate_plane`; then ``workers`` is left out.
     progress : callable, optional
         Called as ``progress(title, done, most)``.
@@ -153,12 +153,13 @@ def draw(
 
 
 @contextmanager
-def _spread(workers: int | None, executor: Executor | None) -> Iterator[Executor | None]:
+def _spread(workers: int | None, executor: Executor | str | None) -> Iterator[Executor | None]:
     """Who evaluates the points; None where that is done here."""
-    if workers is not None and executor is not None:
+    if workers is not None and executor not in (None, "local"):
         raise UsageError("workers= and executor= both say where points are evaluated; give one of the two")
     if workers is None or check_count("workers", workers) == 1:
-        yield executor
+        with opened_executor(executor) as opened:
+            yield opened
         return
     with LocalExecutor(workers, threads=torch.get_num_threads()) as local:
         yield local

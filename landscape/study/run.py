@@ -17,7 +17,7 @@ from landscape.analysis.pipeline import analyze
 from landscape.analysis.plan import Plan
 from landscape.comparison.equal_loss import LEVELS
 from landscape.errors import UsageError
-from landscape.jobs import Executor, available_cores, check_executor
+from landscape.jobs import Executor, available_cores, opened_executor
 from landscape.store.outputs import write_whole
 from landscape.study.design import Study
 from landscape.study.findings import Material
@@ -61,7 +61,7 @@ def run_study(
     *,
     workers: int | None = None,
     say: Say | None = None,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
 ) -> Outcome:
     """Do a study, or what is left of it.
 
@@ -76,9 +76,9 @@ def run_study(
         Trainings and analyses side by side; left out, one for each core.
     say : callable, optional
         Called with a line of text now and then.
-    executor : Executor, optional
+    executor : str or Executor, optional
         Trains and measures elsewhere, as :func:`landscape.analyze` takes it, where the folder is there under the same
-        path.
+        path: each training of the tuning and of the study is a job, each run that is measured, and each line.
 
     Raises
     ------
@@ -88,9 +88,12 @@ def run_study(
         If a run could not be trained, or the process died that trained it. The other runs of that step are trained
         first; what was trained is kept, and the same call goes on there.
     """
-    out, say, started = Path(out), say or (lambda line: None), time.perf_counter()
-    if executor is not None:
-        check_executor(executor)
+    with opened_executor(executor) as elsewhere:
+        return _done(study, Path(out), workers, say or (lambda line: None), elsewhere)
+
+
+def _done(study: Study, out: Path, workers: int | None, say: Say, executor: Executor | None) -> Outcome:
+    started = time.perf_counter()
     _claim(study, out)
     count = workers or available_cores()
     say(f"{study.name}: {len(study.arms)} arms × {len(study.seeds)} seeds on {study.problem}")

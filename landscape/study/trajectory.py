@@ -16,7 +16,7 @@ from landscape.checks import check_count
 from landscape.escaping.spreadsheet import frame_csv
 from landscape.estimators import gradient_share, top_eigenpairs
 from landscape.geometry import examine_step
-from landscape.jobs import Executor, Job, Outcome, available_cores
+from landscape.jobs import Executor, Job, Outcome, available_cores, opened_executor
 from landscape.operators import HessianOperator
 from landscape.results import StepReport
 from landscape.sampling import gradient_noise
@@ -74,7 +74,7 @@ def follow(
     *,
     say: Callable[[str], None] | None = None,
     workers: int | None = None,
-    executor: Executor | None = None,
+    executor: Executor | str | None = None,
 ) -> Path:
     """Train every arm and seed, look at steps on the way, and write ``trajectory.csv`` and a figure.
 
@@ -89,8 +89,8 @@ def follow(
     ----------
     workers : int, optional
         Processes of this machine; left out, one for each core.
-    executor : Executor, optional
-        Follows runs elsewhere, where the folder is there under the same path.
+    executor : str or Executor, optional
+        Follows runs elsewhere, as :func:`landscape.analyze` takes it, where the folder is there under the same path.
 
     Returns
     -------
@@ -119,7 +119,8 @@ def follow(
         say(f"  {outcome.name}" + (f": {outcome.failure.reason}" if outcome.failure is not None else ""))
 
     count = workers or available_cores()
-    parts = do_all(jobs, doing="following", workers=count, executor=executor, finished=finished)
+    with opened_executor(executor) as elsewhere:
+        parts = do_all(jobs, doing="following", workers=count, executor=elsewhere, finished=finished)
     frame = pd.concat([pd.read_csv(part.value) for part in parts], ignore_index=True)
     write_whole(out / "trajectory.csv", frame_csv(frame))
     with plots.house_style():

@@ -20,7 +20,9 @@ def main(study: Study, argv: list[str] | None = None) -> int:
     args = parser(study.name, study.question).parse_args(argv)
     chosen = replace(study.quick() if args.quick else study, data=args.data)
     out = args.out or ROOT / "checkpoints" / "studies" / (study.name + ("-quick" if args.quick else ""))
-    return exit_status(study.name, out, lambda say: run_study(chosen, out, workers=args.workers, say=say))
+    return exit_status(
+        study.name, out, lambda say: run_study(chosen, out, workers=args.workers, executor=args.executor, say=say)
+    )
 
 
 def parser(name: str, question: str) -> argparse.ArgumentParser:
@@ -29,6 +31,7 @@ def parser(name: str, question: str) -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, help=f"left out: checkpoints/studies/{name}")
     made.add_argument("--quick", action="store_true", help="in small, to see that it runs")
     made.add_argument("--workers", type=int, help="processes side by side; left out, one for each core")
+    made.add_argument("--executor", metavar="NAME", help="local, dask:ADDRESS or slurm:partition=…,time=…")
     made.add_argument("--data", metavar="DIR", help="where data files lie, for problems that need some")
     return made
 

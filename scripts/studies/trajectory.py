@@ -36,7 +36,8 @@ def main(argv: list[str] | None = None) -> int:
         small = replace(STUDY, arms=arms, seeds=(0,), settings={"epochs": 1}, problem_config=few)
         design = replace(DESIGN, study=small, looks=3)
     out = args.out or ROOT / "checkpoints" / "studies" / (STUDY.name + ("-quick" if args.quick else ""))
-    return exit_status(STUDY.name, out, lambda say: follow(design, out, say=say, workers=args.workers))
+    how = {"workers": args.workers, "executor": args.executor}
+    return exit_status(STUDY.name, out, lambda say: follow(design, out, say=say, **how))
 
 
 if __name__ == "__main__":

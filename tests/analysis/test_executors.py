@@ -84,6 +84,33 @@ def test_an_executor_of_others_changes_no_bit(runs, reference, name):
     check_same_bits(stored(runs), reference)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("shared", [True, False])
+def test_checkpoints_of_a_long_run_as_jobs_of_their_own_change_no_bit(tmp_path, monkeypatch, shared):
+    """Each in another process than the last one, from which its search begins."""
+    save_run(tmp_path / "whole" / "sgd-s0", optimizer="sgd", seed=0)
+    one = np.ones(1)
+    earlier = ls.Eigenpairs(one, np.ones((1, 1)), one, one > 0, 1, "", "largest", "lanczos", 0.1, 0, 1)
+    with ResultStore(tmp_path / "whole") as store:
+        for step in (1, 2, 3):
+            store.write("sgd-s0", step, "eigenpairs", earlier, {"key": {}, "route": "fresh"})
+    shutil.copytree(tmp_path / "whole", tmp_path / "parts")
+    plan, names = ls.Plan(**{**SMALL.fields(), "last": 3}), []
+    ls.analyze(tmp_path / "whole", plan)
+    monkeypatch.setattr(jobs, "EARLIER", 1)
+    genuine = jobs.run
+
+    def spy(given, executor, **how):
+        names.append([job.args[0]["runs"][0]["only"] for job in given])
+        return genuine(given, executor, **how)
+
+    monkeypatch.setattr(jobs, "run", spy)
+    with spawning(2) as executor:
+        ls.analyze(tmp_path / "parts", plan, executor=executor, shared=shared)
+    assert names[:2] == [[(2,)], [(1,), (0,)]]
+    check_same_bits(stored(tmp_path / "parts"), stored(tmp_path / "whole"))
+
+
 def test_a_line_between_minima_says_how_it_was_measured_as_the_other_records_do(reference):
     of_pair, of_run = reference["adam-s0", "sgd-s0"][1], reference["adam-s0", 3, "sharpness_worst"][1]
     assert of_pair.keys() == of_run.keys()
@@ -183,8 +210,8 @@ def test_a_process_of_others_that_dies_leaves_what_was_measured(tmp_path, monkey
 def test_where_an_executor_takes_nothing_that_is_the_error(runs):
     with pytest.raises(ls.CheckpointError, match=r"First reason: its executor did not take it: RuntimeError"):
         ls.analyze(runs, PLAN, executor=calls.Refusing())
-    with pytest.raises(UsageError, match="executor='local' has no submit"):
-        ls.analyze(runs, PLAN, executor="local")
+    with pytest.raises(UsageError, match="executor='pbs' is none of 'local'"):
+        ls.analyze(runs, PLAN, executor="pbs")
 
 
 def test_a_disk_that_is_full_ends_the_analysis_also_where_records_come_back(runs, monkeypatch):

@@ -98,7 +98,7 @@ def test_a_part_of_a_long_loss_says_what_all_should_take(monkeypatch):
             doing.append(rest["doing"])
 
     monkeypatch.setattr("landscape.analysis.clock.time", SimpleNamespace(perf_counter=lambda: now[0]))
-    monkeypatch.setattr("landscape.analysis.clock.used_so_far", lambda: 3e8)
+    monkeypatch.setattr("landscape.analysis.clock.used_so_far", lambda device: 3e8)
     clock = Clock(Listener(), left=Cost(matvecs=10, gradients=2, losses=4))
     clock.guess(10**6, 100)
     clock.hear("a", "evaluating")

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from landscape.errors import LandscapeError, UsageError
-from landscape.jobs import Job, LocalExecutor, ThisProcess, local, run
+from landscape.jobs import Job, LocalExecutor, ThisProcess, run
 from landscape.jobs.job import function_at, torch_threads
 from landscape.jobs.progress import Total
 from tests.support import calls
@@ -102,10 +102,11 @@ def test_a_pool_of_others_that_breaks_leaves_each_job_with_an_outcome():
 
 def test_futures_that_raise_are_cancelled_or_give_nonsense_are_outcomes_of_their_jobs():
     outcomes = run([job("twice", n) for n in range(5)], calls.Odd())
+    again = " (so it was when it was tried again)"
     assert [outcome.failure and outcome.failure.reason for outcome in outcomes] == [
-        "its executor lost it: ConnectionError: the worker is gone",
-        "it was cancelled",
-        "its executor gave back a str where the outcome of a job belongs",
+        "its executor lost it: ConnectionError: the worker is gone" + again,
+        "it was cancelled" + again,
+        "its executor gave back a str where the outcome of a job belongs" + again,
         None,
         None,
     ]
@@ -144,24 +145,6 @@ def test_a_function_that_no_other_process_can_import_is_refused():
         executor.submit(calls.twice, 1)
     with pytest.raises(UsageError, match="is a str, not a function"):
         function_at("tests.support.calls:__doc__")
-
-
-def test_a_process_that_cannot_be_started_costs_one_job_where_others_can(monkeypatch):
-    started = []
-
-    class Scarce(local.WorkerProcess):
-        def __init__(self, *args):
-            started.append(None)
-            if len(started) >= 2:
-                raise BlockingIOError(11, "Resource temporarily unavailable")
-            super().__init__(*args)
-
-    monkeypatch.setattr(local, "WorkerProcess", Scarce)
-    with LocalExecutor(2) as executor:
-        outcomes = run([job("sleep", 0.5), *(job("twice", n) for n in range(4))], executor)
-    failed = [outcome for outcome in outcomes if outcome.failure is not None]
-    assert len(failed) == 1
-    assert "no process could be started" in failed[0].failure.reason
 
 
 @pytest.mark.parametrize("name", ["this process", "one process", "threads", "another's processes"])

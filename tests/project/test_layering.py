@@ -77,7 +77,14 @@ EXTRA = {
     "geometry/alignment/activations.py": {"hvp"},
     "geometry/alignment/copies.py": {"params"},
 }
-ONLY_IN = {"h5py": {"files", "importers"}, "matplotlib": {"plots"}, "typer": {"cli"}, "safetensors": {"checkpoints"}}
+ONLY_IN = {
+    "h5py": {"files", "importers"},
+    "matplotlib": {"plots"},
+    "typer": {"cli"},
+    "safetensors": {"checkpoints"},
+    "distributed": {"jobs"},
+    "submitit": {"jobs"},
+}
 WITHOUT_TORCH = [
     "escaping",
     "jobs",

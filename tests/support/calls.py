@@ -101,24 +101,55 @@ class Refusing:
 
 
 class Odd:
-    """Each future goes wrong in its own way, but the last."""
+    """The futures of three jobs go wrong, each in its own way, whenever they are tried."""
 
     def __init__(self):
-        self.count = 0
+        self.tried = []
 
-    def submit(self, function, *args):
-        self.count += 1
-        future = Future()
-        if self.count == 1:
+    def submit(self, function, job):
+        self.tried.append(job.name)
+        future, which = Future(), job.args[0]
+        if which == 0:
             future.set_exception(ConnectionError("the worker\nis gone"))
-        elif self.count == 2:
+        elif which == 1:
             future.cancel()
             future.set_running_or_notify_cancel()
-        elif self.count == 3:
+        elif which == 2:
             future.set_result("no outcome")
         else:
-            future.set_result(function(*args))
+            future.set_result(function(job))
         return future
+
+
+class Losing:
+    """Makes calls at once; the futures that are chosen by their number, from 0, are lost."""
+
+    def __init__(self, is_lost, error=None, *, silent=False):
+        error = error or ConnectionError("the worker is gone")
+        self.is_lost, self.error, self.silent, self.given = is_lost, error, silent, []
+
+    def submit(self, function, job):
+        number = len(self.given)
+        self.given.append(job.name)
+        if self.is_lost(number):
+            return SilentFuture(_raising, (self.error,)) if self.silent else _failed(self.error)
+        return SilentFuture(function, (job,)) if self.silent else _done(function(job))
+
+
+def _raising(error):
+    raise error
+
+
+def _failed(error):
+    future = Future()
+    future.set_exception(error)
+    return future
+
+
+def _done(value):
+    future = Future()
+    future.set_result(value)
+    return future
 
 
 class Silent:
@@ -139,3 +170,35 @@ class SilentFuture:
     def result(self):
         function, args = self.call
         return function(*args)
+
+
+def die_once(mark):
+    """Ends its process, unless one was ended so before."""
+    if not os.path.exists(mark):
+        Path(mark).touch()
+        kill()
+    return "alive"
+
+
+def parent_after(seconds):
+    time.sleep(seconds)
+    return os.getppid()
+
+
+def end_worker_once(mark):
+    """Ends the worker in whose process below this runs, unless one was ended so before."""
+    if not os.path.exists(mark):
+        Path(mark).touch()
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(30)
+    return "alive"
+
+
+def greeting():
+    return os.environ.get("GREETING")
+
+
+def after(*marks):
+    """Done when files are there."""
+    while not all(map(os.path.exists, marks)):
+        time.sleep(0.05)

@@ -20,7 +20,7 @@ from landscape.geometry.surfaces.elsewhere import Elsewhere
 from landscape.geometry.surfaces.identity import digest
 from landscape.geometry.surfaces.network import Key
 from landscape.geometry.surfaces.packing import packed, unpacked
-from landscape.jobs import Executor
+from landscape.jobs import Executor, opened_executor
 from landscape.objective import Objective
 from landscape.progress import say
 
@@ -126,7 +126,7 @@ def _entry(of: str, index: int, key: Key) -> str:
 
 @contextmanager
 def remembering(
-    folder: str | Path | None, question: Callable[[], tuple[Any, ...]], executor: Executor | None = None
+    folder: str | Path | None, question: Callable[[], tuple[Any, ...]], executor: Executor | str | None = None
 ) -> Iterator[Memory]:
     """The memory of a surface in a folder, in a file of its own; None keeps nothing.
 
@@ -134,7 +134,7 @@ def remembering(
     ----------
     question : callable
         What the surface is of, as :func:`~landscape.geometry.surfaces.identity.digest` takes it.
-    executor : Executor, optional
+    executor : str or Executor, optional
         Where it is evaluated; left out, here.
 
     Raises
@@ -147,13 +147,18 @@ def remembering(
     group = distributed.current()
     if group is not None and executor is not None:
         raise UsageError("executor= and ranks do not go together: all ranks evaluate a surface. Leave out one of them")
-    elsewhere = AmongRanks(group) if group is not None else None if executor is None else Elsewhere(executor)
+    with opened_executor(executor) as opened, _ledger_in(folder, question) as ledger:
+        yield Memory(ledger, AmongRanks(group) if group is not None else None if opened is None else Elsewhere(opened))
+
+
+@contextmanager
+def _ledger_in(folder: str | Path | None, question: Callable[[], tuple[Any, ...]]) -> Iterator[Ledger | Copy | None]:
     if folder is None:
-        yield Memory(None, elsewhere)
+        yield None
         return
     named = digest(_VERSION, *question())
     with _opened(Path(folder) / f"{named[:32]}.points", named) as ledger:
-        yield Memory(ledger, elsewhere)
+        yield ledger
 
 
 def _opened(path: Path, named: str) -> Ledger | Copy:
