@@ -92,8 +92,8 @@ def test_no_more_is_evaluated_than_is_said(examples):
 
 def test_examples_that_are_tried_say_more_than_the_nodes_of_one_level():
     """Of 400 examples 96 are tried at the 120 nodes that the next level adds; with 60 there are too few."""
-    assert evaluate_plane(tanh_network(400), random_plane(tanh_network(400)), tol=0.01).num_evaluations < 81
-    assert evaluate_plane(tanh_network(60), random_plane(tanh_network(60)), tol=0.01).num_evaluations == 169
+    assert evaluate_plane(tanh_network(400), random_plane(tanh_network(400)), tol=0.003).num_evaluations < 81
+    assert evaluate_plane(tanh_network(60), random_plane(tanh_network(60)), tol=0.003).num_evaluations == 169
 
 
 @pytest.mark.slow
