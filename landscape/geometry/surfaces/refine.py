@@ -34,9 +34,8 @@ class Caution:
     on_line: float
 
 
-#: Of losses on the grid, from 7 nodes along an axis, of which half know least of the others, and from more; and of
-#: whatever else is read there, logarithms and metrics, which bend more: docs/accuracy.md.
-OF_FEW, OF_LOSS, OF_OTHERS = Caution(0.5, 0.25, 1.5), Caution(1.0, 0.5, 1.5), Caution(1.5, 1.0, 1.5)
+#: Of losses on the grid; and of whatever else is read there, logarithms and metrics, which bend more: docs/accuracy.md.
+OF_LOSS, OF_OTHERS = Caution(1.0, 0.5, 1.5), Caution(1.5, 1.0, 1.5)
 
 
 @dataclass(frozen=True)
@@ -54,18 +53,13 @@ class Stated:
         return cls(absolute, absolute / spread if spread > 0 else 0.0 if absolute == 0 else np.inf, log10)
 
 
-def stated(values: LevelValues, before: np.ndarray, lattice: Lattice) -> Stated:
-    """max(checkerboard, half the difference to the level before), of the first level half of that, measured:
-    docs/accuracy.md.
+def stated(values: LevelValues, before: np.ndarray) -> Stated:
+    """max(checkerboard, half the difference to the level before), measured: docs/accuracy.md.
 
     On a line, which has no checkerboard, 1.5 times the difference.
     """
-    of_loss = _largest(values, before, "", lambda x: x, _caution(lattice))
+    of_loss = _largest(values, before, "", lambda x: x, OF_LOSS)
     return Stated.of(of_loss, _largest(values, before, "", np.log10, OF_OTHERS), values)
-
-
-def _caution(lattice: Lattice) -> Caution:
-    return OF_FEW if lattice.count == LEVELS[0] else OF_LOSS
 
 
 def _largest(
@@ -88,8 +82,7 @@ def errors_of(
 ) -> dict[str, float]:  # fmt: skip
     """The largest error on the grid of loss and metrics, as of the loss by :func:`stated`, or by a trial if smaller."""
     found = {
-        name: _largest(values, before[name], name, lambda x: x, OF_OTHERS if name else _caution(lattice))
-        for name in values.grid
+        name: _largest(values, before[name], name, lambda x: x, OF_OTHERS if name else OF_LOSS) for name in values.grid
     }
     if trial is None:
         return found
@@ -158,7 +151,7 @@ def refine(
         lattice = Lattice(count, axes)
         values = outputs.level(lattice, before=not before, report=lambda: progress(spent()))
         before = before or values.before
-        error, is_tried = stated(values, before[""], lattice), False
+        error, is_tried = stated(values, before[""]), False
         if error.of_range > tol and trial is not None and count < LEVELS[-1]:
             tried = Stated.of(*trial.bounds(outputs, lattice, {})[""], values)
             error, is_tried = min((error, False), (tried, True), key=lambda one: one[0].absolute)
