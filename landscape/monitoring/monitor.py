@@ -97,6 +97,7 @@ class Monitor:
 
     Examples
     --------
+    >>> import torch
     >>> import landscape as ls
     >>> model = torch.nn.Linear(2, 1)
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])

@@ -153,7 +153,7 @@ class ExactParametricOperator(ExactOperator, ParametricOperator):
         whole = torch.zeros(self.source.dim, dtype=self.source.dtype, device=self.source.device)
         whole[places] = v.to(whole)
         error = self.source.product_error(whole, seed=seed)
-        return None if error is None else error[places].to(self.device)
+        return None if error is None else error[places.to(error.device)].to(self.device)
 
     def _like(self, objective: Objective, theta: Tensor) -> ExactParametricOperator:
         return _parametric(self.source._like(objective, theta))
