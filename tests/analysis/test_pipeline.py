@@ -253,9 +253,8 @@ def test_a_process_that_dies_takes_only_its_own_run_with_it(tmp_path, monkeypatc
     folder = make_runs(tmp_path / "runs")
     (tmp_path / "deadly.py").write_text(
         "import os\nfrom landscape.problems import get_problem\n"
-        "def factory():\n"
-        "    if not os.path.exists('died'):\n"
-        "        open('died', 'w').close()\n"
+        "def factory(*, checkpoint_config):\n"
+        "    if (checkpoint_config['optimizer'], checkpoint_config['seed']) == ('sgd', 1):\n"
         "        os._exit(3)\n"
         f"    return get_problem('mlp-digits', {CONFIG})\n"
     )
@@ -265,7 +264,8 @@ def test_a_process_that_dies_takes_only_its_own_run_with_it(tmp_path, monkeypatc
     results = ls.load_results(ls.analyze(folder, plan))
     (skipped,) = results.info["skipped"]
     assert "process ended with status 3" in skipped["reason"]
-    assert len(results.runs) == 3
+    assert "tried again" in skipped["reason"]
+    assert [run.name for run in results.runs] == ["adam-s0", "adam-s1", "sgd-s0"]
 
 
 def test_what_does_not_converge_is_said(copy_of_analyzed):
