@@ -6,7 +6,8 @@ Each check gives the value back as a plain Python number, so that what is stored
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 
 from landscape.errors import UsageError
@@ -63,6 +64,25 @@ def check_not_negative(name: str, value: object, *, hint: str = "") -> float:
     if not 0 <= number < math.inf:
         raise UsageError(f"{name}={value!r} must be a number of at least 0{hint and f': {hint}'}")
     return number
+
+
+def seconds_in(text: str, units: Mapping[str, float]) -> float | None:
+    """Seconds, as of ``90`` or ``1h30m`` with the seconds of each unit; None where it is no positive time.
+
+    >>> seconds_in("90", {"m": 60.0}), seconds_in("1 h 30m", {"h": 3600.0, "m": 60.0}), seconds_in("soon", {"m": 60.0})
+    (90.0, 5400.0, None)
+    """
+    longest_first = sorted(units, key=len, reverse=True)
+    piece = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(longest_first)})")
+    pieces = piece.findall(text)
+    if pieces and not piece.sub("", text).strip():
+        found = sum(float(count) * units[unit] for count, unit in pieces)
+    else:
+        try:
+            found = float(text)
+        except ValueError:
+            return None
+    return found if 0 < found < math.inf else None
 
 
 def plain_number(value: object) -> int | float:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 
-from landscape.checks import plain_number
+from landscape.checks import plain_number, seconds_in
 from landscape.errors import UsageError
 
 _UNITS = {"h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0}
-_PIECE = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)")
 
 
 def accuracy_of(value: object, name: str = "accuracy") -> float:
@@ -45,17 +43,7 @@ def seconds_of(value: object) -> float:
     landscape.errors.UsageError: time='soon' must be a positive number of seconds, or such as '5m' or '1h30m'
     """
     refused = UsageError(f"time={value!r} must be a positive number of seconds, or such as '5m' or '1h30m'")
-    number = value
-    if isinstance(value, str):
-        text = value.strip().lower()
-        pieces = _PIECE.findall(text)
-        if pieces and not _PIECE.sub("", text).strip():
-            number = sum(float(count) * _UNITS[unit] for count, unit in pieces)
-        else:
-            try:
-                number = float(text)
-            except ValueError:
-                raise refused from None
+    number = seconds_in(value.strip().lower(), _UNITS) if isinstance(value, str) else value
     found = _number(number)
     if found is None or not found > 0:
         raise refused

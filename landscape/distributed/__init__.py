@@ -6,7 +6,7 @@ measured together (:mod:`landscape.distributed.group`). What a rank makes from i
 (:mod:`landscape.distributed.agreeing`); and a rank that is gone ends the others (:mod:`landscape.distributed.watch`).
 """
 
-from landscape.distributed.agreeing import agreed, by_first, check_same, is_first, together
+from landscape.distributed.agreeing import agreed, by_first, check_same, is_first, on_all_ranks, together
 from landscape.distributed.environment import ALONE, Place, place
 from landscape.distributed.first_rank import of_first
 from landscape.distributed.group import Group, alone, current, join
@@ -26,6 +26,7 @@ __all__ = [
     "is_first",
     "join",
     "of_first",
+    "on_all_ranks",
     "place",
     "together",
 ]

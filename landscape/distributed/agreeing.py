@@ -58,6 +58,20 @@ def together(error: Exception | None, what: str) -> None:
         raise error
 
 
+def on_all_ranks(build: Callable[[], T], what: str) -> T:
+    """What every rank makes by itself; an error that one meets is raised on all of them."""
+    if current() is None:
+        return build()
+    made: T | None = None
+    error: Exception | None = None
+    try:
+        made = build()
+    except Exception as raised:
+        error = raised
+    together(error, what)
+    return made  # type: ignore[return-value]
+
+
 def raise_first(group: Group, error: Exception | None, what: str) -> None:
     """As :func:`together`, of a group."""
     found = group.all(None if error is None else portable(error), what)

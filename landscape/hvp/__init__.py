@@ -1,5 +1,6 @@
 """The ways to compute ∇²L(θ)·v, and the planner that picks one by measuring."""
 
+from landscape.distributed import on_all_ranks
 from landscape.hvp.blocks import consider_blocks
 from landscape.hvp.branches import Questions
 from landscape.hvp.finite_differences import Differences
@@ -30,6 +31,7 @@ __all__ = [
     "keeping",
     "loss_and_gradient",
     "make",
+    "on_all_ranks",
     "on_other_data",
     "recording",
     "up_to_second",

@@ -35,7 +35,7 @@ from landscape.hvp.memory import allowed
 from landscape.hvp.product import LossParts, Product, first_chunk
 from landscape.hvp.reverse import Fresh, with_saved_bytes
 from landscape.hvp.routes import build, by_name, parse
-from landscape.hvp.summed import Nothing, Summed, on_all_ranks
+from landscape.hvp.summed import Nothing, Summed
 from landscape.hvp.trials import Candidate, RoutePlan
 from landscape.hvp.verification import check_recording
 from landscape.progress import say
@@ -76,7 +76,7 @@ def make(
     if route == "auto":
         product, plan = _Trial(parts, theta, room, expected_matvecs).best()
     else:
-        product = on_all_ranks(lambda: _named(route, parts, theta, room), f"building the route {route}")
+        product = distributed.on_all_ranks(lambda: _named(route, parts, theta, room), f"building the route {route}")
         plan = RoutePlan(product.name, "asked for by name", expected_matvecs)
     return (product if sums is None else Summed(product, sums)), plan
 
@@ -126,7 +126,7 @@ class _Trial:
             return self.settle()
         except NotFiniteError as error:
             # Norms and roots at zero: the loss may be smooth all the same.
-            product = on_all_ranks(partial(self.differences, error), "differences of gradients")
+            product = distributed.on_all_ranks(partial(self.differences, error), "differences of gradients")
             settled = distributed.agreed(getattr(product, "error", 0.0), "how far differences settle")
             reason = f"double backward gives NaN here; differences of gradients settle to {settled:.0e} ({error})"
             return product, RoutePlan(product.name, reason, self.expected)
@@ -176,7 +176,9 @@ class _Trial:
         while True:
             fastest = self.fastest()
             try:
-                product = on_all_ranks(partial(self.built, fastest.route), f"building the route {fastest.route}")
+                product = distributed.on_all_ranks(
+                    partial(self.built, fastest.route), f"building the route {fastest.route}"
+                )
             except NotFiniteError:
                 raise
             except IMPOSSIBLE as error:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from torch import Tensor
 
+from landscape import distributed
 from landscape.checks import check_choice
 from landscape.errors import ObjectiveError
 from landscape.hvp.agreement import AGREEMENT, IMPOSSIBLE, NotFiniteError, check_agreement, direction, first_line
@@ -14,7 +15,7 @@ from landscape.hvp.finite_differences import Differences
 from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, IN_BLOCKS, Kernels, Linearized, Residuals
 from landscape.hvp.product import LossParts, Product, first_chunk
 from landscape.hvp.reverse import Fresh, Retained, count_saved_bytes
-from landscape.hvp.summed import Nothing, Summed, on_all_ranks
+from landscape.hvp.summed import Nothing, Summed
 
 SIMPLE: dict[str, Callable[..., Product]] = {"fresh": Fresh, "retained": Retained, "differences": Differences}
 _RECORDED = ("linearized", "forward", "compiled", "compiled-forward")
@@ -78,7 +79,8 @@ def again(product: Product, parts: LossParts, theta: Tensor) -> Product:
     """
     if isinstance(product, Summed):
         own = product.own
-        return Summed(on_all_ranks(lambda: again(own, parts, theta), "building the same route again"), product.sums)
+        made = distributed.on_all_ranks(lambda: again(own, parts, theta), "building the same route again")
+        return Summed(made, product.sums)
     if isinstance(product, Nothing):
         return product
     if not isinstance(product, Linearized):

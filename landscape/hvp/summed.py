@@ -1,18 +1,12 @@
-"""A product of which each rank makes its part, from its part of the data; and what ranks build alike."""
+"""A product of which each rank makes its part, from its part of the data."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from landscape import distributed
 from landscape.distributed import Sums
 from landscape.hvp.product import Product
-
-Built = TypeVar("Built")
 
 
 class Nothing:
@@ -61,17 +55,3 @@ class Summed:
     def of_chunk(self, index: int, v: Tensor) -> Tensor:
         """The product of the Hessian of one of this rank's own chunks; nothing is summed."""
         return self.own.of_chunk(index, v)
-
-
-def on_all_ranks(build: Callable[[], Built], what: str) -> Built:
-    """What every rank builds; an error that one meets is raised on all of them."""
-    if distributed.current() is None:
-        return build()
-    made: Built | None = None
-    error: Exception | None = None
-    try:
-        made = build()
-    except Exception as raised:
-        error = raised
-    distributed.together(error, what)
-    return made  # type: ignore[return-value]

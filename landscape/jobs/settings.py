@@ -6,10 +6,10 @@ import math
 import re
 from collections.abc import Collection
 
+from landscape import checks
 from landscape.errors import UsageError
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0}
-_PIECE = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|min|m|s)")
 _SLURM = re.compile(r"(?:(?P<days>\d+)-)?(?P<parts>\d+(?::\d+){0,2})")
 
 
@@ -50,15 +50,7 @@ def seconds_in(text: str) -> float | None:
     >>> seconds_in("90"), seconds_in("10m"), seconds_in("1h30m"), seconds_in("soon")
     (90.0, 600.0, 5400.0, None)
     """
-    pieces = _PIECE.findall(text)
-    if pieces and not _PIECE.sub("", text).strip():
-        found = sum(float(count) * _UNITS[unit] for count, unit in pieces)
-    else:
-        try:
-            found = float(text)
-        except ValueError:
-            return None
-    return found if 0 < found < math.inf else None
+    return checks.seconds_in(text, _UNITS)
 
 
 def slurm_minutes(text: str) -> int | None:

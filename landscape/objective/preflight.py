@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -61,18 +62,13 @@ def _check_finite(objective: Objective) -> None:
     if bad:
         raise ObjectiveError(f"the parameters hold NaN or infinity, first in {bad[0]!r}. Analyze an earlier checkpoint")
     parts, tensors = objective.own_parts(), objective.layout.split(objective.theta)
-    few, error = _two_of(objective, objective.parts()), None
+    few = _two_of(objective, objective.parts())
     with parts.borrowed():
         first = few.value(0, tensors)
         say(ALL_EXAMPLES)
-        try:
-            objective.remember(_finite_losses(parts, tensors))
-        except Exception as raised:
-            if objective.sums is None:
-                raise
-            error = raised
-        if objective.sums is not None:
-            distributed.together(error, "the loss of all examples")
+        losses = partial(_finite_losses, parts, tensors)
+        own = losses() if objective.sums is None else distributed.on_all_ranks(losses, "the loss of all examples")
+        objective.remember(own)
         _check_deterministic(objective, first, few.value(0, tensors))
 
 

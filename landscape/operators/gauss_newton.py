@@ -13,7 +13,6 @@ from landscape import hvp
 from landscape.checks import check_choice
 from landscape.device import widened
 from landscape.errors import ObjectiveError
-from landscape.hvp.summed import on_all_ranks
 from landscape.objective import Objective, Vector
 from landscape.operators.jacobian import OutputJacobian, Tangents, transposed
 from landscape.operators.parametric import ParametricOperator
@@ -52,7 +51,7 @@ class ThroughOutputsOperator(ParametricOperator):
             self._settle(route)
             if self._sums is not None:
                 self._parts = objective.own_parts()
-            self._kept = on_all_ranks(self._keep, "linearising the outputs") if self.route != "fresh" else None
+            self._kept = hvp.on_all_ranks(self._keep, "linearising the outputs") if self.route != "fresh" else None
 
     def _prepare(self) -> None:
         """What a subclass must know before B can be made."""

@@ -54,14 +54,12 @@ class AmongRanks:
         self, values: Callable[[Sequence[Any]], Iterator[Any]], places: Sequence[Any]
     ) -> Iterator[tuple[Any, Any]]:
         cuts = np.array_split(np.arange(len(places)), self._group.world)
-        error: Exception | None = None
-        mine: list[Any] = []
-        try:
+
+        def own() -> list[Any]:
             with distributed.alone():
-                mine = list(values([places[i] for i in cuts[self._group.rank]]))
-        except Exception as raised:
-            error = raised
-        distributed.together(error, "points of a surface")
+                return list(values([places[i] for i in cuts[self._group.rank]]))
+
+        mine = distributed.on_all_ranks(own, "points of a surface")
         for cut, found in zip(cuts, self._group.all(mine, "points of a surface"), strict=True):
             yield from zip((places[i] for i in cut), found, strict=False)
 

@@ -25,17 +25,17 @@ class Caution:
     checkerboard : float
         Of how far its nodes are from what the other half of them predicts.
     before : float
-        Of its distance to the level before, on a plane; a line has no checkerboard.
-    on_line : float
+        Of its distance to the level before.
     """
 
     checkerboard: float
     before: float
-    on_line: float
 
 
 #: Of losses on the grid; and of whatever else is read there, logarithms and metrics, which bend more: docs/accuracy.md.
-OF_LOSS, OF_OTHERS = Caution(1.0, 0.5, 1.5), Caution(1.5, 1.0, 1.5)
+OF_LOSS, OF_OTHERS = Caution(1.0, 0.5), Caution(1.5, 1.0)
+#: On a line, which has no checkerboard: times the distance to the level before.
+_ON_LINE = 1.5
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def _largest(
     caution: Caution,
 ) -> float:
     grid, at_nodes, predicted = values.grid[name], values.at_nodes[name], values.predicted[name]
-    times = caution.on_line if len(grid) == 1 else caution.before
+    times = _ON_LINE if len(grid) == 1 else caution.before
     with np.errstate(all="ignore"):
         apart = times * np.abs(read(grid) - read(before)).max()
         return float(np.maximum(apart, caution.checkerboard * np.abs(read(predicted) - read(at_nodes)).max()))
