@@ -46,6 +46,8 @@ class Clock:
         Whose memory is meant.
     vector, num_vectors : float, int
         Bytes of a vector as long as θ, and how many eigenpairs will be held.
+    of_subset : float
+        Bytes that products on a subset of the data will keep, beside those on all.
     """
 
     reporter: Reporter | None
@@ -56,6 +58,7 @@ class Clock:
     vector: float = 0.0
     device: torch.device = CPU
     num_vectors: int = 0
+    of_subset: float = 0.0
     _since: tuple[float, float] = (0.0, 0.0)
     _is_said: bool = False
 
@@ -103,7 +106,7 @@ class Clock:
     def expectation(self) -> str:
         """What should still be taken, of time and of memory: what the process has used so far, and vectors to come."""
         vectors = self.num_vectors * self.vector + min(VECTORS * self.vector, VECTOR_BYTES)
-        return expectation(self.expected(self.left), used_so_far(self.device) + vectors)
+        return expectation(self.expected(self.left), used_so_far(self.device) + vectors + self.of_subset)
 
     def agree(self) -> None:
         """Take rank 0's times, where several ranks go by them."""
@@ -123,6 +126,7 @@ class Clock:
         loss = share * _seconds(lambda: part.loss(theta), theta.device)
         tried = [c.seconds for c in hessian.plan.candidates if c.route == hessian.route]
         self.seconds_per = Cost(tried[0] if tried else 2 * gradient, gradient, loss)
+        self.of_subset = context.held_by_products / context.plan.subsets if context.plan.subsets else 0.0
 
     def learn(self, cost: Cost, seconds: float) -> None:
         """What products took in a measurement that made many of them is what the next ones will take."""

@@ -212,9 +212,14 @@ class CheckpointContext:
         """Bytes that are in memory as long as this is, about."""
         vectors = 6 + 2 * (2 * self.plan.eigs if self.is_last else 2)
         held = vectors * self.objective.layout.size * self.objective.theta.element_size()
-        if "products" in self.__dict__:  # made already
-            held += sum(c.held for c in self.products.plan.candidates if c.route == self.products.route)
-        return held
+        return held + self.held_by_products
+
+    @property
+    def held_by_products(self) -> int:
+        """Bytes that products keep of what they are made from; 0 before the first."""
+        if "products" not in self.__dict__:
+            return 0
+        return sum(c.held for c in self.products.plan.candidates if c.route == self.products.route)
 
     @property
     def eigenpairs(self) -> Eigenpairs:

@@ -238,9 +238,9 @@ def evaluate_plane(
 
     Notes
     -----
-    Costs ``points²`` losses, or with ``tol`` 49, 169 or 625 and some on parts of the data; a loss for each mark; twice
-    what a line does for ``radius="auto"``; for the curvature, on at most 64 examples in float64, 10 to 22 gradients, 4
-    losses and two Hessian-vector products. Metrics cost what they do on a line.
+    Costs ``points²`` losses, or with ``tol`` 49, 85, 169, 313 or 625 and some on parts of the data; a loss for each
+    mark; twice what a line does for ``radius="auto"``; for the curvature, on at most 64 examples in float64, 10 to 22
+    gradients, 4 losses and two Hessian-vector products. Metrics cost what they do on a line.
     """
     count, tol = _how_asked(points, tol)
     walk = Walk.of(

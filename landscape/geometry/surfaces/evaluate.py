@@ -17,7 +17,7 @@ from landscape.geometry.surfaces.network import Moved, NotInterpolated, Scaled
 from landscape.geometry.surfaces.nodes import Lattice
 from landscape.geometry.surfaces.on_drawn import can_draw, settled_on_drawn
 from landscape.geometry.surfaces.outputs import Outputs
-from landscape.geometry.surfaces.refine import Settled, errors_of, levels_for, refine
+from landscape.geometry.surfaces.refine import Settled, finished, levels_for, refine
 from landscape.geometry.surfaces.trial import Trial
 from landscape.objective import Objective
 from landscape.progress import Progress
@@ -144,10 +144,7 @@ def _interpolated(
             own = outputs[0].led_by(trial.rows, exact)
             spent += outputs[0].evaluations if own.is_led else 0.0
         settled = refine(own, axes, tol, trial=trial, spent_before=spent, progress=report)
-        told = trial if settled.is_tried else None
-        settled.metric_errors = errors_of(
-            settled.values, settled.before, own, settled.lattice, passes[0].functions, told
-        )
+        settled.metric_errors = finished(settled.values, settled.before, own, passes[0].functions, trial, settled.shown)
     beside = [
         _beside(one, held, moved, settled, shelf)
         for one, held, shelf in zip(passes[1:], outputs[1:], shelves[1:], strict=True)
@@ -181,8 +178,8 @@ def _beside(
     Where the loss was settled by a trial, so are these, by one on these data.
     """
     values = held.level(settled.lattice, before=True, report=lambda: None)
-    trial = _trial(one.objective, moved, shelf) if settled.is_tried else None
-    errors = errors_of(values, values.before, held, settled.lattice, one.functions, trial)
+    trial = _trial(one.objective, moved, shelf) if settled.shown else None
+    errors = finished(values, values.before, held, one.functions, trial, settled.shown)
     return values.grid, errors
 
 

@@ -14,7 +14,7 @@ from landscape.geometry.surfaces.memory import Memory
 from landscape.geometry.surfaces.network import Moved, NotInterpolated
 from landscape.geometry.surfaces.nodes import Lattice
 from landscape.geometry.surfaces.outputs import Outputs
-from landscape.geometry.surfaces.refine import Settled, Stated, errors_of, levels_for, missed_words, refine
+from landscape.geometry.surfaces.refine import Settled, Stated, finished, levels_for, missed_words, refine
 from landscape.geometry.surfaces.trial import Trial
 from landscape.objective import Objective
 
@@ -61,9 +61,7 @@ def settled_on_drawn(
         drawn.try_out(axes, (1 - _USUAL) * tol, report=lambda: report(spent()))
         before = outputs.evaluations
         settled = refine(drawn, axes, _BETWEEN * tol, trial=trial, spent_before=before, progress=report)
-        settled.metric_errors = errors_of(
-            settled.values, settled.before, drawn, settled.lattice, one.functions, trial if settled.is_tried else None
-        )
+        settled.metric_errors = finished(settled.values, settled.before, drawn, one.functions, trial, settled.shown)
         return _until(drawn, settled, tol, spent=spent, report=report), drawn.evaluations
     except (NotDrawn, NotInterpolated):
         return None, drawn.evaluations if drawn else 0.0

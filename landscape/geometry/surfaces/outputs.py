@@ -16,7 +16,7 @@ from landscape.geometry.surfaces.each import ROUNDINGS, Each, of_each
 from landscape.geometry.surfaces.identity import digest
 from landscape.geometry.surfaces.memory import Memory
 from landscape.geometry.surfaces.network import Key, Moved, Network, NotInterpolated
-from landscape.geometry.surfaces.nodes import Lattice
+from landscape.geometry.surfaces.nodes import Lattice, carried
 from landscape.geometry.surfaces.readings import Reading, size_of
 from landscape.geometry.surfaces.values import LevelValues, Named
 from landscape.objective import Objective
@@ -258,29 +258,27 @@ class Outputs:
         """What a chunk adds on the grid, row by row, and at the nodes as others predict them."""
         shape, dtype = outputs.shape[1:], outputs.dtype
         exact = outputs if dtype in (torch.float32, torch.float64) else outputs.float()
-        flat = exact.reshape(*lattice.counts, -1)
+        flat = lattice.filled(exact)
 
-        def rows_of(matrices: tuple[np.ndarray, np.ndarray]) -> Iterator[tuple[int, Named]]:
-            up, right = (torch.as_tensor(m).to(flat) for m in matrices)
-            for row, weights in enumerate(up):
-                mixed = torch.tensordot(weights, flat, dims=1)
-                yield row, self._reading.values((right @ mixed).reshape(-1, *shape).to(dtype), index)
+        def on_grid(matrices: tuple[np.ndarray, np.ndarray]) -> Iterator[Named]:
+            for row in carried(flat, matrices):
+                yield self._reading.values(row.reshape(-1, *shape).to(dtype), index)
 
-        for row, found in rows_of(lattice.to_grid):
+        for place, found in enumerate(on_grid(lattice.to_grid)):
             for name, value in found.items():
-                values.grid[name][row] += share * value
+                values.grid[name][place] += share * value
                 if values.of_chunk:
-                    values.of_chunk[name][index, row] = value
-        for row, found in rows_of(lattice.of_every_second) if before else ():
+                    values.of_chunk[name][index, place] = value
+        for place, found in enumerate(on_grid(lattice.of_every_second) if before else ()):
             for name, value in found.items():
-                values.before[name][row] += share * value
+                values.before[name][place] += share * value
         others = lattice.checkerboard
         if others is None:
             return
         for place, one in enumerate(outputs if self._pass.functions else ()):
             for name, metric in self._reading.metrics(one, index).items():
                 values.at_nodes[name][place] += share * metric
-        flat = flat.reshape(lattice.size, -1)
+        flat = exact.reshape(lattice.size, -1)
         for rows in np.array_split(np.arange(lattice.size), lattice.count):
             there = (torch.as_tensor(others[rows]).to(flat) @ flat).reshape(-1, *shape).to(dtype)
             for name, predicted in self._reading.values(there, index).items():

@@ -12,7 +12,7 @@ from landscape.geometry.surfaces.drawn import Drawn
 from landscape.geometry.surfaces.network import NotInterpolated
 from landscape.geometry.surfaces.nodes import LEVELS, Lattice
 from landscape.geometry.surfaces.outputs import Outputs
-from landscape.geometry.surfaces.trial import Trial
+from landscape.geometry.surfaces.trial import Shown, Trial
 from landscape.geometry.surfaces.values import LevelValues, Named
 
 
@@ -76,18 +76,34 @@ def _largest(
         return float(np.maximum(apart, caution.checkerboard * np.abs(read(predicted) - read(at_nodes)).max()))
 
 
-def errors_of(
-    values: LevelValues, before: Named, own: Outputs | Drawn, lattice: Lattice, functions: dict[str, Function],
-    trial: Trial | None,
+def finished(
+    values: LevelValues, before: Named, own: Outputs | Drawn, functions: dict[str, Function], trial: Trial | None,
+    shown: Shown | None,
 ) -> dict[str, float]:  # fmt: skip
-    """The largest error on the grid of loss and metrics, as of the loss by :func:`stated`, or by a trial if smaller."""
+    """The largest error of loss and metrics, as of the loss by :func:`stated`, or by a trial where that is smaller.
+
+    What the trial would add there is added to the grid. There is none where ``shown`` is None.
+    """
     found = {
         name: _largest(values, before[name], name, lambda x: x, OF_OTHERS if name else OF_LOSS) for name in values.grid
     }
-    if trial is None:
+    if trial is None or shown is None:
         return found
-    tried = trial.bounds(own, lattice, functions)
-    return {name: min(error, tried[name][0]) for name, error in found.items()}
+    said = trial.said(own, shown, functions)
+    better = [name for name in found if said[name].error < found[name]]
+    found |= {name: said[name].error for name in better}
+    corrected = [name for name in better if said[name].corrects]
+    if isinstance(own, Outputs) and corrected:
+        added = trial.corrections(own, shown, functions)
+        for name in corrected:
+            values.grid[name] = _sum_of(values.grid[name], added[name])
+    return found
+
+
+def _sum_of(values: np.ndarray, added: np.ndarray) -> np.ndarray:
+    """But where nothing would be left of what is positive, such as a loss: there it stays as it is."""
+    found = values + added
+    return np.where((found > 0) | (values <= 0), found, values)
 
 
 @dataclass
@@ -106,8 +122,8 @@ class Settled:
         Of how many examples drawn at random; 0: of all.
     before : dict of str to (Y, X) array
         What the level before says.
-    is_tried : bool
-        Whether the error was seen on examples that were tried at the next level.
+    shown : Shown or None
+        By what the error is shown, where it is by examples that were tried.
     metric_errors : dict of str to float
         Of the metrics on the data of the loss.
     """
@@ -119,7 +135,7 @@ class Settled:
     reason: str = ""
     num_drawn: int = 0
     before: Named = field(default_factory=dict)
-    is_tried: bool = False
+    shown: Shown | None = None
     metric_errors: dict[str, float] = field(default_factory=dict)
 
 
@@ -134,8 +150,8 @@ def refine(
 ) -> Settled:
     """The first level whose stated error is at most ``tol`` of the range, or the finest.
 
-    What a level says of itself is far too careful at first; where that is not within ``tol``, it is held against the
-    next one on a few of the examples, before this is evaluated on all.
+    What a level says of itself is far too careful at first; where that is not within ``tol``, it is held against finer
+    ones on a few of the examples. Half of the next level is all that is taken where these say that it will do.
 
     Raises
     ------
@@ -147,23 +163,62 @@ def refine(
     def spent() -> float:
         return spent_before + outputs.evaluations + (trial.evaluations if trial else 0.0)
 
+    def level(lattice: Lattice, *, first: bool) -> LevelValues:
+        return outputs.level(lattice, before=first, report=lambda: progress(spent()))
+
     for count in levels_for(axes):
-        lattice = Lattice(count, axes)
-        values = outputs.level(lattice, before=not before, report=lambda: progress(spent()))
+        lattice, shown = Lattice(count, axes), None
+        values = level(lattice, first=not before)
         before = before or values.before
-        error, is_tried = stated(values, before[""]), False
+        error = stated(values, before[""])
         if error.of_range > tol and trial is not None and count < LEVELS[-1]:
-            tried = Stated.of(*trial.bounds(outputs, lattice, {})[""], values)
-            error, is_tried = min((error, False), (tried, True), key=lambda one: one[0].absolute)
+            tried, shown = _try_out(trial, outputs, lattice, values, tol)
+            if shown.lattice.is_half:
+                half = level(shown.lattice, first=False)
+                of_half = Stated.of(tried.absolute, tried.log10, half)
+                if of_half.of_range <= tol:
+                    return Settled(half, shown.lattice, of_half, spent(), before=values.grid, shown=shown)
+                shown = None
+            if shown is not None and tried.absolute < error.absolute:
+                error = tried
+            else:
+                shown = None
         evaluations = spent()
         progress(evaluations)
         if error.of_range <= tol:
-            return Settled(values, lattice, error, evaluations, before=before, is_tried=is_tried)
+            return Settled(values, lattice, error, evaluations, before=before, shown=shown)
         missed = missed_words(tol, evaluations, error)
-        if points <= Lattice(2 * count - 1, axes).size:
+        if points <= lattice.finer.size:
             raise NotInterpolated(missed)
         earlier, before = before, values.grid
-    return Settled(values, lattice, error, evaluations, missed, before=earlier, is_tried=is_tried)
+    return Settled(values, lattice, error, evaluations, missed, before=earlier, shown=shown)
+
+
+def _try_out(
+    trial: Trial, outputs: Outputs | Drawn, lattice: Lattice, values: LevelValues, tol: float
+) -> tuple[Stated, Shown]:
+    """The error of a level, or of half of the finer one, by whatever shows first that it is within ``tol``.
+
+    Cheapest first: held against half of the finer level, corrected by the examples from all of it, and that half
+    corrected likewise, at last from half of the level after it. Where none does, the smallest of the level's own.
+    """
+    halfway, finer = lattice.halfway, lattice.finer
+    if halfway is None or halfway.size >= values.grid[""].size:
+        ways = [Shown(lattice, finer)]
+    elif isinstance(outputs, Drawn):  # whose values are read again, and have errors by chance of their own
+        ways = [Shown(lattice, halfway), Shown(halfway, finer)]
+    else:
+        ways = [Shown(lattice, halfway), Shown(lattice, finer, halfway), Shown(halfway, finer, halfway)]
+        beyond = finer.halfway
+        if beyond is not None and finer.count < LEVELS[-1] and beyond.size < values.grid[""].size:
+            ways.append(Shown(halfway, beyond, finer))
+    found = []
+    for shown in ways:
+        said = trial.said(outputs, shown, {})[""]
+        found.append((Stated.of(said.error, said.log10, values), shown))
+        if found[-1][0].of_range <= tol:
+            return found[-1]
+    return min((one for one in found if one[1].lattice is lattice), key=lambda one: one[0].absolute)
 
 
 def levels_for(axes: tuple[np.ndarray, np.ndarray]) -> list[int]:

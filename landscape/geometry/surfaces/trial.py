@@ -1,7 +1,9 @@
-"""How far a level is from the next, seen on a few of the examples at a fraction of the next level's cost."""
+"""How far a level is from finer ones, seen on a few of the examples at a fraction of their cost, which correct it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,24 +15,65 @@ from landscape.geometry.metrics import Function, Pass
 from landscape.geometry.surfaces.drawn import Drawn
 from landscape.geometry.surfaces.memory import Memory
 from landscape.geometry.surfaces.network import Key, Moved, NotInterpolated
-from landscape.geometry.surfaces.nodes import Lattice, graded_nodes, place
+from landscape.geometry.surfaces.nodes import Lattice, carried, graded_nodes, place
 from landscape.geometry.surfaces.outputs import Outputs
+from landscape.geometry.surfaces.values import Named
 from landscape.objective import Objective
 
 #: Examples that are tried, and at most which share of all; fewer than ``_LEAST`` say too little.
 _EXAMPLES, _SHARE, _LEAST = 256, 0.25, 64
 #: Into which these are divided: the spread of their means says how far that of all may be.
 _GROUPS = 16
-#: By how much the error exceeds the distance to the next level, at most.
+#: By how much the error exceeds the distance to a finer level, at most.
 _CAUTION = 1.5
+#: Of a level that is corrected: times chance, whose tails are longer than those of a normal one, and times what the
+#: level before the finer one is off.
+_CHANCE, _OWN = 1.25, 1.0
 _LEVEL = 0.95
 #: Of n examples none is seen to be what less than a share of 3/n are, one time in twenty.
 _UNSEEN = 3.0
 _CENTRE = (0.0, 0.0)
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A level, and by what its error is shown.
+
+    Attributes
+    ----------
+    lattice, there : Lattice
+        The level, and at whose nodes it is held against the network.
+    judge : Lattice or None
+        The level before ``there``, from which it is seen how far what the examples tell there is off by itself: then
+        the level is corrected by them. None: it is as far off as they tell.
+    """
+
+    lattice: Lattice
+    there: Lattice
+    judge: Lattice | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """The largest error, that of log₁₀, and whether :meth:`Trial.corrections` makes it smaller rather than chance."""
+
+    error: float
+    log10: float
+    corrects: bool
+
+
 class Trial:
-    """Some of the examples, drawn once and for all, in groups.
+    r"""Some of the examples, drawn once and for all, in groups.
+
+    With :math:`\ell_c` and :math:`\ell_f` the loss as a coarse and a finer level have it, T the examples tried,
+
+    .. math:: L \approx \frac1N \sum_{i \le N} \ell_{c,i} + \frac{1}{|T|} \sum_{i \in T} (\ell_{f,i} - \ell_{c,i}),
+
+    whose error is by chance 1.25 times half of the 95 % interval of the second mean, from groups of T, and what the
+    finer level is off: at each of its nodes no more than the level before it misses there. A level that is left as it
+    is is off by 1.5 times the second mean, for what the finer one is off and lies between its nodes, and half of that
+    interval. Of a metric, which may jump where an example changes its class, 3/n of its range more: so many may do that
+    and none of the n that were tried.
 
     Parameters
     ----------
@@ -50,6 +93,10 @@ class Trial:
     ------
     NotInterpolated
         Where there are too few examples, or outputs do not have one row for each.
+
+    References
+    ----------
+    Giles (2008), Multilevel Monte Carlo path simulation, Operations Research 56(3): levels on ever fewer samples.
     """
 
     def __init__(self, objective: Objective, moved: Moved, *, shelf: Memory | None = None) -> None:
@@ -58,8 +105,7 @@ class Trial:
             raise NotInterpolated("too few examples to try some of them")
         self.rows = np.random.default_rng(0).permutation(objective.num_examples)[:count]
         self._some, self._moved = objective.subset(self.rows), moved
-        self._groups = self._some.rechunked(count // _GROUPS)
-        if len(self._groups.parts().shares) != _GROUPS:
+        if len(self._some.rechunked(count // _GROUPS).parts().shares) != _GROUPS:
             raise NotInterpolated("some examples have no weight")
         self.share = count / objective.num_examples
         self._shelf = (shelf or Memory()).inside("tried")
@@ -68,9 +114,10 @@ class Trial:
     def _all_of_them(self) -> Outputs:
         return Outputs(Pass(self._some, {}, self._some.parts().shares), self._moved, most=1, shelf=self._shelf)
 
-    def _in_groups(self, of_centre: Tensor, functions: dict[str, Function]) -> Outputs:
-        """To read losses and metrics by groups: the network is not evaluated for it."""
-        one = Pass(self._groups, functions, self._groups.parts().shares)
+    def _read_by(self, of_centre: Tensor, functions: dict[str, Function], size: int) -> Outputs:
+        """To read losses and metrics of so many examples at a time: the network is not evaluated for it."""
+        pieces = self._some.rechunked(size)
+        one = Pass(pieces, functions, pieces.parts().shares)
         return Outputs(one, self._moved, most=1, known={_CENTRE: (of_centre, np.nan)})
 
     @property
@@ -78,48 +125,80 @@ class Trial:
         """Of the network, in passes over all the data."""
         return self.share * self._all_of_them.evaluations if "_all_of_them" in vars(self) else 0.0
 
-    def bounds(
-        self, own: Outputs | Drawn, lattice: Lattice, functions: dict[str, Function]
-    ) -> dict[str, tuple[float, float]]:
-        """The largest error, and that of log₁₀, of loss and metrics at the nodes of the next level, by their names.
+    def said(self, own: Outputs | Drawn, shown: Shown, functions: dict[str, Function]) -> dict[str, Said]:
+        """How large the errors of loss and metrics are, by their names, and whether these are to be corrected.
 
-        At each node the mean distance over the groups, times 1.5 for what the next level itself is off and for what
-        lies between its nodes, and half of the 95 % interval of that mean for the examples that were not tried. Of a
-        metric, which may jump where an example changes its class, 3/n of its range more: so many may do that and none
-        of the n that were tried.
+        Outputs of the examples are evaluated at the nodes of ``shown.there`` where they are not known.
         """
-        finer = Lattice(2 * lattice.count - 1, lattice.axes)
-        there = tuple(place(graded_nodes(count)) for count in finer.counts)
         if isinstance(own, Outputs) and own.is_led:
-            own.bring(finer.keys, first=len(self.rows))
+            own.bring(shown.there.keys, first=len(self.rows))
         else:
-            self._all_of_them.bring([key for key in finer.keys if own.held(key) is None])
-        known = torch.stack([self._at(own, key) for key in lattice.keys])
-        true = torch.stack([self._at(own, key) for key in finer.keys])
-        carried = _carried(known, Lattice(lattice.count, there))  # type: ignore[arg-type]
-        size = len(self.rows) // _GROUPS
-        groups = self._in_groups(self._at(own, _CENTRE), functions)
-        pieces = [slice(index * size, (index + 1) * size) for index in range(_GROUPS)]
-        with groups.borrowed():
-            of_true = [groups.values_of(true[:, rows], index) for index, rows in enumerate(pieces)]
-            of_carried = [groups.values_of(carried[:, rows], index) for index, rows in enumerate(pieces)]
-        found = dict[str, tuple[float, float]]()
-        for name in of_true[0]:
-            values, others = (np.stack([one[name] for one in of]) for of in (of_true, of_carried))
-            found[name] = self._bound(name, values, others, np.array(groups.shares))
+            self._all_of_them.bring([key for key in shown.there.keys if own.held(key) is None])
+        reading = self._read_by(self._at(own, _CENTRE), functions, len(self.rows) // _GROUPS)
+        true = self._means(reading, self._outputs(own, shown.there))
+        seen = self._means(reading, self._at_nodes(own, shown.lattice, shown.there))
+        judged = None if shown.judge is None else self._means(reading, self._at_nodes(own, shown.judge, shown.there))
+        weights, found = np.array(reading.shares), dict[str, Said]()
+        for name in true:
+            by_judge = None if judged is None else np.abs(weights @ (judged[name] - true[name]))
+            found[name] = self._error(name, true[name], seen[name], weights, by_judge)
         return found
 
-    def _bound(self, name: str, true: np.ndarray, carried: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    def corrections(self, own: Outputs, shown: Shown, functions: dict[str, Function]) -> Named:
+        """What to add to loss and metrics on the display grid, by their names, after :meth:`said`."""
+        reading = self._read_by(self._at(own, _CENTRE), functions, len(self.rows))
+        fine, coarse = (self._on_grid(reading, own, lattice) for lattice in (shown.there, shown.lattice))
+        return {name: fine[name] - coarse[name] for name in fine}
+
+    def _means(self, reading: Outputs, outputs: Tensor) -> Named:
+        """Losses and metrics of each group, (G, n), of outputs at n places."""
+        size = len(self.rows) // _GROUPS
+        with reading.borrowed():
+            found = [
+                reading.values_of(outputs[:, index * size : (index + 1) * size], index) for index in range(_GROUPS)
+            ]
+        return {name: np.stack([one[name] for one in found]) for name in found[0]}
+
+    def _on_grid(self, reading: Outputs, own: Outputs | Drawn, lattice: Lattice) -> Named:
+        """Losses and metrics of all the examples on the display grid, as the nodes of a level have them."""
+        with reading.borrowed():
+            rows = [reading.values_of(row, 0) for row in self._carried(own, lattice, lattice.to_grid)]
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def _outputs(self, own: Outputs | Drawn, lattice: Lattice) -> Tensor:
+        """At the nodes of a level, (n, N, …)."""
+        return torch.stack([self._at(own, key) for key in lattice.keys])
+
+    def _at_nodes(self, own: Outputs | Drawn, lattice: Lattice, there: Lattice) -> Tensor:
+        """From the nodes of a level to those of another, (m, N, …)."""
+        points = tuple(place(graded_nodes(count)) for count in there.counts)
+        matrices = replace(lattice, axes=points).to_grid  # type: ignore[arg-type]
+        every = torch.cat(list(self._carried(own, lattice, matrices)))
+        return every[torch.as_tensor(there.places, device=every.device)]
+
+    def _carried(
+        self, own: Outputs | Drawn, lattice: Lattice, matrices: tuple[np.ndarray, np.ndarray]
+    ) -> Iterator[Tensor]:
+        """From the nodes of a level to other points, row by row, (X, N, …)."""
+        outputs = self._outputs(own, lattice)
+        exact = outputs if outputs.dtype in (torch.float32, torch.float64) else outputs.float()
+        for row in carried(lattice.filled(exact), matrices):
+            yield row.reshape(-1, *outputs.shape[1:]).to(outputs.dtype)
+
+    def _error(
+        self, name: str, true: np.ndarray, seen: np.ndarray, weights: np.ndarray, by_judge: np.ndarray | None
+    ) -> Said:
         """From values of the groups at the nodes, (G, n)."""
-        apart = carried - true
+        apart = seen - true
         mean, value = weights @ apart, weights @ true
         squares = (weights**2) @ (apart - mean) ** 2 * _GROUPS / (_GROUPS - 1)
         reach = float(special.stdtrit(_GROUPS - 1, (1 + _LEVEL) / 2)) * np.sqrt((1 - self.share) * squares)
-        error = _CAUTION * np.abs(mean) + reach
+        error = reach + _CAUTION * np.abs(mean) if by_judge is None else _CHANCE * reach + _OWN * by_judge
         if name:
             error = error + (1 - self.share) * _UNSEEN / len(self.rows) * np.ptp(true)
         with np.errstate(all="ignore"):
-            return float(error.max()), float(np.log10(1 + error / np.abs(value)).max())
+            log10 = float(np.log10(1 + error / np.abs(value)).max())
+        return Said(float(error.max()), log10, by_judge is not None or bool(np.abs(mean).max() > reach.max()))
 
     def _at(self, own: Outputs | Drawn, key: Key) -> Tensor:
         """Outputs of the examples at a node: from those of all where they are held, or will be."""
@@ -130,10 +209,3 @@ class Trial:
         if len(found) != len(self.rows):
             raise NotInterpolated("outputs do not have one row for each example")
         return found
-
-
-def _carried(outputs: Tensor, lattice: Lattice) -> Tensor:
-    """Outputs at nodes, (n, N, …), carried to the points of the axes, (Y·X, N, …)."""
-    up, right = (torch.as_tensor(m).to(outputs.device, outputs.dtype) for m in lattice.to_grid)
-    flat = outputs.reshape(*lattice.counts, -1)
-    return torch.einsum("yj,xi,jim->yxm", up, right, flat).reshape(-1, *outputs.shape[1:])

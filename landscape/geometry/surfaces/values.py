@@ -55,4 +55,5 @@ class LevelValues:
         up, right = ((matrix == 1.0) for matrix in lattice.to_grid)
         for y, j in np.argwhere(up):
             for x, i in np.argwhere(right):
-                self.grid[""][y, x] = self.at_nodes[""][j * lattice.counts[1] + i]
+                if (node := lattice.index(j, i)) is not None:
+                    self.grid[""][y, x] = self.at_nodes[""][node]
