@@ -60,7 +60,7 @@ def from_core(
     A guess (P, K) is what the core is begun from, with a random vector beside it; λ_max gets no upper bound then.
     """
     most = max(int(_MOST_OF_ALL * matvecs.left / core.share), 4 * request.count)
-    part = Matvecs(core.operator, min(_MOST_PRODUCTS, most))
+    part = Matvecs(core.operator, min(_MOST_PRODUCTS, most), slices=matvecs.slices)
     itemsize = torch.empty(0, dtype=core.operator.dtype).element_size()
     capacity = min(
         part.operator.dim, max(default_basis(part.operator.dim, request.count, 2 * itemsize), request.count + 2)
@@ -73,7 +73,7 @@ def from_core(
     else:
         near = from_guess(part, loose, guess, max_basis=capacity)[1]
         known = CoreModel(part, near.basis, near.products, capacity=capacity, depth=depth)
-    draw = random_vectors(matvecs.operator, request.seed)
+    draw = random_vectors(matvecs, request.seed)
     looking = DifferenceWatch(0.0, MOST_STEPS, model=known) if watch else None
     pairs, space = davidson(
         matvecs,

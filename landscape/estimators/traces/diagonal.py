@@ -18,6 +18,7 @@ from landscape.estimators.traces.over_entries import add_probes, diagonal_limit,
 from landscape.estimators.traces.over_examples import Samples
 from landscape.estimators.traces.sketch import Sketch, lost_directions, row_space
 from landscape.estimators.traces.xtrace import LEFT_OUT
+from landscape.estimators.vectors import Slices
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
 from landscape.operators.exact import ExactOperator
@@ -114,8 +115,9 @@ def diagonal(
         )  # fmt: skip
     if max_matvecs is not None:
         raise UsageError("max_matvecs= limits tol=; without tol the number of matvecs is num_probes")
-    matvecs = Matvecs(H, num_probes, progress)
-    dim = matvecs.operator.dim
+    dim = as_operator(H).dim
+    # Its result is as long as θ on every rank, and so are the vectors it is made of.
+    matvecs = Matvecs(H, num_probes, progress, slices=Slices(dim))
     if method != "hutchinson" and num_probes >= dim:
         matvecs.maximum = dim
         values = exact_dots(matvecs, (1,))[0]
