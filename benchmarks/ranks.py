@@ -72,7 +72,7 @@ def measured(name: str) -> dict[str, Any]:
 
 
 def memory(millions: float, vectors: int) -> dict[str, Any]:
-    """Bytes of a basis here, as they should be and as they were seen, and those before it; of the rank with the most."""
+    """Bytes of a basis as they should be, by how much the most that was used rose, and what was before; of any rank."""
     torch.manual_seed(0)
     width = round(millions * 1e6 / 2048)
     model = nn.Sequential(nn.Linear(1024, width), nn.Tanh(), nn.Linear(width, 1024))
@@ -116,7 +116,8 @@ def main() -> None:
             print(json.dumps(found))
         return
     if "memory" in sys.argv:
-        return print_memory(sys.argv[sys.argv.index("memory") + 1 :])
+        print_memory(sys.argv[sys.argv.index("memory") + 1 :])
+        return
     ranks = 2
     one, several = outcome(1, ranks), outcome(ranks, 1)
     print(f"| | parameters | one process, {ranks} threads | {ranks} ranks | ratio | exchanging | exchanged |")
@@ -137,8 +138,8 @@ def print_memory(asked: list[str]) -> None:
     for ranks in (1, 2, 4):
         found = outcome(ranks, 1, *asked)
         print(
-            f"| {ranks} | {found['parameters']:,} | {found['expected'] / 1e6:,.0f} MB | {found['basis'] / 1e6:,.0f} MB | "
-            f"{found['before'] / 1e6:,.0f} MB |"
+            f"| {ranks} | {found['parameters']:,} | {found['expected'] / 1e6:,.0f} MB | "
+            f"{found['basis'] / 1e6:,.0f} MB | {found['before'] / 1e6:,.0f} MB |"
         )
 
 

@@ -40,9 +40,7 @@ class Matvecs:
         Of whoever iterates: in slices where ranks make each product together, and so are all here.
     """
 
-    def __init__(
-        self, H: Any, maximum: int, progress: Progress | None = None, *, slices: Slices | None = None
-    ) -> None:
+    def __init__(self, H: Any, maximum: int, progress: Progress | None = None, *, slices: Slices | None = None) -> None:
         self.operator, self.maximum, self._progress = as_operator(H), maximum, progress
         self.slices = Slices(self.operator.dim, self.operator.group) if slices is None else slices
         self.done = 0
@@ -118,4 +116,3 @@ class Matvecs:
         if self._progress is not None:
             self._progress(self.done, self.maximum)
         return W
-

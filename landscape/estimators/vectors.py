@@ -1,8 +1,8 @@
 """Vectors as long as θ: their lengths and products, whole, or in slices where ranks make products together.
 
-A basis of m vectors is m·P numbers, which one process holds. Of R ranks each holds P/R entries of every vector. Sums over
-entries, such as inner products, are then summed over ranks, by one exchange for a block of them and to the same bits on
-each, so that all decide alike; a vector is whole only while it is multiplied.
+A basis of m vectors is m·P numbers, which one process holds. Of R ranks each holds P/R entries of every vector. Sums
+over entries, such as inner products, are then summed over ranks, by one exchange for a block of them and to the same
+bits on each, so that all decide alike; a vector is whole only while it is multiplied.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Campaign: SIGKILL to a rank under torchrun at random moments; all end, no record that was is lost, the rest follows."""
+"""Campaign: SIGKILL to a rank under torchrun at random moments; all end, and no record that was is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What estimators with bases in slices find, and how those slices are, as plain arrays: on each rank and on one process."""
+"""What estimators with bases in slices find, and how those slices are, as plain arrays."""
 
 from __future__ import annotations
 

@@ -249,7 +249,5 @@ def _starts(matvecs: Matvecs, group: range, known: torch.Tensor | None, seed: in
     """
     H, slices = matvecs.operator, matvecs.slices
     first, kind = (_FAR, "gaussian") if gaussian else (0, "rademacher")
-    rows = [
-        slices.own(probe(first + r, H.dim, seed=seed, kind=kind, dtype=H.dtype, device=H.device)) for r in group
-    ]
+    rows = [slices.own(probe(first + r, H.dim, seed=seed, kind=kind, dtype=H.dtype, device=H.device)) for r in group]
     return torch.stack(rows) if known is None else slices.outside(torch.stack(rows, dim=1), known).T

@@ -122,4 +122,3 @@ def _deflation(
     last = int(places[-1])
     vectors = torch.from_numpy(np.array(eigs.vectors[slices.place])).to(H.device, H.dtype)
     return slices.qr(vectors)[0], sign, float(eigs.values[last]), float(eigs.residuals[last])
-

@@ -64,9 +64,7 @@ class Krylov:
         self.capacity = min(capacity, dim)
         self._matvecs, self._fresh, self._num_fresh = matvecs, fresh, 0
         # Rows, not columns: each basis vector is contiguous, and products with the basis stream through memory once.
-        self._rows = torch.empty(
-            min(self.capacity + 1, dim), self.slices.size, dtype=start.dtype, device=start.device
-        )
+        self._rows = torch.empty(min(self.capacity + 1, dim), self.slices.size, dtype=start.dtype, device=start.device)
         self._rows[0] = start / self.slices.norm(start)
         self._projected = np.zeros((self.capacity, self.capacity))
         # A Q in the coordinates of the basis: column j is what orthogonalisation took out of A q_j.

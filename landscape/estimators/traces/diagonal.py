@@ -147,7 +147,8 @@ def _pays(sketch: Sketch, num_probes: int) -> bool:
     """
     count = sketch.omega.shape[1]
     plain = sketch.omega * sketch.products
-    spread = float(column_dots(plain, plain).sum() - column_dots(*[plain.mean(dim=1, keepdim=True)] * 2)[0] * count)
+    mean = plain.mean(dim=1, keepdim=True)
+    spread = float(column_dots(plain, plain).sum() - column_dots(mean, mean)[0] * count)
     unseen = sketch.share_unseen() * sketch.size_seen()
     outside, all_of_them = (float(special.stdtrit(n - 1, 0.975)) ** 2 / n for n in (count, num_probes))
     return unseen * outside < spread / (count - 1) * all_of_them
