@@ -1,14 +1,17 @@
 """Products and gradients on several ranks of one thread each, beside one process with as many threads.
 
-    python -m benchmarks.ranks            two ranks; 2 threads in the one process
+    python -m benchmarks.ranks                  two ranks; 2 threads in the one process
+    python -m benchmarks.ranks memory 10 64     of a basis of 64 vectors, 10 million parameters, on 1, 2 and 4 ranks
 
-Prints a row for each model: seconds, their ratio, the share of time in exchanges, bytes summed for a product.
+Prints a row for each model: seconds, their ratio, the share of time in exchanges, bytes exchanged for a product; or for
+each number of ranks what the basis should take on each, and by how much the most that a rank used rose.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -17,7 +20,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch import nn
+from torch.nn.functional import cross_entropy, mse_loss
 
 import landscape as ls
 from benchmarks.models import CharTransformer, TokenLoss
@@ -67,9 +71,33 @@ def measured(name: str) -> dict[str, Any]:
     return found
 
 
-def outcome(ranks: int, threads: int) -> dict[str, Any]:
-    """Of all models, in processes of their own."""
-    command = [sys.executable, "-m", "benchmarks.ranks", "measure"]
+def memory(millions: float, vectors: int) -> dict[str, Any]:
+    """Bytes of a basis as they should be, by how much the most that was used rose, and what was before; of any rank."""
+    torch.manual_seed(0)
+    width = round(millions * 1e6 / 2048)
+    model = nn.Sequential(nn.Linear(1024, width), nn.Tanh(), nn.Linear(width, 1024))
+    data = (torch.randn(8, 1024), torch.randn(8, 1024))
+    imported = _peak()
+    H = ls.HessianOperator(ls.Objective(model, mse_loss, data, check=False), route=ROUTE)
+    v = torch.ones(H.dim)
+    v = H @ v / (H @ v).norm()
+    before = _peak()
+    ls.top_eigenpairs(H, 1, tol=0, max_basis=vectors, max_matvecs=vectors + 2, strict=False)
+    group = distributed.current()
+    mine = {"before": before - imported, "basis": _peak() - before}
+    ranks = [mine] if group is None else group.all(mine, "what was used")
+    found = {name: max(rank[name] for rank in ranks) for name in mine}
+    return found | {"parameters": H.dim, "expected": 4.0 * H.dim * (vectors + 1) / len(ranks)}
+
+
+def _peak() -> float:
+    """The most bytes that this process has used."""
+    return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def outcome(ranks: int, threads: int, *asked: str) -> dict[str, Any]:
+    """Of all models, or of a basis, in processes of their own."""
+    command = [sys.executable, "-m", "benchmarks.ranks", "measure", *asked]
     if ranks > 1:
         launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "--no-python"]
         command = [sys.executable, *launch, *command]
@@ -82,13 +110,17 @@ def outcome(ranks: int, threads: int) -> dict[str, Any]:
 def main() -> None:
     """One row for each model and kind."""
     if "measure" in sys.argv:
-        found = {name: measured(name) for name in MODELS}
+        asked = sys.argv[sys.argv.index("measure") + 1 :]
+        found = memory(float(asked[0]), int(asked[1])) if asked else {name: measured(name) for name in MODELS}
         if distributed.is_first():
             print(json.dumps(found))
         return
+    if "memory" in sys.argv:
+        print_memory(sys.argv[sys.argv.index("memory") + 1 :])
+        return
     ranks = 2
     one, several = outcome(1, ranks), outcome(ranks, 1)
-    print(f"| | parameters | one process, {ranks} threads | {ranks} ranks | ratio | exchanging | summed |")
+    print(f"| | parameters | one process, {ranks} threads | {ranks} ranks | ratio | exchanging | exchanged |")
     print("|---|---|---|---|---|---|---|")
     for name in MODELS:
         for kind in ("product", "gradient"):
@@ -98,6 +130,17 @@ def main() -> None:
                 f"{alone / together:.2f} | {100 * several[name][f'{kind} exchanging']:.0f} % | "
                 f"{several[name][f'{kind} bytes'] / 1e6:.1f} MB |"
             )
+
+
+def print_memory(asked: list[str]) -> None:
+    """One row for each number of ranks."""
+    print("| ranks | parameters | basis of each | more was used by | before it |\n|---|---|---|---|---|")
+    for ranks in (1, 2, 4):
+        found = outcome(ranks, 1, *asked)
+        print(
+            f"| {ranks} | {found['parameters']:,} | {found['expected'] / 1e6:,.0f} MB | "
+            f"{found['basis'] / 1e6:,.0f} MB | {found['before'] / 1e6:,.0f} MB |"
+        )
 
 
 if __name__ == "__main__":

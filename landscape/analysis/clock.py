@@ -15,14 +15,18 @@ from landscape.analysis.amounts import time_text
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
 from landscape.device import CPU, peak_bytes, synchronize
+from landscape.estimators.eigen.choose_core import is_likely
+from landscape.estimators.eigen.thick_restart import default_basis
 from landscape.jobs import Reporter
 
 #: Multiplications and additions a second of a core, as models of a few million parameters reach them: the first guess.
 RATE = 2e10
 #: In gradients, before anything of a run can be measured: examining its loss; trying how to multiply by its Hessian.
 CHECKING, PLANNING = Cost(gradients=4), Cost(gradients=10)
-#: Vectors as long as θ that measuring holds at once, apart from eigenpairs: Krylov bases and probes, up to some bytes.
-VECTORS, VECTOR_BYTES = 200, 1 << 30
+#: Vectors as long as θ that measuring the rounding of eigenpairs takes, in float64; and that a product takes by itself.
+OF_ROUNDING, OF_A_PRODUCT = 22, 4
+#: Products that eigenpairs take from scratch, and more for each: 44 and 50 were seen for two from either end.
+STEPS, EACH_STEPS = 24, 6.5
 #: A loss over all data that takes so many seconds is timed before anything else is.
 SLOW = 5.0
 #: Seconds from which on a part of it says how long all of it takes.
@@ -46,6 +50,8 @@ class Clock:
         Whose memory is meant.
     vector, num_vectors : float, int
         Bytes of a vector as long as θ, and how many eigenpairs will be held.
+    has_core : bool
+        Whether those are looked for on a part of the data first.
     of_subset : float
         Bytes that products on a subset of the data will keep, beside those on all.
     """
@@ -59,6 +65,7 @@ class Clock:
     device: torch.device = CPU
     num_vectors: int = 0
     of_subset: float = 0.0
+    has_core: bool = False
     _since: tuple[float, float] = (0.0, 0.0)
     _is_said: bool = False
 
@@ -104,9 +111,18 @@ class Clock:
         self.show(f"{run}  {text}")
 
     def expectation(self) -> str:
-        """What should still be taken, of time and of memory: what the process has used so far, and vectors to come."""
-        vectors = self.num_vectors * self.vector + min(VECTORS * self.vector, VECTOR_BYTES)
-        return expectation(self.expected(self.left), used_so_far(self.device) + vectors + self.of_subset)
+        """What should still be taken, of time and of memory: the most that was used so far, and vectors to come."""
+        return expectation(self.expected(self.left), used_so_far(self.device) + self.to_come() + self.of_subset)
+
+    def to_come(self) -> float:
+        """Bytes of vectors as long as θ: of the eigenpairs and of the bases they take, of which ranks hold slices."""
+        pairs, group = self.num_vectors, distributed.current()
+        most = default_basis(int(self.vector // 4), pairs, 8 if self.has_core else 4)
+        bases = min(most, STEPS + EACH_STEPS * pairs)  # a vector for each product
+        if self.has_core:  # which has a space of its own, and the products themselves are held too
+            bases = 2 * bases + 2 * min(most, 3 * pairs)
+        in_slices = (bases + 1 + 2.5 * pairs) / (1 if group is None else group.world)
+        return self.vector * max(in_slices + OF_A_PRODUCT, pairs + OF_ROUNDING)
 
     def agree(self) -> None:
         """Take rank 0's times, where several ranks go by them."""
@@ -115,6 +131,7 @@ class Clock:
     def calibrate(self, context: CheckpointContext) -> None:
         """Time a loss and a gradient on one chunk; the product was timed when its route was chosen."""
         objective, hessian = context.objective, context.products
+        self.has_core = is_likely(objective)
         part = objective if objective.num_chunks == 1 else objective.on_first(objective.chunk or 1)
         share = objective.num_examples / part.num_examples
         if objective.sums is not None and part is not objective:

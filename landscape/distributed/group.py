@@ -40,7 +40,7 @@ class Traffic:
     Attributes
     ----------
     calls, bytes : int
-        All-reduces of tensors, and what they summed.
+        Exchanges of tensors, and what they gave on each rank.
     seconds : float
         In all exchanges, with the time in which this rank waited for others.
     """
@@ -69,6 +69,7 @@ class Group:
     local_world: int
     _handle: Any
     _watch: Watch
+    _has_nccl: bool = False
     _process: int = field(default_factory=os.getpid)
     _failure: str = ""
     traffic: Traffic = field(default_factory=Traffic)
@@ -84,8 +85,23 @@ class Group:
             dist.all_reduce(buffer, group=self._handle)
             if buffer.device.type == "cuda":
                 torch.cuda.synchronize(buffer.device)  # so that waiting is seen as such
+        self._count(buffer)
+
+    def gather(self, own: Tensor, whole: Tensor, kind: str) -> None:
+        """Fill ``whole`` (R·n,) with the tensors (n,) of all ranks, in their order."""
+        gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor  # older: torch before 2.13
+        there = whole if self._has_nccl or own.device.type == "cpu" else torch.empty_like(whole, device="cpu")
+        with self._waiting(kind):
+            gather(there, own.to(there.device), group=self._handle)
+            if there.device.type == "cuda":
+                torch.cuda.synchronize(there.device)
+        if there is not whole:
+            whole.copy_(there)
+        self._count(whole)
+
+    def _count(self, tensor: Tensor) -> None:
         self.traffic.calls += 1
-        self.traffic.bytes += buffer.numel() * buffer.element_size()
+        self.traffic.bytes += tensor.numel() * tensor.element_size()
 
     def of_first(self, value: Any, kind: str) -> Any:
         """What rank 0 passed, on every rank: whatever can be pickled."""
@@ -228,7 +244,7 @@ def _met(given: Place, initialised: bool) -> Group:
         address=given.address,
     )  # fmt: skip
     local_world = sum(host == mine[0] for host, _ in found)
-    return Group(given.rank, given.world, given.local_rank, local_world, handle, watch)
+    return Group(given.rank, given.world, given.local_rank, local_world, handle, watch, own_gpus)
 
 
 def _gpu(given: Place, *, chosen: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from torch import Tensor
 from landscape.device import widened
 from landscape.operators import LinearOperator
 from landscape.params import ParamLayout
+
+if TYPE_CHECKING:
+    from landscape.distributed import Group
 
 #: A symmetric linear map of one tensor, in its own shape and dtype.
 Map = Callable[[Tensor], Tensor]
@@ -36,6 +40,11 @@ class WithDecay(LinearOperator):
     def resolution(self) -> float:
         """That of H."""
         return self._base.resolution
+
+    @property
+    def group(self) -> Group | None:
+        """That of H."""
+        return self._base.group
 
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of H."""
@@ -70,6 +79,11 @@ class Sandwiched(LinearOperator):
     def resolution(self) -> float:
         """That of H."""
         return self._base.resolution
+
+    @property
+    def group(self) -> Group | None:
+        """That of H."""
+        return self._base.group
 
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of H between the two factors."""

@@ -6,13 +6,15 @@ from typing import Any
 
 import torch
 
-from landscape.device import widened
 from landscape.errors import LandscapeError
+from landscape.estimators.vectors import Slices, column_norms
 from landscape.operators import as_operator
 from landscape.progress import Progress
 
 #: Columns multiplied at once: more repay little, and a product's working memory grows with them.
 BLOCK_COLUMNS = 16
+#: Ranks that hold bases in slices multiply no more columns at once than take so many bytes, or one.
+BLOCK_BYTES = 2**30
 
 
 class Matvecs:
@@ -25,6 +27,8 @@ class Matvecs:
         Matvecs that may be made.
     progress : callable, optional
         Called as ``progress(done, maximum)`` after each matvec, or after each block of them.
+    slices : Slices, optional
+        How bases lie on ranks, where another operator than this one says it.
 
     Attributes
     ----------
@@ -32,10 +36,13 @@ class Matvecs:
         Matvecs made.
     scale : float
         Largest ``‖Hv‖/‖v‖`` seen: a lower bound of ``‖H‖``.
+    slices : Slices
+        Of whoever iterates: in slices where ranks make each product together, and so are all here.
     """
 
-    def __init__(self, H: Any, maximum: int, progress: Progress | None = None) -> None:
+    def __init__(self, H: Any, maximum: int, progress: Progress | None = None, *, slices: Slices | None = None) -> None:
         self.operator, self.maximum, self._progress = as_operator(H), maximum, progress
+        self.slices = Slices(self.operator.dim, self.operator.group) if slices is None else slices
         self.done = 0
         self.scale = 0.0
 
@@ -53,6 +60,27 @@ class Matvecs:
             If the product holds NaN or Inf.
         """
         return self._checked(v[:, None], (self.operator @ v)[:, None])[:, 0]
+
+    @property
+    def at_once(self) -> int:
+        """Columns to multiply at once: 16, or as many as fit where ranks hold slices of them."""
+        if self.slices.is_whole:
+            return BLOCK_COLUMNS
+        itemsize = torch.empty(0, dtype=self.operator.dtype).element_size()
+        return max(1, min(BLOCK_COLUMNS, BLOCK_BYTES // (self.operator.dim * itemsize)))
+
+    def in_slices(self, V: torch.Tensor) -> torch.Tensor:
+        """The same of a vector (p,) or columns (p, K) in slices; the vectors are whole while they are multiplied."""
+        slices = self.slices
+        if V.ndim == 1:
+            return slices.own(self(slices.whole(V)))
+        if slices.is_whole:
+            return self.block(V)
+        W = torch.empty_like(V)
+        for first in range(0, V.shape[1], self.at_once):
+            columns = slice(first, first + self.at_once)
+            W[:, columns] = slices.own(self.block(slices.whole(V[:, columns])))
+        return W
 
     def block(self, V: torch.Tensor) -> torch.Tensor:
         """``H V`` for the K columns of V (P, K), ``BLOCK_COLUMNS`` (16) of them at a time; counts K matvecs.
@@ -88,24 +116,3 @@ class Matvecs:
         if self._progress is not None:
             self._progress(self.done, self.maximum)
         return W
-
-
-def column_norms(V: torch.Tensor) -> torch.Tensor:
-    """``‖v‖`` of each column of V (P, K) as float64 (K,), also where squares would leave the range of the dtype."""
-    largest = torch.linalg.vector_norm(V, ord=torch.inf, dim=0)
-    divisor = torch.where(largest > 0, largest, torch.ones_like(largest))
-    norms: torch.Tensor = widened(largest) * widened(torch.linalg.vector_norm(V / divisor, dim=0))
-    return norms
-
-
-def norm(v: torch.Tensor) -> float:
-    """``‖v‖``, also where the squares of the entries would leave the range of the dtype."""
-    largest = float(v.abs().max())
-    if largest == 0:
-        return 0.0
-    return largest * float(torch.linalg.vector_norm(v / largest))
-
-
-def dot(v: torch.Tensor, w: torch.Tensor) -> float:
-    """``vᵀw`` summed in float64."""
-    return float(torch.dot(v.cpu().to(torch.float64), w.cpu().to(torch.float64)))

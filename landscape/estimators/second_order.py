@@ -109,7 +109,7 @@ def second_order_gain(
     shifts = np.maximum(np.array(AROUND) * damping * largest, -2 * lowest)
     if isinstance(matvecs.operator, ExactOperator):  # which makes no products to be saved
         tol = 0.0
-    node, run = lowest - _ROUNDING * largest, Krylov(matvecs, g, capacity=num_steps)
+    node, run = lowest - _ROUNDING * largest, Krylov(matvecs, matvecs.slices.own(g), capacity=num_steps)
     while True:
         run.step()
         alphas, betas, _ = run.recurrence

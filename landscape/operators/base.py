@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from scipy.sparse import linalg as sparse_linalg
 from landscape.checks import check_count
 from landscape.device import place_of_float64
 from landscape.errors import LandscapeError, UsageError
+
+if TYPE_CHECKING:
+    from landscape.distributed import Group
 
 #: Beyond this a dense matrix is refused: 20,000² float64 numbers are 3 GB.
 MAX_DENSE_DIM = 20_000
@@ -81,6 +84,14 @@ class LinearOperator(ABC):
     def device(self) -> torch.device:
         """Device of the vectors."""
         return self._device
+
+    @property
+    def group(self) -> Group | None:
+        """The ranks that make each product together, so that all must ask for it; None where this process makes it.
+
+        An operator that is made of others passes theirs on. Estimators hold their bases in slices by rank then.
+        """
+        return None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -245,6 +256,10 @@ class _ScaledOperator(LinearOperator):
     def resolution(self) -> float:
         return self._base.resolution
 
+    @property
+    def group(self) -> Group | None:
+        return self._base.group
+
     def product_error(self, v: torch.Tensor, *, seed: int = 0) -> torch.Tensor | None:
         error = self._base.product_error(v, seed=seed)
         return None if error is None else self._factor * error
@@ -271,6 +286,10 @@ class _SumOperator(LinearOperator):
     @property
     def resolution(self) -> float:
         return max(self._left.resolution, self._right.resolution)
+
+    @property
+    def group(self) -> Group | None:
+        return self._left.group or self._right.group
 
     def product_error(self, v: torch.Tensor, *, seed: int = 0) -> torch.Tensor | None:
         left, right = (term.product_error(v, seed=seed) for term in (self._left, self._right))

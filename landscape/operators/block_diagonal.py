@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from landscape.objective import Objective
 from landscape.operators.base import LinearOperator
 from landscape.operators.hessian import HessianOperator
 from landscape.operators.parametric import Groups, ParametricOperator, partition
+
+if TYPE_CHECKING:
+    from landscape.distributed import Group
 
 
 class BlockDiagonalOperator(LinearOperator):
@@ -57,6 +61,11 @@ class BlockDiagonalOperator(LinearOperator):
     def resolution(self) -> float:
         """The largest of the blocks'."""
         return max(block.resolution for block in self._blocks.values())
+
+    @property
+    def group(self) -> Group | None:
+        """That of any."""
+        return next((block.group for block in self._blocks.values() if block.group is not None), None)
 
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of each block in its place."""

@@ -13,7 +13,7 @@ are drawn.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -30,6 +30,9 @@ from landscape.operators.by_example.layers import rows_of
 from landscape.operators.by_example.sums import FEW
 from landscape.operators.hessian import HessianOperator
 from landscape.operators.parametric import ParametricOperator
+
+if TYPE_CHECKING:
+    from landscape.distributed import Group
 
 #: Of the mean size, added to each: an example that bends only through the model must be drawn now and then too.
 _FLOOR = 0.05
@@ -220,6 +223,11 @@ class CoreOperator(LinearOperator):
     def resolution(self) -> float:
         """That of H."""
         return self._resolution
+
+    @property
+    def group(self) -> Group | None:
+        """That of any stratum."""
+        return next((H.group for _, H in self._terms if H.group is not None), None)
 
     def _matvec(self, v: Tensor) -> Tensor:
         return torch.stack([weight * H._matvec(v) for weight, H in self._terms]).sum(0)

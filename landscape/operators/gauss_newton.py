@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,9 @@ from landscape.errors import ObjectiveError
 from landscape.objective import Objective, Vector
 from landscape.operators.jacobian import OutputJacobian, Tangents, transposed
 from landscape.operators.parametric import ParametricOperator
+
+if TYPE_CHECKING:
+    from landscape.distributed import Group
 
 ROUTES = ("auto", "fresh", "retained", "linearized")
 #: Columns multiplied at once, and bytes that they take while they are: the same on every machine.
@@ -55,6 +59,11 @@ class ThroughOutputsOperator(ParametricOperator):
 
     def _prepare(self) -> None:
         """What a subclass must know before B can be made."""
+
+    @property
+    def group(self) -> Group | None:
+        """The ranks among which the data are shared out."""
+        return None if self._sums is None else self._sums.group
 
     def _can_be_shared(self) -> bool:
         """Whether ranks can make their parts of the data apart."""

@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from torch import Tensor
 
@@ -16,6 +16,9 @@ from landscape.errors import ObjectiveError, is_out_of_memory
 from landscape.objective import Objective, Vector
 from landscape.operators.by_example import SumsOverExamples
 from landscape.operators.parametric import ParametricOperator
+
+if TYPE_CHECKING:
+    from landscape.distributed import Group
 
 #: Fewer columns than this are multiplied one after another.
 SMALLEST_BLOCK = 4
@@ -134,6 +137,11 @@ class HessianOperator(ParametricOperator):
             Where examples cannot be taken one by one: batches that stay whole, ``mode="train"``.
         """
         return SumsOverExamples(self.objective, self.theta, entries=entries)
+
+    @property
+    def group(self) -> Group | None:
+        """The ranks among which the data are shared out."""
+        return None if self.objective.sums is None else self.objective.sums.group
 
     @property
     def route(self) -> str:

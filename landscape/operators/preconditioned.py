@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from landscape.objective import Vector
 from landscape.operators.base import LinearOperator
 from landscape.operators.other_libraries import as_operator
 from landscape.operators.parametric import Groups, ParametricOperator, Pattern, names_of, partition
+
+if TYPE_CHECKING:
+    from landscape.distributed import Group
 
 
 class PreconditionedOperator(LinearOperator):
@@ -83,6 +86,11 @@ class PreconditionedOperator(LinearOperator):
     def resolution(self) -> float:
         """That of H."""
         return self._base.resolution
+
+    @property
+    def group(self) -> Group | None:
+        """That of H."""
+        return self._base.group
 
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of H between the two factors."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from landscape.device import place_of_float64, widened
 from landscape.errors import UsageError
 from landscape.operators.base import LinearOperator
 from landscape.operators.other_libraries import as_operator
+
+if TYPE_CHECKING:
+    from landscape.distributed import Group
 
 
 class ProjectedOperator(LinearOperator):
@@ -105,6 +108,11 @@ class DeflatedOperator(LinearOperator):
     def resolution(self) -> float:
         """That of H."""
         return self._base.resolution
+
+    @property
+    def group(self) -> Group | None:
+        """That of H."""
+        return self._base.group
 
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of H outside of the subspace."""

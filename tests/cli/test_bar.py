@@ -107,7 +107,7 @@ def test_a_part_of_a_long_loss_says_what_all_should_take(monkeypatch):
     now[0] = 9.0
     clock.hear("a", "evaluating", 0.2)  # a loss of 20 s, a gradient of 60, a product of 120
     assert clock.expected(clock.left) == pytest.approx(1400)
-    assert doing[2] == "a  expected: about 1400 s, 1100 MB"  # and 200 vectors of 4 MB
+    assert doing[2] == "a  expected: about 1400 s, 416 MB"  # and 24 products, a vector of 4 MB each, and five beside
     now[0] = 10.0
     clock.hear("a", "evaluating", 0.3)
     assert clock.expected(clock.left) == pytest.approx(1050)

@@ -21,7 +21,7 @@ def test_each_holds_a_part_of_the_data(two):
     assert min(rank["held"] for rank in two) > 0.3
 
 
-def test_products_and_gradients_are_those_of_one_process(two):
+def test_products_gradients_and_eigenvalues_are_those_of_one_process(two):
     expected = few_answers()["found"]
     for rank in two:
         for name, value in expected.items():

@@ -12,10 +12,10 @@ from landscape.device import full_precision
 from landscape.errors import NotConverged, UsageError
 from landscape.estimators import exact
 from landscape.estimators.density.adaptive import until_narrow
-from landscape.estimators.krylov.projection import outside
 from landscape.estimators.krylov.several_starts import Lockstep, runs_at_once
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
+from landscape.estimators.vectors import Slices
 from landscape.operators import ExactOperator, LinearOperator, as_operator
 from landscape.progress import Progress
 from landscape.results import Eigenpairs, SpectralMeasure
@@ -77,7 +77,8 @@ def spectral_density(
         ``width`` is how wide the band is, ``step_error`` how much the nodes still change with T. Costs R·T matvecs,
         fewer where a probe exhausts its Krylov space, and T + 3 vectors of length P for each of the probes that step
         together: up to 16, if they fit into 1 GiB. With ``tol`` the vectors of all probes are held as long as they fit,
-        so that any of them can go on; where they no longer do, only further probes are added.
+        so that any of them can go on; where they no longer do, only further probes are added. Of these vectors, ranks
+        that measure together hold a slice each.
 
     Raises
     ------
@@ -103,10 +104,11 @@ def spectral_density(
     R, T, limit = _first_round(num_probes, num_steps, tol, max_matvecs)
     if isinstance(H, ExactOperator):
         return exact.density(H)
-    values, residuals, known = _known_pairs(H, eigs, tol) if eigs is not None else _NOTHING_KNOWN
+    slices = Slices(H.dim, H.group)
+    values, residuals, known = _known_pairs(H, eigs, tol, slices) if eigs is not None else _NOTHING_KNOWN
     most = H.dim - len(values)
     T = min(T, most)
-    matvecs = Matvecs(H, R * T if tol is None else limit, progress)
+    matvecs = Matvecs(H, R * T if tol is None else limit, progress, slices=slices)
     # Rounding is relative to all of H, of which the probes see only the rest.
     matvecs.scale = float(np.abs(values).max(initial=0.0))
     gaussian = known is not None or tol is not None
@@ -119,7 +121,7 @@ def spectral_density(
         return replace(measure, isotropic=gaussian, rounding=float(rounding))
 
     def starts(group: range) -> torch.Tensor:
-        return _starts(H, group, known, seed, gaussian=gaussian)
+        return _starts(matvecs, group, known, seed, gaussian=gaussian)
 
     if tol is not None and T:
         measure = until_narrow(
@@ -206,9 +208,9 @@ _NOTHING_KNOWN: tuple[np.ndarray, np.ndarray, torch.Tensor | None] = (np.empty(0
 
 
 def _known_pairs(
-    H: LinearOperator, eigs: Eigenpairs, tol: float | None
+    H: LinearOperator, eigs: Eigenpairs, tol: float | None, slices: Slices
 ) -> tuple[np.ndarray, np.ndarray, torch.Tensor | None]:
-    """Values (K,), residuals (K,) and orthonormal vectors (P, K) of the pairs that are taken out."""
+    """Values (K,), residuals (K,) and orthonormal vectors (P, K), in slices, of the pairs that are taken out."""
     if not isinstance(eigs, Eigenpairs):
         raise UsageError(f"eigs is {type(eigs).__name__}; expected the Eigenpairs that top_eigenpairs returns")
     if eigs.vectors.shape != (H.dim, len(eigs)):
@@ -219,8 +221,8 @@ def _known_pairs(
     keep = eigs.converged if tol is None else eigs.converged & _leaves_sharp(eigs, tol)
     if not keep.any():
         return _NOTHING_KNOWN
-    vectors = torch.from_numpy(np.array(eigs.vectors[:, keep])).to(H.device, H.dtype)
-    return eigs.values[keep].astype(float), eigs.residuals[keep].astype(float), torch.linalg.qr(vectors).Q
+    vectors = torch.from_numpy(np.array(eigs.vectors[slices.place, keep])).to(H.device, H.dtype)
+    return eigs.values[keep].astype(float), eigs.residuals[keep].astype(float), slices.qr(vectors)[0]
 
 
 def _leaves_sharp(eigs: Eigenpairs, tol: float) -> np.ndarray:
@@ -238,14 +240,14 @@ def _leaves_sharp(eigs: Eigenpairs, tol: float) -> np.ndarray:
     return keep
 
 
-def _starts(H: LinearOperator, group: range, known: torch.Tensor | None, seed: int, *, gaussian: bool) -> torch.Tensor:
-    """Probes as rows: sign vectors, or Gaussian ones without their part in the known vectors.
+def _starts(matvecs: Matvecs, group: range, known: torch.Tensor | None, seed: int, *, gaussian: bool) -> torch.Tensor:
+    """Probes as rows, in slices: sign vectors, or Gaussian ones without their part in the known vectors.
 
     A Gaussian vector keeps its law under the projection, so its direction is uniform in what is left and each mass
     there is 1/(P − K) on average, exactly. A sign vector would not, and in few dimensions may have nothing left.
     `top_eigenpairs` starts from the first of the Gaussian family; the probes come from far behind.
     """
-    if not gaussian:
-        return torch.stack([probe(r, H.dim, seed=seed, dtype=H.dtype, device=H.device) for r in group])
-    rows = [probe(_FAR + r, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device) for r in group]
-    return torch.stack(rows) if known is None else outside(torch.stack(rows, dim=1), known).T
+    H, slices = matvecs.operator, matvecs.slices
+    first, kind = (_FAR, "gaussian") if gaussian else (0, "rademacher")
+    rows = [slices.own(probe(first + r, H.dim, seed=seed, kind=kind, dtype=H.dtype, device=H.device)) for r in group]
+    return torch.stack(rows) if known is None else slices.outside(torch.stack(rows, dim=1), known).T

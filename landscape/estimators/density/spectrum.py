@@ -109,7 +109,7 @@ def spectrum(
     in_runs = matvecs.done
     eigs = _eigenpairs(matvecs, request, runs, max_matvecs, progress)
     values, residuals, vectors, reach = _taken_out(H, request, runs)
-    overlaps = _overlaps(H, vectors, int(num_probes), seed)
+    overlaps = _overlaps(matvecs, vectors, int(num_probes), seed)
     density = with_known_mass(
         runs.alphas,
         runs.betas,
@@ -164,8 +164,8 @@ def _run(matvecs: Matvecs, request: Request, num_probes: int, steps: int) -> _Ru
     ritz: Ritz | None = None
     for first in range(0, num_probes, at_once):
         group = range(first, min(first + at_once, num_probes))
-        starts = torch.stack([probe(r, H.dim, seed=request.seed, dtype=H.dtype, device=H.device) for r in group])
-        runs = Lockstep(matvecs, starts, steps=steps)
+        starts = [matvecs.slices.own(_probe(H, r, request.seed)) for r in group]
+        runs = Lockstep(matvecs, torch.stack(starts), steps=steps)
         runs.run()
         alphas[group], betas[group] = runs.alphas, runs.betas
         for i in range(len(group)):
@@ -186,7 +186,7 @@ def _eigenpairs(
         pairs = measure(matvecs, request, ritz.vectors, _scale(ritz.values, matvecs))
         if pairs.converged.all():
             pairs = replace(pairs, reason=Ending.CONVERGED.text())
-            return as_record(H, pairs, request, method="lanczos", num_matvecs=matvecs.done - before)
+            return as_record(matvecs, pairs, request, method="lanczos", num_matvecs=matvecs.done - before)
     spent = matvecs.done - before
     left = max(max_matvecs - spent, 2 * request.count)
     done = matvecs.done
@@ -202,7 +202,7 @@ def _eigenpairs(
         tol=request.tol,
         max_matvecs=left,
         seed=request.seed,
-        start=ritz.vectors,
+        start=matvecs.slices.in_memory(ritz.vectors),
         strict=False,
         progress=report,
     )
@@ -214,7 +214,7 @@ def _taken_out(
 ) -> tuple[np.ndarray, np.ndarray, torch.Tensor, np.ndarray]:
     """Values (K,), residuals (K,), vectors (P, K) of the pairs that the runs have found in full, and their reach (K,).
 
-    Those alone: the mean of what they take out must not depend on the probes.
+    Vectors are in slices. Those alone: the mean of what they take out must not depend on the probes.
     """
     ritz = runs.ritz
     reach = request.thresholds(ritz.values, H.resolution * float(np.abs(ritz.values).max()))
@@ -225,10 +225,15 @@ def _taken_out(
     return chosen.values, chosen.residuals, chosen.vectors, reach[complete]
 
 
-def _overlaps(H: LinearOperator, vectors: torch.Tensor, num_probes: int, seed: int) -> np.ndarray:
+def _overlaps(matvecs: Matvecs, vectors: torch.Tensor, num_probes: int, seed: int) -> np.ndarray:
     """``uᵢᵀz_r``, shape (R, K)."""
-    rows = [probe(r, H.dim, seed=seed, dtype=H.dtype, device=H.device) @ vectors for r in range(num_probes)]
-    return torch.stack(rows).cpu().to(torch.float64).numpy()
+    slices = matvecs.slices
+    rows = [slices.own(_probe(matvecs.operator, r, seed)) @ vectors for r in range(num_probes)]
+    return slices.sum(torch.stack(rows)).cpu().to(torch.float64).numpy()
+
+
+def _probe(H: LinearOperator, index: int, seed: int) -> torch.Tensor:
+    return probe(index, H.dim, seed=seed, dtype=H.dtype, device=H.device)
 
 
 def _corrected(samples: np.ndarray, values: np.ndarray, overlaps: np.ndarray) -> np.ndarray:

@@ -14,8 +14,9 @@ from landscape.estimators.eigen.convergence import Pairs, Request
 from landscape.estimators.eigen.davidson import Schedule, davidson
 from landscape.estimators.eigen.random_check import Watch
 from landscape.estimators.krylov.search_space import SearchSpace
-from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, norm
+from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 from landscape.estimators.probes import probe
+from landscape.estimators.vectors import Slices
 from landscape.operators.base import LinearOperator
 from landscape.results import Eigenpairs
 
@@ -23,8 +24,8 @@ from landscape.results import Eigenpairs
 UNSEEN, MOST_STEPS = 0.05, 12
 
 
-def as_guess(H: LinearOperator, start: Any) -> torch.Tensor | None:
-    """The columns of ``start``, each at length 1: (P, K), or None where nothing was given.
+def as_guess(H: LinearOperator, start: Any, slices: Slices) -> torch.Tensor | None:
+    """The columns of ``start``, each at length 1: (P, K), in slices, or None where nothing was given.
 
     Raises
     ------
@@ -42,21 +43,23 @@ def as_guess(H: LinearOperator, start: Any) -> torch.Tensor | None:
         raise UsageError(
             f"start is {got}; expected Eigenpairs, or a tensor or array of shape ({H.dim},) or ({H.dim}, K)"
         )
-    columns = start.detach() if isinstance(start, torch.Tensor) else torch.from_numpy(np.array(start))
-    columns = columns.reshape(H.dim, -1).to(H.device, H.dtype)
+    own = start[slices.place]
+    columns = own.detach() if isinstance(own, torch.Tensor) else torch.from_numpy(np.array(own))
+    columns = (columns[:, None] if columns.ndim == 1 else columns).to(H.device, H.dtype)
     if columns.shape[1] == 0:
         return None
-    lengths = [norm(columns[:, i]) for i in range(columns.shape[1])]
+    lengths = [slices.norm(columns[:, i]) for i in range(columns.shape[1])]
     if not all(math.isfinite(length) and length > 0 for length in lengths):
         raise UsageError("start holds a column that is zero or not finite; leave it out")
     return columns / torch.tensor(lengths, dtype=H.dtype, device=H.device)
 
 
-def random_vectors(H: LinearOperator, seed: int) -> Callable[[int], torch.Tensor]:
-    """``fresh(i)``: the i-th Gaussian vector (P,) of a seed."""
+def random_vectors(matvecs: Matvecs, seed: int) -> Callable[[int], torch.Tensor]:
+    """``fresh(i)``: the i-th Gaussian vector (P,) of a seed, in slices."""
+    H, slices = matvecs.operator, matvecs.slices
 
     def fresh(i: int) -> torch.Tensor:
-        return probe(i, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device)
+        return slices.own(probe(i, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device))
 
     return fresh
 
@@ -66,17 +69,16 @@ def from_guess(matvecs: Matvecs, request: Request, guess: torch.Tensor, *, max_b
 
     Then a random vector makes Krylov steps, see :mod:`landscape.estimators.eigen.random_check`.
     """
-    H = matvecs.operator
     # With more columns than the basis can hold, the first ones count.
     start = guess[:, : min(guess.shape[1], max(max_basis - request.count, 1))]
     schedule = Schedule(max_basis=max_basis, block=min(request.count, BLOCK_COLUMNS), watch=Watch(UNSEEN, MOST_STEPS))
-    return davidson(matvecs, request, start=start, schedule=schedule, fresh=random_vectors(H, request.seed))
+    return davidson(matvecs, request, start=start, schedule=schedule, fresh=random_vectors(matvecs, request.seed))
 
 
 def block_lanczos(matvecs: Matvecs, request: Request, *, block: int, max_basis: int) -> Pairs:
     """From ``block`` random vectors: eigenvalues of multiplicity up to ``block`` come with all their copies."""
     H = matvecs.operator
-    block, fresh = min(block, H.dim), random_vectors(H, request.seed)
+    block, fresh = min(block, H.dim), random_vectors(matvecs, request.seed)
     start = torch.stack([fresh(i) for i in range(block)], dim=1)
     schedule = Schedule(max_basis=max_basis, block=block, patience=max(4, 2 * block))
     return davidson(matvecs, request, start=start, schedule=schedule, fresh=lambda i: fresh(block + i))[0]
@@ -89,7 +91,7 @@ def lobpcg(matvecs: Matvecs, request: Request, guess: torch.Tensor | None) -> Pa
     eigenvalue outside the block.
     """
     H = matvecs.operator
-    fresh = random_vectors(H, request.seed)
+    fresh = random_vectors(matvecs, request.seed)
     block = min(request.count + max(2, -(-request.count // 4)), H.dim)
     columns = [] if guess is None else list(guess.T[:block])
     columns += [fresh(i) for i in range(block - len(columns))]

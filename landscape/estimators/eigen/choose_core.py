@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from landscape.estimators.eigen.from_core import Core
 from landscape.operators.base import LinearOperator
 from landscape.operators.core import CoreOperator, can_be_cut, draw_core, example_sizes
 from landscape.operators.parametric import ParametricOperator
+
+if TYPE_CHECKING:
+    from landscape.objective import Objective
 
 #: What residuals on all data are, relative to eigenvalues, in units of the expected error of the draw; and by what
 #: factor of themselves a round of corrections shrinks them. Measured on LeNet-5 and small networks.
@@ -28,6 +31,8 @@ _FRESH, _EACH, _LOOKING = 14.0, 1.2, 3.5
 _GUESSED, _FRESH_LOW, _EACH_LOW, _EACH_DIGIT, _LOW_STEPS = 5.0, 30.0, 13.0, 20.0, 0.9
 #: A core of fewer examples says little.
 _FEWEST = 100
+#: With so many in a core, it usually pays.
+_MANY = 1000
 #: A loss and a gradient in units of products: what the sizes of the examples cost.
 SIZES = 1 / 6 + 1 / 2
 
@@ -90,6 +95,11 @@ def drawn_core(
     if best is None:
         return None, SIZES, NO_GAIN
     return CoreOperator(H, draw_core(sizes, max(round(best * N), 1), seed=request.seed)), SIZES, ""
+
+
+def is_likely(objective: Objective) -> bool:
+    """Whether a core may be expected to pay, before anything is known of the examples: there are thousands."""
+    return objective.can_pick and objective.num_examples * _SHARES[-1] >= _MANY
 
 
 def _best_share(sizes: np.ndarray, request: Request, *, watch: bool, guessed: bool) -> float | None:

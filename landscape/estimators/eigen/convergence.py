@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from landscape.estimators.matvecs import Matvecs, column_norms, dot
+from landscape.estimators.matvecs import Matvecs
 
 #: Tolerances never go under this many resolution·‖H‖: with products of that rounding no iteration gets reliably below.
 FLOOR = 32.0
@@ -33,6 +33,7 @@ ENDS: dict[str, tuple[Key, ...]] = {
 class Pairs:
     """Eigenpairs with true residuals, in no order yet: (K,), (P, K), (K,), (K,), and why the iteration ended.
 
+    Vectors are in slices of those that iterated.
     ``upper_bound`` is a value that λ_max exceeds with probability 1 − confidence at most, and the confidence.
     """
 
@@ -117,17 +118,18 @@ def judged(
 
 def measure(matvecs: Matvecs, request: Request, vectors: torch.Tensor, scale: float) -> Pairs:
     """Orthonormal vectors (P, K), their Rayleigh quotients and true residuals, for K matvecs."""
-    U = torch.linalg.qr(vectors).Q
-    W = matvecs.block(U)
+    slices = matvecs.slices
+    U = slices.qr(vectors)[0]
+    W = matvecs.in_slices(U)
     # The quotient leaves the smallest residual that any value could.
-    values = np.array([dot(U[:, i], W[:, i]) / dot(U[:, i], U[:, i]) for i in range(U.shape[1])])
+    values = slices.dots(U, W) / slices.dots(U, U)
     errors = W - U * torch.as_tensor(values, dtype=U.dtype, device=U.device)
-    return judged(matvecs, request, values, U, column_norms(errors).cpu().numpy(), scale)
+    return judged(matvecs, request, values, U, slices.norms(errors).cpu().numpy(), scale)
 
 
 def with_fixed_signs(vectors: torch.Tensor) -> torch.Tensor:
-    """The same columns (P, K), each with its largest entry positive, so that a repeated run gives the same vectors."""
-    if vectors.shape[1] == 0:
-        return vectors
-    largest = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
-    return vectors * torch.where(largest < 0, -1.0, 1.0).to(vectors.dtype)
+    """Columns (P, K), turned in place: the largest entry of each positive, so that a repeated run gives the same."""
+    for column in vectors.T:  # one after another, so that no second set of them is held
+        if column[column.abs().argmax()] < 0:
+            column.neg_()
+    return vectors

@@ -19,7 +19,7 @@ import torch
 from landscape.estimators.eigen.convergence import Request
 from landscape.estimators.krylov.projection import eigh
 from landscape.estimators.krylov.search_space import SearchSpace
-from landscape.estimators.matvecs import Matvecs, column_norms
+from landscape.estimators.matvecs import Matvecs
 
 #: Of the largest value: no denominator of a correction is smaller.
 _LEAST_DISTANCE = 1e-3
@@ -35,7 +35,7 @@ class CoreModel:
     Parameters
     ----------
     matvecs : Matvecs
-        Of C.
+        Of C. All vectors here, those given and those returned, are in its slices.
     basis, images : (P, m) tensors
         Orthonormal columns, and C times them.
     capacity : int
@@ -48,6 +48,7 @@ class CoreModel:
         self, matvecs: Matvecs, basis: torch.Tensor, images: torch.Tensor, *, capacity: int, depth: int = 0
     ) -> None:
         self.matvecs, self._capacity, self._depth = matvecs, max(capacity, 2), depth
+        self.slices = matvecs.slices
         # Rows, not columns: each vector is contiguous.
         self._rows, self._images = basis.T.contiguous(), images.T.contiguous()
         self._last: dict[int, float] = {}
@@ -56,17 +57,17 @@ class CoreModel:
     @property
     def projected(self) -> np.ndarray:
         """``KᵀCK``."""
-        T = _small(self._rows @ self._images.T)
+        T = _small(self.slices.sum(self._rows @ self._images.T))
         symmetric: np.ndarray = (T + T.T) / 2
         return symmetric
 
     def cover(self, V: torch.Tensor) -> None:
         """Take into K what the columns (P, b) have outside of it, as far as matvecs are left."""
-        outside, sizes = V, column_norms(V).cpu()
+        outside, sizes, slices = V, self.slices.norms(V).cpu(), self.slices
         for _ in range(3):
-            outside = outside - self._rows.T @ (self._rows @ outside)
-        far = column_norms(outside).cpu() > _INSIDE * sizes
-        number = min(int(far.sum()), self.matvecs.left, self._rows.shape[1] - len(self._rows))
+            outside = outside - self._rows.T @ slices.sum(self._rows @ outside)
+        far = slices.norms(outside).cpu() > _INSIDE * sizes
+        number = min(int(far.sum()), self.matvecs.left, slices.dim - len(self._rows))
         if number == 0:
             return None
         if len(self._rows) + number > self._capacity:
@@ -74,16 +75,16 @@ class CoreModel:
             self._capacity = max(self._capacity, 2 * number)
             self._shrink(max(self._capacity // 2, 1))
             return self.cover(V)
-        new = torch.linalg.qr(outside[:, far][:, :number]).Q
-        new = new - self._rows.T @ (self._rows @ new)
-        new = torch.linalg.qr(new).Q
+        new = slices.qr(outside[:, far][:, :number])[0]
+        new = new - self._rows.T @ slices.sum(self._rows @ new)
+        new = slices.qr(new)[0]
         self._rows = torch.cat([self._rows, new.T.contiguous()])
-        self._images = torch.cat([self._images, self.matvecs.block(new).T.contiguous()])
+        self._images = torch.cat([self._images, self.matvecs.in_slices(new).T.contiguous()])
         return None
 
     def image(self, v: torch.Tensor) -> torch.Tensor:
         """C v for v (P,), as far as K holds v."""
-        return (self._rows @ v) @ self._images
+        return self.slices.sum(self._rows @ v) @ self._images
 
     def best(self, request: Request) -> torch.Tensor:
         """The wanted Ritz vectors of K (P, count)."""
@@ -92,7 +93,7 @@ class CoreModel:
 
     def improve(self, space: SearchSpace, theta: np.ndarray, R: torch.Tensor) -> torch.Tensor:
         """The corrections (P, b) of Ritz pairs with residuals R; where a round has shown that C is far off, R."""
-        lengths = column_norms(R).cpu().numpy()
+        lengths = self.slices.norms(R).cpu().numpy()
         helped = self._helped(float(lengths.max(initial=0.0)))
         scale = torch.as_tensor(np.where(lengths > 0, lengths, 1.0), dtype=R.dtype, device=R.device)
         if not helped:
@@ -100,14 +101,14 @@ class CoreModel:
         self.cover(space.basis)
         self._cover_krylov(R / scale)
         directions = self._solve(space.basis, theta, R)
-        return torch.where(column_norms(directions) > 0, directions, R)
+        return torch.where(self.slices.norms(directions) > 0, directions, R)
 
     def _cover_krylov(self, V: torch.Tensor) -> None:
         """Take in the columns (P, b) and what C makes of them, step by step."""
         self.cover(V)
         for _ in range(self._depth):
-            V = self._images.T @ (self._rows @ V)
-            sizes = column_norms(V).to(V)
+            V = self._images.T @ self.slices.sum(self._rows @ V)
+            sizes = self.slices.norms(V).to(V)
             V = V / torch.where(sizes > 0, sizes, torch.ones_like(sizes))
             self.cover(V)
 
@@ -117,7 +118,7 @@ class CoreModel:
         if not len(values):
             return R
         largest = max(float(np.abs(values).max()), float(np.abs(theta).max())) or 1.0
-        along = vectors.T @ (N.T @ _small(self._rows @ R))
+        along = vectors.T @ (N.T @ _small(self.slices.sum(self._rows @ R)))
         distances = values[:, None] - theta
         least = _LEAST_DISTANCE * largest
         distances = np.where(np.abs(distances) < least, np.where(distances < 0, -least, least), distances)
@@ -146,7 +147,7 @@ class CoreModel:
 
     def _rest(self, Q: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Coordinates N (m, l) of what K holds outside of Q, and the eigenpairs (l,), (l, l) of C there."""
-        X = _small(self._rows @ Q)
+        X = _small(self.slices.sum(self._rows @ Q))
         U, sizes, _ = np.linalg.svd(X, full_matrices=True)
         N = U[:, int((sizes > 0.5).sum()) :]
         if not N.shape[1]:

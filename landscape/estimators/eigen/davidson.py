@@ -243,7 +243,7 @@ class _Davidson:
         if self._is_due() and self.matvecs.left >= vectors.shape[1]:
             return measure(self.matvecs, self.request, vectors, scale)
         drift = _DRIFT * self.resolution * scale * self.space.restarts
-        return judged(self.matvecs, self.request, values, torch.linalg.qr(vectors).Q, lengths + drift, scale)
+        return judged(self.matvecs, self.request, values, self.space.slices.qr(vectors)[0], lengths + drift, scale)
 
     def _finished(self, pairs: Pairs, believed: bool) -> Pairs | None:
         """The pairs with the reason to end, or None where the iteration must go on."""

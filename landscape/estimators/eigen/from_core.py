@@ -60,20 +60,15 @@ def from_core(
     A guess (P, K) is what the core is begun from, with a random vector beside it; λ_max gets no upper bound then.
     """
     most = max(int(_MOST_OF_ALL * matvecs.left / core.share), 4 * request.count)
-    part = Matvecs(core.operator, min(_MOST_PRODUCTS, most))
+    part = Matvecs(core.operator, min(_MOST_PRODUCTS, most), slices=matvecs.slices)
     itemsize = torch.empty(0, dtype=core.operator.dtype).element_size()
     capacity = min(
         part.operator.dim, max(default_basis(part.operator.dim, request.count, 2 * itemsize), request.count + 2)
     )
     loose = replace(request, tol=min(max(_ENOUGH * core.error, request.loosest), _LOOSEST), negative_tol=None)
     depth = _DEPTH if request.wants_lowest else 0
-    if guess is None:
-        _, krylov = run_lanczos(part, loose, max_basis=capacity)
-        known = CoreModel(part, krylov.basis, krylov.images(), capacity=capacity, depth=depth)
-    else:
-        near = from_guess(part, loose, guess, max_basis=capacity)[1]
-        known = CoreModel(part, near.basis, near.products, capacity=capacity, depth=depth)
-    draw = random_vectors(matvecs.operator, request.seed)
+    known = _model_of(part, loose, guess, capacity=capacity, depth=depth)
+    draw = random_vectors(matvecs, request.seed)
     looking = DifferenceWatch(0.0, MOST_STEPS, model=known) if watch else None
     pairs, space = davidson(
         matvecs,
@@ -88,3 +83,12 @@ def from_core(
         bound = bound_beside_core(space, looking, part, seed=request.seed)
         pairs = replace(pairs, upper_bound=None if bound is None else (bound, CONFIDENCE))
     return pairs, part.done * core.share
+
+
+def _model_of(part: Matvecs, request: Request, guess: torch.Tensor | None, *, capacity: int, depth: int) -> CoreModel:
+    """All products of an iteration with the core, whose bases are let go."""
+    if guess is None:
+        krylov = run_lanczos(part, request, max_basis=capacity)[1]
+        return CoreModel(part, krylov.basis, krylov.images(), capacity=capacity, depth=depth)
+    near = from_guess(part, request, guess, max_basis=capacity)[1]
+    return CoreModel(part, near.basis, near.products, capacity=capacity, depth=depth)

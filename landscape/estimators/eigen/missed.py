@@ -10,11 +10,12 @@ import torch
 from landscape.checks import check_choice, check_count, check_seed, check_share
 from landscape.device import full_precision
 from landscape.errors import UsageError
+from landscape.estimators.eigen.deflated import OutsideOf
 from landscape.estimators.eigen.upper_bound import CONFIDENCE, recurrence_rounding, upper_bound
 from landscape.estimators.krylov.lanczos import Krylov
-from landscape.estimators.krylov.projection import outside
 from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
+from landscape.estimators.vectors import Slices
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
 from landscape.progress import Progress
@@ -76,14 +77,15 @@ def search_missed(
     H = as_operator(H)
     seed, max_matvecs = check_seed(seed), check_count("max_matvecs", max_matvecs)
     check_share("level", level)
-    Q, sign, edge, residual = _deflation(H, eigs, which)
+    slices = Slices(H.dim, H.group)
+    Q, sign, edge, residual = _deflation(H, eigs, which, slices)
     if Q.shape[1] == H.dim:
         return MissedSearch(edge, residual, -sign * np.inf, -sign * np.inf, level, False, True, which, 0, seed)
-    matvecs = Matvecs(_Deflated(H, Q, sign), max_matvecs, progress)
+    matvecs = Matvecs(OutsideOf(H, Q, slices, sign=sign), max_matvecs, progress, slices=slices)
     # Rounding is relative to all of H, of which the run sees only the rest.
     matvecs.scale = float(np.abs(eigs.values).max())
-    start = probe(_FIRST_PROBE, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device)
-    krylov = Krylov(matvecs, outside(start, Q), capacity=min(max_matvecs, H.dim - Q.shape[1]))
+    start = slices.own(probe(_FIRST_PROBE, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device))
+    krylov = Krylov(matvecs, slices.outside(start, Q), capacity=min(max_matvecs, H.dim - Q.shape[1]))
     slack = max(eigs.tol_at(edge) * abs(edge), residual)
     while True:
         krylov.step()
@@ -102,8 +104,10 @@ def search_missed(
     )  # fmt: skip
 
 
-def _deflation(H: LinearOperator, eigs: Eigenpairs, which: str) -> tuple[torch.Tensor, float, float, float]:
-    """Orthonormal vectors (P, K), the sign that turns the end upwards, λ_k and its residual."""
+def _deflation(
+    H: LinearOperator, eigs: Eigenpairs, which: str, slices: Slices
+) -> tuple[torch.Tensor, float, float, float]:
+    """Orthonormal vectors (P, K) in slices, the sign that turns the end upwards, λ_k and its residual."""
     check_choice("which", which, ("largest", "smallest"))
     if eigs.dim != H.dim or eigs.vectors.shape[1] != len(eigs) or not len(eigs):
         raise UsageError(
@@ -116,20 +120,5 @@ def _deflation(H: LinearOperator, eigs: Eigenpairs, which: str) -> tuple[torch.T
             f'which={eigs.which!r} does not hold the {which} eigenvalues; ask for which="{which}" or "both"'
         )
     last = int(places[-1])
-    vectors = torch.from_numpy(np.array(eigs.vectors)).to(H.device, H.dtype)
-    return torch.linalg.qr(vectors).Q, sign, float(eigs.values[last]), float(eigs.residuals[last])
-
-
-class _Deflated(LinearOperator):
-    """``± (I − QQᵀ) H (I − QQᵀ)``."""
-
-    def __init__(self, H: LinearOperator, Q: torch.Tensor, sign: float) -> None:
-        super().__init__(H.dim, dtype=H.dtype, device=H.device)
-        self._base, self._Q, self._sign = H, Q, sign
-
-    @property
-    def resolution(self) -> float:
-        return self._base.resolution
-
-    def _matvec(self, v: torch.Tensor) -> torch.Tensor:
-        return self._sign * outside(self._base @ outside(v, self._Q), self._Q)
+    vectors = torch.from_numpy(np.array(eigs.vectors[slices.place])).to(H.device, H.dtype)
+    return slices.qr(vectors)[0], sign, float(eigs.values[last]), float(eigs.residuals[last])

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from landscape.estimators.eigen.convergence import LEAST_RESIDUAL, Pairs, Request
-from landscape.estimators.matvecs import Matvecs, dot, norm
+from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
+from landscape.estimators.vectors import dot, norm
 from landscape.results.endings import Ending
 
 #: A pair at the wrong end is known well enough to shift by it at this relative residual.
@@ -46,7 +47,9 @@ def power_iteration(matvecs: Matvecs, request: Request, guess: torch.Tensor | No
 
 class _PowerIteration:
     def __init__(self, matvecs: Matvecs, request: Request, guess: torch.Tensor | None) -> None:
-        self.matvecs, self.request, self.guess = matvecs, request, guess
+        self.matvecs, self.request = matvecs, request
+        # One vector for each pair: they are whole on every rank.
+        self.guess = None if guess is None else matvecs.slices.whole(guess)
         self.pairs: list[_Pair] = []
         self.draws = 0
         self.eps = torch.finfo(matvecs.operator.dtype).eps
@@ -170,4 +173,5 @@ class _PowerIteration:
         # The unfinished pair may have small residual and yet lie at the wrong end.
         if len(pairs) and Ending.of(reason) is not Ending.CONVERGED:
             converged[-1] = False
-        return Pairs(values, torch.stack([p.vector for p in pairs], dim=1), residuals, converged, reason)
+        vectors = self.matvecs.slices.own(torch.stack([p.vector for p in pairs], dim=1))
+        return Pairs(values, vectors, residuals, converged, reason)

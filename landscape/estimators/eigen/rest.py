@@ -20,14 +20,13 @@ import torch
 
 from landscape.estimators.eigen.convergence import ENDS, Request
 from landscape.estimators.eigen.core_model import CoreModel
+from landscape.estimators.eigen.deflated import OutsideOf
 from landscape.estimators.eigen.random_check import Watch
 from landscape.estimators.eigen.upper_bound import CONFIDENCE, recurrence_rounding, upper_bound
 from landscape.estimators.krylov.lanczos import Krylov
-from landscape.estimators.krylov.projection import outside
 from landscape.estimators.krylov.search_space import SearchSpace
-from landscape.estimators.matvecs import Matvecs, norm
+from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
-from landscape.operators.subspaces import DeflatedOperator
 
 #: Steps on the difference: where no bound says when it is enough, and at most.
 LEAST_STEPS, MOST_STEPS = 2, 4
@@ -83,10 +82,10 @@ class DifferenceWatch(Watch):
     def bound(self, space: SearchSpace) -> float:
         """What the largest eigenvalue of the difference outside of the space exceeds with little chance."""
         first, E = self.before(space), torch.stack(self.differences, dim=1)
-        X = space.basis[:, first:]
-        T = (X.T @ E).cpu().to(torch.float64).numpy()
+        X, slices = space.basis[:, first:], space.slices
+        T = slices.sum(X.T @ E).cpu().to(torch.float64).numpy()
         betas = np.abs((np.diag(T, 1) + np.diag(T, -1)) / 2)
-        last = norm(outside(E[:, -1], space.basis))
+        last = slices.norm(slices.outside(E[:, -1], space.basis))
         asymmetry = float(np.linalg.norm(T - T.T)) / 2 + float(np.linalg.norm(np.triu(T, 2)))
         scale = float(np.abs(space.ritz()[0]).max())
         rounding = recurrence_rounding(len(T), self.model.matvecs.operator.resolution, scale, asymmetry)
@@ -105,15 +104,15 @@ def bound_beside_core(space: SearchSpace, watch: DifferenceWatch, core: Matvecs,
     """
     if not watch.differences or space.spans_all:
         return None
-    size = watch.before(space)
+    size, slices = watch.before(space), space.slices
     Q, W = space.basis[:, :size], space.products[:, :size]
-    T = (Q.T @ W).cpu().to(torch.float64).numpy()
-    B = outside(W, Q).cpu().to(torch.float64).numpy()
-    T, S = (T + T.T) / 2, B.T @ B
-    H = DeflatedOperator(core.operator, Q)
-    matvecs = Matvecs(H, min(_CORE_STEPS, core.left))
-    start = probe(_FIRST_PROBE, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device)
-    krylov = Krylov(matvecs, outside(start, Q), capacity=min(_CORE_STEPS + 1, H.dim - size))
+    T = slices.sum(Q.T @ W).cpu().to(torch.float64).numpy()
+    B = slices.outside(W, Q).cpu().to(torch.float64).numpy()
+    T, S = (T + T.T) / 2, slices.sum(torch.from_numpy(B.T @ B)).numpy()
+    H = OutsideOf(core.operator, Q, slices)
+    matvecs = Matvecs(H, min(_CORE_STEPS, core.left), slices=slices)
+    start = slices.own(probe(_FIRST_PROBE, H.dim, seed=seed, kind="gaussian", dtype=H.dtype, device=H.device))
+    krylov = Krylov(matvecs, slices.outside(start, Q), capacity=min(_CORE_STEPS + 1, H.dim - size))
     difference, top = watch.bound(space), float(np.linalg.eigvalsh(T)[-1])
     best = None
     while (matvecs.left > 0 and not krylov.is_full and krylov.beta != 0) or (best is None and matvecs.left > 0):

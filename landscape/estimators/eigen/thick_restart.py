@@ -46,10 +46,10 @@ def run_lanczos(matvecs: Matvecs, request: Request, *, max_basis: int) -> tuple[
     products that made the basis give the residuals themselves; where they disagree, the iteration goes on. After
     restarts that dropped more than rounding, ``count`` matvecs measure them anew.
     """
-    H = matvecs.operator
+    H, slices = matvecs.operator, matvecs.slices
 
     def fresh(i: int) -> torch.Tensor:
-        return probe(i, H.dim, seed=request.seed, kind="gaussian", dtype=H.dtype, device=H.device)
+        return slices.own(probe(i, H.dim, seed=request.seed, kind="gaussian", dtype=H.dtype, device=H.device))
 
     krylov = Krylov(matvecs, fresh(0), capacity=max_basis, fresh=lambda i: fresh(i + 1))
     pairs = _iterate(matvecs, request, krylov)
@@ -108,7 +108,7 @@ def _from_products(matvecs: Matvecs, krylov: Krylov, request: Request, coefficie
     """The pairs of the coefficients s (m, K) with the residuals that the products made so far give."""
     values = krylov.quotients(coefficients)
     residuals = krylov.true_residuals(values, coefficients)
-    vectors = torch.linalg.qr(krylov.lift(coefficients)).Q
+    vectors = krylov.slices.qr(krylov.lift(coefficients))[0]
     return judged(matvecs, request, values, vectors, residuals, scale)
 
 

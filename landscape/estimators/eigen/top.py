@@ -85,8 +85,9 @@ def top_eigenpairs(
     strict : bool
         Raise ``NotConverged`` where a pair has not converged; otherwise return it, marked.
     max_basis : int, optional
-        Basis vectors of length P held by Lanczos (from a guess and in blocks, two each). Left out, for K pairs in all:
-        ``4K + 60`` or what fits into 1 GiB, but at least ``2K + 8``; P where P ≤ 512. Fewer mean more restarts.
+        Basis vectors of length P held by Lanczos (from a guess and in blocks, two each); ranks that measure together
+        hold a slice of each. Left out, for K pairs in all: ``4K + 60`` or what fits into 1 GiB, but at least ``2K +
+        8``; P where P ≤ 512. Fewer mean more restarts.
     block : int
         Random vectors to start Lanczos from. 1 needs the fewest matvecs, and may miss further copies of a multiple
         eigenvalue; b finds up to b of them. :func:`search_missed` tests whether the list is complete.
@@ -138,10 +139,10 @@ def top_eigenpairs(
         H, k, which=which, method=method, tol=tol, max_matvecs=max_matvecs, seed=seed, block=block,
         negative_tol=negative_tol,
     )  # fmt: skip
-    guess = as_guess(H, start)
+    matvecs = Matvecs(H, int(max_matvecs), progress)
+    guess = as_guess(H, start, matvecs.slices)
     if isinstance(H, ExactOperator):
         return exact.eigenpairs(H, request)
-    matvecs = Matvecs(H, int(max_matvecs), progress)
     found, spent, why = _core(H, request, core, method, block, watch, guess is not None)
     if found is not None:
         method = "core"
@@ -160,7 +161,7 @@ def top_eigenpairs(
     else:
         pairs = thick_restart_lanczos(matvecs, request, max_basis=check_basis(H, request, max_basis))
     method = f"{method}, without a core: {why}" if why else method
-    eigs = replace(as_record(H, pairs, request, method=method, num_matvecs=matvecs.done), core_products=spent)
+    eigs = replace(as_record(matvecs, pairs, request, method=method, num_matvecs=matvecs.done), core_products=spent)
     if strict and not (eigs.converged.all() and len(eigs) == request.count):
         raise NotConverged(what_failed(eigs, request, pairs), eigs)
     return eigs
@@ -215,9 +216,11 @@ def check_basis(H: LinearOperator, request: Request, max_basis: int | None, *, v
     return min(int(max_basis), H.dim)
 
 
-def as_record(H: LinearOperator, pairs: Pairs, request: Request, *, method: str, num_matvecs: int) -> Eigenpairs:
-    order = request.order(pairs.values)
-    vectors = with_fixed_signs(pairs.vectors[:, torch.as_tensor(order.copy(), device=pairs.vectors.device)])
+def as_record(matvecs: Matvecs, pairs: Pairs, request: Request, *, method: str, num_matvecs: int) -> Eigenpairs:
+    """The record, of which every rank has the whole vectors."""
+    H, order = matvecs.operator, request.order(pairs.values)
+    in_order = pairs.vectors[:, torch.as_tensor(order.copy(), device=pairs.vectors.device)]
+    vectors = with_fixed_signs(matvecs.slices.in_memory(in_order))
     rounding = rounding_on(H, pairs.values[order], vectors, seed=request.seed)
     bound = pairs.upper_bound
     return Eigenpairs(

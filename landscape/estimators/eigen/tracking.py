@@ -18,8 +18,9 @@ from landscape.estimators.eigen.davidson import Schedule, davidson
 from landscape.estimators.eigen.random_check import Watch
 from landscape.estimators.eigen.thick_restart import run_lanczos
 from landscape.estimators.eigen.top import as_record, check_basis, check_request, what_failed
-from landscape.estimators.krylov.projection import eigh, outside
+from landscape.estimators.krylov.projection import eigh
 from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
+from landscape.estimators.vectors import Slices
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
 from landscape.progress import Progress
@@ -128,6 +129,8 @@ class EigenTracker:
             raise UsageError(f"the operator has P={H.dim}, the one before it P={self._last.dim}; start a new tracker")
         request = check_request(H, self._k, method="lanczos", **self._arguments)
         matvecs = Matvecs(H, int(self._arguments["max_matvecs"]), progress)
+        if self._model is not None and self._model.slices.place != matvecs.slices.place:
+            self._model = None  # other ranks than before
         if self._last is None or self._model is None or self._fresh_left:
             method = "lanczos"
             pairs, krylov = run_lanczos(matvecs, request, max_basis=check_basis(H, request, None))
@@ -139,8 +142,8 @@ class EigenTracker:
             # A call that also watches for the unseen costs more, and is no measure of the others.
             pays = self._calls % _WATCH_EVERY == 0 or matvecs.done < _PAYS * self._fresh_cost
             self._fresh_left, self._fresh_next = (0, 1) if pays else (self._fresh_next, 2 * self._fresh_next)
-        eigs = as_record(H, pairs, request, method=method, num_matvecs=matvecs.done)
-        self._model = _Model.empty(H) if self._model is None else self._model
+        eigs = as_record(matvecs, pairs, request, method=method, num_matvecs=matvecs.done)
+        self._model = _Model.empty(matvecs) if self._model is None else self._model
         self._model = self._model.updated(Q, W, self._rank)
         self._last, self._calls = eigs, self._calls + 1
         if self._strict and not (eigs.converged.all() and len(eigs) == request.count):
@@ -150,15 +153,14 @@ class EigenTracker:
     def _follow(
         self, matvecs: Matvecs, request: Request, last: Eigenpairs, model: _Model
     ) -> tuple[Pairs, torch.Tensor, torch.Tensor]:
-        H = matvecs.operator
-        draw = random_vectors(H, request.seed)
+        draw = random_vectors(matvecs, request.seed)
         # Each call draws vectors of its own: chances of seeing something new add up.
         offset = self._calls * (matvecs.maximum + 4)
-        guess = as_guess(H, last)
+        guess = as_guess(matvecs.operator, last, matvecs.slices)
         sentinels = model.sentinels(guess, request, lambda i: draw(offset + i))
         start = sentinels if guess is None else torch.cat([guess, sentinels], dim=1)
         schedule = Schedule(
-            max_basis=check_basis(H, request, None, vectors=2),
+            max_basis=check_basis(matvecs.operator, request, None, vectors=2),
             block=min(request.count + len(ENDS[request.which]), BLOCK_COLUMNS),
             watch=Watch(UNSEEN, MOST_STEPS) if self._calls % _WATCH_EVERY == 0 else None,
             guard=True,
@@ -176,35 +178,38 @@ class EigenTracker:
 
 @dataclass(frozen=True)
 class _Model:
-    """``M = V diag(μ) Vᵀ``: V (P, r) with orthonormal columns, μ (r,)."""
+    """``M = V diag(μ) Vᵀ``: V (P, r) with orthonormal columns, in ``slices``, and μ (r,)."""
 
     vectors: torch.Tensor
     values: np.ndarray
+    slices: Slices
 
     @staticmethod
-    def empty(H: LinearOperator) -> _Model:
-        return _Model(torch.zeros(H.dim, 0, dtype=H.dtype, device=H.device), np.zeros(0))
+    def empty(matvecs: Matvecs) -> _Model:
+        H, slices = matvecs.operator, matvecs.slices
+        return _Model(torch.zeros(slices.size, 0, dtype=H.dtype, device=H.device), np.zeros(0), slices)
 
     def updated(self, Q: torch.Tensor, W: torch.Tensor, rank: int) -> _Model:
         """The model with ``M Q = W`` for orthonormal Q (P, m), and as it was outside of Q; cut to ``rank``."""
-        scale = float(W.abs().max()) or 1.0
-        T = Q.T @ W
+        slices = self.slices
+        scale = slices.largest(W) or 1.0
+        T = slices.sum(Q.T @ W)
         T = (T + T.T) / 2
         # M = Q T Qᵀ + R Qᵀ + Q Rᵀ + (I − QQᵀ) M_old (I − QQᵀ), in an orthonormal basis B of all that takes part.
-        R, old = W - Q @ T, self.vectors - Q @ (Q.T @ self.vectors)
-        B = torch.linalg.qr(torch.cat([Q, R / scale, old], dim=1)).Q
-        q, r, v = _small(B.T @ Q), _small(B.T @ R), _small(B.T @ old)
+        R, old = W - Q @ T, self.vectors - Q @ slices.sum(Q.T @ self.vectors)
+        B = slices.qr(torch.cat([Q, R / scale, old], dim=1))[0]
+        q, r, v = (_small(slices.sum(B.T @ part)) for part in (Q, R, old))
         M = q @ _small(T) @ q.T + r @ q.T + q @ r.T + (v * self.values) @ v.T
         values, vectors = eigh(M)
         kept = np.argsort(-np.abs(values), kind="stable")[:rank]
-        return _Model(B @ _like(vectors[:, kept], B), values[kept])
+        return _Model(B @ _like(vectors[:, kept], B), values[kept], slices)
 
     def outside(self, Q: torch.Tensor) -> _Model:
         """``(I − QQᵀ) M (I − QQᵀ)``."""
-        B, coordinates = torch.linalg.qr(outside(self.vectors, Q))
+        B, coordinates = self.slices.qr(self.slices.outside(self.vectors, Q))
         c = _small(coordinates)
         values, vectors = eigh((c * self.values) @ c.T)
-        return _Model(B @ _like(vectors, B), values)
+        return _Model(B @ _like(vectors, B), values, self.slices)
 
     def correction(self, Q: torch.Tensor, theta: np.ndarray, R: torch.Tensor) -> torch.Tensor:
         """``−(M − θᵢ)⁻¹ rᵢ`` outside of Q for the residuals rᵢ ⟂ Q (P, b), each at the length of rᵢ or near it."""
@@ -212,7 +217,7 @@ class _Model:
         scale = max(float(np.abs(model.values).max(initial=0.0)), float(np.abs(theta).max()))
         if scale == 0:
             return R
-        along = _small(model.vectors.T @ R)
+        along = _small(self.slices.sum(model.vectors.T @ R))
         # Relative to what the bulk at 0 gets: 1/(μ − θ) against 1/(0 − θ).
         inside = _away_from_zero(model.values[:, None] - theta, _LEAST_DISTANCE * scale)
         bulk = _away_from_zero(-theta, _LEAST_DISTANCE * scale)
@@ -222,7 +227,7 @@ class _Model:
         self, guess: torch.Tensor | None, request: Request, random: Callable[[int], torch.Tensor]
     ) -> torch.Tensor:
         """One vector per wanted end (P, e): the model's extremes outside the guess; random where it has none."""
-        model = self if guess is None else self.outside(torch.linalg.qr(guess).Q)
+        model = self if guess is None else self.outside(self.slices.qr(guess)[0])
         columns = []
         for i, key in enumerate(ENDS[request.which]):
             keys = key(model.values)

@@ -20,7 +20,7 @@ import torch
 from landscape.estimators.eigen.convergence import Request
 from landscape.estimators.krylov.projection import eigh
 from landscape.estimators.krylov.several_starts import Lockstep
-from landscape.estimators.matvecs import norm
+from landscape.estimators.vectors import Slices
 
 #: In units of √resolution·‖A‖: images of larger error are not taken up.
 _WORST_IMAGE = 1 / 32
@@ -35,6 +35,7 @@ class Ritz:
     Attributes
     ----------
     vectors, images : (P, m) tensors
+        In ``slices``.
     values : (m,) array
     residuals : (m,) array
         ``‖A u − θ u‖``, the error of the image included.
@@ -50,6 +51,7 @@ class Ritz:
     residuals: np.ndarray
     noise: np.ndarray
     worst: float
+    slices: Slices
 
     def first(self, count: int) -> Ritz:
         """The first ``count`` of them."""
@@ -65,6 +67,7 @@ class Ritz:
             self.residuals[places],
             self.noise[places],
             self.worst,
+            self.slices,
         )
 
 
@@ -78,27 +81,27 @@ def ritz_of_run(runs: Lockstep, r: int, request: Request, count: int) -> Ritz:
     theta = torch.as_tensor(values[kept], dtype=basis.dtype, device=basis.device)
     residual = runs.residual(r)
     images = vectors * theta + residual[:, None] * s[-1][None, :]
-    lengths = norm(residual) * np.abs(coefficients[-1, kept])
+    lengths = runs.slices.norm(residual) * np.abs(coefficients[-1, kept])
     noise = np.full(len(kept), runs.noise(r))
     worst = max(_WORST_IMAGE * np.sqrt(runs.resolution) * runs.scale, _WORSE_THAN_A_RUN * runs.noise(r))
-    return Ritz(vectors, images, values[kept], np.hypot(lengths, noise), noise, float(worst))
+    return Ritz(vectors, images, values[kept], np.hypot(lengths, noise), noise, float(worst), runs.slices)
 
 
 def join(left: Ritz | None, right: Ritz, request: Request, count: int) -> Ritz:
     """The ``count`` most wanted Ritz pairs of the sum of both spaces, most wanted first."""
     if left is None:
         return right
-    worst = max(left.worst, right.worst)
+    worst, slices = max(left.worst, right.worst), left.slices
     vectors, images, noise = _orthonormal(left, right, worst)
-    values, coefficients = eigh((vectors.T @ images).cpu().to(torch.float64).numpy())
+    values, coefficients = eigh(slices.sum(vectors.T @ images).cpu().to(torch.float64).numpy())
     kept = request.preferred(values)[:count]
     s = torch.as_tensor(np.ascontiguousarray(coefficients[:, kept]), dtype=vectors.dtype, device=vectors.device)
     theta = values[kept]
     vectors, images = vectors @ s, images @ s
     rest = images - vectors * torch.as_tensor(theta, dtype=vectors.dtype, device=vectors.device)
     noise = np.linalg.norm(coefficients[:, kept] * noise[:, None], axis=0)
-    residuals = np.hypot([norm(rest[:, i]) for i in range(len(kept))], noise)
-    return Ritz(vectors, images, theta, residuals, noise, worst)
+    residuals = np.hypot([slices.norm(rest[:, i]) for i in range(len(kept))], noise)
+    return Ritz(vectors, images, theta, residuals, noise, worst, slices)
 
 
 def _orthonormal(left: Ritz, right: Ritz, worst: float) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
@@ -113,15 +116,15 @@ def _orthonormal(left: Ritz, right: Ritz, worst: float) -> tuple[torch.Tensor, t
     order = np.argsort(np.concatenate([left.residuals, right.residuals]), kind="stable")
     shortest = 32 * float(np.sqrt(torch.finfo(together.dtype).eps))
     vectors, images, noise = torch.empty_like(together), torch.empty_like(together), np.zeros(len(together))
-    count = 0
+    count, slices = 0, left.slices
     for i in order:
         w, image, error = together[i], their_images[i], their_noise[i]
         for _ in range(2):
-            c = vectors[:count] @ w
+            c = slices.sum(vectors[:count] @ w)
             w -= c @ vectors[:count]
             image -= c @ images[:count]
             error = float(np.hypot(error, np.linalg.norm(c.cpu().to(torch.float64).numpy() * noise[:count])))
-        length = norm(w) if len(w) else 0.0
+        length = slices.norm(w) if slices.dim else 0.0
         if length > shortest and error <= worst * length:
             vectors[count], images[count], noise[count] = w / length, image / length, error / length
             count += 1

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from landscape.errors import UsageError
-from landscape.estimators.krylov.projection import eigh, orthogonalise
-from landscape.estimators.matvecs import Matvecs, norm
+from landscape.estimators.krylov.projection import eigh, orthogonalise, rotate
+from landscape.estimators.matvecs import Matvecs
 
 #: In units of the operator's resolution times ‖A‖: a residual vector below this is rounding, not a direction.
 BREAKDOWN = 8.0
@@ -34,9 +34,9 @@ class Krylov:
     matvecs : Matvecs
         The operator; one matvec per step.
     start : (P,) tensor
-        Not zero; of the operator's dtype and device.
+        Not zero; of the operator's dtype and device. This and all other vectors are in the slices of ``matvecs``.
     capacity : int
-        Most basis vectors held; cut to P. Memory: ``capacity + 1`` vectors of length P.
+        Most basis vectors held; cut to P. Memory: ``capacity + 1`` vectors.
     fresh : callable, optional
         ``fresh(i)`` is the i-th spare random vector (P,), taken where a step follows a breakdown.
 
@@ -60,12 +60,12 @@ class Krylov:
         capacity: int,
         fresh: Callable[[int], torch.Tensor] | None = None,
     ) -> None:
-        dim = matvecs.operator.dim
+        self.slices, dim = matvecs.slices, matvecs.slices.dim
         self.capacity = min(capacity, dim)
         self._matvecs, self._fresh, self._num_fresh = matvecs, fresh, 0
         # Rows, not columns: each basis vector is contiguous, and products with the basis stream through memory once.
-        self._rows = torch.empty(min(self.capacity + 1, dim), dim, dtype=start.dtype, device=start.device)
-        self._rows[0] = start / norm(start)
+        self._rows = torch.empty(min(self.capacity + 1, dim), self.slices.size, dtype=start.dtype, device=start.device)
+        self._rows[0] = start / self.slices.norm(start)
         self._projected = np.zeros((self.capacity, self.capacity))
         # A Q in the coordinates of the basis: column j is what orthogonalisation took out of A q_j.
         self._products = np.zeros((self.capacity, self.capacity))
@@ -100,7 +100,7 @@ class Krylov:
     @property
     def spans_all(self) -> bool:
         """Whether the basis spans the whole space, so that T has every eigenvalue."""
-        return self.size == self._rows.shape[1]
+        return self.size == self.slices.dim
 
     def step(self) -> None:
         """Add one basis vector, for one matvec. Afterwards ``A Q = Q T + r eᵀ`` holds to rounding."""
@@ -109,13 +109,13 @@ class Krylov:
         if not self._has_next:
             self._restart_from_random()
         j = self.size
-        w = self._matvecs(self._rows[j]).clone()
-        before = norm(w)
-        overlaps = orthogonalise(w, self._rows[: j + 1])
+        w = self._matvecs.in_slices(self._rows[j]).clone()
+        before = self.slices.norm(w)
+        overlaps = orthogonalise(w, self._rows[: j + 1], slices=self.slices)
         self._projected[j, j] = overlaps[j]
         self._products[: j + 1, j] = overlaps
         self.size = j + 1
-        self.beta = norm(w)
+        self.beta = self.slices.norm(w)
         rounding = BREAKDOWN * self._matvecs.operator.resolution * max(self._matvecs.scale, before)
         if self.spans_all or self.beta <= rounding:
             self._note_recurrence(overlaps, rounding)
@@ -193,7 +193,7 @@ class Krylov:
         kept = len(values)
         coupling = self.beta * ritz_vectors[-1]
         following = self._rows[self.size].clone() if self._has_next else None
-        self._rows[:kept] = self.lift(ritz_vectors).T
+        rotate(self._rows[: self.size], ritz_vectors)
         images = self._products[: self.size, : self.size] @ ritz_vectors
         inside = ritz_vectors.T @ images
         self.lost += float(np.linalg.norm(images - ritz_vectors @ inside))
@@ -202,8 +202,8 @@ class Krylov:
         self._products[:kept, :kept] = inside
         self.size, self.block_start, self._pristine = kept, 0, False
         if following is not None:
-            orthogonalise(following, self._rows[:kept])
-            self._rows[kept] = following / norm(following)
+            orthogonalise(following, self._rows[:kept], slices=self.slices)
+            self._rows[kept] = following / self.slices.norm(following)
             self._projected[:kept, kept] = self._projected[kept, :kept] = self._products[kept, :kept] = coupling
 
     def _restart_from_random(self) -> None:
@@ -213,12 +213,12 @@ class Krylov:
         while True:
             w = self._fresh(self._num_fresh).clone()
             self._num_fresh += 1
-            length = norm(w)
-            orthogonalise(w, self._rows[: self.size])
+            length = self.slices.norm(w)
+            orthogonalise(w, self._rows[: self.size], slices=self.slices)
             # With one dimension left the remainder is short, but far above rounding.
-            if norm(w) > 1e3 * torch.finfo(w.dtype).eps * length:
+            if self.slices.norm(w) > 1e3 * torch.finfo(w.dtype).eps * length:
                 break
-        w /= norm(w)
-        orthogonalise(w, self._rows[: self.size])
-        self._rows[self.size] = w / norm(w)
+        w /= self.slices.norm(w)
+        orthogonalise(w, self._rows[: self.size], slices=self.slices)
+        self._rows[self.size] = w / self.slices.norm(w)
         self._has_next, self.block_start = True, self.size

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from landscape.estimators.krylov.projection import eigh
-from landscape.estimators.matvecs import Matvecs, column_norms, norm
+from landscape.estimators.krylov.projection import eigh, rotate
+from landscape.estimators.matvecs import Matvecs
 
 #: In units of eps: a direction that loses all but this share to the basis is rounding.
 _NOTHING_LEFT = 1e3
@@ -25,8 +25,9 @@ class SearchSpace:
     Parameters
     ----------
     matvecs : Matvecs
+        All vectors here, those given and those returned, are in its slices.
     capacity : int
-        Most basis vectors; cut to P. Memory: twice as many vectors of length P.
+        Most basis vectors; cut to P. Memory: twice as many vectors.
     fresh : callable
         ``fresh(i)`` is the i-th spare random vector (P,), taken where a direction lies in the space already.
 
@@ -40,10 +41,11 @@ class SearchSpace:
 
     def __init__(self, matvecs: Matvecs, *, capacity: int, fresh: Callable[[int], torch.Tensor]) -> None:
         H = matvecs.operator
+        self.slices = matvecs.slices
         self.capacity = min(capacity, H.dim)
         self._matvecs, self._fresh, self._num_fresh = matvecs, fresh, 0
         # Rows, not columns: each vector is contiguous.
-        self._rows = torch.empty(self.capacity, H.dim, dtype=H.dtype, device=H.device)
+        self._rows = torch.empty(self.capacity, self.slices.size, dtype=H.dtype, device=H.device)
         self._images = torch.empty_like(self._rows)
         self._projected = np.zeros((self.capacity, self.capacity))
         self.size = self.restarts = 0
@@ -66,7 +68,7 @@ class SearchSpace:
     @property
     def spans_all(self) -> bool:
         """Whether the basis spans the whole space."""
-        return self.size == self._rows.shape[1]
+        return self.size == self.slices.dim
 
     def add(self, directions: torch.Tensor) -> None:
         """Widen the space by the columns (P, b), for b matvecs in one block; b at most ``room``.
@@ -76,8 +78,9 @@ class SearchSpace:
         first, last = self.size, self.size + directions.shape[1]
         for i in range(directions.shape[1]):
             self._rows[first + i] = self._outside(directions[:, i], first + i)
-        self._images[first:last] = self._matvecs.block(self._rows[first:last].T).T
-        T = (self._rows[:last] @ self._images[first:last].T).cpu().to(torch.float64).numpy()
+        self._images[first:last] = self._matvecs.in_slices(self._rows[first:last].T).T
+        products = self.slices.sum(self._rows[:last] @ self._images[first:last].T)
+        T = products.cpu().to(torch.float64).numpy()
         self._projected[:last, first:last] = T
         self._projected[first:last, :first] = T[:first].T
         self._projected[first:last, first:last] = (T[first:] + T[first:].T) / 2
@@ -98,13 +101,13 @@ class SearchSpace:
 
     def residual_norms(self, values: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
         """Their lengths (k,)."""
-        return column_norms(self.residuals(values, coefficients)).cpu().numpy()
+        return self.slices.norms(self.residuals(values, coefficients)).cpu().numpy()
 
     def restart(self, coefficients: np.ndarray) -> None:
         """Shrink the basis to Q s for orthonormal columns s (m, k); the products follow, for no matvec."""
         kept = coefficients.shape[1]
-        s = self._as_tensor(coefficients)
-        self._rows[:kept], self._images[:kept] = s.T @ self._rows[: self.size], s.T @ self._images[: self.size]
+        rotate(self._rows[: self.size], coefficients)
+        rotate(self._images[: self.size], coefficients)
         T = coefficients.T @ self._projected[: self.size, : self.size] @ coefficients
         self._projected[:kept, :kept] = (T + T.T) / 2
         self.size, self.restarts = kept, self.restarts + 1
@@ -121,28 +124,28 @@ class SearchSpace:
         """Length of the part of ``H q`` outside the space, q the basis vector at ``index``."""
         w = self._images[index]
         rows = self._rows[: self.size]
-        return norm(w - (rows @ w) @ rows)
+        return self.slices.norm(w - self.slices.sum(rows @ w) @ rows)
 
     @property
     def dim(self) -> int:
         """P."""
-        return int(self._rows.shape[1])
+        return self.slices.dim
 
     def _as_tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(array), dtype=self._rows.dtype, device=self._rows.device)
 
     def _outside(self, direction: torch.Tensor, count: int) -> torch.Tensor:
         """The part of a direction outside the first ``count`` basis vectors, at length 1."""
-        rows, w = self._rows[:count], direction
+        rows, w, slices = self._rows[:count], direction, self.slices
         while True:
-            length = norm(w)
+            length = slices.norm(w)
             if length > 0:
                 w = w / length
                 # Three sweeps, each scaled back: also a direction that lies in the space but for 1e-10 comes out clean.
                 left = 1.0
                 for _ in range(3):
-                    w = w - (rows @ w) @ rows
-                    remains = norm(w)
+                    w = w - slices.sum(rows @ w) @ rows
+                    remains = slices.norm(w)
                     left *= remains
                     if left <= _NOTHING_LEFT * torch.finfo(w.dtype).eps:
                         break

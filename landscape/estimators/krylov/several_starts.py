@@ -14,7 +14,7 @@ import torch
 from landscape.estimators.eigen.thick_restart import BASIS_BYTES
 from landscape.estimators.krylov.lanczos import BREAKDOWN
 from landscape.estimators.krylov.projection import orthogonalise
-from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, norm
+from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs
 
 
 def runs_at_once(dim: int, steps: int, itemsize: int) -> int:
@@ -28,10 +28,11 @@ class Lockstep:
     Parameters
     ----------
     matvecs : Matvecs
+        All vectors here, those given and those returned, are in its slices.
     starts : (R, P) tensor
         Rows, each not zero, of the operator's dtype and device; orthogonal to ``known``.
     steps : int
-        T: most steps of a run, until ``run`` is told of more. Memory: ``R·(T + 1)`` vectors of length P.
+        T: most steps of a run, until ``run`` is told of more. Memory: ``R·(T + 1)`` vectors.
     known : (P, K) tensor, optional
         Orthonormal columns U. The runs are then those of ``(I − UUᵀ) A (I − UUᵀ)``, and stay orthogonal to U.
 
@@ -46,7 +47,7 @@ class Lockstep:
     def __init__(
         self, matvecs: Matvecs, starts: torch.Tensor, *, steps: int, known: torch.Tensor | None = None
     ) -> None:
-        self._matvecs = matvecs
+        self._matvecs, self.slices = matvecs, matvecs.slices
         self._known = None if known is None or known.shape[1] == 0 else known.T.contiguous()
         self._left_out = 0 if self._known is None else len(self._known)
         self.steps = steps
@@ -80,7 +81,7 @@ class Lockstep:
         count, known = len(starts), len(self.alphas)
         for start in starts:
             rows = torch.empty(self.steps + 1, len(start), dtype=start.dtype, device=start.device)
-            rows[0] = start / norm(start)
+            rows[0] = start / self.slices.norm(start)
             self._rows.append(rows)
         more = np.zeros((count, self.steps))
         self.alphas, self.betas = np.vstack([self.alphas, more]), np.vstack([self.betas, more])
@@ -130,15 +131,15 @@ class Lockstep:
 
     def _step(self, behind: list[int]) -> None:
         block = torch.stack([self._rows[r][self.sizes[r]] for r in behind])
-        products = self._matvecs.block(block.T).T.contiguous()
-        whole = block.shape[1] - self._left_out
+        products = self._matvecs.in_slices(block.T).T.contiguous()
+        whole, slices = self.slices.dim - self._left_out, self.slices
         for w, r in zip(products, behind, strict=True):
-            j, before = int(self.sizes[r]), norm(w)
-            overlaps = orthogonalise(w, self._rows[r][: j + 1], known=self._known)
+            j, before = int(self.sizes[r]), slices.norm(w)
+            overlaps = orthogonalise(w, self._rows[r][: j + 1], known=self._known, slices=slices)
             self.alphas[r, j], self.sizes[r] = overlaps[-1], j + 1
             if j:
                 overlaps[-2] -= self.betas[r, j - 1]
-            beta = norm(w)
+            beta = slices.norm(w)
             self._noise[r] = np.hypot(self._noise[r], np.linalg.norm(overlaps[:-1]))
             if j + 1 == whole or beta <= BREAKDOWN * self.resolution * max(self.scale, before):
                 self._noise[r] = np.hypot(self._noise[r], beta)

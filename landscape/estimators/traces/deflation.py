@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from landscape.errors import UsageError
-from landscape.estimators.matvecs import BLOCK_COLUMNS, Matvecs, column_norms
+from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probes
 from landscape.estimators.traces.columns import column_dots, gram, new_directions, without_span
+from landscape.estimators.vectors import column_norms
 from landscape.results import Eigenpairs
 
 Array = np.ndarray
@@ -40,8 +41,9 @@ class Split(ABC):
         """Samples (len(powers), count) of the sign probes number ``first`` and on."""
         H = self.matvecs.operator
         pieces = []
-        for start in range(first, first + count, BLOCK_COLUMNS):
-            width = min(BLOCK_COLUMNS, first + count - start)
+        at_once = self.matvecs.at_once
+        for start in range(first, first + count, at_once):
+            width = min(at_once, first + count - start)
             Z = probes(start, width, H.dim, seed=seed, dtype=H.dtype, device=H.device)
             pieces.append(power_dots(self.matvecs, self._start(Z), self.powers) + self._known(Z))
         return np.concatenate(pieces, axis=1)
@@ -75,13 +77,14 @@ class KnownPairs(Split):
 
     def __init__(self, matvecs: Matvecs, powers: Sequence[int], values: Array, vectors: torch.Tensor) -> None:
         super().__init__(matvecs, powers)
-        self._vectors = vectors
+        self._vectors, slices = vectors, matvecs.slices
         self._weights = np.array([values**p for p in powers])
-        self._means = self._weights @ column_dots(vectors, vectors)
+        self._means = self._weights @ column_dots(vectors, vectors, slices)
         self.rounding = rounding(matvecs) * np.abs(self._weights).sum(axis=1)
 
     def _known(self, Z: torch.Tensor) -> Array:
-        known: Array = self._means[:, None] - self._weights @ gram(self._vectors, Z) ** 2
+        slices = self.matvecs.slices
+        known: Array = self._means[:, None] - self._weights @ gram(self._vectors, slices.own(Z), slices) ** 2
         return known
 
 
@@ -94,13 +97,14 @@ class KnownSpace(Split):
         super().__init__(matvecs, powers)
         self.name, self._basis = name, basis
         self._inside = np.zeros((len(powers), 1))
-        for first in range(0, basis.shape[1], BLOCK_COLUMNS):
-            inside = power_dots(matvecs, basis[:, first : first + BLOCK_COLUMNS], powers)
+        for first in range(0, basis.shape[1], matvecs.at_once):
+            inside = power_dots(matvecs, matvecs.slices.whole(basis[:, first : first + matvecs.at_once]), powers)
             self._inside += inside.sum(axis=1, keepdims=True)
             self.rounding += rounding(matvecs) * np.abs(inside).sum(axis=1)
 
     def _start(self, Z: torch.Tensor) -> torch.Tensor:
-        return without_span(Z, self._basis)
+        slices = self.matvecs.slices
+        return slices.whole(without_span(slices.own(Z), self._basis, slices))
 
     def _known(self, Z: torch.Tensor) -> Array:
         return self._inside
@@ -166,10 +170,11 @@ def from_eigs(matvecs: Matvecs, powers: Sequence[int], eigs: Any, *, budget: int
     vectors = torch.as_tensor(np.array(given.cpu() if isinstance(given, torch.Tensor) else given))
     if not bool(torch.isfinite(vectors).all()):
         raise UsageError("eigs holds NaN or Inf")
-    vectors = vectors.to(dtype=H.dtype, device=H.device)
+    slices = matvecs.slices
+    vectors = slices.own(vectors).to(dtype=H.dtype, device=H.device)
     if isinstance(eigs, Eigenpairs):
         return KnownPairs(matvecs, powers, np.asarray(eigs.values, dtype=float), vectors)
-    basis = new_directions(vectors, vectors[:, :0])
+    basis = new_directions(vectors, vectors[:, :0], slices)
     if budget < basis.shape[1] * half(powers) + half(powers):
         raise UsageError(
             f"{basis.shape[1]} vectors without eigenvalues cost {basis.shape[1] * half(powers)} matvecs and leave no "

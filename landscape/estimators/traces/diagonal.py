@@ -18,6 +18,7 @@ from landscape.estimators.traces.over_entries import add_probes, diagonal_limit,
 from landscape.estimators.traces.over_examples import Samples
 from landscape.estimators.traces.sketch import Sketch, lost_directions, row_space
 from landscape.estimators.traces.xtrace import LEFT_OUT
+from landscape.estimators.vectors import Slices
 from landscape.operators import as_operator
 from landscape.operators.base import LinearOperator
 from landscape.operators.exact import ExactOperator
@@ -114,8 +115,9 @@ def diagonal(
         )  # fmt: skip
     if max_matvecs is not None:
         raise UsageError("max_matvecs= limits tol=; without tol the number of matvecs is num_probes")
-    matvecs = Matvecs(H, num_probes, progress)
-    dim = matvecs.operator.dim
+    dim = as_operator(H).dim
+    # Its result is as long as θ on every rank, and so are the vectors it is made of.
+    matvecs = Matvecs(H, num_probes, progress, slices=Slices(dim))
     if method != "hutchinson" and num_probes >= dim:
         matvecs.maximum = dim
         values = exact_dots(matvecs, (1,))[0]
@@ -145,7 +147,8 @@ def _pays(sketch: Sketch, num_probes: int) -> bool:
     """
     count = sketch.omega.shape[1]
     plain = sketch.omega * sketch.products
-    spread = float(column_dots(plain, plain).sum() - column_dots(*[plain.mean(dim=1, keepdim=True)] * 2)[0] * count)
+    mean = plain.mean(dim=1, keepdim=True)
+    spread = float(column_dots(plain, plain).sum() - column_dots(mean, mean)[0] * count)
     unseen = sketch.share_unseen() * sketch.size_seen()
     outside, all_of_them = (float(special.stdtrit(n - 1, 0.975)) ** 2 / n for n in (count, num_probes))
     return unseen * outside < spread / (count - 1) * all_of_them

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from landscape.estimators.matvecs import Matvecs
-from landscape.estimators.probes import probes
+from landscape.estimators.probes import probe
 from landscape.estimators.traces.columns import column_dots, gram, new_directions
 
 
@@ -16,6 +16,7 @@ class Sketch:
     Parameters
     ----------
     matvecs : Matvecs
+        All vectors here are in its slices.
     seed : int
     kind : {"gaussian", "rademacher"}
 
@@ -39,35 +40,42 @@ class Sketch:
     """
 
     def __init__(self, matvecs: Matvecs, *, seed: int, kind: str = "gaussian") -> None:
-        self._matvecs, self._seed, self._kind = matvecs, seed, kind
+        self._matvecs, self._seed, self._kind, self.slices = matvecs, seed, kind, matvecs.slices
         H = matvecs.operator
-        empty = torch.empty(H.dim, 0, dtype=H.dtype, device=H.device)
+        empty = torch.empty(self.slices.size, 0, dtype=H.dtype, device=H.device)
         self.omega, self.products, self.basis = empty, empty, empty
 
     def extend(self, count: int) -> torch.Tensor:
         """Take ``count`` more random vectors, for as many matvecs; the columns (P, ≤ count) that Q gained."""
-        H = self._matvecs.operator
-        first = self.omega.shape[1]
-        more = probes(first, count, H.dim, seed=self._seed, kind=self._kind, dtype=H.dtype, device=H.device)
+        slices, first = self.slices, self.omega.shape[1]
+        more = torch.stack([self._drawn(first + i) for i in range(count)], dim=1)
         if self._kind == "gaussian":
             # Of length √P each: the direction is what counts, and the length would only add variance.
-            more = more * (H.dim**0.5 / torch.linalg.vector_norm(more, dim=0))
-        images = self._matvecs.block(more)
-        gained = new_directions(images, self.basis)
+            whole = slices.is_whole
+            lengths = torch.linalg.vector_norm(more, dim=0) if whole else slices.norms(more).to(more)
+            more = more * (slices.dim**0.5 / lengths)
+        images = self._matvecs.in_slices(more)
+        gained = new_directions(images, self.basis, slices)
         self.omega = torch.cat([self.omega, more], dim=1)
         self.products = torch.cat([self.products, images], dim=1)
         self.basis = torch.cat([self.basis, gained], dim=1)
-        self.coordinates = gram(self.basis, self.products)
+        self.coordinates = gram(self.basis, self.products, slices)
         self.without = lost_directions(self.coordinates)
         return gained
 
+    def _drawn(self, index: int) -> torch.Tensor:
+        """Random vector number ``index``."""
+        H = self._matvecs.operator
+        drawn = probe(index, H.dim, seed=self._seed, kind=self._kind, dtype=H.dtype, device=H.device)
+        return self.slices.own(drawn)
+
     def trace(self) -> float:
         """Mean of ``ωᵀHω``: a first guess of tr(H)."""
-        return float(column_dots(self.omega, self.products).mean())
+        return float(column_dots(self.omega, self.products, self.slices).mean())
 
     def size_seen(self) -> float:
         """Mean of ``‖Hω‖²``: an unbiased estimate of ``‖H‖_F²``."""
-        return float(column_dots(self.products, self.products).mean())
+        return float(column_dots(self.products, self.products, self.slices).mean())
 
     def share_unseen(self) -> float:
         """``‖(I − QQᵀ)H‖_F² / ‖H‖_F²``, estimated from each ω against the span of the other products."""

@@ -39,8 +39,8 @@ def xtrace(matvecs: Matvecs, *, num_probes: int, seed: int, tol: Tolerance) -> E
         nonlocal inner
         old = sketch.basis
         gained = sketch.extend(count)
-        images = matvecs.block(gained)
-        across, inside = gram(old, images), gram(gained, images)
+        images, slices = matvecs.in_slices(gained), sketch.slices
+        across, inside = gram(old, images, slices), gram(gained, images, slices)
         # QᵀHQ; the block of the old columns is known, so that their products need not be kept.
         inner = np.block([[inner, across], [across.T, (inside + inside.T) / 2]])
         return _estimate(matvecs, _Seen.of(sketch, inner), seed)
@@ -66,9 +66,9 @@ class _Seen:
 
     @staticmethod
     def of(sketch: Sketch, inner: Array) -> _Seen:
-        omega, products = sketch.omega, sketch.products
-        quadratic, length = column_dots(omega, products), column_dots(omega, omega)
-        return _Seen(len(omega), inner, sketch.coordinates, gram(sketch.basis, omega), quadratic, length)
+        omega, products, slices = sketch.omega, sketch.products, sketch.slices
+        quadratic, length = column_dots(omega, products, slices), column_dots(omega, omega, slices)
+        return _Seen(slices.dim, inner, sketch.coordinates, gram(sketch.basis, omega, slices), quadratic, length)
 
     def without(self, i: int) -> _Seen:
         """The same of all vectors but one, in a basis of what the others span."""

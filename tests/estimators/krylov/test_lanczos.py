@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from landscape.errors import LandscapeError, UsageError
 from landscape.estimators.krylov.lanczos import Krylov
-from landscape.estimators.matvecs import Matvecs, dot, norm
+from landscape.estimators.matvecs import Matvecs
 from landscape.estimators.probes import probe
+from landscape.estimators.vectors import dot, norm
 from landscape.operators import LinearOperator, MatrixOperator
 from tests.support.spectra import with_spectrum
 
