@@ -55,7 +55,7 @@ class Origin:
     kind: str
     is_settled: bool
     _model: weakref.ref[nn.Module]
-    _shards: tuple[weakref.ref[Tensor], ...]
+    _shards: tuple[weakref.ref[Any], ...]
     _bits: int
 
     @property
@@ -160,7 +160,7 @@ def _copied(model: nn.Module, named: Mapping[int, Tensor]) -> nn.Module:
         memo |= {id(value): value for value in vars(part).values() if _is_of_processes(value)}
     parts = fsdp_modules(model)
     for part in parts:
-        own = next(kind for kind in type(part).__mro__ if not is_of_fsdp(kind))
+        own: Any = next(kind for kind in type(part).__mro__ if not is_of_fsdp(kind))
         memo[id(part)] = own.__new__(own)
     try:
         for part in parts:
@@ -175,13 +175,13 @@ def _copied(model: nn.Module, named: Mapping[int, Tensor]) -> nn.Module:
             f"no plain copy can be made of the model, whose parameters are in shards ({in_one_line(error)}). Then "
             f"{BY_HAND}"
         ) from error
-    return twin  # type: ignore[no-any-return]
+    return twin
 
 
 def _state(module: nn.Module) -> dict[str, Any]:
     """What is to be copied of a module, as it says itself."""
     try:
-        return dict(module.__getstate__())  # type: ignore[no-untyped-call]
+        return dict(module.__getstate__())
     except RuntimeError:  # of a parametrized module, which refuses to be pickled
         return {name: value for name, value in vars(module).items() if name != "_compiled_call_impl"}
 

@@ -39,22 +39,18 @@ def unwrapped(model: Any) -> Any:
 
 def is_shard(tensor: Any) -> bool:
     """Whether a tensor stands for one of which this rank may hold a part only."""
-    return _is_dtensor(type(tensor))
+    kind: Any = type(tensor)
+    return _has_base(kind, "DTensor")
 
 
-@lru_cache(maxsize=256)
-def _is_dtensor(kind: type) -> bool:
-    return any(base.__name__ == "DTensor" for base in kind.__mro__)
-
-
-@lru_cache(maxsize=256)
-def is_of_fsdp(kind: type) -> bool:
+def is_of_fsdp(kind: Any) -> bool:
     """Whether ``fully_shard`` has made this class, of the module's own."""
-    return any(base.__name__ == "FSDPModule" and _is_torchs(base) for base in kind.__mro__)
+    return _has_base(kind, "FSDPModule")
 
 
-def _is_torchs(kind: type) -> bool:
-    return kind.__module__.startswith("torch.distributed.")
+@lru_cache(maxsize=512)
+def _has_base(kind: Any, name: str) -> bool:
+    return any(base.__name__ == name and base.__module__.startswith("torch.distributed.") for base in kind.__mro__)
 
 
 def fsdp_modules(model: nn.Module) -> list[Any]:
@@ -179,8 +175,8 @@ def whole(tensor: Any, what: str, device: torch.device | str | None = None) -> T
             placed = placed.to(there.type)
         group = current()
         with nullcontext() if group is None else group.waiting(f"the shards of {what}"):
-            full = placed.full_tensor()
-        full = full.to(local.device if device is None else device).contiguous()
+            gathered: Tensor = placed.full_tensor()
+        full = gathered.to(local.device if device is None else device).contiguous()
         # Of what every rank has in full already, there may be no copy.
         shared = full.untyped_storage().data_ptr() == local.untyped_storage().data_ptr()
         return full.clone() if shared else full

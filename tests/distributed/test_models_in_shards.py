@@ -11,13 +11,14 @@ from torch import nn
 import landscape as ls
 from landscape import distributed
 from tests.support.ranked import on_ranks
-from tests.support.sharded_models import MODELS, all_measured
+from tests.support.sharded_models import MODELS, all_measured, seeded
+from tests.support.sharded_wrappings import WRAPPINGS, numbers
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def numbers():
+def measured():
     return on_ranks(2, "tests.support.sharded_models:all_measured")
 
 
@@ -26,20 +27,38 @@ def facts(tmp_path_factory):
     return on_ranks(2, "tests.support.sharded_facts:everything", str(tmp_path_factory.mktemp("saved")))
 
 
-def test_numbers_are_those_of_the_plain_model_on_one_process(numbers):
+def test_numbers_are_those_of_the_plain_model_on_one_process(measured):
     wrong = {}
     for name, expected in all_measured().items():
         for what, value in expected.items():
-            apart = np.abs(numbers[0][name][what] - value).max() / np.abs(value).max()
+            apart = np.abs(measured[0][name][what] - value).max() / np.abs(value).max()
             if not apart <= 1e-10:
                 wrong[name, what] = apart
     assert not wrong
 
 
-def test_both_ranks_have_the_same_bits(numbers):
-    for name, found in numbers[0].items():
+def test_both_ranks_have_the_same_bits(measured):
+    for name, found in measured[0].items():
         for what, value in found.items():
-            assert np.array_equal(numbers[1][name][what], value), (name, what)
+            assert np.array_equal(measured[1][name][what], value), (name, what)
+
+
+@pytest.fixture(scope="module")
+def wrapped():
+    return on_ranks(2, "tests.support.sharded_wrappings:numbers")
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return numbers()
+
+
+@pytest.mark.parametrize("name", WRAPPINGS)
+def test_whatever_else_is_done_to_a_model_its_numbers_are_the_plain_ones(wrapped, plain, name):
+    """FSDP in bfloat16 has parameters in float32, and those are measured."""
+    expected = plain[name]
+    assert wrapped[0][name] == wrapped[1][name]
+    assert wrapped[0][name] == pytest.approx(expected, rel=1e-6 if name == "in lower precision" else 1e-12)
 
 
 def test_gradients_are_those_of_the_models_own_backward_pass(facts):
@@ -117,11 +136,11 @@ def test_flat_parameters_of_the_older_fsdp_are_refused():
             super().__init__()
             self.inside = nn.Linear(2, 1)
 
-    with pytest.raises(ls.UsageError, match="Take fully_shard, which replaces it"):
+    with torch.random.fork_rng(devices=[]), pytest.raises(ls.UsageError, match="Take fully_shard, which replaces it"):
         ls.Objective(FullyShardedDataParallel(), nn.functional.mse_loss, (torch.eye(2), torch.ones(2, 1)))
 
 
 def test_a_plain_model_is_what_gathering_gives_back():
-    model = nn.Linear(2, 1)
+    model = seeded(lambda: nn.Linear(2, 1))
     assert distributed.gathered(nn.DataParallel(model)) is model
     assert distributed.origin_of(model) is None

@@ -26,6 +26,7 @@ from tests.support.sharded_models import (
     inputs,
     normalised,
     perceptron,
+    seeded,
     stood,
 )
 
@@ -56,6 +57,7 @@ def changes() -> dict[str, list[str]]:
     """What differs of a model after it was measured, in each of the states in which one may stand."""
     found = {}
     for name in MODELS:
+        found[f"{name}, between forward and backward"] = _in_between(name)
         model = built(name)
         before = stood(model)
         _measure(model, name)
@@ -69,23 +71,24 @@ def changes() -> dict[str, list[str]]:
         whole = stood(model)  # FSDP leaves its root whole now
         _measure(model, name)
         found[f"{name}, as it stands after a forward pass"] = differences(whole, stood(model))
-        model.zero_grad()
-        loss = model(inputs(name)).square().mean()
-        _measure(model, name)
-        loss.backward()
-        gradient = [in_full(p.grad).clone() for p in model.parameters()]
-        model.zero_grad()
-        model(inputs(name)).square().mean().backward()
-        again = [in_full(p.grad) for p in model.parameters()]
-        model.zero_grad()
-        same = all(torch.equal(one, other) for one, other in zip(gradient, again, strict=True))
-        found[f"{name}, between forward and backward"] = [] if same else ["the gradient"]
     return found
+
+
+def _in_between(name: str) -> list[str]:
+    gradients = []
+    for is_measured in (False, True):
+        model = built(name)
+        loss = model(inputs(name)).square().mean()
+        if is_measured:
+            _measure(model, name)
+        loss.backward()
+        gradients.append([in_full(p.grad) for p in model.parameters()])
+    return [] if all(map(torch.equal, *gradients)) else ["the gradient"]
 
 
 def _measure(model: nn.Module, name: str) -> None:
     objective = asked(model, name)
-    H = ls.HessianOperator(objective, route="forward")
+    H = ls.HessianOperator(objective, route="fresh")
     H @ torch.ones(H.dim, dtype=torch.float64)
 
 
@@ -121,7 +124,7 @@ def moved() -> list[str]:
             said.append(str(error))
         assert objective.loss(theta) > 0
         assert not torch.equal(asked(model, name).theta, theta)
-    model = perceptron().double()
+    model = seeded(perceptron)
     objective = asked(model, "FSDP by layer")
     by_layer(model)
     try:
@@ -143,13 +146,13 @@ class HalvesItsHeads(nn.Module):
 
 
 def _unlike_on_ranks() -> nn.Module:
-    model = normalised().double()
+    model = seeded(normalised)
     model[1].running_mean += torch.distributed.get_rank()
     return by_layer(model)
 
 
 def _twice() -> nn.Module:
-    return by_rows(even().double(), times=2.0)
+    return by_rows(seeded(even), times=2.0)
 
 
 def refusals() -> dict[str, str]:
@@ -163,10 +166,10 @@ def refusals() -> dict[str, str]:
             ls.Objective(made["FSDP"], functional.mse_loss, (x, y))
 
     def other_model() -> None:
-        other = by_layer(even().double())
+        other = by_layer(seeded(even))
         ls.Objective(other if torch.distributed.get_rank() else made["FSDP"], functional.mse_loss, (x, y))
 
-    made["FSDP"] = by_layer(perceptron().double())
+    made["FSDP"] = by_layer(seeded(perceptron))
     optimizer = torch.optim.SGD(made["FSDP"].parameters(), lr=0.1)
     objective = ls.Objective(made["FSDP"], functional.mse_loss, (x, y))
     ways = {
@@ -191,22 +194,18 @@ def refusals() -> dict[str, str]:
 def another_shape() -> list[str]:
     """A model whose code counts on its part of the outputs, and one whose outputs lie apart: an error, a warning."""
     said = []
-    x, y = torch.randn(12, 4, dtype=torch.float64), torch.zeros(12, 2, dtype=torch.float64)
+    x, y = inputs("")[:, :4], torch.zeros(12, 2, dtype=torch.float64)
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
 
     mesh = init_device_mesh("cpu", (2,))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = parallelize_module(HalvesItsHeads().double(), mesh, {"inside": ColwiseParallel()})
+    model = parallelize_module(seeded(HalvesItsHeads), mesh, {"inside": ColwiseParallel()})
     model.heads = 2
     try:
         ls.Objective(model, functional.mse_loss, (x, y))
     except ls.ObjectiveError as error:
         said.append(str(error))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = parallelize_module(nn.Sequential(nn.Linear(4, 2)).double(), mesh, {"0": ColwiseParallel()})
+    model = parallelize_module(seeded(lambda: nn.Sequential(nn.Linear(4, 2))), mesh, {"0": ColwiseParallel()})
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         ls.Objective(model, functional.cross_entropy, (x, torch.arange(12) % 2))
@@ -216,7 +215,7 @@ def another_shape() -> list[str]:
 def saved(folder: str) -> dict[str, Any]:
     """Checkpoints of models in shards, with their optimizers, beside what was gathered of both."""
     found: dict[str, Any] = {}
-    for name in MODELS:
+    for name in sorted(MODELS.keys() - {"DTensor by rows"}):  # of which AdamW takes no gradients
         model = built(name)
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, foreach=False)
         model(inputs(name)).square().mean().backward()
@@ -245,7 +244,7 @@ def saved(folder: str) -> dict[str, Any]:
 
 def saved_alone(folder: str) -> str:
     """What is said where one rank alone saves."""
-    model = at_the_root(even())
+    model = at_the_root(seeded(even))
     try:
         with distributed.alone():
             ls.save_checkpoint(folder, model, step=1)
@@ -256,7 +255,7 @@ def saved_alone(folder: str) -> str:
 
 def described() -> list[str]:
     """How objectives of models in shards print, and what a loss of the model itself gives."""
-    model = by_columns_and_rows(even().double())
+    model = by_columns_and_rows(seeded(even))
     x, y = inputs(""), torch.zeros(12, 1, dtype=torch.float64)
     objective = ls.Objective.from_loss(model, lambda m, batch: functional.mse_loss(m(batch[0]), batch[1]), (x, y))
     own = functional.mse_loss(in_full(model(x)), y)

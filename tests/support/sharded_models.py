@@ -96,14 +96,19 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Sharded]] = {
 }
 
 
+def seeded(make: Callable[[], nn.Module]) -> nn.Module:
+    """In float64, the same on every rank."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        return make().double()
+
+
 def built(name: str) -> nn.Module:
     """The model in shards, or plain where this is the only process."""
     make, shard = MODELS[name]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(7)
-        model = make().double()
-        if name == "FSDP with BatchNorm":
-            model(torch.randn(20, 1, 6, 6, dtype=torch.float64) + 0.3)
+    model = seeded(make)
+    if name == "FSDP with BatchNorm":
+        model(inputs(name, 20) + 0.3)
     return shard(model) if torch.distributed.is_initialized() else model
 
 
