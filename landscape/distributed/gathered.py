@@ -238,11 +238,15 @@ def _is_settled(model: nn.Module) -> bool:
 
 def _bits(tensors: Sequence[Any]) -> int:
     """A sum of the bits of what this rank holds of tensors."""
-    numbers = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+    widths = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     total = 0
     with torch.inference_mode(False), torch.no_grad():
         for tensor in tensors:
             own = tensor.detach().to_local() if is_shard(tensor) else tensor.detach()
             own = torch.view_as_real(own.resolve_conj()) if own.is_complex() else own
-            total = total * 1_000_003 + int(own.contiguous().view(numbers[own.element_size()]).sum(dtype=torch.int64))
+            own, size = own.contiguous().reshape(-1), own.element_size()
+            # Words of eight bytes, where they fit, are summed several times as fast as shorter ones.
+            fits = own.numel() * size % 8 == 0 and own.storage_offset() * size % 8 == 0
+            words = own.view(torch.int64 if fits and own.numel() else widths[size])
+            total = total * 1_000_003 + int(words.sum(dtype=torch.int64))
     return total % (1 << 62)

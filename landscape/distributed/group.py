@@ -105,8 +105,14 @@ class Group:
 
     @contextlib.contextmanager
     def waiting(self, kind: str) -> Iterator[None]:
-        """Around an exchange: others see what this rank waits for, and a connection that broke is an error of ours."""
+        """Around exchanges: others see what this rank waits for, and a connection that broke is an error of ours.
+
+        What is exchanged within counts as the same.
+        """
         waiting, started = self._watch.waiting, time.monotonic()
+        if waiting.kind:
+            yield
+            return
         waiting.count, waiting.since, waiting.kind = waiting.count + 1, started, kind
         try:
             yield

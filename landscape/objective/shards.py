@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -96,19 +96,32 @@ def check_copy(objective: Objective) -> None:
     few.mode = "eval"
     dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
     ours = few.with_dtype(torch.float64 if dtype == torch.float64 else torch.float32)
-    try:
-        found = _distance(_outputs_of_copy(ours), *_outputs_of(model, few, dtype))
-    except Exception as error:
-        found = in_one_line(error)
-    _judge(_of_all(found), few.num_examples)
+    _judge(_of_all(lambda: _distance(_outputs_of_copy(ours), *_outputs_of(model, few, dtype))), few.num_examples)
 
 
-def _of_all(found: float | str) -> float | str:
-    """The worst of all ranks."""
+def _of_all(compare: Callable[[], float | str]) -> float | str:
+    """The worst of all ranks, or why it cannot be said.
+
+    While a rank waits for others in the forward pass of the model, this is seen; so where one has met an error alone,
+    and waits for others to meet it too, all end.
+    """
     group = distributed.current()
-    every: list[Any] = [found] if group is None else group.all(found, "the outputs of the model in shards")
-    said = [one for one in every if isinstance(one, str)]
-    return said[0] if said else next((one for one in every if not one <= 1.0), max(every))
+    if group is None:
+        try:
+            return compare()
+        except Exception as error:
+            return in_one_line(error)
+    found: float | str
+    with group.waiting("the outputs of the model in shards"):
+        try:
+            found = compare()
+        except Exception as error:
+            found = in_one_line(error)
+        else:
+            every = group.all(found, "")
+            said = [one for one in every if isinstance(one, str)]
+            return said[0] if said else next((one for one in every if not one <= 1.0), max(every))
+    return str(group.all(found, f"all others to meet an error of the model in shards ({found})")[0])
 
 
 def _judge(found: float | str, examples: int) -> None:
