@@ -61,8 +61,11 @@ def fsdp_modules(model: nn.Module) -> list[Any]:
 def is_in_shards(model: nn.Module) -> bool:
     """Whether parameters or buffers are in shards: by ``fully_shard``, ``parallelize_module``, ``distribute_module``.
 
-    So it is too where FSDP has its parameters whole for the moment, as between forward and backward.
+    So it is too where FSDP has its parameters whole for the moment, as between forward and backward. Where there is no
+    group of processes, no model is.
     """
+    if not (dist.is_available() and dist.is_initialized()):
+        return False
     return bool(fsdp_modules(model)) or any(is_shard(tensor) for _, tensor in _named(model))
 
 
@@ -133,7 +136,7 @@ def _refuse_alone(model: nn.Module) -> None:
     if current() is not None:
         return
     ranks = [tensor.device_mesh.size() for _, tensor in _named(model) if is_shard(tensor)]
-    if not ranks and dist.is_available() and dist.is_initialized():  # FSDP has all of them whole for the moment
+    if not ranks:  # FSDP has all of them whole for the moment
         ranks = [dist.get_world_size()]
     if (widest := max(ranks, default=1)) > 1:
         raise LandscapeError(

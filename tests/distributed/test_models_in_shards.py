@@ -96,6 +96,7 @@ def test_an_objective_whose_model_was_trained_on_says_so(facts):
         ("a monitor", "UsageError: the parameters are in shards, and a monitor"),
         ("a monitor of an objective", "UsageError: the parameters are in shards, and a monitor"),
         ("a writer", "UsageError: the parameters are in shards, which all ranks gather"),
+        ("a model for its optimizer", "UsageError: parameter '0.weight' is in shards; gather the model first"),
         ("a living optimizer", "UsageError: the optimizer has none of the parameters"),
     ],
 )

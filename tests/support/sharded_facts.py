@@ -183,6 +183,7 @@ def refusals() -> dict[str, str]:
         "a monitor": lambda: ls.Monitor(made["FSDP"], functional.mse_loss, (x, y)),
         "a monitor of an objective": lambda: ls.Monitor(objective),
         "a writer": lambda: ls.CheckpointWriter("nowhere", made["FSDP"]),
+        "a model for its optimizer": lambda: ls.optimizer_update(made["FSDP"], optimizer),
         "a living optimizer": lambda: ls.optimizer_update(objective, optimizer),
     }
     said = {}
