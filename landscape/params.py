@@ -144,6 +144,11 @@ def _check_usable(model: nn.Module, named: Mapping[str, Tensor]) -> None:
             raise UsageError(
                 f"parameter {name!r} of a lazy module has no shape yet; call the model once on a batch, then come again"
             )
+        if any(kind.__name__ == "DTensor" for kind in type(tensor).__mro__):
+            raise UsageError(
+                f"parameter {name!r} is in shards; gather the model first, on all ranks, by "
+                "landscape.distributed.gathered(model), or pass an Objective of it"
+            )
         if tensor.is_meta:
             raise UsageError(
                 f"parameter {name!r} is on the meta device and has no values; load the weights first "

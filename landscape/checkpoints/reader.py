@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from landscape import distributed
 from landscape.checkpoints import compatibility, contents
 from landscape.checkpoints.files import OpenFile, open_file, refusals
 from landscape.checkpoints.format import read_tree, unescape
@@ -144,10 +145,15 @@ class Checkpoint:
         ------
         CheckpointError
             If the model is of another architecture, with what is missing, unexpected, of another shape or of another
-            kind of number; nothing is changed then. If the checkpoint has no optimizer or schedule, or that of another
-            optimizer.
+            kind of number; nothing is changed then. If its parameters are in shards. If the checkpoint has no optimizer
+            or schedule, or that of another optimizer.
         """
         model = unwrap(model)
+        if distributed.is_in_shards(model):
+            raise CheckpointError(
+                f"{self.path} is not loaded into a model whose parameters are in shards: load it into the plain model, "
+                "and shard that"
+            )
         with self._open() as file:
             saved, buffers = contents.params(file), contents.tensors(file.group("buffers"))
         compatibility.check_architecture(self.path, model, {**saved, **buffers}, self.aliases)

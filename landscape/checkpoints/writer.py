@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from landscape import distributed
 from landscape.checkpoints.files import write_file
 from landscape.checkpoints.format import escape, tensors_hash, write_json, write_tensor, write_tree
 from landscape.checks import check_count
@@ -43,7 +45,9 @@ def save_checkpoint(
         Made where it does not exist. One process writes into one folder.
     model : nn.Module
         Any model; the wrappers of ``torch.compile`` and data parallelism are looked through. Parameters and persistent
-        buffers are stored, a tied parameter once with its other names beside it.
+        buffers are stored, a tied parameter once with its other names beside it. Of one whose parameters are in shards
+        (``fully_shard``, DTensor) all ranks make the same call: they gather it, tensor by tensor, with the state of the
+        optimizer, and rank 0 writes the file.
     step : int
         Optimizer steps made so far; a file of the same step is replaced.
     problem : Problem or str, optional
@@ -71,17 +75,17 @@ def save_checkpoint(
     ------
     CheckpointError
         If the folder cannot be written, the disk is full, or a value can be stored in no other way than by pickle.
+    LandscapeError
+        If parameters are in shards, and ranks have different ones, or one of them saves alone.
     """
     step = check_count("step", step, least=0)
     if len({len(values) for values in (history or {}).values()}) > 1:
         raise UsageError("history must have as many numbers of one name as of another: one for each step")
-    model = unwrap(model)
-    names = parameter_names(model)
-    state = named_state(optimizer, model) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
-    facts = _facts(step, state, dict(config or {}))
+    stored = _stored(unwrap(model), optimizer, resume)
+    state, facts = stored.optimizer, _facts(step, stored.optimizer, dict(config or {}))
 
     def fill(file: NewGroup) -> None:
-        _write_model(file, model, names)
+        _write_model(file, stored)
         if problem is not None:
             facts["problem"], problem_config = _identify(problem)
             write_json(file, "problem_config", problem_config)
@@ -93,16 +97,52 @@ def save_checkpoint(
             _write_optimizer(file, state)
         if scheduler is not None:
             write_tree(file, "scheduler", dict(scheduler) if isinstance(scheduler, Mapping) else scheduler.state_dict())
-        if resume is not None:
-            write_tree(file, "resume", dict(resume))
+        if stored.resume is not None:
+            write_tree(file, "resume", dict(stored.resume))
         if history is not None:
             group = file.create_group("history")
             for name, values in history.items():
                 group.create_dataset(escape(name), data=np.asarray(values, dtype=np.float64))
 
     path = Path(dir) / FILE_NAME.format(step)
-    write_file(path, fill)
+    if stored.is_gathered:
+        distributed.by_first(lambda: write_file(path, fill), "the writing of a checkpoint")
+    else:
+        write_file(path, fill)
     return path
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What a file holds of a model, its optimizer, and what a training needs to go on."""
+
+    tensors: Mapping[str, Tensor]
+    trainable: Mapping[str, bool]
+    names: Mapping[str, list[str]]
+    buffers: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any] | None
+    resume: Mapping[str, Any] | None
+    is_gathered: bool = False
+
+
+def _stored(model: nn.Module, optimizer: Any, resume: Mapping[str, Any] | None) -> _Stored:
+    """Of a model in shards rank 0 has all of it, in full, and the others nothing but the names."""
+    distributed.refuse_flat(model)
+    if not distributed.is_in_shards(model):
+        return _as_it_stands(model, optimizer, resume)
+    with distributed.gathering(model):
+        stored = _as_it_stands(model, optimizer, resume)
+        parts = {name: getattr(stored, name) for name in ("tensors", "buffers", "optimizer", "resume")}
+        return replace(stored, **distributed.whole_on_first(parts), is_gathered=True)
+
+
+def _as_it_stands(model: nn.Module, optimizer: Any, resume: Mapping[str, Any] | None) -> _Stored:
+    tensors = named_tensors(model)
+    state = named_state(optimizer, model) if isinstance(optimizer, torch.optim.Optimizer) else optimizer
+    return _Stored(
+        tensors, {name: tensor.requires_grad for name, tensor in tensors.items()}, parameter_names(model),
+        persistent_buffers(model), state, resume,
+    )  # fmt: skip
 
 
 def _identify(problem: Problem | str) -> tuple[str, dict[str, Any]]:
@@ -126,13 +166,7 @@ def _facts(step: int, state: Mapping[str, Any] | None, config: dict[str, Any]) -
 
 def unwrap(model: nn.Module) -> nn.Module:
     """The model inside ``torch.compile``, DataParallel and DistributedDataParallel."""
-    while True:
-        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            model = model.module
-        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
-            model = model._orig_mod  # type: ignore[assignment]
-        else:
-            return model
+    return distributed.unwrapped(model)  # type: ignore[no-any-return]
 
 
 def plain_name(name: str) -> str:
@@ -171,18 +205,17 @@ def persistent_buffers(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def _write_model(file: NewGroup, model: nn.Module, names: Mapping[str, list[str]]) -> None:
-    tensors = {name: p.detach().cpu() for name, p in named_tensors(model).items()}
-    trainable = {name: p.requires_grad for name, p in named_tensors(model).items()}
+def _write_model(file: NewGroup, stored: _Stored) -> None:
+    tensors = {name: tensor.detach().cpu() for name, tensor in stored.tensors.items()}
     group = file.create_group("params")
     for index, (name, tensor) in enumerate(tensors.items()):
         dataset = write_tensor(group, name, tensor)
         # HDF5 lists links by name; the index keeps the model's own order, that of the flat vector.
-        dataset.attrs["index"], dataset.attrs["trainable"] = index, trainable[name]
+        dataset.attrs["index"], dataset.attrs["trainable"] = index, stored.trainable[name]
     buffers = file.create_group("buffers")
-    for name, buffer in persistent_buffers(model).items():
+    for name, buffer in stored.buffers.items():
         write_tensor(buffers, name, buffer)
-    write_json(file, "aliases", {other: name for name, others in names.items() for other in others})
+    write_json(file, "aliases", {other: name for name, others in stored.names.items() for other in others})
     file.attrs["num_parameters"] = sum(tensor.numel() for tensor in tensors.values())
     file.attrs["params_sha256"] = tensors_hash(tensors)
 

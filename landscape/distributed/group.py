@@ -81,7 +81,7 @@ class Group:
 
     def sum_(self, buffer: Tensor, kind: str) -> None:
         """Sum a tensor over all ranks in place, by one all-reduce: the same bits on each of them."""
-        with self._waiting(kind):
+        with self.waiting(kind):
             dist.all_reduce(buffer, group=self._handle)
             if buffer.device.type == "cuda":
                 torch.cuda.synchronize(buffer.device)  # so that waiting is seen as such
@@ -106,13 +106,13 @@ class Group:
     def of_first(self, value: Any, kind: str) -> Any:
         """What rank 0 passed, on every rank: whatever can be pickled."""
         box = [pickle.dumps(value) if self.is_first else None]
-        with self._waiting(kind):
+        with self.waiting(kind):
             dist.broadcast_object_list(box, src=0, group=self._handle, device=torch.device("cpu"))
         return value if self.is_first else pickle.loads(box[0] or b"")
 
     def all(self, value: Any, kind: str) -> list[Any]:
         """What every rank passed, in their order: plain data."""
-        return _all(self._handle, self.world, value, self._waiting(kind))
+        return _all(self._handle, self.world, value, self.waiting(kind))
 
     @property
     def count(self) -> int:
@@ -120,8 +120,15 @@ class Group:
         return self._watch.waiting.count
 
     @contextlib.contextmanager
-    def _waiting(self, kind: str) -> Iterator[None]:
+    def waiting(self, kind: str) -> Iterator[None]:
+        """Around exchanges: others see what this rank waits for, and a connection that broke is an error of ours.
+
+        What is exchanged within counts as the same.
+        """
         waiting, started = self._watch.waiting, time.monotonic()
+        if waiting.kind:
+            yield
+            return
         waiting.count, waiting.since, waiting.kind = waiting.count + 1, started, kind
         try:
             yield

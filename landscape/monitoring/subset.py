@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
+from landscape import distributed
 from landscape.device import accelerators, generators_kept
 from landscape.errors import UsageError
 from landscape.objective import Objective
@@ -24,6 +25,7 @@ def fixed_subset(
 
     ``drawn_from`` of what comes back is how many there were, where that is known.
     """
+    _refuse_shards(model)
     if isinstance(model, Objective):
         if loss_fn is not None or data is not None:
             raise UsageError("an Objective has its loss and data; leave loss_fn and data out, or pass the model")
@@ -35,6 +37,16 @@ def fixed_subset(
     objective = Objective(model, loss_fn, batches, check=check)
     objective.drawn_from = objective.num_examples if whole is None else whole
     return objective
+
+
+def _refuse_shards(model: Any) -> None:
+    given = model.module.model if isinstance(model, Objective) else distributed.unwrapped(model)
+    copied = isinstance(model, Objective) and distributed.origin_of(given) is not None
+    if copied or (isinstance(given, nn.Module) and distributed.is_in_shards(given)):
+        raise UsageError(
+            "the parameters are in shards, and a monitor, which measures by itself, cannot follow them. Let all ranks "
+            "make an Objective of the model now and then, and measure together; or save checkpoints by save_checkpoint"
+        )
 
 
 def few_examples(data: Any, size: int, seed: int) -> tuple[list[Any], int | None]:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from landscape import distributed
 from landscape.checkpoints import checkpoint_files, remove_temporaries, save_checkpoint
 from landscape.checks import check_count, check_positive
 from landscape.errors import UsageError, in_one_line
@@ -106,6 +107,11 @@ class CheckpointWriter:
         step: int = 0,
         clock: Clock = time.perf_counter,
     ) -> None:
+        if distributed.is_in_shards(distributed.unwrapped(model)):
+            raise UsageError(
+                "the parameters are in shards, which all ranks gather together, and a CheckpointWriter writes by "
+                "itself. Call landscape.save_checkpoint(dir, model, step=…, optimizer=…) on all of them"
+            )
         self.dir = Path(dir)
         self._every = None if every is None else check_count("every", every)
         self._total = None if total is None else check_count("total", total)

@@ -48,7 +48,7 @@ class FromFrameworks:
         ``step="validation"`` takes that of ``validation_step``. Logging is silent. The loss is a mean over examples, or
         over what ``weight(batch)`` counts (:mod:`landscape.objective.adapters.lightning`).
         """
-        plain = losses.plain_module(module)
+        plain = losses.plain_module(module, options.get("device"))
         return cls.from_loss(plain, StepLoss(plain, step), loader, **options)
 
     @classmethod

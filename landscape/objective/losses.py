@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from landscape import distributed
 from landscape.errors import ObjectiveError, UsageError
 from landscape.objective.batches.hashing import ATOMS, digest_of
+from landscape.progress import say
 
 LossFn = Callable[[Any, Any], Tensor]
 
@@ -168,34 +170,24 @@ def _pair(batch: Any) -> tuple[Any, Any]:
     )
 
 
-def plain_module(model: Any) -> nn.Module:
+def plain_module(model: Any, device: torch.device | str | None = None) -> nn.Module:
     """The module itself: a compiled one has no double backward, and one of DistributedDataParallel makes exchanges of
-    its own when it is called; what they wrap does neither.
+    its own when it is called; what they wrap does neither. Of one whose parameters are in shards a plain copy,
+    with them on ``device``.
 
     Raises
     ------
     UsageError
-        If it is no module.
-    ObjectiveError
-        If its parameters are in shards.
+        If it is no module, or one whose parameters have been joined into flat ones.
+    LandscapeError
+        If parameters in shards cannot be gathered.
     """
-    while True:
-        if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
-            model = model.module
-        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
-            model = model._orig_mod
-        else:
-            break
+    model = distributed.unwrapped(model)
     if not isinstance(model, nn.Module):
         raise UsageError(f"model must be a torch.nn.Module, not {type(model).__name__}")
-    kinds = {type(part).__name__ for part in (*model.modules(), *model.parameters())}
-    if sharded := kinds & {"DTensor", "FullyShardedDataParallel"}:
-        raise ObjectiveError(
-            f"the parameters are in shards ({sharded.pop()}), and θ must be whole on every rank. Gather them into a "
-            "plain model: model.load_state_dict(get_model_state_dict(sharded, options=StateDictOptions("
-            "full_state_dict=True))), of torch.distributed.checkpoint.state_dict"
-        )
-    return model
+    if distributed.is_in_shards(model):
+        say("gathering the parameters from their shards")
+    return distributed.gathered(model, device=device)
 
 
 def name_of(function: Any) -> str:

@@ -15,7 +15,7 @@ from landscape import distributed, hvp
 from landscape.checks import check_choice
 from landscape.device import has_float64
 from landscape.errors import ObjectiveError, UsageError
-from landscape.objective import chunks, derivatives, losses, preflight, sharing
+from landscape.objective import chunks, derivatives, losses, preflight, shards, sharing
 from landscape.objective.batches import Batches, Weight, check_chunk, weigh
 from landscape.objective.frameworks import FromFrameworks
 from landscape.objective.functional import Parts
@@ -37,6 +37,7 @@ class Objective(FromFrameworks, Variants):
     Parameters
     ----------
     model : nn.Module
+        One whose parameters are in shards is gathered into a plain copy, by all ranks.
     loss_fn : callable
         ``loss_fn(output, target) -> scalar``, a mean over examples.
     data : (inputs, targets), DataLoader, Dataset or list of batches
@@ -117,7 +118,7 @@ class Objective(FromFrameworks, Variants):
         device: torch.device | str | None = None,
         check: bool = True,
     ) -> None:
-        module = losses.SupervisedLoss(losses.plain_module(model), loss_fn)
+        module = losses.SupervisedLoss(losses.plain_module(model, device), loss_fn)
         options = Options(
             params=params, weight=weight, interacting=interacting, likelihood=likelihood, mode=mode, chunk=chunk,
             dtype=dtype, device=device, check=check,
@@ -133,8 +134,8 @@ class Objective(FromFrameworks, Variants):
         ``loss`` is a mean over the examples of a batch, or over what ``weight(batch)`` counts. The keyword arguments
         (params, weight, interacting, likelihood, mode, chunk, dtype, device, check) are those of :class:`Objective`.
         """
-        self = cls.__new__(cls)
-        self._build(losses.OwnLoss(losses.plain_module(model), loss), losses.name_of(loss), data, options)
+        self, plain = cls.__new__(cls), losses.plain_module(model, options.get("device"))
+        self._build(losses.OwnLoss(plain, loss), losses.name_of(loss), data, options)
         return self
 
     @classmethod
@@ -152,7 +153,7 @@ class Objective(FromFrameworks, Variants):
         matrices, and losses of normalised logits, can be had. ``outputs`` gives a tensor, or a nest of them.
         """
         self = cls.__new__(cls)
-        module = losses.LossOfOutputs(losses.plain_module(model), outputs, loss)
+        module = losses.LossOfOutputs(losses.plain_module(model, options.get("device")), outputs, loss)
         self._build(module, losses.name_of(loss), data, options)
         return self
 
@@ -265,7 +266,8 @@ class Objective(FromFrameworks, Variants):
 
     @property
     def theta(self) -> Tensor:
-        """The model's parameters now, flat: a copy of shape (P,)."""
+        """The model's parameters now, flat: a copy of shape (P,). Of a model in shards, as they were gathered."""
+        shards.check_unmoved(self.module.model)
         named = dict(self.module.model.named_parameters())
         with torch.inference_mode(False):
             flat = self.layout.flatten({n: t.detach() for n, t in named.items()})
@@ -339,7 +341,7 @@ class Objective(FromFrameworks, Variants):
     def __repr__(self) -> str:
         coarse = self.resolution > torch.finfo(self.dtype).eps
         inside = f", coarser inside: products to {self.resolution:.1e}" if coarse else ""
-        remarks = "".join(f"\n  {remark}" for remark in self.module.remarks)
+        remarks = "".join(f"\n  {remark}" for remark in (*self.module.remarks, *shards.remarks(self.module.model)))
         return (
             f"Objective(P={self.layout.size}, N={self.num_examples}, loss={self.loss_name}, mode={self.mode}, "
             f"{str(self.dtype).removeprefix('torch.')} on {self.device}{inside}, {self.num_chunks} chunks){remarks}"

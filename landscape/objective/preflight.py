@@ -15,7 +15,7 @@ from torch.utils import _pytree as pytree
 
 from landscape import distributed
 from landscape.errors import ModelError, ObjectiveError
-from landscape.objective import chunks
+from landscape.objective import chunks, shards
 from landscape.objective.batches import count_examples, take, unpack
 from landscape.objective.derivatives import check_derivatives
 from landscape.objective.functional import Parts
@@ -43,6 +43,7 @@ def examine(objective: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]:
         At the first check that fails.
     """
     _check_finite(objective)
+    shards.check_copy(objective)
     _check_mean(objective)
     say("checking derivatives")
     if objective.mode == "train":  # then a part of the data is another question
@@ -247,6 +248,7 @@ def explained(objective: Objective) -> Iterator[None]:
         # An error of any other type is not torch's, and says in its own words what it is about.
         torchs = type(error.__cause__) in (RuntimeError, NotImplementedError, TypeError, AttributeError)
         reason = _reason(objective, str(error.__cause__)) if torchs else None
+        reason = reason or shards.said_of_copy(objective.module.model, error)
         if reason is None:
             raise
         raise ObjectiveError(reason) from error.__cause__

@@ -79,6 +79,28 @@ def test_ranks_that_wait_for_different_things_end_and_both_are_named(tmp_path):
     assert "while rank 0 waits for a product" in line
 
 
+def test_a_model_in_shards_that_one_rank_alone_saves_ends_with_what_was_waited_for(tmp_path):
+    found = ends(2, "saves_on_one", str(tmp_path / "run"), folder=tmp_path)
+    assert [rank.status for rank in found] == [1, 0]
+    assert "rank 1 has left, and every rank must make the same calls" in found[0].err
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_where_one_is_killed_while_shards_are_gathered_the_other_ends(killed, tmp_path):
+    found = ends(2, "killed_while_gathering", killed, folder=tmp_path)
+    assert found[killed].status == -9
+    assert found[1 - killed].status in (1, watch.STATUS)
+    assert "is gone" in found[1 - killed].err
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_where_one_alone_meets_an_error_in_a_model_in_shards_all_end_and_it_is_named(rank, tmp_path):
+    found = ends(2, "raises_in_forward", rank, folder=tmp_path)
+    assert [one.status for one in found] == [watch.STATUS] * 2
+    (line,) = said(found)
+    assert f"rank {rank} waits for all others to meet an error of the model in shards (MemoryError" in line
+
+
 def test_one_may_measure_alone_while_the_others_do_something_else():
     first, second = on_ranks(2, PLACE + "one_measures_alone")
     assert first != 0

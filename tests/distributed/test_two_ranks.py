@@ -45,9 +45,7 @@ def test_forward_mode_finds_no_tangent_in_a_sum_over_ranks(two):
     assert [rank["tangent"] for rank in two] == [0, 0]
 
 
-def test_data_parallel_is_taken_off_a_model_and_one_in_shards_is_refused(two):
-    names, plain, copied, refused = two[0]["wrapped"]
-    assert names == ["weight", "bias"]
-    assert plain == copied
-    assert refused.startswith("the parameters are in shards")
-    assert "get_model_state_dict" in refused
+def test_data_parallel_is_taken_off_a_model_and_shards_are_gathered(two):
+    plain, copied, gathered = two[0]["wrapped"]
+    assert plain[0] == ["weight", "bias"]
+    assert plain == copied == gathered

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "topology": "checks errors results",
     "problems": "checks device errors files objective",
     "optimizers": "checks errors",
-    "checkpoints": "checks crossing errors files problems rounding version",
+    "checkpoints": "checks crossing distributed errors files problems rounding version",
     "edge_of_stability": "checkpoints checks device errors estimators objective operators optimizers params problems "
     "progress results",
     "training": "checkpoints checks errors files optimizers problems progress",

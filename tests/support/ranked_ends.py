@@ -119,3 +119,41 @@ def one_measures_alone() -> float:
             H = _operator()
             return float(ls.trace(H, method="hutchinson", num_probes=2).value)
     return 0.0
+
+
+def _sharded() -> nn.Module:
+    from torch.distributed.fsdp import fully_shard
+
+    torch.manual_seed(0)
+    return fully_shard(nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)))
+
+
+def saves_on_one(folder: str) -> None:
+    """A model in shards, and a script that saves as one without them does."""
+    model = _sharded()
+    if distributed.current().rank == 0:
+        ls.save_checkpoint(folder, model, step=1)
+
+
+def killed_while_gathering(rank: int) -> None:
+    """One is killed between two parameters."""
+    model = _sharded()
+    if distributed.current().rank == rank:
+        parameter = dict(model.named_parameters())["2.weight"]
+        type(parameter).full_tensor = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+    distributed.gathered(model)
+
+
+def raises_in_forward(rank: int) -> None:
+    """One meets an error in the forward pass of a model in shards, as for lack of memory, and the other waits in it."""
+    model = _sharded()
+    x = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
+    model(x).mean().backward()
+    if distributed.current().rank == rank:
+        model.register_forward_pre_hook(_fails, prepend=True)
+    ls.Objective(model, functional.cross_entropy, (x, torch.arange(40) % 3))
+
+
+def _fails(module: nn.Module, inputs: object) -> None:
+    if any(type(part).__name__.startswith("FSDP") for part in module.modules()):
+        raise MemoryError("no room for the parameters")

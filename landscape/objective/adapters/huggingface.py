@@ -39,7 +39,7 @@ _log = logging.getLogger("landscape.objective")
 
 def build(make: Make, model: Any, data: Any, options: Mapping[str, Any]) -> Objective:
     """The objective of a model of transformers or PEFT; ``make(module, name, data, options)`` makes and checks one."""
-    model = plain_module(model)
+    model = plain_module(model, options.get("device"))
     attention = str(getattr(getattr(base_of(model), "config", None), "_attn_implementation", None))
     if attention.startswith(("flash", "flex")):
         raise ObjectiveError(
