@@ -91,7 +91,7 @@ class Group:
         """Fill ``whole`` (R·n,) with the tensors (n,) of all ranks, in their order."""
         gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor  # older: torch before 2.13
         there = whole if self._has_nccl or own.device.type == "cpu" else torch.empty_like(whole, device="cpu")
-        with self._waiting(kind):
+        with self.waiting(kind):
             gather(there, own.to(there.device), group=self._handle)
             if there.device.type == "cuda":
                 torch.cuda.synchronize(there.device)
