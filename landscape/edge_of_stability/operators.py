@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from landscape.device import widened
 from landscape.operators import LinearOperator
+from landscape.operators.base import OperatorAround
 from landscape.params import ParamLayout
-
-if TYPE_CHECKING:
-    from landscape.distributed import Group
 
 #: A symmetric linear map of one tensor, in its own shape and dtype.
 Map = Callable[[Tensor], Tensor]
 
 
-class WithDecay(LinearOperator):
+class WithDecay(OperatorAround):
     """``H + diag(λ)``: the Hessian of a loss with weight decay in its gradient.
 
     Parameters
@@ -30,28 +27,18 @@ class WithDecay(LinearOperator):
     """
 
     def __init__(self, H: LinearOperator, decay: Tensor) -> None:
-        super().__init__(H.dim, dtype=H.dtype, device=H.device)
-        self._base, self._decay = H, decay.to(H.device, H.dtype)
+        super().__init__(H)
+        self._decay = decay.to(H.device, H.dtype)
 
     def _matvec(self, v: Tensor) -> Tensor:
         return self._base._matvec(v) + self._decay * v
-
-    @property
-    def resolution(self) -> float:
-        """That of H."""
-        return self._base.resolution
-
-    @property
-    def group(self) -> Group | None:
-        """That of H."""
-        return self._base.group
 
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of H."""
         return self._base.product_error(v, seed=seed)
 
 
-class Sandwiched(LinearOperator):
+class Sandwiched(OperatorAround):
     """``S H S`` with S symmetric and block-diagonal over the tensors of θ; the eigenvalues are those of ``S²H``.
 
     Parameters
@@ -64,8 +51,8 @@ class Sandwiched(LinearOperator):
     """
 
     def __init__(self, H: LinearOperator, layout: ParamLayout, maps: Sequence[Map]) -> None:
-        super().__init__(H.dim, dtype=H.dtype, device=H.device)
-        self._base, self._layout, self._maps = H, layout, tuple(maps)
+        super().__init__(H)
+        self._layout, self._maps = layout, tuple(maps)
 
     def _between(self, v: Tensor) -> Tensor:
         pieces = zip(self._maps, self._layout.split(widened(v)), strict=True)
@@ -74,16 +61,6 @@ class Sandwiched(LinearOperator):
     def _matvec(self, v: Tensor) -> Tensor:
         product = self._base._matvec(self._between(v).to(self.device, self.dtype))
         return self._between(product).to(self.device, self.dtype)
-
-    @property
-    def resolution(self) -> float:
-        """That of H."""
-        return self._base.resolution
-
-    @property
-    def group(self) -> Group | None:
-        """That of H."""
-        return self._base.group
 
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of H between the two factors."""

@@ -247,18 +247,28 @@ class LinearOperator(ABC):
         )
 
 
-class _ScaledOperator(LinearOperator):
-    def __init__(self, base: LinearOperator, factor: float) -> None:
+class OperatorAround(LinearOperator):
+    """Made of another of the same P, which makes every product: rounding and ranks are that one's."""
+
+    def __init__(self, base: LinearOperator) -> None:
         super().__init__(base.dim, dtype=base.dtype, device=base.device)
-        self._base, self._factor = base, factor
+        self._base = base
 
     @property
     def resolution(self) -> float:
+        """That of the other."""
         return self._base.resolution
 
     @property
     def group(self) -> Group | None:
+        """That of the other."""
         return self._base.group
+
+
+class _ScaledOperator(OperatorAround):
+    def __init__(self, base: LinearOperator, factor: float) -> None:
+        super().__init__(base)
+        self._factor = factor
 
     def product_error(self, v: torch.Tensor, *, seed: int = 0) -> torch.Tensor | None:
         error = self._base.product_error(v, seed=seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,15 +11,12 @@ from torch import Tensor
 from landscape.device import place_of_float64, widened
 from landscape.errors import UsageError
 from landscape.objective import Vector
-from landscape.operators.base import LinearOperator
+from landscape.operators.base import LinearOperator, OperatorAround
 from landscape.operators.other_libraries import as_operator
 from landscape.operators.parametric import Groups, ParametricOperator, Pattern, names_of, partition
 
-if TYPE_CHECKING:
-    from landscape.distributed import Group
 
-
-class PreconditionedOperator(LinearOperator):
+class PreconditionedOperator(OperatorAround):
     r"""``D^{-1/2} H D^{-1/2}`` for a positive diagonal D.
 
     Similar to ``D⁻¹H``, so it has the same eigenvalues, and symmetric, so that every estimator may read it. An
@@ -58,7 +55,7 @@ class PreconditionedOperator(LinearOperator):
 
     def __init__(self, H: Any, scale: Vector) -> None:
         base = as_operator(H)
-        super().__init__(base.dim, dtype=base.dtype, device=base.device)
+        super().__init__(base)
         given = torch.as_tensor(np.array(scale) if isinstance(scale, np.ndarray) else scale)
         if given.shape != (self.dim,) or given.is_complex():
             raise UsageError(
@@ -72,7 +69,7 @@ class PreconditionedOperator(LinearOperator):
                 f"scale must be positive and finite; {int(bad.sum())} of {self.dim} entries are not, the first number "
                 f"{place}: {float(self.scale[place]):g}. An optimizer's ε keeps its scale from zero"
             )
-        self._base, self._root = base, self.scale.rsqrt().to(self.device, self.dtype)
+        self._root = self.scale.rsqrt().to(self.device, self.dtype)
         if not bool((torch.isfinite(self._root) & (self._root > 0)).all()):
             raise UsageError(f"D^{{-1/2}} leaves the range of {self.dtype}; use an operator in float64 or rescale D")
 
@@ -81,16 +78,6 @@ class PreconditionedOperator(LinearOperator):
 
     def _matmat(self, V: Tensor) -> Tensor:
         return self._root[:, None] * self._base._matmat(self._root[:, None] * V)
-
-    @property
-    def resolution(self) -> float:
-        """That of H."""
-        return self._base.resolution
-
-    @property
-    def group(self) -> Group | None:
-        """That of H."""
-        return self._base.group
 
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of H between the two factors."""

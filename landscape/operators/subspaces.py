@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,11 +10,8 @@ from torch import Tensor
 
 from landscape.device import place_of_float64, widened
 from landscape.errors import UsageError
-from landscape.operators.base import LinearOperator
+from landscape.operators.base import LinearOperator, OperatorAround
 from landscape.operators.other_libraries import as_operator
-
-if TYPE_CHECKING:
-    from landscape.distributed import Group
 
 
 class ProjectedOperator(LinearOperator):
@@ -69,7 +66,7 @@ class ProjectedOperator(LinearOperator):
         return self.basis.T @ self._base._matmat(self.basis @ V)
 
 
-class DeflatedOperator(LinearOperator):
+class DeflatedOperator(OperatorAround):
     """``(I − QQᵀ) H (I − QQᵀ)``, with Q an orthonormal basis of the span of V: H outside of the subspace.
 
     With eigenvectors for V, their eigenvalues become zero and all others stay. With other vectors it is H between
@@ -101,18 +98,8 @@ class DeflatedOperator(LinearOperator):
 
     def __init__(self, H: Any, V: Tensor | np.ndarray) -> None:
         base = as_operator(H)
-        super().__init__(base.dim, dtype=base.dtype, device=base.device)
-        self._base, self.basis = base, orthonormal_basis(base, V)
-
-    @property
-    def resolution(self) -> float:
-        """That of H."""
-        return self._base.resolution
-
-    @property
-    def group(self) -> Group | None:
-        """That of H."""
-        return self._base.group
+        super().__init__(base)
+        self.basis = orthonormal_basis(base, V)
 
     def product_error(self, v: Tensor, *, seed: int = 0) -> Tensor | None:
         """That of H outside of the subspace."""

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 import landscape as ls
-from landscape.errors import ResultsError
 from landscape.store import rows
-from tests.support.clusters import ENVIRONMENT, Cluster, dask_cluster, wait_until
-from tests.support.processes import alive, descendants
+from tests.support.clusters import ENVIRONMENT, Cluster, dask_cluster
+from tests.support.kills import check_nothing_is_lost, check_same_table, seen_in, wait_for_a_moment
+from tests.support.processes import alive, descendants, wait_until
 from tests.support.runs import SMALL, save_run
-from tests.support.stores import identical, stored
+from tests.support.stores import stored
 
 WORKERS, SCHEDULERS = (
     int(os.environ.get(name, most)) for name, most in (("KILL_WORKERS", 30), ("KILL_SCHEDULERS", 10))
@@ -52,39 +52,9 @@ def start(folder: Path, address: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def seen_in(folder: Path) -> dict[Any, Any]:
-    try:
-        return stored(folder)
-    except ResultsError:  # right only while nothing was on disk, which the comparison sees to
-        return {}
-
-
-def check_nothing_is_lost(before: dict[Any, Any], now: dict[Any, Any]) -> None:
-    assert before.keys() <= now.keys(), f"lost: {sorted(map(str, before.keys() - now.keys()))}"
-    for name, (record, how) in before.items():
-        assert identical(record, now[name][0]), f"{name} has another value"
-        assert how == now[name][1], f"{name} was measured again"
-
-
-def wait_for_a_moment(rng: random.Random, process: subprocess.Popen[str], folder: Path) -> None:
-    """Some records further, or some time: so kills meet starts, measurements and writes."""
-    parts = folder / "results.h5.parts"
-
-    def count() -> int:
-        return len(list(parts.glob("*"))) if parts.exists() else 0
-
-    if rng.random() < 0.2:
-        wait_until(lambda: process.poll() is not None, rng.uniform(0.0, 6.0))
-        return
-    until = count() + rng.randrange(1, 12)
-    wait_until(lambda: process.poll() is not None or count() >= until, 60)
-    wait_until(lambda: process.poll() is not None, rng.uniform(0.0, 0.05))
-
-
 def check_it_is_whole(folder: Path, reference: list[dict[str, Any]]) -> None:
     assert ls.load_results(folder).info["skipped"] == []
-    for mine, whole in zip(rows(ls.load_results(folder)), reference, strict=True):
-        assert {k: v for k, v in mine.items() if k != "seconds"} == {k: v for k, v in whole.items() if k != "seconds"}
+    check_same_table(folder, reference)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +74,7 @@ def one_analysis(cluster: Cluster, folder: Path, rng: random.Random, seen: dict[
     """An analysis during which something is killed, until it is over or the victim is dead; how often it was."""
     process, kills = start(folder, cluster.address), 0
     while process.poll() is None:
-        wait_for_a_moment(rng, process, folder)
+        wait_for_a_moment(rng, process, folder, longest=6.0, limit=60)
         pids = victim(cluster)
         if process.poll() is not None or not pids:
             continue

@@ -16,13 +16,12 @@ from typing import Any
 import pytest
 
 import landscape as ls
-from landscape.errors import ResultsError
 from landscape.store import rows
-from tests.support.clusters import wait_until
-from tests.support.processes import alive, descendants
+from tests.support.kills import check_nothing_is_lost, check_same_table, seen_in, wait_for_a_moment
+from tests.support.processes import alive, descendants, wait_until
 from tests.support.ranked import HOME
 from tests.support.runs import SMALL, save_run
-from tests.support.stores import identical, stored
+from tests.support.stores import stored
 
 KILLS, RANKS = int(os.environ.get("KILL_RANKS", "30")), 2
 #: Seconds after which a job that goes on without one of its ranks counts as stuck.
@@ -73,39 +72,10 @@ def ranks_of(process: subprocess.Popen[str]) -> dict[int, int]:
     return found
 
 
-def seen_in(folder: Path) -> dict[Any, Any]:
-    try:
-        return stored(folder)
-    except ResultsError:  # right only while nothing was on disk, which the comparison sees to
-        return {}
-
-
-def check_nothing_is_lost(before: dict[Any, Any], now: dict[Any, Any]) -> None:
-    assert before.keys() <= now.keys(), f"lost: {sorted(map(str, before.keys() - now.keys()))}"
-    for name, (record, how) in before.items():
-        assert identical(record, now[name][0]), f"{name} has another value"
-        assert how == now[name][1], f"{name} was measured again"
-
-
-def wait_for_a_moment(rng: random.Random, process: subprocess.Popen[str], folder: Path) -> None:
-    """Some records further, or some time: so kills meet the start, measurements and writes."""
-    parts = folder / "results.h5.parts"
-
-    def count() -> int:
-        return len(list(parts.glob("*"))) if parts.exists() else 0
-
-    if rng.random() < 0.2:
-        wait_until(lambda: process.poll() is not None, rng.uniform(0.0, 8.0))
-        return
-    until = count() + rng.randrange(1, 12)
-    wait_until(lambda: process.poll() is not None or count() >= until, 120)
-    wait_until(lambda: process.poll() is not None, rng.uniform(0.0, 0.05))
-
-
 def one_kill(folder: Path, rng: random.Random, seen: dict[Any, Any]) -> str:
     """An analysis of which one rank is killed: where it was then, or that it was over before."""
     process = start(folder)
-    wait_for_a_moment(rng, process, folder)
+    wait_for_a_moment(rng, process, folder, longest=8.0)
     below, ranks, before = descendants(process.pid), ranks_of(process), len(seen)
     if len(ranks) < RANKS or process.poll() is not None:
         wait_until(lambda: len(ranks_of(process)) == RANKS or process.poll() is not None, 60)
@@ -157,10 +127,7 @@ def test_kills_of_a_rank_lose_no_record_and_leave_no_process(saved, tmp_path, ca
                 print(f"\nkill {kills}: {ending}, {len(seen)} records", flush=True)
         assert start(folder).wait(600) == 0, said_of(folder)
         check_nothing_is_lost(seen, stored(folder))
-        for mine, whole in zip(rows(ls.load_results(folder)), reference, strict=True):
-            assert {k: v for k, v in mine.items() if k != "seconds"} == {
-                k: v for k, v in whole.items() if k != "seconds"
-            }
+        check_same_table(folder, reference)
         season += 1
     with capsys.disabled():
         print(f"\n{kills} kills in {season} seasons, none lost: {dict(endings)}", flush=True)

@@ -16,8 +16,8 @@ from landscape.errors import LandscapeError, UsageError
 from landscape.jobs import Job, children, dask, opened_executor, run
 from landscape.jobs.dask import DaskExecutor
 from tests.support import calls
-from tests.support.clusters import dask_cluster, started_worker, wait_until
-from tests.support.processes import alive
+from tests.support.clusters import dask_cluster, started_worker
+from tests.support.processes import alive, wait_until
 
 pytestmark = pytest.mark.slow
 

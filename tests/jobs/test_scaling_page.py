@@ -13,7 +13,8 @@ import pytest
 import landscape as ls
 from landscape.jobs.settings import settings_of
 from landscape.jobs.slurm import KNOWN
-from tests.support.clusters import ENVIRONMENT, wait_until
+from tests.support.clusters import ENVIRONMENT
+from tests.support.processes import wait_until
 from tests.support.runs import save_run
 
 ROOT = Path(__file__).parents[2]

@@ -6,13 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.processes import alive, descendants
+from tests.support.processes import alive, descendants, wait_until
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
@@ -74,12 +73,6 @@ def started_worker(address: str, folder: Path, *, nanny: bool = True) -> subproc
         "worker", address, "--nthreads", "1", "--no-dashboard", "--local-directory", folder, "--memory-limit", "0",
         "--nanny" if nanny else "--no-nanny",
     )  # fmt: skip
-
-
-def wait_until(holds, limit: float = 30.0) -> None:
-    end = time.monotonic() + limit
-    while time.monotonic() < end and not holds():
-        time.sleep(0.02)
 
 
 def _started(what: str, *options: object) -> subprocess.Popen[bytes]:

@@ -1,4 +1,4 @@
-"""Other processes: code run in a fresh one, pools that spawn them, which of them live, and what runs below one."""
+"""Other processes: code run in a fresh one, pools that spawn them, which live, what runs below one, and waiting."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import multiprocessing
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -33,6 +35,12 @@ def alive(pids: set[int]) -> set[int]:
         except OSError:
             continue
     return found
+
+
+def wait_until(holds: Callable[[], bool], limit: float = 30.0, *, every: float = 0.02) -> None:
+    end = time.monotonic() + limit
+    while time.monotonic() < end and not holds():
+        time.sleep(every)
 
 
 def spawning(workers, initializer=None, *args):

@@ -12,9 +12,9 @@ from torch import Tensor
 from landscape.geometry.metrics import Pass
 from landscape.geometry.surfaces.each import Each, NotDrawn
 from landscape.geometry.surfaces.identity import digest
+from landscape.geometry.surfaces.lattice import Lattice
 from landscape.geometry.surfaces.memory import Memory
 from landscape.geometry.surfaces.network import Key, Moved
-from landscape.geometry.surfaces.nodes import Lattice
 from landscape.geometry.surfaces.outputs import Outputs
 from landscape.geometry.surfaces.sampling_error import FromGroups, from_groups, largest_errors
 from landscape.geometry.surfaces.values import LevelValues

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from landscape.geometry.metrics import GRADIENT, Pass, Readings
 from landscape.geometry.surfaces.identity import digest
+from landscape.geometry.surfaces.lattice import Lattice
 from landscape.geometry.surfaces.memory import Memory, point
 from landscape.geometry.surfaces.network import Moved, NotInterpolated, Scaled
-from landscape.geometry.surfaces.nodes import Lattice
 from landscape.geometry.surfaces.on_drawn import can_draw, settled_on_drawn
 from landscape.geometry.surfaces.outputs import Outputs
 from landscape.geometry.surfaces.refine import Settled, finished, levels_for, refine

@@ -19,6 +19,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander
 
+from landscape.geometry.surfaces.nodes import graded_nodes
+
 
 def is_dark(count: int) -> np.ndarray:
     """Which of count × count nodes, row by row, are dark: the corners are."""
@@ -28,7 +30,7 @@ def is_dark(count: int) -> np.ndarray:
 @lru_cache(maxsize=8)
 def light_from_dark(count: int) -> np.ndarray:
     """The matrix from values at the dark nodes to those of their interpolating polynomial at the light ones."""
-    t = -np.cos(np.pi * np.arange(count) / (count - 1))
+    t = graded_nodes(count)
     up, right = np.repeat(t, count), np.tile(t, count)
     dark = is_dark(count)
     return np.linalg.solve(_terms(up[dark], right[dark], count).T, _terms(up[~dark], right[~dark], count).T).T

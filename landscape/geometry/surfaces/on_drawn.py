@@ -10,9 +10,9 @@ import numpy as np
 from landscape.geometry.metrics import Pass
 from landscape.geometry.surfaces.drawn import FIRST, Drawn, Known
 from landscape.geometry.surfaces.each import NotDrawn
+from landscape.geometry.surfaces.lattice import Lattice
 from landscape.geometry.surfaces.memory import Memory
 from landscape.geometry.surfaces.network import Moved, NotInterpolated
-from landscape.geometry.surfaces.nodes import Lattice
 from landscape.geometry.surfaces.outputs import Outputs
 from landscape.geometry.surfaces.refine import Settled, Stated, finished, levels_for, missed_words, refine
 from landscape.geometry.surfaces.trial import Trial

@@ -14,9 +14,9 @@ from landscape.errors import LandscapeError
 from landscape.geometry.metrics import Pass
 from landscape.geometry.surfaces.each import ROUNDINGS, Each, of_each
 from landscape.geometry.surfaces.identity import digest
+from landscape.geometry.surfaces.lattice import Lattice, carried
 from landscape.geometry.surfaces.memory import Memory
 from landscape.geometry.surfaces.network import Key, Moved, Network, NotInterpolated
-from landscape.geometry.surfaces.nodes import Lattice, carried
 from landscape.geometry.surfaces.readings import Reading, size_of
 from landscape.geometry.surfaces.values import LevelValues, Named
 from landscape.objective import Objective

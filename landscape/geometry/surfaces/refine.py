@@ -9,8 +9,9 @@ import numpy as np
 
 from landscape.geometry.metrics import Function
 from landscape.geometry.surfaces.drawn import Drawn
+from landscape.geometry.surfaces.lattice import Lattice
 from landscape.geometry.surfaces.network import NotInterpolated
-from landscape.geometry.surfaces.nodes import LEVELS, Lattice
+from landscape.geometry.surfaces.nodes import LEVELS
 from landscape.geometry.surfaces.outputs import Outputs
 from landscape.geometry.surfaces.trial import Shown, Trial
 from landscape.geometry.surfaces.values import LevelValues, Named

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from landscape.geometry.metrics import Function, Pass
 from landscape.geometry.surfaces.drawn import Drawn
+from landscape.geometry.surfaces.lattice import Lattice, carried
 from landscape.geometry.surfaces.memory import Memory
 from landscape.geometry.surfaces.network import Key, Moved, NotInterpolated
-from landscape.geometry.surfaces.nodes import Lattice, carried, graded_nodes, place
+from landscape.geometry.surfaces.nodes import graded_nodes, place
 from landscape.geometry.surfaces.outputs import Outputs
 from landscape.geometry.surfaces.values import Named
 from landscape.objective import Objective

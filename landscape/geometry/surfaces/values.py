@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from landscape.geometry.surfaces.nodes import Lattice
+from landscape.geometry.surfaces.lattice import Lattice
 
 Named = dict[str, np.ndarray]
 

@@ -9,7 +9,8 @@ from torch import nn
 
 from landscape.geometry import evaluate_plane, random_plane
 from landscape.geometry.surfaces.half import is_dark, light_from_dark
-from landscape.geometry.surfaces.nodes import Lattice, graded_nodes
+from landscape.geometry.surfaces.lattice import Lattice
+from landscape.geometry.surfaces.nodes import graded_nodes
 from landscape.objective import Objective
 from tests.support.landscapes import DOUBLE, built, draw
 

@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from landscape.geometry.surfaces.nodes import LEVELS, Lattice, barycentric, graded_nodes, place, unplaced
+from landscape.geometry.surfaces.lattice import Lattice
+from landscape.geometry.surfaces.nodes import LEVELS, barycentric, graded_nodes, place, unplaced
 
 
 def test_each_level_holds_the_one_before_to_the_bit():
