@@ -175,8 +175,8 @@ def _opened(
     stored = work.store.provenance(files.run, checkpoint.step, "eigenpairs") or {}
     expected = max(1, int(sum(cost.matvecs for cost in files.expected(plan))))
     context = CheckpointContext(
-        objective, plan, is_last, index in files.compared, guess, stored.get("route", "auto"), expected, last, problem,
-        model=partial(checkpoint.model, problem), path_of_run=partial(opened.readable, files.files),
+        objective, plan, is_last, index in files.compared, guess, plan.route or stored.get("route", "auto"), expected,
+        last, problem, model=partial(checkpoint.model, problem), path_of_run=partial(opened.readable, files.files),
         is_asked=is_asked, checkpoint=checkpoint,
     )  # fmt: skip
     context.planned = sum(quantity.cost.matvecs for quantity in quantities_at(context))

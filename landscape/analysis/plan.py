@@ -134,6 +134,9 @@ class Plan:
         ``"train"`` asks for batch statistics over all examples as one batch.
     chunk : int or None
         Examples evaluated at a time; changes memory and time, and no number beyond rounding. None: by the model's size.
+    route : str or None
+        How products with the Hessian are made, as :class:`landscape.HessianOperator` has it, such as ``"fresh"``; None:
+        by what a trial shows to be fastest, whose timing may turn out otherwise elsewhere and change the last digits.
     interacting : bool
         The loss of an example depends on others of its batch, so batches stay whole everywhere; subsets are left out.
     batch_statistics : {"interpolate", "recompute", "fixed"} or None
@@ -183,6 +186,7 @@ class Plan:
     params: str | None = None
     mode: str = "eval"
     chunk: int | None = None
+    route: str | None = None
     interacting: bool = False
     batch_statistics: str | None = None
     check: bool = True
@@ -279,6 +283,10 @@ class Plan:
             raise UsageError(f"pairs={self.pairs!r} must be text, such as 'both' or 'sgd-s0:adam-s0'")
         named_pairs(self.pairs)
         check_choice("mode", self.mode, ("eval", "train"))
+        if self.route is not None:
+            from landscape.operators import check_route  # loads torch, which reading a plan does not need
+
+            check_route(self.route)
         check_choice("batch_statistics", self.batch_statistics, (None, "interpolate", "recompute", "fixed"))
         for name in ("check", "interacting"):
             if not isinstance(getattr(self, name), bool):

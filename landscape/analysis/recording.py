@@ -52,7 +52,7 @@ def question_of(plan: Plan) -> dict[str, str]:
     """
     elsewhere = {
         *PRESETS[plan.plan], *COUNTS[max(COUNTS)], "tol", "time", "plan", "seed", "device", "workers", "threads",
-        "data", "chunk", "batch_statistics", "check", "pairs",
+        "data", "chunk", "route", "batch_statistics", "check", "pairs",
     }  # fmt: skip
     usual = Plan(plan.plan).fields()
     fields = {n: v for n, v in plan.fields().items() if n not in elsewhere and v and v != usual[n]}

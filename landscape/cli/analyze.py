@@ -100,6 +100,9 @@ def analyze(
     chunk: Annotated[
         int | None, typer.Option(help="Examples evaluated at a time; by the model's size if left out.")
     ] = None,
+    route: Annotated[
+        str | None, typer.Option(help="How Hessian products are made, e.g. fresh; the fastest of a trial if left out.")
+    ] = None,
     interacting: Annotated[
         bool | None, typer.Option(help="Examples of a batch interact (losses over pairs): batches stay whole.")
     ] = None,

@@ -9,7 +9,7 @@ from landscape.hvp.memory import allowed
 from landscape.hvp.planner import DEFAULT_MATVECS, make
 from landscape.hvp.product import LossParts, Product
 from landscape.hvp.reverse import Derivatives, Fresh, count_saved_bytes, loss_and_gradient, up_to_second
-from landscape.hvp.routes import ROUTES, again, keeping, on_other_data
+from landscape.hvp.routes import ROUTES, again, check_route, keeping, on_other_data
 from landscape.hvp.summed import Summed
 from landscape.hvp.trials import RoutePlan
 
@@ -26,6 +26,7 @@ __all__ = [
     "Summed",
     "again",
     "allowed",
+    "check_route",
     "consider_blocks",
     "count_saved_bytes",
     "keeping",

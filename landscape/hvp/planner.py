@@ -34,7 +34,7 @@ from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, Kernels, Linearized,
 from landscape.hvp.memory import allowed
 from landscape.hvp.product import LossParts, Product, first_chunk
 from landscape.hvp.reverse import Fresh, with_saved_bytes
-from landscape.hvp.routes import build, by_name, parse
+from landscape.hvp.routes import build, by_name, check_route
 from landscape.hvp.summed import Nothing, Summed
 from landscape.hvp.trials import Candidate, RoutePlan
 from landscape.hvp.verification import check_recording
@@ -70,7 +70,7 @@ def make(
     ObjectiveError
         If the model has no second derivative, or the route named is impossible for it.
     """
-    parse(route)
+    check_route(route)
     say("choosing how to multiply")
     room = allowed(memory, theta.device)
     if route == "auto":

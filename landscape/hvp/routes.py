@@ -9,7 +9,7 @@ from torch import Tensor
 
 from landscape import distributed
 from landscape.checks import check_choice
-from landscape.errors import ObjectiveError
+from landscape.errors import ObjectiveError, UsageError
 from landscape.hvp.agreement import AGREEMENT, IMPOSSIBLE, NotFiniteError, check_agreement, direction, first_line
 from landscape.hvp.finite_differences import Differences
 from landscape.hvp.linearized import BLOCKS, CHANNELS_LAST, IN_BLOCKS, Kernels, Linearized, Residuals
@@ -27,10 +27,22 @@ def parse(route: str) -> tuple[str, bool, int | None]:
     base, *suffixes = str(route).split("/")
     check_choice("route", base, ROUTES)
     allowed = [CHANNELS_LAST, *(f"{IN_BLOCKS}{size}" for size in BLOCKS)] if base in _RECORDED else []
+    if suffixes and not allowed:
+        raise UsageError(f"route={route!r}: nothing follows {base!r}, which is a route by itself")
     for suffix in suffixes:
-        check_choice(f"what follows {base!r} in route={route!r}", suffix, allowed)
+        check_choice(f"what follows {base!r} in route", suffix, allowed)
     sizes = [int(suffix.removeprefix(IN_BLOCKS)) for suffix in suffixes if suffix != CHANNELS_LAST]
     return base, CHANNELS_LAST in suffixes, sizes[0] if sizes else None
+
+
+def check_route(route: str) -> None:
+    """Refuse what names no way of making products.
+
+    Raises
+    ------
+    UsageError
+    """
+    parse(route)
 
 
 def build(

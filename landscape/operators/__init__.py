@@ -5,7 +5,7 @@ from landscape.operators.block_diagonal import BlockDiagonalOperator, block_diag
 from landscape.operators.exact import ExactOperator, exact, exact_cost, exact_fits
 from landscape.operators.fisher import FisherOperator
 from landscape.operators.gauss_newton import GaussNewtonOperator
-from landscape.operators.hessian import HessianOperator
+from landscape.operators.hessian import HessianOperator, check_route
 from landscape.operators.matrix import IdentityOperator, MatrixOperator
 from landscape.operators.other_libraries import as_operator
 from landscape.operators.preconditioned import PreconditionedOperator
@@ -26,6 +26,7 @@ __all__ = [
     "ProjectedOperator",
     "as_operator",
     "block_diagonal",
+    "check_route",
     "exact",
     "exact_cost",
     "exact_fits",

@@ -25,6 +25,8 @@ SMALLEST_BLOCK = 4
 
 T = TypeVar("T")
 
+check_route = hvp.check_route
+
 
 class HessianOperator(ParametricOperator):
     r"""``H @ v`` = :math:`\nabla^2 L(\theta)\,v`, with θ and everything else fixed when the operator is made.

@@ -178,6 +178,15 @@ def test_parts_of_the_data_show_how_far_the_numbers_depend_on_them(copy_of_analy
         ls.Plan(subsets=1)
 
 
+def test_a_route_that_is_named_is_taken_and_what_is_there_stays(copy_of_analyzed, monkeypatch):
+    save_run(copy_of_analyzed / "adam-s2", seed=2, optimizer="adam")
+    plan = ls.Plan(**{**SMALL.fields(), "route": "differences", "barriers": 0})
+    measured = measured_in(monkeypatch, copy_of_analyzed, plan)
+    assert {run for run, _, _ in measured} == {"adam-s2"}
+    last = ls.load_results(copy_of_analyzed / "results.h5")["adam-s2"][-1]
+    assert last.provenance["eigenpairs"]["route"] == "differences"
+
+
 def test_changed_parameters_are_measured_again(copy_of_analyzed, monkeypatch):
     save_run(copy_of_analyzed / "sgd-s1", optimizer="sgd", seed=1, shift=0.1)
     measured = measured_in(monkeypatch, copy_of_analyzed)
@@ -318,6 +327,7 @@ def test_every_quantity_names_the_plan_fields_it_uses():
         "params",
         "mode",
         "chunk",
+        "route",
         "interacting",
         "batch_statistics",
         "check",

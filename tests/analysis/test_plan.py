@@ -37,6 +37,9 @@ def test_interacting_examples_are_part_of_the_question_and_leave_out_parts_of_th
     [
         ({"chunk": 0}, "chunk=0 must be a whole number of at least 1"),
         ({"chunk": True}, "chunk=True must be"),
+        ({"route": "quickest"}, "route='quickest' is not one of 'auto', 'fresh'"),
+        ({"route": "fresh/blocks-8"}, "route='fresh/blocks-8': nothing follows 'fresh'"),
+        ({"route": "compiled/blocks-7"}, "what follows 'compiled' in route='blocks-7' is not one of 'channels-last'"),
         ({"chunk": 8, "interacting": True}, "would cut the batches that interacting=True asks to keep whole"),
         ({"chunk": 8, "mode": "train"}, "would cut the batches that mode='train'"),
         ({"examples": 5, "interacting": True}, "examples=5 would measure parts of batches"),

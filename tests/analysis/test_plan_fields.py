@@ -22,6 +22,7 @@ OTHER = {
     "directions": 2, "samples": 3, "restarts": 2, "subsets": 3, "barriers": 0, "tol": 1e-4, "max_matvecs": 400,
     "workers": 2, "threads": 1, "chunk": 50, "check": False, "batch_statistics": "recompute", "device": "cpu",
     "seed": 1, "levels": 0, "planes": "random,eigen,pca", "pairs": "adam-s0:sgd-s0",
+    "route": "fresh",
 }  # fmt: skip
 #: These ask something else, of which every answer is new.
 ANOTHER_QUESTION = {

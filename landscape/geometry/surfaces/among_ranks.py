@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from landscape import distributed
+from landscape.geometry.surfaces.elsewhere import PointValues
 from landscape.geometry.surfaces.network import Network, NotInterpolated
 from landscape.geometry.surfaces.packing import packed, unpacked
 from landscape.objective import Objective
@@ -25,14 +26,12 @@ class AmongRanks:
     def __init__(self, group: distributed.Group) -> None:
         self._group = group
 
-    def points(
-        self, readings: Any, at: Callable[..., Any], places: Sequence[Any], found: Callable[[Any, np.ndarray], None]
-    ) -> None:
-        """Loss and metrics at (y, x); each is given to ``found(place, values)``."""
+    def points(self, values_at: PointValues, places: Sequence[Any], found: Callable[[Any, np.ndarray], None]) -> None:
+        """Numbers at (y, x); each is given to ``found(place, values)``."""
 
         def values(mine: Sequence[Any]) -> Iterator[bytes]:
             for place in mine:
-                yield packed(np.array(readings.at(*at(*place)), dtype=float))
+                yield packed(np.array(values_at(*place), dtype=float))
 
         for place, value in self._dealt(values, places):
             found(place, unpacked(value))

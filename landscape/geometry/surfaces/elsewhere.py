@@ -8,7 +8,7 @@ import importlib.util
 import pickle
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,11 +20,22 @@ from landscape.jobs import Executor, Job, Outcome, check_executor, run
 from landscape.objective import Objective
 
 _HERE = "landscape.geometry.surfaces.elsewhere"
-#: Into which what is to be evaluated is divided, at most, and how many of them are handed out at once: each carries
-#: model and data.
-_BLOCKS, _AT_ONCE = 64, 16
+#: Into which what is to be evaluated is divided, at most, and how many of them are handed out at once. Each carries
+#: model and data, so that they are fewer where all together would carry more bytes than that.
+_BLOCKS, _AT_ONCE, _CARRIED = 64, 16, 2**31
 #: Questions that a process keeps, so that the next block finds them.
 _KEPT = 4
+
+
+class PointValues(Protocol):
+    """Numbers at (y, x), such as loss and metrics; it goes to other processes pickled."""
+
+    @property
+    def objective(self) -> Objective:
+        """Whose model is evaluated there."""
+        ...
+
+    def __call__(self, up: float, right: float) -> list[float]: ...
 
 
 class Elsewhere:
@@ -45,11 +56,9 @@ class Elsewhere:
         check_executor(executor)
         self._executor, self._threads = executor, torch.get_num_threads()
 
-    def points(
-        self, readings: Any, at: Callable[..., Any], places: Sequence[Any], found: Callable[[Any, np.ndarray], None]
-    ) -> None:
-        """Loss and metrics at (y, x); each is given to ``found(place, values)`` when it is there."""
-        self._each("evaluate_points", (readings, at), readings.objective, places, found)
+    def points(self, values_at: PointValues, places: Sequence[Any], found: Callable[[Any, np.ndarray], None]) -> None:
+        """Numbers at (y, x); each is given to ``found(place, values)`` when it is there."""
+        self._each("evaluate_points", values_at, values_at.objective, places, found)
 
     def nodes(self, objective: Objective, moved: Any, places: Sequence[Any], found: Callable[[Any, Any], None]) -> None:
         """Outputs and loss of chunks at nodes, (index, key); each is given to ``found(place, (outputs, loss))``."""
@@ -65,7 +74,8 @@ class Elsewhere:
     ) -> None:
         content, modules = _pickled(question), _modules_of(objective)
         token = hashlib.sha256(content).hexdigest()
-        cuts = np.array_split(np.arange(len(places)), min(len(places), _BLOCKS))
+        most = max(_AT_ONCE, min(_BLOCKS, _CARRIED // len(content)))
+        cuts = np.array_split(np.arange(len(places)), min(len(places), most))
         blocks = {f"block {number}": [places[i] for i in cut] for number, cut in enumerate(cuts)}
 
         def finished(outcome: Outcome) -> None:
@@ -82,9 +92,9 @@ class Elsewhere:
 
 
 def evaluate_points(token: str, content: bytes, modules: dict[str, str], places: Sequence[Any]) -> list[bytes]:
-    """A job: loss and metrics at each (y, x)."""
-    readings, at = _question(token, content, modules)
-    return [packed(np.array(readings.at(*at(*place)), dtype=float)) for place in places]
+    """A job: numbers at each (y, x)."""
+    values_at = _question(token, content, modules)
+    return [packed(np.array(values_at(*place), dtype=float)) for place in places]
 
 
 def evaluate_nodes(

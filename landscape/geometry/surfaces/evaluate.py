@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from landscape.geometry.metrics import GRADIENT, Pass, Readings
+from landscape.geometry.surfaces.elsewhere import PointValues
 from landscape.geometry.surfaces.identity import digest
 from landscape.geometry.surfaces.lattice import Lattice
 from landscape.geometry.surfaces.memory import Memory, point
@@ -87,17 +88,51 @@ def slice_values(
             reason, spent = f"every point was evaluated: {why}", counted.done
 
     asked = memory.inside(digest(*readings.facts())) if memory.keeps else memory
-    asked.bring_points(readings, at, [(up, right) for up in axes[0].tolist() for right in axes[1].tolist()])
-
-    def values_at(up: float, right: float) -> np.ndarray:
-        return asked.numbers(point(up, right), lambda: readings.at(*at(up, right)))
-
-    values = values_on_grid(values_at, axes, lambda done, most: counted(spent + done, spent + most))
+    values = _everywhere(_ReadingsAt(readings, at), axes, asked, lambda done, most: counted(spent + done, spent + most))
     fields = {
         "error": 0.0, "error_log10": 0.0, "metric_error_values": np.zeros(len(values) - 1),
         "num_evaluations": spent + points, "reason": reason,
     }  # fmt: skip
     return SliceValues(values, fields)
+
+
+@dataclass(frozen=True)
+class _ReadingsAt:
+    """Loss and metrics at (y, x)."""
+
+    readings: Readings
+    at: Callable[[float, float], tuple[Objective, Tensor]]
+
+    @property
+    def objective(self) -> Objective:
+        return self.readings.objective
+
+    def __call__(self, up: float, right: float) -> list[float]:
+        return self.readings.at(*self.at(up, right))
+
+
+@dataclass(frozen=True)
+class _ExactlyAt:
+    """What outputs do not tell of one pass, at (y, x)."""
+
+    one: Pass
+    moved: Moved
+
+    @property
+    def objective(self) -> Objective:
+        return self.one.objective
+
+    def __call__(self, up: float, right: float) -> list[float]:
+        return [self.one.exactly(self.moved(up, right), {})[GRADIENT]]
+
+
+def _everywhere(
+    values_at: PointValues, axes: tuple[np.ndarray, np.ndarray], memory: Memory, progress: Progress | None
+) -> np.ndarray:
+    """At every point of the grid, (K, Y, X), by whoever evaluates it."""
+    memory.bring_points(values_at, [(up, right) for up in axes[0].tolist() for right in axes[1].tolist()])
+    known = lambda up, right: memory.numbers(point(up, right), lambda: values_at(up, right))  # noqa: E731
+    return values_on_grid(known, axes, progress)
 
 
 def values_on_grid(
@@ -187,12 +222,7 @@ def _exactly(one: Pass, moved: Moved, axes: tuple[np.ndarray, np.ndarray], shelf
     """What outputs do not tell, at every point of the grid."""
     if not one.with_gradient:
         return {}
-
-    def norm_at(up: float, right: float) -> list[float]:
-        exactly = lambda: one.exactly(moved(up, right), {})[GRADIENT]  # noqa: E731
-        return [float(shelf.numbers(f"gradient at {up!r} {right!r}", exactly))]
-
-    return {GRADIENT: values_on_grid(norm_at, axes, None)[0]}
+    return {GRADIENT: _everywhere(_ExactlyAt(one, moved), axes, shelf.inside("gradient"), None)[0]}
 
 
 class _Counted:

@@ -14,9 +14,8 @@ from torch import Tensor
 from landscape import distributed
 from landscape.errors import LandscapeError, UsageError
 from landscape.files import Held, Ledger, reason
-from landscape.geometry.metrics import Readings
 from landscape.geometry.surfaces.among_ranks import AmongRanks, Copy
-from landscape.geometry.surfaces.elsewhere import Elsewhere
+from landscape.geometry.surfaces.elsewhere import Elsewhere, PointValues
 from landscape.geometry.surfaces.identity import digest
 from landscape.geometry.surfaces.network import Key
 from landscape.geometry.surfaces.packing import packed, unpacked
@@ -65,12 +64,11 @@ class Memory:
             self._put(name, found)
         return np.asarray(found)
 
-    def bring_points(self, readings: Readings, at: Callable[..., Any], places: Sequence[tuple[float, float]]) -> None:
-        """Have loss and metrics evaluated elsewhere, where anybody is there; :meth:`numbers` at :func:`point` finds
-        them."""
+    def bring_points(self, values_at: PointValues, places: Sequence[tuple[float, float]]) -> None:
+        """Have numbers evaluated elsewhere, where anybody is there; :meth:`numbers` at :func:`point` finds them."""
         todo = [place for place in places if not self._has(point(*place))]
         if self._elsewhere is not None and len(todo) > 1:
-            self._elsewhere.points(readings, at, todo, lambda place, found: self._bring(point(*place), found))
+            self._elsewhere.points(values_at, todo, lambda place, found: self._bring(point(*place), found))
 
     def bring_nodes(self, objective: Objective, moved: Any, places: Sequence[tuple[int, Key]]) -> None:
         """Have outputs of chunks at nodes evaluated elsewhere, where anybody is there; :meth:`take` finds them."""

@@ -63,7 +63,7 @@ def equal(one, two) -> None:
     "how",
     [
         {"points": 5, "metrics": {"accuracy": accuracy, "norm": "gradient_norm"}},
-        {"points": 11, "tol": 0.05, "metrics": ("accuracy",)},
+        {"points": 11, "tol": 0.05, "metrics": ("accuracy", "gradient_norm")},
         {"points": 5, "batch_statistics": "recompute", "normalised": True},
     ],
     ids=["in full", "few", "recomputed"],
@@ -91,6 +91,22 @@ def test_only_few_of_the_evaluations_are_left_here(monkeypatch):
     equal(evaluate_plane(objective, random_plane(objective), points=15, tol=0.01, executor=executor), whole)
     assert len(here) == calls
     assert len(there) > 0.9 * calls
+
+
+def test_gradients_beside_interpolated_losses_are_not_left_here(monkeypatch):
+    objective, original, there = objective_of(400), elsewhere.evaluate_points, []
+    monkeypatch.setattr(elsewhere, "evaluate_points", lambda *args: there.extend(args[-1]) or original(*args))
+    how = {"points": 15, "tol": 0.05, "metrics": ("gradient_norm",), "executor": AnotherProcess()}
+    assert evaluate_plane(objective, random_plane(objective), **how).num_evaluations < 15**2
+    assert len(there) == 15**2
+
+
+def test_what_is_carried_with_each_block_makes_them_fewer(monkeypatch):
+    objective, executor = objective_of(400), AnotherProcess()
+    whole = evaluate_plane(objective, random_plane(objective), points=11)
+    monkeypatch.setattr(elsewhere, "_CARRIED", 0)
+    equal(evaluate_plane(objective, random_plane(objective), points=11, executor=executor), whole)
+    assert executor.calls == 16
 
 
 def test_a_line_between_two_models_and_one_of_drawn_examples_do_not_either():
