@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import webbrowser
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,12 +26,18 @@ def show(ckpt_dir: Folder, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def report(ckpt_dir: Folder) -> None:
+def report(
+    ckpt_dir: Folder,
+    opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+) -> None:
     """Draw the figures, tables and report again from results.h5."""
     from landscape.report import write_report
     from landscape.store import load_results
 
-    console().print(f"report   {one_line(write_report(load_results(ckpt_dir)))}")
+    page = write_report(load_results(ckpt_dir))
+    console().print(f"report   {one_line(page)}")
+    if opened and not webbrowser.open(page.resolve().as_uri()):
+        console().print("no browser could be started here; open that file in one, or copy it: it needs nothing else")
 
 
 @app.command()

@@ -121,6 +121,17 @@ def test_report_redraws_what_was_deleted(runs, capsys, monkeypatch, tmp_path):
     assert list((folder / "figures").glob("*.png"))
 
 
+@pytest.mark.parametrize("there_is_a_browser", [True, False])
+def test_report_is_shown_in_the_browser_where_there_is_one(there_is_a_browser, runs, capsys, monkeypatch, tmp_path):
+    shown, page = [], tmp_path / "a b" / "report.html"
+    monkeypatch.setattr("landscape.report.write_report", lambda results: page)
+    monkeypatch.setattr("webbrowser.open", lambda address: shown.append(address) or there_is_a_browser)
+    status, out, _ = call(capsys, monkeypatch, "report", runs, "--open")
+    assert status == 0
+    assert shown == [page.as_uri()]
+    assert ("no browser" in out) is not there_is_a_browser
+
+
 def test_match_chooses_a_checkpoint_of_each_run_and_says_what_to_do_next(tmp_path, capsys, monkeypatch):
     for name, losses in (("a", (1.0, 0.5)), ("b", (1.0, 0.8))):
         for step, loss in enumerate(losses):
