@@ -92,6 +92,15 @@ class Variants:
         twin._prepare()
         return twin
 
+    def in_pieces(self, sizes: Sequence[int]) -> Self:
+        """The same question evaluated in pieces of these sizes, which sum to N, where data join; else as it is."""
+        if self.batches.joined is None:
+            return self
+        twin = copy.copy(self)
+        twin.batches, twin.chunk = self.batches.in_pieces(sizes), None
+        twin._prepare()
+        return twin
+
     def on_batches(self, batches: list[Any]) -> Self:
         """The same loss on other data, unchecked."""
         return self._on(batches, self.chunk)

@@ -176,7 +176,7 @@ def _interpolated(
     if settled is None:
         own = outputs[0]
         if trial is not None:
-            own = outputs[0].led_by(trial.rows, exact)
+            own = outputs[0].led_by(trial.leading, (len(trial.rows), len(trial.leading)), exact)
             spent += outputs[0].evaluations if own.is_led else 0.0
         settled = refine(own, axes, tol, trial=trial, spent_before=spent, progress=report)
         settled.metric_errors = finished(settled.values, settled.before, own, passes[0].functions, trial, settled.shown)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -125,9 +126,10 @@ class Outputs:
                     break
         return torch.cat(found)[:count]
 
-    def led_by(self, rows: np.ndarray, keys: Sequence[Key]) -> Outputs:
+    def led_by(self, rows: np.ndarray, counts: Sequence[int], keys: Sequence[Key]) -> Outputs:
         """The same data with some examples in front, so that what is evaluated of these serves all.
 
+        Of the first so many as each of ``counts`` says, in ascending order, no more chunks are evaluated than those.
         At the keys the loss stays what it is here, to the bit. Itself where outputs have no row for each example, or
         where some examples weigh nothing.
         """
@@ -142,11 +144,10 @@ class Outputs:
             if len(outputs) != self._num_examples:
                 return self
             known[key] = outputs[torch.from_numpy(order).to(outputs.device)], float(np.dot(self._parts.shares, losses))
-        most = min(self._pass.objective.chunk or len(rows), len(rows))
-        chunk = max(size for size in range(1, most + 1) if len(rows) % size == 0)
-        objective = self._pass.objective.subset(order).rechunked(chunk)
+        sizes = _pieces([*counts, self._num_examples], self._objective.chunk or self._num_examples)
+        objective = self._pass.objective.subset(order).in_pieces(sizes)
         one = replace(self._pass, objective=objective, shares=objective.parts().shares)
-        shelf = self._whole_shelf.inside(f"led by {digest(rows)}")
+        shelf = self._whole_shelf.inside(f"led by {digest(rows)} in {digest(*sizes)}")
         return Outputs(one, self._moved, most=self._most, known=known, shelf=shelf)
 
     def of_each(self, key: Key) -> tuple[float, Each]:
@@ -184,7 +185,7 @@ class Outputs:
             Whether ``of_chunk`` is kept.
         """
         values = LevelValues(self._reading.names, lattice, chunks=self.num_chunks if by_chunk else 0)
-        if self._bytes_of_chunk * self.num_chunks * lattice.size <= MEMORY:
+        if self._bytes_of_chunk * self._like(0) * lattice.size <= MEMORY:
             self._bring(range(self.num_chunks), lattice.keys)
         with self._parts.borrowed():
             for index, share in enumerate(self._parts.shares):
@@ -233,12 +234,16 @@ class Outputs:
         self._kept[index, key] = found
         return found
 
+    def _like(self, index: int) -> float:
+        """How many chunks as large as this one all the data make."""
+        return sum(self._sizes) / self._sizes[index] if self._sizes else self.num_chunks
+
     def _shape_of(self, index: int, default: Tensor) -> torch.Size:
         return next((z.shape for (chunk, _), (z, _) in self._kept.items() if chunk == index), default.shape)
 
     def _forget(self, index: int, outputs: Tensor) -> None:
         """Where those of all chunks at these nodes are too large, none is kept for the next level."""
-        if size_of(outputs) * self.num_chunks > MEMORY:
+        if size_of(outputs) * self._like(index) > MEMORY:
             for key in [key for key in self._kept if key[0] == index]:
                 del self._kept[key]
 
@@ -283,3 +288,16 @@ class Outputs:
             there = (torch.as_tensor(others[rows]).to(flat) @ flat).reshape(-1, *shape).to(dtype)
             for name, predicted in self._reading.values(there, index).items():
                 values.predicted[name][rows] += share * predicted
+
+
+def _pieces(ends: Sequence[int], most: int) -> list[int]:
+    """Sizes that end at each of these, none larger than ``most``, as even as may be.
+
+    >>> _pieces([4, 6, 15], 5)
+    [2, 2, 2, 5, 4]
+    """
+    sizes = list[int]()
+    for begin, end in pairwise([0, *ends]):
+        count = max(1, -(-(end - begin) // most))
+        sizes += [len(part) for part in np.array_split(np.arange(begin, end), count) if len(part)]
+    return sizes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from landscape.geometry.surfaces.lattice import Lattice
 from landscape.geometry.surfaces.network import NotInterpolated
 from landscape.geometry.surfaces.nodes import LEVELS
 from landscape.geometry.surfaces.outputs import Outputs
-from landscape.geometry.surfaces.trial import Shown, Trial
+from landscape.geometry.surfaces.trial import Said, Shown, Trial
 from landscape.geometry.surfaces.values import LevelValues, Named
 
 
@@ -37,6 +37,8 @@ class Caution:
 OF_LOSS, OF_OTHERS = Caution(1.0, 0.5), Caution(1.5, 1.0)
 #: On a line, which has no checkerboard: times the distance to the level before.
 _ON_LINE = 1.5
+#: Of the error that is wanted: more examples are tried where that much is expected of them.
+_NEARLY = 1.1
 
 
 @dataclass(frozen=True)
@@ -200,8 +202,9 @@ def _try_out(
 ) -> tuple[Stated, Shown]:
     """The error of a level, or of half of the finer one, by whatever shows first that it is within ``tol``.
 
-    Cheapest first: held against half of the finer level, corrected by the examples from all of it, and that half
-    corrected likewise, at last from half of the level after it. Where none does, the smallest of the level's own.
+    Cheapest first: held against half of the finer level, corrected by the examples from that half, or from all of it,
+    and the half corrected likewise, at last from half of the level after it. Where more examples seem to do, they are
+    tried before the next of these. Where none does, the smallest of the level's own.
     """
     halfway, finer = lattice.halfway, lattice.finer
     if halfway is None or halfway.size >= values.grid[""].size:
@@ -209,14 +212,23 @@ def _try_out(
     elif isinstance(outputs, Drawn):  # whose values are read again, and have errors by chance of their own
         ways = [Shown(lattice, halfway), Shown(halfway, finer)]
     else:
-        ways = [Shown(lattice, halfway), Shown(lattice, finer, halfway), Shown(halfway, finer, halfway)]
+        ways = [Shown(lattice, halfway), Shown(lattice, halfway, lattice)]
+        ways += [Shown(lattice, finer, halfway), Shown(halfway, finer, halfway)]
         beyond = finer.halfway
         if beyond is not None and finer.count < LEVELS[-1] and beyond.size < values.grid[""].size:
             ways.append(Shown(halfway, beyond, finer))
-    found = []
-    for shown in ways:
+    found = list[tuple[Stated, Shown]]()
+
+    def tried(shown: Shown) -> Said:
         said = trial.said(outputs, shown, {})[""]
         found.append((Stated.of(said.error, said.log10, values), shown))
+        return said
+
+    for shown in ways:
+        said = tried(shown)
+        nearly = Stated.of(said.by_more, said.log10, values).of_range <= _NEARLY * tol
+        if found[-1][0].of_range > tol and nearly and isinstance(outputs, Outputs) and outputs.is_led:
+            tried(replace(shown, by_more=True))
         if found[-1][0].of_range <= tol:
             return found[-1]
     return min((one for one in found if one[1].lattice is lattice), key=lambda one: one[0].absolute)

@@ -21,8 +21,9 @@ from landscape.geometry.surfaces.outputs import Outputs
 from landscape.geometry.surfaces.values import Named
 from landscape.objective import Objective
 
-#: Examples that are tried, and at most which share of all; fewer than ``_LEAST`` say too little.
-_EXAMPLES, _SHARE, _LEAST = 256, 0.25, 64
+#: Examples that are tried, and at most which share of all; fewer than ``_LEAST`` say too little. Where so many more
+#: seem to do, they are tried.
+_EXAMPLES, _SHARE, _LEAST, _MORE = 256, 0.25, 64, 1.75
 #: Into which these are divided: the spread of their means says how far that of all may be.
 _GROUPS = 16
 #: By how much the error exceeds the distance to a finer level, at most.
@@ -47,20 +48,34 @@ class Shown:
     judge : Lattice or None
         The level before ``there``, from which it is seen how far what the examples tell there is off by itself: then
         the level is corrected by them. None: it is as far off as they tell.
+    by_more : bool
+        Whether by more examples than are tried at first.
     """
 
     lattice: Lattice
     there: Lattice
     judge: Lattice | None = None
+    by_more: bool = False
 
 
 @dataclass(frozen=True)
 class Said:
-    """The largest error, that of log₁₀, and whether :meth:`Trial.corrections` makes it smaller rather than chance."""
+    """What a trial says of a level.
+
+    Attributes
+    ----------
+    error, log10 : float
+        The largest error, and that of log₁₀.
+    corrects : bool
+        Whether :meth:`Trial.corrections` makes it smaller, rather than chance.
+    by_more : float
+        What the error would be if more were tried and they were like these; infinite where that is not worth it.
+    """
 
     error: float
     log10: float
     corrects: bool
+    by_more: float
 
 
 class Trial:
@@ -84,11 +99,15 @@ class Trial:
         θ at (y, x), in units of the radius.
     shelf : Memory, optional
         As of :class:`Outputs`.
+    more : bool
+        Whether there are more of them, those that are usual among them.
 
     Attributes
     ----------
     rows : (n,) array
         Which they are.
+    leading : (m,) array
+        These, and then what there are more of them.
 
     Raises
     ------
@@ -100,16 +119,24 @@ class Trial:
     Giles (2008), Multilevel Monte Carlo path simulation, Operations Research 56(3): levels on ever fewer samples.
     """
 
-    def __init__(self, objective: Objective, moved: Moved, *, shelf: Memory | None = None) -> None:
-        count = min(_EXAMPLES, int(_SHARE * objective.num_examples)) // _GROUPS * _GROUPS
-        if not objective.can_pick or count < _LEAST:
+    def __init__(self, objective: Objective, moved: Moved, *, shelf: Memory | None = None, more: bool = False) -> None:
+        usual = min(_EXAMPLES, int(_SHARE * objective.num_examples)) // _GROUPS * _GROUPS
+        if not objective.can_pick or usual < _LEAST:
             raise NotInterpolated("too few examples to try some of them")
-        self.rows = np.random.default_rng(0).permutation(objective.num_examples)[:count]
-        self._some, self._moved = objective.subset(self.rows), moved
+        most = int(_MORE * usual) // _GROUPS * _GROUPS
+        self.leading = np.random.default_rng(0).permutation(objective.num_examples)[:most]
+        count = most if more else usual
+        self.rows = self.leading[:count]
+        self._objective, self._some, self._moved = objective, objective.subset(self.rows), moved
         if len(self._some.rechunked(count // _GROUPS).parts().shares) != _GROUPS:
             raise NotInterpolated("some examples have no weight")
         self.share = count / objective.num_examples
-        self._shelf = (shelf or Memory()).inside("tried")
+        self._most_share = most / objective.num_examples
+        self._given_shelf, self._shelf = shelf, (shelf or Memory()).inside("more tried" if more else "tried")
+
+    @cached_property
+    def _of_more(self) -> Trial:
+        return Trial(self._objective, self._moved, shelf=self._given_shelf, more=True)
 
     @cached_property
     def _all_of_them(self) -> Outputs:
@@ -124,13 +151,16 @@ class Trial:
     @property
     def evaluations(self) -> float:
         """Of the network, in passes over all the data."""
-        return self.share * self._all_of_them.evaluations if "_all_of_them" in vars(self) else 0.0
+        own = self.share * self._all_of_them.evaluations if "_all_of_them" in vars(self) else 0.0
+        return own + (self._of_more.evaluations if "_of_more" in vars(self) else 0.0)
 
     def said(self, own: Outputs | Drawn, shown: Shown, functions: dict[str, Function]) -> dict[str, Said]:
         """How large the errors of loss and metrics are, by their names, and whether these are to be corrected.
 
         Outputs of the examples are evaluated at the nodes of ``shown.there`` where they are not known.
         """
+        if shown.by_more:
+            return self._of_more.said(own, replace(shown, by_more=False), functions)
         if isinstance(own, Outputs) and own.is_led:
             own.bring(shown.there.keys, first=len(self.rows))
         else:
@@ -147,6 +177,8 @@ class Trial:
 
     def corrections(self, own: Outputs, shown: Shown, functions: dict[str, Function]) -> Named:
         """What to add to loss and metrics on the display grid, by their names, after :meth:`said`."""
+        if shown.by_more:
+            return self._of_more.corrections(own, replace(shown, by_more=False), functions)
         reading = self._read_by(self._at(own, _CENTRE), functions, len(self.rows))
         fine, coarse = (self._on_grid(reading, own, lattice) for lattice in (shown.there, shown.lattice))
         return {name: fine[name] - coarse[name] for name in fine}
@@ -194,12 +226,15 @@ class Trial:
         mean, value = weights @ apart, weights @ true
         squares = (weights**2) @ (apart - mean) ** 2 * _GROUPS / (_GROUPS - 1)
         reach = float(special.stdtrit(_GROUPS - 1, (1 + _LEVEL) / 2)) * np.sqrt((1 - self.share) * squares)
-        error = reach + _CAUTION * np.abs(mean) if by_judge is None else _CHANCE * reach + _OWN * by_judge
+        more = np.sqrt((1 - self._most_share) / (1 - self.share) * len(self.rows) / len(self.leading))
+        chance, rest = (reach, _CAUTION * np.abs(mean)) if by_judge is None else (_CHANCE * reach, _OWN * by_judge)
+        error, by_more = chance + rest, np.inf if by_judge is None else float((more * chance + rest).max())
         if name:
             error = error + (1 - self.share) * _UNSEEN / len(self.rows) * np.ptp(true)
         with np.errstate(all="ignore"):
             log10 = float(np.log10(1 + error / np.abs(value)).max())
-        return Said(float(error.max()), log10, by_judge is not None or bool(np.abs(mean).max() > reach.max()))
+        corrects = by_judge is not None or bool(np.abs(mean).max() > reach.max())
+        return Said(float(error.max()), log10, corrects, by_more)
 
     def _at(self, own: Outputs | Drawn, key: Key) -> Tensor:
         """Outputs of the examples at a node: from those of all where they are held, or will be."""

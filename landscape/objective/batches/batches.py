@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any
 
@@ -110,6 +111,12 @@ class Batches:
             return cut(self.joined, size)
         ends = np.cumsum(self.sizes)
         return [take(self.joined, slice(end - n, end)) for n, end in zip(self.sizes, ends, strict=True)]
+
+    def in_pieces(self, sizes: Sequence[int]) -> Batches:
+        """The same data, where they join, as if they had come in batches of these sizes, which sum to N."""
+        twin = copy.copy(self)
+        twin.sizes = list(sizes)
+        return twin
 
     def can_cut(self, batch: Any) -> bool:
         """Whether a part of one of these batches is a batch."""

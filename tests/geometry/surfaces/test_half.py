@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from landscape.geometry import evaluate_plane, random_plane
+from landscape.geometry.surfaces import refine
 from landscape.geometry.surfaces.half import is_dark, light_from_dark
 from landscape.geometry.surfaces.lattice import Lattice
 from landscape.geometry.surfaces.nodes import graded_nodes
@@ -82,18 +85,19 @@ def perceptron(examples):
 
 
 def test_planes_take_what_is_needed_and_are_within_the_error_they_state():
-    """49 and 85 nodes on all of 640 examples, or besides on 160 of them half of the finer level or all of it."""
+    """49 and 85 nodes on all of 640 examples, or besides on 160 or 272 of them half of the finer level or all of it."""
     objective, counts = perceptron(640), []
     plane = random_plane(objective, seed=0)
     exact = evaluate_plane(objective, plane, points=31, radius=2.0)
-    for tol in (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003):
+    for tol in (0.3, 0.1, 0.03, 0.01, 0.003, 0.0018, 0.001, 0.0003):
         found = evaluate_plane(objective, plane, points=31, radius=2.0, tol=tol)
         counts.append(found.num_evaluations)
         assert np.abs(found.loss - exact.loss).max() <= found.error <= tol * np.ptp(exact.loss)
         assert found.loss[15, 15] == exact.loss[15, 15]
     assert counts == sorted(counts)
     assert {49 + 36 // 4, 49 + 120 // 4} & set(counts)
-    assert 49 + 36 + 84 // 4 in counts
+    assert math.ceil(49 + 120 * 272 / 640) in counts
+    assert math.ceil(49 + 36 + 84 * 272 / 640) in counts
 
 
 def test_examples_that_were_tried_correct_all_of_them():
@@ -107,6 +111,18 @@ def test_examples_that_were_tried_correct_all_of_them():
     assert corrected
     for one in corrected:
         np.testing.assert_allclose(one.loss, whole.loss, rtol=1e-10)
+
+
+def test_more_examples_are_tried_where_these_do_and_finer_nodes_are_not_needed(monkeypatch):
+    """272 of 640 on half of the finer level cost less than 160 on all of it."""
+    objective = perceptron(640)
+    plane, how = random_plane(objective, seed=0), {"points": 31, "radius": 2.0, "tol": 0.0062}
+    exact = evaluate_plane(objective, plane, points=31, radius=2.0)
+    found = evaluate_plane(objective, plane, **how)
+    assert found.num_evaluations == math.ceil(49 + 36 * 272 / 640)
+    assert np.abs(found.loss - exact.loss).max() <= found.error <= 0.0062 * np.ptp(exact.loss)
+    monkeypatch.setattr(refine, "_NEARLY", 0.0)
+    assert evaluate_plane(objective, plane, **how).num_evaluations == 49 + 120 // 4
 
 
 def copies(count):

@@ -180,3 +180,12 @@ def test_indices_that_a_type_shares_between_copies_stay_its_own():
     batch = Indexed(X, torch.arange(4))
     assert Batches([batch]).num_examples == 11
     assert Batches([batch]).digest() != Batches([Indexed(X, torch.arange(1, 5))]).digest()
+
+
+def test_pieces_of_given_sizes_are_the_same_question():
+    objective = ls.Objective(make_linear(), F.cross_entropy, (X, Y), dtype=torch.float64)
+    pieces = objective.in_pieces([4, 1, 6])
+    assert [len(pieces.parts().chunk(index)[0]) for index in range(pieces.num_chunks)] == [4, 1, 6]
+    assert pieces.digest() == objective.digest()
+    assert pieces.loss() == pytest.approx(objective.loss(), rel=1e-14)
+    assert pieces.subset([9, 3]).loss() == pytest.approx(objective.subset([9, 3]).loss(), rel=1e-14)
