@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from landscape.distributed.termination import linger
+
 #: Seconds after which a rank that waits says for what; after which one that has left is missed; for one connection.
 SAY_AFTER, MISSED_AFTER, CONNECTING = 5.0, 10.0, 10.0
 STATUS = 2
@@ -75,6 +77,7 @@ class Watch:
 
     def begin(self) -> None:
         """Listen to every connection in a thread of its own, none of which keeps the process from ending."""
+        linger()
         for other, link in self._links.items():
             threading.Thread(target=self._listen, args=(other, link), daemon=True).start()
         threading.Thread(target=self._look, daemon=True).start()

@@ -32,6 +32,13 @@ def test_where_one_is_killed_the_others_end_within_seconds_and_one_says_so(kille
     assert ended - float((tmp_path / "killed").read_text()) < 10
 
 
+@pytest.mark.parametrize("killed", [0, 1])
+def test_who_is_told_to_end_because_another_was_killed_says_so_first(killed, tmp_path):
+    found = ends(2, "killed_while_others_are_told_to_end", killed, str(tmp_path), folder=tmp_path)
+    assert [rank.status for rank in found] == [-9 if rank == killed else watch.STATUS for rank in range(2)]
+    assert said(found) == [f"landscape: rank {killed} of 2 is gone: its process was killed, or has crashed"]
+
+
 def test_where_one_raises_by_itself_the_others_end_with_its_reason(tmp_path):
     found = ends(2, "raises", 1, folder=tmp_path)
     assert [rank.status for rank in found] == [watch.STATUS, 1]

@@ -34,6 +34,20 @@ def killed(rank: int, folder: str) -> None:
         v = H @ v / (H @ v).norm()
 
 
+def killed_while_others_are_told_to_end(rank: int, folder: str) -> None:
+    """As torchrun does it: the others are sent SIGTERM before they can have heard."""
+    others = [pid for pid in distributed.current().all(os.getpid(), "process numbers") if pid != os.getpid()]
+    H = _operator()
+    v = torch.ones(H.dim)
+    for count in range(FOREVER):
+        if count == 20 and distributed.current().rank == rank:
+            for pid in others:
+                os.kill(pid, signal.SIGTERM)
+            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGKILL)
+        v = H @ v / (H @ v).norm()
+
+
 def raises(rank: int) -> None:
     """One raises, outside of what is measured together."""
     H = _operator()
