@@ -27,6 +27,9 @@ FENCED = re.compile(r"^(`{3,}|~{3,}).*?^\1[`~]*$", re.M | re.S)
 LINK = re.compile(r"(\]\()([^)\s#:]+)(#[^)\s]*)?(\))")
 #: What the extension ``roles.py`` leaves of a formula: code, which Markdown does not look into.
 FORMULA = re.compile(r"<code>tex(-block)?:(.*?)</code>", re.S)
+#: Stands in for a worker where pages are opened as files, so that they can be searched.
+SHIM = "assets/iframe-worker.js"
+FETCHED = re.compile(r'<script src="https?://[^"]*"[^>]*></script>')
 #: Of pages below ``source/``: the file or folder that each shows.
 SHOWN: dict[str, Path] = {}
 
@@ -68,15 +71,21 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def on_page_content(content: str, **_: Any) -> str:
-    """Formulas as MathML, which browsers draw by themselves."""
+    """Formulas as MathML, which browsers draw by themselves; pictures are read when they come into view."""
+    content = content.replace("<img ", '<img loading="lazy" ')
     return FORMULA.sub(
         lambda found: convert(html.unescape(found[2]), display="block" if found[1] else "inline"), content
     )
 
 
-def on_post_page(output: str, **_: Any) -> str:
-    """The one script that the theme would fetch from elsewhere: a stand-in for workers, for pages opened as files."""
-    return re.sub(r'<script src="https?://[^"]*"[^>]*></script>', "", output)
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """The one script that the theme would fetch from elsewhere is in ``docs/assets``."""
+    return FETCHED.sub(f'<script src="{os.path.relpath(SHIM, Path(page.file.dest_uri).parent)}"></script>', output)
+
+
+def on_post_template(output: str, **_: Any) -> str:
+    """The page for what is not found, which knows no folder to stand in, goes without."""
+    return FETCHED.sub("", output)
 
 
 def outside(page: Path) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import textwrap
 from functools import cache
@@ -14,7 +13,7 @@ from griffe import Extension
 ROOT = Path(__file__).parents[2]
 ROLE = re.compile(r":(?:func|class|meth|mod|attr|data|exc|obj):`~?([^`<]+?)`")
 MATH = re.compile(r":math:`([^`]+)`")
-BLOCK = re.compile(r"^([ ]*)\.\. math::[ ]*(.*(?:\n(?:[ ]*|\1[ ]+\S.*))*)", re.M)
+BLOCK = re.compile(r"^([ ]*)\.\. math::[ ]*(.*(?:\n(?:\1[ ]+\S.*|[ ]*(?=\n)))*)", re.M)
 
 
 class Roles(Extension):  # type: ignore[misc, unused-ignore]
@@ -29,7 +28,7 @@ class Roles(Extension):  # type: ignore[misc, unused-ignore]
 def as_markdown(text: str) -> str:
     """
     >>> as_markdown("see :func:`landscape.trace`, :math:`x^2` and :mod:`landscape.errors`")
-    'see [`landscape.trace`][landscape.estimators.trace], `tex:x^2` and `landscape.errors`'
+    'see [`landscape.trace`][landscape.estimators.traces.trace.trace], `tex:x^2` and `landscape.errors`'
     """
     text = BLOCK.sub(_block, text)
     text = MATH.sub(lambda found: f"`tex:{' '.join(found[1].split())}`", text)
@@ -37,23 +36,21 @@ def as_markdown(text: str) -> str:
 
 
 def _block(found: re.Match[str]) -> str:
-    lines = " ".join(textwrap.dedent(found[2]).split("\n")).strip()
-    formulas = [part.strip() for part in re.split(r"\n\s*\n", textwrap.dedent(found[2])) if part.strip()]
-    made = [f"{found[1]}`tex-block:{' '.join(formula.split())}`" for formula in formulas] if lines else []
-    return "\n" + "\n\n".join(made) + "\n"
+    first, _, rest = found[2].partition("\n")
+    formulas = re.split(r"\n\s*\n", f"{first.strip()}\n{textwrap.dedent(rest)}".strip())
+    made = [f"{found[1]}`tex-block:{' '.join(formula.split())}`" for formula in formulas]
+    return "\n" + "\n\n".join(made) + "\n\n"
 
 
 def _link(found: re.Match[str]) -> str:
     name = found[1]
-    home = homes().get(name.removeprefix("landscape."))
+    home = homes().get(name.rpartition(".")[2]) if name.startswith("landscape.") or "." not in name else None
     return f"[`{name}`][{home}]" if home else f"`{name}`"
 
 
 @cache
 def homes() -> dict[str, str]:
-    """Public name -> under which name the reference has it, as ``landscape/__init__.py`` lists them."""
-    tree = ast.parse((ROOT / "landscape" / "__init__.py").read_text("utf-8"))
-    listed = next(
-        node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_HOMES"
-    )
-    return {name: f"{home}.{name}" for home, names in ast.literal_eval(listed).items() for name in names}
+    """Public name -> the name under which the reference has it, which is that of its definition."""
+    pages = (ROOT / "docs" / "reference").glob("*.md")
+    found = [line.removeprefix("::: ") for page in pages for line in page.read_text("utf-8").splitlines()]
+    return {line.rpartition(".")[2]: line for line in found if line.startswith("landscape.")}
