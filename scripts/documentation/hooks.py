@@ -73,9 +73,12 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 def on_page_content(content: str, **_: Any) -> str:
     """Formulas as MathML, which browsers draw by themselves; pictures are read when they come into view."""
     content = content.replace("<img ", '<img loading="lazy" ')
-    return FORMULA.sub(
-        lambda found: convert(html.unescape(found[2]), display="block" if found[1] else "inline"), content
-    )
+    return FORMULA.sub(_drawn, content)
+
+
+def _drawn(found: re.Match[str]) -> str:
+    formula = html.unescape(found[2]).replace(r"\_", "_")
+    return str(convert(formula, display="block" if found[1] else "inline"))
 
 
 def on_post_page(output: str, page: Any, **_: Any) -> str:

@@ -139,7 +139,7 @@ def test_the_page_on_errors_quotes_what_is_really_said():
     """Words of its tables on refusals and files stand in the program."""
     sources = " ".join(
         re.sub(r'"\s*f?"', "", " ".join(path.read_text("utf-8").split()))
-        for room in ("objective", "checkpoints", "files")
+        for room in ("objective", "checkpoints", "files", "training")
         for path in (ROOT / "landscape" / room).rglob("*.py")
     )
     sources = re.sub(r"\{[^{}]*\}", "…", sources)
