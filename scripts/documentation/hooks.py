@@ -93,9 +93,7 @@ def on_post_template(output: str, **_: Any) -> str:
 
 def outside(page: Path) -> Iterator[str]:
     """Files of the repository, not of ``docs/``, to which a page links."""
-    parts: list[str] = []
-    between_fences(page.read_text("utf-8"), lambda part: parts.append(part) or part)
-    for found in LINK.finditer("\n".join(parts)):
+    for found in LINK.finditer(FENCED.sub("", page.read_text("utf-8"))):
         target = Path(os.path.normpath(page.parent / found[2]))
         if target.is_relative_to(ROOT) and not target.is_relative_to(DOCS) and target.exists() and target != ROOT:
             yield target.relative_to(ROOT).as_posix()
