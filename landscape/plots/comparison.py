@@ -14,7 +14,8 @@ from landscape.errors import UsageError
 from landscape.plots.arrays import Measured, RunLike, by_label, measured
 from landscape.plots.labels import figure_names, legend_text
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import DOUBLE, Style, axes_or_new, is_wide, optimizer_styles
+from landscape.plots.paper_styles import full_width
+from landscape.plots.style import Style, axes_or_new, is_wide, optimizer_styles
 from landscape.results.base import Array
 from landscape.store.catalogue import MEASURES
 from landscape.store.metrics import class_accuracies
@@ -206,7 +207,7 @@ def plot_class_accuracy(
     if not found:
         raise UsageError("no run has accuracy per class; its problem has no classes, and training saved none")
     own = ax is None
-    ax = axes_or_new(ax, width=DOUBLE)
+    ax = axes_or_new(ax, width=full_width())
     styles = styles or optimizer_styles(found)
     count = len(next(iter(found.values())).mean)
     classes = np.arange(count)

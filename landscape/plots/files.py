@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -28,6 +30,10 @@ class FigureFile:
     caption : str
         Complete sentences: what is shown, over how many seeds, what bars and bands mean.
     pdf, png : Path
+    is_wide : bool
+        Wider than a column of the paper.
+    recipe, arguments
+        What drew it, see :class:`landscape.plots.drawing.Drawing`.
     """
 
     name: str
@@ -35,6 +41,9 @@ class FigureFile:
     caption: str
     pdf: Path
     png: Path
+    is_wide: bool = False
+    recipe: Callable[..., Any] | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 def save(figure: Figure, folder: Path | str, name: str) -> tuple[Path, Path]:

@@ -15,7 +15,8 @@ from landscape.comparison import ALPHA
 from landscape.errors import UsageError
 from landscape.plots.labels import figure_names
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import DOUBLE, REFERENCE_COLOR, SINGLE, axes_or_new, new_figure
+from landscape.plots.paper_styles import column_width, full_width, letters
+from landscape.plots.style import REFERENCE_COLOR, axes_or_new, new_figure
 from landscape.store.catalogue import IN_CONTRASTS, MEASURES, shown_contrasts
 
 #: With more pairs than that, only those with the first group are drawn.
@@ -75,7 +76,7 @@ def forest_figure(differences: pd.DataFrame) -> Figure | None:
     if not present:
         return None
     rows = max(len(drawn_pairs(differences, m)) for m in present)
-    figure = new_figure(SINGLE if len(present) == 1 else DOUBLE, 1.1 + 0.17 * rows)
+    figure = new_figure(column_width() if len(present) == 1 else full_width(), 1.1 + 0.17 * rows)
     for i, measure in enumerate(present):
         ax = figure.add_subplot(1, len(present), i + 1)
         plot_forest(differences, measure, ax=ax)
@@ -114,8 +115,10 @@ def _draw_pair(ax: Axes, row: Any, y: int, reach: float) -> None:
     ax.plot(place, y, "o", color=color, markerfacecolor=color if significant else "white", markersize=4, label=said)
     if place != row.effect:  # no axis holds both 0.5 and 500: this one stands at the edge with its number
         side = 1 if place < 0 else -1
-        ax.annotate(f"{row.effect:.0f}", (place, y), (5 * side, 2), textcoords="offset points", fontsize=6, color=color,
-                    ha="left" if side > 0 else "right", va="bottom")  # fmt: skip
+        ax.annotate(
+            f"{row.effect:.0f}", (place, y), (5 * side, 2), textcoords="offset points", fontsize=letters(6),
+            color=color, ha="left" if side > 0 else "right", va="bottom",
+        )  # fmt: skip
     for beyond, place, mark in ((row.effect_low < -reach, -reach, "<"), (row.effect_high > reach, reach, ">")):
         if beyond:
             ax.plot(place, y, mark, color=color, markersize=3.5, clip_on=False)

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 
 from landscape.plots.labels import LETTER, figure_names
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import PALETTE, REFERENCE_COLOR, SINGLE, axes_or_new, is_wide, plain_log_ticks
+from landscape.plots.paper_styles import column_width, letters
+from landscape.plots.style import PALETTE, REFERENCE_COLOR, axes_or_new, is_wide, plain_log_ticks
 from landscape.results import (
     Estimate,
     Evaluation,
@@ -63,7 +64,7 @@ def plot_numbers(rows: Sequence[Row], *, label: str = _OWN_UNITS, title: str = "
     """
     own = ax is None
     names = figure_names([row.name for row in rows], inches=_NAMES)
-    ax = axes_or_new(ax, width=SINGLE + LETTER * max(map(len, names.values())), height=1.2 + 0.27 * len(rows))
+    ax = axes_or_new(ax, width=column_width() + LETTER * max(map(len, names.values())), height=1.2 + 0.27 * len(rows))
     values = np.array([row.reading.value for row in rows], dtype=float)
     if is_wide(values) and len(rows) > 1:
         ax.set_xscale("log")
@@ -100,7 +101,7 @@ def _draw_number(ax: Axes, place: int, row: Row) -> None:
         look = {"color": REFERENCE_COLOR, "markersize": 5, "markeredgewidth": 0.7, "linestyle": "none"}
         ax.plot(strokes, np.full(strokes.size, place + _BELOW), "|", label="sample", **look)
     said = str(reading).replace("   NOT CONVERGED", "")
-    ax.text(1.02, place, said, transform=ax.get_yaxis_transform(), fontsize=7, va="center")
+    ax.text(1.02, place, said, transform=ax.get_yaxis_transform(), fontsize=letters(7), va="center")
 
 
 def _interval_words(reading: Reading) -> str:

@@ -13,7 +13,8 @@ from landscape.errors import UsageError
 from landscape.escaping.control_characters import shortened
 from landscape.plots.labels import figure_text, unit_words
 from landscape.plots.marks import draw_marks
-from landscape.plots.style import DOUBLE, GAP_COLOR, SURFACE_CMAP, axes_or_new, new_figure, note_gaps
+from landscape.plots.paper_styles import full_width
+from landscape.plots.style import GAP_COLOR, SURFACE_CMAP, axes_or_new, new_figure, note_gaps
 from landscape.results import PathSlice, PlaneSlice
 from landscape.results.base import Array
 from landscape.rounding import format_value
@@ -232,7 +233,7 @@ def plot_surface(
     if finite.size == 0:
         raise UsageError("no point of this plane has a finite loss; there is no surface to draw")
     if ax is None:
-        ax = new_figure(0.5 * DOUBLE, 3.0).add_subplot(projection="3d")
+        ax = new_figure(0.5 * full_width(), 3.0).add_subplot(projection="3d")
     low, high = limits or (float(finite.min()), float(finite.max()))
     x, y = np.meshgrid(plane.x, plane.y)
     # every point is drawn: the default keeps only 50 per side, and would drop the centre of an odd grid

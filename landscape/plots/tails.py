@@ -15,6 +15,7 @@ from landscape.errors import UsageError
 from landscape.plots.arrays import RunLike, by_label, measured
 from landscape.plots.labels import legend_text
 from landscape.plots.legends import legend_outside
+from landscape.plots.paper_styles import letters
 from landscape.plots.style import PALETTE, Style, axes_or_new, log_if_wide, optimizer_styles
 from landscape.results.base import Array
 from landscape.store.catalogue import IN_ALONG, IN_TAIL, MEASURES
@@ -236,7 +237,7 @@ def plot_sharpness_path(
             f"{threshold_label} = {threshold:.3g}",
             (1.01, threshold),
             xycoords=("axes fraction", "data"),
-            fontsize=7,
+            fontsize=letters(7),
             color=color,
             va="center",
         )
