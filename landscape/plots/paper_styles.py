@@ -1,4 +1,4 @@
-"""Widths and letters of a paper: of five by name, or of one's own; figures are drawn in the size in which they print."""
+"""Widths and letters of a paper: of five by name, or of one's own; figures are drawn in the size that they print in."""
 
 from __future__ import annotations
 
