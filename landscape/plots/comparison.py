@@ -12,7 +12,7 @@ from landscape.checks import check_choice
 from landscape.comparison import LINEAR, centre, scale_of
 from landscape.errors import UsageError
 from landscape.plots.arrays import Measured, RunLike, by_label, measured
-from landscape.plots.labels import figure_names, legend_text
+from landscape.plots.labels import figure_names, legend_text, symbols
 from landscape.plots.legends import legend_outside
 from landscape.plots.paper_styles import full_width
 from landscape.plots.style import Style, axes_or_new, is_wide, optimizer_styles
@@ -106,7 +106,7 @@ def plot_measure(
     ax.grid(axis="y", color="#E6E6E6", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.set_title(MEASURES[quantity].panel_title)
-    ax.set_xlabel(MEASURES[quantity].axis_label)
+    ax.set_xlabel(symbols(MEASURES[quantity].axis_label))
     if not wide:
         ax.locator_params(axis="x", nbins=4)
     if own:

@@ -16,7 +16,7 @@ from landscape.errors import UsageError
 from landscape.plots.labels import figure_names
 from landscape.plots.legends import legend_outside
 from landscape.plots.paper_styles import column_width, full_width, letters
-from landscape.plots.style import REFERENCE_COLOR, axes_or_new, new_figure
+from landscape.plots.style import DOUBLE, REFERENCE_COLOR, axes_or_new, new_figure
 from landscape.store.catalogue import IN_CONTRASTS, MEASURES, shown_contrasts
 
 #: With more pairs than that, only those with the first group are drawn.
@@ -24,7 +24,7 @@ MOST_ROWS = 18
 #: Beyond them, in standard deviations, an interval ends in an arrow, and an effect stands at the edge with its number:
 #: with few seeds both may be anything.
 FARTHEST, FARTHEST_EFFECT = 12.0, 30.0
-#: Characters of a title that fit above one of several panels.
+#: Characters of a title that fit above one of several panels, in our own width.
 TITLE_WIDTH = 18
 _OTHER, _SIGNIFICANT = "#9AA5B1", "#0072B2"
 
@@ -77,11 +77,12 @@ def forest_figure(differences: pd.DataFrame) -> Figure | None:
         return None
     rows = max(len(drawn_pairs(differences, m)) for m in present)
     figure = new_figure(column_width() if len(present) == 1 else full_width(), 1.1 + 0.17 * rows)
+    most = TITLE_WIDTH if len(present) == 1 else int(TITLE_WIDTH * figure.get_figwidth() / DOUBLE)
     for i, measure in enumerate(present):
         ax = figure.add_subplot(1, len(present), i + 1)
         plot_forest(differences, measure, ax=ax)
         ax.set_xlabel("Hedges’ g")
-        ax.set_title(fill(MEASURES[measure].panel_title, TITLE_WIDTH))
+        ax.set_title(fill(MEASURES[measure].panel_title, most))
         if i:
             ax.set_yticklabels([])
     legend_outside(figure)

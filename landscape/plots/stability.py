@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
 
-from landscape.plots.labels import LETTER, figure_names, figure_text
+from landscape.plots.labels import LETTER, figure_names, figure_text, symbols
 from landscape.plots.legends import legend_outside
 from landscape.plots.numbers import Row, plot_estimate, plot_numbers
 from landscape.plots.paper_styles import column_width, letters
@@ -47,7 +47,7 @@ def plot_stability(found: Stability, *, ax: Axes | None = None) -> Axes:
     else:
         ax.set_xlim(0, 1.15 * max(1.1, *ratios.tolist(), 0))
         ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), [symbols(name) for name in names])
     ax.set_ylim(max(len(names), 1) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", color="#E6E6E6", linewidth=0.6)
@@ -91,7 +91,7 @@ def plot_update(found: OptimizerUpdate, *, ax: Axes | None = None) -> Axes:
     else:
         ax.set_xlim(left=0)
         ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), [symbols(name) for name in names])
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", color="#E6E6E6", linewidth=0.6)

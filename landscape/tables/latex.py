@@ -35,7 +35,8 @@ def comparison_latex(
     measures = [MEASURES[measure].tex if measure in MEASURES else latex_text(measure) for measure, _ in body]
     columns = [[heading, *(texts[i] for _, texts in body)] for i, heading in enumerate(headings)]
     tables: list[str] = []
-    for chosen in side_by_side(measures, columns):
+    words = [MEASURES[measure].words if measure in MEASURES else measure for measure, _ in body]
+    for chosen in side_by_side(words, columns):
         lines = (
             [measure, *(latex_number(texts[i]) for i in chosen)]
             for measure, (_, texts) in zip(measures, body, strict=True)
