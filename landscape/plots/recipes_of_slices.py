@@ -78,7 +78,8 @@ def surface(results: ResultsLike, *, names: Sequence[str]) -> Figure:
     values = np.concatenate([plane.loss[np.isfinite(plane.loss)] for plane in planes])
     values = np.log10(values) if logarithmic else values
     columns = min(3, len(names))
-    figure, axes = panels(len(names), columns=columns, row_height=2.4, projection="3d")
+    height = min(2.4, 1.07 * full_width() / columns)
+    figure, axes = panels(len(names), columns=columns, row_height=height, projection="3d")
     for ax, plane in zip(axes, planes, strict=True):
         plot_surface(plane, logarithmic=logarithmic, limits=(values.min(), values.max()), ax=ax)
     name_panels(axes, names, columns=columns)
