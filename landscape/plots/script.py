@@ -8,9 +8,9 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module
 from pathlib import Path
 from pprint import pformat
 from typing import Any
@@ -100,7 +100,7 @@ def home_of(name: str) -> str:
 
 
 def _public(home: str) -> Sequence[str]:
-    module = import_module(home)
+    module = sys.modules[home]  # loaded by the recipes
     return getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
 
 
