@@ -77,7 +77,7 @@ def plot_numbers(rows: Sequence[Row], *, label: str = _OWN_UNITS, title: str = "
     ax.set_axisbelow(True)
     ax.margins(x=0.12)
     ax.set_xlabel(symbols(label))
-    ax.set_title(title)
+    ax.set_title(symbols(title))
     if ax.get_xscale() == "linear":
         ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
     else:

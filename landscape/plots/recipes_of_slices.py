@@ -77,7 +77,7 @@ def surface(results: ResultsLike, *, names: Sequence[str]) -> Figure:
     logarithmic = all(surface_heights(plane)[1] for plane in planes)
     values = np.concatenate([plane.loss[np.isfinite(plane.loss)] for plane in planes])
     values = np.log10(values) if logarithmic else values
-    columns = min(3, len(names))
+    columns = min(3 if full_width() > 6 else 2, len(names))
     height = min(2.4, 1.07 * full_width() / columns)
     figure, axes = panels(len(names), columns=columns, row_height=height, projection="3d")
     for ax, plane in zip(axes, planes, strict=True):

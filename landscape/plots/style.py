@@ -184,7 +184,8 @@ def name_panels(
     assert figure is not None
     shown = figure_names(names, inches=share * panel_width(figure, min(columns, len(names))))
     for ax, name in zip(axes, names, strict=True):
-        ax.set_title(shown[name], fontsize=letters(points), loc="left")
+        # axes in three dimensions do not go by the settings
+        ax.set_title(shown[name], fontsize=letters(points), loc="left" if ax.name == "3d" else None)
 
 
 def columns_for(count: int) -> int:
