@@ -97,7 +97,7 @@ class _Translated(Formatter):
     def __call__(self, x: float, pos: int | None = None) -> str:
         return figure_latex(self.of(x, pos))
 
-    def format_ticks(self, values: Sequence[float]) -> list[str]:  # type: ignore[override]
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
         return [figure_latex(text) for text in self.of.format_ticks(values)]  # type: ignore[arg-type]
 
     def get_offset(self) -> str:
