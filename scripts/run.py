@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Every result and figure of the demo: train LeNet-5 on digits with several optimizers and seeds, analyze, crosscheck.
 
-    python scripts/run.py                 # what `make demo` calls
+    python scripts/run.py                 # what `make demo` calls: `landscape demo`, a figure and a crosscheck more
     python scripts/run.py --docs          # and every figure and table of README and docs: two hours, facts and studies
 
 Started again, it trains and measures only what is missing.
@@ -19,41 +19,41 @@ from pathlib import Path
 
 from rich.console import Console
 
+from landscape.errors import LandscapeError
+from landscape.jobs import LocalExecutor
 from landscape.store.outputs import write_whole
+from landscape.training.demo import OPTIMIZERS, SEEDS, train_demo
 
 ROOT = Path(__file__).resolve().parents[1]
-OPTIMIZERS = ("sgd", "momentum", "adam")
-SEEDS = (0, 1)
-# one process per core with one thread each: small networks gain nothing from more threads
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 console = Console(highlight=False, soft_wrap=True)
 
 
-def train(out: Path, *, optimizer: str, seed: int) -> float:
-    """Train one run, or the rest of it; returns the seconds it took."""
-    started = time.perf_counter()
-    how = ["--resume"] if out.is_dir() and any(out.glob("step_*.h5")) else ["--problem", "lenet-digits"]
-    call(
-        "scripts/train.py", *how, "--optimizer", optimizer, "--seed", str(seed), "--out", str(out),
-        "--save-every", "200", "--save-last", "5", "--save-losses", "1.5", "--threads", "1",
-    )  # fmt: skip
-    return time.perf_counter() - started
-
-
 def edge_of_stability(folder: Path) -> float:
-    """Draw the README's figure: sharpness of gradient descent climbing to 2/η, from one seed."""
+    """Draw the README's figure: sharpness of gradient descent climbing to 2/η, from one seed; the seconds it took."""
     started = time.perf_counter()
     if not (folder / "edge_of_stability.png").exists():
-        call("scripts/reproduce/edge_of_stability.py", "--one-seed", "--threads", "1", "--out", str(folder))
+        script = "scripts/reproduce/edge_of_stability.py"
+        command = [sys.executable, script, "--one-seed", "--threads", "1", "--out", str(folder)]
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{script} failed:\n{done.stderr.strip()}")
     return time.perf_counter() - started
 
 
-def call(script: str, *arguments: str) -> None:
-    """Run a script of this repository; its errors end the demo."""
-    command = [sys.executable, script, *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=ONE_THREAD, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{script} {' '.join(arguments)} failed:\n{done.stderr.strip()}")
+def train(out: Path) -> None:
+    """Train the runs of ``landscape demo``, beside the figure, which takes a core about as long: one thread each."""
+
+    def say(name: str, seconds: float) -> None:
+        console.print(f"  {name:<18} {seconds:4.0f} s")
+
+    with (
+        ThreadPoolExecutor(1) as beside,
+        LocalExecutor(max((os.cpu_count() or 1) - 1, 1), threads=1) as executor,
+    ):
+        figure = beside.submit(edge_of_stability, out / "edge")
+        train_demo(out, executor=executor, finished=say)
+        say("edge of stability", figure.result())
 
 
 def main() -> int:
@@ -65,17 +65,12 @@ def main() -> int:
     args = parser.parse_args()
     out = args.out.resolve()
     started = time.perf_counter()
-    names = ", ".join(OPTIMIZERS)
-    console.print(f"training LeNet-5 on digits: {names} × seeds {', '.join(map(str, SEEDS))} → {args.out}")
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = {"edge of stability": pool.submit(edge_of_stability, out / "edge")}  # the longest begins first
-        jobs |= {
-            f"{optimizer}-s{seed}": pool.submit(train, out / f"{optimizer}-s{seed}", optimizer=optimizer, seed=seed)
-            for optimizer in OPTIMIZERS
-            for seed in SEEDS
-        }
-        for name, job in jobs.items():
-            console.print(f"  {name:<18} {job.result():4.0f} s")
+    names, seeds = ", ".join(OPTIMIZERS), ", ".join(map(str, range(SEEDS)))
+    console.print(f"training LeNet-5 on digits: {names} × seeds {seeds} → {args.out}")
+    try:
+        train(out)
+    except LandscapeError as error:
+        raise SystemExit(f"run.py: {error}") from None
     trained = time.perf_counter()
     console.print(f"trained in {trained - started:.0f} s. Now: landscape analyze {args.out} --plan {args.plan}\n")
     status = subprocess.run([sys.executable, "-m", "landscape", "analyze", str(out), "--plan", args.plan], cwd=ROOT)

@@ -29,12 +29,17 @@ def show(ckpt_dir: Folder, as_json: AsJson = False) -> None:
 def report(
     ckpt_dir: Folder,
     opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    style: Annotated[
+        str | None,
+        typer.Option(help="Figures for a paper: neurips, icml, iclr, ieee or thesis; ours if left out."),
+    ] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="LaTeX sets the text of the PDF figures.")] = False,
 ) -> None:
-    """Draw the figures, tables and report again from results.h5."""
+    """Draw the figures, tables and report again from results.h5, with captions, references, and a script to change."""
     from landscape.report import write_report
     from landscape.store import load_results
 
-    page = write_report(load_results(ckpt_dir))
+    page = write_report(load_results(ckpt_dir), style=style, latex=latex)
     console().print(f"report   {one_line(page)}")
     if opened and not webbrowser.open(page.resolve().as_uri()):
         console().print("no browser could be started here; open that file in one, or copy it: it needs nothing else")

@@ -2,6 +2,7 @@
 
 from landscape.plots.against_loss import loss_curve, loss_curves, plot_against_loss
 from landscape.plots.along import plot_stability_path
+from landscape.plots.arrays import by_label, drawable, last_lines, last_record, record_of
 from landscape.plots.chains import plot_chains
 from landscape.plots.comparison import (
     class_accuracy,
@@ -10,11 +11,13 @@ from landscape.plots.comparison import (
     summaries,
     summarize_seeds,
 )
+from landscape.plots.confusion import confusions, plot_confusion
 from landscape.plots.connecting import plot_connection, plot_merged, plot_minima
 from landscape.plots.figures import draw_all, draw_differences, drawings
 from landscape.plots.files import FigureFile, save
 from landscape.plots.forest import forest_figure, plot_forest
 from landscape.plots.histories import WINDOWS, history_panels
+from landscape.plots.labels import legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.lines import (
     band_over_lines,
@@ -26,6 +29,8 @@ from landscape.plots.lines import (
     rise,
 )
 from landscape.plots.numbers import plot_estimate, plot_numbers, plot_sampling, plot_sharpness
+from landscape.plots.pairs import plot_pairs
+from landscape.plots.paper_styles import STYLES, PaperStyle, column_width, full_width, letters, paper_style
 from landscape.plots.parts import plot_blocks, plot_diagonal, plot_gain, plot_moments
 from landscape.plots.paths import plot_path_losses, plot_paths
 from landscape.plots.persistence import plot_persistence
@@ -38,9 +43,14 @@ from landscape.plots.style import (
     DOUBLE,
     RC,
     SINGLE,
+    columns_for,
     house_style,
+    label_outer,
+    name_panels,
     new_figure,
     optimizer_styles,
+    panels,
+    share_limits,
     short_names,
 )
 from landscape.plots.subspaces import plot_angles, plot_attribution
@@ -51,27 +61,43 @@ __all__ = [
     "DOUBLE",
     "RC",
     "SINGLE",
+    "STYLES",
     "WINDOWS",
     "FigureFile",
+    "PaperStyle",
     "add_colorbar",
     "band_over_lines",
     "barrier_point",
+    "by_label",
     "class_accuracy",
+    "column_width",
+    "columns_for",
+    "confusions",
     "default_bandwidth",
     "density_on_grid",
     "draw_all",
     "draw_differences",
+    "drawable",
     "drawings",
     "forest_figure",
+    "full_width",
     "history_panels",
     "house_style",
+    "label_outer",
+    "last_lines",
+    "last_record",
     "legend_outside",
+    "legend_text",
+    "letters",
     "log_levels",
     "loss_curve",
     "loss_curves",
+    "name_panels",
     "new_figure",
     "one_eigenvalue_height",
     "optimizer_styles",
+    "panels",
+    "paper_style",
     "paths_figure",
     "plane_figure",
     "plot_against_loss",
@@ -82,6 +108,7 @@ __all__ = [
     "plot_chains",
     "plot_checkpoint",
     "plot_class_accuracy",
+    "plot_confusion",
     "plot_connection",
     "plot_contour",
     "plot_diagonal",
@@ -97,6 +124,7 @@ __all__ = [
     "plot_models",
     "plot_moments",
     "plot_numbers",
+    "plot_pairs",
     "plot_path_losses",
     "plot_paths",
     "plot_persistence",
@@ -112,8 +140,10 @@ __all__ = [
     "plot_surface",
     "plot_tail",
     "quadratic_rise",
+    "record_of",
     "rise",
     "save",
+    "share_limits",
     "short_names",
     "step_panels",
     "summaries",

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from landscape.checks import check_choice
 from landscape.comparison import EQUAL, EqualLoss
 from landscape.plots.arrays import RunLike, by_label, measured
-from landscape.plots.labels import legend_text
+from landscape.plots.labels import legend_text, symbols
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import REFERENCE_COLOR, Style, axes_or_new, optimizer_styles, plain_log_ticks
 from landscape.results.base import Array
@@ -78,7 +78,7 @@ def plot_against_loss(
     for axis in (ax.xaxis, ax.yaxis):
         plain_log_ticks(axis)
     ax.set_xlabel("training loss")
-    ax.set_ylabel(MEASURES[measure].axis_label)
+    ax.set_ylabel(symbols(MEASURES[measure].axis_label))
     if own:
         legend_outside(ax)
     return ax

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from landscape.plots.labels import figure_names
+from landscape.plots.labels import figure_names, symbols
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import EIGENVALUE_COLOR, PALETTE, REFERENCE_COLOR, axes_or_new
 from landscape.results import Alignment, Repaired
@@ -33,7 +33,7 @@ def plot_alignment(found: Alignment, *, ax: Axes | None = None) -> Axes:
     of = "activations" if found.method.startswith("activations") else "weights"
     ax.set_xlabel(f"cosine, {of} of both networks")
     before, after = format_value(found.distance_before), format_value(found.distance)
-    ax.set_title(f"‖θ_a − θ_b‖ {before} → {after}")
+    ax.set_title(symbols(f"‖θ_a − θ_b‖ {before} → {after}"))
     if own:
         legend_outside(ax)
     return ax

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
+from landscape.errors import UsageError
 from landscape.results import LineSlice, Record
+from landscape.store import Results
 from landscape.store.catalogue import MEASURES, read
 from landscape.store.metrics import CheckpointLike
 from landscape.store.view import natural_order
@@ -61,6 +63,29 @@ def by_label(runs: Sequence[RunLike]) -> dict[str, list[RunLike]]:
     return groups
 
 
+def drawable(results: Results) -> Results:
+    """The same without checkpoints of which nothing was measured yet, as a killed analysis leaves them, and runs
+    without any.
+    """
+    runs = (replace(run, checkpoints=tuple(c for c in run.checkpoints if c.records)) for run in results.runs)
+    return replace(results, runs=tuple(run for run in runs if run.checkpoints))
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Runs and pairs that are not those of a file."""
+
+    runs: Sequence[RunLike]
+    pairs: Sequence[PairLike]
+
+
+def with_checkpoints(results: ResultsLike) -> ResultsLike:
+    """The same without runs that have no checkpoint."""
+    if isinstance(results, Results):
+        return replace(results, runs=tuple(run for run in results.runs if run.checkpoints))
+    return _Shown(tuple(run for run in results.runs if run.checkpoints), tuple(results.pairs))
+
+
 def group_of(run: RunLike) -> str:
     """The name of the group that a run belongs to."""
     return run.label or NO_OPTIMIZER
@@ -77,6 +102,20 @@ def last_record(run: RunLike, name: str, kind: type[R]) -> R | None:
         return None
     record = run.checkpoints[-1].records.get(name)
     return record if isinstance(record, kind) else None
+
+
+def record_of(run: RunLike, name: str, kind: type[R]) -> R:
+    """The record of the run's last checkpoint.
+
+    Raises
+    ------
+    UsageError
+        If it has none of this name and kind.
+    """
+    record = last_record(run, name, kind)
+    if record is None:
+        raise UsageError(f"run {run.name!r} has no {name!r} at its last checkpoint, so there is nothing to draw")
+    return record
 
 
 def last_lines(run: RunLike, prefix: str) -> list[LineSlice]:

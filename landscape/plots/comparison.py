@@ -12,9 +12,10 @@ from landscape.checks import check_choice
 from landscape.comparison import LINEAR, centre, scale_of
 from landscape.errors import UsageError
 from landscape.plots.arrays import Measured, RunLike, by_label, measured
-from landscape.plots.labels import figure_names, legend_text
+from landscape.plots.labels import figure_names, legend_text, symbols
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import DOUBLE, Style, axes_or_new, is_wide, optimizer_styles
+from landscape.plots.paper_styles import full_width
+from landscape.plots.style import Style, axes_or_new, is_wide, optimizer_styles
 from landscape.results.base import Array
 from landscape.store.catalogue import MEASURES
 from landscape.store.metrics import class_accuracies
@@ -105,7 +106,7 @@ def plot_measure(
     ax.grid(axis="y", color="#E6E6E6", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.set_title(MEASURES[quantity].panel_title)
-    ax.set_xlabel(MEASURES[quantity].axis_label)
+    ax.set_xlabel(symbols(MEASURES[quantity].axis_label))
     if not wide:
         ax.locator_params(axis="x", nbins=4)
     if own:
@@ -206,7 +207,7 @@ def plot_class_accuracy(
     if not found:
         raise UsageError("no run has accuracy per class; its problem has no classes, and training saved none")
     own = ax is None
-    ax = axes_or_new(ax, width=DOUBLE)
+    ax = axes_or_new(ax, width=full_width())
     styles = styles or optimizer_styles(found)
     count = len(next(iter(found.values())).mean)
     classes = np.arange(count)

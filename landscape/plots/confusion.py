@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from landscape.errors import UsageError
-from landscape.plots.arrays import RunLike, by_label, group_word
-from landscape.plots.drawing import Drawing, count_words
-from landscape.plots.labels import figure_names
-from landscape.plots.style import DOUBLE, SINGLE, axes_or_new, panels
+from landscape.plots.arrays import RunLike, by_label
+from landscape.plots.paper_styles import column_width, letters
+from landscape.plots.style import axes_or_new
 from landscape.results import Evaluation
 from landscape.results.base import Array
 
@@ -74,7 +73,7 @@ def plot_confusion(confusion: Confusion | Evaluation, *, title: str = "", ax: Ax
         confusion = Confusion(confusion.confusion, 1)
     if not confusion.counts.size:
         raise UsageError("there are no counts of predictions; the problem has no classes")
-    ax = axes_or_new(ax, width=SINGLE)
+    ax = axes_or_new(ax, width=column_width())
     shares, size = confusion.shares, len(confusion.counts)
     # Roots, so that a few errors are seen beside a full diagonal.
     shown = np.sqrt(shares / 100)
@@ -82,12 +81,12 @@ def plot_confusion(confusion: Confusion | Evaluation, *, title: str = "", ax: Ax
     if size <= WRITTEN:
         for (row, column), share in np.ndenumerate(shares):
             if share > 0:
-                ax.text(column, row, _percent(share), ha="center", va="center", fontsize=6,
+                ax.text(column, row, _percent(share), ha="center", va="center", fontsize=letters(6),
                         color="white" if share > 40 else "black")  # fmt: skip
     ticks: Any = np.arange(size) if size <= NUMBERED else np.linspace(0, size - 1, 6).astype(int)
     ax.set_xticks(ticks)
     ax.set_yticks(ticks)
-    ax.tick_params(length=0, labelsize=7 if size <= 20 else 5)
+    ax.tick_params(length=0, labelsize=letters(7 if size <= 20 else 5))
     ax.set_xlabel("predicted class")
     ax.set_ylabel("true class")
     if title:
@@ -104,27 +103,3 @@ def _percent(share: float) -> str:
     if share < 0.5:
         return "<1"
     return ">99" if 99.5 <= share < 100 else f"{share:.0f}"
-
-
-def confusion_figure(runs: list[RunLike]) -> Iterator[Drawing]:
-    """A panel for each group, where the problem has classes."""
-    found = confusions(runs)
-    if not found:
-        return
-    columns = min(len(found), 3)
-    figure, axes = panels(len(found), columns=columns, width=DOUBLE if columns > 1 else SINGLE, row_height=2.5)
-    names = figure_names(found, inches=DOUBLE / 3)
-    for index, (ax, (name, confusion)) in enumerate(zip(axes, found.items(), strict=True)):
-        plot_confusion(confusion, title=names[name], ax=ax)
-        if index % columns:
-            ax.set_ylabel("")
-    counts = sorted({confusion.num_runs for confusion in found.values()})
-    over = count_words(counts[0], "run") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs"
-    yield Drawing(
-        "confusion",
-        "Which class is taken for which",
-        "Each row is a true class of the test data, each column what was predicted, at the last checkpoint: the share "
-        f"of the row in per cent, over {over} of each {group_word(runs)}. Off the diagonal it is wrong; colours go by "
-        "square roots of shares, so that rare errors are seen.",
-        figure,
-    )

@@ -14,11 +14,10 @@ from landscape.errors import UsageError
 from landscape.plots.labels import figure_names, figure_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.lines import draw_beside, metrics_beside
+from landscape.plots.paper_styles import column_width, full_width, letters
 from landscape.plots.style import (
-    DOUBLE,
     PALETTE,
     REFERENCE_COLOR,
-    SINGLE,
     axes_or_new,
     is_wide,
     note_gaps,
@@ -114,7 +113,7 @@ def plot_minima(found: MinimaMatrix, *, what: str | None = None, ax: Axes | None
     if ax is not None:
         return _heat_map(found, shown[0], ax)
     columns = min(len(shown), 2 if len(found.names) > 6 or len(shown) == 4 else 3)
-    width = SINGLE if columns == 1 else DOUBLE
+    width = column_width() if columns == 1 else full_width()
     _, axes = panels(len(shown), columns=columns, width=width, row_height=0.9 * width / columns)
     for one, name in zip(axes, shown, strict=True):
         _heat_map(found, name, one)
@@ -130,14 +129,15 @@ def _heat_map(found: MinimaMatrix, name: str, ax: Axes) -> Axes:
             if np.isfinite(value):
                 color = "white" if depth[row, column] > 0.65 else "black"
                 text = format_value(float(value), digits=2)
-                letters = 6 if size <= 6 else 5
-                ax.text(column, row, text, ha="center", va="center", fontsize=letters, color=color)
+                ax.text(
+                    column, row, text, ha="center", va="center", fontsize=letters(6 if size <= 6 else 5), color=color
+                )
     ticks = np.arange(size) if size <= NAMED else np.linspace(0, size - 1, 6).astype(int)
     names = figure_names(found.names, inches=0.7)
     labels = [names[found.names[i]] for i in ticks]
     ax.set_xticks(ticks, labels, rotation=60, ha="right")
     ax.set_yticks(ticks, labels)
-    ax.tick_params(length=0, labelsize=7 if size <= 20 else 5)
+    ax.tick_params(length=0, labelsize=letters(7 if size <= 20 else 5))
     ax.set_xlabel("minimum")
     ax.set_title(found.describe(name))
     ax.spines[["top", "right"]].set_visible(True)

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from matplotlib.figure import Figure
 
-from landscape.plots.arrays import RunLike, group_word
+from landscape.plots.arrays import ResultsLike, RunLike, group_word
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A finished figure with its name, title and caption."""
+    """A finished figure with its name, title and caption.
+
+    Attributes
+    ----------
+    recipe : callable, optional
+        A function of :mod:`landscape.plots.recipes` that makes this figure of the results.
+    arguments : mapping
+        What it takes besides them.
+    """
 
     name: str
     title: str
     caption: str
     figure: Figure
+    recipe: Callable[..., Any] | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+def drawn(
+    results: ResultsLike, recipe: Callable[..., Any], *, name: str, title: str, caption: str, **arguments: Any
+) -> Drawing:
+    """What a recipe makes of the results."""
+    return Drawing(name, title, caption, recipe(results, **arguments), recipe, arguments)
 
 
 def count_words(count: int, singular: str, plural: str | None = None) -> str:

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from landscape.comparison import EQUAL, EqualLoss, at_equal_loss, contrasts
 from landscape.escaping.filenames import file_words
-from landscape.plots.against_loss import loss_curves, plot_against_loss
-from landscape.plots.along import last_iterations_figure, noise_figure, stability_figure
-from landscape.plots.arrays import ResultsLike, RunLike, by_label, group_word, last_record
-from landscape.plots.comparison import class_accuracy, plot_class_accuracy, plot_measure, summaries
-from landscape.plots.confusion import confusion_figure
-from landscape.plots.drawing import Drawing, count_words, join_words, seeds_words
+from landscape.plots.against_loss import loss_curves
+from landscape.plots.along_figures import last_iterations_figure, noise_figure, stability_figure
+from landscape.plots.arrays import ResultsLike, RunLike, by_label, group_word, last_record, with_checkpoints
+from landscape.plots.captions import write_captions
+from landscape.plots.comparison import class_accuracy, summaries
+from landscape.plots.confusion import confusions
+from landscape.plots.drawing import Drawing, count_words, drawn, join_words, seeds_words
 from landscape.plots.files import FigureFile, save
 from landscape.plots.forest import drawn_pairs, forest_figure
-from landscape.plots.labels import figure_names
-from landscape.plots.legends import legend_outside
+from landscape.plots.paper_styles import column_width
+from landscape.plots.recipes import against_loss, confusion, differences, spectrum, summary
+from landscape.plots.recipes import class_accuracy as class_accuracy_recipe
+from landscape.plots.script import write_script
 from landscape.plots.slice_figures import interpolation_figure, line_figures, plane_figures
-from landscape.plots.spectrum import plot_spectrum
-from landscape.plots.style import (
-    DOUBLE,
-    SINGLE,
-    Style,
-    house_style,
-    label_outer,
-    new_figure,
-    optimizer_styles,
-    panel_width,
-    panels,
-    share_limits,
-)
+from landscape.plots.style import house_style
 from landscape.results import Eigenpairs, SpectralMeasure
 from landscape.rounding import format_value
 from landscape.store import Results
@@ -43,6 +35,9 @@ from landscape.store.scope import scope_lines
 
 def draw_all(results: ResultsLike, folder: Path | str) -> list[FigureFile]:
     """Draw and save every figure that the results allow; a figure without its records is absent.
+
+    Beside them stand ``captions.md`` and ``captions.tex``, all captions as text and as LaTeX, and ``figures.py``, which
+    draws each figure again from ``results.h5``: to be changed. Within a :func:`paper_style` all have its widths.
 
     Parameters
     ----------
@@ -60,8 +55,13 @@ def draw_all(results: ResultsLike, folder: Path | str) -> list[FigureFile]:
     files = []
     with house_style():
         for drawing in drawings(results):
+            is_wide = drawing.figure.get_figwidth() > column_width() + 0.1
             pdf, png = save(drawing.figure, folder, drawing.name)
-            files.append(FigureFile(drawing.name, drawing.title, drawing.caption, pdf, png))
+            recipe, arguments = drawing.recipe, drawing.arguments
+            files.append(FigureFile(drawing.name, drawing.title, drawing.caption, pdf, png, is_wide, recipe, arguments))
+    write_captions(files, folder)
+    if isinstance(results, Results):
+        write_script(files, folder, results.path)
     return files
 
 
@@ -74,40 +74,35 @@ def drawings(results: ResultsLike, kinds: Collection[str] | None = None) -> Iter
         Of ``against_loss``, ``summary``, ``differences``, ``tails``, ``stability``, ``noise``, ``spectra``, ``lines``,
         ``planes``, ``interpolation``, ``classes``, ``confusion``: only figures of these are drawn. Left out: all.
     """
-    runs = [run for run in results.runs if run.checkpoints]
-    styles = optimizer_styles(by_label(runs))
+    results = with_checkpoints(results)
     # Generators: nothing is drawn before it is asked for.
-    drawn = {
-        "against_loss": _against_loss(results, runs, styles),
-        "summary": _summary(runs, styles),
+    by_kind = {
+        "against_loss": _against_loss(results),
+        "summary": _summary(results),
         "differences": _differences(results),
-        "tails": last_iterations_figure(runs, styles),
-        "stability": stability_figure(runs),
-        "noise": noise_figure(runs, styles),
-        "spectra": _spectra(runs, styles),
-        "lines": line_figures(runs, styles),
-        "planes": plane_figures(runs),
-        "interpolation": interpolation_figure(results.pairs, runs, styles),
-        "classes": _classes(runs, styles),
-        "confusion": confusion_figure(runs),
+        "tails": last_iterations_figure(results),
+        "stability": stability_figure(results),
+        "noise": noise_figure(results),
+        "spectra": _spectra(results),
+        "lines": line_figures(results),
+        "planes": plane_figures(results),
+        "interpolation": interpolation_figure(results),
+        "classes": _classes(results),
+        "confusion": _confusion(results),
     }
-    for kind, figures in drawn.items():
+    for kind, figures in by_kind.items():
         if kinds is None or kind in kinds:
             yield from figures
 
 
-def _against_loss(results: ResultsLike, runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
+def _against_loss(results: ResultsLike) -> Iterator[Drawing]:
     """Where runs were measured at several losses: the comparison at equal loss, as a picture."""
-    found = None
+    found, runs = None, results.runs
     if isinstance(results, Results) and any(run.label is not None for run in runs):
         found = at_equal_loss(results, measures=("lambda_max",))
     is_read = found is not None and bool(found.levels)
     if not loss_curves(runs, "lambda_max", least=1.0 if is_read else EQUAL):
         return
-    figure = new_figure(SINGLE, 2.6)
-    plot_against_loss(runs, found, styles=styles, ax=figure.add_subplot())
-    legend_outside(figure)
-    groups = by_label(runs).values()
     if found is not None and found.levels:
         where = (
             "Thick: geometric means over seeds where all stand at one training loss, each run read on a straight line "
@@ -116,28 +111,24 @@ def _against_loss(results: ResultsLike, runs: list[RunLike], styles: dict[str, S
         )
     else:
         where = "No training loss is passed by enough runs of two groups for them to be compared there. "
-    yield Drawing(
-        "against_loss",
-        "Curvature against training loss",
-        f"{where}Thin: single runs at their measured checkpoints ({seeds_words(groups)}). Read upwards, at one loss: "
-        f"along a line most of the change is that of the loss.",
-        figure,
+    yield drawn(
+        results,
+        against_loss,
+        name="against_loss",
+        title="Curvature against training loss",
+        caption=f"{where}Thin: single runs at their measured checkpoints ({seeds_words(by_label(runs).values())}). "
+        "Read upwards, at one loss: along a line most of the change is that of the loss.",
+        measure="lambda_max",
+        levels=is_read,
     )
 
 
-def _summary(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
+def _summary(results: ResultsLike) -> Iterator[Drawing]:
+    runs = results.runs
     present = [key for key in IN_SUMMARY if summaries(runs, key)]
     if not present:
         return
     groups = by_label(runs)
-    columns = 4 if len(present) > 3 else len(present)
-    width = DOUBLE if len(present) > 1 else SINGLE
-    figure, axes = panels(len(present), columns=columns, width=width, row_height=0.85 + 0.24 * len(groups))
-    for i, (ax, key) in enumerate(zip(axes, present, strict=True)):
-        plot_measure(runs, key, styles=styles, ax=ax)
-        if i % columns:
-            ax.set_yticklabels([])
-    legend_outside(figure)
     few = max(len(group) for group in groups.values()) < 2
     interval = (
         "One seed gives no interval"
@@ -145,17 +136,19 @@ def _summary(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]
         else "The bar is the 95 % interval of the mean by Student's t, with an arrow where it leaves the panel; with "
         "few seeds it is wide. Means and intervals of positive measures are of their logarithms"
     )
-    yield Drawing(
-        "summary",
-        f"Flatness and accuracy by {group_word(runs)}",
-        f"Each dot is one run at its last checkpoint ({seeds_words(groups.values())}), with the error of its own "
-        f"measurement; the diamond is the mean over seeds. {interval}. Worst-case rises are lower bounds: ascent may "
-        f"miss the maximum. Open dots did not converge.{_scope_sentences(runs, present)}",
-        figure,
+    yield drawn(
+        results,
+        summary,
+        name="summary",
+        title=f"Flatness and accuracy by {group_word(runs)}",
+        caption=f"Each dot is one run at its last checkpoint ({seeds_words(groups.values())}), with the error of its "
+        f"own measurement; the diamond is the mean over seeds. {interval}. Worst-case rises are lower bounds: ascent "
+        f"may miss the maximum. Open dots did not converge.{_scope_sentences(runs, present)}",
+        measures=present,
     )
 
 
-def _scope_sentences(runs: list[RunLike], keys: Collection[str]) -> str:
+def _scope_sentences(runs: Sequence[RunLike], keys: Collection[str]) -> str:
     """Which examples the numbers are of, and which of them training saved; nothing where that goes without saying."""
     lines = scope_lines(runs)
     saved = [
@@ -171,11 +164,12 @@ def _scope_sentences(runs: list[RunLike], keys: Collection[str]) -> str:
 
 def _differences(results: ResultsLike) -> Iterator[Drawing]:
     """Where groups have replicates: which differences stand out of the spread over seeds, at one loss if it can be."""
-    groups = by_label([run for run in results.runs if run.checkpoints])
+    groups = by_label(results.runs)
     if not isinstance(results, Results) or len(groups) < 2 or max(map(len, groups.values())) < 2:
         return
     found = at_equal_loss(results)
-    yield from draw_differences(found if found.levels else contrasts(results, by="label"))
+    for drawing in draw_differences(found if found.levels else contrasts(results, by="label")):
+        yield replace(drawing, recipe=differences, arguments={"equal_loss": bool(found.levels)})
 
 
 def draw_differences(found: pd.DataFrame | EqualLoss) -> Iterator[Drawing]:
@@ -210,33 +204,26 @@ def draw_differences(found: pd.DataFrame | EqualLoss) -> Iterator[Drawing]:
     )
 
 
-def _spectra(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
+def _spectra(results: ResultsLike) -> Iterator[Drawing]:
     """One figure per group, a panel per seed, so that seeds share their axes."""
-    words = file_words(by_label(runs))
-    for name, group in by_label(runs).items():
+    groups = by_label(results.runs)
+    words = file_words(groups)
+    for name, group in groups.items():
         found = [
             (run, last_record(run, "density", SpectralMeasure), last_record(run, "eigenpairs", Eigenpairs))
             for run in group
         ]
         found = [(run, measure, pairs) for run, measure, pairs in found if measure or pairs]
-        if not found:
-            continue
-        columns = 2 if len(found) in (2, 4) else 3
-        figure, axes = panels(len(found), columns=columns, row_height=1.75)
-        titles = figure_names([run.name for run in group], inches=panel_width(figure, min(columns, len(found))))
-        for ax, (run, measure, pairs) in zip(axes, found, strict=True):
-            plot_spectrum(measure, eigenpairs=pairs, color=styles[name].color, ax=ax)
-            ax.set_title(titles[run.name], fontsize=7)
-        tallest = max((ax.get_ylabel() for ax in axes), key=len)
-        share_limits(axes, which="x")
-        label_outer(axes, columns=columns, x=axes[0].get_xlabel(), y=tallest)
-        legend_outside(figure)
-        yield Drawing(
-            f"spectrum_{words[name]}",
-            f"Hessian spectrum, {name}",
-            _spectrum_caption(found, name),
-            figure,
-        )
+        if found:
+            yield drawn(
+                results,
+                spectrum,
+                name=f"spectrum_{words[name]}",
+                title=f"Hessian spectrum, {name}",
+                caption=_spectrum_caption(found, name),
+                group=name,
+                names=[run.name for run, _, _ in found],
+            )
 
 
 def _spectrum_caption(found: list[tuple[RunLike, SpectralMeasure | None, Eigenpairs | None]], name: str) -> str:
@@ -261,22 +248,39 @@ def _spectrum_caption(found: list[tuple[RunLike, SpectralMeasure | None, Eigenpa
     return " ".join(parts)
 
 
-def _classes(runs: list[RunLike], styles: dict[str, Style]) -> Iterator[Drawing]:
+def _classes(results: ResultsLike) -> Iterator[Drawing]:
+    runs = results.runs
     found = class_accuracy(runs)
     if not found:
         return
-    figure = new_figure(DOUBLE, 2.4)
-    plot_class_accuracy(runs, styles=styles, ax=figure.add_subplot())
-    legend_outside(figure)
     counts = sorted({accuracy.num_seeds for accuracy in found.values()})
     seeds = " to ".join(str(c) for c in counts)
     bars = "; bars reach from the lowest seed to the highest" if counts[-1] > 1 else ""
     is_saved = any(class_accuracies(run.checkpoints[-1])[1] == "saved" for run in runs)
     saved = " Accuracies are as training saved them, not measured." if is_saved else ""
-    yield Drawing(
-        "class_accuracy",
-        "Test accuracy class by class",
-        f"Accuracy on the test examples of each class at the last checkpoint: mean over {seeds} "
+    yield drawn(
+        results,
+        class_accuracy_recipe,
+        name="class_accuracy",
+        title="Test accuracy class by class",
+        caption=f"Accuracy on the test examples of each class at the last checkpoint: mean over {seeds} "
         f"{'seed' if counts == [1] else 'seeds'} per {group_word(runs)}{bars}.{saved}",
-        figure,
+    )
+
+
+def _confusion(results: ResultsLike) -> Iterator[Drawing]:
+    """A panel for each group, where the problem has classes."""
+    found = confusions(results.runs)
+    if not found:
+        return
+    counts = sorted({one.num_runs for one in found.values()})
+    over = count_words(counts[0], "run") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs"
+    yield drawn(
+        results,
+        confusion,
+        name="confusion",
+        title="Which class is taken for which",
+        caption="Each row is a true class of the test data, each column what was predicted, at the last checkpoint: "
+        f"the share of the row in per cent, over {over} of each {group_word(results.runs)}. Off the diagonal it is "
+        "wrong; colours go by square roots of shares, so that rare errors are seen.",
     )

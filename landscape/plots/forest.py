@@ -15,7 +15,8 @@ from landscape.comparison import ALPHA
 from landscape.errors import UsageError
 from landscape.plots.labels import figure_names
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import DOUBLE, REFERENCE_COLOR, SINGLE, axes_or_new, new_figure
+from landscape.plots.paper_styles import column_width, full_width, letters
+from landscape.plots.style import DOUBLE, REFERENCE_COLOR, axes_or_new, new_figure
 from landscape.store.catalogue import IN_CONTRASTS, MEASURES, shown_contrasts
 
 #: With more pairs than that, only those with the first group are drawn.
@@ -23,7 +24,7 @@ MOST_ROWS = 18
 #: Beyond them, in standard deviations, an interval ends in an arrow, and an effect stands at the edge with its number:
 #: with few seeds both may be anything.
 FARTHEST, FARTHEST_EFFECT = 12.0, 30.0
-#: Characters of a title that fit above one of several panels.
+#: Characters of a title that fit above one of several panels, in our own width.
 TITLE_WIDTH = 18
 _OTHER, _SIGNIFICANT = "#9AA5B1", "#0072B2"
 
@@ -75,12 +76,13 @@ def forest_figure(differences: pd.DataFrame) -> Figure | None:
     if not present:
         return None
     rows = max(len(drawn_pairs(differences, m)) for m in present)
-    figure = new_figure(SINGLE if len(present) == 1 else DOUBLE, 1.1 + 0.17 * rows)
+    figure = new_figure(column_width() if len(present) == 1 else full_width(), 1.1 + 0.17 * rows)
+    most = TITLE_WIDTH if len(present) == 1 else int(TITLE_WIDTH * figure.get_figwidth() / DOUBLE)
     for i, measure in enumerate(present):
         ax = figure.add_subplot(1, len(present), i + 1)
         plot_forest(differences, measure, ax=ax)
         ax.set_xlabel("Hedges’ g")
-        ax.set_title(fill(MEASURES[measure].panel_title, TITLE_WIDTH))
+        ax.set_title(fill(MEASURES[measure].panel_title, most))
         if i:
             ax.set_yticklabels([])
     legend_outside(figure)
@@ -114,8 +116,10 @@ def _draw_pair(ax: Axes, row: Any, y: int, reach: float) -> None:
     ax.plot(place, y, "o", color=color, markerfacecolor=color if significant else "white", markersize=4, label=said)
     if place != row.effect:  # no axis holds both 0.5 and 500: this one stands at the edge with its number
         side = 1 if place < 0 else -1
-        ax.annotate(f"{row.effect:.0f}", (place, y), (5 * side, 2), textcoords="offset points", fontsize=6, color=color,
-                    ha="left" if side > 0 else "right", va="bottom")  # fmt: skip
+        ax.annotate(
+            f"{row.effect:.0f}", (place, y), (5 * side, 2), textcoords="offset points", fontsize=letters(6),
+            color=color, ha="left" if side > 0 else "right", va="bottom",
+        )  # fmt: skip
     for beyond, place, mark in ((row.effect_low < -reach, -reach, "<"), (row.effect_high > reach, reach, ">")):
         if beyond:
             ax.plot(place, y, mark, color=color, markersize=3.5, clip_on=False)

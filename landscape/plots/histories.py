@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from landscape.plots.labels import figure_text, legend_text
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import DOUBLE, SINGLE, Style, log_if_wide, new_figure, optimizer_styles, short_names
+from landscape.plots.paper_styles import column_width, full_width
+from landscape.plots.style import Style, log_if_wide, new_figure, optimizer_styles, short_names
 
 #: Steps are gathered into at most so many windows: the step sizes of single batches jump.
 WINDOWS = 60
@@ -31,7 +32,7 @@ def history_panels(losses: pd.DataFrame, sizes: pd.DataFrame, columns: Mapping[s
     columns : mapping
         Title of a column → its arms.
     """
-    width = SINGLE if len(columns) == 1 else DOUBLE
+    width = column_width() if len(columns) == 1 else full_width()
     figure = new_figure(width, 3.6)
     names = short_names(columns.values())
     styles = optimizer_styles(names.values())

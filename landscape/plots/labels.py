@@ -51,6 +51,27 @@ def _font() -> FT2Font:
     return font_manager.get_font(font_manager.findfont("DejaVu Sans"))
 
 
+#: Symbols with an index of letters, which Unicode has not.
+_INDEXED = {
+    "λ_max": r"$\lambda_{\mathrm{max}}$",
+    "λ_min": r"$\lambda_{\mathrm{min}}$",
+    "η_c": r"$\eta_{\mathrm{c}}$",
+    "θ_a": r"$\theta_{a}$",
+    "θ_b": r"$\theta_{b}$",
+}
+
+
+def symbols(text: str) -> str:
+    r"""A label of ours with its indices set as such; for text that is no name of others.
+
+    >>> print(symbols("λ_max ± residual"))
+    $\lambda_{\mathrm{max}}$ ± residual
+    """
+    for written, drawn in _INDEXED.items():
+        text = text.replace(written, drawn)
+    return text
+
+
 def unit_words(length: float, param_norm: float) -> str:
     """What one unit of an axis is, in parameter space and in ‖θ‖, on a line of its own; empty where ‖θ‖ is not known.
 

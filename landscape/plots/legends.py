@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 
 from landscape.escaping.control_characters import told_apart
+from landscape.plots.labels import symbols
 
 #: Length of a handle, in letters of the legend's font; and what is around one entry: the pads of handle and column.
 _HANDLE, _AROUND = 2.6, 3.4
@@ -41,6 +42,7 @@ def legend_outside(target: Axes | Figure, *, columns: int | None = None) -> None
     widest = max(_width(label, font, figure) for label in labels)
     room = max(1, int(inches / (widest + (_HANDLE + _AROUND) * size)))
     columns = min(len(entries), columns or room, room)
+    labels = [symbols(label) for label in labels]
     handles: list[Any] = [h[0] if isinstance(h, Container) and not hasattr(h, "lines") else h for h in entries.values()]
     style: dict[str, Any] = {"ncols": columns, "handlelength": _HANDLE}
     if not alone:

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
 
 from landscape.plots.labels import figure_text
+from landscape.plots.paper_styles import letters
 from landscape.results.base import Array
 
 #: Where a name may stand, in points from its mark, with the alignment that goes with it; the first is preferred.
@@ -57,7 +58,7 @@ def label_points(ax: Axes, texts: Sequence[str], points: Array) -> None:
     for text, point in zip(texts, np.asarray(points), strict=True):
         shown = "\n".join(figure_text(part) for part in text.split("\n"))
         drawn = ax.annotate(
-            shown, tuple(point), xytext=(5, 5), textcoords="offset points", fontsize=6, zorder=7, bbox=box,
+            shown, tuple(point), xytext=(5, 5), textcoords="offset points", fontsize=letters(6), zorder=7, bbox=box,
             annotation_clip=False,
         )  # fmt: skip
         extent = drawn.get_window_extent(renderer)

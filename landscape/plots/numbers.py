@@ -10,9 +10,10 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
 
-from landscape.plots.labels import LETTER, figure_names
+from landscape.plots.labels import LETTER, figure_names, figure_text, symbols
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import PALETTE, REFERENCE_COLOR, SINGLE, axes_or_new, is_wide, plain_log_ticks
+from landscape.plots.paper_styles import column_width, letters
+from landscape.plots.style import PALETTE, REFERENCE_COLOR, axes_or_new, is_wide, plain_log_ticks
 from landscape.results import (
     Estimate,
     Evaluation,
@@ -63,20 +64,20 @@ def plot_numbers(rows: Sequence[Row], *, label: str = _OWN_UNITS, title: str = "
     """
     own = ax is None
     names = figure_names([row.name for row in rows], inches=_NAMES)
-    ax = axes_or_new(ax, width=SINGLE + LETTER * max(map(len, names.values())), height=1.2 + 0.27 * len(rows))
+    ax = axes_or_new(ax, width=column_width() + LETTER * max(map(len, names.values())), height=1.2 + 0.27 * len(rows))
     values = np.array([row.reading.value for row in rows], dtype=float)
     if is_wide(values) and len(rows) > 1:
         ax.set_xscale("log")
     for place, row in enumerate(rows):
         _draw_number(ax, place, row)
-    ax.set_yticks(range(len(rows)), [names[row.name] if row.name else "" for row in rows])
+    ax.set_yticks(range(len(rows)), [symbols(names[row.name]) if row.name else "" for row in rows])
     ax.set_ylim(len(rows) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", color="#E6E6E6", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.margins(x=0.12)
-    ax.set_xlabel(label)
-    ax.set_title(title)
+    ax.set_xlabel(symbols(label))
+    ax.set_title(symbols(title))
     if ax.get_xscale() == "linear":
         ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
     else:
@@ -100,7 +101,7 @@ def _draw_number(ax: Axes, place: int, row: Row) -> None:
         look = {"color": REFERENCE_COLOR, "markersize": 5, "markeredgewidth": 0.7, "linestyle": "none"}
         ax.plot(strokes, np.full(strokes.size, place + _BELOW), "|", label="sample", **look)
     said = str(reading).replace("   NOT CONVERGED", "")
-    ax.text(1.02, place, said, transform=ax.get_yaxis_transform(), fontsize=7, va="center")
+    ax.text(1.02, place, said, transform=ax.get_yaxis_transform(), fontsize=letters(7), va="center")
 
 
 def _interval_words(reading: Reading) -> str:
@@ -127,7 +128,8 @@ def plot_sharpness(found: Sharpness, *, ax: Axes | None = None) -> Axes:
     reading = Reading(found.value) if is_exact else reading_of(found, converged=found.converged)
     row = Row("", reading, found.samples)
     label = measure.axis_label if measure is not None else ITS_UNIT
-    return plot_numbers([row], label=label, title=f"{found.measure}{ball}", ax=ax)
+    title = measure.panel_title if measure is not None else figure_text(found.measure.replace("_", " "))
+    return plot_numbers([row], label=label, title=f"{title}{ball}", ax=ax)
 
 
 def plot_gap(found: SpectralGap, *, ax: Axes | None = None) -> Axes:

@@ -12,6 +12,7 @@ from matplotlib.colors import to_rgb
 from landscape.checks import check_choice
 from landscape.plots.labels import figure_text
 from landscape.plots.legends import legend_outside
+from landscape.plots.paper_styles import letters
 from landscape.plots.style import (
     EIGENVALUE_COLOR,
     FREE,
@@ -125,7 +126,7 @@ def _plot_profile(found: Persistence, ax: Axes | None) -> Axes:
         known = np.isfinite(found.error) and found.error > 0
         ax.errorbar(place, found.births[k], yerr=found.error if known else None, fmt="o", color=color, markersize=3.5,
                     capsize=2)  # fmt: skip
-        ax.annotate(str(k), (place, found.births[k]), xytext=(5, -3), textcoords="offset points", fontsize=7)
+        ax.annotate(str(k), (place, found.births[k]), xytext=(5, -3), textcoords="offset points", fontsize=letters(7))
     ax.stairs(np.minimum(heights, top), edges, color=REFERENCE_COLOR, linewidth=0.8, baseline=None)
     if logarithmic:
         ax.set_yscale("log")

@@ -13,12 +13,11 @@ from matplotlib.font_manager import FontProperties
 from landscape.plots.labels import figure_text, legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.marks import label_points
+from landscape.plots.paper_styles import column_width, full_width, letters
 from landscape.plots.paths import plot_path_losses, plot_paths
 from landscape.plots.style import (
-    DOUBLE,
     PALETTE,
     REFERENCE_COLOR,
-    SINGLE,
     Style,
     axes_or_new,
     new_figure,
@@ -54,7 +53,9 @@ def plot_positions(plane: PcaPlane, *, styles: Mapping[str, Style] | None = None
         ax.plot(*path[-1], "o", color=style.color, markeredgecolor="black", markeredgewidth=0.5, markersize=5)
     ax.set_aspect("equal", adjustable="datalim")
     mean, _, _ = plane.baseline
-    ax.set_title(f"{100 * plane.share:.0f} % of the variance; a random walk has {100 * mean:.0f} %", fontsize=7)
+    ax.set_title(
+        f"{100 * plane.share:.0f} % of the variance; a random walk has {100 * mean:.0f} %", fontsize=letters(7)
+    )
     ax.set_xlabel(plane.labels[0])
     ax.set_ylabel(plane.labels[1])
     if own:
@@ -76,7 +77,7 @@ def plot_models(plane: ModelPlane, *, ax: Axes | None = None) -> Axes:
     places = dict(zip(plane.names, plane.coordinates, strict=True))
     for (a, b), length in plane.distances.items():
         middle = (places[a] + places[b]) / 2
-        ax.annotate(format_value(length, digits=3), tuple(middle), fontsize=6, ha="center", va="center",
+        ax.annotate(format_value(length, digits=3), tuple(middle), fontsize=letters(6), ha="center", va="center",
                     bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})  # fmt: skip
     return ax
 
@@ -93,7 +94,7 @@ def plane_figure(plane: PlaneSlice, drawn: Sequence[str | None], *, title: str =
     caption : str
         Stands below, in small letters.
     """
-    width = SINGLE if len(drawn) == 1 else DOUBLE
+    width = column_width() if len(drawn) == 1 else full_width()
     figure = new_figure(width, 2.75 if len(drawn) == 1 else 2.7)
     panels = [figure.add_subplot(1, len(drawn), i + 1) for i in range(len(drawn))]
     values = {metric: drawn_values(plane, metric) for metric in drawn}
@@ -122,7 +123,7 @@ def paths_figure(
     styles = optimizer_styles(found.names)
     beside = len(found.losses) > 0
     count = len(drawn) + beside
-    width = SINGLE if count == 1 else DOUBLE
+    width = column_width() if count == 1 else full_width()
     height = _SHARE * width / count * float(np.ptp(found.y) / np.ptp(found.x)) + 1.3
     figure = new_figure(width, float(np.clip(height, 2.45, 2.9)))
     panels = [figure.add_subplot(1, count, i + 1) for i in range(count)]
@@ -130,7 +131,7 @@ def paths_figure(
         plot_paths(found, metric=metric, styles=styles, ax=ax)
         add_colorbar(ax, label="loss L" if metric is None else figure_text(metric))
         for axis in (ax.xaxis, ax.yaxis):
-            axis.label.set_fontsize(7 if count < 3 else 6)
+            axis.label.set_fontsize(letters(7 if count < 3 else 6))
     if beside:
         plot_path_losses(found, styles=styles, ax=panels[-1])
     legend_outside(figure)
@@ -139,17 +140,17 @@ def paths_figure(
     legend = figure.legends[-1]
     lines = _wrapped(figure, caption)
     if lines:  # in one box with the legend, since both stand below everything
-        figure.set_figheight(float(figure.get_figheight()) + 1.35 * _CAPTION / 72 * len(lines))
-        legend.set_title("\n".join(lines), prop=FontProperties(size=_CAPTION))
+        figure.set_figheight(float(figure.get_figheight()) + 1.35 * letters(_CAPTION) / 72 * len(lines))
+        legend.set_title("\n".join(lines), prop=FontProperties(size=letters(_CAPTION)))
         legend.get_title().set_color(REFERENCE_COLOR)
     return figure
 
 
 def write_title(figure: Figure, title: str) -> None:
     """Above everything, in as many lines as it takes."""
-    lines = textwrap.wrap(title, int(_TITLE_LETTERS * float(figure.get_figwidth())))
-    figure.set_figheight(float(figure.get_figheight()) + 1.3 * _TITLE / 72 * (len(lines) - 1))
-    figure.suptitle("\n".join(figure_text(line) for line in lines), fontsize=_TITLE, x=0.01, ha="left")
+    lines = textwrap.wrap(title, int(_TITLE_LETTERS / letters(1.0) * float(figure.get_figwidth())))
+    figure.set_figheight(float(figure.get_figheight()) + 1.3 * letters(_TITLE) / 72 * (len(lines) - 1))
+    figure.suptitle("\n".join(figure_text(line) for line in lines), fontsize=letters(_TITLE), x=0.01, ha="left")
 
 
 def write_caption(figure: Figure, caption: str) -> None:
@@ -157,9 +158,12 @@ def write_caption(figure: Figure, caption: str) -> None:
     if not caption:
         return
     lines = _wrapped(figure, caption)
-    figure.set_figheight(float(figure.get_figheight()) + 1.35 * _CAPTION / 72 * len(lines))
-    figure.supxlabel("\n".join(lines), fontsize=_CAPTION, x=0.01, ha="left", color=REFERENCE_COLOR)
+    figure.set_figheight(float(figure.get_figheight()) + 1.35 * letters(_CAPTION) / 72 * len(lines))
+    figure.supxlabel("\n".join(lines), fontsize=letters(_CAPTION), x=0.01, ha="left", color=REFERENCE_COLOR)
 
 
 def _wrapped(figure: Figure, caption: str) -> list[str]:
-    return [figure_text(line) for line in textwrap.wrap(caption, int(_LETTERS * float(figure.get_figwidth())))]
+    return [
+        figure_text(line)
+        for line in textwrap.wrap(caption, int(_LETTERS / letters(1.0) * float(figure.get_figwidth())))
+    ]

@@ -9,6 +9,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 
 from landscape.plots.legends import legend_outside
+from landscape.plots.paper_styles import letters
 from landscape.plots.style import EIGENVALUE_COLOR, PALETTE, REFERENCE_COLOR, axes_or_new, is_wide
 from landscape.results import Basins, StepReport
 
@@ -49,7 +50,9 @@ def plot_basins(found: Basins, *, ax: Axes | None = None) -> Axes:
     if is_wide(np.concatenate([found.lambda_max, found.lambda_min])):
         ax.set_yscale("log")
     for loss, top, count in zip(found.losses, found.lambda_max, found.counts.tolist(), strict=True):
-        ax.annotate(str(count), (loss, top), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=7)
+        ax.annotate(
+            str(count), (loss, top), xytext=(0, 5), textcoords="offset points", ha="center", fontsize=letters(7)
+        )
     ax.margins(x=0.1, y=0.15)
     ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
     ax.set_xlabel("loss L at the minimum")

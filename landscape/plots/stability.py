@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
 
-from landscape.plots.labels import LETTER, figure_names, figure_text
+from landscape.plots.labels import LETTER, figure_names, figure_text, symbols
 from landscape.plots.legends import legend_outside
 from landscape.plots.numbers import Row, plot_estimate, plot_numbers
-from landscape.plots.style import PALETTE, REFERENCE_COLOR, SINGLE, axes_or_new, is_wide, plain_log_ticks
+from landscape.plots.paper_styles import column_width, letters
+from landscape.plots.style import PALETTE, REFERENCE_COLOR, axes_or_new, is_wide, plain_log_ticks
 from landscape.results import DirectionalSharpness, Estimate, GeneralizedSharpness, OptimizerUpdate, Stability
 from landscape.results.stability import NORMS, StabilityRow
 from landscape.rounding import format_value
@@ -34,7 +35,7 @@ def plot_stability(found: Stability, *, ax: Axes | None = None) -> Axes:
     """
     own = ax is None
     names = ["λ_max" if row.measure == "lambda_max" else row.measure.replace("_", " ") for row in found.rows]
-    width = SINGLE + LETTER * max((len(name) for name in names), default=0) + 1.2
+    width = column_width() + LETTER * max((len(name) for name in names), default=0) + 1.2
     ax = axes_or_new(ax, width=width, height=1.2 + 0.27 * max(len(names), 1))
     ax.axvline(1, color=REFERENCE_COLOR, linewidth=0.8, linestyle=_DASHED, label="edge of stability")
     for place, row in enumerate(found.rows):
@@ -46,7 +47,7 @@ def plot_stability(found: Stability, *, ax: Axes | None = None) -> Axes:
     else:
         ax.set_xlim(0, 1.15 * max(1.1, *ratios.tolist(), 0))
         ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), [symbols(name) for name in names])
     ax.set_ylim(max(len(names), 1) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", color="#E6E6E6", linewidth=0.6)
@@ -75,7 +76,7 @@ def _draw_ratio(ax: Axes, place: int, row: StabilityRow) -> None:
             )
         label = "lower bound" if bound else "ratio"
         ax.plot(row.ratio, place, ">" if bound else "o", label=label if row.converged else "not converged", **look)
-    ax.text(1.02, place, said, transform=ax.get_yaxis_transform(), fontsize=7, va="center")
+    ax.text(1.02, place, said, transform=ax.get_yaxis_transform(), fontsize=letters(7), va="center")
 
 
 def plot_update(found: OptimizerUpdate, *, ax: Axes | None = None) -> Axes:
@@ -90,7 +91,7 @@ def plot_update(found: OptimizerUpdate, *, ax: Axes | None = None) -> Axes:
     else:
         ax.set_xlim(left=0)
         ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), [symbols(name) for name in names])
     ax.set_ylim(len(names) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", color="#E6E6E6", linewidth=0.6)
@@ -108,14 +109,14 @@ def plot_directional(found: DirectionalSharpness, *, ax: Axes | None = None) -> 
     weight = np.abs(found.parts).max(axis=0)
     shown = np.sort(np.argsort(-weight, kind="stable")[:MOST_GROUPS])
     parts, size = found.parts[np.ix_(shown, shown)], 0.34 * len(shown)
-    ax = axes_or_new(ax, width=max(SINGLE, size + 1.6), height=max(2.4, size + 1.5))
+    ax = axes_or_new(ax, width=max(column_width(), size + 1.6), height=max(2.4, size + 1.5))
     most = float(np.abs(parts).max()) or 1.0
     ax.imshow(parts, cmap="RdBu_r", vmin=-most, vmax=most, aspect="auto")
     for (row, column), part in np.ndenumerate(parts):
         share = 100 * part / found.value if found.value else math.nan
         color = "white" if abs(part) > 0.6 * most else "black"
         if abs(share) >= 0.5:
-            ax.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=6, color=color)
+            ax.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=letters(6), color=color)
     names = figure_names(found.names, inches=0.9)
     ticks = [names[found.names[j]] for j in shown]
     ax.set_xticks(range(len(shown)), ticks, rotation=60, ha="right")
@@ -132,7 +133,7 @@ def plot_generalized(found: GeneralizedSharpness, *, ax: Axes | None = None) -> 
     own = ax is None
     reached = Reading(found.value, None, found.converged, error_kind=LOWER_BOUND, low=found.value, high=math.inf)
     label = f"max dᵀHd, ‖d‖ ≤ 1 in the {NORMS.get(found.norm, found.norm)} norm ({_CURVATURE})"
-    ax = axes_or_new(ax, width=SINGLE + 0.4, height=1.6)
+    ax = axes_or_new(ax, width=column_width() + 0.4, height=1.6)
     ax = plot_numbers([Row("", reached, found.samples)], label=label, ax=ax)
     if math.isfinite(found.upper):
         ax.plot(found.upper, 0, "<", color=REFERENCE_COLOR, markersize=4, label="upper bound")

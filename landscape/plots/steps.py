@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from landscape.plots.labels import legend_text
 from landscape.plots.legends import legend_outside
-from landscape.plots.style import DOUBLE, REFERENCE_COLOR, new_figure, optimizer_styles
+from landscape.plots.paper_styles import full_width
+from landscape.plots.style import REFERENCE_COLOR, new_figure, optimizer_styles
 
 #: column → (title, label of the axis), one panel each.
 STEP_PANELS = {
@@ -39,7 +40,7 @@ def step_panels(frame: pd.DataFrame) -> Figure:
         :func:`landscape.study.follow` writes them.
     """
     down = -(-len(STEP_PANELS) // _ACROSS)
-    figure = new_figure(DOUBLE, 2.0 * down)
+    figure = new_figure(full_width(), 2.0 * down)
     frame = frame.replace([np.inf, -np.inf], np.nan)
     labels = list(dict.fromkeys(frame["arm"]))
     styles = optimizer_styles(labels)

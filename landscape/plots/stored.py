@@ -13,7 +13,7 @@ from landscape.checks import check_choice
 from landscape.errors import UsageError
 from landscape.plots.arrays import measured
 from landscape.plots.comparison import plot_measure
-from landscape.plots.labels import figure_text
+from landscape.plots.labels import figure_text, symbols
 from landscape.plots.legends import legend_outside
 from landscape.plots.lines import plot_interpolation
 from landscape.plots.numbers import Row, plot_numbers
@@ -54,7 +54,7 @@ def plot_run(run: RunResults, measure: str | None = None, *, ax: Axes | None = N
     ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
     ax.set_title(figure_text(run.name or "this run"))
     ax.set_xlabel("step")
-    ax.set_ylabel(MEASURES[chosen].axis_label)
+    ax.set_ylabel(symbols(MEASURES[chosen].axis_label))
     if own:
         legend_outside(ax)
     return ax

@@ -15,10 +15,12 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from landscape.plots.labels import figure_names
+from landscape.plots.paper_styles import column_width, current_setting, full_width, letters
 from landscape.rounding import format_value
 
 SINGLE = 3.25
-"""Width in inches of one column of a two-column paper."""
+"""Width in inches of one column of a two-column paper: of our own figures; `column_width()` is that of a style."""
 DOUBLE = 6.75
 """Width in inches of both columns."""
 
@@ -52,8 +54,10 @@ RC: Any = {
 
 
 def house_style() -> Any:
-    """A context in which figures look like ours; outside of it the caller's settings are as they were."""
-    return matplotlib.rc_context(RC)
+    """A context in which figures look like ours, with the letters of a :func:`paper_style` around it; outside of it the
+    caller's settings are as they were.
+    """
+    return matplotlib.rc_context(RC | current_setting().style.rc)
 
 
 @dataclass(frozen=True)
@@ -142,14 +146,17 @@ def short_names(columns: Iterable[Sequence[str]]) -> dict[str, str]:
     return {name: crossed[name][0] for name in every}
 
 
-def new_figure(width: float = SINGLE, height: float = 2.4) -> Figure:
-    """A figure with a canvas of its own, unknown to pyplot, so that nothing leaks and nothing pops up."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+def new_figure(width: float | None = None, height: float = 2.4) -> Figure:
+    """A figure with a canvas of its own, unknown to pyplot, so that nothing leaks and nothing pops up.
+
+    As wide as a column of the paper where no width is given, see :func:`column_width`.
+    """
+    figure = Figure(figsize=(width or column_width(), height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def axes_or_new(ax: Axes | None, *, width: float = SINGLE, height: float = 2.4) -> Axes:
+def axes_or_new(ax: Axes | None, *, width: float | None = None, height: float = 2.4) -> Axes:
     """The caller's Axes, or those of a new figure; show it in a notebook by ``plot_…(…).figure``."""
     return new_figure(width, height).add_subplot() if ax is None else ax
 
@@ -160,13 +167,25 @@ def panels(
     """A grid of ``count`` Axes; one panel alone gets a single-column figure."""
     columns = min(columns, count)
     rows = math.ceil(count / columns)
-    figure = new_figure(width or (SINGLE if count == 1 else DOUBLE), rows * row_height + 0.3)
+    figure = new_figure(width or (column_width() if count == 1 else full_width()), rows * row_height + 0.3)
     return figure, [figure.add_subplot(rows, columns, i + 1, projection=projection) for i in range(count)]
 
 
 def panel_width(figure: Figure, columns: int) -> float:
     """Inches of one panel with what belongs to it, for its title."""
     return float(figure.get_figwidth()) / columns - 0.55
+
+
+def name_panels(
+    axes: Sequence[Axes], names: Iterable[str], *, columns: int, share: float = 1.0, points: float = 7.0
+) -> None:
+    """A name above each panel of a grid, no wider than ``share`` of its width; ``points`` as in our own figures."""
+    names, figure = list(names), axes[0].get_figure(root=True)
+    assert figure is not None
+    shown = figure_names(names, inches=share * panel_width(figure, min(columns, len(names))))
+    for ax, name in zip(axes, names, strict=True):
+        # axes in three dimensions do not go by the settings
+        ax.set_title(shown[name], fontsize=letters(points), loc="left" if ax.name == "3d" else None)
 
 
 def columns_for(count: int) -> int:
@@ -198,9 +217,10 @@ def note_gaps(ax: Any, count: int, *, inside: bool = False) -> None:
     if inside:
         box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
         write = getattr(ax, "text2D", ax.text)
-        write(0.98, 0.02, said, transform=ax.transAxes, fontsize=5.5, color=REFERENCE_COLOR, ha="right", bbox=box)
+        look = {"fontsize": letters(5.5), "color": REFERENCE_COLOR, "ha": "right", "bbox": box}
+        write(0.98, 0.02, said, transform=ax.transAxes, **look)
     else:
-        ax.set_title(said, loc="right", fontsize=6.5, color=REFERENCE_COLOR)
+        ax.set_title(said, loc="right", fontsize=letters(6.5), color=REFERENCE_COLOR)
 
 
 def is_wide(values: Any, *, ratio: float = 20.0) -> bool:

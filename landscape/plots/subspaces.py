@@ -7,6 +7,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 
 from landscape.plots.labels import figure_names
+from landscape.plots.paper_styles import letters
 from landscape.plots.style import PALETTE, axes_or_new
 from landscape.results import Attribution, PrincipalAngles
 
@@ -42,7 +43,7 @@ def plot_attribution(found: Attribution, *, ax: Axes | None = None) -> Axes:
     if vectors <= _MOST_WRITTEN:
         for (row, column), share in np.ndenumerate(percent):
             color = "white" if share > 60 else "black"
-            ax.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=6, color=color)
+            ax.text(column, row, f"{share:.0f}", ha="center", va="center", fontsize=letters(6), color=color)
     names = figure_names(found.names, inches=0.9)
     ax.set_xticks(range(len(shown)), [names[found.names[j]] for j in shown], rotation=60, ha="right")
     ax.yaxis.set_major_locator(ticker.MaxNLocator(integer=True))

@@ -13,12 +13,14 @@ from landscape.errors import UsageError
 from landscape.escaping.control_characters import shortened
 from landscape.plots.labels import figure_text, unit_words
 from landscape.plots.marks import draw_marks
-from landscape.plots.style import DOUBLE, GAP_COLOR, SURFACE_CMAP, axes_or_new, new_figure, note_gaps
+from landscape.plots.paper_styles import full_width, letters
+from landscape.plots.style import GAP_COLOR, SURFACE_CMAP, axes_or_new, new_figure, note_gaps
 from landscape.results import PathSlice, PlaneSlice
 from landscape.results.base import Array
 from landscape.rounding import format_value
 
 _MOST = 30  # letters of an axis label
+_ROOM = 1.5  # inches of axes in three dimensions beside which their labels have a place
 _STRIP = 4.0  # a picture that much longer than wide shows nothing
 
 
@@ -232,7 +234,7 @@ def plot_surface(
     if finite.size == 0:
         raise UsageError("no point of this plane has a finite loss; there is no surface to draw")
     if ax is None:
-        ax = new_figure(0.5 * DOUBLE, 3.0).add_subplot(projection="3d")
+        ax = new_figure(0.5 * full_width(), 3.0).add_subplot(projection="3d")
     low, high = limits or (float(finite.min()), float(finite.max()))
     x, y = np.meshgrid(plane.x, plane.y)
     # every point is drawn: the default keeps only 50 per side, and would drop the centre of an odd grid
@@ -241,7 +243,9 @@ def plot_surface(
     )
     ax.set_zlim(low, high)
     ax.view_init(elev=32, azim=-58)
-    ax.set_box_aspect(None, zoom=0.8)  # else the vertical label falls outside the panel
+    # else the vertical label falls outside the panel, the more so the smaller that is
+    inches = ax.get_position().width * ax.get_figure(root=True).get_figwidth()
+    ax.set_box_aspect(None, zoom=0.8 * min(1.0, inches / _ROOM / letters(1.0)))
     ax.set_xlabel("x", labelpad=-8)
     ax.set_ylabel("y", labelpad=-8)
     ax.set_zlabel(("loss L" if metric is None else figure_text(metric)) + (" (log)" if is_log else ""), labelpad=-5.5)

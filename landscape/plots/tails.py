@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from landscape.checks import check_choice
 from landscape.errors import UsageError
 from landscape.plots.arrays import RunLike, by_label, measured
-from landscape.plots.labels import legend_text
+from landscape.plots.labels import legend_text, symbols
 from landscape.plots.legends import legend_outside
+from landscape.plots.paper_styles import letters
 from landscape.plots.style import PALETTE, Style, axes_or_new, log_if_wide, optimizer_styles
 from landscape.results.base import Array
 from landscape.store.catalogue import IN_ALONG, IN_TAIL, MEASURES
@@ -115,7 +116,7 @@ def plot_tail(
         _draw_tails(ax, tails, name, styles[name], None if shifts is None else shifts[i])
     everything = [v for tails in found.values() for t in tails for v in t.values]
     log_if_wide(ax, everything)
-    ax.set_ylabel(MEASURES[quantity].axis_label)
+    ax.set_ylabel(symbols(MEASURES[quantity].axis_label))
     ax.set_xlabel("step, counted from the last")
     ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
     ax.margins(x=0.03)
@@ -236,7 +237,7 @@ def plot_sharpness_path(
             f"{threshold_label} = {threshold:.3g}",
             (1.01, threshold),
             xycoords=("axes fraction", "data"),
-            fontsize=7,
+            fontsize=letters(7),
             color=color,
             va="center",
         )

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from landscape.escaping.control_characters import shortened
 from landscape.plots.labels import figure_text
 from landscape.plots.legends import legend_outside
+from landscape.plots.paper_styles import letters
 from landscape.plots.style import PALETTE, REFERENCE_COLOR, axes_or_new
 from landscape.results import Crosscheck
 from landscape.results.crosscheck import AGREES, DISAGREES, EXPLAINED
@@ -31,7 +32,7 @@ def plot_crosscheck(found: Crosscheck, *, ax: Axes | None = None) -> Axes:
     ax.set_xscale("log")
     ax.set_xlim(left=_LEAST / 2)
     names = [figure_text(shortened(f"{row.witness}: {row.quantity}", 46)) for row in rows]
-    ax.set_yticks(range(len(rows)), names, fontsize=6)
+    ax.set_yticks(range(len(rows)), names, fontsize=letters(6))
     ax.invert_yaxis()
     ax.set_xlabel("difference ÷ what the stated errors allow")
     if own:

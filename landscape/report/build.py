@@ -20,7 +20,7 @@ from landscape.report.interactive import plotly_library, surface_figure
 from landscape.report.methods import methods
 from landscape.report.run_details import disagreements, run_details
 from landscape.rounding import format_value
-from landscape.store import Results, load_results
+from landscape.store import Results, citations, load_results
 from landscape.store.outputs import write_whole
 from landscape.store.view import natural_order
 
@@ -28,8 +28,14 @@ FILE_NAME = "report.html"
 WIDE_PIXELS = 900  # a figure made for both columns of a paper gets the whole width of the page
 
 
-def write_report(results: Results | str | Path, folder: str | Path | None = None) -> Path:
-    """Draw ``figures/``, write ``tables/`` and ``report.html``.
+def write_report(
+    results: Results | str | Path,
+    folder: str | Path | None = None,
+    *,
+    style: str | plots.PaperStyle | None = None,
+    latex: bool = False,
+) -> Path:
+    """Draw ``figures/``, write ``tables/``, ``paper/references.bib`` and ``report.html``.
 
     Parameters
     ----------
@@ -37,6 +43,10 @@ def write_report(results: Results | str | Path, folder: str | Path | None = None
         What ``load_results`` gives, or where it lies.
     folder : str or Path, optional
         Left out, the folder of ``results.h5``.
+    style : {"neurips", "icml", "iclr", "ieee", "thesis"} or PaperStyle, optional
+        Of the figures: see :func:`landscape.plots.paper_style`.
+    latex : bool
+        LaTeX sets the text of the PDF figures.
 
     Returns
     -------
@@ -47,7 +57,9 @@ def write_report(results: Results | str | Path, folder: str | Path | None = None
         results = load_results(results, vectors=False)
     target = Path(folder) if folder is not None else results.path.parent
     results = _measured(results)
-    figures = plots.draw_all(results, target / "figures")
+    with plots.paper_style(style, latex=latex):
+        figures = plots.draw_all(results, target / "figures")
+    write_whole(target / "paper" / "references.bib", citations(results) + "\n")
     tables.write_tables(results, target)
     environment = Environment(
         loader=PackageLoader("landscape.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,

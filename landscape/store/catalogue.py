@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from landscape.escaping.latex import latex_text
 from landscape.results import SecondOrderGain, Sharpness
 from landscape.store.measure_reads import Read, of_end, of_gap, of_metric, of_record
 from landscape.store.metrics import ACCURACY, TRAIN_ACCURACY, CheckpointLike
@@ -119,7 +120,7 @@ def _sharpness(
     return Measure(
         key, words, symbol or ("max rise ≥" if bound else "mean rise"), unit, of_record(key), title=title,
         heading=heading, tex_heading=rf"\shortstack[r]{{{stacked}{sign}}}" if heading else "",
-        tex=words.replace("ε", r"$\varepsilon$"), digits=3 if bound else None, note=note, definition=definition,
+        tex=latex_text(words), digits=3 if bound else None, note=note, definition=definition,
         error=f"{key}_sem" if has_error else "",
         reference=reference, is_bound=bound, is_flatness=True, is_invariant_to_layers=layers,
         is_invariant_to_logits=logits,

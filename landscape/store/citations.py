@@ -46,9 +46,11 @@ from landscape.store.references import REFERENCES
 if TYPE_CHECKING:
     from landscape.store.view import CheckpointResults, Results, RunResults
 
-_OURS = """@software{landscape,
+#: A type that every style of BibTeX knows.
+_OURS = """@misc{landscape,
   author = {{The landscape authors}},
-  title = {landscape: curvature and loss landscapes of {PyTorch} models, with errors},%s
+  title = {landscape: curvature and loss landscapes of {PyTorch} models, with errors},
+  howpublished = {Python package},%s
 }"""
 #: Who showed that layers can be rescaled without a change of the network.
 _RESCALED = "dinh"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _BOOK, _ARTICLE, _TALK = "book", "article", "inproceedings"
+_PREPRINT = "arXiv:"
 _MATRIX, _SCIENTIFIC = "SIAM J. Matrix Anal. Appl.", "SIAM J. Sci. Comput."
 
 
@@ -49,6 +50,9 @@ class Reference:
         fields = {"author": self.authors, "title": self.title, "year": str(self.year), place: self.venue}
         volume, _, number = self.issue.rstrip(")").partition("(")
         fields |= {"volume": volume, "number": number}
+        if self.venue.startswith(_PREPRINT):
+            identifier = self.venue.removeprefix(_PREPRINT)
+            fields |= {place: f"arXiv preprint {self.venue}", "eprint": identifier, "archiveprefix": "arXiv"}
         lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
         return "\n".join([f"@{self.kind}{{{key},", *lines, "}"])
 

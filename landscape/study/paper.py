@@ -14,6 +14,7 @@ from landscape.escaping.control_characters import visible
 from landscape.escaping.latex import latex_number, latex_sentence, latex_table, latex_text
 from landscape.escaping.spreadsheet import frame_csv
 from landscape.rounding import format_value
+from landscape.store import citations
 from landscape.store.catalogue import IN_PAPER, IN_PAPER_CONTRASTS, MEASURES
 from landscape.store.outputs import write_whole
 from landscape.study.figures import paper_figures
@@ -30,7 +31,8 @@ SPREADS = (
 
 
 def write_paper(material: Material, folder: Path) -> Path:
-    """``report.tex`` with its tables and figures beside it; the same rows as CSV, the sentences as ``findings.txt``.
+    """``report.tex`` with its tables and figures beside it; the same rows as CSV, the sentences as ``findings.txt``,
+    the papers behind the measures as ``references.bib``.
 
     Returns
     -------
@@ -50,6 +52,7 @@ def write_paper(material: Material, folder: Path) -> Path:
         write_whole(folder / "contrasts.tex", _fitted(_contrast_rows(pairs)))
         write_whole(folder / "contrasts.csv", frame_csv(pairs))
     figures = paper_figures(material, folder)
+    write_whole(folder / "references.bib", citations(material.found) + "\n")
     found = findings(material)
     write_whole(folder / "findings.txt", "\n".join(map(visible, found)) + "\n")
     # The forest plot shows what the table of differences says; contrasts.tex is there for whoever wants it.

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from landscape.escaping.latex import latex_name, latex_number, latex_table, latex_text, side_by_side
 from landscape.store import Results
+from landscape.store.catalogue import MEASURES
 from landscape.tables.content import SHOWN, caption_lines, final_cells, remarks
 
 
@@ -31,12 +32,13 @@ def comparison_latex(
     headings: Sequence[str], body: Sequence[tuple[str, list[str]]], notes: Sequence[str], scope: Sequence[str]
 ) -> str:
     """Groups side by side, as :func:`landscape.comparison.cells` gives them; several tables where one is too wide."""
-    measures = [measure.replace("_", " ") for measure, _ in body]
+    measures = [MEASURES[measure].tex if measure in MEASURES else latex_text(measure) for measure, _ in body]
     columns = [[heading, *(texts[i] for _, texts in body)] for i, heading in enumerate(headings)]
     tables: list[str] = []
-    for chosen in side_by_side(measures, columns):
+    words = [MEASURES[measure].words if measure in MEASURES else measure for measure, _ in body]
+    for chosen in side_by_side(words, columns):
         lines = (
-            [latex_text(measure), *(latex_number(texts[i]) for i in chosen)]
+            [measure, *(latex_number(texts[i]) for i in chosen)]
             for measure, (_, texts) in zip(measures, body, strict=True)
         )
         titles = ["measure", *(latex_name(headings[i]) for i in chosen)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import re
 from dataclasses import replace
 
 import matplotlib
@@ -190,3 +191,12 @@ def test_odd_records_are_drawn_too(name):
 def test_something_that_is_no_axes_is_refused():
     with pytest.raises(UsageError, match="ax='trace' is no Axes of matplotlib; options go by name"):
         EXAMPLES["Estimate"].plot("trace")
+
+
+def test_figures_show_symbols_and_words_never_names_of_variables(record):
+    """Of the data's own names, those of parameters, metrics and runs, no example has an underscore between letters."""
+    ax = record.plot()
+    ax.figure.canvas.draw()
+    shown = {text.get_text() for text in ax.figure.findobj(matplotlib.text.Text)}
+    plain = {re.sub(r"(?<!\\)\$.*?(?<!\\)\$", "", text) for text in shown}  # mathematics
+    assert not {text for text in plain if re.search(r"[a-zA-Zα-ω]_[a-zA-Z]", text)}

@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "checkpoints": "checks crossing distributed errors files problems rounding version",
     "edge_of_stability": "checkpoints checks device errors estimators objective operators optimizers params problems "
     "progress results",
-    "training": "checkpoints checks errors files optimizers problems progress",
+    "training": "checkpoints checks errors files jobs optimizers problems progress",
     "monitoring": "checkpoints checks device distributed edge_of_stability errors estimators objective operators "
     "problems results store training version",
     "store": "errors escaping files results rounding",
@@ -59,7 +59,7 @@ MAY_IMPORT = {
     "witness": "analysis checkpoints checks device errors estimators geometry objective operators progress results "
     "rounding store",
     "cli": "analysis checkpoints comparison distributed errors escaping exchange files pictures problems progress_bar "
-    "report store tables witness",
+    "report store tables training witness",
     "__main__": "cli",
     "__init__": "version",
 }

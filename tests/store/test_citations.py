@@ -15,6 +15,7 @@ from landscape.report.methods import methods
 from landscape.store import catalogue
 from landscape.store.citations import papers
 from landscape.store.references import REFERENCES
+from tests.support.bibtex import entries
 from tests.support.record_examples import examples
 from tests.support.synthetic_results import make_results
 
@@ -113,6 +114,33 @@ def test_every_record_can_be_asked_and_every_paper_is_of_some_record():
     assert used <= set(REFERENCES)
     text = "\n".join(ls.citations(record) for record in examples().values())
     assert set(keys(text)) <= {*REFERENCES, "landscape"}
+
+
+NEEDED = {"article": {"journal"}, "inproceedings": {"booktitle"}, "book": {"publisher"}, "misc": {"howpublished"}}
+
+
+def test_every_entry_has_all_that_its_type_needs():
+    """Author, title, year and where it appeared; a preprint has the number under which arXiv has it."""
+    for key, paper in REFERENCES.items():
+        ((kind, name, fields),) = entries(paper.bibtex(key))
+        assert name == key
+        assert {"author", "title", "year", *NEEDED[kind]} <= set(fields), key
+        assert re.fullmatch(r"\d{4}", fields["year"])
+        assert all(fields.values())
+        assert "," in fields["author"], "family names first"
+        preprint = re.search(r"arXiv:(.*)", fields.get("journal", ""))
+        if preprint:
+            assert (fields["eprint"], fields["archiveprefix"]) == (preprint[1], "arXiv")
+            assert re.fullmatch(r"\d{4}\.\d{5}", preprint[1])
+
+
+def test_all_that_was_measured_is_in_a_file_that_can_be_parsed(found):
+    known = {key: fields for _, key, fields in entries(ls.citations(found))}
+    used = {key for run in found.runs for c in run.checkpoints for r in c.records.values() for key in papers(r)}
+    used |= {key for pair in found.pairs for key in papers(pair.record)}
+    assert set(known) == {"landscape", *used}
+    assert known["wu"]["author"] == "Wu, Kesheng and Simon, Horst"
+    assert known["ghorbani"]["title"].endswith("via {Hessian} eigenvalue density")
 
 
 def test_bibtex_reads_all_of_them(tmp_path):
