@@ -11,6 +11,7 @@ from landscape.plots.arrays import group_word
 from landscape.plots.drawing import join_words
 from landscape.rounding import format_value
 from landscape.store import Results
+from landscape.store.stationarity import MINIMUM, UNKNOWN, stationary
 
 #: Groups named with their numbers; of more, the flattest and the sharpest.
 _MOST = 4
@@ -20,10 +21,21 @@ def question(results: Results) -> str:
     """What these runs can say something about."""
     runs = [run for run in results.runs if run.checkpoints]
     groups = {run.label for run in runs} - {None}
+    at_rest = ends_word(results) == "minima"
     if len(groups) > 1:
-        return f"Which {group_word(runs)} ended in the flattest minimum?"
-    what = f" that {next(iter(groups))} found" if groups else ""
-    return f"How flat {'are the minima' if len(runs) > 1 else 'is the minimum'}{what}?"
+        return (
+            f"Which {group_word(runs)} ended {'in the flattest minimum' if at_rest else 'where the loss is flattest'}?"
+        )
+    what = f" of {next(iter(groups))}" if groups else ""
+    if len(runs) > 1:
+        return f"How flat are the {'minima' if at_rest else 'end points'}{what}?"
+    return f"How flat is {'the minimum' if at_rest else 'the loss at the end'}{what}?"
+
+
+def ends_word(results: Results) -> str:
+    """``minima``, or ``end points`` where it is known of one that it is none."""
+    kinds = {stationary(run.last).kind for run in results.runs if run.checkpoints}
+    return "minima" if kinds <= {MINIMUM, UNKNOWN} else "end points"
 
 
 def answer(results: Results, matched: EqualLoss) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from landscape.comparison.equal_loss import COLUMNS
 from landscape.escaping.pages import page_text
 from landscape.plots.drawing import count_words
 from landscape.report import assets
-from landscape.report.answer import answer, question
+from landscape.report.answer import answer, ends_word, question
 from landscape.report.caveats import caveats
 from landscape.report.crosschecks import contradicted, crosschecks
 from landscape.report.data import page_data, script_json
@@ -96,6 +96,7 @@ def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any
     return {
         "title": _title(results),
         "question": question(results),
+        "ends": ends_word(results),
         "answer": said,
         "sure": sure,
         "facts": _facts(results),

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections import Counter
 
 from landscape.comparison import FEW_SEEDS
+from landscape.report.answer import ends_word
 from landscape.results import LineSlice, PathSlice, PlaneSlice
 from landscape.store import Results
 from landscape.store.catalogue import MEASURES, read
 from landscape.store.metrics import ACCURACY, read_metric
+from landscape.store.stationarity import kinds_sentence
 
 
 def caveats(results: Results) -> list[tuple[str, str]]:
     """A few words and a sentence for each that applies to these results."""
     runs = [run for run in results.runs if run.checkpoints]
     records = [record for run in runs for c in run.checkpoints for record in c.records.values()]
-    found = [("Nothing about generalization.", f"Flatter is not better on new data.{_accuracies(results)}")]
+    found = []
+    if ends_word(results) != "minima":
+        found.append(("Not every end is a minimum.", kinds_sentence(run.last for run in runs)))
+    found.append(("Nothing about generalization.", f"Flatter is not better on new data.{_accuracies(results)}"))
     if any(isinstance(record, PlaneSlice | PathSlice) for record in records):
         found.append(
             ("Depth is not curvature.", "On a log axis the depth of a bowl is its training loss; compare widths at "

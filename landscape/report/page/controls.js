@@ -110,7 +110,9 @@ function fillBar() {
 function setColors() {
   const mix = (hex, other, share) => `#${[1, 3, 5].map(i => Math.round(parseInt(hex.slice(i, i + 2), 16) * (1 - share) + other * share).toString(16).padStart(2, "0")).join("")}`;
   const light = hex => [1, 3, 5].reduce((sum, i, k) => sum + parseInt(hex.slice(i, i + 2), 16) * [0.299, 0.587, 0.114][k], 0) / 255;
-  for (const group of GROUPS) group.shade = [group.color, mix(group.color, 255, Math.max(0, 0.62 - light(group.color)) * 0.9)];
+  // On dark paper the dark ones must be seen, and the light ones stay lighter than they.
+  const lift = (l) => l < 0.2 ? 0.6 : l < 0.45 ? Math.max(0, 0.42 - l) / (1 - l) : 0.3;
+  for (const group of GROUPS) group.shade = [group.color, mix(group.color, 255, lift(light(group.color)))];
   const root = document.documentElement.style;
   GROUPS.forEach((group, i) => {
     root.setProperty(`--g${i}`, group.shade[Number(isDark())]);
@@ -147,6 +149,11 @@ function fillPage() {
     figure.setup?.(section);
     addTools(section);
   }
+  // Sections that stand in one row share it: those that are there.
+  for (const row of [["spectrum", "slices"], ["between", "matrix", "ellipses"]]) {
+    const there = row.map(name => $(`[data-fig="${name}"]`)).filter(section => section && !section.hidden);
+    if (there.length < row.length) for (const section of there) section.className = `fig ${there.length === 1 ? "w12" : "w6"}`;
+  }
   for (const link of $$(".contents a")) {
     const target = $(link.getAttribute("href"));
     if (!target || target.hidden) link.parentNode.remove();
@@ -159,8 +166,8 @@ function start() {
   fillBar();
   $("#print").addEventListener("click", () => print());
   $("#copyall").addEventListener("click", event => copyText(csvOf(FIGURES.runs.rows()), event.currentTarget));
-  const step = Number(ASKED.get("step")), run = RUNS.findIndex(r => r.name === ASKED.get("run"));
-  if (ASKED.has("step") && STEPS.includes(step)) { STATE.step = step; $("#step").value = STEPS.indexOf(step); $("#stepout").textContent = step; }
+  const asked = Number(ASKED.get("step")), step = STEPS.reduce((best, s) => Math.abs(s - asked) < Math.abs(best - asked) ? s : best, LAST), run = RUNS.findIndex(r => r.name === ASKED.get("run"));
+  if (ASKED.has("step") && Number.isFinite(asked)) { STATE.step = step; $("#step").value = STEPS.indexOf(step); $("#stepout").textContent = step; }
   if (run >= 0) { STATE.focus = run; $("#focus").value = String(run); }
   drawAll();
   let width = document.documentElement.clientWidth;
@@ -170,6 +177,6 @@ function start() {
     requestAnimationFrame(drawAll);
   });
   document.documentElement.dataset.ready = "true";
-  if (location.hash) $(`[id="${CSS.escape(location.hash.slice(1))}"]`)?.scrollIntoView();
+  if (location.hash) $(`[id="${CSS.escape(location.hash.slice(1))}"]`)?.scrollIntoView({ behavior: "instant" });
 }
 start();

@@ -40,12 +40,15 @@ function drawInterval(f, x, y, group, found, domain, unit) {
 }
 
 /** One measure: a row for each group. */
-function dots(host, key, { of = block(), row = 42, values: withValues = false } = {}) {
+function dots(host, key, { of = block(), row = 42, values: withValues = false, isRanked = false } = {}) {
   const there = RUNS.filter(run => valueIn(run, key, of) !== null), unit = MEASURES[key].share ? 100 : 1;
+  const known = of && of.measures[key], order = known ? Object.keys(known.groups) : [];
+  const rank = g => order.includes(GROUPS[g].name) ? order.indexOf(GROUPS[g].name) : order.length;
   const groups = [...GROUPS.keys()].filter(g => there.some(run => run.group === g));
+  if (isRanked) groups.sort((a, b) => rank(a) - rank(b));
   const high = groups.length > 12 ? 24 : groups.length > 7 ? 30 : row;
-  const known = of && of.measures[key], domain = intervalDomain(key, of, there.map(run => valueIn(run, key, of)));
-  const names = groups.map(g => GROUPS[g].short), left = roomFor(names, 132);
+  const domain = intervalDomain(key, of, there.map(run => valueIn(run, key, of)));
+  const names = groups.map(g => GROUPS[g].short), left = 14 + roomFor(names, 140);
   const texts = groups.map(g => known && known.groups[GROUPS[g].name] ? (unit === 100 ? `${(100 * known.groups[GROUPS[g].name][0]).toFixed(1)} %` : known.groups[GROUPS[g].name][3]) : "");
   const right = withValues ? Math.max(10, 6.9 * Math.max(...texts.map(t => t.length)) + 14) : 14;
   const f = frame(host, 10 + high * groups.length + 26, { left, right, top: 4, bottom: 26 },
@@ -87,7 +90,7 @@ FIGURES.verdict = {
   draw(section) {
     const of = DATA.intervals.find(b => b.measures.lambda_max) || null;
     $(".where", section).textContent = of ? `${of.title}; seeds, and centre with its 95 % interval` : "at the last checkpoint of each run";
-    dots($(".plot", section), "lambda_max", { of, values: true });
+    dots($(".plot", section), "lambda_max", { of, values: true, isRanked: true });
   },
   rows: () => centreRows(["lambda_max"], DATA.intervals.find(b => b.measures.lambda_max) || null),
 };

@@ -85,7 +85,7 @@ FIGURES.matrix = {
     const pairs = shownPairs().filter(pair => pair.barrier !== null), host = $(".plot", section);
     const runs = RUNS.filter(run => pairs.some(pair => pair.a === run.index || pair.b === run.index)).slice(0, MOST_IN_MATRIX);
     if (!runs.length) return nothing(host, "No pair of this choice was measured.");
-    const left = roomFor(runs.map(nameOf), 120), width = host.clientWidth || 320, cell = Math.min(56, (width - left - 4) / runs.length);
+    const left = 16 + roomFor(runs.map(nameOf), 130), width = host.clientWidth || 320, cell = Math.min(56, (width - left - 4) / runs.length);
     const f = frame(host, cell * runs.length + 34, { left, right: 0, top: 4, bottom: 0 }, `Barriers between minima: ${pairs.slice(0, 20).map(pair => `${RUNS[pair.a].name} and ${RUNS[pair.b].name} ${digits(pair.barrier)}`).join("; ")}`);
     const heights = DATA.pairs.map(pair => pair.barrier).filter(v => v > 0), [low, high] = extent(heights) || [1, 1];
     runs.forEach((row, i) => {
