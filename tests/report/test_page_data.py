@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from landscape import comparison
+from landscape.report import assets
 from landscape.report.answer import answer, question
 from landscape.report.assets import SCRIPTS, script, vendor
 from landscape.report.build import _matched
@@ -177,6 +180,30 @@ def test_no_script_of_ours_ends_its_element_or_makes_markup_of_a_text():
     assert not re.search(r"insertAdjacentHTML|document\.write|\beval\(|\bfetch\(|XMLHttpRequest", ours)
     assert "innerHTML" not in ours
     assert len(SCRIPTS) == len(set(SCRIPTS))
+
+
+def test_every_file_that_a_page_reads_is_in_the_package():
+    """Of what ``_read`` opens, nothing is left out by the patterns of the package."""
+    setup, here = configparser.ConfigParser(), Path(assets.__file__).parent
+    setup.read(here.parents[1] / "setup.cfg")
+    patterns = [part.strip() for part in setup["options.package_data"]["landscape.report"].split(",")]
+    packaged = {path for pattern in patterns for path in here.glob(pattern)}
+    scripts = {here / "page" / f"{name}.js" for name in assets.SCRIPTS}
+    assert {here / "page" / f"{name}.css" for name in assets.STYLES} <= packaged
+    assert scripts == set((here / "page").glob("*.js")) <= packaged
+    assert {here / "bundle" / name for name in ("vendor.min.js", "licences.txt", "package-lock.json")} <= packaged
+
+
+def test_each_library_of_the_bundle_is_pinned_and_has_its_licence():
+    bundle = Path(assets.__file__).parent / "bundle"
+    locked = json.loads((bundle / "package-lock.json").read_text())["packages"]
+    licences = (bundle / "licences.txt").read_text()
+    wanted = json.loads((bundle / "package.json").read_text())["dependencies"]
+    for name, version in wanted.items():
+        assert locked[f"node_modules/{name}"]["version"] == version
+    for path, found in locked.items():
+        if path and not found.get("dev"):
+            assert f"== {path.removeprefix('node_modules/')} {found['version']} ({found['license']})" in licences
 
 
 def test_a_figure_is_left_to_the_page_only_where_the_page_can_draw_it(data):

@@ -48,7 +48,7 @@ function dots(host, key, { of = block(), row = 42, values: withValues = false, i
   if (isRanked) groups.sort((a, b) => rank(a) - rank(b));
   const high = groups.length > 12 ? 24 : groups.length > 7 ? 30 : row;
   const domain = intervalDomain(key, of, there.map(run => valueIn(run, key, of)));
-  const names = groups.map(g => GROUPS[g].short), left = 14 + roomFor(names, 140);
+  const names = groups.map(g => GROUPS[g].short), left = 20 + roomFor(names, 146);
   const texts = groups.map(g => known && known.groups[GROUPS[g].name] ? (unit === 100 ? `${(100 * known.groups[GROUPS[g].name][0]).toFixed(1)} %` : known.groups[GROUPS[g].name][3]) : "");
   const right = withValues ? Math.max(10, 6.9 * Math.max(...texts.map(t => t.length)) + 14) : 14;
   const f = frame(host, 10 + high * groups.length + 26, { left, right, top: 4, bottom: 26 },
