@@ -29,12 +29,13 @@ def caveats(results: Results) -> list[tuple[str, str]]:
     elif any(isinstance(record, LineSlice) for record in records):
         found.append(("A line is one direction.", "What lies across the others is not seen."))
     seeds = Counter(run.label for run in runs)
-    if len(seeds) > 1 and min(seeds.values()) < FEW_SEEDS:
-        fewest, most = min(seeds.values()), max(seeds.values())
-        count = str(fewest) if fewest == most else f"{fewest} to {most}"
+    if len(seeds) > 1 and max(seeds.values()) < 2:
+        found.append(("One run each.", "There is no interval: another seed may end elsewhere."))
+    elif len(seeds) > 1 and min(seeds.values()) < FEW_SEEDS:
+        count = " to ".join(dict.fromkeys((str(min(seeds.values())), str(max(seeds.values())))))
         found.append(
-            ("Few seeds.", f"Intervals are Student's t over {count} seed{'' if count == '1' else 's'}, and wide for "
-             "that reason; they are of all seeds, whichever are chosen above.")
+            ("Few seeds.", f"Intervals are Student's t over {count} seeds, and wide for that reason; they are of all "
+             "seeds, whichever are chosen above.")
         )  # fmt: skip
     if any(measure.is_bound and read(run.last, key) for run in runs for key, measure in MEASURES.items()):
         found.append(("Lower bounds.", "Worst-case rises come from ascent and may miss the maximum."))

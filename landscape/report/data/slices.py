@@ -71,7 +71,7 @@ def _places(axis: Array, most: int) -> tuple[Array, bool]:
     is_even = last < 2 or np.ptp(np.diff(axis)) <= 1e-6 * np.ptp(axis)
     steps = (step for step in range(1, last + 1) if last % step == 0 and last // step < most)
     step = next(steps, last)
-    if is_even and last // max(step, 1) + 1 > most // 2:
+    if is_even and last // max(step, 1) + 1 > min(len(axis), most) // 2:
         return np.arange(0, last + 1, step, dtype=float), False
     count = min(len(axis), most)
     even = np.linspace(axis[0], axis[-1], count)

@@ -66,7 +66,7 @@ function scaleFor(values, range, isLog, margin = 0.06) {
     const pad = Math.max(margin * Math.log10(high / low), 0.03);
     return V.scaleLog([low / 10 ** pad, high * 10 ** pad], range);
   }
-  const pad = high > low ? margin * (high - low) : Math.abs(high) * 0.1 || 1;
+  const pad = high > low ? margin * (high - low) : Math.abs(high) * 0.01 || 1;
   return V.scaleLinear([low - pad, high + pad], range);
 }
 const ticksOf = (scale, isLog, count = 5) => isLog ? logTicks(scale.domain(), count) : scale.ticks(count);
