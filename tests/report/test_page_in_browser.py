@@ -11,7 +11,7 @@ import pytest
 from landscape.report import write_report
 from landscape.results import PathSlice, PlaneSlice, Stability
 from landscape.store import load_results
-from tests.report.browser import CHROMIUM, browse, printed
+from tests.support.browser import CHROMIUM, browse, printed
 from tests.support.hostile import NAMES
 from tests.support.synthetic_results import make_results
 

@@ -8,13 +8,14 @@ const hasSteps = key => RUNS.some(run => run.checkpoints.filter(c => valueAt(c, 
 const hasEdge = () => RUNS.some(run => run.checkpoints.filter(c => c.edge).length > 1);
 const stepOf = (run, c) => TRAINING.fromEnd ? c.step - run.last.step : c.step;
 
-/** Steps that all runs of a group have, with their mean (of positive values the geometric one). */
+/** Steps that all runs of a group have: their mean (of positive values the geometric one), the lowest, the highest. */
 function meanOf(runs, points) {
   const counts = new Map();
   for (const run of runs) for (const [step, value] of points(run)) counts.set(step, [...(counts.get(step) || []), value]);
   return [...counts].filter(([, values]) => values.length === runs.length).sort((a, b) => a[0] - b[0]).map(([step, values]) => {
     const isLog = values.every(v => v > 0);
-    return [step, isLog ? Math.exp(values.reduce((sum, v) => sum + Math.log(v), 0) / values.length) : values.reduce((sum, v) => sum + v, 0) / values.length];
+    const mean = isLog ? Math.exp(values.reduce((sum, v) => sum + Math.log(v), 0) / values.length) : values.reduce((sum, v) => sum + v, 0) / values.length;
+    return [step, mean, ...extent(values)];
   });
 }
 
@@ -29,9 +30,12 @@ function trainingPanel(host, title, unit, points, thresholds, tipOf) {
   axisY(f, y, ticksOf(y, isLog));
   if (!TRAINING.fromEnd && STEPS.length > 1) f.node.append(svg("line", { x1: x(STATE.step), x2: x(STATE.step), y1: f.top, y2: f.bottom, class: "now" }));
   const crowded = runs.length > 12;
+  const bands = [...new Set(runs.map(run => run.group))].map(group => [group, runs.filter(run => run.group === group)]).filter(([, of]) => of.length > 2)
+    .map(([group, of]) => [group, meanOf(of, points)]).filter(([, mean]) => mean.length > 1);
+  for (const [group, mean] of bands) f.node.append(svg("path", { d: V.area().x(p => x(p[0])).y0(p => y(p[2])).y1(p => y(p[3]))(mean), fill: `var(--g${group})`, opacity: 0.14 }));
   for (const run of runs) {
     const mine = points(run), limits = thresholds(run);
-    const node = curve(mine, x, y, run, run.name, { width: crowded ? 0.7 : 1.6 });
+    const node = curve(mine, x, y, run, run.name, { width: bands.some(([group]) => group === run.group) ? 0.7 : 1.6 });
     if (limits.length) node.append(svg("path", { d: linePath(limits, x, y), fill: "none", stroke: colorOf(run), "stroke-width": 1.2, "stroke-dasharray": "2 3", opacity: 0.9 }));
     if (!crowded) {
       mine.forEach(([step, value, c], i) => {
@@ -42,10 +46,7 @@ function trainingPanel(host, title, unit, points, thresholds, tipOf) {
     }
     f.node.append(node);
   }
-  if (crowded) for (const group of new Set(runs.map(run => run.group))) {
-    const mean = meanOf(runs.filter(run => run.group === group), points);
-    if (mean.length > 1) f.node.append(svg("path", { d: linePath(mean, x, y), fill: "none", stroke: `var(--g${group})`, "stroke-width": 2.4 }));
-  }
+  for (const [group, mean] of bands) f.node.append(svg("path", { d: linePath(mean, x, y), fill: "none", stroke: `var(--g${group})`, "stroke-width": 2.4 }));
   f.node.addEventListener("click", event => {
     if (TRAINING.fromEnd) return;
     const place = f.node.getBoundingClientRect(), step = x.invert((event.clientX - place.left) * f.width / place.width);
