@@ -1,13 +1,12 @@
-"""HTML: what the template escapes is made visible first; what plotly reads as a little HTML is text."""
+"""HTML: what the template escapes is made visible first."""
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
 
 from markupsafe import Markup
 
-from landscape.escaping.control_characters import shortened, visible
+from landscape.escaping.control_characters import visible
 
 
 def page_text(value: Any) -> Any:
@@ -22,8 +21,3 @@ def page_text(value: Any) -> Any:
         whole = sign.replace("/", "/\N{WORD JOINER}")  # a line may end after a slash
         text = text.replace(f" {sign} ", f"\N{NO-BREAK SPACE}{whole}\N{NO-BREAK SPACE}")
     return text
-
-
-def plotly_label(text: str, most: int = 40) -> str:
-    """A label that plotly shows as it is named: it reads tags and entities in labels."""
-    return escape(shortened(visible(text), most), quote=False)

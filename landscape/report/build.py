@@ -9,14 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from landscape import comparison, plots, tables
+from landscape.comparison import EqualLoss
+from landscape.comparison.equal_loss import COLUMNS
 from landscape.escaping.pages import page_text
+from landscape.plots.drawing import count_words
+from landscape.report import assets
+from landscape.report.answer import answer, ends_word, question
+from landscape.report.caveats import caveats
 from landscape.report.crosschecks import contradicted, crosschecks
+from landscape.report.data import page_data, script_json
+from landscape.report.data.spectra import KERNEL
 from landscape.report.headline import headline
-from landscape.report.interactive import plotly_library, surface_figure
+from landscape.report.living import is_living
 from landscape.report.methods import methods
 from landscape.report.run_details import disagreements, run_details
 from landscape.rounding import format_value
@@ -25,6 +34,12 @@ from landscape.store.outputs import write_whole
 from landscape.store.view import natural_order
 
 FILE_NAME = "report.html"
+#: Where the page can be entered, in its order; the page leaves out what it has not.
+CONTENTS = (
+    ("surfaces", "Surfaces"), ("flatness", "Flatness"), ("found", "What was found"), ("spectrum", "Spectrum"),
+    ("slices", "Slices"), ("training", "Training"), ("between", "Between minima"), ("runs", "Runs"),
+    ("seeds-1", "Over seeds"), ("figures", "Figures"), ("details", "Run by run"), ("methods", "Methods"),
+)  # fmt: skip
 WIDE_PIXELS = 900  # a figure made for both columns of a paper gets the whole width of the page
 
 
@@ -78,8 +93,8 @@ def _measured(results: Results) -> Results:
 def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any]:
     """Everything the template shows; it computes nothing itself."""
     info = results.info
-    surface, surface_scale = surface_figure({run.name: c.records.get("plane") for run in results.runs for c in
-                                             run.checkpoints[-1:]})  # fmt: skip
+    matched = _matched(results)
+    data = page_data(results, matched)
     failed = [
         (run.name, c.step, "; ".join(" ".join([name, c.not_reached.get(name, "")]).strip() for name in c.not_converged))
         for run in results.runs
@@ -88,18 +103,30 @@ def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any
     ]
     text, references = methods(results)
     shown = tables.wide_measures(results)
+    said, sure = answer(results, matched)
+    tabulated = _comparisons(results, matched)
     return {
         "title": _title(results),
-        "style": Markup((Path(__file__).parent / "style.css").read_text()),
+        "question": question(results),
+        "ends": ends_word(results),
+        "answer": said,
+        "sure": sure,
+        "facts": _facts(results),
+        "contents": [(anchor, words) for anchor, words in CONTENTS if anchor != "seeds-1" or tabulated],
+        "caveats": caveats(results),
+        "kernel": KERNEL,
+        "style": assets.style(),
+        "vendor": assets.vendor(),
+        "licences": assets.licences(),
+        "script": assets.script(),
+        "data": script_json(data),
         "sentences": headline(results),
-        "headings": [measure.heading.replace("\n", " ") for measure in shown],
+        "headings": [(measure.heading.replace("\n", " "), measure.key) for measure in shown],
         "rows": tables.final_cells(results, measures=shown),
         "table_notes": [line for line in tables.caption_lines(results) if not line.startswith(("*", "skipped"))],
-        "figures": [_figure(figure) for figure in figures],
-        "surface": Markup(surface) if surface else None,
-        "surface_scale": surface_scale,
-        "plotly": Markup(plotly_library()) if surface else None,
-        "comparisons": _comparisons(results),
+        "figures": [_figure(figure) for figure in figures if not is_living(figure.name, data)],
+        "files": [_link(figure) for figure in figures if is_living(figure.name, data)],
+        "comparisons": tabulated,
         "crosschecks": crosschecks(results),
         "contradicted": contradicted(results),
         "runs": [run_details(run) for run in results.runs],
@@ -113,11 +140,34 @@ def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any
     }
 
 
+def _matched(results: Results) -> EqualLoss:
+    """The comparison at one training loss; one without a level where no run is in a group."""
+    if not any(run.label is not None for run in results.runs if run.checkpoints):
+        none = pd.DataFrame(columns=list(COLUMNS))
+        return EqualLoss((), none, none, none, reason="no run has a label")
+    return comparison.at_equal_loss(results)
+
+
+def _facts(results: Results) -> list[str]:
+    """What the runs are, in a line: problem and groups, how many runs, parameters and examples."""
+    runs = [run for run in results.runs if run.checkpoints]
+    facts = [_title(results), count_words(len(runs), "run")]
+    for key, words in (("num_parameters", "parameters"), ("num_examples", "training examples")):
+        counts = sorted({n for run in runs if isinstance(n := run.info.get(key), int)})
+        if counts:
+            facts.append(f"{counts[0]:,}{f' to {counts[-1]:,}' if len(counts) > 1 else ''} {words}")
+    return facts
+
+
 def _title(results: Results) -> str:
     problems = sorted({str(run.info["problem"]) for run in results.runs if run.info.get("problem")})
     labels = sorted({run.label for run in results.runs if run.label}, key=natural_order)
     what = ", ".join(problems) or results.path.parent.name
     return f"Curvature of {what}" + (f" by {', '.join(labels)}" if labels else "")
+
+
+def _link(figure: plots.FigureFile) -> dict[str, str]:
+    return {"title": figure.title, "pdf": f"figures/{figure.pdf.name}"}
 
 
 def _figure(figure: plots.FigureFile) -> dict[str, Any]:
@@ -129,12 +179,11 @@ def _figure(figure: plots.FigureFile) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _comparisons(results: Results) -> list[dict[str, Any]]:
+def _comparisons(results: Results, found: EqualLoss) -> list[dict[str, Any]]:
     """The tables over seeds, where there are several groups: at one training loss if it can be, then at the ends."""
     if len({run.label for run in results.runs if run.checkpoints} - {None}) < 2:
         return []
     tabulated, ends = [], "Over seeds"
-    found = comparison.at_equal_loss(results)
     if found.levels:
         title = f"Over seeds, at a training loss of {format_value(found.level, digits=3)}"
         how = "Each run is read between two checkpoints, on a straight line in logarithms."

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 
 from landscape.comparison import Centre, compare
 from landscape.errors import ResultsError
 from landscape.report import write_report
 from landscape.report.headline import headline
-from landscape.report.interactive import surface_figure
-from landscape.results import PlaneSlice
 from landscape.rounding import format_value
 from landscape.store import load_results
 from tests.support.hostile import NAMES
 from tests.support.synthetic_results import make_results
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 class Page(HTMLParser):
@@ -76,19 +69,30 @@ def test_it_loads_nothing_from_elsewhere(page, folder):
             link = attrs.get(name)
             if link and tag != "a":
                 assert link.startswith("data:"), f"<{tag} {name}={link[:60]}>"
-            if link and tag == "a":
+            if link and tag == "a" and not link.startswith("#"):
                 assert (folder / link).exists(), link
 
 
-def test_every_figure_is_embedded_with_a_text_and_a_caption(page, folder):
+def test_every_link_within_the_page_leads_somewhere(page):
+    names = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
+    inside = [attrs["href"] for tag, attrs in page.tags if tag == "a" and (attrs.get("href") or "").startswith("#")]
+    assert len(inside) > 8
+    assert {link[1:] for link in inside} <= names
+
+
+def test_a_figure_that_the_page_does_not_draw_is_embedded_and_every_other_is_linked(page, folder):
     images = [attrs for tag, attrs in page.tags if tag == "img"]
-    assert len(images) == len(list((folder / "figures").glob("*.png")))
+    linked = {attrs["href"] for tag, attrs in page.tags if tag == "a" and (attrs.get("href") or "").endswith(".pdf")}
+    assert linked == {f"figures/{path.name}" for path in (folder / "figures").glob("*.pdf")}
     assert all(image["alt"] for image in images)
-    assert sum(tag == "figcaption" for tag, _ in page.tags) >= len(images)
+    drawn = {attrs["data-fig"] for _, attrs in page.tags if "data-fig" in attrs}
+    assert {"verdict", "surfaces", "flatness", "spectrum", "slices", "training", "between", "runs"} <= drawn
+    assert 0 < len(images) < len(linked)
+    assert sum(tag == "figcaption" for tag, _ in page.tags) == len(images)
 
 
 def test_it_stays_small_enough_to_send(folder):
-    assert (folder / "report.html").stat().st_size < 9_000_000
+    assert (folder / "report.html").stat().st_size < 1_500_000
 
 
 def test_numbers_stand_with_their_errors(page, folder):
@@ -115,7 +119,7 @@ def test_what_did_not_converge_and_what_was_skipped_is_said_first(page, folder):
 
 def test_the_methods_paragraph_has_the_numbers_of_this_analysis(page, folder):
     run = load_results(folder).runs[0]
-    paragraph = page.text.split("Methods")[1].split("Provenance")[0]
+    paragraph = page.text.split("Methods")[-1].split("Provenance")[0]
     density = run.last.records["density"]
     for said in (
         f"{run.info['num_parameters']:,} parameters",
@@ -127,7 +131,8 @@ def test_the_methods_paragraph_has_the_numbers_of_this_analysis(page, folder):
     ):
         assert said in paragraph, said
     cited = [int(n) for group in re.findall(r"\[([\d, ]+)\]", paragraph) for n in group.split(",")]
-    listed = sum(tag == "li" for tag, _ in Page((folder / "report.html").read_text().split("references")[-1]).tags)
+    references = (folder / "report.html").read_text().split('class="references"')[-1].split("</ol>")[0]
+    listed = sum(tag == "li" for tag, _ in Page(references).tags)
     assert sorted(set(cited)) == list(range(1, listed + 1))
 
 
@@ -164,7 +169,7 @@ def test_one_run_alone_and_missing_records_make_a_report(tmp_path):
     text = " ".join(Page(html.read_text()).text.split())
     assert "λ_max =" in text
     assert "Over seeds" not in text
-    assert "turnable" not in text
+    assert '"planes"' not in html.read_text()
 
 
 def test_a_killed_analysis_still_makes_a_report(tmp_path):
@@ -227,58 +232,11 @@ def test_an_analysis_from_python_tells_the_command_with_its_plan(folder, tmp_pat
     assert "--device" not in text
 
 
-def test_the_surface_is_linear_where_the_loss_reaches_zero():
-    x = np.linspace(-1, 1, 5)
-    loss = np.add.outer(x**2, x**2)
-    flat = np.zeros((2, 2))
-    plane = PlaneSlice(x, x, loss, ("a", "b"), np.ones(2), flat, flat, flat)
-    above = replace(plane, loss=loss + 1e-3)
-    assert surface_figure({"above": above})[1] == "logarithmic"
-    element, scale = surface_figure({"above": above, "zero": plane})
-    assert scale == "linear"
-    assert "log" not in re.search(r'"zaxis":\{"title":\{"text":"(.*?)"', element).group(1)
-    assert surface_figure({"gone": replace(plane, loss=np.full((5, 5), np.nan)), "none": None}) == (None, "")
-
-
 @pytest.mark.slow
 def test_the_same_results_give_the_same_report(folder, tmp_path):
     first = (folder / "report.html").read_bytes()
     again = write_report(load_results(folder), tmp_path / "again").read_bytes()
     assert first == again
-
-
-def browse(html: str, folder, width: int) -> str:
-    """The page's title after it has loaded in a frame of that width: errors seen, and how far it overflows."""
-    probe = """<script>
-      window.seen = []; window.onerror = m => { window.seen.push(m); };
-      const complain = console.error; console.error = (...a) => { window.seen.push(a.join(" ")); complain(...a); };
-      window.addEventListener("load", () => setTimeout(() => {
-        const over = document.documentElement.scrollWidth - window.innerWidth;
-        parent.postMessage(`overflow=${over} errors=${window.seen.join("|")}`, "*");
-      }, 1500));
-    </script>"""
-    (folder / "probed.html").write_text(html.replace("<head>", "<head>" + probe, 1))
-    (folder / "frame.html").write_text(
-        f'<iframe src="probed.html" style="width:{width}px;height:900px;border:0"></iframe>'
-        "<script>onmessage = e => { document.title = e.data; document.body.append(e.data); };</script>"
-    )
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-             "--disable-component-update", "--disable-sync", "--enable-unsafe-swiftshader",
-             "--allow-file-access-from-files", f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=15000",
-             "--window-size=1400,1000", "--dump-dom", f"file://{folder / 'frame.html'}"]  # fmt: skip
-    dom = subprocess.run([CHROMIUM, *flags], capture_output=True, text=True, timeout=90).stdout
-    found = re.search(r"<title>(.*?)</title>", dom, flags=re.DOTALL)
-    assert found, f"the page said nothing: {dom[-300:]}"
-    return found.group(1)
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no browser here")
-@pytest.mark.parametrize("width", [390, 1280])
-def test_a_browser_sees_no_error_and_nothing_wider_than_the_screen(folder, tmp_path, width):
-    said = browse((folder / "report.html").read_text(), tmp_path, width)
-    overflow = int(re.search(r"overflow=(-?\d+)", said).group(1))
-    assert overflow <= 0
-    assert said.split("errors=")[1] == ""
 
 
 def test_every_name_is_text_in_the_page_and_in_the_surface(tmp_path, no_figures):
@@ -295,15 +253,6 @@ def test_every_name_is_text_in_the_page_and_in_the_surface(tmp_path, no_figures)
     assert "undecodable-\\udcff" in html
     labels = [b for tag, attrs in Page(html).tags for b in attrs.values() if b and "javascript:" in b]
     assert labels == []
-
-
-def test_the_menu_of_the_surface_shows_tags_and_long_names_as_text():
-    plane = PlaneSlice(np.arange(3.0), np.arange(3.0), np.arange(9.0).reshape(3, 3) + 1, ("a", "b"), np.ones(2),
-                       np.eye(2), np.eye(2), np.eye(2))  # fmt: skip
-    element, _ = surface_figure({"<a href='javascript:x'>run</a>": plane, "y" * 240: plane})
-    assert "<a href" not in element
-    assert "\\u003ca" not in element
-    assert "y" * 41 not in element
 
 
 def test_a_full_disk_is_one_clear_error(folder, no_figures, tmp_path, monkeypatch):
