@@ -124,7 +124,7 @@ def test_report_redraws_what_was_deleted(runs, capsys, monkeypatch, tmp_path):
 @pytest.mark.parametrize("there_is_a_browser", [True, False])
 def test_report_is_shown_in_the_browser_where_there_is_one(there_is_a_browser, runs, capsys, monkeypatch, tmp_path):
     shown, page = [], tmp_path / "a b" / "report.html"
-    monkeypatch.setattr("landscape.report.write_report", lambda results: page)
+    monkeypatch.setattr("landscape.report.write_report", lambda results, **how: page)
     monkeypatch.setattr("webbrowser.open", lambda address: shown.append(address) or there_is_a_browser)
     status, out, _ = call(capsys, monkeypatch, "report", runs, "--open")
     assert status == 0
