@@ -150,14 +150,14 @@ def test_results_without_runs_are_empty_and_say_so(tmp_path):
 
 
 def test_everything_draws_itself(results, last):
-    assert "λ_max" in results.plot().get_xlabel()
+    assert r"\lambda_{\mathrm{max}}" in results.plot().get_xlabel()
     assert "tr H" in results.plot(measure="trace").get_xlabel()
     history = results["adam-s0"].plot(measure="lambda_max")
     values = [checkpoint.eigenpairs.values.max() for checkpoint in results["adam-s0"]]
     assert history.lines[0].get_xdata().tolist() == list(STEPS)
     assert history.lines[0].get_ydata().tolist() == values
     assert history.get_xlabel() == "step"
-    assert "λ_max (loss/parameter²)" in history.get_ylabel()
+    assert r"\lambda_{\mathrm{max}}$ (loss/parameter²)" in history.get_ylabel()
     assert "eigenvalue" in last.plot().get_xlabel()
     assert results.pairs[0].plot().get_title(loc="left") == "adam-s0 to adam-s1"
 
