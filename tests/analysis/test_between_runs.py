@@ -10,7 +10,6 @@ import pytest
 import torch
 
 import landscape as ls
-from landscape import plots
 from landscape.analysis import barriers
 from landscape.analysis.cache import Opened
 from landscape.analysis.measuring import RunFiles
@@ -134,11 +133,10 @@ def test_figure_report_and_methods_say_what_running_statistics_were(runs, tmp_pa
         pair = barrier_of(store, *jobs.values())
         results = ls.load_results(store.path)
     assert "moved linearly from one end to the other" in str(pair)
-    styles = plots.optimizer_styles(list(jobs))
-    (drawing,) = interpolation_figure(results.pairs, results.runs, styles)
+    (drawing,) = interpolation_figure(results)
     assert said in drawing.caption
     assert "buffers interpolated" in drawing.figure.axes[0].get_ylabel()
-    (drawing,) = line_figures(results.runs, styles)
+    (drawing,) = line_figures(results)
     held = "Running statistics and other buffers are held as the model has them"
     assert f"{held}." in drawing.caption
     report = methods_of_report(results)[0]
