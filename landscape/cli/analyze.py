@@ -129,12 +129,12 @@ def analyze(
         with progress_bar() if speaks else nullcontext() as reporter:
             path = run_analysis(
                 ckpt_dir, chosen, reporter=reporter, command=command_line(), executor=executor, shared=shared,
-                say=_on_stderr if speaks else None,
+                say=on_stderr if speaks else None,
             )  # fmt: skip
     except KeyboardInterrupt:
         drawn = " and drawn" if chosen.time is not None else ""
         if speaks:
-            _on_stderr(f"interrupted; what was measured is kept{drawn}, and the same command goes on")
+            on_stderr(f"interrupted; what was measured is kept{drawn}, and the same command goes on")
         raise typer.Exit(130) from None
     results = load_results(path)
     if not speaks:
@@ -145,6 +145,6 @@ def analyze(
     raise typer.Exit(exit_status(results))
 
 
-def _on_stderr(line: str) -> None:
+def on_stderr(line: str) -> None:
     """Beside the table, which may be read by a program."""
     print(f"landscape: {one_line(line)}", file=sys.stderr)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from landscape.analysis.plan import Plan
-from landscape.cli.analyze import analyze
+from landscape.cli.analyze import analyze, on_stderr
 from landscape.cli.app import app
 from landscape.escaping.terminal import console, one_line
 
@@ -33,7 +32,8 @@ def demo(
     from landscape.training import demo as training
 
     show = console().print
-    Plan(plan=plan), training.demo_runs(seeds)  # refused now rather than after the training
+    Plan(plan=plan)  # what is wrong is refused now rather than after the training
+    training.demo_runs(seeds)
     said = ", ".join(map(str, range(seeds)))
     show(one_line(f"training LeNet-5 on digits: {', '.join(training.OPTIMIZERS)} × seeds {said} → {folder}"))
     try:
@@ -43,7 +43,7 @@ def demo(
                 finished=lambda name, seconds: show(f"  {name:<12} {seconds:4.0f} s"),
             )  # fmt: skip
     except KeyboardInterrupt:
-        print("landscape: interrupted; what was trained is kept, and the same command goes on", file=sys.stderr)
+        on_stderr("interrupted; what was trained is kept, and the same command goes on")
         raise typer.Exit(130) from None
     where = one_line(str(folder))
     show(f"\nnow: landscape analyze {where} --plan {plan}\n")

@@ -1,6 +1,6 @@
 """Groups of runs side by side, seeds as replicates: means, differences and ranks, each with its uncertainty."""
 
-from landscape.comparison.averages import LINEAR, LOG, Centre, centre, centre_of, scale_of
+from landscape.comparison.averages import LINEAR, LOG, Centre, centre, centre_of, centres_of, scale_of
 from landscape.comparison.contrasts import contrast_table, contrasts
 from landscape.comparison.equal_loss import EQUAL, EqualLoss, at_equal_loss, losses_differ
 from landscape.comparison.equal_loss_table import equal_loss_cells, equal_loss_table, where_read
@@ -28,6 +28,7 @@ __all__ = [
     "cells",
     "centre",
     "centre_of",
+    "centres_of",
     "compare",
     "comparison_table",
     "contrast_table",

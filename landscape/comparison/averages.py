@@ -63,6 +63,12 @@ def possible(measure: str | None, low: float, high: float) -> tuple[float, float
     return (low if math.isnan(low) else max(low, 0.0)), (high if math.isnan(high) else min(high, 1.0))
 
 
+def centres_of(frame: Any, measure: str) -> dict[Any, Centre]:
+    """Group → its centre, in the order of the rows that :func:`landscape.comparison.compare` made of a measure."""
+    rows = frame[frame["measure"] == measure]
+    return {row["group"]: centre_of(row) for _, row in rows.iterrows()}
+
+
 def centre_of(row: Any) -> Centre:
     """Of a row that :func:`landscape.comparison.compare` made."""
     names = ("gmean", "gmean_low", "gmean_high") if row["scale"] == LOG else ("mean", "low", "high")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from landscape.comparison.averages import LOG, Centre, centre, centre_of, scale_of
+from landscape.comparison.averages import LOG, Centre, centre, centres_of, scale_of
 from landscape.comparison.equal_loss_contrasts import contrasts_between
 from landscape.comparison.groups import gather
 from landscape.comparison.loss_paths import LossPath, loss_path, tuples_of, why_left_out
@@ -79,6 +79,12 @@ class EqualLoss:
     reason: str = ""
     by_match: bool = False
 
+    @classmethod
+    def nowhere(cls, reason: str) -> EqualLoss:
+        """No level, and why."""
+        table, runs = pd.DataFrame(columns=list(COLUMNS)), pd.DataFrame(columns=list(RUN_COLUMNS))
+        return cls((), table, runs, pd.DataFrame(), reason=reason)
+
     @property
     def level(self) -> float:
         """The headline's, NaN where there is none."""
@@ -99,8 +105,8 @@ class EqualLoss:
 
 def losses_differ(means: pd.DataFrame) -> str:
     """``training losses that differ (a 0.1, b 0.2)`` of the groups of a comparison, lowest first; empty where equal."""
-    rows = means[means["measure"] == "train_loss"].dropna(subset=["mean"])
-    losses = sorted(((row["group"], centre_of(row).value) for _, row in rows.iterrows()), key=lambda pair: pair[1])
+    centres = centres_of(means.dropna(subset=["mean"]), "train_loss")
+    losses = sorted(((group, centre.value) for group, centre in centres.items()), key=lambda pair: pair[1])
     if len(losses) < 2:
         return ""
     low, high = losses[0][1], losses[-1][1]
@@ -158,11 +164,11 @@ def at_equal_loss(
     chosen = [m for m in MEASURES if m != "train_loss" and (measures is None or m in measures)]
     paths = {label: [loss_path(run, chosen) for run in runs] for label, runs in groups.items()}
     if len(paths) < 2:
-        return _nothing("there is one group of runs, and nothing to compare it with")
+        return EqualLoss.nowhere("there is one group of runs, and nothing to compare it with")
     given = (level,) if level is not None else gathered.levels
     found = _levels(paths, given, levels)
     if not found:
-        return _nothing(_why_no_level(paths))
+        return EqualLoss.nowhere(_why_no_level(paths))
     runs = _read(paths, found, chosen)
     table = _centres(runs, paths, confidence)
     headline = table[table["level"] == found[0]]
@@ -178,11 +184,6 @@ def at_equal_loss(
     table.attrs = {"by": by, "level": confidence, "notes": notes}
     by_match = level is None and set(found) <= set(matched_levels(results.path.parent))
     return EqualLoss(found, table, runs, contrasts, left_out, gone, notes, by_match=by_match)
-
-
-def _nothing(reason: str) -> EqualLoss:
-    table, runs = pd.DataFrame(columns=list(COLUMNS)), pd.DataFrame(columns=list(RUN_COLUMNS))
-    return EqualLoss((), table, runs, pd.DataFrame(), reason=reason)
 
 
 def _levels(paths: dict[Any, list[LossPath]], given: tuple[float, ...], count: int) -> tuple[float, ...]:

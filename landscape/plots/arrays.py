@@ -63,12 +63,16 @@ def by_label(runs: Sequence[RunLike]) -> dict[str, list[RunLike]]:
     return groups
 
 
-def drawable(results: Results) -> Results:
-    """The same without checkpoints of which nothing was measured yet, as a killed analysis leaves them, and runs
-    without any.
-    """
+def with_records(results: Results) -> Results:
+    """The same without checkpoints of which nothing was measured yet, as a killed analysis leaves them."""
     runs = (replace(run, checkpoints=tuple(c for c in run.checkpoints if c.records)) for run in results.runs)
-    return replace(results, runs=tuple(run for run in runs if run.checkpoints))
+    return replace(results, runs=tuple(runs))
+
+
+def drawable(results: Results) -> Results:
+    """The same without checkpoints of which nothing was measured yet, and runs without any."""
+    kept = with_records(results)
+    return replace(kept, runs=tuple(run for run in kept.runs if run.checkpoints))
 
 
 @dataclass(frozen=True)

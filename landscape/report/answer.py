@@ -19,8 +19,7 @@ _MOST = 4
 
 def question(results: Results) -> str:
     """What these runs can say something about."""
-    runs = [run for run in results.runs if run.checkpoints]
-    groups = {run.label for run in runs} - {None}
+    runs, groups = [run for run in results.runs if run.checkpoints], labels_of(results)
     at_rest = ends_word(results) == "minima"
     if len(groups) > 1:
         return (
@@ -30,6 +29,11 @@ def question(results: Results) -> str:
     if len(runs) > 1:
         return f"How flat are the {'minima' if at_rest else 'end points'}{what}?"
     return f"How flat is {'the minimum' if at_rest else 'the loss at the end'}{what}?"
+
+
+def labels_of(results: Results) -> set[str]:
+    """Of the groups in which something was measured."""
+    return {run.label for run in results.runs if run.checkpoints and run.label is not None}
 
 
 def ends_word(results: Results) -> str:
@@ -43,15 +47,14 @@ def answer(results: Results, matched: EqualLoss) -> tuple[str, str]:
 
     Groups are ranked at one training loss alone, or where they stopped at losses that do not differ.
     """
-    if len({run.label for run in results.runs if run.checkpoints} - {None}) < 2:
+    if len(labels_of(results)) < 2:
         return "", ""
     order = matched.centres("lambda_max")
     if len(order) > 1:
         return _ranked(order, f"at a training loss of {format_value(matched.level, digits=3)}")
     frame = comparison.compare(results, by="label")
-    rows = frame[frame["measure"] == "lambda_max"]
-    ends = {row["group"]: comparison.centre_of(row) for _, row in rows.iterrows()}
-    ends = dict(sorted(((g, c) for g, c in ends.items() if math.isfinite(c.value)), key=lambda pair: pair[1].value))
+    ends = {g: c for g, c in comparison.centres_of(frame, "lambda_max").items() if math.isfinite(c.value)}
+    ends = dict(sorted(ends.items(), key=lambda pair: pair[1].value))
     if len(ends) < 2:
         return "", ""
     if differ := comparison.losses_differ(frame):

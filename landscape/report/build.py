@@ -5,21 +5,19 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from landscape import comparison, plots, tables
 from landscape.comparison import EqualLoss
-from landscape.comparison.equal_loss import COLUMNS
 from landscape.escaping.pages import page_text
+from landscape.plots.arrays import with_records
 from landscape.plots.drawing import count_words
 from landscape.report import assets
-from landscape.report.answer import answer, ends_word, question
+from landscape.report.answer import answer, ends_word, labels_of, question
 from landscape.report.caveats import caveats
 from landscape.report.crosschecks import contradicted, crosschecks
 from landscape.report.data import page_data, script_json
@@ -71,7 +69,7 @@ def write_report(
     if not isinstance(results, Results):
         results = load_results(results, vectors=False)
     target = Path(folder) if folder is not None else results.path.parent
-    results = _measured(results)
+    results = with_records(results)
     with plots.paper_style(style, latex=latex):
         figures = plots.draw_all(results, target / "figures")
     write_whole(target / "paper" / "references.bib", citations(results) + "\n")
@@ -82,12 +80,6 @@ def write_report(
     )  # fmt: skip
     page = environment.get_template("report.html.j2").render(_context(results, figures))
     return write_whole(target / FILE_NAME, page)
-
-
-def _measured(results: Results) -> Results:
-    """The same without checkpoints of which nothing was measured yet, as a killed analysis leaves them."""
-    runs = (replace(run, checkpoints=tuple(c for c in run.checkpoints if c.records)) for run in results.runs)
-    return replace(results, runs=tuple(runs))
 
 
 def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any]:
@@ -120,7 +112,7 @@ def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any
         "licences": assets.licences(),
         "script": assets.script(),
         "data": script_json(data),
-        "sentences": headline(results),
+        "sentences": headline(results, matched),
         "headings": [(measure.heading.replace("\n", " "), measure.key) for measure in shown],
         "rows": tables.final_cells(results, measures=shown),
         "table_notes": [line for line in tables.caption_lines(results) if not line.startswith(("*", "skipped"))],
@@ -142,10 +134,7 @@ def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any
 
 def _matched(results: Results) -> EqualLoss:
     """The comparison at one training loss; one without a level where no run is in a group."""
-    if not any(run.label is not None for run in results.runs if run.checkpoints):
-        none = pd.DataFrame(columns=list(COLUMNS))
-        return EqualLoss((), none, none, none, reason="no run has a label")
-    return comparison.at_equal_loss(results)
+    return comparison.at_equal_loss(results) if labels_of(results) else EqualLoss.nowhere("no run has a label")
 
 
 def _facts(results: Results) -> list[str]:
@@ -181,7 +170,7 @@ def _figure(figure: plots.FigureFile) -> dict[str, Any]:
 
 def _comparisons(results: Results, found: EqualLoss) -> list[dict[str, Any]]:
     """The tables over seeds, where there are several groups: at one training loss if it can be, then at the ends."""
-    if len({run.label for run in results.runs if run.checkpoints} - {None}) < 2:
+    if len(labels_of(results)) < 2:
         return []
     tabulated, ends = [], "Over seeds"
     if found.levels:

@@ -24,8 +24,8 @@ Table = dict[tuple[Any, str], Any]
 Centres = dict[Any, comparison.Centre]
 
 
-def headline(results: Results) -> list[str]:
-    """A few sentences that a reader takes away, computed from the numbers."""
+def headline(results: Results, matched: comparison.EqualLoss | None = None) -> list[str]:
+    """A few sentences that a reader takes away, computed from the numbers; ``matched`` where that is known already."""
     measured = [run for run in results.runs if run.checkpoints]
     if not measured:
         return ["Nothing was measured."]
@@ -40,7 +40,7 @@ def headline(results: Results) -> list[str]:
     groups = list(dict.fromkeys(frame["group"]))
     ends = {measure: _order(table, groups, measure) for measure in IN_HEADLINE}
     ends = {measure: order for measure, order in ends.items() if len(order) > 1}
-    sentences = _comparisons(results, frame, table, ends)
+    sentences = _comparisons(results, matched or comparison.at_equal_loss(results), frame, table, ends)
     if stopped := kinds_sentence(run.last for run in measured):
         sentences.append(stopped)
     gains = [f"{g} {_centre(table[g, 'second_order_gain'])}" for g in groups if (g, "second_order_gain") in table]
@@ -69,12 +69,14 @@ def _order(table: Table, groups: list[Any], measure: str) -> Centres:
     return dict(sorted(finite, key=lambda item: item[1].value))
 
 
-def _comparisons(results: Results, frame: Any, table: Table, ends: dict[str, Centres]) -> list[str]:
+def _comparisons(
+    results: Results, matched: comparison.EqualLoss, frame: Any, table: Table, ends: dict[str, Centres]
+) -> list[str]:
     """At equal training loss first, by every measure that is there; then where training stopped, with its losses.
 
     Ends of unequal loss are not ranked; where nothing can be read at one loss, it is said why, and what to do.
     """
-    matched, differ = comparison.at_equal_loss(results), comparison.losses_differ(frame)
+    differ = comparison.losses_differ(frame)
     there = {measure: order for measure in IN_HEADLINE if len(order := matched.centres(measure)) > 1}
     sentences = [*equal_loss.at_equal_loss(matched), *_lists(there, "there"), *agreement(there, runs_at(matched))]
     if not there and differ:

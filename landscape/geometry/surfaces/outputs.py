@@ -294,7 +294,7 @@ def _pieces(ends: Sequence[int], most: int) -> list[int]:
     """Sizes that end at each of these, none larger than ``most``, as even as may be.
 
     >>> _pieces([4, 6, 15], 5)
-    [2, 2, 2, 5, 4]
+    [4, 2, 5, 4]
     """
     sizes = list[int]()
     for begin, end in pairwise([0, *ends]):

@@ -8,6 +8,7 @@ from landscape import comparison
 from landscape.comparison import Centre, EqualLoss
 from landscape.escaping.control_characters import visible
 from landscape.report.agreement import runs_at
+from landscape.report.answer import labels_of
 from landscape.report.data.numbers import short
 from landscape.rounding import format_value
 from landscape.store import Results
@@ -23,7 +24,7 @@ def interval_blocks(results: Results, matched: EqualLoss) -> list[dict[str, Any]
     Each has ``title``, ``place`` (``"equal"`` or ``"ends"``), ``level``, and of each measure the groups with their
     centre, its interval and the text of the tables, and the values of the runs behind it.
     """
-    if not any(run.label is not None for run in results.runs if run.checkpoints):
+    if not labels_of(results):
         return []
     blocks = []
     if matched.levels:
@@ -51,9 +52,7 @@ def _ends(results: Results) -> dict[str, Any]:
     frame = comparison.compare(results, by="label")
     shown = {}
     for measure in SHOWN:
-        rows = frame[frame["measure"] == measure]
-        centres = {row["group"]: comparison.centre_of(row) for _, row in rows.iterrows()}
-        if centres:
+        if centres := comparison.centres_of(frame, measure):
             shown[measure] = _measure(measure, centres, None)
     return shown
 

@@ -52,12 +52,13 @@ document.addEventListener("pointerover", event => {
 document.addEventListener("keydown", event => { if (event.key === "Escape") { tip(null); if (STATE.focus !== null) focusOn(null); } });
 
 function chip(set, value, label, icon, title) {
+  const press = chips => { for (const other of chips.children) other.setAttribute("aria-pressed", String(set.has(other.value_))); };
   return html("button", {
     type: "button", class: "chip", "aria-pressed": "true", title,
     onclick: event => {
       // What alone is left brings all back: nothing chosen would be nothing to see.
       if (!set.has(value)) set.add(value); else if (set.size > 1) set.delete(value); else for (const v of set === STATE.groups ? GROUPS.keys() : SEEDS) set.add(v);
-      for (const other of event.currentTarget.parentNode.children) other.setAttribute("aria-pressed", String(set.has(other.value_)));
+      press(event.currentTarget.parentNode);
       STAGE.page = 0;
       drawAll();
       say(`${shown().length} of ${RUNS.length} runs shown`);
@@ -65,7 +66,7 @@ function chip(set, value, label, icon, title) {
     ondblclick: event => {
       set.clear();
       set.add(value);
-      for (const other of event.currentTarget.parentNode.children) other.setAttribute("aria-pressed", String(set.has(other.value_)));
+      press(event.currentTarget.parentNode);
       drawAll();
     },
   }, icon, html("span", {}, label));

@@ -31,8 +31,9 @@ function drawInterval(f, x, y, group, found, domain, unit) {
   if (low !== null && high !== null) {
     const a = Math.max(domain.low, low), b = Math.min(domain.high, high);
     node.append(svg("line", { x1: x(a), x2: x(b), y1: y, y2: y, stroke: color, "stroke-width": 2.2, "stroke-linecap": "round" }));
-    if (low < domain.low) node.append(svg("path", { d: `M${x(domain.low) + 6} ${y - 4}L${x(domain.low)} ${y}L${x(domain.low) + 6} ${y + 4}`, fill: "none", stroke: color, "stroke-width": 2 }));
-    if (high > domain.high) node.append(svg("path", { d: `M${x(domain.high) - 6} ${y - 4}L${x(domain.high)} ${y}L${x(domain.high) - 6} ${y + 4}`, fill: "none", stroke: color, "stroke-width": 2 }));
+    const arrow = (tip, back) => node.append(svg("path", { d: `M${tip + back} ${y - 4}L${tip} ${y}L${tip + back} ${y + 4}`, fill: "none", stroke: color, "stroke-width": 2 }));
+    if (low < domain.low) arrow(x(domain.low), 6);
+    if (high > domain.high) arrow(x(domain.high), -6);
   }
   node.append(svg("line", { x1: x(centre), x2: x(centre), y1: y - 6, y2: y + 6, stroke: color, "stroke-width": 2.6 }));
   node.append(svg("rect", { x: f.left, y: y - 8, width: f.right - f.left, height: 16, fill: "transparent" }));

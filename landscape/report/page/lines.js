@@ -88,10 +88,11 @@ FIGURES.matrix = {
     const left = 16 + roomFor(runs.map(nameOf), 130), width = host.clientWidth || 320, cell = Math.min(56, (width - left - 4) / runs.length);
     const f = frame(host, cell * runs.length + 34, { left, right: 0, top: 4, bottom: 0 }, `Barriers between minima: ${pairs.slice(0, 20).map(pair => `${RUNS[pair.a].name} and ${RUNS[pair.b].name} ${digits(pair.barrier)}`).join("; ")}`);
     const heights = DATA.pairs.map(pair => pair.barrier).filter(v => v > 0), [low, high] = extent(heights) || [1, 1];
+    const symbol = (run, x, y) => svg("path", { d: SHAPES[GROUPS[run.group].mark], transform: `translate(${x},${y})`, fill: isOpen(run) ? "var(--paper)" : colorOf(run), stroke: colorOf(run), "stroke-width": 1.5 });
     runs.forEach((row, i) => {
-      const label = svg("g", {}, words(20, 4 + cell * (i + 0.5) + 4, nameOf(row), "lab"), svg("path", { d: SHAPES[GROUPS[row.group].mark], transform: `translate(8,${4 + cell * (i + 0.5)})`, fill: isOpen(row) ? "var(--paper)" : colorOf(row), stroke: colorOf(row), "stroke-width": 1.5 }));
+      const label = svg("g", {}, words(20, 4 + cell * (i + 0.5) + 4, nameOf(row), "lab"), symbol(row, 8, 4 + cell * (i + 0.5)));
       f.node.append(ofRun(label, row, row.name));
-      f.node.append(svg("path", { d: SHAPES[GROUPS[row.group].mark], transform: `translate(${left + cell * (i + 0.5)},${cell * runs.length + 18})`, fill: isOpen(row) ? "var(--paper)" : colorOf(row), stroke: colorOf(row), "stroke-width": 1.5 }));
+      f.node.append(symbol(row, left + cell * (i + 0.5), cell * runs.length + 18));
       runs.forEach((column, j) => {
         if (j >= i) return;
         const pair = pairs.find(p => (p.a === row.index && p.b === column.index) || (p.a === column.index && p.b === row.index));

@@ -1,5 +1,5 @@
 // What the page knows, what is chosen, and how elements are made. The files of this folder stand in one function, in
-// the order that build.py gives; names of one are seen by all.
+// the order that assets.py gives; names of one are seen by all.
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const $ = (selector, of = document) => of.querySelector(selector);
 const $$ = (selector, of = document) => [...of.querySelectorAll(selector)];

@@ -20,8 +20,14 @@ const stageRuns = () => {
   return [...first.values()];
 };
 
+const SCALES = new Map();
 /** The scale that all surfaces share, whatever is chosen: {low, high} in log₁₀ of the loss, or in the loss. */
-function heightScale() {
+function heightScale() {  // asked for by every frame and every move of a pointer
+  const key = `${STAGE.plane} ${STAGE.height}`;
+  if (!SCALES.has(key)) SCALES.set(key, scaleOfPlanes());
+  return SCALES.get(key);
+}
+function scaleOfPlanes() {
   const losses = everyPlane().map(p => extent(p.loss));
   const low = Math.min(...losses.map(e => e[0])), high = Math.max(...losses.map(e => e[1]));
   if (STAGE.height !== "linear" && canBeLog()) {
@@ -55,6 +61,9 @@ function valueOn(plane, grid, u, v) {
 }
 /** A plane through the path of a training is shown whole, another within its largest circle. */
 const isDisc = plane => !plane.paths;
+/** Half the side of a square, whose corners reach farther than the disc of radius 1. */
+const SQUARE = 0.86;
+const sizeOf = plane => isDisc(plane) ? 1 : SQUARE;
 const toPlane = (plane, u, v) => [plane.x[0] + (u + 1) / 2 * (plane.x[1] - plane.x[0]), plane.y[0] + (v + 1) / 2 * (plane.y[1] - plane.y[0])];
 const fromPlane = (plane, x, y) => [2 * (x - plane.x[0]) / (plane.x[1] - plane.x[0]) - 1, 2 * (y - plane.y[0]) / (plane.y[1] - plane.y[0]) - 1];
 

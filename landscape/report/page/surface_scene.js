@@ -56,7 +56,7 @@ function fillMesh(s, plane, scale) {
   const grid = gridOf(plane, scale.isLog), disc = isDisc(plane), { position, normal, level } = s.geometry.attributes, e = 0.012;
   const height = (x, y) => heightOf(valueOn(plane, grid, x, y), scale);
   for (let j = 0; j <= SIDE; j++) for (let i = 0; i <= SIDE; i++) {
-    const k = j * (SIDE + 1) + i, square = [2 * i / SIDE - 1, 2 * j / SIDE - 1], [x, y] = disc ? onDisc(...square) : square.map(v => 0.86 * v);
+    const k = j * (SIDE + 1) + i, square = [2 * i / SIDE - 1, 2 * j / SIDE - 1], [x, y] = disc ? onDisc(...square) : square.map(v => SQUARE * v);
     const [u, v] = disc ? [x, y] : square, value = valueOn(plane, grid, u, v), z = heightOf(value, scale);
     if (Number.isNaN(value)) { level.array[k] = GAP; position.array.set([x, y, FLOOR], 3 * k); normal.array.set([0, 0, 1], 3 * k); continue; }
     level.array[k] = (z - FLOOR) / HEIGHT;
@@ -98,7 +98,7 @@ function paintFloor(pen, s, canvas, plane, k) {
   const square = r => [[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]].map(([x, y]) => project(s, canvas, r * x, r * y, FLOOR));
   pen.strokeStyle = cssColor("--ink");
   pen.lineWidth = 0.8 * k;
-  for (const r of [1, 0.5]) { pen.globalAlpha = r === 1 ? 0.24 : 0.12; strokePath(pen, isDisc(plane) ? ring(r) : square(0.86 * r)); }
+  for (const r of [1, 0.5]) { pen.globalAlpha = r === 1 ? 0.24 : 0.12; strokePath(pen, isDisc(plane) ? ring(r) : square(SQUARE * r)); }
   pen.globalAlpha = 1;
 }
 /** Beside it: the scale, upright at the left edge of the floor. */
@@ -121,7 +121,7 @@ function paintRuler(pen, s, canvas, plane, scale, k) {
 /** On it: where the training went, or where the run stands. */
 function paintPlace(pen, s, canvas, run, plane, scale, k) {
   const grid = gridOf(plane, scale.isLog);
-  const place = (x, y) => { const [u, v] = fromPlane(plane, x, y), size = isDisc(plane) ? 1 : 0.86; return project(s, canvas, size * u, size * v, heightOf(valueOn(plane, grid, u, v), scale) + 0.01); };
+  const place = (x, y) => { const [u, v] = fromPlane(plane, x, y), size = sizeOf(plane); return project(s, canvas, size * u, size * v, heightOf(valueOn(plane, grid, u, v), scale) + 0.01); };
   pen.strokeStyle = pen.fillStyle = cssColor("--ink");
   for (const path of plane.paths || []) {
     const points = [];

@@ -59,7 +59,7 @@ function readLoss(canvas, run, event) {
   fillMesh(s, plane, scale);
   aim(s, box.width / box.height);
   s.ray.setFromCamera(new V.Vector2((event.clientX - box.left) / box.width * 2 - 1, 1 - (event.clientY - box.top) / box.height * 2), s.camera);
-  const hit = s.ray.intersectObject(s.mesh)[0], size = isDisc(plane) ? 1 : 0.86;
+  const hit = s.ray.intersectObject(s.mesh)[0], size = sizeOf(plane);
   if (!hit) return tip(null);
   const [u, v] = [hit.point.x / size, hit.point.y / size], value = valueOn(plane, gridOf(plane, scale.isLog), u, v), [x, y] = toPlane(plane, u, v);
   return tip(`${run.name}\nloss ${digits(scale.isLog ? 10 ** value : value)} at (${digits(x, 2)}, ${digits(y, 2)})`, event);
