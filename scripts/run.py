@@ -29,7 +29,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def edge_of_stability(folder: Path) -> float:
-    """Draw the README's figure: sharpness of gradient descent climbing to 2/η, from one seed; the seconds it took."""
+    """Draw the documentation's first figure: sharpness of gradient descent up to 2/η, one seed; the seconds it took."""
     started = time.perf_counter()
     if not (folder / "edge_of_stability.png").exists():
         script = "scripts/reproduce/edge_of_stability.py"
@@ -87,7 +87,10 @@ def main() -> int:
 
 
 def refresh_docs(out: Path) -> None:
-    """The README's figure is one of the demo; facts and studies have pages with theirs. Benchmarks: ``make bench``."""
+    """The documentation's first figure is one of the demo; facts and studies have pages with theirs.
+
+    Benchmarks: ``make bench``. The README's picture: ``scripts/documentation/moving_picture.py``.
+    """
     figure = "edge_of_stability.png"
     write_whole(ROOT / "docs" / "figures" / figure, (out / "edge" / figure).read_bytes())
     for script in ("scripts/facts.py", "scripts/papers.py"):

@@ -22,8 +22,8 @@ from tests.support.synthetic_results import make_results
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-GUIDE = ("start", "own-model", "numbers", "which-measure", "reading-landscapes", "costs", "statistics", "errors",
-         "beside-other-tools")  # fmt: skip
+GUIDE = ("start", "own-model", "numbers", "measurements", "which-measure", "reading-landscapes", "costs", "statistics",
+         "errors", "beside-other-tools")  # fmt: skip
 #: Other tools are asked there, which takes seconds.
 SLOW = ("beside-other-tools",)
 PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
