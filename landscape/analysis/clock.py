@@ -15,8 +15,9 @@ from landscape.analysis.amounts import time_text
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
 from landscape.device import CPU, peak_bytes, synchronize
-from landscape.estimators.eigen.choose_core import is_likely
+from landscape.estimators.eigen.choose_core import is_expected
 from landscape.estimators.eigen.thick_restart import default_basis
+from landscape.estimators.eigen.top import check_request
 from landscape.jobs import Reporter
 
 #: Multiplications and additions a second of a core, as models of a few million parameters reach them: the first guess.
@@ -119,8 +120,8 @@ class Clock:
         pairs, group = self.num_vectors, distributed.current()
         most = default_basis(int(self.vector // 4), pairs, 8 if self.has_core else 4)
         bases = min(most, STEPS + EACH_STEPS * pairs)  # a vector for each product
-        if self.has_core:  # which has a space of its own, and the products themselves are held too
-            bases = 2 * bases + 2 * min(most, 3 * pairs)
+        if self.has_core:  # its space fills up; of both, products are held too, and blocks of directions beside them
+            bases = 2 * most + 2 * min(most, 4 * pairs) + 4 * pairs
         in_slices = (bases + 1 + 2.5 * pairs) / (1 if group is None else group.world)
         return self.vector * max(in_slices + OF_A_PRODUCT, pairs + OF_ROUNDING)
 
@@ -131,7 +132,7 @@ class Clock:
     def calibrate(self, context: CheckpointContext) -> None:
         """Time a loss and a gradient on one chunk; the product was timed when its route was chosen."""
         objective, hessian = context.objective, context.products
-        self.has_core = is_likely(objective)
+        self.has_core = _draws_core(context)
         part = objective if objective.num_chunks == 1 else objective.on_first(objective.chunk or 1)
         share = objective.num_examples / part.num_examples
         if objective.sums is not None and part is not objective:
@@ -149,6 +150,16 @@ class Clock:
         """What products took in a measurement that made many of them is what the next ones will take."""
         if cost.matvecs >= 5 and cost.products < 1.5 * cost.matvecs:
             self.seconds_per = Cost(seconds / cost.matvecs, self.seconds_per.gradients, self.seconds_per.losses)
+
+
+def _draws_core(context: CheckpointContext) -> bool:
+    """Whether eigenpairs will be looked for on a part of the data first."""
+    H, plan = context.products, context.plan
+    request = check_request(
+        H, min(plan.eigs, H.dim), which="both", method="lanczos", tol=plan.residual, max_matvecs=plan.max_matvecs,
+        seed=plan.seed, negative_tol=plan.residual_of_negative,
+    )  # fmt: skip
+    return is_expected(H, request)
 
 
 def expectation(seconds: float, num_bytes: float) -> str:

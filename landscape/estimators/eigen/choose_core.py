@@ -102,6 +102,13 @@ def is_likely(objective: Objective) -> bool:
     return objective.can_pick and objective.num_examples * _SHARES[-1] >= _MANY
 
 
+def is_expected(H: ParametricOperator, request: Request) -> bool:
+    """Whether ``core="auto"`` will draw one: assumed of thousands of examples, found out where they are fewer, which
+    costs what their sizes do.
+    """
+    return is_likely(H.objective) or drawn_core(H, request)[0] is not None
+
+
 def _best_share(sizes: np.ndarray, request: Request, *, watch: bool, guessed: bool) -> float | None:
     """The share with which least is expected to be spent; None where a start on all data takes less."""
     costs = {

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from landscape.estimators.eigen.convergence import Request
-from landscape.estimators.krylov.projection import eigh
+from landscape.estimators.krylov.projection import eigh, rotate
 from landscape.estimators.krylov.search_space import SearchSpace
 from landscape.estimators.matvecs import Matvecs
 
@@ -36,8 +36,10 @@ class CoreModel:
     ----------
     matvecs : Matvecs
         Of C. All vectors here, those given and those returned, are in its slices.
-    basis, images : (P, m) tensors
-        Orthonormal columns, and C times them.
+    rows, images : (M, P) tensors
+        Orthonormal, and C times them; taken over, and written to where there is room.
+    size : int
+        How many of these are set: m.
     capacity : int
         Most columns: with more the space is cut down to the Ritz vectors of largest ``|θ|``.
     depth : int
@@ -45,14 +47,22 @@ class CoreModel:
     """
 
     def __init__(
-        self, matvecs: Matvecs, basis: torch.Tensor, images: torch.Tensor, *, capacity: int, depth: int = 0
+        self, matvecs: Matvecs, rows: torch.Tensor, images: torch.Tensor, *, size: int, capacity: int, depth: int = 0
     ) -> None:
         self.matvecs, self._capacity, self._depth = matvecs, max(capacity, 2), depth
         self.slices = matvecs.slices
         # Rows, not columns: each vector is contiguous.
-        self._rows, self._images = basis.T.contiguous(), images.T.contiguous()
+        self._held, self._held_images, self._size = rows, images, size
         self._last: dict[int, float] = {}
         self._round = 0
+
+    @property
+    def _rows(self) -> torch.Tensor:
+        return self._held[: self._size]
+
+    @property
+    def _images(self) -> torch.Tensor:
+        return self._held_images[: self._size]
 
     @property
     def projected(self) -> np.ndarray:
@@ -67,10 +77,10 @@ class CoreModel:
         for _ in range(3):
             outside = outside - self._rows.T @ slices.sum(self._rows @ outside)
         far = slices.norms(outside).cpu() > _INSIDE * sizes
-        number = min(int(far.sum()), self.matvecs.left, slices.dim - len(self._rows))
+        number = min(int(far.sum()), self.matvecs.left, slices.dim - self._size)
         if number == 0:
             return None
-        if len(self._rows) + number > self._capacity:
+        if self._size + number > self._capacity:
             # At least what there is to be taken in must fit, or it would be shrunk without end.
             self._capacity = max(self._capacity, 2 * number)
             self._shrink(max(self._capacity // 2, 1))
@@ -78,9 +88,17 @@ class CoreModel:
         new = slices.qr(outside[:, far][:, :number])[0]
         new = new - self._rows.T @ slices.sum(self._rows @ new)
         new = slices.qr(new)[0]
-        self._rows = torch.cat([self._rows, new.T.contiguous()])
-        self._images = torch.cat([self._images, self.matvecs.in_slices(new).T.contiguous()])
+        self._make_room(number)
+        first, self._size = self._size, self._size + number
+        self._rows[first:], self._images[first:] = new.T, self.matvecs.in_slices(new).T
         return None
+
+    def _make_room(self, number: int) -> None:
+        """Storage for so many rows more; that of the iteration before it nearly always does."""
+        missing = self._size + number - len(self._held)
+        if missing > 0:
+            more = self._held.new_empty(max(self._capacity - len(self._held), missing), self._held.shape[1])
+            self._held, self._held_images = torch.cat([self._held, more]), torch.cat([self._held_images, more])
 
     def image(self, v: torch.Tensor) -> torch.Tensor:
         """C v for v (P,), as far as K holds v."""
@@ -157,8 +175,10 @@ class CoreModel:
 
     def _shrink(self, kept: int) -> None:
         values, vectors = eigh(self.projected)
-        s = _like(vectors[:, np.argsort(-np.abs(values), kind="stable")[:kept]], self._rows)
-        self._rows, self._images = s.T @ self._rows, s.T @ self._images
+        chosen = vectors[:, np.argsort(-np.abs(values), kind="stable")[:kept]]
+        rotate(self._rows, chosen)
+        rotate(self._images, chosen)
+        self._size = chosen.shape[1]
 
 
 def _small(tensor: torch.Tensor) -> np.ndarray:

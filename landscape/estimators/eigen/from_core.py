@@ -89,6 +89,6 @@ def _model_of(part: Matvecs, request: Request, guess: torch.Tensor | None, *, ca
     """All products of an iteration with the core, whose bases are let go."""
     if guess is None:
         krylov = run_lanczos(part, request, max_basis=capacity)[1]
-        return CoreModel(part, krylov.basis, krylov.images(), capacity=capacity, depth=depth)
+        return CoreModel(part, *krylov.release(), size=krylov.size, capacity=capacity, depth=depth)
     near = from_guess(part, request, guess, max_basis=capacity)[1]
-    return CoreModel(part, near.basis, near.products, capacity=capacity, depth=depth)
+    return CoreModel(part, *near.release(), size=near.size, capacity=capacity, depth=depth)

@@ -165,6 +165,18 @@ class Krylov:
         out[:, -1] += self.residual
         return out
 
+    def release(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same two as rows, m of them set and room for as many as this holds, given away: no step after it.
+
+        The basis is not copied, so that twice its vectors are held and never three times.
+        """
+        rows, images = self._rows, torch.empty_like(self._rows)
+        overlaps = np.ascontiguousarray(self._products[: self.size, : self.size].T)
+        torch.mm(torch.as_tensor(overlaps).to(rows), rows[: self.size], out=images[: self.size])
+        images[self.size - 1] += self.residual
+        del self._rows
+        return rows, images
+
     @property
     def recurrence(self) -> tuple[np.ndarray, np.ndarray, float]:
         """``α`` (m,) and ``β`` (m,) of the run from the start vector up to its first restart or breakdown.

@@ -112,6 +112,12 @@ class SearchSpace:
         self._projected[:kept, :kept] = (T + T.T) / 2
         self.size, self.restarts = kept, self.restarts + 1
 
+    def release(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Q and W as rows, m of them set and room for as many as this holds, given away: nothing is added after it."""
+        rows, images = self._rows, self._images
+        del self._rows, self._images
+        return rows, images
+
     def image(self, index: int) -> torch.Tensor:
         """H q of the basis vector at ``index``: shape (P,)."""
         return self._images[index]

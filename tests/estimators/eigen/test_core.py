@@ -213,7 +213,9 @@ def test_a_pair_of_an_example_outside_of_the_core_is_found_by_the_watch_alone(wa
 
 def test_a_model_takes_in_more_vectors_than_it_was_to_hold_and_knows_their_products():
     core = near(0.3)[1]
-    model = CoreModel(Matvecs(core, 300), torch.eye(P, 4).double(), core.dense()[:, :4], capacity=6)
+    model = CoreModel(
+        Matvecs(core, 300), torch.eye(4, P).double(), core.dense()[:, :4].T.contiguous(), size=4, capacity=6
+    )
     V = torch.linalg.qr(torch.from_numpy(np.random.default_rng(0).standard_normal((P, 20)))).Q
     model.cover(V)
     for v in V.T:
