@@ -135,7 +135,7 @@ def as_page(path: Path) -> str:
     if path.suffix == ".md":
         return head + path.read_text("utf-8")
     if path.suffix == ".ipynb":
-        return notebook_page(path)
+        return "---\nhide:\n  - toc\n---\n\n" + notebook_page(path)
     if path.is_dir():
         links = [f"- [{entry.name}]({os.path.relpath(entry, path.parent)})" for entry in listed(path)]
         return f"{head}# {name}\n\n" + "\n".join(links)
