@@ -35,7 +35,8 @@ Pictures that are in the repository, each with the command that makes it. The co
 `checkpoints/` (`--out` says where else); `--quick` makes them in small, which decides nothing.
 `python scripts/documentation/generated.py` wrote this page.
 
-[Notebooks](notebooks.md) draw theirs step by step, from an empty page. A picture of your own runs, loss or accuracy on a plane, takes one command ([how to read it](reading-landscapes.md)):
+[Notebooks](notebooks.md) draw theirs step by step, from an empty page. A picture of your own runs, loss or accuracy on
+a plane, takes one command ([how to read it](reading-landscapes.md)):
 
 ```console
 $ landscape draw checkpoints/demo/adam-s0

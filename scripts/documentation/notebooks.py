@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import base64
 import io
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,12 @@ NOTEBOOKS = ROOT / "examples"
 #: Figures have few colours; with so many, no eye sees a difference and the file is a third as large.
 COLOURS = 128
 LIMIT = 300_000
+ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def run(notebook: Any) -> Any:
     """Executed from top to bottom in a kernel of its own, in the root of the repository."""
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": ROOT}}).execute()
+    NotebookClient(notebook, timeout=1800, kernel_name="python3", resources={"metadata": {"path": ROOT}}).execute()
     return notebook
 
 
@@ -56,12 +58,23 @@ def _joined(outputs: list[Any]) -> list[Any]:
 
 
 def _output(output: Any) -> Any:
+    if output.output_type == "stream":
+        output.text = _plain(output.text)
     if "data" in output:
+        if "text/plain" in output.data:
+            output.data["text/plain"] = _plain(output.data["text/plain"])
+        if "<pre" in output.data.get("text/html", ""):  # letters of a terminal, with their colours: the text has them
+            del output.data["text/html"]
         # Of a picture its size on the page, which is half of its pixels.
         output.metadata = {kind: of for kind, of in output.metadata.items() if kind == "image/png"}
         if "image/png" in output.data:
             output.data = {"image/png": _small(output.data["image/png"])}
     return output
+
+
+def _plain(text: str) -> str:
+    """Without bold and colours of a terminal, or blanks at the ends of lines."""
+    return re.sub(r"[ \t]+$", "", ESCAPES.sub("", text), flags=re.M)
 
 
 def _small(picture: str) -> str:
