@@ -53,7 +53,7 @@ def _cell(cell: dict[str, Any], name: str, drawn: Iterator[int]) -> Iterator[str
     source = "".join(cell["source"])
     if cell["cell_type"] == "markdown":
         first, _, rest = source.partition("\n")
-        yield from (part for part in (first, with_formulas(rest).strip("\n")) if part)
+        yield from (part for part in (with_formulas(first), with_formulas(rest).strip("\n")) if part)
         return
     yield f"{FENCE} python\n{source}\n{FENCE}"
     for output in cell["outputs"]:

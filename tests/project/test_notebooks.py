@@ -114,6 +114,16 @@ def test_the_page_of_a_notebook_has_its_cells_its_outputs_and_its_pictures():
     assert "<style" not in page
 
 
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_every_formula_of_a_page_is_one_that_browsers_are_given(path):
+    """None is left between dollars, and the converter knows the words of each."""
+    convert = pytest.importorskip("latex2mathml.converter").convert
+    prose = re.sub(r"^~{8}.*?^~{8}$", "", notebook_pages.page(path), flags=re.M | re.S)
+    assert "$" not in re.sub(r"`[^`]*`", "", prose)
+    for formula in re.findall(r"`tex(?:-block)?:([^`]*)`", prose):
+        assert "\\" not in re.sub(r"<[^>]*>", "", convert(formula)), formula
+
+
 def test_every_notebook_has_a_row_on_the_page_of_notebooks():
     text = (ROOT / "docs" / "notebooks.md").read_text("utf-8")
     assert text.count(".ipynb)") == len(PATHS)
