@@ -20,6 +20,9 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 #: What stands for a value of an option whose help names none, by its type.
 WORDS = {"int": "N", "float": "NUMBER", "Path": "PATH"}
+#: Of files, as people write them.
+NAMES = {"adam": "Adam", "gd": "GD", "hutchpp": "Hutch++", "hvp": "Hessian-vector", "muon": "Muon", "pca": "PCA",
+         "polyak": "Polyak", "sam": "SAM", "sgd": "SGD", "slq": "Lanczos quadrature"}  # fmt: skip
 COMMANDS = """# Command line
 
 Exit status 0: all converged. 1: measured, but something did not converge or was skipped. 2: could not start, with one
@@ -32,7 +35,8 @@ Pictures that are in the repository, each with the command that makes it. The co
 `checkpoints/` (`--out` says where else); `--quick` makes them in small, which decides nothing.
 `python scripts/documentation/generated.py` wrote this page.
 
-A picture of your own runs, loss or accuracy on a plane, takes one command ([how to read it](reading-landscapes.md)):
+[Notebooks](notebooks.md) draw theirs step by step, from an empty page. A picture of your own runs, loss or accuracy on
+a plane, takes one command ([how to read it](reading-landscapes.md)):
 
 ```console
 $ landscape draw checkpoints/demo/adam-s0
@@ -88,15 +92,22 @@ def _cell(text: str | None) -> str:
 
 def gallery() -> str:
     """``docs/gallery.md``."""
-    parts = [GALLERY, STUDIES, *_studies(), FACTS, *_facts()]
+    parts = [GALLERY, STUDIES, _side_by_side(_studies()), FACTS, _side_by_side(_facts())]
     return "\n".join(parts)
+
+
+def _side_by_side(pictures: Iterator[str]) -> str:
+    """In two columns on the site, where there is room; below each other where the repository is read."""
+    cards = "\n".join(f'<div markdown="1">\n\n{picture}\n</div>\n' for picture in pictures)
+    return f'<div class="gallery" markdown="1">\n\n{cards}\n</div>\n'
 
 
 def _facts() -> Iterator[str]:
     for fact in json.loads((DOCS / "facts.json").read_text("utf-8")):
         name = fact["name"]
         if (DOCS / "figures" / "facts" / f"{name}.png").exists():
-            yield _picture(name.replace("_", " "), fact["claim"], f"figures/facts/{name}.png", f"reproduce/{name}.py")
+            words = " ".join(NAMES.get(word, word) for word in name.split("_"))
+            yield _picture(words, fact["claim"], f"figures/facts/{name}.png", f"reproduce/{name}.py")
 
 
 def _studies() -> Iterator[str]:

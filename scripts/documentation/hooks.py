@@ -15,14 +15,17 @@ from typing import Any
 
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files, InclusionLevel
+from notebook_pages import page as notebook_page
+from notebook_pages import pictures
 from pymdownx.slugs import slugify
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 #: Of the navigation, whether or not a page links to them.
-ALWAYS = ("checkpoints/README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+ALWAYS = ("checkpoints/README.md", "CONTRIBUTING.md", "CHANGELOG.md",
+          *(f"examples/{path.name}" for path in sorted((ROOT / "examples").glob("*.ipynb"))))  # fmt: skip
 #: How files are shown whose name tells no language.
-LANGUAGES = {".py": "python", ".cfg": "ini", ".toml": "toml", ".json": "json", ".ipynb": "json", ".sh": "bash"}
+LANGUAGES = {".py": "python", ".cfg": "ini", ".toml": "toml", ".json": "json", ".sh": "bash"}
 FENCED = re.compile(r"^(`{3,}|~{3,}).*?^\1[`~]*$", re.M | re.S)
 LINK = re.compile(r"(\]\()([^)\s#:]+)(#[^)\s]*)?(\))")
 #: What the extension ``roles.py`` leaves of a formula: code, which Markdown does not look into.
@@ -50,16 +53,28 @@ def on_files(files: Files, config: Any) -> Files:
             continue
         seen.add(name)
         path = ROOT / name
-        if path.suffix == ".md":
+        if path.suffix in (".md", ".ipynb"):
             waiting += outside(path)
         elif path.is_dir():
             waiting += [f"{name}/{entry.name}" for entry in listed(path)]
         SHOWN[place_of(path)] = path
         level = InclusionLevel.UNDEFINED if name in ALWAYS else InclusionLevel.NOT_IN_NAV
         files.append(File.generated(config, place_of(path), content=as_page(path), inclusion=level))
-    lines = (ROOT / "llms.txt").read_text("utf-8")
-    files.append(File.generated(config, "llms.txt", content=re.sub(r"\(docs/([\w/-]+)\.md\)", r"(\1.html)", lines)))
+        if path.suffix == ".ipynb":
+            for picture, content in pictures(path).items():
+                files.append(File.generated(config, f"notebooks/{picture}", content=content))
+    files.append(File.generated(config, "llms.txt", content=list_for_machines((ROOT / "llms.txt").read_text("utf-8"))))
     return files
+
+
+def list_for_machines(text: str) -> str:
+    """``llms.txt`` with links to pages of the site."""
+    return re.sub(r"\]\(([^)\s:]+)\)", lambda found: f"]({_address(ROOT / found[1])})", text)
+
+
+def _address(path: Path) -> str:
+    place = path.relative_to(DOCS).as_posix() if path.is_relative_to(DOCS) else place_of(path)
+    return f"{place.removesuffix('.md')}.html"
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
@@ -92,8 +107,9 @@ def on_post_template(output: str, **_: Any) -> str:
 
 
 def outside(page: Path) -> Iterator[str]:
-    """Files of the repository, not of ``docs/``, to which a page links."""
-    for found in LINK.finditer(FENCED.sub("", page.read_text("utf-8"))):
+    """Files of the repository, not of ``docs/``, to which a page or notebook links."""
+    text = as_page(page) if page.suffix == ".ipynb" else page.read_text("utf-8")
+    for found in LINK.finditer(FENCED.sub("", text)):
         target = Path(os.path.normpath(page.parent / found[2]))
         if target.is_relative_to(ROOT) and not target.is_relative_to(DOCS) and target.exists() and target != ROOT:
             yield target.relative_to(ROOT).as_posix()
@@ -102,6 +118,8 @@ def outside(page: Path) -> Iterator[str]:
 def place_of(path: Path) -> str:
     """Where a file of the repository stands on the site."""
     name = path.relative_to(ROOT).as_posix()
+    if path.suffix == ".ipynb":
+        return f"notebooks/{path.stem}.md"
     return f"source/{name}" if path.suffix == ".md" else f"source/{name}.md"
 
 
@@ -116,6 +134,8 @@ def as_page(path: Path) -> str:
     name = path.relative_to(ROOT).as_posix()
     if path.suffix == ".md":
         return head + path.read_text("utf-8")
+    if path.suffix == ".ipynb":
+        return "---\nhide:\n  - toc\n---\n\n" + notebook_page(path)
     if path.is_dir():
         links = [f"- [{entry.name}]({os.path.relpath(entry, path.parent)})" for entry in listed(path)]
         return f"{head}# {name}\n\n" + "\n".join(links)

@@ -8,10 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import pytest
 import torch
-from nbclient import NotebookClient
 
 import landscape as ls
 from tests.support.runs import SMALL, make_runs
@@ -77,28 +75,3 @@ def test_every_file_linked_exists():
 def test_every_function_of_the_table_exists():
     for name in re.findall(r"`ls\.(\w+)", README):
         assert hasattr(ls, name), name
-
-
-@pytest.fixture(params=sorted((ROOT / "examples").glob("*.ipynb")), ids=lambda path: path.stem)
-def notebook(request):
-    return nbformat.read(request.param, as_version=4)
-
-
-@pytest.mark.slow
-def test_a_notebook_runs_from_top_to_bottom(notebook):
-    """In small, where it has a switch for that; the cells are the same."""
-    for cell in notebook.cells:
-        cell.source = cell.source.replace("QUICK = False", "QUICK = True")
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": ROOT}}).execute()
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and "ls." in cell.source:
-            assert cell.outputs, cell.source
-        if cell.cell_type == "code" and cell.source.endswith("figure"):
-            assert any("image/png" in output.get("data", {}) for output in cell.outputs), cell.source
-
-
-def test_a_notebook_is_stored_without_outputs_of_this_machine(notebook):
-    for cell in notebook.cells:
-        assert not cell.get("outputs")
-        assert cell.get("execution_count") is None
-        assert not cell.metadata

@@ -32,6 +32,13 @@ def _pages(section: list[dict[str, str]]) -> list[str]:
     return [page for entry in section for page in entry.values()]
 
 
+def in_repository(page: str) -> str:
+    """The file that a page of the site shows: below source/ one from outside of docs/, below notebooks/ a notebook."""
+    if page.startswith("source/"):
+        return page.removeprefix("source/")
+    return f"examples/{Path(page).stem}.ipynb" if page.startswith("notebooks/") else f"docs/{page}"
+
+
 def written() -> set[str]:
     return {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
 
@@ -42,11 +49,12 @@ def links(text: str) -> list[str]:
 
 
 def test_every_page_stands_in_the_navigation_once():
-    own = [page for page in navigation() if not page.startswith("source/")]
-    assert Counter(own) == Counter(written())
-    for page in navigation():
-        if page.startswith("source/"):
-            assert (ROOT / page.removeprefix("source/")).is_file(), page
+    files = [in_repository(page) for page in navigation()]
+    notebooks = [path.relative_to(ROOT).as_posix() for path in (ROOT / "examples").glob("*.ipynb")]
+    listed = [name for name in files if name.startswith(("docs/", "examples/"))]
+    assert Counter(listed) == Counter([*(f"docs/{page}" for page in written()), *notebooks])
+    for name in files:
+        assert (ROOT / name).is_file(), name
 
 
 @pytest.mark.parametrize("page", sorted(written()))
@@ -58,8 +66,7 @@ def test_every_link_of_a_page_leads_to_a_file_of_the_repository(page):
 
 def test_llms_txt_has_a_line_for_every_page_and_no_other():
     listed = links((ROOT / "llms.txt").read_text("utf-8"))
-    wanted = [page.removeprefix("source/") if page.startswith("source/") else f"docs/{page}" for page in navigation()]
-    assert listed == wanted
+    assert listed == [in_repository(page) for page in navigation()]
 
 
 def test_every_public_name_stands_in_the_reference_where_it_is_defined():
@@ -97,7 +104,8 @@ def test_the_site_is_built_strictly_and_asks_no_other_server_for_anything(tmp_pa
     assert built.returncode == 0, built.stderr[-3000:]
     site = tmp_path / "site"
     assert (site / "index.html").exists()
-    assert "(docs/" not in (site / "llms.txt").read_text("utf-8")
+    for link in links((site / "llms.txt").read_text("utf-8")):
+        assert (site / link).is_file(), link
     reference = "".join(path.read_text("utf-8") for path in (site / "reference").glob("*.html"))
     for name in ls.__all__:
         assert name == "__version__" or f"{name}</span>" in reference, name
