@@ -170,6 +170,7 @@ function start() {
   const asked = Number(ASKED.get("step")), step = STEPS.reduce((best, s) => Math.abs(s - asked) < Math.abs(best - asked) ? s : best, LAST), run = RUNS.findIndex(r => r.name === ASKED.get("run"));
   if (ASKED.has("step") && Number.isFinite(asked)) { STATE.step = step; $("#step").value = STEPS.indexOf(step); $("#stepout").textContent = step; }
   if (run >= 0) { STATE.focus = run; $("#focus").value = String(run); }
+  if (ASKED.get("scale") === "own" && GROUPS.length > 1) $('button[data-value="own"]')?.click();
   drawAll();
   let width = document.documentElement.clientWidth;
   addEventListener("resize", () => {
