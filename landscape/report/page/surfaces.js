@@ -129,10 +129,14 @@ FIGURES.surfaces = {
     const canvases = $$("#panels canvas");
     if (!canvases.length) return null;
     const first = canvases[0], k = first.width / first.clientWidth, out = html("canvas"), columns = Math.min(4, canvases.length), rows = Math.ceil(canvases.length / columns);
-    const tall = first.height + 34 * k;
-    out.width = columns * first.width;
-    out.height = rows * tall + 40 * k;
-    const pen = out.getContext("2d");
+    const tall = first.height + 34 * k, wide = columns * first.width, pen = out.getContext("2d"), lines = [""];
+    pen.font = `${12 * k}px system-ui, sans-serif`;
+    for (const text of $$("#stamps li").map(item => item.textContent)) {
+      const longer = `${lines.at(-1)}${lines.at(-1) ? "   ·   " : ""}${text}`;
+      if (lines.at(-1) && pen.measureText(longer).width > wide - 20 * k) lines.push(text); else lines[lines.length - 1] = longer;
+    }
+    out.width = wide;
+    out.height = rows * tall + (20 + 18 * lines.length) * k;
     pen.fillStyle = cssColor("--paper");
     pen.fillRect(0, 0, out.width, out.height);
     canvases.forEach((canvas, i) => {
@@ -140,10 +144,10 @@ FIGURES.surfaces = {
       pen.drawImage(canvas, x, y);
       pen.fillStyle = cssColor("--ink");
       pen.font = `600 ${13 * k}px system-ui, sans-serif`;
-      pen.fillText(`${nameOf(run)}, step ${c.step}: λ₁ ${digits(valueAt(c, "lambda_max"))}, loss ${digits(valueAt(c, "train_loss"), 2)}`, x + 10 * k, y + first.height + 18 * k);
+      pen.fillText(`${nameOf(run)}, step ${c.step}: λ₁ ${digits(valueAt(c, "lambda_max"))}, loss ${digits(valueAt(c, "train_loss"), 2)}`, x + 10 * k, y + first.height + 18 * k, first.width - 14 * k);
     });
     pen.font = `${12 * k}px system-ui, sans-serif`;
-    pen.fillText($$("#stamps li").map(item => item.textContent).join("   ·   "), 10 * k, out.height - 14 * k, out.width - 20 * k);
+    lines.forEach((line, i) => pen.fillText(line, 10 * k, rows * tall + (18 + 18 * i) * k));
     return out;
   },
 };
