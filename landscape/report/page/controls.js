@@ -135,7 +135,7 @@ function followTheme() {
     for (const details of $$("details:not(.pick)")) details.open = true;
     setTheme("light");
     drawAll();
-    paint();  // at once: print does not wait for a frame
+    paint(true);  // at once: print does not wait for a frame
   });
   addEventListener("afterprint", () => { setTheme(before); drawAll(); });
 }

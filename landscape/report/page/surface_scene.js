@@ -152,15 +152,20 @@ function paintPlace(pen, s, canvas, run, plane, scale, k) {
   }
 }
 
-/** Every panel anew; the pictures of panels out of sight wait. */
-function paint() {
+const WAITING = new Set();  // canvases out of sight, which are painted when they come near
+const isNear = canvas => { const box = canvas.getBoundingClientRect(); return box.bottom > -300 && box.top < innerHeight + 300; };
+addEventListener("scroll", () => { if (WAITING.size && [...WAITING].some(isNear)) repaint(); }, { passive: true });
+/** Every panel in sight anew, or all of them. */
+function paint(all = false) {
   const s = scene(), canvases = $$("#panels canvas");
   if (!s || !canvases.length) return;
   const dark = isDark(), k = Math.min(2, devicePixelRatio || 1) * 1.25, uniforms = s.material.uniforms;
   uniforms.dark.value = Number(dark);
   uniforms.pale.value.set(dark ? "#cfd6dd" : "#f4f1ea");
   uniforms.ink.value.set(dark ? "#0b0f14" : "#17202a");
+  WAITING.clear();
   for (const canvas of canvases) {
+    if (!all && !isNear(canvas)) { WAITING.add(canvas); continue; }
     const run = RUNS[canvas.dataset.id], plane = planeOf(run), scale = heightScale(run.group), width = canvas.clientWidth, height = canvas.clientHeight;
     if (!width || !plane) continue;
     if (canvas.width !== Math.round(width * k)) { canvas.width = Math.round(width * k); canvas.height = Math.round(height * k); }

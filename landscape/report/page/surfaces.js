@@ -77,20 +77,35 @@ function readLoss(canvas, run, event) {
   return tip(`${run.name}\nloss ${digits(scale.isLog ? 10 ** value : value)} at (${digits(x, 2)}, ${digits(y, 2)})`, event);
 }
 
+const surfaceLabel = (run, c) => `Loss surface of ${run.name} at step ${c.step}, training loss ${digits(valueAt(c, "train_loss"))} at its centre. Arrow keys turn all surfaces.`;
 function panelOf(run) {
   const c = planeCheckpoint(run), plane = planeOf(run), scale = heightScale(run.group), box = html("div", { class: "panel", "data-panel": run.index });
   if (STAGE.height === "map" || !scene()) contourMap(box, run, plane, scale);
   else {
-    const canvas = html("canvas", { "data-id": run.index, tabindex: 0, role: "img", "aria-label": `Loss surface of ${run.name} at step ${c.step}, training loss ${digits(valueAt(c, "train_loss"))} at its centre. Arrow keys turn all surfaces.` });
+    const canvas = html("canvas", { "data-id": run.index, tabindex: 0, role: "img", "aria-label": surfaceLabel(run, c) });
     turnable(canvas, run);
     box.append(canvas);
   }
+  box.append(...captionOf(run, c));
+  return box;
+}
+function captionOf(run, c) {
   const facts = html("div", { class: "facts" });
   for (const [key, label] of [["lambda_max", "λ₁"], ["train_loss", "train loss"], ["test_accuracy", "test"]]) {
     if (valueAt(c, key) !== null) facts.append(html("span", { "data-tip": entryText(c.values[key], key) }, `${label} `, html("b", {}, key === "test_accuracy" ? `${(100 * valueAt(c, key)).toFixed(1)} %` : digits(valueAt(c, key)))));
   }
-  box.append(html("div", { class: "cap" }, markIcon(run.group, isOpen(run)), html("b", { title: run.name }, GROUPS[run.group].short), html("span", {}, [seedWords(run), `step ${c.step}`].filter(Boolean).join(", "))), facts);
-  return box;
+  return [html("div", { class: "cap" }, markIcon(run.group, isOpen(run)), html("b", { title: run.name }, GROUPS[run.group].short), html("span", {}, [seedWords(run), `step ${c.step}`].filter(Boolean).join(", "))), facts];
+}
+/** Panels of the same runs stay, so that a picture moves and is not made anew; their words follow. */
+function placePanels(host, runs) {
+  const panels = $$(".panel", host), stays = STAGE.height !== "map" && scene() && panels.length === runs.length && panels.every((panel, i) => Number(panel.dataset.panel) === runs[i].index && $("canvas", panel));
+  if (!stays) return host.replaceChildren(...runs.map(panelOf));
+  return panels.forEach((panel, i) => {
+    const c = planeCheckpoint(runs[i]), canvas = $("canvas", panel);
+    canvas.setAttribute("aria-label", surfaceLabel(runs[i], c));
+    for (const words of $$(".cap, .facts", panel)) words.remove();
+    panel.append(...captionOf(runs[i], c));
+  });
 }
 
 FIGURES.surfaces = {
@@ -110,13 +125,12 @@ FIGURES.surfaces = {
     const all = stageRuns(), host = $("#panels"), pages = Math.ceil(all.length / MOST_PANELS) || 1;
     STAGE.page = Math.min(STAGE.page, pages - 1);
     const runs = all.slice(STAGE.page * MOST_PANELS, (STAGE.page + 1) * MOST_PANELS);
-    host.replaceChildren();
     $("#stamps").replaceChildren();
     $(".more", section).replaceChildren();
     if (!runs.length) return nothing(host, "No run of this choice has a plane.");
     $(".scaled", section).textContent = STATE.ownScale ? `every panel has the same view, each ${DATA.word} a height scale of its own` : "every panel has the same height scale and view";
     host.style.setProperty("--n", Math.max(2, Math.min(4, runs.length === 4 || runs.length > 6 ? 4 : runs.length > 3 ? 3 : runs.length)));
-    host.append(...runs.map(panelOf));
+    placePanels(host, runs);
     $("#stamps").append(...stamps(runs).map(([text, warns]) => html("li", warns ? { class: "warn" } : {}, text)));
     if (pages > 1) $(".more", section).append(`Runs ${STAGE.page * MOST_PANELS + 1} to ${STAGE.page * MOST_PANELS + runs.length} of ${all.length}. `, html("button", { type: "button", class: "quiet", onclick: () => { STAGE.page = (STAGE.page + 1) % pages; drawOne("surfaces"); } }, "Next"));
     return repaint();
@@ -128,6 +142,7 @@ FIGURES.surfaces = {
   png: () => {
     const canvases = $$("#panels canvas");
     if (!canvases.length) return null;
+    paint(true);
     const first = canvases[0], k = first.width / first.clientWidth, out = html("canvas"), columns = Math.min(4, canvases.length), rows = Math.ceil(canvases.length / columns);
     const tall = first.height + 34 * k, wide = columns * first.width, pen = out.getContext("2d"), lines = [""];
     pen.font = `${12 * k}px system-ui, sans-serif`;
