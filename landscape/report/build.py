@@ -28,6 +28,7 @@ from landscape.report.methods import methods
 from landscape.report.run_details import disagreements, run_details
 from landscape.rounding import format_value
 from landscape.store import Results, citations, load_results
+from landscape.store.catalogue import label_of
 from landscape.store.outputs import write_whole
 from landscape.store.view import natural_order
 
@@ -181,7 +182,10 @@ def _comparisons(results: Results, found: EqualLoss) -> list[dict[str, Any]]:
     if not found.by_match:
         frame = comparison.compare(results, by="label")
         tabulated.append((ends, *comparison.cells(frame), list(frame.attrs.get("notes", []))))
-    return [dict(zip(("title", "headings", "body", "notes"), one, strict=True)) for one in tabulated]
+    return [
+        {"title": title, "headings": headings, "body": [(label_of(m), texts) for m, texts in body], "notes": notes}
+        for title, headings, body, notes in tabulated
+    ]
 
 
 def _provenance(results: Results) -> list[tuple[str, str]]:

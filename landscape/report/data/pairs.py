@@ -28,8 +28,8 @@ def pair_entries(
 ) -> tuple[list[dict[str, Any]], list[list[str]]]:
     """An entry for each pair of runs that are on the page, and ``[key, words]`` of each quantity that any pair has.
 
-    ``places`` says which run of the page has which name. A pair of a :class:`~landscape.results.MinimaMatrix` that is stored with a checkpoint, its names those of runs, is
-    an entry without a line where no line was measured.
+    ``places`` says which run of the page has which name. A pair of a :class:`~landscape.results.MinimaMatrix` that is
+    stored with a checkpoint, its names those of runs, is an entry without a line where no line was measured.
     """
     lengths = {run.name: _length(run.checkpoints[-1]) for run in runs}
     words = dict(_OF_LINES)
@@ -109,4 +109,3 @@ def _length(checkpoint: CheckpointLike) -> float | None:
     """``‖θ‖``, as slices around it say."""
     norms = (float(getattr(record, "param_norm", np.nan)) for record in checkpoint.records.values())
     return next((norm for norm in norms if np.isfinite(norm) and norm > 0), None)
-
