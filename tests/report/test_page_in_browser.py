@@ -60,10 +60,11 @@ def test_what_is_chosen_once_changes_every_figure(html, tmp_path):
     said = browse(html, tmp_path, script=STATE + """
       const before = states();
       $("#groups .chip").click();
-      await wait(100);
+      await wait(300);
       const after = states(), without = $$("#runs tbody tr:not([hidden])").length;
       $("#groups .chip").click();
       $$("#seeds .chip")[1].click();
+      await wait(200);
       const seeds = states(), first = $$("#runs tbody tr:not([hidden])").length;
       return { same: Object.keys(before).filter(name => before[name] === after[name]), without, first,
                sameSeeds: Object.keys(before).filter(name => before[name] === seeds[name]) };
@@ -96,8 +97,10 @@ def test_the_slider_moves_what_was_measured_at_other_steps(html, tmp_path):
 def test_a_row_a_key_and_a_heading_do_what_they_say(html, tmp_path):
     said = browse(html, tmp_path, script="""
       $("#runs tbody tr button").click();
+      await wait(300);
       const focus = $("#focus").selectedOptions[0].textContent, dim = $$("#spectrum [data-run].dim").length;
       document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
+      await wait(300);
       const left = $$(".dim").length;
       $('#runs th[data-key="lambda_max"] button').click();
       const sorted = $$("#runs tbody tr").map(row => row.dataset.name);
@@ -195,7 +198,7 @@ def test_hostile_names_run_nothing_and_break_nothing(tmp_path):
     said = browse(html, tmp_path, width=360, script="""
       window.alert = () => seen.push("alert");
       $$(".chip").slice(0, 3).forEach(chip => chip.click());
-      $("#flatness .tools button:last-child").click();
+      $("#flatness .numbers-button").click();
       return { chips: $$("#groups .chip").length, tags: $$("#groups script, #panels script, .numbers script").length };
     """)  # fmt: skip
     assert said["seen"] == []
@@ -234,6 +237,7 @@ def test_two_hundred_runs_are_drawn_and_followed(tmp_path):
     assert path.stat().st_size < 8_000_000
     said = browse(path.read_text(encoding="utf-8"), tmp_path, width=360, script="""
       $$("#groups .chip").slice(0, 15).forEach(chip => chip.click());
+      await wait(400);
       return { rows: $$("#runs tbody tr:not([hidden])").length, panels: $$("#panels canvas").length };
     """)  # fmt: skip
     assert said["seen"] == []

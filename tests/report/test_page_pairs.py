@@ -51,8 +51,8 @@ def test_the_cosine_of_two_runs_follows_from_their_lengths_and_distance(runs):
 
 
 def test_barriers_are_above_the_chord_and_the_error_is_what_the_points_may_have_missed(runs):
-    accuracy = np.array([[0.9, 0.6, 0.8]])
-    pair = pair_of(runs, [1.0, 4.0, 2.0], metric_names=("accuracy",), metric_values=accuracy)
+    accuracy = np.array([[0.9, 0.8, 0.6, 0.7, 0.8]])
+    pair = pair_of(runs, [1.0, 3.5, 4.0, 2.5, 2.0], metric_names=("accuracy",), metric_values=accuracy)
     values = entries([pair], runs)[0][0]["values"]
     assert values["barrier"][0] == pytest.approx(4 - 1.5)
     assert values["barrier"][1] == pytest.approx(pair.record.barrier_bound - pair.record.barrier, rel=0.02)

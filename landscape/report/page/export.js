@@ -104,7 +104,8 @@ const KINDS = {
   csv: { type: "text/csv", blob: async section => new Blob([csvOf(FIGURES[section.dataset.fig].rows())], { type: "text/csv" }) },
 };
 /** Whether there is such a picture: surfaces that turn are no vectors, and where nothing is drawn there is none. */
-const isDrawn = (section, kind) => kind === "csv" || figuresIn(section).length > 0 || (kind === "png" && $$("canvas", section).length > 0);
+const isDrawn = (section, kind) => { settle(section.dataset.fig); return hasPicture(section, kind); };
+const hasPicture = (section, kind) => kind === "csv" || figuresIn(section).length > 0 || (kind === "png" && $$("canvas", section).length > 0);
 function told(section, text) {
   const place = $(".tools .said", section);
   place.textContent = text;

@@ -153,7 +153,7 @@ function paintPlace(pen, s, canvas, run, plane, scale, k) {
 }
 
 const WAITING = new Set();  // canvases out of sight, which are painted when they come near
-const isNear = canvas => { const box = canvas.getBoundingClientRect(); return box.bottom > -300 && box.top < innerHeight + 300; };
+const isNear = element => { const box = element.getBoundingClientRect(); return box.bottom > -300 && box.top < innerHeight + 300; };
 addEventListener("scroll", () => { if (WAITING.size && [...WAITING].some(isNear)) repaint(); }, { passive: true });
 /** Every panel in sight anew, or all of them. */
 function paint(all = false) {

@@ -35,7 +35,7 @@ function trainingPanel(host, title, unit, points, thresholds, tipOf) {
   for (const [group, mean] of bands) f.node.append(svg("path", { d: V.area().x(p => x(p[0])).y0(p => y(p[2])).y1(p => y(p[3]))(mean), fill: `var(--g${group})`, opacity: 0.14 }));
   for (const run of runs) {
     const mine = points(run), limits = thresholds(run);
-    const node = curve(mine, x, y, run, run.name, { width: bands.some(([group]) => group === run.group) ? 0.7 : 1.6 });
+    const node = curve(mine, x, y, run, run.name, { width: bands.some(([group]) => group === run.group) ? 0.7 : 1.6, bare: runs.length > 60 });
     if (limits.length) node.append(svg("path", { d: linePath(limits, x, y), fill: "none", stroke: colorOf(run), "stroke-width": 1.2, "stroke-dasharray": "2 3", opacity: 0.9 }));
     if (!crowded) {
       mine.forEach(([step, value, c], i) => {
