@@ -134,7 +134,7 @@ function paintRuler(pen, s, canvas, plane, scale, k) {
   const stride = Math.ceil(places.length / (canvas.clientWidth < 260 ? 4 : 7));
   places.forEach(([p, text], i) => {
     strokePath(pen, [p, [p[0] - 5 * k, p[1]]]);
-    if (i % stride === 0) pen.fillText(text, p[0] - 8 * k, p[1]);
+    if (i % stride === 0) pen.fillText(text, Math.max(p[0] - 8 * k, pen.measureText(text).width + k), p[1]);  // never cut at the left
   });
 }
 /** On it: where the training went, or where the run stands. */
@@ -152,22 +152,24 @@ function paintPlace(pen, s, canvas, run, plane, scale, k) {
   }
 }
 
-const WAITING = new Set();  // canvases out of sight, which are painted when they come near
+const STALE = new Set();  // canvases that show an older picture: those in sight are painted first, others when they come near
+const FRAME = 40;  // milliseconds after which the next frame goes on
 const isNear = element => { const box = element.getBoundingClientRect(); return box.bottom > -300 && box.top < innerHeight + 300; };
-addEventListener("scroll", () => { if (WAITING.size && [...WAITING].some(isNear)) repaint(); }, { passive: true });
-/** Every panel in sight anew, or all of them. */
+addEventListener("scroll", () => { if ([...STALE].some(isNear)) nextFrame(); }, { passive: true });
+/** Stale panels in sight, as many as fit a frame; or all panels at once. */
 function paint(all = false) {
-  const s = scene(), canvases = $$("#panels canvas");
-  if (!s || !canvases.length) return;
+  const s = scene(), begun = performance.now();
+  if (!s) return;
   const dark = isDark(), k = Math.min(2, devicePixelRatio || 1) * 1.25, uniforms = s.material.uniforms;
   uniforms.dark.value = Number(dark);
   uniforms.pale.value.set(dark ? "#cfd6dd" : "#f4f1ea");
   uniforms.ink.value.set(dark ? "#0b0f14" : "#17202a");
-  WAITING.clear();
-  for (const canvas of canvases) {
-    if (!all && !isNear(canvas)) { WAITING.add(canvas); continue; }
+  for (const canvas of all ? $$("#panels canvas") : [...STALE]) {
+    if (!canvas.isConnected) { STALE.delete(canvas); continue; }
+    if (!all && !isNear(canvas)) continue;
+    if (!all && performance.now() - begun > FRAME) break;
     const run = RUNS[canvas.dataset.id], plane = planeOf(run), scale = heightScale(run.group), width = canvas.clientWidth, height = canvas.clientHeight;
-    if (!width || !plane) continue;
+    if (!width || !plane) { STALE.delete(canvas); continue; }
     if (canvas.width !== Math.round(width * k)) { canvas.width = Math.round(width * k); canvas.height = Math.round(height * k); }
     s.renderer.setPixelRatio(1);
     s.renderer.setSize(canvas.width, canvas.height, false);
@@ -183,11 +185,17 @@ function paint(all = false) {
     pen.drawImage(s.renderer.domElement, 0, 0);
     paintRuler(pen, s, canvas, plane, scale, k);
     paintPlace(pen, s, canvas, run, plane, scale, k);
+    STALE.delete(canvas);
   }
+  if (!all && [...STALE].some(isNear)) nextFrame();
 }
 let isDue = false;
-function repaint() {
+function nextFrame() {
   if (isDue) return;
   isDue = true;
   requestAnimationFrame(() => { isDue = false; paint(); });
+}
+function repaint() {
+  for (const canvas of $$("#panels canvas")) STALE.add(canvas);
+  nextFrame();
 }

@@ -46,7 +46,7 @@ function trainingPanel(host, title, unit, points, thresholds, tipOf) {
     }
     // Where the run stands at the chosen step: the same checkpoint whose spectrum and surface are shown.
     const now = mine.find(([, , c]) => c === at(run));
-    if (now && !crowded && STEPS.length > 1) node.append(svg("circle", { cx: x(now[0]), cy: y(now[1]), r: 7, fill: "none", stroke: "var(--ink2)", class: "here" }));
+    if (now && !crowded && STATE.step !== LAST) node.append(svg("circle", { cx: x(now[0]), cy: y(now[1]), r: 6.5, fill: "none", stroke: "var(--ink2)", "stroke-width": 0.9, class: "here" }));
     f.node.append(node);
   }
   for (const [group, mean] of bands) f.node.append(svg("path", { d: linePath(mean, x, y), fill: "none", stroke: `var(--g${group})`, "stroke-width": 2.4 }));
