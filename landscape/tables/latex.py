@@ -46,7 +46,9 @@ def summary_latex(results: Results, width: float | None = None) -> str:
         said = (notes, below) if chosen.start == 0 else ((), ())
         titles = ["run", *(headings[i] for i in chosen)]
         lines = _run_lines(cells, chosen, widest)
-        tables.append(latex_table(titles, lines, *said, size="footnotesize", letters=width and letters_of(width)))
+        tables.append(
+            latex_table(titles, lines, *said, size="footnotesize", letters=None if width is None else letters_of(width))
+        )
     return _NEXT.join(tables)
 
 
@@ -118,7 +120,9 @@ def comparison_latex(
         lines = [line for measure, texts in rows for line in _lines_of(measure, [texts[i] for i in chosen])]
         said = (notes, scope) if chosen.start == 0 else ((), ())
         titles = ["measure", *(latex_name(names[i]) for i in chosen)]
-        tables.append(latex_table(titles, lines, *said, size="footnotesize", letters=width and letters))
+        tables.append(
+            latex_table(titles, lines, *said, size="footnotesize", letters=None if width is None else letters)
+        )
     return _NEXT.join(tables)
 
 
