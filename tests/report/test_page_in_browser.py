@@ -111,7 +111,7 @@ def test_a_row_a_key_and_a_heading_do_what_they_say(html, tmp_path):
       const canvas = $("#panels canvas"), pen = () => canvas.toDataURL();
       const still = pen();
       canvas.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true }));
-      await wait(800);
+      for (let k = 0; k < 40 && pen() === still; k++) await wait(100);
       const turned = pen() !== still;
       const columns = $$("#runs th").length;
       $$(".pick input").find(box => !box.checked).click();

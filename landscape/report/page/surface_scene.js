@@ -195,7 +195,13 @@ function nextFrame() {
   isDue = true;
   requestAnimationFrame(() => { isDue = false; paint(); });
 }
-function repaint() {
+/** All panels, the one in hand first: where a frame does not hold all, it follows the hand. */
+function repaint(first = null) {
+  if (first) {
+    const others = [...STALE];
+    STALE.clear();
+    for (const canvas of [first, ...others]) STALE.add(canvas);
+  }
   for (const canvas of $$("#panels canvas")) STALE.add(canvas);
   nextFrame();
 }

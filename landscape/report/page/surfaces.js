@@ -49,19 +49,19 @@ function turnable(canvas, run) {
     if (grip) {
       camera.turn = grip[2] - (event.clientX - grip[0]) * 0.008;
       if (event.pointerType === "mouse") camera.tilt = tilted(grip[3] + (event.clientY - grip[1]) * 0.006);
-      return repaint();
+      return repaint(canvas);
     }
     return readLoss(canvas, run, event);
   });
   for (const type of ["pointerup", "pointercancel"]) canvas.addEventListener(type, () => { grip = null; });
   canvas.addEventListener("pointerleave", () => tip(null));
-  canvas.addEventListener("dblclick", () => { Object.assign(camera, VIEW); repaint(); });
+  canvas.addEventListener("dblclick", () => { Object.assign(camera, VIEW); repaint(canvas); });
   canvas.addEventListener("keydown", event => {
     const move = { ArrowLeft: [0.12, 0], ArrowRight: [-0.12, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] }[event.key];
     if (!move) return;
     camera.turn += move[0];
     camera.tilt = tilted(camera.tilt + move[1]);
-    repaint();
+    repaint(canvas);
     event.preventDefault();
   });
 }
