@@ -8,8 +8,8 @@ import pytest
 
 from landscape.report import write_report
 from landscape.store import load_results
-from tests.report.test_page_in_browser import with_path_and_edge
 from tests.support.browser import CHROMIUM, browse
+from tests.support.page_results import with_path_and_edge
 from tests.support.synthetic_results import make_results
 
 pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no browser here"), pytest.mark.slow]

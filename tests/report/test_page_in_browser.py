@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from landscape.report import write_report
-from landscape.results import PathSlice, PlaneSlice, Stability
 from landscape.store import load_results
 from tests.support.browser import CHROMIUM, browse, printed
 from tests.support.hostile import NAMES
+from tests.support.page_results import with_path_and_edge
 from tests.support.synthetic_results import make_results
 
 pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no browser here"), pytest.mark.slow]
@@ -140,26 +139,6 @@ def test_a_link_opens_the_page_at_a_step_a_run_and_a_map(html, tmp_path):
     assert said["told"]["run"] == "sgd-s1"
     assert said["told"]["maps"] == 3
     assert said["told"]["top"] < 450
-
-
-def with_path_and_edge(run):
-    """At every checkpoint a plane, the path of training on another, and λ_max beside 2/η."""
-    x, checkpoints = np.linspace(-2, 2, 15), []
-    at_x, at_y = np.meshgrid(x, x)
-    none = np.full((2, 2), np.nan)
-    for i, c in enumerate(run.checkpoints):
-        loss = 0.01 * (i + 1) + at_x**2 + 3 * at_y**2
-        loss[0, 0] = np.inf
-        top = float(c.records["eigenpairs"].values[0])
-        records = dict(c.records) | {
-            "plane": PlaneSlice(x, x, loss, ("random 0", "random 1"), np.ones(2), none, none, none),
-            "plane_pca": PathSlice(x, x, loss, ("PC 1", "PC 2"), (run.name,), np.array([3]),
-                                   np.array([[-1.5, 1], [-1, 0.2], [0, 0]]), np.zeros(3), 0.71),
-            "stability": Stability(("lambda_max",), np.array([top]), np.array([0.1]), ("bound",), np.array([40.0]),
-                                   ("2/η",), np.array([True]), (), (), "SGD", 0.05, c.step, 0.1, 32, 0),
-        }  # fmt: skip
-        checkpoints.append(replace(c, records=records))
-    return replace(run, checkpoints=tuple(checkpoints))
 
 
 def test_the_step_moves_surfaces_and_the_path_and_the_threshold_are_drawn(tmp_path):
