@@ -23,7 +23,7 @@ from landscape.rounding import format_short
 from landscape.statistics import DIFFERENT, Decision, decide
 from landscape.statistics.intervals import as_factor
 from landscape.store import Results, RunResults
-from landscape.store.catalogue import COUNTERPARTS, MEASURES, shown_contrasts
+from landscape.store.catalogue import COUNTERPARTS, MEASURES, label_of, shown_contrasts
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -151,7 +151,7 @@ def contrast_table(frame: pd.DataFrame) -> Table:
         table.add_column(title, justify="right" if i else "left", no_wrap=i > 0)
     shown = frame[frame["measure"].isin(shown_contrasts(set(frame["measure"])))]
     for measure, lines in shown.groupby("measure", sort=False):
-        table.add_row(cell(str(measure), style="bold"))
+        table.add_row(cell(label_of(str(measure)), style="bold"))
         if (lines["difference"] == 0).all() and len(lines) > 1:
             table.add_row(cell("  the same in all"), "0")
             continue

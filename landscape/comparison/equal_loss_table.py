@@ -13,7 +13,7 @@ from landscape.comparison.other_levels import other_levels
 from landscape.comparison.terminal import new_table, on_two_lines
 from landscape.escaping.terminal import cell
 from landscape.rounding import format_value
-from landscape.store.catalogue import IN_MEANS, MEASURES
+from landscape.store.catalogue import IN_MEANS, MEASURES, label_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,7 +50,8 @@ def equal_loss_table(found: EqualLoss) -> Table:
     rows = found.table[found.table["level"] == found.level]
     order = [*found.centres("lambda_max"), *dict.fromkeys(rows["group"])]
     shown = [m for m in IN_MEANS if m in set(rows["measure"])][:4]
-    titles = [str(found.table.attrs.get("by", "group")), "n", "losses", *(m.replace("_", "\n", 1) for m in shown)]
+    names = [label_of(m).replace(" ", "\n", 1) for m in shown]
+    titles = [str(found.table.attrs.get("by", "group")), "n", "losses", *names]
     for i, title in enumerate(titles):
         table.add_column(cell(title), justify="right" if i else "left", overflow="fold")
     for group in dict.fromkeys(order):

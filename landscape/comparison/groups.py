@@ -14,7 +14,7 @@ from landscape.comparison.averages import scale_of
 from landscape.errors import UsageError
 from landscape.escaping.control_characters import encodable
 from landscape.store import Results, RunResults, load_results
-from landscape.store.catalogue import MEASURES
+from landscape.store.catalogue import MEASURES, label_of
 from landscape.store.levels import analyzed_levels, matched_levels
 from landscape.store.metrics import COMPARED
 from landscape.store.rows import final_rows
@@ -141,7 +141,7 @@ def notes(groups: dict[Any, list[RunResults]], rows: dict[str, Any], by: str, le
     for measure in MEASURES:
         lacking = [run.name for runs in groups.values() for run in runs if rows[run.name][measure] is None]
         if lacking and len(lacking) < sum(map(len, groups.values())):
-            found.append(f"{measure} is missing for {_shortened(lacking)}; its n is smaller.")
+            found.append(f"{label_of(measure)} is missing for {_shortened(lacking)}; its n is smaller.")
     found += scope_notes(groups, rows)
     failed = [run.name for runs in groups.values() for run in runs if not rows[run.name]["converged"]]
     if failed:

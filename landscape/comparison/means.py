@@ -11,12 +11,12 @@ import pandas as pd
 from landscape.comparison.averages import LOG, centre_of, possible
 from landscape.comparison.equal_loss import HOW, losses_differ
 from landscape.comparison.groups import gather, notes, scope_notes
-from landscape.comparison.terminal import new_table, on_two_lines
+from landscape.comparison.terminal import fitted, new_table, on_two_lines
 from landscape.escaping.frames import frame_of
 from landscape.escaping.terminal import cell
 from landscape.statistics import geometric_interval, mean_interval
 from landscape.store import Results
-from landscape.store.catalogue import IN_MEANS, MEASURES
+from landscape.store.catalogue import IN_MEANS, MEASURES, label_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -113,13 +113,15 @@ def comparison_table(comparison: pd.DataFrame) -> Table:
     wide = len(headings) <= 3
     if wide:
         titles = ["measure", *headings]
-        grid = [[measure, *texts] for measure, texts in body]
+        grid = [[label_of(measure), *texts] for measure, texts in body]
     else:
         main = [(measure, texts) for measure, texts in body if measure in IN_MEANS]
-        titles = [str(comparison.attrs.get("by", "group")), *(m.replace("_", "\n", 1) for m, _ in main)]
+        titles = [str(comparison.attrs.get("by", "group")), *(label_of(m).replace(" ", "\n", 1) for m, _ in main)]
         grid = [[h, *(on_two_lines(t[i]) for _, t in main)] for i, h in enumerate(headings)]
-    for i, title in enumerate(titles):
-        table.add_column(cell(title), justify="right" if i else "left", no_wrap=(i == 0) == wide, overflow="fold")
+    widths = fitted(titles, grid) if wide else [None] * len(titles)
+    for i, (title, width) in enumerate(zip(titles, widths, strict=True)):
+        is_fixed = not wide and i == 0
+        table.add_column(cell(title), justify="right" if i else "left", no_wrap=is_fixed, overflow="fold", width=width)
     for texts in grid:
         table.add_row(*map(cell, texts))
     table.caption = cell("\n".join([*lines, *comparison.attrs.get("notes", [])]))

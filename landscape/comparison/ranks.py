@@ -18,7 +18,7 @@ from landscape.escaping.terminal import cell
 from landscape.rounding import format_short, format_value
 from landscape.statistics import Ranking, granulated, holm, rank_over_groups, rank_within_groups
 from landscape.store import Results
-from landscape.store.catalogue import IN_RANKS
+from landscape.store.catalogue import IN_RANKS, label_of
 from landscape.store.metrics import ACCURACY
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def rank_table(frame: pd.DataFrame) -> Table:
     row: Any
     for row in shown.itertuples():
         cells = [
-            row.measure,
+            label_of(row.measure),
             _tau(row.tau_between),
             _p(row.p_between_holm),
             _tau(row.tau_within),

@@ -17,7 +17,7 @@ from landscape.rounding import format_value
 from landscape.statistics import equal_spread, holm, std_interval
 from landscape.statistics.intervals import as_factor
 from landscape.store import Results
-from landscape.store.catalogue import MEASURES
+from landscape.store.catalogue import MEASURES, label_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -92,7 +92,7 @@ def spread_table(frame: pd.DataFrame) -> Table:
         table.add_column(cell(title), justify="right" if i else "left", overflow="fold")
     for measure, cells in body:
         texts = (value + ("\n[{}, {}]".format(*ends) if ends else "") for value, *ends in cells)
-        table.add_row(*map(cell, (measure, *texts)))
+        table.add_row(*map(cell, (label_of(measure), *texts)))
     table.caption = cell(
         f"standard deviation over runs with its {100 * frame.attrs.get('level', 0.95):g} % interval (Bonett); ×: of "
         "logarithms, as a factor; p that "

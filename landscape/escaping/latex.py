@@ -86,7 +86,8 @@ def latex_sentence(text: str) -> str:
 
 
 _IN_NUMBERS = {
-    " ×/÷ ": r"\mathbin{\times\!/\!\div}", "× ": r"\times", "±": r"\pm", "∞": r"\infty", "−": "-", "†": r"^{\dagger}",
+    " ×/÷ ": r"\mathbin{\times\!/\!\div}", "×/÷ ": r"\times\!/\!\div\,", " [": r"\;[", "× ": r"\times", "±": r"\pm",
+    "∞": r"\infty", "−": "-", "†": r"^{\dagger}",
 }  # fmt: skip
 
 
@@ -108,6 +109,18 @@ def latex_number(text: str, *, converged: bool = True) -> str:
 _LONG, _WIDTH = 14, "1.9cm"
 #: What a page of the article class holds, in letters of footnotesize; and between two columns.
 _PAGE, _GAP = 86, 1.5
+#: Of a column of a paper: points of its letters and of its lines, and of a letter on the average, widely taken.
+_SMALL, _LETTER = (8, 9.6), 4.15
+
+
+def letters_of(width: float) -> int:
+    """How many letters a table holds that is so many inches wide."""
+    return int(width * 72.27 / _LETTER)
+
+
+def letters_in(text: str) -> float:
+    """As which so many letters a printed number is set: powers of ten and the sign of factors are wider than here."""
+    return len(text) + (2.5 if re.search(r"\d\)?e-?\d", text) else 0) + (1.5 if " ×/÷" in text else 0)
 
 
 def latex_name(text: str) -> str:
@@ -125,40 +138,48 @@ def latex_table(
     below: Iterable[str] = (),
     *,
     size: str = "small",
+    letters: int | None = None,
 ) -> str:
     r"""A ``tabular`` with booktabs rules for ``\input`` in a paper.
 
-    Headings and cells are LaTeX already; notes become comments, and texts ``below`` lines under the table.
+    Headings and cells are LaTeX already; notes become comments, and texts ``below`` lines under the table. With
+    ``letters``, which a column of a paper holds, these are as wide, and all is set in letters of 8 points.
     """
+    font = rf"\fontsize{{{_SMALL[0]}}}{{{_SMALL[1]}}}\selectfont" if letters else rf"\{size}"
+    smaller, edge = ("", "@{}") if letters else (r"\footnotesize ", "")
     rows_of_cells = [" & ".join(row) + r" \\" for row in body]
     lines = ["$^{*}$ not converged"] if any("^{*}" in row for row in rows_of_cells) else []
-    lines += [latex_text(line) for text in below for line in textwrap.wrap(text, _PAGE)]
+    lines += [latex_text(line) for text in below for line in textwrap.wrap(text, (letters or _PAGE) - 2)]
     return "\n".join(
         [
             r"% needs \usepackage{booktabs,amsmath}",
             *(f"% {visible(' '.join(note.split()))}" for note in notes),
-            rf"{{\{size}\setlength{{\tabcolsep}}{{{'4pt' if size == 'small' else '2.5pt'}}}%",
-            rf"\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}",
+            rf"{{{font}\setlength{{\tabcolsep}}{{{'4pt' if size == 'small' else '2.5pt'}}}%",
+            rf"\begin{{tabular}}{{{edge}l{'r' * (len(headings) - 1)}{edge}}}",
             r"\toprule",
             " & ".join(headings) + r" \\",
             r"\midrule",
             *rows_of_cells,
             r"\bottomrule",
-            *(rf"\multicolumn{{{len(headings)}}}{{l}}{{\footnotesize {line}}} \\" for line in lines),
+            *(rf"\multicolumn{{{len(headings)}}}{{{edge}l{edge}}}{{{smaller}{line}}} \\" for line in lines),
             r"\end{tabular}}",
             "",
         ]
     )
 
 
-def side_by_side(labels: Sequence[str], columns: Sequence[Sequence[str]]) -> list[range]:
-    """Columns cut into tables as wide as a page, by the letters of their longest cells; the labels stand in each."""
+def side_by_side(labels: Sequence[str], columns: Sequence[Sequence[str]], letters: int | None = None) -> list[range]:
+    """Columns cut into tables as wide as a page, by the letters of their longest cells; the labels stand in each.
+
+    With ``letters``, as wide as these, of numbers as :func:`letters_in` has them.
+    """
+    page, size = (letters, letters_in) if letters else (_PAGE, len)
     first = max(map(len, labels), default=0) + _GAP
     tables: list[range] = []
     begun, used = 0, first
     for i, cells in enumerate(columns):
-        width = min(max(map(len, cells), default=0), _LONG + 6) + _GAP
-        if i > begun and used + width > _PAGE:
+        width = min(max(map(size, cells), default=0), _LONG + 6) + _GAP
+        if i > begun and used + width > page:
             tables.append(range(begun, i))
             begun, used = i, first
         used += width

@@ -47,6 +47,11 @@ class PaperStyle:
     latex: str = "Times"
 
     @property
+    def text(self) -> float:
+        """Inches of a column of its text, which a table fits."""
+        return self.column if self.columns > 1 else self.full
+
+    @property
     def rc(self) -> Any:
         """As settings of matplotlib."""
         sizes: Any = dict.fromkeys(("font.size", "axes.labelsize", "axes.titlesize"), self.labels)

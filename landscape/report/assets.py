@@ -9,8 +9,8 @@ from markupsafe import Markup
 _HERE = Path(__file__).parent
 #: The files of ``page/`` in the order in which they stand in one function: later ones use names of earlier ones.
 SCRIPTS = (
-    "start", "numbers", "drawing", "intervals", "spectrum", "lines", "training", "surface_data", "surface_scene",
-    "surfaces", "table", "export", "controls",
+    "start", "numbers", "drawing", "intervals", "spectrum", "slices", "between", "training", "surface_data",
+    "surface_scene", "surfaces", "table", "export", "controls",
 )  # fmt: skip
 STYLES = ("style", "figures", "media")
 

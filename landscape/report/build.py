@@ -28,6 +28,7 @@ from landscape.report.methods import methods
 from landscape.report.run_details import disagreements, run_details
 from landscape.rounding import format_value
 from landscape.store import Results, citations, load_results
+from landscape.store.catalogue import label_of
 from landscape.store.outputs import write_whole
 from landscape.store.view import natural_order
 
@@ -57,7 +58,7 @@ def write_report(
     folder : str or Path, optional
         Left out, the folder of ``results.h5``.
     style : {"neurips", "icml", "iclr", "ieee", "thesis"} or PaperStyle, optional
-        Of the figures: see :func:`landscape.plots.paper_style`.
+        Of the figures: see :func:`landscape.plots.paper_style`. The LaTeX tables fit a column of its text.
     latex : bool
         LaTeX sets the text of the PDF figures.
 
@@ -70,16 +71,16 @@ def write_report(
         results = load_results(results, vectors=False)
     target = Path(folder) if folder is not None else results.path.parent
     results = with_records(results)
-    with plots.paper_style(style, latex=latex):
+    with plots.paper_style(style, latex=latex) as page:
         figures = plots.draw_all(results, target / "figures")
     write_whole(target / "paper" / "references.bib", citations(results) + "\n")
-    tables.write_tables(results, target)
+    tables.write_tables(results, target, width=None if style is None else page.text)
     environment = Environment(
         loader=PackageLoader("landscape.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, finalize=page_text,
     )  # fmt: skip
-    page = environment.get_template("report.html.j2").render(_context(results, figures))
-    return write_whole(target / FILE_NAME, page)
+    html = environment.get_template("report.html.j2").render(_context(results, figures))
+    return write_whole(target / FILE_NAME, html)
 
 
 def _context(results: Results, figures: list[plots.FigureFile]) -> dict[str, Any]:
@@ -181,7 +182,10 @@ def _comparisons(results: Results, found: EqualLoss) -> list[dict[str, Any]]:
     if not found.by_match:
         frame = comparison.compare(results, by="label")
         tabulated.append((ends, *comparison.cells(frame), list(frame.attrs.get("notes", []))))
-    return [dict(zip(("title", "headings", "body", "notes"), one, strict=True)) for one in tabulated]
+    return [
+        {"title": title, "headings": headings, "body": [(label_of(m), texts) for m, texts in body], "notes": notes}
+        for title, headings, body, notes in tabulated
+    ]
 
 
 def _provenance(results: Results) -> list[tuple[str, str]]:

@@ -21,6 +21,10 @@ def is_living(name: str, data: dict[str, Any]) -> bool:
     needs = next((need for begin, need in _COUNTERPARTS.items() if name.startswith(begin)), None)
     if needs is None:
         return False
-    if needs in ("lines", "planes", "edge"):
+    if needs in ("lines", "planes"):
         return any(needs in checkpoint for run in data["runs"] for checkpoint in run["checkpoints"])
+    if needs == "edge":  # drawn against the step, so one is not enough
+        return any(sum(needs in checkpoint for checkpoint in run["checkpoints"]) > 1 for run in data["runs"])
+    if needs == "pairs":
+        return any(pair["loss"] for pair in data["pairs"])
     return bool(data[needs])

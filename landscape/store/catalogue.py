@@ -92,6 +92,11 @@ class Measure:
         return self.title or f"{self.words[0].upper()}{self.words[1:]}"
 
     @property
+    def label(self) -> str:
+        """In a row or a column of a narrow table, as the table of runs has it: a symbol, else words."""
+        return self.words if self.is_share or not self.heading else self.heading.replace("\n", " ")
+
+    @property
     def axis_label(self) -> str:
         """With its unit."""
         return f"{self.symbol} ({self.unit})" if self.unit else self.symbol
@@ -208,6 +213,15 @@ _LATER = (
 )  # fmt: skip
 
 MEASURES: dict[str, Measure] = {measure.key: measure for measure in (*_FIRST, *_LATER)}
+
+
+def label_of(measure: str) -> str:
+    """How a table calls a measure that is known by its key; what is none is called as it is.
+
+    >>> label_of("lambda_max"), label_of("sharpness_average"), label_of("lr")
+    ('λ_max', 'average sharpness', 'lr')
+    """
+    return MEASURES[measure].label if measure in MEASURES else measure
 
 
 def measure_of(found: Sharpness) -> Measure | None:

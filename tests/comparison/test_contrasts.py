@@ -199,5 +199,5 @@ def test_the_table_of_differences_breaks_long_pairs_and_says_once_what_all_share
     assert not lines[at + 2].strip().startswith("polyak")
     first = next(i for i, line in enumerate(lines) if "polyak-adam-b200 " in line)
     assert lines[first + 1].startswith("     − polyak-sgd-max-b200")
-    assert any(line.startswith(" test_loss") for line in lines)
+    assert any(line.startswith(" test loss") for line in lines)
     assert max(map(len, lines)) <= 80

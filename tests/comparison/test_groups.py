@@ -58,7 +58,7 @@ def test_a_measure_that_some_runs_lack_counts_the_others_and_says_so(tmp_path):
     assert by_group(frame, "train_loss")["n"].to_dict() == {"gd": 2, "sgd": 2}
     assert "trace is missing for sgd1" in "\n".join(frame.attrs["notes"])
     assert "lambda_max" not in set(frame["measure"])  # none has it: nothing to compare, nothing to say
-    assert "lambda_max is missing" not in "\n".join(frame.attrs["notes"])
+    assert "λ_max is missing" not in "\n".join(frame.attrs["notes"])
 
 
 def test_runs_that_did_not_converge_are_named(folder):

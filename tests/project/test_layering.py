@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "store": "errors escaping files results rounding",
     "exchange": "checks errors files results rounding store",
     "comparison": "checks crossing errors escaping rounding statistics store",
-    "tables": "comparison escaping results rounding store",
+    "tables": "checks comparison errors escaping results rounding store",
     "plots": "checks comparison errors escaping results rounding store",
     "report": "comparison escaping plots results rounding store tables",
     "pictures": "analysis checkpoints checks errors escaping estimators geometry jobs objective operators plots "

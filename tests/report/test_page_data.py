@@ -152,7 +152,8 @@ def test_lines_between_runs_have_their_barriers(results, data):
     for pair, found in zip(results.pairs, data["pairs"], strict=True):
         assert data["runs"][found["a"]]["name"] == pair.run_a
         assert data["runs"][found["b"]]["name"] == pair.run_b
-        assert found["barrier"] == pytest.approx(pair.record.barrier, rel=1e-3)
+        assert found["values"]["barrier"][0] == pytest.approx(pair.record.barrier, rel=1e-4)
+        assert found["values"]["distance"] == [pytest.approx(pair.record.step_norm, rel=1e-4)]
 
 
 def test_no_two_groups_have_the_same_colour_and_mark(tmp_path):
@@ -211,6 +212,9 @@ def test_a_figure_is_left_to_the_page_only_where_the_page_can_draw_it(data):
     assert is_living("spectrum_adam", data)
     assert not is_living("class_accuracy", data)
     assert not is_living("stability", data)  # these results hold no threshold
+    edge = {"checkpoints": [{"edge": {}}]}
+    assert not is_living("stability", {"runs": [edge]})  # a curve against the step needs two
+    assert is_living("stability", {"runs": [{"checkpoints": [*edge["checkpoints"], *edge["checkpoints"]]}]})
     assert not is_living("surface", {"runs": [{"checkpoints": [{}]}]})
 
 

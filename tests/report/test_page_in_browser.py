@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from landscape.report import write_report
-from landscape.results import PathSlice, PlaneSlice, Stability
 from landscape.store import load_results
 from tests.support.browser import CHROMIUM, browse, printed
 from tests.support.hostile import NAMES
+from tests.support.page_results import with_path_and_edge
 from tests.support.synthetic_results import make_results
 
 pytestmark = [pytest.mark.skipif(CHROMIUM is None, reason="no browser here"), pytest.mark.slow]
@@ -60,10 +59,11 @@ def test_what_is_chosen_once_changes_every_figure(html, tmp_path):
     said = browse(html, tmp_path, script=STATE + """
       const before = states();
       $("#groups .chip").click();
-      await wait(100);
+      await wait(300);
       const after = states(), without = $$("#runs tbody tr:not([hidden])").length;
       $("#groups .chip").click();
       $$("#seeds .chip")[1].click();
+      await wait(200);
       const seeds = states(), first = $$("#runs tbody tr:not([hidden])").length;
       return { same: Object.keys(before).filter(name => before[name] === after[name]), without, first,
                sameSeeds: Object.keys(before).filter(name => before[name] === seeds[name]) };
@@ -96,8 +96,10 @@ def test_the_slider_moves_what_was_measured_at_other_steps(html, tmp_path):
 def test_a_row_a_key_and_a_heading_do_what_they_say(html, tmp_path):
     said = browse(html, tmp_path, script="""
       $("#runs tbody tr button").click();
+      await wait(300);
       const focus = $("#focus").selectedOptions[0].textContent, dim = $$("#spectrum [data-run].dim").length;
       document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
+      await wait(300);
       const left = $$(".dim").length;
       $('#runs th[data-key="lambda_max"] button').click();
       const sorted = $$("#runs tbody tr").map(row => row.dataset.name);
@@ -108,7 +110,7 @@ def test_a_row_a_key_and_a_heading_do_what_they_say(html, tmp_path):
       const canvas = $("#panels canvas"), pen = () => canvas.toDataURL();
       const still = pen();
       canvas.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true }));
-      await wait(800);
+      for (let k = 0; k < 40 && pen() === still; k++) await wait(100);
       const turned = pen() !== still;
       const columns = $$("#runs th").length;
       $$(".pick input").find(box => !box.checked).click();
@@ -137,26 +139,6 @@ def test_a_link_opens_the_page_at_a_step_a_run_and_a_map(html, tmp_path):
     assert said["told"]["run"] == "sgd-s1"
     assert said["told"]["maps"] == 3
     assert said["told"]["top"] < 450
-
-
-def with_path_and_edge(run):
-    """At every checkpoint a plane, the path of training on another, and λ_max beside 2/η."""
-    x, checkpoints = np.linspace(-2, 2, 15), []
-    at_x, at_y = np.meshgrid(x, x)
-    none = np.full((2, 2), np.nan)
-    for i, c in enumerate(run.checkpoints):
-        loss = 0.01 * (i + 1) + at_x**2 + 3 * at_y**2
-        loss[0, 0] = np.inf
-        top = float(c.records["eigenpairs"].values[0])
-        records = dict(c.records) | {
-            "plane": PlaneSlice(x, x, loss, ("random 0", "random 1"), np.ones(2), none, none, none),
-            "plane_pca": PathSlice(x, x, loss, ("PC 1", "PC 2"), (run.name,), np.array([3]),
-                                   np.array([[-1.5, 1], [-1, 0.2], [0, 0]]), np.zeros(3), 0.71),
-            "stability": Stability(("lambda_max",), np.array([top]), np.array([0.1]), ("bound",), np.array([40.0]),
-                                   ("2/η",), np.array([True]), (), (), "SGD", 0.05, c.step, 0.1, 32, 0),
-        }  # fmt: skip
-        checkpoints.append(replace(c, records=records))
-    return replace(run, checkpoints=tuple(checkpoints))
 
 
 def test_the_step_moves_surfaces_and_the_path_and_the_threshold_are_drawn(tmp_path):
@@ -195,7 +177,7 @@ def test_hostile_names_run_nothing_and_break_nothing(tmp_path):
     said = browse(html, tmp_path, width=360, script="""
       window.alert = () => seen.push("alert");
       $$(".chip").slice(0, 3).forEach(chip => chip.click());
-      $("#flatness .tools button:last-child").click();
+      $("#flatness .numbers-button").click();
       return { chips: $$("#groups .chip").length, tags: $$("#groups script, #panels script, .numbers script").length };
     """)  # fmt: skip
     assert said["seen"] == []
@@ -234,6 +216,7 @@ def test_two_hundred_runs_are_drawn_and_followed(tmp_path):
     assert path.stat().st_size < 8_000_000
     said = browse(path.read_text(encoding="utf-8"), tmp_path, width=360, script="""
       $$("#groups .chip").slice(0, 15).forEach(chip => chip.click());
+      await wait(400);
       return { rows: $$("#runs tbody tr:not([hidden])").length, panels: $$("#panels canvas").length };
     """)  # fmt: skip
     assert said["seen"] == []

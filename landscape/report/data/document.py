@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
 from landscape.comparison import EqualLoss
-from landscape.escaping.control_characters import visible
 from landscape.plots.arrays import group_word
 from landscape.report.data.groups import interval_blocks, measure_entries
-from landscape.report.data.numbers import listed, short
+from landscape.report.data.pairs import pair_entries
 from landscape.report.data.runs import group_entries, run_entries
-from landscape.store import PairResult, Results
+from landscape.store import Results
 
 
 def page_data(results: Results, matched: EqualLoss) -> dict[str, Any]:
@@ -29,7 +27,8 @@ def page_data(results: Results, matched: EqualLoss) -> dict[str, Any]:
     measured = [run for run in results.runs if run.checkpoints]
     runs, axis = run_entries(measured)
     keys = {key for run in runs for checkpoint in run["checkpoints"] for key in checkpoint["values"]}
-    names = {run["name"]: index for index, run in enumerate(runs)}
+    places = {run["name"]: index for index, run in enumerate(runs)}
+    pairs, pair_measures = pair_entries(results.pairs, measured, places)
     counts = [run.info.get("num_parameters") for run in measured]
     return {
         "word": group_word(measured) if measured else "optimizer",
@@ -38,22 +37,10 @@ def page_data(results: Results, matched: EqualLoss) -> dict[str, Any]:
         "measures": measure_entries(keys),
         "intervals": interval_blocks(results, matched),
         "axis": None if axis is None else axis.entry(),
-        "pairs": [pair for found in results.pairs if (pair := _pair(found, names))],
+        "pairs": pairs,
+        "pairMeasures": pair_measures,
         "parameters": [n for n in counts if isinstance(n, int)],
     }
-
-
-def _pair(pair: PairResult, names: dict[str, int]) -> dict[str, Any] | None:
-    """The line between two runs that are on the page; None where one is not, or nothing of it is finite."""
-    a, b = (names.get(visible(name)) for name in (pair.run_a, pair.run_b))
-    line = pair.record
-    if a is None or b is None or not np.isfinite(line.loss).any():
-        return None
-    barrier = line.barrier if line.kind == "interpolation" and np.isfinite(line.loss).all() else None
-    return {
-        "a": a, "b": b, "t": listed(line.t, 5), "loss": listed(line.loss), "distance": short(line.step_norm, 4),
-        "barrier": short(barrier, 4), "error": short(line.error, 2),
-    }  # fmt: skip
 
 
 def script_json(data: Any) -> Markup:

@@ -6,14 +6,39 @@ function drawOne(name) {
   if (section && !section.hidden) FIGURES[name].draw(section);
   const numbers = section && $(".numbers:not([hidden])", section);
   if (numbers) numbers.replaceChildren(numbersTable(FIGURES[name].rows()));
-  dim();
+  if (section) dim(section);
 }
-function drawAll() { for (const name of Object.keys(FIGURES)) drawOne(name); }
+// What is in sight is drawn at once, the rest one by one behind it: with hundreds of runs a choice is seen at once.
+const PENDING = new Set();
+let drawing = null, dimming = null;
+function drawMany(names, all = false) {
+  for (const name of names) {
+    const section = $(`[data-fig="${name}"]`);
+    if (all || (section && isNear(section))) { PENDING.delete(name); drawOne(name); } else PENDING.add(name);
+  }
+  if (PENDING.size && drawing === null) drawing = setTimeout(drawNext);
+}
+function drawNext() {
+  const name = [...PENDING].find(one => { const section = $(`[data-fig="${one}"]`); return section && isNear(section); }) || [...PENDING][0];
+  drawing = null;
+  if (name) settle(name);
+  if (PENDING.size) drawing = setTimeout(drawNext);
+}
+function settle(name) { if (PENDING.delete(name)) drawOne(name); }
+const drawAll = (all = false) => drawMany(Object.keys(FIGURES), all);
 
 /** The run in focus, or under the pointer, stays; others step back. */
-function dim() {
+function dim(section) {
   const run = STATE.focus ?? STATE.hover, key = run === null ? null : String(run);
-  for (const node of $$("[data-run]")) node.classList.toggle("dim", key !== null && node.dataset.run !== key && node.dataset.other !== key);
+  if (key === null && !section.dataset.dimmed) return;
+  section.dataset.dimmed = key === null ? "" : "yes";
+  for (const node of $$("[data-run]", section)) node.classList.toggle("dim", key !== null && node.dataset.run !== key && node.dataset.other !== key);
+}
+function dimAll() {
+  const sections = $$("[data-fig]");
+  sections.filter(isNear).forEach(dim);
+  clearTimeout(dimming);
+  dimming = setTimeout(() => sections.forEach(dim), 150);
 }
 function focusOn(index) {
   STATE.focus = index;
@@ -30,7 +55,7 @@ function setStep(step) {
   slider.value = STEPS.indexOf(step);
   slider.setAttribute("aria-valuetext", `step ${step}`);
   $("#stepout").textContent = step;
-  for (const name of ["surfaces", "spectrum", "ellipses", "slices", "training"]) drawOne(name);
+  drawMany(["surfaces", "spectrum", "ellipses", "slices", "training"]);
   say(`step ${step}`);
 }
 
@@ -47,7 +72,7 @@ document.addEventListener("pointerover", event => {
   if (!event.target.closest) return;
   const told = event.target.closest("[data-tip]"), of = event.target.closest("[data-run]"), run = of ? Number(of.dataset.run) : null;
   tip(told ? told.dataset.tip : null, event);
-  if (run !== STATE.hover && STATE.focus === null) { STATE.hover = run; dim(); }
+  if (run !== STATE.hover && STATE.focus === null) { STATE.hover = run; dimAll(); }
 });
 document.addEventListener("keydown", event => { if (event.key === "Escape") { tip(null); if (STATE.focus !== null) focusOn(null); } });
 
@@ -134,8 +159,8 @@ function followTheme() {
     before = document.documentElement.dataset.theme;
     for (const details of $$("details:not(.pick)")) details.open = true;
     setTheme("light");
-    drawAll();
-    paint();  // at once: print does not wait for a frame
+    drawAll(true);
+    paint(true);  // at once: print does not wait for a frame
   });
   addEventListener("afterprint", () => { setTheme(before); drawAll(); });
 }
@@ -170,6 +195,7 @@ function start() {
   const asked = Number(ASKED.get("step")), step = STEPS.reduce((best, s) => Math.abs(s - asked) < Math.abs(best - asked) ? s : best, LAST), run = RUNS.findIndex(r => r.name === ASKED.get("run"));
   if (ASKED.has("step") && Number.isFinite(asked)) { STATE.step = step; $("#step").value = STEPS.indexOf(step); $("#stepout").textContent = step; }
   if (run >= 0) { STATE.focus = run; $("#focus").value = String(run); }
+  if (ASKED.get("scale") === "own" && GROUPS.length > 1) $('button[data-value="own"]')?.click();
   drawAll();
   let width = document.documentElement.clientWidth;
   addEventListener("resize", () => {
@@ -178,6 +204,7 @@ function start() {
     requestAnimationFrame(drawAll);
   });
   document.documentElement.dataset.ready = "true";
+  if (location.hash) drawMany([...PENDING], true);  // what is above must have its height
   if (location.hash) $(`[id="${CSS.escape(location.hash.slice(1))}"]`)?.scrollIntoView({ behavior: "instant" });
 }
 start();

@@ -66,7 +66,7 @@ function mark(x, y, run, open = isOpen(run), size = 1) {
 function curve(points, x, y, run, tip, options = {}) {
   const d = linePath(points, x, y, options.smooth), group = ofRun(svg("g"), run, tip);
   if (!d) return group;
-  group.append(svg("path", { d, fill: "none", stroke: "transparent", "stroke-width": 12 }));
+  if (!options.bare) group.append(svg("path", { d, fill: "none", stroke: "transparent", "stroke-width": 12 }));
   group.append(svg("path", {
     d, fill: "none", stroke: options.color || colorOf(run), "stroke-width": options.width || 1.7,
     "stroke-dasharray": dashOf(run), "stroke-linejoin": "round",

@@ -8,8 +8,8 @@ function digits(value, count = 3) {
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-3 || size >= 1e6)) {
-    const e = Math.floor(Math.log10(size));
-    return `${minus((value / 10 ** e).toFixed(count - 1))}·${power(e)}`;
+    const [mantissa, e] = value.toExponential(count - 1).split("e");
+    return `${minus(mantissa)}·${power(Number(e))}`;
   }
   return minus(size >= 10 ** count ? String(Math.round(value)) : String(+value.toPrecision(count)));
 }

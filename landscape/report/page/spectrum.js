@@ -48,7 +48,7 @@ FIGURES.spectrum = {
     const all = shown().filter(run => at(run).density || at(run).eigenvalues), runs = all.slice(0, MOST_RIDGES), host = $(".plot", section);
     $(".more", section).textContent = all.length > runs.length ? `The first ${runs.length} of ${all.length} runs; choose fewer above.` : "";
     if (!runs.length) return nothing(host, "No run of this choice has a spectrum at this step.");
-    const row = runs.length > 12 ? 36 : 46, left = roomFor(runs.map(nameOf), 140) - 8;
+    const row = runs.length > 12 ? 36 : Math.max(46, Math.min(72, Math.round(420 / runs.length))), left = roomFor(runs.map(nameOf), 140) - 8;
     const f = frame(host, 40 + row * runs.length + 46, { left, right: 12, top: 40, bottom: 46 },
       `Spectra: ${runs.map(run => `${run.name} largest eigenvalue ${digits(valueAt(at(run), "lambda_max"))}`).join("; ")}`);
     const u = V.scaleLinear([AXIS.low, AXIS.high], [f.left, f.right]);

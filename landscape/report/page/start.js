@@ -15,6 +15,7 @@ const STATE = {
   groups: new Set(GROUPS.keys()), seeds: new Set(SEEDS), step: LAST,
   focus: null,  // the run that was chosen, by its place
   hover: null,
+  ownScale: false,  // whether each group has a scale of its own, of heights and of shades
 };
 
 const isShown = run => STATE.groups.has(run.group) && STATE.seeds.has(run.seed);
@@ -66,6 +67,16 @@ function segments(label, options, chosen, choose) {
     }, words));
   }
   return box;
+}
+
+/** One scale for all groups, or one for each: the same switch wherever shades stand for numbers. */
+function scaleSwitch(label, shared, own) {
+  return segments(label, [["shared", shared], ["own", own]], STATE.ownScale ? "own" : "shared", value => {
+    STATE.ownScale = value === "own";
+    for (const button of $$('button[data-value="shared"], button[data-value="own"]')) button.setAttribute("aria-pressed", String(button.dataset.value === value));
+    for (const name of ["surfaces", "matrix"]) drawOne(name);
+    say(STATE.ownScale ? `each ${DATA.word} has a scale of its own` : "one scale for all");
+  });
 }
 
 const say = text => { $("#say").textContent = text; };

@@ -8,7 +8,7 @@ const planeNames = () => {
 };
 const planeCheckpoint = run => nearest(run, c => c.planes && c.planes[STAGE.plane]);
 function planeOf(run) { const c = planeCheckpoint(run); return c && c.planes[STAGE.plane]; }
-const everyPlane = () => RUNS.flatMap(run => run.checkpoints.map(c => c.planes && c.planes[STAGE.plane]).filter(Boolean));
+const everyPlane = (group = null) => RUNS.filter(run => group === null || run.group === group).flatMap(run => run.checkpoints.map(c => c.planes && c.planes[STAGE.plane]).filter(Boolean));
 /** Of what a height can be a logarithm: where the loss of every plane is positive, and spans a factor of 30. */
 const canBeLog = () => everyPlane().every(p => finite(p.loss).every(v => v > 0)) && everyPlane().some(p => isWide(p.loss, 30));
 
@@ -21,14 +21,15 @@ const stageRuns = () => {
 };
 
 const SCALES = new Map();
-/** The scale that all surfaces share, whatever is chosen: {low, high} in log₁₀ of the loss, or in the loss. */
-function heightScale() {  // asked for by every frame and every move of a pointer
-  const key = `${STAGE.plane} ${STAGE.height}`;
-  if (!SCALES.has(key)) SCALES.set(key, scaleOfPlanes());
+/** The scale of heights and shades, of all surfaces or of those of a group, whatever else is chosen: {low, high} in
+ * log₁₀ of the loss, or in the loss. It is that of all steps, so that a surface moves and not its axis. */
+function heightScale(group) {  // asked for by every frame and every move of a pointer
+  const of = STATE.ownScale ? group : null, key = `${STAGE.plane} ${STAGE.height} ${of}`;
+  if (!SCALES.has(key)) SCALES.set(key, scaleOfPlanes(everyPlane(of)));
   return SCALES.get(key);
 }
-function scaleOfPlanes() {
-  const losses = everyPlane().map(p => extent(p.loss));
+function scaleOfPlanes(planes) {
+  const losses = planes.map(p => extent(p.loss));
   const low = Math.min(...losses.map(e => e[0])), high = Math.max(...losses.map(e => e[1]));
   if (STAGE.height !== "linear" && canBeLog()) {
     return { isLog: true, low: Math.floor(2 * Math.log10(low)) / 2, high: Math.ceil(2 * Math.log10(high) - 0.3) / 2 };
@@ -39,6 +40,13 @@ function scaleOfPlanes() {
 }
 const HEIGHT = 1.42, FLOOR = -0.8;
 const heightOf = (value, scale) => (Math.min(Math.max(value, scale.low), scale.high) - scale.low) / (scale.high - scale.low) * HEIGHT + FLOOR;
+
+/** Ticks of such a scale: the place on it, and the loss in words. */
+function scaleTicks({ isLog, low, high }) {
+  if (!isLog) return V.scaleLinear([low, high], [0, 1]).ticks(5).map(v => [v, tickText(v)]);
+  const first = Math.ceil(low - 1e-9), whole = Array.from({ length: Math.floor(high + 1e-9) - first + 1 }, (_, i) => [first + i, tickText(10 ** (first + i))]);
+  return whole.length > 1 ? whole : logTicks([10 ** low, 10 ** high]).map(v => [Math.log10(v), tickText(v)]);
+}
 
 const GRIDS = new WeakMap();
 /** The values that are interpolated: log₁₀ of the loss, or the loss. */
@@ -68,15 +76,17 @@ const toPlane = (plane, u, v) => [plane.x[0] + (u + 1) / 2 * (plane.x[1] - plane
 const fromPlane = (plane, x, y) => [2 * (x - plane.x[0]) / (plane.x[1] - plane.x[0]) - 1, 2 * (y - plane.y[0]) / (plane.y[1] - plane.y[0]) - 1];
 
 /** What must be known of these pictures: [text, whether it may mislead most]. */
-function stamps(runs, scale) {
-  const planes = runs.map(planeOf), found = [], counts = new Set(DATA.parameters);
+function stamps(runs) {
+  const planes = runs.map(planeOf), scales = runs.map(run => heightScale(run.group)), found = [], counts = new Set(DATA.parameters);
   if (counts.size) found.push([`2 of ${[...counts].map(n => n.toLocaleString("en")).join(" or ")} directions`, true]);
   const losses = runs.map(run => valueAt(planeCheckpoint(run), "train_loss")).filter(v => v > 0), fold = losses.length > 1 ? Math.max(...losses) / Math.min(...losses) : 1;
   if (losses.length > 1) found.push([fold < 1.1 ? "training losses alike" : `training losses differ ${digits(fold, 2)}-fold`, fold >= 1.1]);
   for (const [run, plane] of runs.map((run, i) => [run, planes[i]])) if (plane.share) found.push([`${runs.length > 1 ? `${nameOf(run)}: ` : ""}this plane holds ${Math.round(100 * plane.share)} % of the path`, plane.share < 0.9]);
   const away = runs.filter(run => planeCheckpoint(run).step !== at(run).step);
   if (away.length) found.push([`surfaces of step ${[...new Set(away.map(run => planeCheckpoint(run).step))].join(", ")}: none at the chosen step`, true]);
-  found.push([scale.isLog ? "log height: depth is loss, not curvature" : scale.cut ? `loss cut at ${digits(scale.high)}` : "linear height", false]);
+  const cuts = new Set(scales.filter(scale => scale.cut).map(scale => digits(scale.high)));
+  if (STATE.ownScale && new Set(runs.map(run => run.group)).size > 1) found.push([`a scale for each ${DATA.word}: neither heights nor shades compare`, true]);
+  found.push([scales[0].isLog ? "log height: depth is loss, not curvature" : cuts.size ? `loss cut at ${[...cuts].join(", ")}` : "linear height", false]);
   const grids = new Set(planes.map(p => `${p.measured[0]} × ${p.measured[1]}`)), read = planes.some(p => p.read || p.columns < p.measured[0]);
   found.push([`${[...grids].join(", ")} losses, ${read ? "thinned and " : ""}smoothed`, false]);
   const error = Math.max(0, ...planes.map(p => p.error_log10 || 0)), drawn = planes.find(p => p.drawn);

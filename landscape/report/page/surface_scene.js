@@ -52,21 +52,41 @@ function scene() {
 /** A square onto a disc, without a seam or a pole. */
 const onDisc = (u, v) => [u * Math.sqrt(1 - v * v / 2), v * Math.sqrt(1 - u * u / 2)];
 
-function fillMesh(s, plane, scale) {
-  const grid = gridOf(plane, scale.isLog), disc = isDisc(plane), { position, normal, level } = s.geometry.attributes, e = 0.012;
+const MESHES = new Map(), MOST_MESHES = 36;
+/** Places, normals and levels of a surface, kept for the next frame and the next move of a pointer. */
+function meshOf(plane, scale) {
+  const known = MESHES.get(plane);
+  if (known && known.scale === scale) return known;
+  if (MESHES.size >= MOST_MESHES) MESHES.delete(MESHES.keys().next().value);
+  const made = makeMesh(plane, scale);
+  MESHES.set(plane, made);
+  return made;
+}
+function makeMesh(plane, scale) {
+  const grid = gridOf(plane, scale.isLog), disc = isDisc(plane), e = 0.012, count = (SIDE + 1) ** 2;
+  const [position, normal, level] = [3, 3, 1].map(size => new Float32Array(size * count));
   const height = (x, y) => heightOf(valueOn(plane, grid, x, y), scale);
   for (let j = 0; j <= SIDE; j++) for (let i = 0; i <= SIDE; i++) {
     const k = j * (SIDE + 1) + i, square = [2 * i / SIDE - 1, 2 * j / SIDE - 1], [x, y] = disc ? onDisc(...square) : square.map(v => SQUARE * v);
     const [u, v] = disc ? [x, y] : square, value = valueOn(plane, grid, u, v), z = heightOf(value, scale);
-    if (Number.isNaN(value)) { level.array[k] = GAP; position.array.set([x, y, FLOOR], 3 * k); normal.array.set([0, 0, 1], 3 * k); continue; }
-    level.array[k] = (z - FLOOR) / HEIGHT;
-    position.array.set([x, y, z], 3 * k);
+    if (Number.isNaN(value)) { level[k] = GAP; position.set([x, y, FLOOR], 3 * k); normal.set([0, 0, 1], 3 * k); continue; }
+    level[k] = (z - FLOOR) / HEIGHT;
+    position.set([x, y, z], 3 * k);
     let dx = (height(u + e, v) - height(u - e, v)) / (2 * e), dy = (height(u, v + e) - height(u, v - e)) / (2 * e);
     if (!Number.isFinite(dx + dy)) dx = dy = 0;
     const length = Math.hypot(dx, dy, 1);
-    normal.array.set([-dx / length, -dy / length, 1 / length], 3 * k);
+    normal.set([-dx / length, -dy / length, 1 / length], 3 * k);
   }
-  for (const attribute of [position, normal, level]) attribute.needsUpdate = true;
+  return { scale, position, normal, level };
+}
+function fillMesh(s, plane, scale) {
+  const made = meshOf(plane, scale);
+  if (s.filled === made) return;
+  for (const name of ["position", "normal", "level"]) {
+    s.geometry.attributes[name].array.set(made[name]);
+    s.geometry.attributes[name].needsUpdate = true;
+  }
+  s.filled = made;
   s.geometry.computeBoundingSphere();
 }
 
@@ -104,8 +124,7 @@ function paintFloor(pen, s, canvas, plane, k) {
 /** Beside it: the scale, upright at the left edge of the floor. */
 function paintRuler(pen, s, canvas, plane, scale, k) {
   const reach = isDisc(plane) ? 1.08 : 1.2, x = reach * Math.sin(camera.turn), y = -reach * Math.cos(camera.turn);
-  const values = scale.isLog ? Array.from({ length: Math.floor(scale.high + 1e-9) - Math.ceil(scale.low - 1e-9) + 1 }, (_, i) => Math.ceil(scale.low - 1e-9) + i) : V.scaleLinear([scale.low, scale.high], [0, 1]).ticks(5);
-  const places = values.map(v => [project(s, canvas, x, y, heightOf(v, scale)), scale.isLog ? tickText(10 ** v) : tickText(v)]);
+  const places = scaleTicks(scale).map(([v, text]) => [project(s, canvas, x, y, heightOf(v, scale)), text]);
   pen.strokeStyle = pen.fillStyle = cssColor("--ink3");
   pen.lineWidth = k;
   strokePath(pen, [project(s, canvas, x, y, FLOOR), project(s, canvas, x, y, FLOOR + HEIGHT)]);
@@ -115,7 +134,7 @@ function paintRuler(pen, s, canvas, plane, scale, k) {
   const stride = Math.ceil(places.length / (canvas.clientWidth < 260 ? 4 : 7));
   places.forEach(([p, text], i) => {
     strokePath(pen, [p, [p[0] - 5 * k, p[1]]]);
-    if (i % stride === 0) pen.fillText(text, p[0] - 8 * k, p[1]);
+    if (i % stride === 0) pen.fillText(text, Math.max(p[0] - 8 * k, pen.measureText(text).width + k), p[1]);  // never cut at the left
   });
 }
 /** On it: where the training went, or where the run stands. */
@@ -133,22 +152,29 @@ function paintPlace(pen, s, canvas, run, plane, scale, k) {
   }
 }
 
-/** Every panel anew; the pictures of panels out of sight wait. */
-function paint() {
-  const s = scene(), canvases = $$("#panels canvas");
-  if (!s || !canvases.length) return;
-  const dark = isDark(), k = Math.min(2, devicePixelRatio || 1) * 1.25, scale = heightScale(), uniforms = s.material.uniforms;
+const STALE = new Set();  // canvases that show an older picture: those in sight are painted first, others when they come near
+const FRAME = 40;  // milliseconds after which the next frame goes on
+const isNear = element => { const box = element.getBoundingClientRect(); return box.bottom > -300 && box.top < innerHeight + 300; };
+addEventListener("scroll", () => { if ([...STALE].some(isNear)) nextFrame(); }, { passive: true });
+/** Stale panels in sight, as many as fit a frame; or all panels at once. */
+function paint(all = false) {
+  const s = scene(), begun = performance.now();
+  if (!s) return;
+  const dark = isDark(), k = Math.min(2, devicePixelRatio || 1) * 1.25, uniforms = s.material.uniforms;
   uniforms.dark.value = Number(dark);
   uniforms.pale.value.set(dark ? "#cfd6dd" : "#f4f1ea");
   uniforms.ink.value.set(dark ? "#0b0f14" : "#17202a");
-  uniforms.lines.value = scale.isLog ? scale.high - scale.low : 10;
-  uniforms.first.value = scale.isLog ? scale.low : 0;
-  for (const canvas of canvases) {
-    const run = RUNS[canvas.dataset.id], plane = planeOf(run), width = canvas.clientWidth, height = canvas.clientHeight;
-    if (!width || !plane) continue;
+  for (const canvas of all ? $$("#panels canvas") : [...STALE]) {
+    if (!canvas.isConnected) { STALE.delete(canvas); continue; }
+    if (!all && !isNear(canvas)) continue;
+    if (!all && performance.now() - begun > FRAME) break;
+    const run = RUNS[canvas.dataset.id], plane = planeOf(run), scale = heightScale(run.group), width = canvas.clientWidth, height = canvas.clientHeight;
+    if (!width || !plane) { STALE.delete(canvas); continue; }
     if (canvas.width !== Math.round(width * k)) { canvas.width = Math.round(width * k); canvas.height = Math.round(height * k); }
     s.renderer.setPixelRatio(1);
     s.renderer.setSize(canvas.width, canvas.height, false);
+    uniforms.lines.value = scale.isLog ? scale.high - scale.low : 10;
+    uniforms.first.value = scale.isLog ? scale.low : 0;
     uniforms.tint.value.set(GROUPS[run.group].shade[Number(dark)]);
     fillMesh(s, plane, scale);
     aim(s, width / height);
@@ -159,11 +185,23 @@ function paint() {
     pen.drawImage(s.renderer.domElement, 0, 0);
     paintRuler(pen, s, canvas, plane, scale, k);
     paintPlace(pen, s, canvas, run, plane, scale, k);
+    STALE.delete(canvas);
   }
+  if (!all && [...STALE].some(isNear)) nextFrame();
 }
 let isDue = false;
-function repaint() {
+function nextFrame() {
   if (isDue) return;
   isDue = true;
   requestAnimationFrame(() => { isDue = false; paint(); });
+}
+/** All panels, the one in hand first: where a frame does not hold all, it follows the hand. */
+function repaint(first = null) {
+  if (first) {
+    const others = [...STALE];
+    STALE.clear();
+    for (const canvas of [first, ...others]) STALE.add(canvas);
+  }
+  for (const canvas of $$("#panels canvas")) STALE.add(canvas);
+  nextFrame();
 }

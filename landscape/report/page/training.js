@@ -35,7 +35,7 @@ function trainingPanel(host, title, unit, points, thresholds, tipOf) {
   for (const [group, mean] of bands) f.node.append(svg("path", { d: V.area().x(p => x(p[0])).y0(p => y(p[2])).y1(p => y(p[3]))(mean), fill: `var(--g${group})`, opacity: 0.14 }));
   for (const run of runs) {
     const mine = points(run), limits = thresholds(run);
-    const node = curve(mine, x, y, run, run.name, { width: bands.some(([group]) => group === run.group) ? 0.7 : 1.6 });
+    const node = curve(mine, x, y, run, run.name, { width: bands.some(([group]) => group === run.group) ? 0.7 : 1.6, bare: runs.length > 60 });
     if (limits.length) node.append(svg("path", { d: linePath(limits, x, y), fill: "none", stroke: colorOf(run), "stroke-width": 1.2, "stroke-dasharray": "2 3", opacity: 0.9 }));
     if (!crowded) {
       mine.forEach(([step, value, c], i) => {
@@ -44,6 +44,9 @@ function trainingPanel(host, title, unit, points, thresholds, tipOf) {
         node.append(m);
       });
     }
+    // Where the run stands at the chosen step: the same checkpoint whose spectrum and surface are shown.
+    const now = mine.find(([, , c]) => c === at(run));
+    if (now && !crowded && STATE.step !== LAST) node.append(svg("circle", { cx: x(now[0]), cy: y(now[1]), r: 6.5, fill: "none", stroke: "var(--ink2)", "stroke-width": 0.9, class: "here" }));
     f.node.append(node);
   }
   for (const [group, mean] of bands) f.node.append(svg("path", { d: linePath(mean, x, y), fill: "none", stroke: `var(--g${group})`, "stroke-width": 2.4 }));
@@ -52,6 +55,12 @@ function trainingPanel(host, title, unit, points, thresholds, tipOf) {
     const place = f.node.getBoundingClientRect(), step = x.invert((event.clientX - place.left) * f.width / place.width);
     setStep(STEPS.reduce((best, s) => Math.abs(s - step) < Math.abs(best - step) ? s : best));
   });
+}
+
+/** How far the shown runs are from their thresholds at the chosen step. */
+function edgeWords() {
+  const shares = extent(shown().map(at).filter(c => c.edge).map(c => c.edge.value / c.edge.threshold)), [low, high] = shares ? shares.map(v => digits(v, 2)) : [];
+  return `dotted: unstable above${shares ? `; at step ${STATE.step} at ${low === high ? low : `${low} … ${high}`} of it` : ""}`;
 }
 
 FIGURES.training = {
@@ -71,7 +80,7 @@ FIGURES.training = {
     const keys = PANELS.filter(key => MEASURES[key] && hasSteps(key));
     keys.slice(0, 1).forEach(panel);
     if (hasEdge()) {
-      trainingPanel(host, "Curvature and its threshold", "dotted: unstable above",
+      trainingPanel(host, "Curvature and its threshold", edgeWords(),
         run => run.checkpoints.filter(c => c.edge).map(c => [stepOf(run, c), c.edge.value, c]), run => run.checkpoints.filter(c => c.edge).map(c => [stepOf(run, c), c.edge.threshold, c]),
         (run, c) => `${run.name}, step ${c.step}\n${c.edge.measure.replaceAll("_", " ")} ${withError(c.edge.value, c.edge.error)}\nthreshold ${digits(c.edge.threshold, 4)}: ${c.edge.rule}`);
     }
