@@ -12,7 +12,8 @@ from landscape.analysis.asking import Asked, asked, fields_of
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
 from landscape.analysis.measures import NEWTON_STEPS, TAIL_PAIRS
-from landscape.analysis.plan import SPREAD, Plan
+from landscape.analysis.plan import Plan
+from landscape.analysis.presets import SPREAD
 from landscape.progress import Progress
 from landscape.results import Record
 from landscape.store.catalogue import sharpness_record
@@ -267,7 +268,7 @@ def _of_the_balls(plan: Plan) -> list[Quantity]:
 
 def _along(plan: Plan, *, is_last: bool) -> list[Quantity]:
     """At every checkpoint: how noisy a step is, how much of it goes along the sharpest directions, how near it is to
-    the edge of stability, how far it has come. Not in a quick plan, which looks at the minimum alone, but on request."""
+    the edge of stability, how far it has come. Not in a quick plan, which looks at the minimum alone, unless asked."""
     if plan.plan == "quick" and not plan.along:
         return []
     share, seed, of_state = {"top": TAIL_PAIRS}, _fields(plan, "seed"), {"of_optimizer": True}

@@ -15,7 +15,8 @@ import torch
 from landscape.analysis.asking import THOROUGHNESS, limit
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
-from landscape.analysis.plan import COUNTS, PRESETS, Plan
+from landscape.analysis.plan import Plan
+from landscape.analysis.presets import COUNTS, PRESETS
 from landscape.analysis.quantities import Quantity, quantities_at
 from landscape.checkpoints import Checkpoint
 from landscape.errors import LandscapeError

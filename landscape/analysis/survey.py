@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from landscape.analysis.costs import Cost
-from landscape.analysis.plan import SPREAD, Plan
+from landscape.analysis.plan import Plan
 from landscape.analysis.quantities import quantities
+from landscape.analysis.spread import along_run
 from landscape.checkpoints import IMPORTED, Checkpoint, CheckpointDir, LossPath, Skipped, find_runs, load_checkpoint
 from landscape.crossing import bracket, levels_upwards, lowest_level
 from landscape.errors import CheckpointError, LandscapeError
@@ -92,8 +93,8 @@ class Survey:
 
 
 def survey(root: Path, plan: Plan, *, load: Callable[[Path], Checkpoint] = load_checkpoint) -> Survey:
-    """Look through a folder; of each run its last checkpoints, those along its training that the plan asks for, and those
-    around levels that most runs reach.
+    """Look through a folder; of each run its last checkpoints, those along its training where the plan asks for them,
+    and those around levels that most runs reach.
 
     Raises
     ------
@@ -120,7 +121,7 @@ def survey(root: Path, plan: Plan, *, load: Callable[[Path], Checkpoint] = load_
         if usable:
             last[name], folders[name] = usable, found
             listed = {bad.file for bad in unread}
-            along[name], unusable = _along(found, usable[-1], plan, without_content)
+            along[name], unusable = along_run(found, usable[-1], plan, without_content)
             unread += [bad for bad in unusable if bad.file not in listed]
     if not last:
         raise CheckpointError(f"no checkpoint in {root} can be read. First reason: {unread[0].reason}")
@@ -181,7 +182,7 @@ def _levels(paths: dict[str, LossPath], root: Path, plan: Plan) -> tuple[float, 
 def _chosen(
     name: str, last: list[Checkpoint], along: list[Checkpoint], path: LossPath, levels: Sequence[float]
 ) -> tuple[RunFiles, list[Checkpoint]]:
-    """The checkpoints of a run: its last ones, those along it, those around the levels; at the lowest, more is measured."""
+    """The checkpoints of a run: its last ones, those along it and around levels; at the lowest, more is measured."""
     chosen, compared = {checkpoint.step: checkpoint for checkpoint in [*along, *last]}, set[int]()
     for i, level in enumerate(levels):
         if (ends := bracket(path.losses, level)) is not None:
@@ -198,44 +199,6 @@ def _chosen(
         tuple(checkpoint.step for checkpoint in along),
     )
     return files, [chosen[step] for step in steps]
-
-
-def _along(
-    folder: CheckpointDir, end: Checkpoint, plan: Plan, load: Callable[[Path], Checkpoint]
-) -> tuple[list[Checkpoint], list[Skipped]]:
-    """The checkpoints along a run, first and last among them; for one that cannot be read, the nearest that can."""
-    if not plan.along:
-        return [], []
-    files = {step: file for step, file in zip(folder.steps, folder.files, strict=True) if step < end.step}
-    found, unread = {end.step: end}, dict[int, Skipped]()
-    for target in targets((*files, end.step), every=plan.every, most=SPREAD[plan.plan]):
-        for step in sorted({*files, end.step} - {*unread}, key=lambda step: abs(step - target)):
-            if step in found:
-                break
-            try:
-                found[step] = load(files[step])
-                break
-            except CheckpointError as error:
-                unread[step] = Skipped(files[step], str(error))
-    return [found[step] for step in sorted(found)], list(unread.values())
-
-
-def targets(steps: Sequence[int], *, every: int | None, most: int) -> list[float]:
-    """Where checkpoints along a training are wanted, its last one first: every so many, or ``most`` at steps like squares.
-
-    A training changes most at its beginning. At even steps most of that lies between two checkpoints; at even logarithms
-    half of them lie in the first hundredth of the way. Squares are between the two.
-
-    >>> targets(range(0, 700, 100), every=4, most=8)
-    [600, 200, 0]
-    >>> targets(range(0, 1000, 10), every=None, most=4)
-    [990.0, 440.0, 110.0, 0.0]
-    """
-    steps = sorted(steps)
-    if every is not None or len(steps) <= most:
-        return list(dict.fromkeys([*steps[:: -(every or 1)], steps[0]]))
-    way = steps[-1] - steps[0]
-    return [steps[0] + way * (i / (most - 1)) ** 2 for i in reversed(range(most))]
 
 
 def _size(file: Path) -> int:

@@ -49,7 +49,7 @@ class Distances(Record):
 
     @property
     def relative(self) -> Array:
-        """(K,): ``‖θ − θ₀‖/‖θ₀‖`` of each tensor; infinite where it began at zero and has moved, NaN where it has not."""
+        """(K,): ``‖θ − θ₀‖/‖θ₀‖`` of each tensor; infinite where it began at zero and moved, NaN where it did not."""
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(self.from_start / self.norms_at_start)
 

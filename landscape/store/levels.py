@@ -1,5 +1,5 @@
-"""Which checkpoints of a run were chosen, and why: the last ones, those along its training, those around losses at which
-runs are compared."""
+"""Which checkpoints of a run were chosen, and why: its last ones, those along its training, those around losses at
+which runs are compared."""
 
 from __future__ import annotations
 
