@@ -244,7 +244,7 @@ IN_ALONG = ("noise_scale", "gradient_share", "update_share")
 #: The figures of a whole training, by what they are of: their panels.
 IN_TRAINING = {
     "loss": ("train_loss", "test_loss", TRAIN_ACCURACY, ACCURACY),
-    "gradient": ("grad_norm", "gradient_share", "update_share"),
+    "gradient": ("grad_norm",),
     "curvature": ("lambda_max", "spectral_ratio", "trace", "stability_ratio"),
     "distance": ("distance_from_start", "distance_from_end"),
 }
