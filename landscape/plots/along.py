@@ -72,8 +72,9 @@ def plot_stability_path(runs: RunLike | Sequence[RunLike], *, ax: Axes | None = 
             ax.plot(tail.steps[bad], tail.values[bad], style.marker, color=style.color, markerfacecolor="white", ms=4)
             drawn += [*tail.values, *thresholds[np.isfinite(thresholds)]]
         if band is not None:
-            marker = style.marker if band.steps.size <= MOST_MARKERS else ""
-            ax.plot(band.steps, band.mean, color=style.color, marker=marker, markersize=3.5, label=label)
+            marks: dict[str, Any] = {"marker": style.marker, "markersize": 3.5}
+            marks["markevery"] = -(-band.steps.size // MOST_MARKERS)
+            ax.plot(band.steps, band.mean, color=style.color, label=label, **marks)
     if drawn:
         ax.plot([], [], color=REFERENCE_COLOR, linewidth=1, linestyle=_DASHED, label="threshold of the same colour")
     if log_if_wide(ax, drawn):

@@ -26,8 +26,8 @@ _IN_PAIRS = {
     "distance_from_start": ("from the start", "adagrad"), "distance_from_end": ("from the end", "momentum"),
 }  # fmt: skip
 _AXES = {
-    "gradient_share": "share of the squared length (%)",
-    "update_share": "share of the squared length (%)",
+    "gradient_share": "share (%)",
+    "update_share": "share (%)",
     "distance_from_start": "distance (parameter)",
     "distance_from_end": "distance (parameter)",
 }
