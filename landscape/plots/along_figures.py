@@ -16,7 +16,7 @@ from landscape.plots.recipes_of_training import along_training, training_of_grou
 from landscape.plots.tails import side_by_side, tail_of_run, tails_of_groups
 from landscape.plots.training_curves import curve_of_run, curves_of_groups
 from landscape.results import Distances
-from landscape.store.catalogue import IN_ALONG, IN_TAIL, IN_TRAINING, MEASURES
+from landscape.store.catalogue import IN_ALONG, IN_TAIL, MEASURES, WHOLE_TRAINING
 from landscape.store.levels import is_along
 from landscape.store.metrics import ACCURACY, TRAIN_ACCURACY
 
@@ -58,7 +58,7 @@ def training_figures(results: ResultsLike) -> Iterator[Drawing]:
     runs = [run for run in results.runs if is_along(run.info)]
     if not runs:
         return
-    for subject, measures in IN_TRAINING.items():
+    for subject, measures in WHOLE_TRAINING.items():
         title, more = _SUBJECTS[subject]
         more += _ends_sentence(runs) if subject == "distance" else ""
         yield from _over_training(results, measures, name=f"training_{subject}", title=title, more=more)

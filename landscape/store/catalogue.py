@@ -242,7 +242,7 @@ IN_TAIL = ("lambda_max", "spectral_ratio", "spectral_gap", "grad_norm")
 #: The figure of noise and top space along a training.
 IN_ALONG = ("noise_scale", "gradient_share", "update_share")
 #: The figures of a whole training, by what they are of: their panels.
-IN_TRAINING = {
+WHOLE_TRAINING = {
     "loss": ("train_loss", "test_loss", TRAIN_ACCURACY, ACCURACY),
     "gradient": ("grad_norm",),
     "curvature": ("lambda_max", "spectral_ratio", "trace", "stability_ratio"),
