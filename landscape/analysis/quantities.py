@@ -108,6 +108,8 @@ def quantities(plan: Plan, *, is_last: bool, is_around: bool = False, num_exampl
     """All that is measured at a checkpoint, in the order of measuring, with its cost on so many examples."""
     pairs = 2 * plan.eigs if is_last else TAIL_PAIRS
     wanted, of_pairs = asked(plan, "eigenpairs"), 20 + 4 * pairs if is_last else 5 + 2 * pairs
+    if plan.along and not is_last:  # those of the last one are no good start far away from it
+        of_pairs += 5
     spectrum = {**fields_of(plan, "eigenpairs"), **_fields(plan, "seed"), "pairs": pairs, "both_ends": is_last}
     if is_around and not is_last:
         spectrum["vectors"] = True  # which the trace takes out

@@ -134,11 +134,12 @@ def draw_tails(
     *,
     band: Band | None,
     filled: bool = True,
+    most_markers: int = MOST_MARKERS,
 ) -> None:
     """A group, with its band over seeds; without a name it has no place in the legend.
 
     ``shift`` sets it beside the others where bands would cover each other, None where they would not; ``filled`` is
-    whether the band is drawn, where it is none of many.
+    whether the band is drawn, where it is none of many; a run of ``most_markers`` points has a marker at each.
     """
     label = legend_text(name) if name else None
     if band is not None and shift is not None:
@@ -146,7 +147,7 @@ def draw_tails(
         return
     for i, tail in enumerate(tails):
         if band is None:
-            marker = style.marker if tail.steps.size <= MOST_MARKERS else ""
+            marker = style.marker if tail.steps.size <= most_markers else ""
             look: dict[str, Any] = {"linestyle": style.dash, "linewidth": 1.3, "marker": marker, "markersize": 4}
             ax.plot(tail.steps, tail.values, color=style.color, label=label if i == 0 else None, **look)
         else:

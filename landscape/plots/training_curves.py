@@ -25,6 +25,8 @@ _IN_PAIRS = {
     "gradient_share": ("gradient", "nesterov"), "update_share": ("update", "rmsprop"),
     "distance_from_start": ("from the start", "adagrad"), "distance_from_end": ("from the end", "momentum"),
 }  # fmt: skip
+#: A single run has a marker at each checkpoint, up to so many.
+_MOST_MARKERS = 30
 _AXES = {
     "gradient_share": "share (%)",
     "update_share": "share (%)",
@@ -110,7 +112,7 @@ def plot_training(
     bands = {name: band_of_curves(curves) for name, curves in found.items()}
     few = sum(band is not None for band in bands.values()) <= MOST_BANDS
     for name, curves in found.items():
-        draw_tails(ax, curves, name, styles[name], band=bands[name], filled=few)
+        draw_tails(ax, curves, name, styles[name], band=bands[name], filled=few, most_markers=_MOST_MARKERS)
     _finish(ax, [v for curves in found.values() for c in curves for v in c.values], measure)
     if own:
         legend_outside(ax)
@@ -144,7 +146,14 @@ def plot_training_of_group(
         curves = [curve for run in group if (curve := curve_of_run(run, measure)).steps.size > 1]
         words, name = _IN_PAIRS.get(measure, (MEASURES[measure].words, "sgd"))
         style = Style(PALETTE[name].color if len(measures) > 1 or color is None else color, "o")
-        draw_tails(ax, curves, words if len(measures) > 1 else "", style, band=band_of_curves(curves))
+        draw_tails(
+            ax,
+            curves,
+            words if len(measures) > 1 else "",
+            style,
+            band=band_of_curves(curves),
+            most_markers=_MOST_MARKERS,
+        )
         drawn += [value for curve in curves for value in curve.values]
     _finish(ax, drawn, measures[0])
     if len(measures) > 1:
