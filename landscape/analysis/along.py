@@ -1,7 +1,7 @@
-"""What is measured at every checkpoint of a training, not at its end alone: noise, top space, edge of stability.
+"""What is measured at every checkpoint of a training, not at its end alone: noise, top space, edge of stability, way.
 
 In products with the Hessian, beside about nine for the eigenpairs of an earlier checkpoint: the noise scale half of
-one, both shares none, stability four to five, with a preconditioner ten more.
+one, both shares none, distances none, stability four to five, with a preconditioner ten more.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from landscape import estimators
+from landscape import estimators, geometry
 from landscape.analysis.context import CheckpointContext
-from landscape.analysis.measures import TAIL_PAIRS, eigenpairs
+from landscape.analysis.measures import TAIL_PAIRS, pairs_with_vectors
 from landscape.edge_of_stability.measuring import MEASURES, Known, Measuring, batch_size_of
 from landscape.progress import Progress
-from landscape.results import Eigenpairs, Estimate, Stability
+from landscape.results import Distances, Eigenpairs, Estimate, Stability
 from landscape.sampling import gradient_noise_scale
 
 #: Left to the last checkpoint: a maximum over a ball takes as long as all the rest.
@@ -47,13 +47,8 @@ def _share(context: CheckpointContext, vector: Any, of: str) -> Estimate:
 
 
 def _top_pairs(context: CheckpointContext) -> Eigenpairs:
-    """The largest pairs with their vectors: those of an earlier checkpoint are not stored, and maybe made again."""
-    pairs = context.eigenpairs
-    if not pairs.vectors.shape[1]:
-        if context.kept_pairs is None:
-            eigenpairs(context, lambda done, most: None)
-        assert context.kept_pairs is not None
-        pairs = context.kept_pairs
+    """The largest pairs with their vectors."""
+    pairs = pairs_with_vectors(context)
     top = pairs.top
     return replace(
         pairs, values=pairs.values[top], vectors=pairs.vectors[:, top], residuals=pairs.residuals[top],
@@ -75,3 +70,11 @@ def stability(context: CheckpointContext, progress: Progress) -> Stability:
     )  # fmt: skip
     wanted = [name for name in MEASURES if context.is_last or name not in _AT_THE_END]
     return measuring.record(checkpoint.step, wanted)
+
+
+def distances(context: CheckpointContext, progress: Progress) -> Distances:
+    """From the first and the last checkpoint of the run."""
+    assert context.ends is not None
+    start, end = context.ends
+    step = -1 if context.checkpoint is None else context.checkpoint.step
+    return replace(geometry.distances(context.objective, start=start, end=end), step=step)

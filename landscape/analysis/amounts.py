@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from landscape.checks import plain_number, seconds_in
+from landscape.checks import check_count, plain_number, seconds_in
 from landscape.errors import UsageError
 
 _UNITS = {"h": 3600.0, "m": 60.0, "min": 60.0, "s": 1.0}
@@ -48,6 +48,29 @@ def seconds_of(value: object) -> float:
     if found is None or not found > 0:
         raise refused
     return found
+
+
+#: In place of a number of checkpoints.
+ALL = "all"
+
+
+def last_of(value: object) -> int | str:
+    """How many of the last checkpoints: a whole number, or ``"all"``.
+
+    >>> last_of(5), last_of("20"), last_of(" All ")
+    (5, 20, 'all')
+    >>> last_of("none")
+    Traceback (most recent call last):
+    landscape.errors.UsageError: last='none' must be a whole number of at least 1, or 'all'
+    """
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word == ALL:
+        return ALL
+    number = int(word) if word.isascii() and word.isdigit() and len(word) < 16 else value
+    try:
+        return check_count("last", number)
+    except UsageError:
+        raise UsageError(f"last={value!r} must be a whole number of at least 1, or {ALL!r}") from None
 
 
 def time_text(seconds: float) -> str:

@@ -50,6 +50,8 @@ class CheckpointContext:
         ``model() -> nn.Module``, one of its own with the checkpoint's parameters.
     path_of_run : callable or None
         ``path_of_run() -> list of Checkpoint``, those of the run that are measured, oldest first.
+    ends_of_run : callable or None
+        ``ends_of_run() -> list of Checkpoint``, the first and the last of the run that can be read.
     found : dict of name to Record
         What has been measured here so far; slices go along the eigenvectors found.
     fields : dict of name to dict
@@ -79,6 +81,7 @@ class CheckpointContext:
     problem: Problem | None = None
     model: Callable[[], nn.Module] | None = None
     path_of_run: Callable[[], list[Checkpoint]] | None = None
+    ends_of_run: Callable[[], list[Checkpoint]] | None = None
     found: dict[str, Record] = field(default_factory=dict)
     fields: dict[str, dict[str, Any]] = field(default_factory=dict)
     affordable: float | None = None
@@ -158,6 +161,12 @@ class CheckpointContext:
     def path(self) -> list[Checkpoint]:
         """The checkpoints of the run that are measured, oldest first."""
         return [] if self.path_of_run is None else self.path_of_run()
+
+    @cached_property
+    def ends(self) -> tuple[Checkpoint, Checkpoint] | None:
+        """The first and the last checkpoint of the run; None where it has but one."""
+        both = [] if self.ends_of_run is None else self.ends_of_run()
+        return (both[0], both[1]) if len(both) == 2 else None
 
     @cached_property
     def has_path(self) -> bool:

@@ -204,10 +204,11 @@ class Measurer:
 def _carried(files: RunFiles) -> list[tuple[str, bytes]]:
     """Names and bytes of a run's files; of those that are not looked at, no bytes.
 
-    Where the last one is measured, all are looked at, for the path of the run.
+    Where the last one is measured, all are looked at, for the path of the run; along it, the first one always.
     """
     last = len(files.files) - 1
     needed = {*range(last + 1)} if files.is_wanted(last) else {last, *(files.only or ())}
+    needed |= {0} if files.along else set()
     return [(Path(file).name, Path(file).read_bytes() if i in needed else b"") for i, file in enumerate(files.files)]
 
 

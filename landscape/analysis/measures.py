@@ -84,6 +84,16 @@ def eigenpairs(context: CheckpointContext, progress: Progress) -> Eigenpairs:
     return eigs.without_vectors()
 
 
+def pairs_with_vectors(context: CheckpointContext) -> Eigenpairs:
+    """The eigenpairs; the vectors of an earlier checkpoint are not stored, and made again where they are not held."""
+    if context.eigenpairs.vectors.shape[1]:
+        return context.eigenpairs
+    if context.kept_pairs is None:
+        eigenpairs(context, lambda done, most: None)
+    assert context.kept_pairs is not None
+    return context.kept_pairs
+
+
 def _check_ranks_agree(eigs: Eigenpairs) -> None:
     """Ranks hold the same bits after all the products and sums that these took, or their numbers are no one's."""
     if distributed.current() is not None:
@@ -107,7 +117,8 @@ def trace(context: CheckpointContext, progress: Progress) -> Record:
     how: dict[str, Any] = {"method": "deflated", "num_probes": plan.count("trace_probes")}
     if wanted is not None:
         how = wanted.options(context)
-    return estimators.trace(context.hessian, eigs=context.eigenpairs, seed=plan.seed, progress=progress, **how)
+    pairs = pairs_with_vectors(context)
+    return estimators.trace(context.hessian, eigs=pairs, seed=plan.seed, progress=progress, **how)
 
 
 def density(context: CheckpointContext, progress: Progress) -> Record:

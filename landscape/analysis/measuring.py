@@ -42,7 +42,7 @@ from landscape.objective import Objective
 from landscape.problems import Problem
 from landscape.progress import listening
 from landscape.results import Record
-from landscape.store import AROUND, ResultStore
+from landscape.store import ALONG, AROUND, ResultStore
 
 NEEDED = ("point", "eigenpairs")  # by the other quantities: without them a checkpoint is not measured
 
@@ -118,7 +118,8 @@ def measure_run(
                 take_eigenpairs(work.store, work.run, checkpoint, context)
             else:
                 if is_last:  # before its records, which it explains: they never stand under an older description
-                    store.describe_run(files.run, _describe_run(checkpoint, context) | {AROUND: list(files.around)})
+                    chosen = {AROUND: list(files.around), ALONG: list(files.along)}
+                    store.describe_run(files.run, _describe_run(checkpoint, context) | chosen)
                 failed = _measure_checkpoint(work, checkpoint, context, later=total(earlier[:index]))
         except ResultsError:
             raise
@@ -177,7 +178,7 @@ def _opened(
     context = CheckpointContext(
         objective, plan, is_last, index in files.compared, guess, plan.route or stored.get("route", "auto"), expected,
         last, problem, model=partial(checkpoint.model, problem), path_of_run=partial(opened.readable, files.files),
-        is_asked=is_asked, checkpoint=checkpoint,
+        ends_of_run=partial(opened.readable, files.ends), is_asked=is_asked, checkpoint=checkpoint,
     )  # fmt: skip
     context.planned = sum(quantity.cost.matvecs for quantity in quantities_at(context))
     if work.budget is not None:

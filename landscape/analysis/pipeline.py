@@ -50,7 +50,8 @@ def analyze(
 
     The last checkpoint of each run gets every quantity of the plan, ``plan.last − 1`` earlier ones λ_max, spectral gap
     and gradient norm; where there are several groups of runs, so do the two around a training loss that most runs
-    reach, and trace and sharpness (``plan.levels``). The ends of equal seed and different optimizer are joined by
+    reach, and trace and sharpness (``plan.levels``); with ``plan.along`` checkpoints of the whole training get what is
+    cheap, trace and distances among it. The ends of equal seed and different optimizer are joined by
     lines. Each record is on disk when it exists; a second call reuses those whose plan fields, objective and parameters
     agree. Whatever the code of a model, loss or problem raises, and where a process dies, the run is listed as skipped
     and the others are measured.

@@ -6,33 +6,11 @@ import dataclasses
 from dataclasses import dataclass, replace
 from typing import Any
 
-from landscape.analysis.amounts import accuracy_of, named_pairs, seconds_of
+from landscape.analysis.amounts import ALL, accuracy_of, last_of, named_pairs, seconds_of
+from landscape.analysis.presets import COUNTS, LEAST, PLANES, PRESETS
 from landscape.checks import check_choice, check_count, check_seed, check_share
 from landscape.errors import UsageError
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {
-        "accuracy": 0.2, "last": 3, "levels": 1, "eigs": 2, "points": 31, "plane_points": 21, "directions": 3,
-        "restarts": 1, "subsets": 0, "barriers": 4, "max_matvecs": 300, "planes": "random",
-    },
-    "standard": {
-        "accuracy": 0.04, "last": 5, "levels": 1, "eigs": 5, "points": 41, "plane_points": 31, "directions": 5,
-        "restarts": 3, "subsets": 4, "barriers": 10, "max_matvecs": 500, "planes": "random,eigen,pca",
-    },
-    "thorough": {
-        "accuracy": 0.01, "last": 20, "levels": 4, "eigs": 20, "points": 101, "plane_points": 51, "directions": 10,
-        "restarts": 5, "subsets": 8, "barriers": 50, "max_matvecs": 3000, "planes": "random,eigen,pca",
-    },
-}  # fmt: skip
-
-#: What is measured by a count where nobody sets one, by the accuracy down to which it serves: the probes on parts of
-#: the data, and whatever has an estimator that cannot be asked for an accuracy.
-COUNTS: dict[float, dict[str, int]] = {
-    0.2: {"trace_probes": 8, "density_probes": 2, "steps": 20, "samples": 6},
-    0.04: {"trace_probes": 32, "density_probes": 8, "steps": 64, "samples": 16},
-    0.01: {"trace_probes": 128, "density_probes": 16, "steps": 100, "samples": 64},
-}
-PLANES = ("random", "eigen", "pca")
 #: With a time and no accuracy, where it is good enough.
 FINEST = 0.01
 #: How many times smaller the residuals of eigenpairs are than the accuracy: trace, density and slices rest on vectors,
@@ -66,10 +44,19 @@ class Plan:
         Seconds, or ``"5m"``, ``"1h30m"``: measure what fits, coarsely first, then more accurately in rounds
         (:mod:`landscape.analysis.rounds`), down to ``accuracy``, or 1 % where none is asked for. Figures and report are
         drawn after it, and ``max_matvecs`` is 3,000 if left out.
-    last : int
+    last : int or "all"
         Checkpoints of each run, counted from its end; the last gets every quantity, the earlier ones λ_max, spectral
         gap and gradient norm and, but for a quick plan, the noise scale, the shares of gradient and update in the top
-        space, and how near the optimizer is to the edge of stability: about as many products again.
+        space, and how near the optimizer is to the edge of stability: about as many products again. ``"all"``: every
+        checkpoint, and ``along`` is True unless it is set.
+    along : bool
+        Measure checkpoints of the whole training too, first and last among them: 8 of each run, 20 in a thorough plan,
+        at steps that are spread like squares, closer at the beginning. They, and the last ones, get what earlier
+        checkpoints get, with the trace and the distances from start and end of the training, in a quick plan as well.
+    every : int, optional
+        In place of those, every so-many-th checkpoint, counted back from the last, and the first. Checkpoints are
+        counted and not steps, as by ``last``: 1 is all of them, whatever the steps at which they were saved. ``along``
+        is True then.
     levels : int
         Training losses at which groups of runs are compared: the lowest that most of them reach, by the losses that
         training saved, and others above it. The two checkpoints of each run around each are measured too: λ_max, gap
@@ -157,7 +144,9 @@ class Plan:
     plan: str = "standard"
     accuracy: float = AS_PLANNED
     time: float | None = None
-    last: int = AS_PLANNED
+    last: int | str = AS_PLANNED
+    along: bool = AS_PLANNED
+    every: int | None = None
     levels: int = AS_PLANNED
     eigs: int = AS_PLANNED
     trace_probes: int = BY_ACCURACY
@@ -194,6 +183,7 @@ class Plan:
     def __post_init__(self) -> None:
         check_choice("plan", self.plan, PRESETS)
         self._check_objective_options()
+        self._choose_along()
         preset = PRESETS[self.plan] | ({"subsets": 0} if self.interacting else {})
         preset |= {"barriers": 0} if self.params is not None else {}
         if self.time is not None:
@@ -204,6 +194,7 @@ class Plan:
                 object.__setattr__(self, name, value)
         if self.accuracy is not None:
             object.__setattr__(self, "accuracy", accuracy_of(self.accuracy))
+        object.__setattr__(self, "last", last_of(self.last))
         for name, least in LEAST.items():
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, check_count(name, value, least=least))
@@ -220,6 +211,18 @@ class Plan:
             object.__setattr__(self, "tol", check_share("tol", self.tol, hint="it is a relative residual"))
         check_choice("dtype", self.dtype, (None, "float32", "float64"))
         object.__setattr__(self, "seed", check_seed(self.seed))
+
+    def _choose_along(self) -> None:
+        """Whoever says which checkpoints along the training wants them."""
+        if self.along is not None and not isinstance(self.along, bool):
+            raise UsageError(f"along={self.along!r} must be True or False; every=K says how many checkpoints")
+        if self.every is not None and self.along is False:
+            raise UsageError(
+                f"every={self.every!r} chooses checkpoints along the training, which along=False leaves out; leave out "
+                "one of them"
+            )
+        if self.along is None and (self.every is not None or self.last == ALL):
+            object.__setattr__(self, "along", True)
 
     def fields(self) -> dict[str, Any]:
         """All settings by name."""
@@ -267,6 +270,15 @@ class Plan:
         fine = [accuracy for accuracy in COUNTS if accuracy <= (self.accuracy or FINEST)]
         return COUNTS[max(fine, default=min(COUNTS))][name]
 
+    @property
+    def most_last(self) -> int | None:
+        """How many of the last checkpoints; None: all.
+
+        >>> Plan("quick").most_last, Plan("quick", last="all").most_last, Plan("quick", last="all").along
+        (3, None, True)
+        """
+        return None if isinstance(self.last, str) else self.last
+
     def at(self, accuracy: float) -> Plan:
         """The same to another accuracy."""
         return replace(self, accuracy=accuracy)
@@ -309,10 +321,3 @@ def _planes(named: Any) -> str:
     if unknown := [word for word in words if word not in PLANES]:
         raise UsageError(f"planes={named!r}: {unknown[0]!r} is not one of {', '.join(PLANES)}, separated by commas")
     return ",".join(word for word in PLANES if word in words)
-
-
-# One probe has no standard error, so estimates that print one need two.
-LEAST = {
-    "last": 1, "levels": 0, "eigs": 2, "trace_probes": 2, "density_probes": 1, "steps": 2, "points": 3,
-    "plane_points": 3, "directions": 0, "subsets": 0, "samples": 2, "restarts": 1, "barriers": 0, "max_matvecs": 10,
-}  # fmt: skip

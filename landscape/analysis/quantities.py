@@ -13,6 +13,7 @@ from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
 from landscape.analysis.measures import NEWTON_STEPS, TAIL_PAIRS
 from landscape.analysis.plan import Plan
+from landscape.analysis.presets import SPREAD
 from landscape.progress import Progress
 from landscape.results import Record
 from landscape.store.catalogue import sharpness_record
@@ -29,6 +30,8 @@ LINE_NODES, PLANE_NODES = 8, 60  # evaluations that a line and a plane usually t
 _AROUND = ("trace", *(sharpness_record(name) for name in (*geometry.BALLS, *NORMALIZED) if name != "keskar"))
 
 
+#: The same of a checkpoint on the way.
+_ON_THE_WAY = ("trace",)
 #: What rests on the eigenpairs.
 _PAIRS = ("eigenpairs",)
 #: Older evaluations have no counts of classes.
@@ -64,6 +67,9 @@ class Quantity:
     of_path : bool
         Whether it is of all checkpoints that are measured, which are then part of the question; left out where they do
         not span a plane, or hold buffers that it cannot draw.
+    of_ends : bool
+        Whether it is of the first and the last checkpoint of the run, which are then part of the question; left out
+        where they are one.
     of_optimizer : bool
         Whether it needs the optimizer's state, which is then part of the question; left out where there is none.
     of_update : bool
@@ -86,6 +92,7 @@ class Quantity:
     of_examples: bool = False
     of_plane: bool = False
     of_path: bool = False
+    of_ends: bool = False
     of_optimizer: bool = False
     of_update: bool = False
     of_outputs: bool = False
@@ -101,6 +108,8 @@ def quantities(plan: Plan, *, is_last: bool, is_around: bool = False, num_exampl
     """All that is measured at a checkpoint, in the order of measuring, with its cost on so many examples."""
     pairs = 2 * plan.eigs if is_last else TAIL_PAIRS
     wanted, of_pairs = asked(plan, "eigenpairs"), 20 + 4 * pairs if is_last else 5 + 2 * pairs
+    if plan.along and not is_last:  # those of the last one are no good start far away from it
+        of_pairs += 5
     spectrum = {**fields_of(plan, "eigenpairs"), **_fields(plan, "seed"), "pairs": pairs, "both_ends": is_last}
     if is_around and not is_last:
         spectrum["vectors"] = True  # which the trace takes out
@@ -118,7 +127,10 @@ def quantities(plan: Plan, *, is_last: bool, is_around: bool = False, num_exampl
     if is_last or is_around:
         rest = [*_of_the_spectrum(plan), *_of_the_data(plan), *_of_the_surface(plan)]
         rest += [*_of_the_balls(plan), *_without_a_ball(plan)]
-    found = [*first, *(quantity for quantity in rest if is_last or quantity.name in _AROUND)]
+    elif plan.along:
+        rest = _of_the_spectrum(plan)
+    wanted_of_rest = {*_AROUND} if is_around else {*_ON_THE_WAY}
+    found = [*first, *(quantity for quantity in rest if is_last or quantity.name in wanted_of_rest)]
     return [_on_data(quantity, num_examples) for quantity in found]
 
 
@@ -149,6 +161,8 @@ def applies(quantity: Quantity, context: CheckpointContext) -> bool:
     if quantity.of_plane and context.objective.layout.size < 2:
         return False
     if quantity.of_path and not context.has_path:
+        return False
+    if quantity.of_ends and context.ends is None:
         return False
     if quantity.of_optimizer and not context.has_optimizer:
         return False
@@ -227,7 +241,7 @@ def _of_the_surface(plan: Plan) -> list[Quantity]:
         "pca": Quantity(
             "plane_pca",
             fields,
-            Cost(losses=min(plan.plane_points**2, PLANE_NODES) + 20 + 2 * plan.last),
+            Cost(losses=min(plan.plane_points**2, PLANE_NODES) + 20 + 2 * _path_points(plan)),
             measures.plane_of_path,
             wanted,
             of_plane=True,
@@ -256,8 +270,8 @@ def _of_the_balls(plan: Plan) -> list[Quantity]:
 
 def _along(plan: Plan, *, is_last: bool) -> list[Quantity]:
     """At every checkpoint: how noisy a step is, how much of it goes along the sharpest directions, how near it is to
-    the edge of stability. Not in a quick plan, which looks at the minimum alone."""
-    if plan.plan == "quick":
+    the edge of stability, how far it has come. Not in a quick plan, which looks at the minimum alone, unless asked."""
+    if plan.plan == "quick" and not plan.along:
         return []
     share, seed, of_state = {"top": TAIL_PAIRS}, _fields(plan, "seed"), {"of_optimizer": True}
     # At the last checkpoint all measures of stability; at earlier ones those that cost less than the eigenpairs or so.
@@ -268,6 +282,7 @@ def _along(plan: Plan, *, is_last: bool) -> list[Quantity]:
         Quantity("gradient_share", share, Cost(), along.gradient_share, None, _PAIRS),
         Quantity("update_share", share | seed, Cost(), along.update_share, None, _PAIRS, of_update=True, **of_state),
         Quantity("stability", seed | which, cost, along.stability, None, _PAIRS, **of_state),
+        *([Quantity("distances", {}, Cost(), along.distances, of_ends=True)] if plan.along else []),
     ]  # fmt: skip
 
 
@@ -292,6 +307,11 @@ def _without_a_ball(plan: Plan) -> list[Quantity]:
             cost, run = wanted.cost(), measures.sharpness(name, wanted, of_logits=False)
         found.append(Quantity(sharpness_record(name), fields | seed, cost, run, wanted))
     return found
+
+
+def _path_points(plan: Plan) -> int:
+    """How many checkpoints of a run are measured, about: the path has as many points."""
+    return (plan.most_last or SPREAD["thorough"]) + (SPREAD[plan.plan] if plan.along else 0)
 
 
 def _fields(plan: Plan, *names: str) -> dict[str, Any]:

@@ -15,7 +15,8 @@ import torch
 from landscape.analysis.asking import THOROUGHNESS, limit
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
-from landscape.analysis.plan import COUNTS, PRESETS, Plan
+from landscape.analysis.plan import Plan
+from landscape.analysis.presets import COUNTS, PRESETS
 from landscape.analysis.quantities import Quantity, quantities_at
 from landscape.checkpoints import Checkpoint
 from landscape.errors import LandscapeError
@@ -52,7 +53,7 @@ def question_of(plan: Plan) -> dict[str, str]:
     """
     elsewhere = {
         *PRESETS[plan.plan], *COUNTS[max(COUNTS)], "tol", "time", "plan", "seed", "device", "workers", "threads",
-        "data", "chunk", "route", "batch_statistics", "check", "pairs",
+        "data", "chunk", "route", "batch_statistics", "check", "pairs", "every",
     }  # fmt: skip
     usual = Plan(plan.plan).fields()
     fields = {n: v for n, v in plan.fields().items() if n not in elsewhere and v and v != usual[n]}
@@ -77,6 +78,7 @@ def key_of(quantity: Quantity, question: Mapping[str, Any], context: CheckpointC
     key = {"fields": {**fields, **quantity.fields}, **question}
     key |= {"test": context.test_data} if quantity.on_test_data else {}
     key |= {"optimizer": context.optimizer_digest} if quantity.of_optimizer else {}
+    key |= {"ends": [c.params_sha256 for c in context.ends or ()]} if quantity.of_ends else {}
     return key | {"path": [c.params_sha256 for c in context.path]} if quantity.of_path else key
 
 

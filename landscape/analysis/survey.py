@@ -1,4 +1,5 @@
-"""Which checkpoints are measured: the last ones of each run, and those around losses at which runs are compared."""
+"""Which checkpoints are measured: the last ones of each run, those along its training, and those around losses at which
+runs are compared."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from pathlib import Path
 from landscape.analysis.costs import Cost
 from landscape.analysis.plan import Plan
 from landscape.analysis.quantities import quantities
+from landscape.analysis.spread import along_run
 from landscape.checkpoints import IMPORTED, Checkpoint, CheckpointDir, LossPath, Skipped, find_runs, load_checkpoint
 from landscape.crossing import bracket, levels_upwards, lowest_level
 from landscape.errors import CheckpointError, LandscapeError
@@ -32,7 +34,9 @@ class RunFiles:
     compared : tuple of int
         Which of them lie around the lowest level, where trace and sharpness are measured too.
     around : tuple of int
-        Steps that are measured only because a level lies beside them: they are none of the last ones.
+        Steps that are none of the last ones: they are measured because a level lies beside them, or on the way.
+    along : tuple of int
+        Steps that are measured along the training, the first and the last among them; empty where nobody asked.
     only : tuple of int or None
         Which of the files are measured now; of the last one, where it is not among them, what is stored is taken. None:
         all.
@@ -42,11 +46,17 @@ class RunFiles:
     files: tuple[str, ...]
     compared: tuple[int, ...] = ()
     around: tuple[int, ...] = ()
+    along: tuple[int, ...] = ()
     only: tuple[int, ...] | None = None
 
     def is_wanted(self, index: int) -> bool:
         """Whether a file is measured now."""
         return self.only is None or index in self.only
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """Files of the first and the last checkpoint; one where they are the same."""
+        return self.files[:1] + self.files[1:][-1:]
 
     def expected(self, plan: Plan, num_examples: int = 0) -> list[Cost]:
         """What its quantities should cost on so many examples."""
@@ -83,7 +93,8 @@ class Survey:
 
 
 def survey(root: Path, plan: Plan, *, load: Callable[[Path], Checkpoint] = load_checkpoint) -> Survey:
-    """Look through a folder; of each run its last checkpoints, and those around levels that most runs reach.
+    """Look through a folder; of each run its last checkpoints, those along its training where the plan asks for them,
+    and those around levels that most runs reach.
 
     Raises
     ------
@@ -96,24 +107,29 @@ def survey(root: Path, plan: Plan, *, load: Callable[[Path], Checkpoint] = load_
         return replace(load(file), content=None)
 
     last: dict[str, list[Checkpoint]] = {}
+    along: dict[str, list[Checkpoint]] = {}
     folders: dict[str, CheckpointDir] = {}
     runs = find_runs(root, unreadable=unread)
     for folder, name in zip(runs, run_names(runs, root), strict=True):
         try:
             found = CheckpointDir(folder)
-            usable, unusable = found.usable(last=plan.last, load=without_content)
+            usable, unusable = found.usable(last=plan.most_last, load=without_content)
         except LandscapeError as error:  # it was there a moment ago
             unread.append(Skipped(folder, str(error)))
             continue
         unread += unusable
         if usable:
             last[name], folders[name] = usable, found
+            listed = {bad.file for bad in unread}
+            along[name], unusable = along_run(found, usable[-1], plan, without_content)
+            unread += [bad for bad in unusable if bad.file not in listed]
     if not last:
         raise CheckpointError(f"no checkpoint in {root} can be read. First reason: {unread[0].reason}")
     paths = _loss_paths(folders, last, plan, without_content, unread)
     levels = _levels(paths, root, plan)
     chosen = dict(
-        _chosen(name, checkpoints, paths.get(name, LossPath([])), levels) for name, checkpoints in last.items()
+        _chosen(name, checkpoints, along[name], paths.get(name, LossPath([])), levels)
+        for name, checkpoints in last.items()
     )
     return Survey(chosen, levels, [{"file": os.path.relpath(bad.file, root), "reason": bad.reason} for bad in unread])
 
@@ -164,10 +180,10 @@ def _levels(paths: dict[str, LossPath], root: Path, plan: Plan) -> tuple[float, 
 
 
 def _chosen(
-    name: str, last: list[Checkpoint], path: LossPath, levels: Sequence[float]
+    name: str, last: list[Checkpoint], along: list[Checkpoint], path: LossPath, levels: Sequence[float]
 ) -> tuple[RunFiles, list[Checkpoint]]:
-    """The checkpoints of a run: its last ones, and those around the levels; at the lowest, more is measured."""
-    chosen, compared = {checkpoint.step: checkpoint for checkpoint in last}, set[int]()
+    """The checkpoints of a run: its last ones, those along it and around levels; at the lowest, more is measured."""
+    chosen, compared = {checkpoint.step: checkpoint for checkpoint in [*along, *last]}, set[int]()
     for i, level in enumerate(levels):
         if (ends := bracket(path.losses, level)) is not None:
             around = [path.checkpoints[index] for index in (ends.above, ends.below)]
@@ -180,6 +196,7 @@ def _chosen(
         tuple(str(chosen[step].path) for step in steps),
         tuple(i for i, step in enumerate(steps) if step in compared),
         tuple(between),
+        tuple(checkpoint.step for checkpoint in along),
     )
     return files, [chosen[step] for step in steps]
 

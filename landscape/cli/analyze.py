@@ -40,7 +40,16 @@ def analyze(
     time: Annotated[
         str | None, typer.Option(help="5m, 90s, 1h30m: the best accuracy that fits, in rounds, coarse ones first.")
     ] = None,
-    last: Annotated[int | None, typer.Option(help="Checkpoints of each run, counted from its end.")] = None,
+    last: Annotated[
+        str | None, typer.Option(metavar="COUNT", help="Checkpoints of each run, counted from its end; or all.")
+    ] = None,
+    along: Annotated[
+        bool | None,
+        typer.Option(help="Checkpoints of the whole training too, 8 of each run (thorough: 20); standard does it."),
+    ] = None,
+    every: Annotated[
+        int | None, typer.Option(help="In place of those every so-many-th checkpoint, from the last back; 1: all.")
+    ] = None,
     levels: Annotated[
         int | None, typer.Option(help="Training losses at which groups of runs are compared; 0: at the ends alone.")
     ] = None,

@@ -4,6 +4,7 @@ from landscape.geometry.alignment import align, permuted_copy, repair
 from landscape.geometry.basins import basins
 from landscape.geometry.connecting import connect, merge
 from landscape.geometry.directions import random_direction, random_plane
+from landscape.geometry.distances import distances
 from landscape.geometry.interpolation import interpolate
 from landscape.geometry.metrics import accuracy, gradient_norm
 from landscape.geometry.paths import evaluate_paths
@@ -19,6 +20,7 @@ __all__ = [
     "basins",
     "connect",
     "direction",
+    "distances",
     "evaluate_line",
     "evaluate_paths",
     "evaluate_plane",

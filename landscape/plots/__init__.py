@@ -13,6 +13,7 @@ from landscape.plots.comparison import (
 )
 from landscape.plots.confusion import confusions, plot_confusion
 from landscape.plots.connecting import plot_connection, plot_merged, plot_minima
+from landscape.plots.distances import plot_distances
 from landscape.plots.figures import draw_all, draw_differences, drawings
 from landscape.plots.files import FigureFile, save
 from landscape.plots.forest import forest_figure, plot_forest
@@ -27,6 +28,7 @@ from landscape.plots.lines import (
     plot_lines,
     quadratic_rise,
     rise,
+    steeper_to_the_right,
 )
 from landscape.plots.numbers import plot_estimate, plot_numbers, plot_sampling, plot_sharpness
 from landscape.plots.pairs import plot_pairs
@@ -56,6 +58,7 @@ from landscape.plots.style import (
 from landscape.plots.subspaces import plot_angles, plot_attribution
 from landscape.plots.surface import add_colorbar, log_levels, plot_contour, plot_surface, surface_heights
 from landscape.plots.tails import plot_sharpness_path, plot_tail, tail_band, tail_of_run
+from landscape.plots.training_curves import band_of_curves, curve_of_run, plot_training, plot_training_of_group
 
 __all__ = [
     "DOUBLE",
@@ -66,6 +69,7 @@ __all__ = [
     "FigureFile",
     "PaperStyle",
     "add_colorbar",
+    "band_of_curves",
     "band_over_lines",
     "barrier_point",
     "by_label",
@@ -73,6 +77,7 @@ __all__ = [
     "column_width",
     "columns_for",
     "confusions",
+    "curve_of_run",
     "default_bandwidth",
     "density_on_grid",
     "draw_all",
@@ -112,6 +117,7 @@ __all__ = [
     "plot_connection",
     "plot_contour",
     "plot_diagonal",
+    "plot_distances",
     "plot_estimate",
     "plot_forest",
     "plot_gain",
@@ -139,12 +145,15 @@ __all__ = [
     "plot_step",
     "plot_surface",
     "plot_tail",
+    "plot_training",
+    "plot_training_of_group",
     "quadratic_rise",
     "record_of",
     "rise",
     "save",
     "share_limits",
     "short_names",
+    "steeper_to_the_right",
     "step_panels",
     "summaries",
     "summarize_seeds",

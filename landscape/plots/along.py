@@ -21,7 +21,8 @@ from landscape.plots.style import (
     log_if_wide,
     plain_log_ticks,
 )
-from landscape.plots.tails import Tail, tail_band
+from landscape.plots.tails import MOST_MARKERS, Tail
+from landscape.plots.training_curves import band_of_curves
 from landscape.results import Stability
 from landscape.results.stability import StabilityRow
 from landscape.store.stability_rows import DECISIVE
@@ -60,7 +61,7 @@ def plot_stability_path(runs: RunLike | Sequence[RunLike], *, ax: Axes | None = 
         dashed: Any = (place * _DASH, (_DASH, max(len(measures) - 1, 1) * _DASH))
         label, style = _LOOKS[measure]
         paths = [path for run in group if (path := _path(run, measure))[0].steps.size]
-        band = tail_band([tail for tail, _ in paths])
+        band = band_of_curves([tail for tail, _ in paths])
         for i, (tail, thresholds) in enumerate(paths):
             look: dict[str, Any] = {"marker": style.marker, "markersize": 3.5, "label": label if i == 0 else None}
             if band is not None:
@@ -71,7 +72,9 @@ def plot_stability_path(runs: RunLike | Sequence[RunLike], *, ax: Axes | None = 
             ax.plot(tail.steps[bad], tail.values[bad], style.marker, color=style.color, markerfacecolor="white", ms=4)
             drawn += [*tail.values, *thresholds[np.isfinite(thresholds)]]
         if band is not None:
-            ax.plot(band.steps, band.mean, color=style.color, marker=style.marker, markersize=3.5, label=label)
+            marks: dict[str, Any] = {"marker": style.marker, "markersize": 3.5}
+            marks["markevery"] = -(-band.steps.size // MOST_MARKERS)
+            ax.plot(band.steps, band.mean, color=style.color, label=label, **marks)
     if drawn:
         ax.plot([], [], color=REFERENCE_COLOR, linewidth=1, linestyle=_DASHED, label="threshold of the same colour")
     if log_if_wide(ax, drawn):

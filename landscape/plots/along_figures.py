@@ -1,17 +1,24 @@
-"""Figures of whole trainings in a report: the last iterations, noise and top space, the edge of stability."""
+"""Figures of trainings in a report: the last iterations, noise and top space, the edge of stability, all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
+from landscape.escaping.filenames import file_words
 from landscape.plots.along import stability_tables
 from landscape.plots.arrays import ResultsLike, RunLike, by_label
 from landscape.plots.drawing import Drawing, count_words, drawn, join_words, seeds_words
 from landscape.plots.recipes import against_step, stability
+from landscape.plots.recipes_of_training import along_training, training_of_group
 from landscape.plots.tails import side_by_side, tail_of_run, tails_of_groups
-from landscape.store.catalogue import IN_ALONG, IN_TAIL, MEASURES
+from landscape.plots.training_curves import curve_of_run, curves_of_groups
+from landscape.results import Distances
+from landscape.store.catalogue import IN_ALONG, IN_TAIL, MEASURES, WHOLE_TRAINING
+from landscape.store.levels import is_along
+from landscape.store.metrics import ACCURACY, TRAIN_ACCURACY
 
 
 def last_iterations_figure(results: ResultsLike) -> Iterator[Drawing]:
@@ -26,7 +33,112 @@ def noise_figure(results: ResultsLike) -> Iterator[Drawing]:
         " The noise scale is the batch size at which the noise of a batch’s gradient is about as long as the gradient; "
         "the top space is that of the two largest eigenvalues."
     )
-    yield from _against_step(results, IN_ALONG, name="noise", title="Noise and the top space", more=more)
+    about: dict[str, Any] = {"name": "noise", "title": "Noise and the top space", "more": more}
+    if any(is_along(run.info) for run in results.runs):
+        yield from _over_training(results, IN_ALONG, **about)
+    else:
+        yield from _against_step(results, IN_ALONG, **about)
+
+
+#: Subject of a figure of whole trainings → its title, and what its caption adds.
+_SUBJECTS = {
+    "loss": ("Loss and accuracy over the whole training", ""),
+    "gradient": ("The gradient norm over the whole training", ""),
+    "curvature": (
+        "Curvature over the whole training",
+        " Curvature over the threshold is λ_max, or what stands for it in the optimizer’s own units, over the value at "
+        "which a quadratic becomes unstable for it, such as 2/η: at 1 it is at the edge of stability.",
+    ),
+    "distance": ("How far training has come", ""),
+}
+
+
+def training_figures(results: ResultsLike) -> Iterator[Drawing]:
+    """Where runs were measured along their training: a figure for each subject with all groups, one for each group."""
+    runs = [run for run in results.runs if is_along(run.info)]
+    if not runs:
+        return
+    for subject, measures in WHOLE_TRAINING.items():
+        title, more = _SUBJECTS[subject]
+        more += _ends_sentence(runs) if subject == "distance" else ""
+        yield from _over_training(results, measures, name=f"training_{subject}", title=title, more=more)
+    groups = by_label(runs)
+    words = file_words(groups)
+    for name, group in groups.items():
+        if rows := _rows_of(group):
+            yield drawn(
+                results,
+                training_of_group,
+                name=f"training_of_{words[name]}",
+                title=f"The whole training, {name}",
+                caption=f"Measures of {count_words(len(group), 'run')} with {name} at checkpoints of the whole "
+                f"training. {_how_drawn(group)}{_ends_sentence(group)} Open marks did not converge.",
+                group=name,
+                rows=rows,
+            )
+
+
+#: Panels of one group: title → measures on one axis; none stands for curvature beside its threshold.
+_PANELS: dict[str, tuple[str, ...]] = {
+    "Loss": ("train_loss", "test_loss"),
+    "Accuracy": (TRAIN_ACCURACY, ACCURACY),
+    "Gradient norm": ("grad_norm",),
+    "Edge of stability": (),
+    "Spectral ratio": ("spectral_ratio",),
+    "Trace": ("trace",),
+    "Distance": ("distance_from_start", "distance_from_end"),
+    "In the top space": ("gradient_share", "update_share"),
+    "Gradient noise scale": ("noise_scale",),
+}
+
+
+def _rows_of(group: Sequence[RunLike]) -> list[tuple[str, list[str]]]:
+    """The panels for which a run of the group has more than one checkpoint."""
+    found: list[tuple[str, list[str]]] = []
+    for title, measures in _PANELS.items():
+        present = [m for m in measures if any(curve_of_run(run, m).steps.size > 1 for run in group)]
+        if present:
+            found.append((title, present))
+        elif not measures and any(len(stability_tables(run)) > 1 for run in group):
+            found.append((title, []))
+        elif not measures and any(curve_of_run(run, "lambda_max").steps.size > 1 for run in group):
+            found.append(("Largest eigenvalue", ["lambda_max"]))
+    return found
+
+
+def _over_training(
+    results: ResultsLike, quantities: Sequence[str], *, name: str, title: str, more: str
+) -> Iterator[Drawing]:
+    present = [key for key in quantities if any(curves_of_groups(results.runs, key).values())]
+    if not present:
+        return
+    words = join_words([MEASURES[key].words for key in present])
+    groups = by_label(results.runs)
+    caption = (
+        f"{words[0].upper()}{words[1:]} at the measured checkpoints of the whole training "
+        f"({seeds_words(groups.values())}). {_how_drawn(results.runs)}{more}"
+    )
+    yield drawn(results, along_training, name=name, title=title, caption=caption, measures=present)
+
+
+def _how_drawn(runs: Sequence[RunLike]) -> str:
+    if max(len(group) for group in by_label(runs).values()) < 2:
+        return "Each line is one run, straight between its checkpoints."
+    return (
+        "Thick lines are means over seeds (of positive values geometric ones), bands reach from the lowest seed to the "
+        "highest, and thin lines are single runs; each run is read on straight lines between its checkpoints."
+    )
+
+
+def _ends_sentence(runs: Sequence[RunLike]) -> str:
+    """From which step distances are counted, where that is not the beginning of the training."""
+    found = [c.records.get("distances") for run in runs for c in run.checkpoints]
+    starts = sorted({record.start_step for record in found if isinstance(record, Distances)})
+    if not starts:
+        return ""
+    where = f"step {starts[0]:,}" if len(starts) == 1 else f"steps {starts[0]:,} to {starts[-1]:,}"
+    first = "" if starts == [0] else f", not its beginning: the first checkpoints are of {where}"
+    return f" Distances are of all parameters, ‖θ − θ₀‖ from the first checkpoint of a run{first}, and from its last."
 
 
 def _against_step(

@@ -11,7 +11,7 @@ import pandas as pd
 from landscape.comparison import EQUAL, EqualLoss, at_equal_loss, contrasts
 from landscape.escaping.filenames import file_words
 from landscape.plots.against_loss import loss_curves
-from landscape.plots.along_figures import last_iterations_figure, noise_figure, stability_figure
+from landscape.plots.along_figures import last_iterations_figure, noise_figure, stability_figure, training_figures
 from landscape.plots.arrays import ResultsLike, RunLike, by_label, group_word, last_record, with_checkpoints
 from landscape.plots.captions import write_captions
 from landscape.plots.comparison import class_accuracy, summaries
@@ -71,8 +71,9 @@ def drawings(results: ResultsLike, kinds: Collection[str] | None = None) -> Iter
     Parameters
     ----------
     kinds : collection of str, optional
-        Of ``against_loss``, ``summary``, ``differences``, ``tails``, ``stability``, ``noise``, ``spectra``, ``lines``,
-        ``planes``, ``interpolation``, ``classes``, ``confusion``: only figures of these are drawn. Left out: all.
+        Of ``against_loss``, ``summary``, ``differences``, ``tails``, ``training``, ``stability``, ``noise``,
+        ``spectra``, ``lines``, ``planes``, ``interpolation``, ``classes``, ``confusion``: only figures of these are
+        drawn. Left out: all.
     """
     results = with_checkpoints(results)
     # Generators: nothing is drawn before it is asked for.
@@ -81,6 +82,7 @@ def drawings(results: ResultsLike, kinds: Collection[str] | None = None) -> Iter
         "summary": _summary(results),
         "differences": _differences(results),
         "tails": last_iterations_figure(results),
+        "training": training_figures(results),
         "stability": stability_figure(results),
         "noise": noise_figure(results),
         "spectra": _spectra(results),

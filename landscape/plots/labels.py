@@ -58,6 +58,7 @@ _INDEXED = {
     "η_c": r"$\eta_{\mathrm{c}}$",
     "θ_a": r"$\theta_{a}$",
     "θ_b": r"$\theta_{b}$",
+    "θ_T": r"$\theta_{T}$",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,16 @@ def band_over_lines(lines: Sequence[LineSlice]) -> LineBand:
     table = np.stack(rows)
     # min, median and max hand NaN on, which is what a gap needs
     return LineBand(t, table.min(0), np.median(table, axis=0), table.max(0), len(lines), gaps)
+
+
+def steeper_to_the_right(line: LineSlice) -> LineSlice:
+    """The same line, turned round where the loss rises more on its left: the sign of an eigenvector is arbitrary."""
+    values = rise(line)[0]
+    left, right = values[line.t < 0], values[line.t > 0]
+    if not (np.isfinite(left).any() and np.isfinite(right).any()) or np.nanmean(left) <= np.nanmean(right):
+        return line
+    turned = {name: value[..., ::-1] for name in ("loss", "metric_values") if (value := getattr(line, name)).size}
+    return replace(line, t=-line.t[::-1], **turned)
 
 
 def plot_lines(

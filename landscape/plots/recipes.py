@@ -57,7 +57,7 @@ def differences(results: Any, *, equal_loss: bool) -> Figure | None:
 
 def against_step(results: ResultsLike, *, measures: Sequence[str]) -> Figure:
     """A panel for each measure, over the last iterations."""
-    figure, axes = panels(len(measures), columns=3, row_height=2.1)
+    figure, axes = panels(len(measures), columns=2 if len(measures) in (2, 4) else 3, row_height=2.1)
     for ax, measure in zip(axes, measures, strict=True):
         plot_tail(results.runs, measure, ax=ax)
         ax.set_title(MEASURES[measure].panel_title)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from landscape.plots.arrays import ResultsLike, by_label, last_lines, last_record, record_of
 from landscape.plots.labels import legend_text
 from landscape.plots.legends import legend_outside
-from landscape.plots.lines import plot_line_band, plot_lines
+from landscape.plots.lines import plot_line_band, plot_lines, steeper_to_the_right
 from landscape.plots.pairs import plot_pairs
 from landscape.plots.paper_styles import column_width, full_width, letters
 from landscape.plots.paths import plot_paths
@@ -37,6 +37,21 @@ def slice_eigenvector(results: ResultsLike, *, groups: Sequence[str]) -> Figure:
     name_panels(axes, groups, columns=columns, points=8)
     share_limits(axes, which="y")
     label_outer(axes, columns=columns, x="distance t along u₁", y="L(θ + t·u₁) − L(θ)")
+    legend_outside(figure)
+    return figure
+
+
+def slice_eigenvector_together(results: ResultsLike) -> Figure:
+    """The rise of the loss along u₁, all groups on one axis: median and band over seeds, the steeper side right."""
+    groups = by_label(results.runs)
+    figure = new_figure(column_width(), 2.6)
+    ax = figure.add_subplot()
+    for name, style in optimizer_styles(groups).items():
+        found = [last_record(run, "line_eigenvector_1", LineSlice) for run in groups[name]]
+        lines = [steeper_to_the_right(line) for line in found if line is not None]
+        if lines:
+            plot_line_band(lines, color=style.color, dash=style.dash, label=legend_text(name), ax=ax)
+    ax.set(xlabel="distance t along u₁", ylabel="L(θ + t·u₁) − L(θ)")
     legend_outside(figure)
     return figure
 

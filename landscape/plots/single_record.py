@@ -12,6 +12,7 @@ from landscape.errors import UsageError
 from landscape.plots import connecting, numbers, parts, points, stored, subspaces
 from landscape.plots.alignment import plot_alignment, plot_repaired
 from landscape.plots.chains import plot_chains
+from landscape.plots.distances import plot_distances
 from landscape.plots.lines import plot_interpolation, plot_lines
 from landscape.plots.paths import plot_paths
 from landscape.plots.persistence import plot_persistence
@@ -44,6 +45,7 @@ FIGURES: dict[type, Callable[..., Axes]] = {
     results.Crosscheck: plot_crosscheck,
     results.Diagonal: parts.plot_diagonal,
     results.DirectionalSharpness: plot_directional,
+    results.Distances: plot_distances,
     results.Eigenpairs: _pairs,
     results.Estimate: numbers.plot_estimate,
     results.Evaluation: numbers.plot_evaluation,

@@ -16,6 +16,7 @@ from landscape.plots.recipes_of_slices import (
     plane_eigen,
     plane_pca,
     slice_eigenvector,
+    slice_eigenvector_together,
     slice_random,
     surface,
 )
@@ -35,6 +36,8 @@ def line_figures(results: ResultsLike) -> Iterator[Drawing]:
     top = {name: lines for name, lines in top.items() if lines}
     if top:
         yield _eigenvector_figure(results, top)
+        if len(top) > 1:
+            yield _together_figure(results, top)
     random = {name: [s for run in group for s in last_lines(run, "line_random_")] for name, group in groups.items()}
     random = {name: lines for name, lines in random.items() if lines}
     if random:
@@ -55,6 +58,22 @@ def _eigenvector_figure(results: ResultsLike, top: dict[str, list[LineSlice]]) -
         "loss leaves it, higher orders act. The sign of an eigenvector, and so left and right, is arbitrary."
         f"{evaluation_sentence(every)}{_statistics(every)}{gap_sentence(sum(rise(line)[1] for line in every))}",
         groups=list(top),
+    )
+
+
+def _together_figure(results: ResultsLike, top: dict[str, list[LineSlice]]) -> Drawing:
+    every = [line for lines in top.values() for line in lines]
+    groups = by_label(results.runs)
+    return drawn(
+        results,
+        slice_eigenvector_together,
+        name="slice_eigenvector_together",
+        title="Along the sharpest direction, all on one axis",
+        caption="Rise of the loss along the eigenvector u₁ of the largest eigenvalue, at the last checkpoint "
+        f"({seeds_words(groups[name] for name in top)}): the line is the median over seeds, the band reaches from the "
+        "lowest to the highest. The sign of an eigenvector is arbitrary; each line is turned so that the loss rises "
+        "more to the right. Each optimizer has its own u₁ and its own loss at t = 0, and one distance for all."
+        f"{evaluation_sentence(every)}{_statistics(every)}{gap_sentence(sum(rise(line)[1] for line in every))}",
     )
 
 

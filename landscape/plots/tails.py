@@ -113,7 +113,7 @@ def plot_tail(
     styles = styles or optimizer_styles(found)
     shifts = side_by_side(found)
     for i, (name, tails) in enumerate(found.items()):
-        _draw_tails(ax, tails, name, styles[name], None if shifts is None else shifts[i])
+        draw_tails(ax, tails, name, styles[name], None if shifts is None else shifts[i], band=tail_band(tails))
     everything = [v for tails in found.values() for t in tails for v in t.values]
     log_if_wide(ax, everything)
     ax.set_ylabel(symbols(MEASURES[quantity].axis_label))
@@ -125,23 +125,38 @@ def plot_tail(
     return ax
 
 
-def _draw_tails(ax: Axes, tails: Sequence[Tail], name: str, style: Style, shift: float | None) -> None:
-    """A group; ``shift`` sets it beside the others where bands would cover each other, None where they would not."""
-    band = tail_band(tails)
+def draw_tails(
+    ax: Axes,
+    tails: Sequence[Tail],
+    name: str,
+    style: Style,
+    shift: float | None = None,
+    *,
+    band: Band | None,
+    filled: bool = True,
+    most_markers: int = MOST_MARKERS,
+) -> None:
+    """A group, with its band over seeds; without a name it has no place in the legend.
+
+    ``shift`` sets it beside the others where bands would cover each other, None where they would not; ``filled`` is
+    whether the band is drawn, where it is none of many; a run of ``most_markers`` points has a marker at each.
+    """
+    label = legend_text(name) if name else None
     if band is not None and shift is not None:
         _draw_ranges(ax, tails, band, name, style, shift)
         return
     for i, tail in enumerate(tails):
         if band is None:
-            marker = style.marker if tail.steps.size <= MOST_MARKERS else ""
+            marker = style.marker if tail.steps.size <= most_markers else ""
             look: dict[str, Any] = {"linestyle": style.dash, "linewidth": 1.3, "marker": marker, "markersize": 4}
-            ax.plot(tail.steps, tail.values, color=style.color, label=legend_text(name) if i == 0 else None, **look)
+            ax.plot(tail.steps, tail.values, color=style.color, label=label if i == 0 else None, **look)
         else:
             ax.plot(tail.steps, tail.values, color=style.color, linewidth=0.5, alpha=0.7)
         _open_circles(ax, tail, 0.0, style)
     if band is not None:
         marker = style.marker if band.steps.size <= MOST_MARKERS else ""
-        ax.fill_between(band.steps, band.low, band.high, color=style.color, alpha=0.15, linewidth=0)
+        if filled:
+            ax.fill_between(band.steps, band.low, band.high, color=style.color, alpha=0.15, linewidth=0)
         ax.plot(
             band.steps,
             band.mean,
@@ -149,7 +164,7 @@ def _draw_tails(ax: Axes, tails: Sequence[Tail], name: str, style: Style, shift:
             linestyle=style.dash,
             marker=marker,
             markersize=4,
-            label=legend_text(name),
+            label=label,
         )
 
 

@@ -5,6 +5,7 @@ from landscape.results.base import Estimate, Record
 from landscape.results.basins import Basins
 from landscape.results.connection import Connection
 from landscape.results.crosscheck import Crosscheck
+from landscape.results.distances import Distances
 from landscape.results.eigenpairs import Eigenpairs, SpectralGap
 from landscape.results.evaluation import Evaluation
 from landscape.results.learning_coefficient import LearningCoefficient
@@ -33,6 +34,7 @@ __all__ = [
     "Crosscheck",
     "Diagonal",
     "DirectionalSharpness",
+    "Distances",
     "Eigenpairs",
     "Estimate",
     "Evaluation",

@@ -14,6 +14,7 @@ from landscape.results.base import Estimate, Record
 from landscape.results.basins import Basins
 from landscape.results.connection import Connection
 from landscape.results.crosscheck import Crosscheck, WitnessRow
+from landscape.results.distances import Distances
 from landscape.results.eigenpairs import Eigenpairs, SpectralGap
 from landscape.results.merged import Merged
 from landscape.results.minima import QUANTITIES, MinimaMatrix
@@ -105,6 +106,12 @@ def _(table: BlockTable) -> Columns:
         "residual": table.residual,
         "converged": table.converged,
     }
+
+
+@columns.register
+def _(found: Distances) -> Columns:
+    return {"tensor": list(found.names), "parameters": found.sizes, "from_start": found.from_start,
+            "from_end": found.from_end, "norm_at_start": found.norms_at_start}  # fmt: skip
 
 
 @columns.register

@@ -2,7 +2,7 @@
 
 from landscape.store.citations import citations
 from landscape.store.files import FORMAT, FORMAT_VERSION, is_results_file
-from landscape.store.levels import AROUND, LEVELS
+from landscape.store.levels import ALONG, AROUND, LEVELS
 from landscape.store.loading import load_results
 from landscape.store.rows import final_rows, rows
 from landscape.store.summary import describe_results
@@ -10,6 +10,7 @@ from landscape.store.view import CheckpointResults, PairResult, Results, RunResu
 from landscape.store.writer import ResultStore
 
 __all__ = [
+    "ALONG",
     "AROUND",
     "FORMAT",
     "FORMAT_VERSION",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from landscape.escaping.latex import latex_text
 from landscape.results import SecondOrderGain, Sharpness
-from landscape.store.measure_reads import Read, of_end, of_gap, of_metric, of_record
+from landscape.store.measure_reads import Read, of_distance, of_end, of_gap, of_metric, of_record
 from landscape.store.metrics import ACCURACY, TRAIN_ACCURACY, CheckpointLike
 from landscape.store.reading import Reading
 from landscape.store.stability_rows import decisive_ratio, row_of
@@ -210,6 +210,10 @@ _LATER = (
             title="Gradient in the top space", tex="gradient in the top space", is_positive=False, is_share=True),
     Measure("update_share", "share of the update in the top space", "‖Uᵀu‖²/‖u‖²", "%", of_record("update_share"),
             title="Update in the top space", tex="update in the top space", is_positive=False, is_share=True),
+    Measure("distance_from_start", "distance from the start", "‖θ − θ₀‖", "parameter", of_distance(True),
+            tex=r"$\|\theta - \theta_0\|$"),
+    Measure("distance_from_end", "distance from the end", "‖θ − θ_T‖", "parameter", of_distance(False),
+            tex=r"$\|\theta - \theta_T\|$"),
 )  # fmt: skip
 
 MEASURES: dict[str, Measure] = {measure.key: measure for measure in (*_FIRST, *_LATER)}
@@ -248,9 +252,16 @@ IN_SUMMARY = ("lambda_max", "trace", "sharpness_worst", "sharpness_average", "sh
               "sharpness_normalized_average", "sharpness_relative_flatness",
               "test_loss", "test_accuracy")  # fmt: skip
 #: The figure of the last iterations.
-IN_TAIL = ("lambda_max", "spectral_gap", "grad_norm")
+IN_TAIL = ("lambda_max", "spectral_ratio", "spectral_gap", "grad_norm")
 #: The figure of noise and top space along a training.
 IN_ALONG = ("noise_scale", "gradient_share", "update_share")
+#: The figures of a whole training, by what they are of: their panels.
+WHOLE_TRAINING = {
+    "loss": ("train_loss", "test_loss", TRAIN_ACCURACY, ACCURACY),
+    "gradient": ("grad_norm",),
+    "curvature": ("lambda_max", "spectral_ratio", "trace", "stability_ratio"),
+    "distance": ("distance_from_start", "distance_from_end"),
+}
 #: Means of more than three groups in a terminal.
 IN_MEANS = ("train_loss", "test_accuracy", "grad_norm", "lambda_max", "spectral_ratio", "trace", "sharpness_worst",
             "sharpness_normalized_worst")  # fmt: skip

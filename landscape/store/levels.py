@@ -1,4 +1,5 @@
-"""At which training losses the runs of a folder are compared, and which checkpoints were measured for that alone."""
+"""Which checkpoints of a run were chosen, and why: its last ones, those along its training, those around losses at
+which runs are compared."""
 
 from __future__ import annotations
 
@@ -14,8 +15,10 @@ from landscape.store.metrics import number
 FILE_NAME = "matching.json"
 #: Name, in the description of all results, of the losses around which an analysis chose checkpoints, lowest first.
 LEVELS = "levels"
-#: Name, in the description of a run, of the steps that were measured for these alone.
+#: Name, in the description of a run, of the steps that are none of its last ones: they lie around these, or on the way.
 AROUND = "around"
+#: The same of the steps that were chosen along its training.
+ALONG = "along"
 
 
 class HasStep(Protocol):
@@ -47,10 +50,16 @@ def analyzed_levels(info: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def last_iterations(checkpoints: Iterable[C], info: Mapping[str, Any]) -> list[C]:
-    """The checkpoints of a run without those that were measured for a level alone."""
+    """The checkpoints of a run without those that were measured around a level, or on the way."""
     said = info.get(AROUND)
     around = said if isinstance(said, list) else []
     return [checkpoint for checkpoint in checkpoints if checkpoint.step not in around]
+
+
+def is_along(info: Mapping[str, Any]) -> bool:
+    """Whether a run was measured along its training: at more than one checkpoint of it."""
+    said = info.get(ALONG)
+    return isinstance(said, list) and len(said) > 1
 
 
 def _usable(listed: Iterable[Any]) -> tuple[float, ...]:

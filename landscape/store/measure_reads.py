@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from landscape.results import Eigenpairs, Estimate, Sharpness, SpectralGap
+from landscape.results import Distances, Eigenpairs, Estimate, Sharpness, SpectralGap
 from landscape.store.metrics import CheckpointLike, read_metric
 from landscape.store.reading import Reading, reading_of
 
@@ -55,6 +55,18 @@ def of_record(name: str, *kinds: type[Estimate] | type[Sharpness]) -> Read:
             return None
         converged = is_settled(checkpoint, name) and bool(getattr(record, "converged", True))
         return reading_of(record, converged=converged)
+
+    return read
+
+
+def of_distance(from_start: bool) -> Read:
+    """How far a checkpoint is from one end of its training; exact."""
+
+    def read(checkpoint: CheckpointLike) -> Reading | None:
+        found = checkpoint.records.get("distances")
+        if not isinstance(found, Distances):
+            return None
+        return Reading(found.distance_from_start if from_start else found.distance_from_end)
 
     return read
 

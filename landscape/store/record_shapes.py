@@ -13,6 +13,7 @@ import numpy as np
 from landscape.files.json_shapes import is_number
 from landscape.results import (
     Crosscheck,
+    Distances,
     Eigenpairs,
     Estimate,
     Evaluation,
@@ -35,7 +36,7 @@ _CLASSES: dict[str, type[Record]] = {
     "density": SpectralMeasure, "plane": PlaneSlice, "plane_eigen": PlaneSlice, "plane_pca": PathSlice,
     "train": Evaluation, "test": Evaluation,
     "crosscheck": Crosscheck, "stability": Stability, "noise_scale": Estimate, "gradient_share": Estimate,
-    "update_share": Estimate,
+    "update_share": Estimate, "distances": Distances,
 }  # fmt: skip
 _FAMILIES: dict[str, type[Record] | tuple[type[Record], ...]] = {
     "line_": LineSlice,
@@ -101,6 +102,7 @@ _SHAPES: dict[str, dict[str, str]] = {
     "LearningCoefficient": {"rises": "CT"},
     "Evaluation": {"confusion": "CC", "measure_values": "M"},
     "PrincipalAngles": {"angles": "K"},
+    "Distances": {"names": "K", "sizes": "K", "from_start": "K", "from_end": "K", "norms_at_start": "K"},
     "OptimizerUpdate": {"vector": "P", "decay": "P", "names": "K", "sizes": "K"},
     "DirectionalSharpness": {"names": "K", "parts": "KK", "shares": "K"},
     "GeneralizedSharpness": {"samples": "S"},

@@ -95,7 +95,7 @@ def test_checkpoints_of_a_long_run_as_jobs_of_their_own_change_no_bit(tmp_path, 
         for step in (1, 2, 3):
             store.write("sgd-s0", step, "eigenpairs", earlier, {"key": {}, "route": "fresh"})
     shutil.copytree(tmp_path / "whole", tmp_path / "parts")
-    plan, names = ls.Plan(**{**SMALL.fields(), "last": 3}), []
+    plan, names = ls.Plan(**{**SMALL.fields(), "last": 3, "along": True}), []
     ls.analyze(tmp_path / "whole", plan)
     monkeypatch.setattr(jobs, "EARLIER", 1)
     genuine = jobs.run

@@ -311,6 +311,8 @@ def test_every_quantity_names_the_plan_fields_it_uses():
         "examples",
         "plan",
         "last",
+        "along",
+        "every",
         "levels",
         "eigs",
         "directions",

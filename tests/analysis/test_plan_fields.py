@@ -15,14 +15,14 @@ from tests.support.runs import CONFIG, SMALL, make_runs
 
 pytestmark = pytest.mark.slow
 
-BASE = ls.Plan(**{**SMALL.fields(), "plan": "standard", "subsets": 2, "barriers": 1})
+BASE = ls.Plan(**{**SMALL.fields(), "plan": "standard", "subsets": 2, "barriers": 1, "along": True})
 #: Another value of each field that some measurement, but not the question itself, may depend on.
 OTHER = {
     "last": 1, "eigs": 3, "trace_probes": 6, "density_probes": 3, "steps": 7, "points": 7, "plane_points": 7,
     "directions": 2, "samples": 3, "restarts": 2, "subsets": 3, "barriers": 0, "tol": 1e-4, "max_matvecs": 400,
     "workers": 2, "threads": 1, "chunk": 50, "check": False, "batch_statistics": "recompute", "device": "cpu",
     "seed": 1, "levels": 0, "planes": "random,eigen,pca", "pairs": "adam-s0:sgd-s0",
-    "route": "fresh",
+    "route": "fresh", "along": False, "every": 1,
 }  # fmt: skip
 #: These ask something else, of which every answer is new.
 ANOTHER_QUESTION = {

@@ -231,7 +231,8 @@ TABLE = {
     ),
     "Plan": (
         ls.Plan,
-        {"levels": "count or 0", "last": "count", "eigs": "count", "trace_probes": "count", "density_probes": "count",
+        {"levels": "count or 0", "last": "count", "every": "count", "eigs": "count", "trace_probes": "count",
+         "density_probes": "count",
          "steps": "count", "points": "count", "plane_points": "count", "directions": "count or 0", "samples": "count",
          "restarts": "count", "subsets": "count or 0", "barriers": "count or 0", "tol": "share",
          "examples": "count", "max_matvecs": "count", "seed": "seed", "workers": "count", "threads": "count",

@@ -100,6 +100,7 @@ GEOMETRY: dict[str, Call] = {
     "repair": lambda s: ls.repair(s.objective, s.theta, s.another),
     "interpolate": lambda s: ls.interpolate(s.objective, s.theta, s.another, points=5, metrics="accuracy"),
     "basins": lambda s: ls.basins(s.line, [s.line.theta]),
+    "distances": lambda s: ls.distances(s.objective, start=s.another, end=2 * s.theta),
     "examine_step": lambda s: ls.examine_step(s.objective, s.theta, s.another, smoothness=2.0),
     "connect": lambda s: ls.connect(s.objective, s.theta, s.another, steps=3, points=5, metrics="accuracy"),
     "merge": lambda s: ls.merge(s.objective, [s.theta, s.another], heldout=s.objective),
