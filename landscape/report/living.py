@@ -8,7 +8,7 @@ from typing import Any
 _COUNTERPARTS = {
     "summary": "runs", "spectrum_": "axis", "slice_eigenvector": "lines", "slice_random": "lines", "contour": "planes",
     "surface": "planes", "plane_eigen": "planes", "plane_pca": "planes", "interpolation": "pairs",
-    "last_iterations": "runs", "stability": "edge",
+    "last_iterations": "runs", "training": "runs", "stability": "edge",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 // What was measured along the training, a panel for each measure; the curvature that decides for each optimizer beside
 // the value at which a quadratic becomes unstable.
 const PANELS = ["train_loss", "test_loss", "test_accuracy", "train_accuracy", "grad_norm", "lambda_max", "spectral_ratio", "lambda_min", "trace",
-  "critical_sharpness", "batch_sharpness", "directional_sharpness", "stability_ratio", "noise_scale", "gradient_share", "update_share"];
+  "critical_sharpness", "batch_sharpness", "directional_sharpness", "stability_ratio", "noise_scale", "gradient_share", "update_share", "distance_from_start", "distance_from_end"];
 const TRAINING = { fromEnd: false };
 const MOST_MARKS = 30;
 const hasSteps = key => RUNS.some(run => run.checkpoints.filter(c => valueAt(c, key) !== null).length > 1);
