@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 import landscape as ls
 from landscape.optimizers.registry import OPTIMIZERS
 from landscape.problems.registry import PROBLEMS
+from scripts.documentation import moving_picture
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +40,7 @@ def test_every_problem_and_every_optimizer_is_on_the_page_of_trainings_and_nothi
 
 def test_everything_measured_has_a_function_a_cost_and_an_error():
     text = (ROOT / "docs" / "measurements.md").read_text("utf-8")
-    rows = [line for line in text.splitlines() if line.startswith("|")][2:]
+    rows = [line for line in text.splitlines() if re.match(r"\| (?!quantity)", line)]
     named = {name for row in rows for name in re.findall(r"`ls\.(\w+)", row)}
     for row in rows:
         cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -53,6 +57,19 @@ def test_everything_measured_has_a_function_a_cost_and_an_error():
     ):
         assert name in named
     assert all(hasattr(ls, name) for name in named)
+
+
+@pytest.mark.slow
+def test_the_valley_of_the_moving_picture_is_the_measured_one():
+    """The floor of its parabola, from slope and curvature, lies where the losses of the slice say, and as deep."""
+    found = moving_picture.moments(steps=36, every=12)
+    assert [moment.step for moment in found] == [12, 24, 36]
+    for moment in found:
+        floor = np.interp(moment.floor, moment.t, moment.loss)
+        assert floor == pytest.approx(-moment.drop, abs=0.1 * moment.drop + 1e-5)
+        assert floor <= moment.loss.min() + 0.1 * moment.drop + 1e-5
+    first, *_ = moving_picture.pictures(found)
+    assert first.size[0] > 2 * first.size[1]
 
 
 def test_the_front_page_fits_a_screen_and_its_picture_moves():
