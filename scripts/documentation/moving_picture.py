@@ -62,7 +62,7 @@ def moments(steps: int = STEPS, every: int = EVERY) -> list[Moment]:
         _, gradient = objective.loss_and_gradient(theta)
         if step and step % every == 0:  # the first steps are far from any floor
             eigs = ls.top_eigenpairs(ls.HessianOperator(objective, theta), 1, tol=1e-2, start=before)
-            u = eigs.vectors[:, 0]
+            u = torch.from_numpy(eigs.vectors[:, 0]).to(gradient)
             if before is not None and (u @ before[:, 0]).item() < 0:
                 u = -u  # an eigenvector has no sign; the valley must not flip from picture to picture
             before = u[:, None]
