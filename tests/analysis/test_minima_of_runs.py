@@ -49,7 +49,8 @@ def test_runs_are_found_named_and_compared_at_their_last_checkpoints(root, found
     same = ls.minima_matrix(objectives, points=5, test=test, starts=[CheckpointDir(root / n)[0].theta() for n in ends],
                             eigs=2)  # fmt: skip
     for name in same.measured:
-        np.testing.assert_allclose(found.matrix(name), same.matrix(name), rtol=1e-9, atol=1e-12)
+        rtol = 1e-4 if name == "overlap" else 1e-9  # eigenvectors in float32, by whatever route was the faster
+        np.testing.assert_allclose(found.matrix(name), same.matrix(name), rtol=rtol, atol=1e-12)
     assert found.measured == same.measured
     assert len(found.measured) == 7
     assert found.cosine_of == "θ − θ₀"

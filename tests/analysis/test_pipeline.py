@@ -65,7 +65,7 @@ def test_it_leaves_results_report_tables_and_figures(analyzed):
 #: A quick plan does not look at it.
 ALONG = (
     "stability_ratio", "critical_sharpness", "batch_sharpness", "directional_sharpness", "noise_scale",
-    "noise_scale_sem", "gradient_share", "update_share",
+    "noise_scale_sem", "gradient_share", "update_share", "distance_from_start", "distance_from_end",
 )  # fmt: skip
 
 
