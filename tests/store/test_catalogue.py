@@ -119,7 +119,8 @@ def test_a_new_measure_is_found_in_rows_comparison_differences_ranks_report_and_
         rows = list(csv.DictReader(file))
     assert all(float(row["sharpness_near"]) < float(row["sharpness_average"]) for row in rows if row["sharpness_near"])
     assert sum(bool(row["sharpness_near"]) for row in rows) == 4
-    assert printed.count("sharpness_near") == 4  # means, differences, and ranks with loss and with accuracy
+    assert printed.count("near sharpness") == 2  # means and differences, for people
+    assert printed.count("sharpness_near") == 2  # ranks with loss and with accuracy, for programs
     assert "sharpness_near" in (runs / "tables" / "comparison.csv").read_text()
     report = (runs / "report.html").read_text()
     assert "sharpness near" in report
