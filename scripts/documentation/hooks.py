@@ -74,7 +74,7 @@ def list_for_machines(text: str) -> str:
 
 def _address(path: Path) -> str:
     place = path.relative_to(DOCS).as_posix() if path.is_relative_to(DOCS) else place_of(path)
-    return f"{place.removesuffix('.md')}.html"
+    return re.sub(r"(^|/)README$", r"\1index", place.removesuffix(".md")) + ".html"
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
