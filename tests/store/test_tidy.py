@@ -24,7 +24,7 @@ STEPS = (10, 20)
 #: These results were made without: test_stability_rows.py, test_along.py.
 ALONG = {
     "stability_ratio", "critical_sharpness", "batch_sharpness", "directional_sharpness", "noise_scale",
-    "gradient_share", "update_share",
+    "gradient_share", "update_share", "distance_from_start", "distance_from_end",
 }  # fmt: skip
 
 
