@@ -32,7 +32,7 @@ PROMISED = [
     "sharpness_flatness_radius", "sharpness_flatness_radius_sem", "sharpness_flatness_radius_magnitude",
     "sharpness_flatness_radius_magnitude_sem",
     "train_accuracy", "stability_ratio", "critical_sharpness", "batch_sharpness", "directional_sharpness",
-    "noise_scale", "noise_scale_sem", "gradient_share", "update_share",
+    "noise_scale", "noise_scale_sem", "gradient_share", "update_share", "distance_from_start", "distance_from_end",
     "num_examples", "of_examples", "num_test_examples", "train_loss_source", "test_loss_source",
     "test_accuracy_source", "train_accuracy_source", "warning",
 ]  # fmt: skip
