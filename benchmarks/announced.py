@@ -9,9 +9,6 @@ Prints a row for each: megabytes that were announced, the most that a rank has u
 from __future__ import annotations
 
 import json
-import os
-import resource
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -21,6 +18,7 @@ from typing import Any
 import torch
 
 import landscape as ls
+from benchmarks.ranks import outcome, peak
 from landscape import distributed
 
 WIDTHS = (1000, 1700)
@@ -59,22 +57,9 @@ def measured(folder: str) -> dict[str, Any]:
     """An analysis here; what was announced, and the most that any rank has used."""
     listener = Listener()
     ls.analyze(folder, ls.Plan(**PLAN), reporter=listener)
-    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 * 1.024
+    used = peak() / 1e6
     group = distributed.current()
     return {"announced": listener.announced, "used": [used] if group is None else group.all(used, "what was used")}
-
-
-def outcome(ranks: int, folder: Path) -> dict[str, Any]:
-    """In processes of their own."""
-    command = [sys.executable, "-m", "benchmarks.announced", "measure", str(folder)]
-    if ranks > 1:
-        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "--no-python"]
-        command = [sys.executable, *launch, *command]
-    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True)
-    if done.returncode:
-        sys.exit(f"the analysis on {ranks} rank(s) ended with status {done.returncode}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def main() -> None:
@@ -89,7 +74,7 @@ def main() -> None:
         for ranks in (1, 2):
             with tempfile.TemporaryDirectory() as name:
                 parameters = train(width, Path(name))
-                found = outcome(ranks, Path(name))
+                found = outcome(ranks, 1, name, module="benchmarks.announced")
             used = max(found["used"])
             said = ", ".join(f"{megabytes:,}" for megabytes in found["announced"])
             print(

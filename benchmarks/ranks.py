@@ -77,27 +77,27 @@ def memory(millions: float, vectors: int) -> dict[str, Any]:
     width = round(millions * 1e6 / 2048)
     model = nn.Sequential(nn.Linear(1024, width), nn.Tanh(), nn.Linear(width, 1024))
     data = (torch.randn(8, 1024), torch.randn(8, 1024))
-    imported = _peak()
+    imported = peak()
     H = ls.HessianOperator(ls.Objective(model, mse_loss, data, check=False), route=ROUTE)
     v = torch.ones(H.dim)
     v = H @ v / (H @ v).norm()
-    before = _peak()
+    before = peak()
     ls.top_eigenpairs(H, 1, tol=0, max_basis=vectors, max_matvecs=vectors + 2, strict=False)
     group = distributed.current()
-    mine = {"before": before - imported, "basis": _peak() - before}
+    mine = {"before": before - imported, "basis": peak() - before}
     ranks = [mine] if group is None else group.all(mine, "what was used")
     found = {name: max(rank[name] for rank in ranks) for name in mine}
     return found | {"parameters": H.dim, "expected": 4.0 * H.dim * (vectors + 1) / len(ranks)}
 
 
-def _peak() -> float:
+def peak() -> float:
     """The most bytes that this process has used."""
     return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def outcome(ranks: int, threads: int, *asked: str) -> dict[str, Any]:
-    """Of all models, or of a basis, in processes of their own."""
-    command = [sys.executable, "-m", "benchmarks.ranks", "measure", *asked]
+def outcome(ranks: int, threads: int, *asked: str, module: str = "benchmarks.ranks") -> dict[str, Any]:
+    """What a module prints last, in processes of its own: of all models, or of what is asked."""
+    command = [sys.executable, "-m", module, "measure", *asked]
     if ranks > 1:
         launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}", "--no-python"]
         command = [sys.executable, *launch, *command]

@@ -21,7 +21,7 @@ from landscape.plots.style import (
     log_if_wide,
     plain_log_ticks,
 )
-from landscape.plots.tails import MOST_MARKERS, Tail
+from landscape.plots.tails import MOST_MARKERS, Tail, tail_of
 from landscape.plots.training_curves import band_of_curves
 from landscape.results import Stability
 from landscape.results.stability import StabilityRow
@@ -118,10 +118,4 @@ def _path(run: RunLike, measure: str) -> tuple[Tail, np.ndarray]:
     """A measure against the step, and its thresholds: NaN where there is none, or nothing is unstable."""
     rows = _rows(run, measure)
     thresholds = np.array([row.threshold for _, row in rows], dtype=float)
-    tail = Tail(
-        np.array([step for step, _ in rows], dtype=float),
-        np.array([row.value for _, row in rows], dtype=float),
-        np.array([row.error for _, row in rows], dtype=float),
-        np.array([row.converged for _, row in rows], dtype=bool),
-    )
-    return tail, np.where(np.isfinite(thresholds), thresholds, math.nan)
+    return tail_of(rows), np.where(np.isfinite(thresholds), thresholds, math.nan)

@@ -56,7 +56,7 @@ def _eigenvector_figure(results: ResultsLike, top: dict[str, list[LineSlice]]) -
         f"line is one seed ({seeds_words(groups[name] for name in top)}). Dashed: ½t²λ, what the Hessian alone "
         "predicts; where the "
         "loss leaves it, higher orders act. The sign of an eigenvector, and so left and right, is arbitrary."
-        f"{evaluation_sentence(every)}{_statistics(every)}{gap_sentence(sum(rise(line)[1] for line in every))}",
+        f"{_how_made(every)}",
         groups=list(top),
     )
 
@@ -73,7 +73,7 @@ def _together_figure(results: ResultsLike, top: dict[str, list[LineSlice]]) -> D
         f"({seeds_words(groups[name] for name in top)}): the line is the median over seeds, the band reaches from the "
         "lowest to the highest. The sign of an eigenvector is arbitrary; each line is turned so that the loss rises "
         "more to the right. Each optimizer has its own u₁ and its own loss at t = 0, and one distance for all."
-        f"{evaluation_sentence(every)}{_statistics(every)}{gap_sentence(sum(rise(line)[1] for line in every))}",
+        f"{_how_made(every)}",
     )
 
 
@@ -92,8 +92,13 @@ def _random_figure(results: ResultsLike, random: dict[str, list[LineSlice]]) -> 
         f"{seeds_words(groups[name] for name in random)}. The line is the median over directions and seeds, the band "
         "reaches from the lowest to the highest. One unit of t is the length of the direction, "
         f"{format_value(min(lengths), digits=3)} to {format_value(max(lengths), digits=3)} in parameter space."
-        f"{evaluation_sentence(every)}{_statistics(every)}{gap_sentence(sum(rise(line)[1] for line in every))}",
+        f"{_how_made(every)}",
     )
+
+
+def _how_made(lines: Sequence[LineSlice]) -> str:
+    """What the caption of any figure of slices ends with."""
+    return f"{evaluation_sentence(lines)}{_statistics(lines)}{gap_sentence(sum(rise(line)[1] for line in lines))}"
 
 
 def plane_figures(results: ResultsLike) -> Iterator[Drawing]:

@@ -49,17 +49,21 @@ class Band:
     num_seeds: int
 
 
+def tail_of(rows: Sequence[tuple[int, Any]]) -> Tail:
+    """Of steps with what was found there: anything that has ``value``, ``error`` and ``converged``."""
+    return Tail(
+        np.array([step for step, _ in rows], dtype=float),
+        np.array([found.value for _, found in rows], dtype=float),
+        np.array([found.error for _, found in rows], dtype=float),
+        np.array([found.converged for _, found in rows], dtype=bool),
+    )
+
+
 def tail_of_run(run: RunLike, quantity: str) -> Tail:
     """The quantity at each of the last checkpoints that has it; empty arrays where none has."""
     checkpoints = last_iterations(run.checkpoints, run.info)
-    found = [(c.step, m) for c in checkpoints if (m := measured(c, quantity)) is not None]
     last = checkpoints[-1].step if checkpoints else 0
-    return Tail(
-        np.array([step - last for step, _ in found], dtype=float),
-        np.array([m.value for _, m in found], dtype=float),
-        np.array([m.error for _, m in found], dtype=float),
-        np.array([m.converged for _, m in found], dtype=bool),
-    )
+    return tail_of([(c.step - last, m) for c in checkpoints if (m := measured(c, quantity)) is not None])
 
 
 def tails_of_groups(runs: Sequence[RunLike], quantity: str) -> dict[str, list[Tail]]:

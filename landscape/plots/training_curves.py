@@ -14,7 +14,7 @@ from landscape.plots.arrays import RunLike, by_label, measured
 from landscape.plots.labels import symbols
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import PALETTE, Style, axes_or_new, log_if_wide, optimizer_styles, plain_log_ticks
-from landscape.plots.tails import MOST_BANDS, Band, Tail, draw_tails
+from landscape.plots.tails import MOST_BANDS, Band, Tail, draw_tails, tail_of
 from landscape.results.base import Array
 from landscape.store.catalogue import MEASURES
 
@@ -37,13 +37,7 @@ _AXES = {
 
 def curve_of_run(run: RunLike, measure: str) -> Tail:
     """A measure at each checkpoint that has it, with the steps of the training; empty arrays where none has."""
-    found = [(c.step, m) for c in run.checkpoints if (m := measured(c, measure)) is not None]
-    return Tail(
-        np.array([step for step, _ in found], dtype=float),
-        np.array([m.value for _, m in found], dtype=float),
-        np.array([m.error for _, m in found], dtype=float),
-        np.array([m.converged for _, m in found], dtype=bool),
-    )
+    return tail_of([(c.step, m) for c in run.checkpoints if (m := measured(c, measure)) is not None])
 
 
 def band_of_curves(curves: Sequence[Tail]) -> Band | None:

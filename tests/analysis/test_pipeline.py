@@ -16,6 +16,7 @@ from landscape.analysis import measuring, pipeline, quantities
 from landscape.report.methods import methods
 from landscape.store import rows
 from tests.support.runs import CONFIG, SMALL, make_runs, save_run
+from tests.support.tables import PROMISED
 
 WORST = {"sharpness_worst", "sharpness_adaptive_worst", "sharpness_keskar", "sharpness_normalized_worst"}
 #: What a quick plan leaves out.
@@ -72,15 +73,7 @@ ALONG = (
 def test_the_table_has_one_row_per_analysed_checkpoint_in_the_documented_order(analyzed):
     found = rows(ls.load_results(analyzed))
     assert len(found) == 4 * SMALL.last
-    assert list(found[0]) == [
-        "run", "optimizer", "seed", "step", "train_loss", "test_loss", "test_accuracy", "grad_norm", "lambda_max",
-        "lambda_max_residual", "lambda_min", "spectral_gap", "spectral_ratio", "trace", "trace_sem", "sharpness_worst",
-        "sharpness_average", "sharpness_adaptive_worst", "sharpness_adaptive_average", "converged", "seconds",
-        "matvecs", "second_order_gain", "sharpness_normalized_worst", "sharpness_normalized_average",
-        "sharpness_keskar", *NOT_QUICK, "train_accuracy", *ALONG, "num_examples", "of_examples",
-        "num_test_examples", "train_loss_source", "test_loss_source", "test_accuracy_source",
-        "train_accuracy_source", "warning",
-    ]  # fmt: skip
+    assert list(found[0]) == PROMISED
     json.dumps(found, allow_nan=False)
     final = [row for row in found if row["step"] == 3]
     assert {name for row in final for name in row if row[name] is None} == {"warning", *NOT_QUICK, *ALONG}

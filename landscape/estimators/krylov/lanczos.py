@@ -158,12 +158,9 @@ class Krylov:
 
     def images(self) -> torch.Tensor:
         """``A Q``, shape (P, m), from the overlaps, for no matvec; without what restarts have dropped."""
-        products = torch.as_tensor(
-            np.ascontiguousarray(self._products[: self.size, : self.size]), dtype=self._rows.dtype
-        ).to(self._rows.device)
-        out = self._rows[: self.size].T @ products
-        out[:, -1] += self.residual
-        return out
+        out = torch.empty_like(self._rows[: self.size])
+        self._put_images(out)
+        return out.T
 
     def release(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The same two as rows, m of them set and room for as many as this holds, given away: no step after it.
@@ -171,11 +168,15 @@ class Krylov:
         The basis is not copied, so that twice its vectors are held and never three times.
         """
         rows, images = self._rows, torch.empty_like(self._rows)
-        overlaps = np.ascontiguousarray(self._products[: self.size, : self.size].T)
-        torch.mm(torch.as_tensor(overlaps).to(rows), rows[: self.size], out=images[: self.size])
-        images[self.size - 1] += self.residual
+        self._put_images(images[: self.size])
         del self._rows
         return rows, images
+
+    def _put_images(self, out: torch.Tensor) -> None:
+        """``A Q`` as rows (m, P), into their place."""
+        overlaps = np.ascontiguousarray(self._products[: self.size, : self.size].T)
+        torch.mm(torch.as_tensor(overlaps).to(out), self._rows[: self.size], out=out)
+        out[-1] += self.residual
 
     @property
     def recurrence(self) -> tuple[np.ndarray, np.ndarray, float]:
