@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 import landscape as ls
-from benchmarks.ranks import outcome, peak
+from benchmarks.memory import peak
+from benchmarks.ranks import outcome
 from landscape import distributed
 
 WIDTHS = (1000, 1700)

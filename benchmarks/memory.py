@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import torch
 
 from benchmarks.cases import Case
 from benchmarks.harness import Contender, first_line
+from landscape.device import peak_of_process
 
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
@@ -49,10 +48,7 @@ def reset_peak() -> int:
 
 def peak() -> int:
     """The largest resident size of this process, in bytes, since it was set back."""
-    if _STATUS.exists():
-        return _status("VmHWM")
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest if sys.platform == "darwin" else 1024 * largest
+    return peak_of_process() or 0
 
 
 def _status(name: str) -> int:

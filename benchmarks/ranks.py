@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 import landscape as ls
+from benchmarks.memory import peak
 from benchmarks.models import CharTransformer, TokenLoss
 from landscape import distributed
 from landscape.problems.builtin.networks import lenet5
@@ -88,11 +88,6 @@ def memory(millions: float, vectors: int) -> dict[str, Any]:
     ranks = [mine] if group is None else group.all(mine, "what was used")
     found = {name: max(rank[name] for rank in ranks) for name in mine}
     return found | {"parameters": H.dim, "expected": 4.0 * H.dim * (vectors + 1) / len(ranks)}
-
-
-def peak() -> float:
-    """The most bytes that this process has used."""
-    return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def outcome(ranks: int, threads: int, *asked: str, module: str = "benchmarks.ranks") -> dict[str, Any]:

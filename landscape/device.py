@@ -5,9 +5,11 @@ CUDA is asked through ``torch.cuda``, others through the module of torch of thei
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from torch import Tensor
 WITHOUT_FLOAT64 = {"mps"}
 CPU = torch.device("cpu")
 _EXACT = ("none", "ieee")
+_STATUS = Path("/proc/self/status")
 
 
 def synchronize(device: torch.device) -> None:
@@ -93,6 +96,21 @@ def peak_bytes(device: torch.device) -> int | None:
         return int(torch.mps.driver_allocated_memory())
     module = _module(device)
     return int(module.max_memory_allocated(device)) if hasattr(module, "max_memory_allocated") else None
+
+
+def peak_of_process() -> int | None:
+    """The most bytes of the machine's memory that this process has had; None where the system does not say.
+
+    On Linux its own since it began: ``ru_maxrss`` begins there at what the process that started it once had.
+    """
+    if _STATUS.exists():
+        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        return 1024 * int(line.split()[1])
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return None
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
 
 def _module(device: torch.device) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from landscape import distributed
 from landscape.analysis.amounts import time_text
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost
-from landscape.device import CPU, peak_bytes, synchronize
+from landscape.device import CPU, peak_bytes, peak_of_process, synchronize
 from landscape.estimators.eigen.choose_core import is_expected
 from landscape.estimators.eigen.thick_restart import default_basis
 from landscape.estimators.eigen.top import check_request
@@ -185,14 +184,8 @@ def expected_in(doing: str, *, jobs: int, at_once: int) -> str | None:
 
 def used_so_far(device: torch.device = CPU) -> float:
     """The most bytes that this process has had, on the device if it is no CPU; 0 where the system does not say."""
-    if (seen := peak_bytes(device)) is not None:
-        return float(seen)
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return 0.0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    seen = peak_bytes(device)
+    return float((peak_of_process() if seen is None else seen) or 0)
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -60,6 +62,15 @@ def test_free_memory_counts_what_torch_holds_and_has_not_handed_out(cuda):
     assert device.total_bytes(GPU) == 100
     assert device.peak_bytes(GPU) == 45
     assert device.free_bytes(CPU) is device.total_bytes(CPU) is device.peak_bytes(CPU) is None
+
+
+def test_the_most_a_process_used_is_its_own_and_not_that_of_the_one_which_started_it():
+    held = torch.ones(1_000_000_000, dtype=torch.uint8)
+    mine = device.peak_of_process()
+    asked = "from landscape.device import peak_of_process; print(peak_of_process())"
+    child = int(subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout)
+    assert mine > len(held)
+    assert 5e6 < child < len(held)
 
 
 def test_apples_gpus_are_asked_in_their_own_words(monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch.nn import functional
 
 import landscape as ls
 from landscape import distributed
+from landscape.device import peak_of_process
 from landscape.estimators.krylov.lanczos import Krylov
 from landscape.estimators.krylov.projection import orthogonalise
 from landscape.estimators.krylov.several_starts import Lockstep
@@ -159,13 +159,9 @@ def peak_of_a_basis(width: int, vectors: int) -> dict[str, float]:
     H = ls.HessianOperator(objective, route="fresh")
     for _ in range(2):
         H @ torch.ones(H.dim)
-    before = _peak()
+    before = peak_of_process()
     eigs = ls.top_eigenpairs(H, 1, tol=0, max_basis=vectors, max_matvecs=vectors + 2, strict=False)
-    return {"parameters": H.dim, "bytes": _peak() - before, "value": float(eigs.values[0])}
-
-
-def _peak() -> float:
-    return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"parameters": H.dim, "bytes": peak_of_process() - before, "value": float(eigs.values[0])}
 
 
 def _plain(found: dict[str, Any]) -> dict[str, np.ndarray]:
