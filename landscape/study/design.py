@@ -73,11 +73,15 @@ class Tuning:
     by : {"train_loss", "test_loss", "test_accuracy"}
         The best mean over the seeds at the last checkpoint wins; a run that diverged loses against all others. By the
         training loss the test data stay unseen.
+    settings : dict
+        In what these trainings differ from those that are evaluated: fewer epochs, or fewer examples by a
+        ``problem_config``. The methods say so.
     """
 
     grid: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
     seeds: tuple[int, ...] = (1000, 1001)
     by: str = "train_loss"
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.grid or not self.seeds:
@@ -175,12 +179,13 @@ class Study:
         """What the training of an arm is asked for, with ``problem_config`` complete; checked."""
         dense = {"save_losses": DENSE} if self.is_matched() else {}
         asked = {**dense, **self.settings, **arm.settings, **more}
+        own = asked.pop("problem_config", None) if "problem_config" in more else None
         asked.pop("problem_config", None)
-        return training_settings(self.problem_of(arm), asked | {"label": arm.label})
+        return training_settings(self.problem_of(arm, own), asked | {"label": arm.label})
 
-    def problem_of(self, arm: Arm) -> Problem:
-        """The problem that an arm is trained on."""
-        config = {**self.problem_config, **arm.settings.get("problem_config", {})}
+    def problem_of(self, arm: Arm, more: Mapping[str, Any] | None = None) -> Problem:
+        """The problem that an arm is trained on, or one that differs from it by ``more``."""
+        config = {**self.problem_config, **arm.settings.get("problem_config", {}), **(more or {})}
         return _problem(self.problem, json.dumps(config, sort_keys=True), self.data)
 
     @property
@@ -218,7 +223,12 @@ class Study:
         return self.matched and len(self.arms) > 1 and self.same_problem()
 
     def quick(self) -> Study:
-        """The same in small, to see that it runs: two or three arms, two seeds, epochs, rates, a quick plan."""
+        """The same in small, to see that it runs: two or three arms, two seeds, epochs, rates, a quick plan.
+
+        Where tuning has fewer examples than the study, these are enough here.
+        """
+        small = dict({} if self.tuning is None else self.tuning.settings)
+        config = {**self.problem_config, **small.pop("problem_config", {})}
         tuning = self.tuning and replace(self.tuning, grid=self.tuning.grid[:2], seeds=self.tuning.seeds[:1])
         few = sorted({0, len(self.arms) - 1})
         if self.within:  # two that are compared with each other
@@ -231,7 +241,8 @@ class Study:
         return replace(
             self,
             seeds=self.seeds[:2],
-            settings={**self.settings, "epochs": 2, "save_last": 2},
+            problem_config=config,
+            settings={**self.settings, **small, "epochs": 2, "save_last": 2},
             arms=arms,
             tuning=tuning,
             plan=QUICK_PLAN,
@@ -249,10 +260,12 @@ class Study:
         """The study that ``to_json`` wrote, with the data files of its problem in the folder ``data``."""
         found = json.loads(text)
         tuning = found.pop("tuning")
+        if tuning is not None:
+            tuning |= {key: tuple(tuning[key]) for key in ("grid", "seeds")}
         return Study(
             arms=tuple(Arm(**arm) for arm in found.pop("arms")),
             seeds=tuple(found.pop("seeds")),
-            tuning=None if tuning is None else Tuning(tuple(tuning["grid"]), tuple(tuning["seeds"]), tuning["by"]),
+            tuning=None if tuning is None else Tuning(**tuning),
             data=data,
             **found,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from landscape.escaping.latex import latex_text
@@ -41,7 +41,8 @@ def methods(study: Study, choices: list[Choice], found: Results | None = None) -
         grid = ", ".join(f"{factor:g}" for factor in study.tuning.grid)
         lines.append(
             f"Learning rates: the best of {grid} times each optimizer's usual one by mean "
-            f"{study.tuning.by.replace('_', ' ')} over {_seeds(study.tuning.seeds)} not evaluated."
+            f"{study.tuning.by.replace('_', ' ')} over {_seeds(study.tuning.seeds)} not evaluated"
+            f"{_otherwise(study.tuning.settings)}."
         )
     lines.append(
         "Eigenpairs by thick-restart Lanczos accepted on true residuals, traces with known eigenpairs taken out, all "
@@ -67,6 +68,14 @@ def _statistics(found: Results) -> str:
 
 def _seeds(seeds: Sequence[int]) -> str:
     return f"seed {seeds[0]}, which is" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}, which are"
+
+
+def _otherwise(settings: Mapping[str, Any]) -> str:
+    """``, in trainings of epochs 3, num train 6000``: in what those of the tuning differ."""
+    flat = {**settings, **settings.get("problem_config", {})}
+    flat.pop("problem_config", None)
+    found = [f"{key.replace('_', ' ')} {value}" for key, value in flat.items()]
+    return f", in trainings of {', '.join(found)}" if found else ""
 
 
 def _setting(settings: dict[str, Any], key: str) -> str:

@@ -73,7 +73,9 @@ def rates(study: Study, arm: Arm) -> list[float]:
 
 
 def _trial(study: Study, arm: Arm, rate: float, seed: int, out: Path) -> TrainingJob:
-    settings = study.settings_of(arm, lr=rate, seed=seed, save_every=10**9, save_last=0, save_losses=0)
+    fixed = {"lr": rate, "seed": seed, "save_every": 10**9, "save_last": 0, "save_losses": 0}
+    own = {} if study.tuning is None else study.tuning.settings
+    settings = study.settings_of(arm, **{**own, **fixed})
     return TrainingJob(out / "tuning" / arm.label / f"lr-{rate:g}-s{seed}", settings, study.data)
 
 
