@@ -1,4 +1,4 @@
-"""What trainings saved at every step, brought into the results beside what was measured along them."""
+"""What trainings saved at every step, brought into the results beside what was measured."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ RECORD = "history"
 def bring_histories(
     store: ResultStore, chosen: Mapping[RunFiles, list[Checkpoint]], shown: Mapping[str, list[int]]
 ) -> None:
-    """Store the history of each run that is measured along its training, at its last checkpoint.
+    """Store the history of each run with its last checkpoint; it stands in all of them.
 
-    Of files larger than ``MOST_BYTES`` in all, which would take long to read, none; nor of a run of another program.
+    None of a run whose files are larger than ``MOST_BYTES`` in all: they would take long to read.
     """
     for files, checkpoints in chosen.items():
         last = checkpoints[-1]
-        if not files.along or last.step not in shown.get(files.run, ()):
+        if last.step not in shown.get(files.run, ()):
             continue
         folder = Path(last.path).parent
         try:

@@ -17,7 +17,7 @@ from landscape.plots.distances import plot_distances
 from landscape.plots.figures import draw_all, draw_differences, drawings
 from landscape.plots.files import FigureFile, save
 from landscape.plots.forest import forest_figure, plot_forest
-from landscape.plots.histories import WINDOWS, history_panels, plot_step_history, plot_steps
+from landscape.plots.histories import STEP_WORDS, WINDOWS, history_panels, plot_step_history, plot_steps
 from landscape.plots.labels import legend_text
 from landscape.plots.legends import legend_outside
 from landscape.plots.lines import (
@@ -64,6 +64,7 @@ __all__ = [
     "DOUBLE",
     "RC",
     "SINGLE",
+    "STEP_WORDS",
     "STYLES",
     "WINDOWS",
     "FigureFile",

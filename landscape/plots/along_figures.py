@@ -55,7 +55,9 @@ _SUBJECTS = {
 
 
 def training_figures(results: ResultsLike) -> Iterator[Drawing]:
-    """Where runs were measured along their training: a figure for each subject with all groups, one for each group."""
+    """Every step, where trainings saved it; and where runs were measured along their training, a figure for each
+    subject with all groups, and one for each group."""
+    yield from _steps_figure(results)
     runs = [run for run in results.runs if is_along(run.info)]
     if not runs:
         return
@@ -63,7 +65,6 @@ def training_figures(results: ResultsLike) -> Iterator[Drawing]:
         title, more = _SUBJECTS[subject]
         more += _ends_sentence(runs) if subject == "distance" else ""
         yield from _over_training(results, measures, name=f"training_{subject}", title=title, more=more)
-    yield from _steps_figure(results)
     groups = by_label(runs)
     words = file_words(groups)
     for name, group in groups.items():

@@ -33,7 +33,7 @@ _INNER = (0.1, 0.9)
 #: What is drawn where no name is given: the first of these that there is.
 FIRST = ("gradient_norm", "loss", "step_size")
 #: Title of the panel and label of the axis of each; others are called by their name.
-WORDS = {
+STEP_WORDS = {
     "gradient_norm": ("Gradient norm of each batch", "‖∇L(θ; batch)‖"),
     "loss": ("Loss of each batch", "batch loss"),
     "step_size": ("Step size", "step size"),
@@ -109,7 +109,7 @@ def _finish(ax: Axes, name: str, frame: pd.DataFrame) -> None:
     if log_if_wide(ax, frame.loc[frame["value"] > 0, "value"]):
         plain_log_ticks(ax.yaxis)
     ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
-    ax.set_ylabel(WORDS[name][1] if name in WORDS else figure_text(name.replace("_", " ")))
+    ax.set_ylabel(STEP_WORDS[name][1] if name in STEP_WORDS else figure_text(name.replace("_", " ")))
 
 
 def history_panels(losses: pd.DataFrame, sizes: pd.DataFrame, columns: Mapping[str, Sequence[str]]) -> Figure:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from landscape.plots.along import plot_stability_path
 from landscape.plots.arrays import ResultsLike, by_label
-from landscape.plots.histories import WORDS, plot_steps
+from landscape.plots.histories import STEP_WORDS, plot_steps
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import optimizer_styles, panels
 from landscape.plots.training_curves import plot_training, plot_training_of_group
@@ -48,7 +48,7 @@ def every_step(results: ResultsLike, *, names: Sequence[str]) -> Figure:
     figure, axes = panels(len(names), columns=3 if len(names) != 2 else 2, row_height=2.2)
     for ax, name in zip(axes, names, strict=True):
         plot_steps(results.runs, name, ax=ax)
-        ax.set_title(WORDS[name][0])
+        ax.set_title(STEP_WORDS[name][0])
         ax.set_xlabel("step")
     legend_outside(figure)
     return figure

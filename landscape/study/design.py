@@ -172,7 +172,7 @@ class Study:
         check_choice("primary", self.primary, MEASURES)
         Plan(**self.plan)
         for arm in self.arms:
-            if self.within not in {"", *self.settings_of(arm)}:
+            if self.within and self.within not in self.settings_of(arm):
                 raise UsageError(f"within={self.within!r} is no setting of a training; there is no such key")
 
     def settings_of(self, arm: Arm, **more: Any) -> dict[str, Any]:
@@ -229,7 +229,12 @@ class Study:
         """
         small = dict({} if self.tuning is None else self.tuning.settings)
         config = {**self.problem_config, **small.pop("problem_config", {})}
-        tuning = self.tuning and replace(self.tuning, grid=self.tuning.grid[:2], seeds=self.tuning.seeds[:1])
+        tuning = self.tuning and replace(
+            self.tuning,
+            grid=self.tuning.grid[:2],
+            seeds=self.tuning.seeds[:1],
+            settings={**self.tuning.settings, "epochs": 2},
+        )
         few = sorted({0, len(self.arms) - 1})
         if self.within:  # two that are compared with each other
             first = next(iter(self.strata().values()))

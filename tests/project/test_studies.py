@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from tests.support.mnist import write_digits_as_mnist
 
 FOLDER = Path(__file__).parents[2] / "scripts" / "studies"
 STUDIES = sorted(path for path in FOLDER.glob("*.py") if "STUDY = Study(" in path.read_text())
@@ -28,8 +31,14 @@ def follows_steps(script):
     return script.__name__ == "study_trajectory"
 
 
-def test_the_design_of_every_study_stands(script):
-    study = script.STUDY
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory):
+    """For studies on MNIST, which no test downloads."""
+    return str(write_digits_as_mnist(tmp_path_factory.mktemp("mnist")))
+
+
+def test_the_design_of_every_study_stands(script, mnist):
+    study = replace(script.STUDY, data=mnist) if script.STUDY.problem.endswith("-mnist") else script.STUDY
     assert study.name == script.__name__.removeprefix("study_").replace("_", "-")
     assert len(study.arms) >= 2
     assert len(study.seeds) >= (3 if follows_steps(script) else 5)
@@ -38,8 +47,9 @@ def test_the_design_of_every_study_stands(script):
 
 
 @pytest.mark.slow
-def test_every_study_runs_in_small(script, tmp_path):
+def test_every_study_runs_in_small(script, tmp_path, mnist):
     wanted = ["--quick", "--workers", "1", "--out", str(tmp_path)]
+    wanted += ["--data", mnist] if script.STUDY.problem.endswith("-mnist") else []
     assert (script.main(wanted) if follows_steps(script) else script.main(script.STUDY, wanted)) == 0
     made = tmp_path / ("trajectory.pdf" if follows_steps(script) else "paper/report.tex")
     assert made.stat().st_size > 1000
