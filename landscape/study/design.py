@@ -17,6 +17,7 @@ from landscape.errors import UsageError
 from landscape.objective import Objective
 from landscape.problems import Problem, load_problem
 from landscape.store.catalogue import MEASURES
+from landscape.study.grids import RATE, Grids, checked_grids, with_value
 from landscape.training import training_settings
 
 _LABEL = re.compile(r"[\w.+=-]+")
@@ -47,14 +48,20 @@ class Arm:
     settings : dict
         What :func:`landscape.training.training_settings` takes, and differs from the study's own. ``problem_config``
         may be among them, for a factor of the problem.
+    over : dict
+        Grids of its own, setting → values, which a :class:`Tuning` tries one after another: such as
+        ``{"options": ({"momentum": 0.9}, {"momentum": 0.95})}``, beside the other options of the arm, or
+        ``{"lr": (0.5, 2.0)}``, factors on the learning rate that was best so far.
     """
 
     label: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    over: Grids = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not _LABEL.fullmatch(self.label):
             raise UsageError(f"the label {self.label!r} must be letters, digits and . _ + = - alone; it names a folder")
+        object.__setattr__(self, "over", checked_grids(f"arm {self.label}", self.over, rate=True))
 
     def run(self, seed: int) -> str:
         """The name of its run with this seed, which is that of its folder."""
@@ -63,7 +70,12 @@ class Arm:
 
 @dataclass(frozen=True)
 class Tuning:
-    """How learning rates are chosen: the same number of trials for every arm, on seeds that are not evaluated.
+    """How learning rates, and what else a study likes, are chosen by trials on seeds that are not evaluated.
+
+    First every arm is trained at every combination of the rates of ``grid`` and the values of ``over``, as many for
+    each. Then its own grids (:attr:`Arm.over`) follow, one after another, each at the best so far. What an arm has
+    tried already is not tried again. The methods name all grids and the number of trials; where arms differ in that,
+    each one's.
 
     Attributes
     ----------
@@ -76,14 +88,21 @@ class Tuning:
     settings : dict
         In what these trainings differ from those that are evaluated: fewer epochs, or fewer examples by a
         ``problem_config``. The methods say so.
+    over : dict
+        Further grids for every arm, setting → values: such as ``{"batch_size": (16, 32, 64, 128)}``. At equal epochs
+        another batch size is another number of steps, and the methods say so.
     """
 
     grid: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
     seeds: tuple[int, ...] = (1000, 1001)
     by: str = "train_loss"
     settings: Mapping[str, Any] = field(default_factory=dict)
+    over: Grids = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "over", checked_grids("tuning", self.over))
+        if both := set(self.over) & set(self.settings):
+            raise UsageError(f"tuning tries {', '.join(sorted(both))}, so settings must leave it alone")
         if not self.grid or not self.seeds:
             raise UsageError(f"tuning needs at least one factor and one seed: grid={self.grid!r}, seeds={self.seeds!r}")
         check_choice("by", self.by, CRITERIA)
@@ -174,6 +193,22 @@ class Study:
         for arm in self.arms:
             if self.within not in {"", *self.settings_of(arm)}:
                 raise UsageError(f"within={self.within!r} is no setting of a training; there is no such key")
+            self._check_grids(arm)
+
+    def _check_grids(self, arm: Arm) -> None:
+        """Every value is one that a training of the arm takes."""
+        if arm.over and self.tuning is None:
+            raise UsageError(f"arm {arm.label} has grids to try, and the study no tuning; give it one")
+        shared = {} if self.tuning is None else self.tuning.over
+        if self.within and self.within in {*shared, *arm.over}:
+            raise UsageError(f"arms are compared within one {self.within}, so it cannot be tuned")
+        for name, values in (*shared.items(), *arm.over.items()):
+            for value in values if name != RATE else ():
+                self.settings_of(arm, **self.tried(arm, {}, name, value))
+
+    def tried(self, arm: Arm, settings: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+        """What a trial asks of an arm beyond its own settings, with one more value."""
+        return with_value(settings, name, value, {**self.settings, **arm.settings})
 
     def settings_of(self, arm: Arm, **more: Any) -> dict[str, Any]:
         """What the training of an arm is asked for, with ``problem_config`` complete; checked."""
@@ -229,14 +264,16 @@ class Study:
         """
         small = dict({} if self.tuning is None else self.tuning.settings)
         config = {**self.problem_config, **small.pop("problem_config", {})}
-        tuning = self.tuning and replace(self.tuning, grid=self.tuning.grid[:2], seeds=self.tuning.seeds[:1])
+        tuning = self.tuning and replace(
+            self.tuning, grid=self.tuning.grid[:2], seeds=self.tuning.seeds[:1], over=_first_two(self.tuning.over)
+        )
         few = sorted({0, len(self.arms) - 1})
         if self.within:  # two that are compared with each other
             first = next(iter(self.strata().values()))
             few = sorted({*few, *(self.arms.index(arm) for arm in first[:2])})
         arms = tuple(
-            replace(self.arms[i], settings={k: v for k, v in self.arms[i].settings.items() if k != "epochs"})
-            for i in few
+            replace(arm, settings={k: v for k, v in arm.settings.items() if k != "epochs"}, over=_first_two(arm.over))
+            for arm in map(self.arms.__getitem__, few)
         )
         return replace(
             self,
@@ -284,3 +321,7 @@ class Study:
             return Study.from_json(json.dumps(json.loads(path.read_text())["study"]), data=data)
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{path} holds no study: {error}") from error
+
+
+def _first_two(grids: Grids) -> dict[str, tuple[Any, ...]]:
+    return {name: tuple(values[:2]) for name, values in grids.items()}

@@ -156,6 +156,8 @@ def limits(material: Material) -> list[str]:
     found = []
     if edge := [choice.label for choice in material.choices if choice.at_edge]:
         found.append(f"Learning rates at the edge of their grid, beyond which a better may lie: {', '.join(edge)}.")
+    if ends := [f"{choice.label} ({', '.join(choice.edges)})" for choice in material.choices if choice.edges]:
+        found.append(f"Tuned to the first or last of what was tried: {', '.join(ends)}.")
     if material.at_equal_loss is not None:
         found += material.at_equal_loss.notes
     elif material.unmatched:

@@ -99,7 +99,7 @@ def _done(study: Study, out: Path, workers: int | None, say: Say, executor: Exec
     say(f"{study.name}: {len(study.arms)} arms × {len(study.seeds)} seeds on {study.problem}")
     choices = tune(study, out, workers=count, executor=executor, finished=_reporting(say))
     for choice in choices:
-        say(f"  {choice.label:<20} lr {choice.lr:g}{', at the edge of its grid' if choice.at_edge else ''}")
+        say(f"  {choice.label:<20} {choice}")
     trainings = _evaluations(study, choices, out)
     done = train_all(trainings, workers=count, executor=executor, finished=_reporting(say))
     diverged = [f"{run.folder.name}: {run.reason}" for run in done if run.metrics is None]
@@ -130,9 +130,9 @@ def _set_aside(folder: Path, home: Path) -> None:
 
 
 def _evaluations(study: Study, choices: list[Choice], out: Path) -> list[TrainingJob]:
-    rate = {choice.label: choice.lr for choice in choices}
+    chosen = {choice.label: {**choice.settings, "lr": choice.lr} for choice in choices}
     return [
-        TrainingJob(out / "runs" / arm.run(seed), study.settings_of(arm, lr=rate[arm.label], seed=seed), study.data)
+        TrainingJob(out / "runs" / arm.run(seed), study.settings_of(arm, **chosen[arm.label], seed=seed), study.data)
         for seed in study.seeds  # the seeds outside, so that a study cut short has whole replicates
         for arm in study.arms
     ]
