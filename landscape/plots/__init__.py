@@ -3,6 +3,7 @@
 from landscape.plots.against_loss import loss_curve, loss_curves, plot_against_loss
 from landscape.plots.along import plot_stability_path
 from landscape.plots.arrays import by_label, drawable, last_lines, last_record, record_of
+from landscape.plots.block_panels import block_panels
 from landscape.plots.chains import plot_chains
 from landscape.plots.comparison import (
     class_accuracy,
@@ -72,6 +73,7 @@ __all__ = [
     "band_of_curves",
     "band_over_lines",
     "barrier_point",
+    "block_panels",
     "by_label",
     "class_accuracy",
     "column_width",

@@ -18,7 +18,14 @@ WINDOWS = 60
 _INNER = (0.1, 0.9)
 
 
-def history_panels(losses: pd.DataFrame, sizes: pd.DataFrame, columns: Mapping[str, Sequence[str]]) -> Figure:
+def history_panels(
+    losses: pd.DataFrame,
+    sizes: pd.DataFrame,
+    columns: Mapping[str, Sequence[str]],
+    *,
+    tests: pd.DataFrame | None = None,
+    against: str = "step",
+) -> Figure:
     """Losses above, step sizes below; a column for each group of arms that share a problem.
 
     Parameters
@@ -31,42 +38,55 @@ def history_panels(losses: pd.DataFrame, sizes: pd.DataFrame, columns: Mapping[s
         that holds the middle 80 %. A window whose quantile is not positive has no place on a logarithmic axis: a gap.
     columns : mapping
         Title of a column → its arms.
+    tests : DataFrame, optional
+        The loss over the test data, as ``losses``, for a row between.
+    against : {"step", "epoch"}
+        The column of the three that is the horizontal axis.
     """
+    rows = [("training loss", losses, (0.0, 1.0)), ("step size", sizes, _INNER)]
+    if tests is not None and not tests.empty:
+        rows.insert(1, ("test loss", tests, (0.0, 1.0)))
     width = column_width() if len(columns) == 1 else full_width()
-    figure = new_figure(width, 3.6)
+    figure = new_figure(width, 3.6 if len(rows) == 2 else 4.6)
     names = short_names(columns.values())
     styles = optimizer_styles(names.values())
     for place, (title, arms) in enumerate(columns.items()):
-        above = figure.add_subplot(2, len(columns), place + 1)
-        below = figure.add_subplot(2, len(columns), len(columns) + place + 1, sharex=above)
-        for arm in arms:
-            style = styles[names[arm]]
-            _band(above, losses[losses["arm"] == arm], style, legend_text(names[arm]), inner=(0.0, 1.0))
-            _band(below, _windowed(sizes[sizes["arm"] == arm]), style, None, inner=_INNER)
-        for ax, frame in ((above, losses), (below, sizes)):
+        first: Axes | None = None
+        for index, (label, frame, inner) in enumerate(rows):
+            ax = figure.add_subplot(len(rows), len(columns), index * len(columns) + place + 1, sharex=first)
+            for arm in arms:
+                own = frame[frame["arm"] == arm]
+                own = _windowed(own, against) if frame is sizes else own
+                _band(ax, own, styles[names[arm]], None if first else legend_text(names[arm]), against, inner=inner)
             log_if_wide(ax, frame.loc[frame["arm"].isin(arms) & (frame["value"] > 0), "value"])
-        above.set_title(figure_text(title))
-        above.tick_params(labelbottom=False)
-        below.set_xlabel("step")
-        if place == 0:
-            above.set_ylabel("training loss")
-            below.set_ylabel("step size")
+            if first is None:
+                first = ax
+                ax.set_title(figure_text(title))
+            if index < len(rows) - 1:
+                ax.tick_params(labelbottom=False)
+            else:
+                ax.set_xlabel(against)
+            if place == 0:
+                ax.set_ylabel(label)
     legend_outside(figure)
     return figure
 
 
-def _windowed(frame: pd.DataFrame) -> pd.DataFrame:
-    """With ``step`` the middle of a window of steps."""
+def _windowed(frame: pd.DataFrame, against: str) -> pd.DataFrame:
+    """At the middle of a window of steps."""
     if frame.empty:
         return frame
     last = int(frame["step"].max())
     width = max(1, -(-last // WINDOWS))
     window = (frame["step"] - 1) // width
-    return frame.assign(step=(window + 0.5) * width)
+    scale = 1.0 if against == "step" else float(frame[against].max()) / last
+    return frame.assign(**{against: (window + 0.5) * width * scale})
 
 
-def _band(ax: Axes, frame: pd.DataFrame, style: Style, label: str | None, *, inner: tuple[float, float]) -> None:
-    over_seeds = frame.groupby("step")["value"]
+def _band(
+    ax: Axes, frame: pd.DataFrame, style: Style, label: str | None, against: str, *, inner: tuple[float, float]
+) -> None:
+    over_seeds = frame.groupby(against)["value"]
     middle = over_seeds.median()
     low, high = (over_seeds.quantile(share) for share in inner)
     steps = middle.index.to_numpy(dtype=float)

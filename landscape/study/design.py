@@ -16,7 +16,9 @@ from landscape.checks import check_choice, check_positive, check_seed
 from landscape.errors import UsageError
 from landscape.objective import Objective
 from landscape.problems import Problem, load_problem
+from landscape.problems.builtin.writing import alphabet_of
 from landscape.store.catalogue import MEASURES
+from landscape.study.extras import Blocks, Writing, extra_from
 from landscape.study.grids import RATE, Grids, checked_grids, with_value
 from landscape.training import training_settings
 
@@ -142,7 +144,14 @@ class Study:
         Draw the paths over the contours of the loss: checkpoints must be many. Where all arms have one loss of few
         parameters, the paper also counts which minima the runs end in.
     histories : bool
-        Draw the training loss and the step size against the steps.
+        Draw the training loss and the step size against the steps, or against the epochs where the arms have batches
+        of different sizes.
+    validation : bool
+        Draw the loss over the test data along the training, too, and say where it was lowest.
+    blocks : Blocks or None
+        Measure and draw the curvature of blocks of the parameters along the training.
+    writing : Writing or None
+        Show what the models write at the end, side by side: of the two problems over characters alone.
     spread : bool
         The question is how far runs of one arm lie apart: the paper has standard deviations with intervals too, and a
         test that they are equal.
@@ -173,6 +182,9 @@ class Study:
     matched: bool = True
     paths: bool = False
     histories: bool = False
+    validation: bool = False
+    blocks: Blocks | None = None
+    writing: Writing | None = None
     spread: bool = False
     within: str = ""
     title: str = ""
@@ -194,6 +206,8 @@ class Study:
             if self.within not in {"", *self.settings_of(arm)}:
                 raise UsageError(f"within={self.within!r} is no setting of a training; there is no such key")
             self._check_grids(arm)
+            if self.writing is not None:
+                alphabet_of(self.problem_of(arm).config, self.data).encode(self.writing.prompt)
 
     def _check_grids(self, arm: Arm) -> None:
         """Every value is one that a training of the arm takes."""
@@ -283,6 +297,7 @@ class Study:
             arms=arms,
             tuning=tuning,
             plan=QUICK_PLAN,
+            blocks=self.blocks and replace(self.blocks, looks=2, probes=2, lambda_max=False, examples=16),
             matched=False,
         )
 
@@ -303,6 +318,8 @@ class Study:
             arms=tuple(Arm(**arm) for arm in found.pop("arms")),
             seeds=tuple(found.pop("seeds")),
             tuning=None if tuning is None else Tuning(**tuning),
+            blocks=extra_from(Blocks, found.pop("blocks", None)),
+            writing=extra_from(Writing, found.pop("writing", None)),
             data=data,
             **found,
         )

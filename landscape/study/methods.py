@@ -23,9 +23,7 @@ _DEFAULTS = {"schedule": "constant", "order": "shuffled", "batch_schedule": "con
 
 def methods(study: Study, choices: list[Choice], found: Results | None = None) -> str:
     """The paragraph in LaTeX; with what the slices in the results say of running statistics."""
-    settings = [
-        study.settings_of(arm, **choice.settings) for arm, choice in zip(study.arms, choices, strict=True)
-    ]
+    settings = [study.settings_of(arm, **choice.settings) for arm, choice in zip(study.arms, choices, strict=True)]
     same = [key for key in COMMON if len({_setting(full, key) for full in settings}) == 1]
     configs = [s["problem_config"] for s in settings]
     shared = {key: value for key, value in configs[0].items() if all(c.get(key) == value for c in configs)}

@@ -19,6 +19,7 @@ from landscape.comparison.equal_loss import LEVELS
 from landscape.errors import UsageError
 from landscape.jobs import Executor, available_cores, opened_executor
 from landscape.store.outputs import write_whole
+from landscape.study.blocks import measure_blocks
 from landscape.study.design import Study
 from landscape.study.findings import Material
 from landscape.study.paper import write_paper
@@ -66,8 +67,8 @@ def run_study(
     """Do a study, or what is left of it.
 
     Writes ``out/tuning/…`` and ``out/runs/LABEL-sSEED/`` (checkpoints; those of runs that diverged go to
-    ``out/diverged``), ``out/runs/results.h5`` with figures, tables
-    and ``report.html``, ``out/paper/report.tex``, and ``out/reproduce.json``, from which :meth:`Study.load` makes the
+    ``out/diverged``), ``out/blocks``, where the study asks for them, ``out/runs/results.h5`` with figures, tables and
+    ``report.html``, ``out/paper/report.tex``, and ``out/reproduce.json``, from which :meth:`Study.load` makes the
     study again.
 
     Parameters
@@ -115,6 +116,7 @@ def _done(study: Study, out: Path, workers: int | None, say: Say, executor: Exec
     levels = LEVELS if study.is_matched() else 0
     plan = Plan(**{"workers": workers, "data": study.data, "problem": own, "levels": levels, **study.plan})
     results = analyze(out / "runs", plan, command=f"study {study.name}", executor=executor)
+    measure_blocks(study, out, workers=count, executor=executor, say=say)
     _write_reproduction(study, out, choices, diverged)
     paper = write_paper(Material(study, choices, diverged, results), out / "paper")
     say(f"done in {time.perf_counter() - started:.0f} s: {out / 'runs' / 'report.html'}, {paper}")
