@@ -19,9 +19,11 @@ from landscape.estimators import block_table
 from landscape.jobs import Executor, Job, Outcome
 from landscape.objective import Objective
 from landscape.operators import HessianOperator
+from landscape.operators.parametric import ParametricOperator
 from landscape.plots.drawing import Drawing
 from landscape.store.outputs import write_whole
 from landscape.study.design import Study
+from landscape.study.extras import Blocks
 from landscape.study.numbers import over_seeds
 from landscape.study.trainings import do_all
 
@@ -76,8 +78,14 @@ def blocks_job(study: str, data: str | None, index: int, run: str, file: str) ->
     if path.exists() and json.loads(path.read_text())["asked"] == json.loads(json.dumps(asked)):
         return file
     problem = design.problem_of(design.arms[index])
-    objective = _of_examples(problem.objective(problem.make_model(0), check=False), design)
-    rows = [row for checkpoint in chosen for row in _rows(design, objective, checkpoint)]
+    moving = any(True for _ in problem.make_model(0).buffers())
+    rows: list[tuple[Any, ...]] = []
+    H: HessianOperator | None = None
+    for checkpoint in chosen:
+        if H is None or moving:  # with running statistics each checkpoint has a loss of its own
+            objective = _of_examples(checkpoint.objective(problem, check=False), design)
+            H = HessianOperator(objective, expected_matvecs=design.blocks.probes * len(chosen))
+        rows += _rows(design.blocks, H.at(checkpoint.theta()), checkpoint)
     return str(write_whole(path, json.dumps({"asked": asked, "rows": rows})))
 
 
@@ -98,12 +106,10 @@ def _of_examples(objective: Objective, study: Study) -> Objective:
     return objective.subset(np.sort(drawn))
 
 
-def _rows(study: Study, objective: Objective, checkpoint: Checkpoint) -> list[tuple[Any, ...]]:
-    blocks = study.blocks
-    assert blocks is not None
+def _rows(blocks: Blocks, H: ParametricOperator, checkpoint: Checkpoint) -> list[tuple[Any, ...]]:
     table = block_table(
-        HessianOperator(objective, checkpoint.theta()), groups=blocks.groups, num_probes=blocks.probes, method="probes",
-        lambda_max=blocks.lambda_max, tol=TOL, strict=False,
+        H, groups=blocks.groups, num_probes=blocks.probes, method="probes", lambda_max=blocks.lambda_max, tol=TOL,
+        strict=False,
     )  # fmt: skip
     columns = (
         table.names, table.sizes, table.trace, table.trace_sem, table.share, table.lambda_max, table.residual,

@@ -92,9 +92,10 @@ def validation_sentences(study: Study, runs: Path) -> list[str]:
     said = []
     for label, group in tests.groupby("arm", sort=False):
         by_run = [run.sort_values("step") for _, run in group.groupby("seed")]
-        lowest = [run.loc[run["value"].idxmin()] for run in by_run]
-        low = over_seeds([float(row["value"]) for row in lowest])
-        epoch = format_value(float(np.mean([row["epoch"] for row in lowest])))
+        lowest = [int(np.argmin(run["value"].to_numpy())) for run in by_run]
+        low = over_seeds([float(run["value"].iloc[i]) for run, i in zip(by_run, lowest, strict=True)])
+        epochs = [float(run["epoch"].iloc[i]) for run, i in zip(by_run, lowest, strict=True)]
+        epoch = format_value(float(np.mean(epochs)))
         end = over_seeds([float(run["value"].iloc[-1]) for run in by_run])
         said.append(f"{label} {low} after {epoch} epochs, {end} at the end")
     return [f"The test loss along the training, at its lowest and at the end: {'; '.join(said)}."] if said else []

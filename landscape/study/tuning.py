@@ -175,7 +175,8 @@ def _named(name: str, value: Any) -> str:
     """As part of a folder's name: ``batch_size-32``, ``betas-0.9-0.95``."""
     if isinstance(value, Mapping):
         return "-".join(_named(key, value[key]) for key in sorted(value))
-    return re.sub(r"[^\w.+=-]+", "-", f"{name}-{json.dumps(value)}").strip("-")
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    return "-".join(re.sub(r"[^\w.+=-]+", "-", str(part)) for part in (name, *parts))
 
 
 def _score(metrics: dict[str, Any] | None, by: str) -> float:

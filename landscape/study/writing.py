@@ -76,6 +76,7 @@ def write_samples(study: Study, samples: pd.DataFrame, folder: Path) -> str:
     """``samples.tex``, of the first seed, and ``samples.csv``, of all; the caption."""
     assert study.writing is not None
     first = samples[samples["seed"].isin((-1, study.seeds[0]))]
+    row: Any
     lines = [rf"{latex_text(row.arm)} & {{\ttfamily {_broken(row.text)}}} \\" for row in first.itertuples()]
     table = [r"\begin{tabular}{@{}lp{0.86\textwidth}@{}}", r"\toprule", *lines, r"\bottomrule", r"\end{tabular}", ""]
     write_whole(folder / "samples.tex", "\n".join(table))
