@@ -73,7 +73,7 @@ LARGE = replace(
         Arm("muon", {"optimizer": "muon"}),
     ),
     seeds=(0,),
-    settings={"epochs": 8, "batch_size": 16, "save_every": 22},
+    settings={"epochs": 16, "batch_size": 16, "save_every": 44},
     tuning=None,
     matched=False,
     blocks=Blocks(
@@ -81,10 +81,10 @@ LARGE = replace(
             "embedding": "tokens.*", "positions": "positions.*", "attention": ("blocks.*.qkv.*", "blocks.*.out.*"),
             "networks": ("blocks.*.up.*", "blocks.*.down.*"), "norms": ("*norm*",),
         },
-        looks=3, probes=4, examples=8,
+        looks=3, probes=4,
     ),
     plan={
-        "plan": "quick", "last": 1, "examples": 8, "eigs": 2, "trace_probes": 4, "density_probes": 1, "steps": 8,
+        "plan": "quick", "last": 1, "examples": 4, "eigs": 2, "trace_probes": 4, "density_probes": 1, "steps": 8,
         "points": 5, "planes": "", "directions": 1, "samples": 2, "barriers": 1,
     },
 )  # fmt: skip
