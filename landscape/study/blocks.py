@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 
 from landscape import plots
+from landscape.analysis.measuring import objective_of
+from landscape.analysis.plan import Plan
 from landscape.analysis.spread import targets
 from landscape.checkpoints import Checkpoint, CheckpointDir
 from landscape.estimators import block_table
 from landscape.jobs import Executor, Job, Outcome
-from landscape.objective import Objective
 from landscape.operators import HessianOperator
 from landscape.operators.parametric import ParametricOperator
 from landscape.plots.drawing import Drawing
@@ -70,9 +71,10 @@ def blocks_job(study: str, data: str | None, index: int, run: str, file: str) ->
     design = Study.from_json(study, data=data)
     assert design.blocks is not None
     chosen = _looked_at(CheckpointDir(run), design.blocks.looks)
-    plan = {key: value for key, value in design.plan.items() if key in ("examples", "seed")}
+    plan = _plan(design)
+    fields = {key: getattr(plan, key) for key in ("examples", "seed", "dtype", "params", "mode")}
     asked = {
-        "blocks": asdict(design.blocks), "plan": plan, "at": {str(c.step): c.params_sha256 for c in chosen},
+        "blocks": asdict(design.blocks), "plan": fields, "at": {str(c.step): c.params_sha256 for c in chosen},
     }  # fmt: skip
     path = Path(file)
     if path.exists() and json.loads(path.read_text())["asked"] == json.loads(json.dumps(asked)):
@@ -83,7 +85,7 @@ def blocks_job(study: str, data: str | None, index: int, run: str, file: str) ->
     H: HessianOperator | None = None
     for checkpoint in chosen:
         if H is None or moving:  # with running statistics each checkpoint has a loss of its own
-            objective = _of_examples(checkpoint.objective(problem, check=False), design)
+            objective = objective_of(checkpoint, plan, check=False, problem=problem)
             H = HessianOperator(objective, expected_matvecs=design.blocks.probes * len(chosen))
         rows += _rows(design.blocks, H.at(checkpoint.theta()), checkpoint)
     return str(write_whole(path, json.dumps({"asked": asked, "rows": rows})))
@@ -96,14 +98,11 @@ def _looked_at(run: CheckpointDir, looks: int) -> list[Checkpoint]:
     return [run[index] for index in sorted(found)]
 
 
-def _of_examples(objective: Objective, study: Study) -> Objective:
-    """Of as many examples as asked for, those that the plan draws."""
+def _plan(study: Study) -> Plan:
+    """That of the study, with as many examples as its blocks have."""
     assert study.blocks is not None
-    count = study.blocks.examples or study.plan.get("examples")
-    if count is None or count >= objective.num_examples:
-        return objective
-    drawn = np.random.default_rng(study.plan.get("seed", 0)).choice(objective.num_examples, count, replace=False)
-    return objective.subset(np.sort(drawn))
+    plan = Plan(**study.plan)
+    return plan if study.blocks.examples is None else replace(plan, examples=study.blocks.examples)
 
 
 def _rows(blocks: Blocks, H: ParametricOperator, checkpoint: Checkpoint) -> list[tuple[Any, ...]]:
@@ -162,7 +161,7 @@ def draw_blocks(study: Study, found: pd.DataFrame | None) -> Drawing | None:
     if found is None or study.blocks is None:
         return None
     key, what = ("lambda_max", "λ_max") if study.blocks.lambda_max else ("trace", "trace")
-    count = study.blocks.examples or study.plan.get("examples")
+    count = _plan(study).examples
     on = "" if count is None else f" on {count} training examples"
     how = f"eigenvalues within {100 * TOL:g} %" if study.blocks.lambda_max else f"{study.blocks.probes} probes"
     return Drawing(

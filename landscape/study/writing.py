@@ -76,8 +76,8 @@ def write_samples(study: Study, samples: pd.DataFrame, folder: Path) -> str:
     """``samples.tex``, of the first seed, and ``samples.csv``, of all; the caption."""
     assert study.writing is not None
     first = samples[samples["seed"].isin((-1, study.seeds[0]))]
-    row: Any
-    lines = [rf"{latex_text(row.arm)} & {{\ttfamily {_broken(row.text)}}} \\" for row in first.itertuples()]
+    shown = zip(first["arm"].map(str), first["text"].map(str), strict=True)
+    lines = [rf"{latex_text(label)} & {{\ttfamily {_broken(text)}}} \\" for label, text in shown]
     table = [r"\begin{tabular}{@{}lp{0.86\textwidth}@{}}", r"\toprule", *lines, r"\bottomrule", r"\end{tabular}", ""]
     write_whole(folder / "samples.tex", "\n".join(table))
     write_whole(folder / "samples.csv", frame_csv(samples))
