@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,12 @@ def samples_sentences(samples: pd.DataFrame | None) -> list[str]:
     """How many of the words that an arm writes are words of the training text."""
     if samples is None:
         return []
-    shares = samples.dropna(subset="words")
+    by_arm: dict[str, list[float]] = {}
+    for label, share in zip(samples["arm"].map(str), samples["words"].map(float), strict=True):
+        if not math.isnan(share):  # it wrote words
+            by_arm.setdefault(label, []).append(100 * share)
     said = [
-        f"{label} {100 * group['words'].iloc[0]:.0f} %"
-        if label == THE_TEXT
-        else f"{label} {over_seeds((100 * group['words']).to_list())} %"
-        for label, group in shares.groupby("arm", sort=False)
+        f"{label} {over_seeds(shares) if len(shares) > 1 else f'{shares[0]:.0f}'} %" for label, shares in by_arm.items()
     ]
     return [f"Of the words that they write after the prompt, these occur in the training text: {', '.join(said)}."]
 
