@@ -11,7 +11,8 @@ from landscape.escaping.filenames import file_words
 from landscape.plots.along import stability_tables
 from landscape.plots.arrays import ResultsLike, RunLike, by_label
 from landscape.plots.drawing import Drawing, count_words, drawn, join_words, seeds_words
-from landscape.plots.histories import FIRST, WINDOWS, history_of_run
+from landscape.plots.every_step import FIRST, history_of_run
+from landscape.plots.histories import WINDOWS
 from landscape.plots.recipes import against_step, stability
 from landscape.plots.recipes_of_training import along_training, every_step, training_of_group
 from landscape.plots.tails import side_by_side, tail_of_run, tails_of_groups

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from landscape.plots.along import plot_stability_path
 from landscape.plots.arrays import ResultsLike, by_label
-from landscape.plots.histories import STEP_WORDS, plot_steps
+from landscape.plots.every_step import STEP_WORDS, plot_steps
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import optimizer_styles, panels
 from landscape.plots.training_curves import plot_training, plot_training_of_group

@@ -13,7 +13,7 @@ from landscape.plots import connecting, numbers, parts, points, stored, subspace
 from landscape.plots.alignment import plot_alignment, plot_repaired
 from landscape.plots.chains import plot_chains
 from landscape.plots.distances import plot_distances
-from landscape.plots.histories import plot_step_history
+from landscape.plots.every_step import plot_step_history
 from landscape.plots.lines import plot_interpolation, plot_lines
 from landscape.plots.paths import plot_paths
 from landscape.plots.persistence import plot_persistence
