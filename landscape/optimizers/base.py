@@ -46,6 +46,11 @@ class WholeVectorOptimizer(torch.optim.Optimizer):
         return self.param_groups[0]
 
     @property
+    def noted(self) -> dict[str, float]:
+        """Further numbers on where the last step led, by name, for the history of a run; of most optimizers none."""
+        return {}
+
+    @property
     def tensors(self) -> list[Tensor]:
         """The parameters."""
         params: list[Tensor] = self.group["params"]

@@ -12,6 +12,7 @@ from torch import Tensor, optim
 from landscape.checks import check_choice, check_positive
 from landscape.errors import UsageError
 from landscape.optimizers.coordinate import CoordinateDescent
+from landscape.optimizers.decentralized import GRAPHS, DecentralizedSGD
 from landscape.optimizers.full_batch import BarzilaiBorwein, FrankWolfe, LineSearch
 from landscape.optimizers.imperfect import DelayedSGD, QuantizedSGD
 from landscape.optimizers.local_sgd import LocalSGD
@@ -36,6 +37,8 @@ class OptimizerChoice:
         Those that the name decides.
     full_batch : bool
         Whether it takes the whole data set as one batch, unless another size is asked for.
+    by_clients : bool
+        Whether it asks for a batch for each of its ``clients``, whose data differ by ``skew``.
     """
 
     build: Callable[..., optim.Optimizer]
@@ -43,6 +46,7 @@ class OptimizerChoice:
     options: Mapping[str, Any]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     full_batch: bool = False
+    by_clients: bool = False
 
 
 def _published(name: str) -> Callable[..., optim.Optimizer]:
@@ -126,8 +130,12 @@ OPTIMIZERS: dict[str, OptimizerChoice] = {
         QuantizedSGD, 0.1, {"bits": 4, "stochastic": True, "scale": OneOf(("max", "l2"))}
     ),
     "delayed-sgd": OptimizerChoice(DelayedSGD, 0.05, {"delay": 4}),
-    "local-sgd": OptimizerChoice(LocalSGD, 0.1, {"clients": 4, "period": 8, "skew": 0.0}),
+    "local-sgd": OptimizerChoice(LocalSGD, 0.1, {"clients": 4, "period": 8, "skew": 0.0}, by_clients=True),
+    "decentralized-sgd": OptimizerChoice(
+        DecentralizedSGD, 0.1, {"clients": 8, "graph": OneOf(GRAPHS), "skew": 0.0}, by_clients=True
+    ),
 }  # fmt: skip
+BY_CLIENTS = tuple(name for name, choice in OPTIMIZERS.items() if choice.by_clients)
 FULL_BATCH = tuple(name for name, choice in OPTIMIZERS.items() if choice.full_batch)
 LEARNING_RATES = {name: choice.lr for name, choice in OPTIMIZERS.items()}
 

@@ -29,6 +29,9 @@ WRONG = [
     ("delayed-sgd", {"delay": -1}, "delay=-1"),
     ("local-sgd", {"clients": 0}, "clients=0"),
     ("local-sgd", {"skew": 2.0}, "skew=2.0 must lie between 0 and 1"),
+    ("local-sgd", {"period": 0}, "period=0 must be a whole number of at least 1"),
+    ("decentralized-sgd", {"graph": "tree"}, "'tree' is not one of 'ring', 'star', 'complete'"),
+    ("decentralized-sgd", {"clients": 0}, "clients=0 must be a whole number of at least 1"),
 ]
 
 
@@ -43,7 +46,7 @@ def test_a_state_saved_and_loaded_goes_on_bit_for_bit(name):
     """With every draw from torch's generator the same."""
 
     def run(optimizer, parameter, count):
-        centres = [lambda x, i=i: 0.5 * ((x - i) ** 2).sum() for i in range(4)]
+        centres = [lambda x, i=i: 0.5 * ((x - i) ** 2).sum() for i in range(8)]
         closure = LossOf(parameter, lambda x: quadratic(x) + 0.1 * (x**4).sum(), centres)
         with torch.random.fork_rng():
             torch.manual_seed(count)
