@@ -37,8 +37,9 @@ class ClientsOptimizer(WholeVectorOptimizer):
     @property
     def noted(self) -> dict[str, float]:
         """``distance_to_consensus``: root mean square over clients of their distance from the mean of all."""
-        places = [state["clients"] for p in self.tensors if (state := self.state.get(p))]
-        squared = sum(float((place - place.mean(0)).double().square().sum()) for place in places)
+        # In float64 before the mean is taken: clients on one point are at no distance from it.
+        places = [state["clients"].double() for p in self.tensors if (state := self.state.get(p))]
+        squared = sum(float((place - place.mean(0)).square().sum()) for place in places)
         return {"distance_to_consensus": (squared / self.group["clients"]) ** 0.5}
 
     def local_steps(self, closure: Closure) -> Tensor:

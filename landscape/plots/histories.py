@@ -18,8 +18,11 @@ WINDOWS = 60
 _INNER = (0.1, 0.9)
 
 
-def history_panels(losses: pd.DataFrame, sizes: pd.DataFrame, columns: Mapping[str, Sequence[str]]) -> Figure:
-    """Losses above, step sizes below; a column for each group of arms that share a problem.
+def history_panels(
+    losses: pd.DataFrame, sizes: pd.DataFrame, columns: Mapping[str, Sequence[str]], *, below: str = "step size"
+) -> Figure:
+    """Losses above, step sizes or another number of every step below; a column for each group of arms that share a
+    problem.
 
     Parameters
     ----------
@@ -31,6 +34,8 @@ def history_panels(losses: pd.DataFrame, sizes: pd.DataFrame, columns: Mapping[s
         that holds the middle 80 %. A window whose quantile is not positive has no place on a logarithmic axis: a gap.
     columns : mapping
         Title of a column → its arms.
+    below : str
+        What ``sizes`` are, on their axis.
     """
     width = column_width() if len(columns) == 1 else full_width()
     figure = new_figure(width, 3.6)
@@ -38,19 +43,19 @@ def history_panels(losses: pd.DataFrame, sizes: pd.DataFrame, columns: Mapping[s
     styles = optimizer_styles(names.values())
     for place, (title, arms) in enumerate(columns.items()):
         above = figure.add_subplot(2, len(columns), place + 1)
-        below = figure.add_subplot(2, len(columns), len(columns) + place + 1, sharex=above)
+        under = figure.add_subplot(2, len(columns), len(columns) + place + 1, sharex=above)
         for arm in arms:
             style = styles[names[arm]]
             _band(above, losses[losses["arm"] == arm], style, legend_text(names[arm]), inner=(0.0, 1.0))
-            _band(below, _windowed(sizes[sizes["arm"] == arm]), style, None, inner=_INNER)
-        for ax, frame in ((above, losses), (below, sizes)):
+            _band(under, _windowed(sizes[sizes["arm"] == arm]), style, None, inner=_INNER)
+        for ax, frame in ((above, losses), (under, sizes)):
             log_if_wide(ax, frame.loc[frame["arm"].isin(arms) & (frame["value"] > 0), "value"])
         above.set_title(figure_text(title))
         above.tick_params(labelbottom=False)
-        below.set_xlabel("step")
+        under.set_xlabel("step")
         if place == 0:
             above.set_ylabel("training loss")
-            below.set_ylabel("step size")
+            under.set_ylabel(figure_text(below))
     legend_outside(figure)
     return figure
 

@@ -123,7 +123,10 @@ class Study:
         Draw the paths over the contours of the loss: checkpoints must be many. Where all arms have one loss of few
         parameters, the paper also counts which minima the runs end in.
     histories : bool
-        Draw the training loss and the step size against the steps.
+        Draw the training loss and the step size, or what is watched, against the steps.
+    watched : str
+        A column of the runs' histories, such as ``"distance_to_consensus"``, that is drawn below the losses and told:
+        its mean over the last tenth of the steps. Of ``"step_size"`` also how near it comes to 2/λ_max.
     spread : bool
         The question is how far runs of one arm lie apart: the paper has standard deviations with intervals too, and a
         test that they are equal.
@@ -154,6 +157,7 @@ class Study:
     matched: bool = True
     paths: bool = False
     histories: bool = False
+    watched: str = ""
     spread: bool = False
     within: str = ""
     title: str = ""

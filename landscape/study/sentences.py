@@ -30,6 +30,7 @@ from landscape.study.basins import wells_sentences
 from landscape.study.decision_sentences import difference_sentences, primary_sentence, rank_sentences, spread_sentences
 from landscape.study.findings import MANY, Material
 from landscape.study.numbers import SAME, centre_text, interval_of, number, over_seeds, unit_of
+from landscape.study.watched import watched_sentences
 
 
 def findings(material: Material) -> list[str]:
@@ -47,6 +48,7 @@ def findings(material: Material) -> list[str]:
         primary_sentence(material),
         *wells_sentences(material.wells),
         *spread_sentences(material.spreads),
+        *watched_sentences(material),
         *order("train_loss", "the training loss at the end"),
         *best("test_accuracy", "highest mean test accuracy", largest=True),
         _classes(found),
