@@ -2,6 +2,7 @@
 
 from landscape.optimizers.base import Closure
 from landscape.optimizers.decentralized import mixing_matrix, spectral_gap
+from landscape.optimizers.imperfect import delayed_limit
 from landscape.optimizers.registry import (
     BY_CLIENTS,
     FULL_BATCH,
@@ -19,6 +20,7 @@ __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
     "Closure",
+    "delayed_limit",
     "make_optimizer",
     "make_schedule",
     "mixing_matrix",

@@ -14,7 +14,7 @@ from landscape.errors import UsageError
 from landscape.optimizers.coordinate import CoordinateDescent
 from landscape.optimizers.decentralized import GRAPHS, DecentralizedSGD
 from landscape.optimizers.full_batch import BarzilaiBorwein, FrankWolfe, LineSearch
-from landscape.optimizers.imperfect import DelayedSGD, QuantizedSGD
+from landscape.optimizers.imperfect import LAWS, DelayedSGD, QuantizedSGD
 from landscape.optimizers.local_sgd import LocalSGD
 from landscape.optimizers.options import OneOf, with_defaults
 from landscape.optimizers.polyak import Polyak, PolyakAdam
@@ -129,7 +129,7 @@ OPTIMIZERS: dict[str, OptimizerChoice] = {
     "quantized-sgd": OptimizerChoice(
         QuantizedSGD, 0.1, {"bits": 4, "stochastic": True, "scale": OneOf(("max", "l2"))}
     ),
-    "delayed-sgd": OptimizerChoice(DelayedSGD, 0.05, {"delay": 4}),
+    "delayed-sgd": OptimizerChoice(DelayedSGD, 0.05, {"delay": 4, "momentum": 0.0, "law": OneOf(LAWS)}),
     "local-sgd": OptimizerChoice(LocalSGD, 0.1, {"clients": 4, "period": 8, "skew": 0.0}, by_clients=True),
     "decentralized-sgd": OptimizerChoice(
         DecentralizedSGD, 0.1, {"clients": 8, "graph": OneOf(GRAPHS), "skew": 0.0}, by_clients=True

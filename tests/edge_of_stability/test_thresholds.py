@@ -29,6 +29,11 @@ CASES = {
     "RMSprop": (lambda p: optim.RMSprop(p, lr=0.1, eps=EPS), EPS),
     "RMSprop with momentum": (lambda p: optim.RMSprop(p, lr=0.1, eps=EPS, momentum=0.8), EPS),
     "Adagrad": (lambda p: optim.Adagrad(p, lr=0.1, eps=EPS), EPS),
+    "delayed gradients": (lambda p: make_optimizer("delayed-sgd", p, lr=0.1, delay=3), 1.0),
+    "delayed gradients with momentum": (
+        lambda p: make_optimizer("delayed-sgd", p, lr=0.1, delay=3, momentum=-0.5),
+        1.0,
+    ),
     "SOAP": (lambda p: make_optimizer("soap", p, lr=0.1, betas=(0.9, 0.9), eps=EPS), EPS),
 }
 
@@ -41,7 +46,7 @@ def scalar(start: float = 1e-10) -> nn.Linear:
     return model
 
 
-def after(make, curvature: float, steps: int = 500) -> float:
+def after(make, curvature: float, steps: int = 1000) -> float:
     """|θ| over where it began, of the optimizer on ½·curvature·θ²."""
     model = scalar()
     optimizer = make(list(model.parameters()))

@@ -27,6 +27,8 @@ WRONG = [
     ("coordinate-descent", {"block": 1.5}, "block=1.5 does not fit"),
     ("quantized-sgd", {"bits": 1}, "bits=1 must be a whole number from 2 to 24"),
     ("delayed-sgd", {"delay": -1}, "delay=-1"),
+    ("delayed-sgd", {"momentum": -1.0}, "momentum=-1.0 must lie between -1 and 1"),
+    ("delayed-sgd", {"law": "normal"}, "'normal' is not one of 'fixed', 'geometric'"),
     ("local-sgd", {"clients": 0}, "clients=0"),
     ("local-sgd", {"skew": 2.0}, "skew=2.0 must lie between 0 and 1"),
     ("local-sgd", {"period": 0}, "period=0 must be a whole number of at least 1"),
