@@ -14,6 +14,7 @@ from landscape.errors import UsageError
 from landscape.optimizers.coordinate import CoordinateDescent
 from landscape.optimizers.decentralized import GRAPHS, DecentralizedSGD
 from landscape.optimizers.full_batch import BarzilaiBorwein, FrankWolfe, LineSearch
+from landscape.optimizers.hypergradient import RULES, HypergradientAdam, HypergradientSGD
 from landscape.optimizers.imperfect import LAWS, DelayedSGD, QuantizedSGD
 from landscape.optimizers.local_sgd import LocalSGD
 from landscape.optimizers.options import OneOf, with_defaults
@@ -125,6 +126,10 @@ OPTIMIZERS: dict[str, OptimizerChoice] = {
     ),
     "barzilai-borwein": OptimizerChoice(
         BarzilaiBorwein, 0.1, {"kind": OneOf(("long", "short", "diagonal")), "longest": 1e3, "mu": 1.0}, full_batch=True
+    ),
+    "hypergradient-sgd": OptimizerChoice(HypergradientSGD, 0.1, {"hyper_lr": 0.02, "rule": OneOf(RULES)}),
+    "hypergradient-adam": OptimizerChoice(
+        HypergradientAdam, 1e-3, {"hyper_lr": 0.02, "rule": OneOf(RULES), "betas": (0.9, 0.999), "eps": 1e-8}
     ),
     "quantized-sgd": OptimizerChoice(
         QuantizedSGD, 0.1, {"bits": 4, "stochastic": True, "scale": OneOf(("max", "l2"))}

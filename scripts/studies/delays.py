@@ -2,8 +2,8 @@
 """Late gradients and momentum: does a delay take the place of momentum, and should one then use less of it?
 
 Mitliagkas et al. (2016), Asynchrony begets momentum, Allerton: where delays are drawn at random, a step is one of
-momentum in the mean. With a mean of 8 that is momentum 8/9, about what is used anyway. A fixed delay of 8 is no such thing:
-it lowers the largest stable step, of gradient descent from 2/λ to 0.18/λ, with momentum 0.9 from 3.8/λ to 0.014/λ.
+momentum in the mean. With a mean of 8 that is momentum 8/9, about what is used anyway. A fixed delay of 8 is no such
+thing: it lowers the largest stable step, without momentum from 2/λ to 0.18/λ, with momentum 0.9 from 3.8/λ to 0.014/λ.
 """
 
 import sys
@@ -17,8 +17,8 @@ STUDY = Study(
     name="delays",
     title="Delays and momentum",
     question=(
-        "Training loss, and curvature at equal loss, of SGD with momentum 0 and 0.9 on gradients of now, of 8 steps ago "
-        "(late), and of as many in the mean (random), which without momentum amounts to momentum 8/9."
+        "Training loss, and curvature at equal loss, of SGD with momentum 0 and 0.9 on gradients of now, of 8 steps "
+        "ago (late), and of as many in the mean (random), which without momentum amounts to momentum 8/9."
     ),
     problem="mlp-digits",
     arms=tuple(

@@ -46,7 +46,7 @@ def scalar(start: float = 1e-10) -> nn.Linear:
     return model
 
 
-def after(make, curvature: float, steps: int = 1000) -> float:
+def after(make, curvature: float, steps: int = 500) -> float:
     """|θ| over where it began, of the optimizer on ½·curvature·θ²."""
     model = scalar()
     optimizer = make(list(model.parameters()))
@@ -65,8 +65,9 @@ def settings_of(make) -> Settings:
 def test_the_optimizer_converges_below_its_threshold_and_diverges_above(name):
     make, divided = CASES[name]
     found = curvature_threshold(settings_of(make))
-    assert after(make, 0.98 * found.value * divided) < 0.05, found.rule
-    assert after(make, 1.02 * found.value * divided) > 20, found.rule
+    count = 2000 if "delayed" in name else 500  # a delay slows down what grows as well as what shrinks
+    assert after(make, 0.98 * found.value * divided, count) < 0.05, found.rule
+    assert after(make, 1.02 * found.value * divided, count) > 20, found.rule
     expected = "lambda_max" if divided == 1.0 else "preconditioned_sharpness"
     assert found.measure == expected
 
