@@ -2,8 +2,8 @@
 """A step size that is learned against one that is tuned and one that falls: does it find 2/λ_max?
 
 Baydin et al. (2018), ICLR: the step size follows the agreement of two gradients in a row. On a quadratic it swings
-about 2/(λ_max + λ_min), just inside the limit of gradient descent. All arms are tuned alike, the learned one in where it
-starts; on the whole data set, where that argument holds, and on batches, whose noise it leaves out.
+about 2/(λ_max + λ_min), just inside the limit of gradient descent. All arms are tuned alike, the learned one in where
+it starts; on the whole data set, where that argument holds, and on batches, whose noise it leaves out.
 """
 
 import sys
