@@ -50,6 +50,7 @@ def findings(material: Material) -> list[str]:
         *spread_sentences(material.spreads),
         *watched_sentences(material),
         *order("train_loss", "the training loss at the end"),
+        *(best("train_loss", "smallest training loss at the end") if material.study.primary == "train_loss" else []),
         *best("test_accuracy", "highest mean test accuracy", largest=True),
         _classes(found),
         *best("lambda_max", "smallest λ_max where training stopped"),

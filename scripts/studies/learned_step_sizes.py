@@ -17,8 +17,8 @@ WAYS = {
     "cosine": {"optimizer": "sgd", "schedule": "cosine"},
     "learned": {"optimizer": "hypergradient-sgd"},
 }
-#: 1,257 are all training examples; as many steps of each, about.
-BATCHES = {1257: {"epochs": 800, "save_every": 40}, 64: {"epochs": 40, "save_every": 40}}
+#: 1,257 are all training examples: 800 steps of either.
+BATCHES = {"all": {"batch_size": 1257, "epochs": 800}, "b64": {"batch_size": 64, "epochs": 40}}
 STUDY = Study(
     name="learned-step-sizes",
     title="Learned step sizes",
@@ -29,16 +29,13 @@ STUDY = Study(
     ),
     problem="mlp-digits",
     arms=tuple(
-        Arm(f"{name}-b{batch}", {**way, "batch_size": batch, **length})
-        for batch, length in BATCHES.items()
-        for name, way in WAYS.items()
+        Arm(f"{name}-{batch}", {**way, **size}) for batch, size in BATCHES.items() for name, way in WAYS.items()
     ),
     seeds=tuple(range(10)),
     problem_config={"hidden": [50]},
-    settings={"lr": 0.3},
+    settings={"lr": 0.3, "save_every": 40},
     tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0), seeds=(1000, 1001)),
     primary="train_loss",
-    within="batch_size",
     histories=True,
     watched="step_size",
     plan={"plan": "quick", "last": 1},
