@@ -24,6 +24,9 @@ class Closure(Protocol):
     def of_client(self, index: int) -> Callable[[], Tensor]:
         """The closure of one client's examples."""
 
+    def by_example(self) -> tuple[Tensor, list[Tensor]]:
+        """(n,) losses of the examples, and their gradients, ``(n, *shape)`` for each parameter."""
+
 
 class WholeVectorOptimizer(torch.optim.Optimizer):
     """An optimizer with one learning rate, whose step depends on all parameters together.

@@ -19,6 +19,7 @@ from landscape.optimizers.imperfect import LAWS, DelayedSGD, QuantizedSGD
 from landscape.optimizers.local_sgd import LocalSGD
 from landscape.optimizers.options import OneOf, with_defaults
 from landscape.optimizers.polyak import Polyak, PolyakAdam
+from landscape.optimizers.private import PrivateSGD
 from landscape.optimizers.zeroth_order import SPSA, RandomSearch
 
 
@@ -134,6 +135,7 @@ OPTIMIZERS: dict[str, OptimizerChoice] = {
     "quantized-sgd": OptimizerChoice(
         QuantizedSGD, 0.1, {"bits": 4, "stochastic": True, "scale": OneOf(("max", "l2"))}
     ),
+    "private-sgd": OptimizerChoice(PrivateSGD, 0.1, {"clip": 1.0, "noise_multiplier": 1.0}),
     "delayed-sgd": OptimizerChoice(DelayedSGD, 0.05, {"delay": 4, "momentum": 0.0, "law": OneOf(LAWS)}),
     "local-sgd": OptimizerChoice(LocalSGD, 0.1, {"clients": 4, "period": 8, "skew": 0.0}, by_clients=True),
     "decentralized-sgd": OptimizerChoice(

@@ -7,12 +7,17 @@ thing: it lowers the largest stable step, without momentum from 2/λ to 0.18/λ,
 """
 
 import sys
+from typing import Any
 
 from command_line import main
 
 from landscape.study import Arm, Study, Tuning
 
-DELAYS = {"now": {"delay": 0}, "late": {"delay": 8}, "random": {"delay": 8, "law": "geometric"}}
+DELAYS: dict[str, dict[str, Any]] = {
+    "now": {"delay": 0},
+    "late": {"delay": 8},
+    "random": {"delay": 8, "law": "geometric"},
+}
 STUDY = Study(
     name="delays",
     title="Delays and momentum",

@@ -29,6 +29,8 @@ WRONG = [
     ("delayed-sgd", {"delay": -1}, "delay=-1"),
     ("delayed-sgd", {"momentum": -1.0}, "momentum=-1.0 must lie between -1 and 1"),
     ("delayed-sgd", {"law": "normal"}, "'normal' is not one of 'fixed', 'geometric'"),
+    ("private-sgd", {"clip": 0.0}, "clip=0.0 must be a positive number"),
+    ("private-sgd", {"noise_multiplier": -1.0}, "noise_multiplier=-1.0 must not be negative"),
     ("hypergradient-sgd", {"hyper_lr": -1.0}, "hyper_lr=-1.0 must not be negative"),
     ("hypergradient-adam", {"rule": "divided"}, "'divided' is not one of 'multiplicative', 'additive'"),
     ("hypergradient-adam", {"betas": [0.9, 1.0]}, r"betas\[1\]=1.0 must be at least 0 and below 1"),
