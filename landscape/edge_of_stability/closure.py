@@ -84,6 +84,10 @@ class Feed:
         """There are no clients here."""
         raise UsageError("an optimizer of several clients has no update on one data set")
 
+    def by_example(self) -> tuple[Tensor, list[Tensor]]:
+        """There are no examples here."""
+        raise UsageError("an optimizer that clips the gradient of each example has no update by their mean")
+
     def _asked(self) -> Objective:
         if self._objective is None:
             raise UsageError("this optimizer evaluates the loss in its step; pass the Objective in place of the model")

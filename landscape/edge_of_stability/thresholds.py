@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from landscape.edge_of_stability.settings import Settings, is_decoupled
 from landscape.errors import UsageError
+from landscape.optimizers import delayed_limit
 
 NO_THRESHOLD = math.nan
 
@@ -36,7 +37,7 @@ def curvature_threshold(settings: Settings) -> Threshold | None:
     kind = settings.kinds[0] if len(settings.kinds) == 1 else None
     rule = {
         "SGD": _sgd, "Adam": _adam, "AdamW": _adam, "SOAP": _adam, "RMSprop": _rmsprop, "Adagrad": _adagrad,
-        "Shampoo": _shampoo,
+        "Shampoo": _shampoo, "DelayedSGD": _delayed,
     }.get(str(kind))  # fmt: skip
     if rule is None:
         return None
@@ -112,6 +113,16 @@ def _shampoo(settings: Settings) -> Threshold:
     if float(settings.one("momentum", 0.0)):
         return Threshold("preconditioned_sharpness", NO_THRESHOLD, "known for Shampoo without momentum")
     return Threshold("preconditioned_sharpness", over(2, settings.lr), "2/η")
+
+
+def _delayed(settings: Settings) -> Threshold:
+    """Where the law is not stored, the delay was fixed."""
+    if settings.one("law", "fixed") != "fixed":
+        return Threshold("lambda_max", NO_THRESHOLD, "known for a fixed delay")
+    delay, beta = int(settings.one("delay")), float(settings.one("momentum", 0.0))
+    rules = {(True, True): "2/η", (True, False): "(2 + 2β)/η", (False, True): "2 sin(π/(4τ + 2))/η"}
+    rule = rules.get((delay == 0, beta == 0), "|z| = 1 in z^(τ+1) − (1 + β)z^τ + βz^(τ−1) + ηλ")
+    return Threshold("lambda_max", over(delayed_limit(delay, beta), settings.lr), rule)
 
 
 def _differs(settings: Settings, name: str) -> bool:

@@ -24,6 +24,9 @@ class Closure(Protocol):
     def of_client(self, index: int) -> Callable[[], Tensor]:
         """The closure of one client's examples."""
 
+    def by_example(self) -> tuple[Tensor, list[Tensor]]:
+        """(n,) losses of the examples, and their gradients, ``(n, *shape)`` for each parameter."""
+
 
 class WholeVectorOptimizer(torch.optim.Optimizer):
     """An optimizer with one learning rate, whose step depends on all parameters together.
@@ -44,6 +47,11 @@ class WholeVectorOptimizer(torch.optim.Optimizer):
     def group(self) -> dict[str, Any]:
         """The options, the learning rate of the schedule among them, and what a step must remember as numbers."""
         return self.param_groups[0]
+
+    @property
+    def noted(self) -> dict[str, float]:
+        """Further numbers on where the last step led, by name, for the history of a run; of most optimizers none."""
+        return {}
 
     @property
     def tensors(self) -> list[Tensor]:

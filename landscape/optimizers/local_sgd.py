@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from landscape.optimizers.base import Closure, WholeVectorOptimizer, evaluated
+from landscape.optimizers.base import Closure
+from landscape.optimizers.clients import ClientsOptimizer
 
 
-class LocalSGD(WholeVectorOptimizer):
+class LocalSGD(ClientsOptimizer):
     r"""Each of ``clients`` takes SGD steps on examples of its own; every ``period`` steps all go on from their mean.
 
     The parameters of the model are the mean over clients after every step, so what a checkpoint holds is what the
@@ -35,32 +36,16 @@ class LocalSGD(WholeVectorOptimizer):
     def __init__(
         self, params: Iterable[Tensor], lr: float = 0.1, *, clients: int = 4, period: int = 8, skew: float = 0.0
     ) -> None:
-        for name, value in (("clients", clients), ("period", period)):
-            if not value >= 1 or value != int(value):
-                raise ValueError(f"{name}={value!r} must be a whole number of at least 1")
-        if not 0 <= skew <= 1:
-            raise ValueError(f"skew={skew!r} must lie between 0 and 1")
-        super().__init__(params, {"lr": lr, "clients": int(clients), "period": int(period), "skew": skew, "t": 0})
+        if not period >= 1 or period != int(period):
+            raise ValueError(f"period={period!r} must be a whole number of at least 1")
+        super().__init__(params, {"lr": lr, "clients": clients, "period": int(period), "skew": skew})
 
     @torch.no_grad()
     def step(self, closure: Closure) -> Tensor:  # type: ignore[override]
         """One local step of every client; one gradient each. Returns the mean of their losses."""
-        group = self.group
-        count = group["clients"]
-        for p in self.tensors:
-            if not self.state[p]:
-                self.state[p]["clients"] = p.detach().expand(count, *p.shape).clone()
-        losses = []
-        for client in range(count):
-            self.go_to([self.state[p]["clients"][client] for p in self.tensors])
-            losses.append(evaluated(closure.of_client(client)))
-            for p, g in zip(self.tensors, self.gradients(), strict=True):
-                self.state[p]["clients"][client].sub_(group["lr"] * g)
-        group["t"] += 1
-        for p in self.tensors:
-            mean = self.state[p]["clients"].mean(0)
-            if group["t"] % group["period"] == 0:
-                self.state[p]["clients"].copy_(mean.expand_as(self.state[p]["clients"]))
-            p.copy_(mean)
-        self.step_size = group["lr"]
-        return torch.stack(losses).mean()
+        loss = self.local_steps(closure)
+        self.show_mean()
+        if self.group["t"] % self.group["period"] == 0:
+            for place, p in zip(self.places, self.tensors, strict=True):
+                place.copy_(p.detach().expand_as(place))
+        return loss

@@ -12,11 +12,14 @@ from torch import Tensor, optim
 from landscape.checks import check_choice, check_positive
 from landscape.errors import UsageError
 from landscape.optimizers.coordinate import CoordinateDescent
+from landscape.optimizers.decentralized import GRAPHS, DecentralizedSGD
 from landscape.optimizers.full_batch import BarzilaiBorwein, FrankWolfe, LineSearch
-from landscape.optimizers.imperfect import DelayedSGD, QuantizedSGD
+from landscape.optimizers.hypergradient import RULES, HypergradientAdam, HypergradientSGD
+from landscape.optimizers.imperfect import LAWS, DelayedSGD, QuantizedSGD
 from landscape.optimizers.local_sgd import LocalSGD
 from landscape.optimizers.options import OneOf, with_defaults
 from landscape.optimizers.polyak import Polyak, PolyakAdam
+from landscape.optimizers.private import PrivateSGD
 from landscape.optimizers.zeroth_order import SPSA, RandomSearch
 
 
@@ -36,6 +39,8 @@ class OptimizerChoice:
         Those that the name decides.
     full_batch : bool
         Whether it takes the whole data set as one batch, unless another size is asked for.
+    by_clients : bool
+        Whether it asks for a batch for each of its ``clients``, whose data differ by ``skew``.
     """
 
     build: Callable[..., optim.Optimizer]
@@ -43,6 +48,7 @@ class OptimizerChoice:
     options: Mapping[str, Any]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     full_batch: bool = False
+    by_clients: bool = False
 
 
 def _published(name: str) -> Callable[..., optim.Optimizer]:
@@ -122,12 +128,21 @@ OPTIMIZERS: dict[str, OptimizerChoice] = {
     "barzilai-borwein": OptimizerChoice(
         BarzilaiBorwein, 0.1, {"kind": OneOf(("long", "short", "diagonal")), "longest": 1e3, "mu": 1.0}, full_batch=True
     ),
+    "hypergradient-sgd": OptimizerChoice(HypergradientSGD, 0.1, {"hyper_lr": 0.02, "rule": OneOf(RULES)}),
+    "hypergradient-adam": OptimizerChoice(
+        HypergradientAdam, 1e-3, {"hyper_lr": 0.02, "rule": OneOf(RULES), "betas": (0.9, 0.999), "eps": 1e-8}
+    ),
     "quantized-sgd": OptimizerChoice(
         QuantizedSGD, 0.1, {"bits": 4, "stochastic": True, "scale": OneOf(("max", "l2"))}
     ),
-    "delayed-sgd": OptimizerChoice(DelayedSGD, 0.05, {"delay": 4}),
-    "local-sgd": OptimizerChoice(LocalSGD, 0.1, {"clients": 4, "period": 8, "skew": 0.0}),
+    "private-sgd": OptimizerChoice(PrivateSGD, 0.1, {"clip": 1.0, "noise_multiplier": 1.0}),
+    "delayed-sgd": OptimizerChoice(DelayedSGD, 0.05, {"delay": 4, "momentum": 0.0, "law": OneOf(LAWS)}),
+    "local-sgd": OptimizerChoice(LocalSGD, 0.1, {"clients": 4, "period": 8, "skew": 0.0}, by_clients=True),
+    "decentralized-sgd": OptimizerChoice(
+        DecentralizedSGD, 0.1, {"clients": 8, "graph": OneOf(GRAPHS), "skew": 0.0}, by_clients=True
+    ),
 }  # fmt: skip
+BY_CLIENTS = tuple(name for name, choice in OPTIMIZERS.items() if choice.by_clients)
 FULL_BATCH = tuple(name for name, choice in OPTIMIZERS.items() if choice.full_batch)
 LEARNING_RATES = {name: choice.lr for name, choice in OPTIMIZERS.items()}
 

@@ -67,8 +67,11 @@ class Study:
         Draw the paths over the contours of the loss: checkpoints must be many. Where all arms have one loss of few
         parameters, the paper also counts which minima the runs end in.
     histories : bool
-        Draw the training loss and the step size against the steps, or against the epochs where the arms have batches
-        of different sizes.
+        Draw the training loss and the step size, or what is watched, against the steps, or against the epochs where
+        the arms have batches of different sizes.
+    watched : str
+        A column of the runs' histories, such as ``"distance_to_consensus"``, that is drawn below the losses and told:
+        its mean over the last tenth of the steps. Of ``"step_size"`` also how near it comes to 2/λ_max.
     validation : bool
         Draw the loss over the test data along the training, too, and say where it was lowest.
     blocks : Blocks or None
@@ -105,6 +108,7 @@ class Study:
     matched: bool = True
     paths: bool = False
     histories: bool = False
+    watched: str = ""
     validation: bool = False
     blocks: Blocks | None = None
     writing: Writing | None = None

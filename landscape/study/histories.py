@@ -16,9 +16,8 @@ from landscape.study.numbers import over_seeds
 
 
 def draw_histories(study: Study, runs: Path) -> Drawing | None:
-    """Losses above, step sizes below, a column for each problem; None where the study does not ask, or has no run.
-
-    Against the steps, or against the epochs where an epoch has another number of steps in each arm.
+    """Losses above, step sizes or what is watched below, a column for each problem; None where the study does not ask,
+    or has no run. Against the steps, or against the epochs where an epoch has another number of steps in each arm.
     """
     if not study.histories:
         return None
@@ -33,13 +32,24 @@ def draw_histories(study: Study, runs: Path) -> Drawing | None:
     validation = "" if tests.empty else "In the middle, the loss over all test data. "
     return Drawing(
         "histories",
-        "Training loss and step size" if tests.empty else "Training loss, test loss and step size",
+        f"Training loss and {words_of(study)}" if tests.empty else f"Training loss, test loss and {words_of(study)}",
         "Above, the loss over all training data: median over seeds, band from the lowest to the highest. "
-        f"{validation}Below, the "
-        f"step size: median over seeds and a window of steps (at most {plots.WINDOWS} windows), band around the middle "
-        "80 %. On a logarithmic axis zeros are missing.",
-        plots.history_panels(_common(losses), sizes, columns, tests=_common(tests), against=against),
+        f"{validation}Below, the {words_of(study)}: median over seeds and a window of steps (at most {plots.WINDOWS} "
+        "windows), band around the middle 80 %. On a logarithmic axis zeros are missing.",
+        plots.history_panels(
+            _common(losses), sizes, columns, tests=_common(tests), against=against, below=words_of(study)
+        ),
     )
+
+
+def column_of(study: Study) -> str:
+    """The column of the runs' histories that the study shows."""
+    return study.watched or "step_size"
+
+
+def words_of(study: Study) -> str:
+    """How a sentence calls it."""
+    return column_of(study).replace("_", " ")
 
 
 def _common(losses: pd.DataFrame) -> pd.DataFrame:
@@ -55,17 +65,17 @@ def _differ(losses: pd.DataFrame) -> bool:
 
 
 def read_histories(study: Study, runs: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training losses at checkpoints, and step sizes of all steps, as ``arm``, ``seed``, ``step``, ``epoch``,
-    ``value``.
+    """Training losses at checkpoints, and of all steps their size or what is watched, as ``arm``, ``seed``, ``step``,
+    ``epoch``, ``value``.
     """
     sizes: list[pd.DataFrame] = []
     for arm, seed, folder in study.runs_in(runs):
         run = list(CheckpointDir(folder))
         history = history_of(run)
-        if "step_size" in history:
+        if (column := column_of(study)) in history:
             steps = history["step"]
             epochs = np.interp(steps, [c.step for c in run], [c.metrics.get("epoch", np.nan) for c in run])
-            sizes.append(_frame(arm.label, seed, steps, epochs, history["step_size"]))
+            sizes.append(_frame(arm.label, seed, steps, epochs, history[column]))
     return read_losses(study, runs, "train_loss"), _joined(sizes)
 
 

@@ -32,6 +32,7 @@ from landscape.study.decision_sentences import difference_sentences, primary_sen
 from landscape.study.findings import MANY, Material
 from landscape.study.histories import validation_sentences
 from landscape.study.numbers import SAME, centre_text, interval_of, number, over_seeds, unit_of
+from landscape.study.watched import watched_sentences
 from landscape.study.writing import samples_sentences
 
 
@@ -50,8 +51,10 @@ def findings(material: Material) -> list[str]:
         primary_sentence(material),
         *wells_sentences(material.wells),
         *spread_sentences(material.spreads),
+        *watched_sentences(material),
         *order("train_loss", "the training loss at the end"),
         *validation_sentences(material.study, material.results.parent),
+        *(best("train_loss", "smallest training loss at the end") if material.study.primary == "train_loss" else []),
         *best("test_accuracy", "highest mean test accuracy", largest=True),
         _classes(found),
         *best("lambda_max", "smallest λ_max where training stopped"),

@@ -8,8 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from landscape.problems.base import Problem
+from landscape.errors import UsageError
+from landscape.problems.base import Problem, is_pair
 
 
 class BatchLoss:
@@ -48,6 +51,33 @@ class BatchLoss:
         """The loss of one client's rows."""
         return BatchLoss(self.problem, self.model, [self.rows[index]])
 
+    def by_example(self) -> tuple[Tensor, list[Tensor]]:
+        """(n,) losses of the examples, and their gradients, ``(n, *shape)`` for each trainable parameter.
+
+        Raises
+        ------
+        UsageError
+            If the data are no pair of tensors, or examples interact, as through batch normalization.
+        """
+        examples = self._examples()
+        interact = self.problem.interacting or any(isinstance(m, _BatchNorm) for m in self.model.modules())
+        if not is_pair(examples) or self.problem.weight is not None or interact:
+            raise UsageError(
+                "gradients of single examples need data that are (inputs, targets), and a model in which no example "
+                "sees another, as through BatchNorm; take another optimizer, or GroupNorm"
+            )
+        module = _MeanLoss(self.problem, self.model)
+        trainable = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}
+
+        def loss(tensors: dict[str, Tensor], *one: Tensor) -> Tensor:
+            found: Tensor = functional_call(module, tensors, (tuple(part[None] for part in one),))
+            return found
+
+        each = vmap(grad_and_value(loss), in_dims=(None, 0, 0), randomness="different")
+        with torch.enable_grad():
+            gradients, losses = each(trainable, *examples)
+        return losses.detach(), [g.detach() for g in gradients.values()]
+
     def _backward(self, *, create_graph: bool) -> Tensor:
         for p in self.model.parameters():
             p.grad = None
@@ -67,3 +97,15 @@ class BatchLoss:
 
     def _examples(self) -> Any:
         return self.problem.examples(self.rows[0] if len(self.rows) == 1 else torch.cat(list(self.rows)))
+
+
+class _MeanLoss(nn.Module):
+    """The loss of a batch as a module of its own, so that its parameters can be replaced."""
+
+    def __init__(self, problem: Problem, model: nn.Module) -> None:
+        super().__init__()
+        self.problem, self.model = problem, model
+
+    def forward(self, batch: Any) -> Tensor:
+        """Mean loss of a batch."""
+        return self.problem.mean_loss(self.model, batch)

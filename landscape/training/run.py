@@ -13,7 +13,7 @@ import torch
 from landscape.checkpoints import Checkpoint, CheckpointDir, checkpoint_files, remove_temporaries, save_checkpoint
 from landscape.errors import CheckpointError, LandscapeError, UsageError
 from landscape.files import Held, WriterLock, reason
-from landscape.optimizers import make_optimizer, make_schedule
+from landscape.optimizers import BY_CLIENTS, make_optimizer, make_schedule
 from landscape.problems import Problem
 from landscape.problems.metrics import evaluate
 from landscape.progress import Progress
@@ -46,7 +46,9 @@ class Training:
             settings["save_losses"], batch_size=settings["batch_size"], num_examples=problem.num_examples
         )
         #: Of each step since the last checkpoint.
-        self.history: dict[str, list[float]] = {"loss": [], "step_size": [], "gradient_norm": []}
+        self.history: dict[str, list[float]] = {
+            name: [] for name in ("loss", "step_size", "gradient_norm", *self._noted())
+        }
 
     @property
     def total_steps(self) -> int:
@@ -91,8 +93,14 @@ class Training:
         self.falling.add(loss)
         self.history["step_size"].append(float(rate if taken is None else taken))
         self.history["gradient_norm"].append(batch_loss.gradient_norm)
+        for name, value in self._noted().items():
+            self.history[name].append(value)
         self.scheduler.step()
         self.step += 1
+
+    def _noted(self) -> dict[str, float]:
+        found: dict[str, float] = getattr(self.optimizer, "noted", {})
+        return found
 
     def save(self) -> None:
         """Measure and write a checkpoint."""
@@ -140,7 +148,7 @@ def part_seed(settings: dict[str, Any], part: str) -> int:
 def make_order(problem: Problem, settings: dict[str, Any]) -> Order:
     """The order of the examples that the settings ask for."""
     options, seed, epochs = settings["options"], part_seed(settings, "order_seed"), settings["epochs"]
-    if settings["optimizer"] == "local-sgd":
+    if settings["optimizer"] in BY_CLIENTS:
         labels = ranks(problem.train, "sorted")
         assert labels is not None
         return ClientOrder(

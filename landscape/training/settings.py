@@ -9,7 +9,7 @@ from typing import Any
 
 from landscape.checks import check_choice, check_count, check_positive, check_seed, plain_number
 from landscape.errors import UsageError
-from landscape.optimizers import FULL_BATCH, LEARNING_RATES, optimizer_options, schedule_options
+from landscape.optimizers import BY_CLIENTS, FULL_BATCH, LEARNING_RATES, optimizer_options, schedule_options
 from landscape.optimizers.options import with_defaults
 from landscape.problems.base import Problem
 from landscape.training.falling import LEAST_FALL
@@ -115,10 +115,10 @@ def _check(settings: Mapping[str, Any]) -> None:
     for key, value in {**settings["order_options"], **settings["batch_schedule_options"]}.items():
         if not value > 0 or (key in ("start", "full_by") and value > 1):
             raise UsageError(f"{key}={value!r} must be positive{'' if key == 'factor' else ' and at most 1'}")
-    if settings["optimizer"] == "local-sgd":
+    if (name := settings["optimizer"]) in BY_CLIENTS:
         for key, plain in (("order", "shuffled"), ("batch_schedule", "constant")):
             if settings[key] != plain:
-                raise UsageError(f"local-sgd deals the examples out to its clients itself; leave {key} out")
+                raise UsageError(f"{name} deals the examples out to its clients itself; leave {key} out")
 
 
 def resumed_settings(problem: Problem, requested: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,22 +87,3 @@ def test_rounding_to_the_nearest_errs_by_half_a_level_at_most():
     g = torch.linspace(-1, 1, 101, dtype=torch.float64)
     assert (quantized(g, 7, stochastic=False, scale="max") - g).abs().max() <= 0.5 / 7 + 1e-12
     assert torch.equal(quantized(torch.zeros(3), 7, stochastic=True, scale="max"), torch.zeros(3))
-
-
-def test_delayed_steps_use_the_gradient_from_where_the_parameters_stood_then():
-    places, _, _ = steps("delayed-sgd", 6, lr=0.05, delay=2)
-    points = [START, *places]
-    for t in range(6):
-        old = A @ points[t - 2] if t >= 2 else torch.zeros(3, dtype=torch.float64)
-        assert torch.allclose(points[t + 1], points[t] - 0.05 * old, rtol=1e-12)
-    plain, _, _ = steps("delayed-sgd", 3, lr=0.05, delay=0)
-    assert torch.allclose(plain[-1], START * (1 - 0.05 * A.diagonal()) ** 3, rtol=1e-12)
-
-
-@pytest.mark.parametrize("delay", [0, 1, 3, 6])
-def test_a_delay_lowers_the_largest_stable_step_as_the_characteristic_polynomial_says(delay):
-    limit = 2 * math.sin(math.pi / (4 * delay + 2)) / 10  # the largest curvature is 10
-    below, _, _ = steps("delayed-sgd", 4000, lr=0.97 * limit, delay=delay)
-    above, _, _ = steps("delayed-sgd", 4000, lr=1.03 * limit, delay=delay)
-    assert abs(float(below[-1][2])) < 1e-3
-    assert abs(float(above[-1][2])) > 1e3

@@ -27,8 +27,18 @@ WRONG = [
     ("coordinate-descent", {"block": 1.5}, "block=1.5 does not fit"),
     ("quantized-sgd", {"bits": 1}, "bits=1 must be a whole number from 2 to 24"),
     ("delayed-sgd", {"delay": -1}, "delay=-1"),
+    ("delayed-sgd", {"momentum": -1.0}, "momentum=-1.0 must lie between -1 and 1"),
+    ("delayed-sgd", {"law": "normal"}, "'normal' is not one of 'fixed', 'geometric'"),
+    ("private-sgd", {"clip": 0.0}, "clip=0.0 must be a positive number"),
+    ("private-sgd", {"noise_multiplier": -1.0}, "noise_multiplier=-1.0 must not be negative"),
+    ("hypergradient-sgd", {"hyper_lr": -1.0}, "hyper_lr=-1.0 must not be negative"),
+    ("hypergradient-adam", {"rule": "divided"}, "'divided' is not one of 'multiplicative', 'additive'"),
+    ("hypergradient-adam", {"betas": [0.9, 1.0]}, r"betas\[1\]=1.0 must be at least 0 and below 1"),
     ("local-sgd", {"clients": 0}, "clients=0"),
     ("local-sgd", {"skew": 2.0}, "skew=2.0 must lie between 0 and 1"),
+    ("local-sgd", {"period": 0}, "period=0 must be a whole number of at least 1"),
+    ("decentralized-sgd", {"graph": "tree"}, "'tree' is not one of 'ring', 'star', 'complete'"),
+    ("decentralized-sgd", {"clients": 0}, "clients=0 must be a whole number of at least 1"),
 ]
 
 
@@ -43,7 +53,7 @@ def test_a_state_saved_and_loaded_goes_on_bit_for_bit(name):
     """With every draw from torch's generator the same."""
 
     def run(optimizer, parameter, count):
-        centres = [lambda x, i=i: 0.5 * ((x - i) ** 2).sum() for i in range(4)]
+        centres = [lambda x, i=i: 0.5 * ((x - i) ** 2).sum() for i in range(8)]
         closure = LossOf(parameter, lambda x: quadratic(x) + 0.1 * (x**4).sum(), centres)
         with torch.random.fork_rng():
             torch.manual_seed(count)

@@ -34,6 +34,16 @@ class LossOf:
     def of_client(self, index):
         return LossOf(self.parameter, self.clients[index])
 
+    def by_example(self):
+        """Those of the clients, or the function as the only example."""
+        each = [LossOf(self.parameter, function) for function in self.clients or [self.function]]
+        losses, gradients = [], []
+        with torch.enable_grad():
+            for closure in each:
+                losses.append(closure())
+                gradients.append(self.parameter.grad.clone())
+        return torch.stack(losses), [torch.stack(gradients)]
+
 
 def quadratic(theta):
     return 0.5 * theta @ A @ theta

@@ -75,6 +75,7 @@ def test_a_batch_that_grows_and_shrinks_has_the_sizes_asked_for_and_sees_every_e
         {"order": "sorted"},
         {"batch_schedule": "grow-shrink"},
         {"optimizer": "local-sgd", "options": {"clients": 3, "skew": 0.5}},
+        {"optimizer": "decentralized-sgd", "options": {"clients": 3, "skew": 0.5}},
     ],
 )
 def test_any_order_goes_on_bit_for_bit(tmp_path, settings):
