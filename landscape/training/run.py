@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -46,7 +46,7 @@ class Training:
             settings["save_losses"], batch_size=settings["batch_size"], num_examples=problem.num_examples
         )
         #: Of each step since the last checkpoint.
-        self.history: dict[str, list[float]] = {"loss": [], "step_size": []}
+        self.history: dict[str, list[float]] = {"loss": [], "step_size": [], "losses": [], "gradients": []}
 
     @property
     def total_steps(self) -> int:
@@ -82,13 +82,15 @@ class Training:
         """One step of the optimizer on the next batch."""
         self.model.train()
         rate = self.scheduler.get_last_lr()[0]
-        closure: Any = BatchLoss(self.problem, self.model, self.order.next())
-        loss = float(self.optimizer.step(closure))
+        closure = BatchLoss(self.problem, self.model, self.order.next())
+        loss = float(self.optimizer.step(cast("Any", closure)))
         self._check_finite(loss)
         taken: Any = getattr(self.optimizer, "step_size", None)
         self.history["loss"].append(loss)
         self.falling.add(loss)
         self.history["step_size"].append(float(rate if taken is None else taken))
+        self.history["losses"].append(closure.counted.losses)
+        self.history["gradients"].append(closure.counted.gradients)
         self.scheduler.step()
         self.step += 1
 
