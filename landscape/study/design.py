@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from landscape.errors import UsageError
 from landscape.objective import Objective
 from landscape.problems import Problem, load_problem
 from landscape.store.catalogue import MEASURES
+from landscape.study.sets import check_sets, sets_of
 from landscape.training import training_settings
 
 _LABEL = re.compile(r"[\w.+=-]+")
@@ -127,9 +128,18 @@ class Study:
     spread : bool
         The question is how far runs of one arm lie apart: the paper has standard deviations with intervals too, and a
         test that they are equal.
-    within : str
+    within : str or mapping
         A setting, such as ``"batch_size"`` or ``"problem_config"``: only arms that agree in it are compared with each
-        other, and paths and histories have a panel for each of its values. Left out, all are compared.
+        other, and paths and histories have a panel for each of its values. Or sets of arms, name → labels: only arms of
+        one set are compared; an arm may be in several, two arms in one. Left out, all are compared.
+    costs : tuple of float
+        Training losses: what each run evaluated, in passes over the training data, until it came to them.
+    against : str
+        A number among the settings or the ``problem_config`` of arms, over which what the problem measures by itself is
+        drawn, beside what is known of it in closed form.
+    only : tuple of str
+        Where shapes of minima are not the question, as with losses that mean different things: keys of the catalogue.
+        The paper is then on these, on what the problem measures by itself and on what was spent, and nothing else.
     title : str
         Of the paper; left out, the name.
     data : str or None
@@ -155,7 +165,10 @@ class Study:
     paths: bool = False
     histories: bool = False
     spread: bool = False
-    within: str = ""
+    within: str | Mapping[str, Sequence[str]] = ""
+    costs: tuple[float, ...] = ()
+    against: str = ""
+    only: tuple[str, ...] = ()
     title: str = ""
     data: str | None = None
 
@@ -171,6 +184,13 @@ class Study:
             raise UsageError(f"seeds {sorted(both)} are tuned on and evaluated; keep them apart")
         check_choice("primary", self.primary, MEASURES)
         Plan(**self.plan)
+        for key in self.only:
+            check_choice("only", key, MEASURES)
+        for loss in self.costs:
+            check_positive("a training loss of costs", loss)
+        if not isinstance(self.within, str):
+            check_sets(self.within, labels)
+            return
         for arm in self.arms:
             if self.within not in {"", *self.settings_of(arm)}:
                 raise UsageError(f"within={self.within!r} is no setting of a training; there is no such key")
@@ -205,6 +225,9 @@ class Study:
 
     def strata(self) -> dict[str, list[Arm]]:
         """What some arms differ in from the others, by ``within`` and by problem → those arms, in the study's order."""
+        if not isinstance(self.within, str):
+            named = {arm.label: arm for arm in self.arms}
+            return {name: [named[label] for label in labels] for name, labels in self.within.items()}
         found: dict[str, list[Arm]] = {}
         for arm in self.arms:
             own = arm.settings.get("problem_config", {})
@@ -244,6 +267,7 @@ class Study:
             problem_config=config,
             settings={**self.settings, **small, "epochs": 2, "save_last": 2},
             arms=arms,
+            within=self.within if isinstance(self.within, str) else sets_of(self.within, [arm.label for arm in arms]),
             tuning=tuning,
             plan=QUICK_PLAN,
             matched=False,
@@ -262,6 +286,7 @@ class Study:
         tuning = found.pop("tuning")
         if tuning is not None:
             tuning |= {key: tuple(tuning[key]) for key in ("grid", "seeds")}
+        found |= {key: tuple(found[key]) for key in ("costs", "only") if key in found}
         return Study(
             arms=tuple(Arm(**arm) for arm in found.pop("arms")),
             seeds=tuple(found.pop("seeds")),

@@ -10,7 +10,10 @@ from landscape import plots
 from landscape.escaping.latex import latex_text
 from landscape.plots.drawing import Drawing
 from landscape.store import Results
+from landscape.study.charts import draw_chart
+from landscape.study.costs import draw_costs
 from landscape.study.design import Study
+from landscape.study.doses import draw_doses
 from landscape.study.findings import MANY, Material
 from landscape.study.histories import draw_histories
 from landscape.study.paths import draw_paths
@@ -33,11 +36,15 @@ def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
     """Draw and save the figures into the paper's folder; path, caption and whether both columns are needed of each."""
     found, study, runs = [], material.study, material.results.parent
     with plots.house_style():
-        drawn = [drawing for drawing in (draw_paths(study, runs), draw_histories(study, runs)) if drawing is not None]
-        matched = _against_loss(material)
-        drawn += matched
-        drawn += _differences(material)
-        for drawing in [*drawn, *_chosen(study, material.found, without=IN_ITS_PLACE if matched else ())]:
+        paths = draw_chart(study, runs) if study.paths else None
+        asked = (paths or draw_paths(study, runs), draw_doses(study, material.measured), draw_histories(study, runs),
+                 draw_costs(study, material.courses))  # fmt: skip
+        drawn = [drawing for drawing in asked if drawing is not None]
+        if not study.only:
+            matched = _against_loss(material)
+            drawn += [*matched, *_differences(material)]
+            drawn += _chosen(study, material.found, without=IN_ITS_PLACE if matched else ())
+        for drawing in drawn:
             plots.save(drawing.figure, folder / "figures", drawing.name)
             found.append(
                 {
