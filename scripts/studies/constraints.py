@@ -36,7 +36,7 @@ STUDY = Study(
     arms=tuple(one for arms in ARMS.values() for one in arms),
     seeds=tuple(range(10)),
     settings={"optimizer": "gd", "lr": 1.0, "epochs": 200, "save_every": 2},
-    tuning=Tuning(grid=tuple(0.001 * 2**k for k in range(10)), seeds=(1000, 1001)),
+    tuning=Tuning(grid=tuple(0.001 * 2**k for k in range(10)), seeds=(1000, 1001), settings={"save_every": 200}),
     primary="spectral_ratio",
     within={f"ways to treat an {place} constraint": [one.label for one in arms] for place, arms in ARMS.items()},
     against="penalty",

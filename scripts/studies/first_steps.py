@@ -26,7 +26,7 @@ STUDY = Study(
     problem="mlp-digits",
     arms=(*OPTIMIZERS, *SCHEDULES, *BATCHES),
     seeds=tuple(range(10)),
-    settings={"epochs": 40, "batch_size": 64},
+    settings={"epochs": 40},
     tuning=Tuning(seeds=(1000, 1001)),
     within={
         "optimizers": [arm.label for arm in OPTIMIZERS],
