@@ -105,7 +105,10 @@ def dose_panels(
         if len(positive) > 0.5 * len(drawn):
             log_if_wide(ax, positive)
         else:
-            ax.set_yscale("symlog", linthresh=max(float(positive.min()) if len(positive) else 1.0, 1e-6))
+            least = max(float(positive.min()) if len(positive) else 1.0, 1e-6)
+            ax.set_yscale("symlog", linthresh=least)
+            if min(drawn) >= 0:
+                ax.set_ylim(bottom=-0.2 * least)
         ax.set_title(figure_text(words))
         ax.set_xlabel(figure_text(setting.replace("_", " ")))
     figure.axes[0].plot([], [], color="black", linewidth=0.9, linestyle=(0, (3, 2)), label="closed form")

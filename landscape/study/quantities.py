@@ -23,6 +23,8 @@ from landscape.study.design import Study
 from landscape.study.numbers import verdicts
 
 LEVEL = 0.95
+#: A mean over seeds that is as near to a closed form, relative to it, agrees with it.
+NEAR = 0.01
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ def told(study: Study, quantities: Sequence[Quantity]) -> list[str]:
         counts = "; ".join(f"in {words} {verdicts(rows)}" for words, rows in decided_)
         said.append(f"of the comparisons of two arms, where training stopped: {counts}.")
     closed = [text for quantity in quantities if (text := _held(quantity))]
-    return [*said, *([f"held against closed forms, {'; '.join(closed)}."] if closed else [])]
+    within = f"as closed forms have it for the minimum, within {100 * NEAR:g} %"
+    return [*said, *([f"{within}: {'; '.join(closed)}."] if closed else [])]
 
 
 def _listed(quantity: Quantity, name: str, labels: Sequence[str]) -> str:
@@ -167,17 +170,18 @@ def _listed(quantity: Quantity, name: str, labels: Sequence[str]) -> str:
 
 
 def _held(quantity: Quantity) -> str:
-    """How far the means over seeds are from what is known, at most, and in which arm."""
+    """In how many arms the mean over seeds is what is known, within ``NEAR``, and what it is in the others."""
     means = {label: float(np.mean([*own.values()])) for label, own in quantity.complete([*quantity.known]).items()}
     if not means:
         return ""
-    off = {label: mean - quantity.known[label] for label, mean in means.items()}
-    if all(quantity.known[label] > 0 for label in means):
-        worst = max(off, key=lambda label: abs(off[label] / quantity.known[label]))
-        share = 100 * abs(off[worst] / quantity.known[worst])
-        return f"the {quantity.words} is off by {format_value(share, digits=2)} % at most ({worst})"
-    worst = max(off, key=lambda label: abs(off[label]))
-    return f"the {quantity.words} is off by {format_value(abs(off[worst]), digits=2)} at most ({worst})"
+    largest = max(abs(quantity.known[label]) for label in means) or 1.0
+    off = {
+        label: f"{label} ({format_value(mean, digits=3)} where {format_value(known, digits=3)} is known)"
+        for label, mean in means.items()
+        if abs(mean - (known := quantity.known[label])) > NEAR * (abs(known) or largest)
+    }
+    rest = f", not in {join_words([*off.values()])}" if off else ""
+    return f"the {quantity.words} in {len(means) - len(off)} of {len(means)} arms{rest}"
 
 
 def table(study: Study, quantities: Sequence[Quantity]) -> str:

@@ -52,7 +52,11 @@ def test_what_was_measured_stands_beside_what_is_known(tmp_path):
     said = told(study(), [one])
     assert said[0].startswith("violation: penalty-100 0.01")
     assert "of the comparisons of two arms, where training stopped: in violation 3 with a difference" in said[1]
-    assert "the violation is off by 2.3 % at most (penalty-" in said[-1]
+    assert (
+        "within 1 %: the violation in 0 of 3 arms, not in penalty-1 (0.445 where 0.435 is known), penalty-" in said[-1]
+    )
+    near = {quantity.words: quantity for quantity in measured(study(), stored(tmp_path / "near", 0.0))}
+    assert told(study(), [near["violation"]])[-1].endswith("within 1 %: the violation in 3 of 3 arms.")
     assert "closed form" in table(study(), [one])
     assert "closed form of the minimum" in caption([one])
 

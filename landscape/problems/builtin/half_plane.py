@@ -177,7 +177,7 @@ def half_plane(
         known={
             "spectral_ratio": half.condition(method, penalty),
             TO_SOLUTION: float((minimum - half.solution).norm()),
-            VIOLATION: max(-float(half.a @ minimum), 0.0),
+            VIOLATION: max(0.0, -float(half.a @ minimum)),
         },
         chart=Chart(
             axes=("x₁", "x₂"),
@@ -226,5 +226,5 @@ def _measures(half: HalfPlane, minimum: Tensor, model: nn.Module, split: str) ->
     return {
         TO_SOLUTION: float((x - half.solution).norm()),
         TO_MINIMUM: float((x - minimum).norm()),
-        VIOLATION: max(-float(half.a @ x), 0.0),
+        VIOLATION: max(0.0, -float(half.a @ x)),
     }
