@@ -87,9 +87,13 @@ def spent(study: Study, found: dict[str, dict[int, Course]]) -> list[Quantity]:
                     values.setdefault(label, {})[seed] = float(getattr(course, name)[place])
         level = format_value(loss)
         quantities += [
-            Quantity(f"losses alone until {level}", parts["losses"], counts, is_told=False),
-            Quantity(f"gradients until {level}", parts["gradients"], counts, is_told=False),
-            Quantity(f"cost in losses until a training loss of {level}", parts["cost"], counts),
+            Quantity(f"losses alone until {level}", parts["losses"], counts, is_told=False, heading=f"losses, {level}"),
+            Quantity(
+                f"gradients until {level}", parts["gradients"], counts, is_told=False, heading=f"gradients, {level}"
+            ),
+            Quantity(
+                f"cost in losses until a training loss of {level}", parts["cost"], counts, heading=f"cost, {level}"
+            ),
         ]
     return quantities
 

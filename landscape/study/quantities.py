@@ -43,6 +43,8 @@ class Quantity:
         Arm → what it is in closed form.
     is_told : bool
         Whether sentences and differences are on it; else it stands in tables alone.
+    heading : str
+        Above its column; left out, the words.
     """
 
     words: str
@@ -50,6 +52,7 @@ class Quantity:
     runs: Mapping[str, int]
     known: Mapping[str, float] = field(default_factory=dict)
     is_told: bool = True
+    heading: str = ""
 
     def complete(self, labels: Sequence[str]) -> dict[str, Mapping[int, float]]:
         """Of these arms the ones all of whose runs have it."""
@@ -149,7 +152,7 @@ def told(study: Study, quantities: Sequence[Quantity]) -> list[str]:
     decided_ = [(q.words, rows) for q in chosen if len(rows := differences(study, [q]))]
     if decided_:
         counts = "; ".join(f"in {words} {verdicts(rows)}" for words, rows in decided_)
-        said.append(f"of the comparisons of two arms, where training stopped: {counts}.")
+        said.append(f"of the comparisons of two arms: {counts}.")
     closed = [text for quantity in quantities if (text := _held(quantity))]
     within = f"as closed forms have it for the minimum, within {100 * NEAR:g} %"
     return [*said, *([f"{within}: {'; '.join(closed)}."] if closed else [])]
@@ -224,7 +227,7 @@ def caption(quantities: Sequence[Quantity]) -> str:
     missing = " k of n: only k of the n runs came to it." if any(
         len(q.values.get(label, {})) < count for q in quantities for label, count in q.runs.items()
     ) else ""  # fmt: skip
-    words = join_words([q.words for q in quantities])
+    words = join_words([q.words for q in quantities if q.is_told])
     return (
         f"{words[0].upper()}{words[1:]}: means over seeds with 95 % intervals, ×/÷ of geometric means.{known}{missing}"
     )

@@ -51,7 +51,7 @@ def test_what_was_measured_stands_beside_what_is_known(tmp_path):
         assert one.values[arm.label][2] == pytest.approx(known * 1.02 * 1.002)
     said = told(study(), [one])
     assert said[0].startswith("violation: penalty-100 0.01")
-    assert "of the comparisons of two arms, where training stopped: in violation 3 with a difference" in said[1]
+    assert "of the comparisons of two arms: in violation 3 with a difference" in said[1]
     assert (
         "within 1 %: the violation in 0 of 3 arms, not in penalty-1 (0.445 where 0.435 is known), penalty-" in said[-1]
     )
