@@ -10,6 +10,7 @@ from landscape import plots
 from landscape.escaping.latex import latex_text
 from landscape.plots.drawing import Drawing
 from landscape.store import Results
+from landscape.store.metrics import ACCURACY
 from landscape.study.charts import draw_chart
 from landscape.study.costs import draw_costs
 from landscape.study.design import Study
@@ -44,6 +45,8 @@ def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
             matched = _against_loss(material)
             drawn += [*matched, *_differences(material)]
             drawn += _chosen(study, material.found, without=IN_ITS_PLACE if matched else ())
+        elif ACCURACY in study.only:
+            drawn += _chosen(study, material.found, without=[name for name in CHOSEN if name != "class_accuracy"])
         for drawing in drawn:
             plots.save(drawing.figure, folder / "figures", drawing.name)
             found.append(

@@ -45,6 +45,8 @@ class Quantity:
         Whether sentences and differences are on it; else it stands in tables alone.
     heading : str
         Above its column; left out, the words.
+    is_share : bool
+        In per cent, and so on no scale of factors.
     """
 
     words: str
@@ -53,6 +55,7 @@ class Quantity:
     known: Mapping[str, float] = field(default_factory=dict)
     is_told: bool = True
     heading: str = ""
+    is_share: bool = False
 
     def complete(self, labels: Sequence[str]) -> dict[str, Mapping[int, float]]:
         """Of these arms the ones all of whose runs have it."""
@@ -62,7 +65,7 @@ class Quantity:
     def scale(self, labels: Sequence[str]) -> str:
         """That of factors where all values of these arms are above zero."""
         values = [value for label in labels for value in self.values.get(label, {}).values()]
-        return LOG if values and min(values) > 0 else LINEAR
+        return LOG if values and min(values) > 0 and not self.is_share else LINEAR
 
     def text(self, label: str, scale: str) -> str:
         """Centre and interval over seeds; how many runs have it where not all do; a dash where it is no question."""
@@ -93,8 +96,10 @@ def measured(study: Study, found: Results) -> list[Quantity]:
         }
         for name, value in own.items():
             values.setdefault(_plain(name), {}).setdefault(run.label, {})[run.seed] = value
+    shares = {words for words, key in named.items() if MEASURES[key].is_share}
     return [
-        Quantity(name, by_label, runs, _known_as(named.get(name, name), known)) for name, by_label in values.items()
+        Quantity(name, by_label, runs, _known_as(named.get(name, name), known), is_share=name in shares)
+        for name, by_label in values.items()
     ]
 
 

@@ -72,6 +72,8 @@ def test_an_arm_is_told_by_its_order_and_zeros_are_kept_from_logarithms():
     assert one.scale(["penalty-1", "penalty-100"]) == "log"
     (first, *_) = told(study(), [one])
     assert first.startswith("far: penalty-10 0, penalty-1 3, penalty-100 4.0 ± 2.0.")
+    share = Quantity("share", values, one.runs, is_share=True)
+    assert share.scale(["penalty-1", "penalty-100"]) == "linear"
     silent = Quantity("silent", values, one.runs, is_told=False)
     assert told(study(), [silent]) == []
     assert len(differences(study(), [one, silent])) == 3
