@@ -66,6 +66,14 @@ def check_not_negative(name: str, value: object, *, hint: str = "") -> float:
     return number
 
 
+def check_finite(name: str, value: object) -> float:
+    """A finite number of either sign, such as a coordinate or an angle."""
+    number = _number(value)
+    if not math.isfinite(number):
+        raise UsageError(f"{name}={value!r} must be a finite number")
+    return number
+
+
 def seconds_in(text: str, units: Mapping[str, float]) -> float | None:
     """Seconds, as of ``90`` or ``1h30m`` with the seconds of each unit; None where it is no positive time.
 

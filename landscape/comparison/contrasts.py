@@ -33,10 +33,12 @@ _LONG = 25
 #: Means that differ by less, relative to the larger, have no order worth a warning.
 NEGLIGIBLE = 0.01
 Family = tuple[str, list[Any]]
+#: Which groups are compared: those that agree in a setting, or are of one set.
+Within = str | Mapping[str, Sequence[Any]] | None
 
 
 def contrasts(
-    results: Results | str | Path, by: str = "label", *, within: str | None = None, level: float = 0.95
+    results: Results | str | Path, by: str = "label", *, within: Within = None, level: float = 0.95
 ) -> pd.DataFrame:
     """Differences between all pairs of groups, at the last analysed checkpoint of each run, and one decision on each.
 
@@ -49,8 +51,9 @@ def contrasts(
     ----------
     results, by
         As for :func:`landscape.compare`.
-    within : str, optional
-        A setting, such as ``"batch_size"`` or ``"problem_config"``: only groups that agree in it are compared.
+    within : str or mapping, optional
+        A setting, such as ``"batch_size"`` or ``"problem_config"``: only groups that agree in it are compared. Or sets
+        of groups by name: only groups of one set are compared.
     level : float
         Of the decisions and the intervals: 0.95 is a chance of 5 % of any false word in the pairs of a measure.
 
@@ -126,10 +129,15 @@ def _difference(a: dict[Any, float], b: dict[Any, float], *, paired: bool) -> fl
     return float(np.mean(first) - np.mean(second))
 
 
-def families(by_label: Mapping[Any, Sequence[RunResults]], within: str | None) -> list[Family]:
-    """Those that are compared with each other: all, or the ones that agree in a setting."""
+def families(by_label: Mapping[Any, Sequence[RunResults]], within: Within) -> list[Family]:
+    """Those that are compared with each other: all, or the ones that agree in a setting or are of one set."""
     if within is None:
         return [("", list(by_label))]
+    if not isinstance(within, str):
+        sets = [(name, [label for label in by_label if label in labels]) for name, labels in within.items()]
+        if not (there := [(name, labels) for name, labels in sets if len(labels) > 1]):
+            raise UsageError("within: no two groups are in one set, so nothing is left to compare")
+        return there
     shared: dict[Any, list[Any]] = {}
     for label, runs in by_label.items():
         values = {setting(run, within) for run in runs}

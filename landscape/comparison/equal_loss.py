@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from landscape.comparison.averages import LOG, Centre, centre, centres_of, scale_of
+from landscape.comparison.contrasts import Within
 from landscape.comparison.equal_loss_contrasts import contrasts_between
 from landscape.comparison.groups import gather
 from landscape.comparison.loss_paths import LossPath, loss_path, tuples_of, why_left_out
@@ -123,7 +124,7 @@ def at_equal_loss(
     level: float | None = None,
     levels: int = LEVELS,
     measures: Collection[str] | None = None,
-    within: str | None = None,
+    within: Within = None,
     confidence: float = 0.95,
 ) -> EqualLoss:
     """Compare groups where their runs have one training loss, by the checkpoints that were measured.

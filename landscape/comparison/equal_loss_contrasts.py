@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from landscape.comparison.averages import scale_of
-from landscape.comparison.contrasts import COLUMNS, decided, families
+from landscape.comparison.contrasts import COLUMNS, Within, decided, families
 from landscape.comparison.groups import seeds_of
 from landscape.comparison.loss_paths import tuples_of
 from landscape.errors import UsageError
@@ -18,7 +18,7 @@ from landscape.store.catalogue import MEASURES
 
 
 def contrasts_between(
-    runs: pd.DataFrame, groups: Mapping[Any, Sequence[RunResults]], *, within: str | None, level: float
+    runs: pd.DataFrame, groups: Mapping[Any, Sequence[RunResults]], *, within: Within, level: float
 ) -> pd.DataFrame:
     """Every pair of groups, measure by measure, decided as :func:`landscape.comparison.contrasts` decides at the ends.
 
@@ -28,8 +28,8 @@ def contrasts_between(
         ``measure, group, run, value`` at one training loss.
     groups : mapping
         Group → its runs.
-    within : str, optional
-        A setting: only groups that agree in it are compared.
+    within : str or mapping, optional
+        A setting, or sets of groups: only groups that agree in it, or are of one set, are compared.
     """
     there = {label: runs_ for label, runs_ in groups.items() if label in set(runs["group"])}
     try:

@@ -36,13 +36,14 @@ from landscape.plots.numbers import plot_estimate, plot_numbers, plot_sampling, 
 from landscape.plots.pairs import plot_pairs
 from landscape.plots.paper_styles import STYLES, PaperStyle, column_width, full_width, letters, paper_style
 from landscape.plots.parts import plot_blocks, plot_diagonal, plot_gain, plot_moments
-from landscape.plots.paths import plot_path_losses, plot_paths
+from landscape.plots.paths import mark_constraint, plot_path_losses, plot_paths
 from landscape.plots.persistence import plot_persistence
 from landscape.plots.planes import paths_figure, plane_figure, plot_models, plot_positions
 from landscape.plots.points import plot_basins, plot_step
 from landscape.plots.spectrum import default_bandwidth, density_on_grid, one_eigenvalue_height, plot_spectrum
 from landscape.plots.steps import step_panels
 from landscape.plots.stored import plot_checkpoint, plot_results, plot_run
+from landscape.plots.study_figures import cost_panels, dose_panels
 from landscape.plots.style import (
     DOUBLE,
     RC,
@@ -81,9 +82,11 @@ __all__ = [
     "column_width",
     "columns_for",
     "confusions",
+    "cost_panels",
     "curve_of_run",
     "default_bandwidth",
     "density_on_grid",
+    "dose_panels",
     "draw_all",
     "draw_differences",
     "drawable",
@@ -101,6 +104,7 @@ __all__ = [
     "log_levels",
     "loss_curve",
     "loss_curves",
+    "mark_constraint",
     "name_panels",
     "new_figure",
     "one_eigenvalue_height",

@@ -96,6 +96,20 @@ def plot_paths(
     return ax
 
 
+def mark_constraint(ax: Axes, x: np.ndarray, y: np.ndarray, room: np.ndarray, solution: tuple[float, float]) -> None:
+    """Hatch where a constraint does not hold, and put a star at the solution.
+
+    Parameters
+    ----------
+    room : (Y, X) array
+        Negative where it does not hold.
+    """
+    with np.errstate(invalid="ignore"):
+        ax.contourf(x, y, room, levels=[-np.inf, 0.0], colors="none", hatches=["////"], zorder=0.7)
+        ax.contour(x, y, room, levels=[0.0], colors="black", linewidths=0.9, zorder=0.8)
+    ax.plot(*solution, "*", color="white", markeredgecolor="black", markeredgewidth=0.7, markersize=10, zorder=5)
+
+
 def plot_path_losses(found: PathSlice, *, styles: Mapping[str, Style] | None = None, ax: Axes | None = None) -> Axes:
     """The loss at each position of the paths, and dashed that of the plane where the position is drawn.
 

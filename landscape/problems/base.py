@@ -16,6 +16,7 @@ from landscape.errors import UsageError
 from landscape.objective import Objective, Weight
 from landscape.objective.batches import Batches, can_cut, cast, cut, take, unpack, weigh
 from landscape.objective.losses import LossModule, LossOfOutputs, OwnLoss, SupervisedLoss, name_of
+from landscape.problems.chart import Chart
 from landscape.problems.recipe import Recipe
 from landscape.problems.seeded import seeded
 
@@ -57,6 +58,11 @@ class Problem:
         ``regularizer(model) -> scalar``, added to the loss.
     hessian : (P, P) float64 tensor or None
         The Hessian of the training loss, where it is known in closed form and the same everywhere.
+    known : mapping of name to number
+        What is known in closed form at the minimum of the training loss: of its own measures, by name, and of those of
+        ``landscape.store.catalogue``, by key.
+    chart : Chart or None
+        The picture of a problem of two variables, however its model is parametrised.
     at_once : int
         Examples whose activations are held at once in training and in its metrics.
     recipe : Recipe
@@ -95,6 +101,8 @@ class Problem:
     num_classes: int | None = None
     regularizer: Callable[[nn.Module], Tensor] | None = None
     hessian: Tensor | None = None
+    known: Mapping[str, float] = field(default_factory=dict)
+    chart: Chart | None = None
     at_once: int = 512
     recipe: Recipe = field(default_factory=Recipe)
     name: str = ""

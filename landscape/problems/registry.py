@@ -14,7 +14,7 @@ from torch import nn
 from landscape.checks import plain_number
 from landscape.errors import LandscapeError, UsageError, in_one_line
 from landscape.problems.base import Problem
-from landscape.problems.builtin import analytic, constrained, digits, factored, mnist, regression, text
+from landscape.problems.builtin import analytic, constrained, digits, factored, half_plane, mnist, regression, text
 from landscape.problems.importing import folders_for, importable, object_named
 from landscape.problems.seeded import seeded
 
@@ -36,6 +36,7 @@ PROBLEMS: dict[str, Factory] = {
     "poly-regression": regression.poly_regression,
     "noisy-linear": regression.noisy_linear,
     "constrained": constrained.constrained,
+    "half-plane": half_plane.half_plane,
     "matrix-factorization": factored.matrix_factorization,
     "deep-linear": factored.deep_linear,
     "char-transformer": text.char_transformer,

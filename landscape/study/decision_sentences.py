@@ -8,11 +8,10 @@ import pandas as pd
 from landscape.comparison import LOG, ranks
 from landscape.comparison.ranks import cannot_tell
 from landscape.plots.drawing import join_words
-from landscape.statistics import CANNOT_TELL, DIFFERENT, OPEN
 from landscape.store import Results
 from landscape.store.catalogue import MEASURES, Measure
 from landscape.study.findings import Material
-from landscape.study.numbers import number, two_decimals, unit_of
+from landscape.study.numbers import number, two_decimals, unit_of, verdicts
 
 
 def spread_sentences(spreads: pd.DataFrame | None) -> list[str]:
@@ -62,7 +61,7 @@ def difference_sentences(material: Material) -> list[str]:
         for where, pairs in frames.items():
             rows = None if pairs is None else pairs[(pairs["measure"] == primary) == is_first]
             if rows is not None and len(rows):
-                parts.append(f"{where} {_verdicts(rows)}")
+                parts.append(f"{where} {verdicts(rows)}")
         if parts:
             said.append(f"of the comparisons of two arms {name}: {'; '.join(parts)}.")
     return said
@@ -71,14 +70,6 @@ def difference_sentences(material: Material) -> list[str]:
 def _named(measure: Measure) -> str:
     """Its symbol, or its words where that is but one of them."""
     return measure.words if measure.symbol in measure.words else measure.symbol
-
-
-def _verdicts(rows: pd.DataFrame) -> str:
-    """``2 with a difference and 4 not distinguishable, of 6``."""
-    counts = rows["verdict"].value_counts()
-    words = {DIFFERENT: "with a difference", OPEN: "not distinguishable", CANNOT_TELL: "where this design cannot tell"}
-    listed = join_words([f"{counts[verdict]} {text}" for verdict, text in words.items() if verdict in counts])
-    return f"{listed}, of {len(rows)}"
 
 
 def rank_sentences(found: Results) -> list[str]:

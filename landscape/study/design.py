@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from landscape.analysis.plan import Plan
 from landscape.checkpoints import checkpoint_files
-from landscape.checks import check_choice, check_seed
+from landscape.checks import check_choice, check_positive, check_seed
 from landscape.errors import UsageError
 from landscape.objective import Objective
 from landscape.problems import Problem, load_problem
@@ -20,6 +20,7 @@ from landscape.store.catalogue import MEASURES
 from landscape.study.arms import Arm, Tuning
 from landscape.study.extras import Blocks, Writing, extra_from
 from landscape.study.grids import RATE, Grids, with_value
+from landscape.study.sets import check_sets, sets_of
 from landscape.training import training_settings
 
 #: What a study in small measures, on a few examples: enough for every figure and table to be there.
@@ -81,9 +82,18 @@ class Study:
     spread : bool
         The question is how far runs of one arm lie apart: the paper has standard deviations with intervals too, and a
         test that they are equal.
-    within : str
+    within : str or mapping
         A setting, such as ``"batch_size"`` or ``"problem_config"``: only arms that agree in it are compared with each
-        other, and paths and histories have a panel for each of its values. Left out, all are compared.
+        other, and paths and histories have a panel for each of its values. Or sets of arms, name → labels: only arms of
+        one set are compared; an arm may be in several, two arms in one. Left out, all are compared.
+    costs : tuple of float
+        Training losses: what each run evaluated, in passes over the training data, until it came to them.
+    against : str
+        A number among the settings or the ``problem_config`` of arms, over which what the problem measures by itself is
+        drawn, beside what is known of it in closed form.
+    only : tuple of str
+        Where shapes of minima are not the question, as with losses that mean different things: keys of the catalogue.
+        The paper is then on these, on what the problem measures by itself and on what was spent, and nothing else.
     title : str
         Of the paper; left out, the name.
     data : str or None
@@ -113,7 +123,10 @@ class Study:
     blocks: Blocks | None = None
     writing: Writing | None = None
     spread: bool = False
-    within: str = ""
+    within: str | Mapping[str, Sequence[str]] = ""
+    costs: tuple[float, ...] = ()
+    against: str = ""
+    only: tuple[str, ...] = ()
     title: str = ""
     data: str | None = None
 
@@ -129,6 +142,13 @@ class Study:
             raise UsageError(f"seeds {sorted(both)} are tuned on and evaluated; keep them apart")
         check_choice("primary", self.primary, MEASURES)
         Plan(**self.plan)
+        for key in self.only:
+            check_choice("only", key, MEASURES)
+        for loss in self.costs:
+            check_positive("a training loss of costs", loss)
+        if not isinstance(self.within, str):
+            check_sets(self.within, labels)
+            return
         for arm in self.arms:
             if self.within and self.within not in self.settings_of(arm):
                 raise UsageError(f"within={self.within!r} is no setting of a training; there is no such key")
@@ -181,6 +201,9 @@ class Study:
 
     def strata(self) -> dict[str, list[Arm]]:
         """What some arms differ in from the others, by ``within`` and by problem → those arms, in the study's order."""
+        if not isinstance(self.within, str):
+            named = {arm.label: arm for arm in self.arms}
+            return {name: [named[label] for label in labels] for name, labels in self.within.items()}
         found: dict[str, list[Arm]] = {}
         for arm in self.arms:
             own = arm.settings.get("problem_config", {})
@@ -226,6 +249,7 @@ class Study:
             problem_config=config,
             settings={**self.settings, **small, "epochs": 2, "save_last": 2},
             arms=arms,
+            within=self.within if isinstance(self.within, str) else sets_of(self.within, [arm.label for arm in arms]),
             tuning=tuning,
             plan=QUICK_PLAN,
             blocks=self.blocks and replace(self.blocks, looks=2, probes=2, lambda_max=False, examples=16),
@@ -245,6 +269,7 @@ class Study:
         tuning = found.pop("tuning")
         if tuning is not None:
             tuning |= {key: tuple(tuning[key]) for key in ("grid", "seeds")}
+        found |= {key: tuple(found[key]) for key in ("costs", "only") if key in found}
         return Study(
             arms=tuple(Arm(**arm) for arm in found.pop("arms")),
             seeds=tuple(found.pop("seeds")),

@@ -10,7 +10,11 @@ from landscape import plots
 from landscape.escaping.latex import latex_text
 from landscape.plots.drawing import Drawing
 from landscape.store import Results
+from landscape.store.metrics import ACCURACY
 from landscape.study.blocks import draw_blocks
+from landscape.study.charts import draw_chart
+from landscape.study.costs import draw_costs
+from landscape.study.doses import draw_doses
 from landscape.study.design import Study
 from landscape.study.findings import MANY, Material
 from landscape.study.histories import draw_histories
@@ -35,10 +39,13 @@ def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
     found, study = [], material.study
     with plots.house_style():
         drawn = [drawing for drawing in _along(material) if drawing is not None]
-        matched = _against_loss(material)
-        drawn += matched
-        drawn += _differences(material)
-        for drawing in [*drawn, *_chosen(study, material.found, without=IN_ITS_PLACE if matched else ())]:
+        if not study.only:
+            matched = _against_loss(material)
+            drawn += [*matched, *_differences(material)]
+            drawn += _chosen(study, material.found, without=IN_ITS_PLACE if matched else ())
+        elif ACCURACY in study.only:
+            drawn += _chosen(study, material.found, without=[name for name in CHOSEN if name != "class_accuracy"])
+        for drawing in drawn:
             plots.save(drawing.figure, folder / "figures", drawing.name)
             found.append(
                 {
@@ -54,7 +61,14 @@ def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
 
 def _along(material: Material) -> tuple[Drawing | None, ...]:
     study, runs = material.study, material.results.parent
-    return draw_paths(study, runs), draw_histories(study, runs), draw_blocks(study, material.blocks)
+    chart = draw_chart(study, runs) if study.paths else None
+    return (
+        chart or draw_paths(study, runs),
+        draw_doses(study, material.measured),
+        draw_histories(study, runs),
+        draw_costs(study, material.courses),
+        draw_blocks(study, material.blocks),
+    )
 
 
 def _against_loss(material: Material) -> list[Drawing]:

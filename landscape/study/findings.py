@@ -14,7 +14,9 @@ from landscape.escaping.frames import frame_of
 from landscape.store import Results, load_results
 from landscape.study.basins import Wells, wells
 from landscape.study.blocks import read_blocks
+from landscape.study.costs import Course, courses, spent
 from landscape.study.design import Study
+from landscape.study.quantities import Quantity, measured
 from landscape.study.tuning import Choice
 from landscape.study.writing import read_samples
 
@@ -90,6 +92,21 @@ class Material:
     def matched_means(self) -> pd.DataFrame | None:
         """Means over seeds at equal training loss, as :func:`landscape.comparison.compare` has them at the end."""
         return None if self.at_equal_loss is None else self._ordered(as_means(self.at_equal_loss))
+
+    @cached_property
+    def measured(self) -> list[Quantity]:
+        """What the problem measures by itself, and what it knows in closed form."""
+        return measured(self.study, self.found)
+
+    @cached_property
+    def courses(self) -> dict[str, dict[int, Course]]:
+        """Of each arm and seed the loss against what was evaluated; empty where costs are not the question."""
+        return courses(self.study, self.results.parent)
+
+    @cached_property
+    def costs(self) -> list[Quantity]:
+        """What was evaluated until each of the study's training losses."""
+        return spent(self.study, self.courses)
 
     @cached_property
     def wells(self) -> Wells | None:

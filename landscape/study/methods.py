@@ -112,7 +112,7 @@ def _otherwise(settings: Mapping[str, Any]) -> str:
     """``, in trainings of epochs 3, num train 6000``: in what those of the tuning differ."""
     flat = {**settings, **settings.get("problem_config", {})}
     flat.pop("problem_config", None)
-    found = [f"{key.replace('_', ' ')} {value}" for key, value in flat.items()]
+    found = [f"{key.replace('_', ' ')} {value}" for key, value in flat.items() if not key.startswith("save_")]
     return f", in trainings of {', '.join(found)}" if found else ""
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
 from landscape.comparison import centre_of
+from landscape.plots.drawing import join_words
 from landscape.rounding import format_brief, format_value
-from landscape.statistics import mean_interval
+from landscape.statistics import CANNOT_TELL, DIFFERENT, OPEN, mean_interval
 from landscape.store.catalogue import MEASURES
 
 #: Numbers that differ by less, relative to the larger, are one to the digits shown.
@@ -48,3 +51,11 @@ def two_decimals(value: float) -> str:
 
 def number(value: float, digits: int = 3) -> str:
     return format_value(float(value), digits=digits)
+
+
+def verdicts(rows: pd.DataFrame) -> str:
+    """``2 with a difference and 4 not distinguishable, of 6``."""
+    counts = rows["verdict"].value_counts()
+    words = {DIFFERENT: "with a difference", OPEN: "not distinguishable", CANNOT_TELL: "where this design cannot tell"}
+    listed = join_words([f"{counts[verdict]} {text}" for verdict, text in words.items() if verdict in counts])
+    return f"{listed}, of {len(rows)}"

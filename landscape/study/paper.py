@@ -17,6 +17,7 @@ from landscape.rounding import format_value
 from landscape.store import citations
 from landscape.store.catalogue import IN_PAPER, IN_PAPER_CONTRASTS, MEASURES
 from landscape.store.outputs import write_whole
+from landscape.study import costs, quantities
 from landscape.study.figures import paper_figures
 from landscape.study.findings import MANY, Material
 from landscape.study.methods import SEEDS, methods
@@ -57,23 +58,25 @@ def write_paper(material: Material, folder: Path) -> Path:
     if material.blocks is not None:
         write_whole(folder / "blocks.csv", frame_csv(material.blocks))
     figures = paper_figures(material, folder)
+    tables = [name for name in ("measured", "costs") if _write_quantities(material, name, folder)]
     write_whole(folder / "references.bib", citations(material.found) + "\n")
     found = findings(material)
     write_whole(folder / "findings.txt", "\n".join(map(visible, found)) + "\n")
     # The forest plot shows what the table of differences says; contrasts.tex is there for whoever wants it.
-    tabulated = pairs is not None and not any(figure["name"] == "differences" for figure in figures)
+    tabulated = pairs is not None and not study.only and not any(figure["name"] == "differences" for figure in figures)
     text = _environment().get_template("paper.tex.j2").render(
         title=latex_text(study.heading),
         version=__version__,
         question=latex_text(study.question),
         methods=methods(study, material.choices, material.found),
         findings=[latex_sentence(sentence) for sentence in found],
-        means_caption=latex_text(
+        means_caption=not study.only and latex_text(
             f"Means over {len(study.seeds)} seeds ± half the 95 % interval (Student's t), at the end of training; ×/÷: "
             "geometric means, and the factor to either end of that interval."
         ),
         matched_caption=None if matched is None else latex_text(_matched_caption(matched)),
         spreads_caption=None if material.spreads is None else latex_text(SPREADS),
+        quantities=[(name, latex_text(quantities.caption(getattr(material, name)))) for name in tables],
         contrasts_caption=latex_text(_contrast_caption(pairs)) if pairs is not None and tabulated else None,
         samples_caption=latex_text(samples_caption) if samples_caption else None,
         figures=figures,
@@ -100,6 +103,16 @@ def _write_means(means: pd.DataFrame, folder: Path, name: str, *, below: bool) -
             tables.append(latex_table(["", *arms[i : i + width]], lines))
     write_whole(folder / f"{name}.tex", "\n\n\\smallskip\n".join(map(_fitted, tables)))
     write_whole(folder / f"{name}.csv", frame_csv(means))
+
+
+def _write_quantities(material: Material, name: str, folder: Path) -> bool:
+    """A table of what was measured of the problem's own, or of costs; whether there is any."""
+    found = getattr(material, name)
+    if not found:
+        return False
+    write_whole(folder / f"{name}.tex", _fitted(quantities.table(material.study, found)))
+    write_whole(folder / f"{name}_contrasts.csv", frame_csv(quantities.differences(material.study, found)))
+    return True
 
 
 def _write_spreads(found: pd.DataFrame, folder: Path) -> None:
@@ -172,6 +185,7 @@ def limits(material: Material) -> list[str]:
     fixed = [arm.label for arm in material.study.arms if any(arm.settings.get(key) is not None for key in SEEDS)]
     if fixed:
         found.append(f"{', '.join(fixed)}: held at one seed of weights or order; these means are not means over it.")
+    found += costs.notes(material.study, material.courses)
     if material.pairs is not None:
         found += material.pairs.attrs.get("notes", [])
     if material.study.tuning is not None and material.study.tuning.by.startswith("test"):

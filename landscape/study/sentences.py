@@ -24,7 +24,7 @@ from landscape.results import LineSlice, SecondOrderGain
 from landscape.rounding import format_value
 from landscape.store import Results
 from landscape.store.catalogue import MEASURES
-from landscape.store.metrics import class_accuracies
+from landscape.store.metrics import ACCURACY, class_accuracies
 from landscape.store.stationarity import kinds_sentence
 from landscape.study.basins import wells_sentences
 from landscape.study.blocks import blocks_sentences
@@ -32,6 +32,7 @@ from landscape.study.decision_sentences import difference_sentences, primary_sen
 from landscape.study.findings import MANY, Material
 from landscape.study.histories import validation_sentences
 from landscape.study.numbers import SAME, centre_text, interval_of, number, over_seeds, unit_of
+from landscape.study.quantities import told
 from landscape.study.watched import watched_sentences
 from landscape.study.writing import samples_sentences
 
@@ -46,9 +47,17 @@ def findings(material: Material) -> list[str]:
     def best(measure: str, wording: str, *, largest: bool = False) -> list[str]:
         return _each(material, measure, lambda rows: _best(rows, pairs, measure, wording, largest=largest))
 
-    said = [
+    own = [
         *_at_equal_loss(material),
+        *told(material.study, material.costs),
         primary_sentence(material),
+        *told(material.study, material.measured),
+    ]
+    kinds = kinds_sentence(run.last for run in found.runs if run.checkpoints)
+    if material.study.only:
+        return _begun_large([*own, _classes(found) if ACCURACY in material.study.only else "", kinds])
+    said = [
+        *own,
         *wells_sentences(material.wells),
         *spread_sentences(material.spreads),
         *watched_sentences(material),
@@ -65,13 +74,23 @@ def findings(material: Material) -> list[str]:
         ),
         *order("spectral_ratio", "the spectral ratio λ₁/λ₂ at the end", largest=True),
         *blocks_sentences(material.study, material.blocks),
-        kinds_sentence(run.last for run in found.runs if run.checkpoints),
+        kinds,
         _gain(means, found),
         *samples_sentences(material.samples),
         *difference_sentences(material),
-        *(rank_sentences(found) if material.study.within != "problem_config" else []),
+        *(rank_sentences(found) if _is_one_question(material) else []),
     ]
+    return _begun_large(said)
+
+
+def _begun_large(said: list[str]) -> list[str]:
     return [sentence[0].upper() + sentence[1:] for sentence in said if sentence]
+
+
+def _is_one_question(material: Material) -> bool:
+    """Whether the test losses of all arms may be ranked together."""
+    within = material.study.within
+    return within != "problem_config" and (isinstance(within, str) or material.study.same_problem())
 
 
 def _at_equal_loss(material: Material) -> list[str]:
@@ -104,7 +123,8 @@ def _each(material: Material, measure: str, sentence_on: Callable[[pd.DataFrame]
     found = []
     for shared, arms in material.study.strata().items():
         sentence = sentence_on(means[means["group"].isin([arm.label for arm in arms])])
-        found.append(f"with {shared}, {sentence}" if sentence else "")
+        word = "with" if isinstance(material.study.within, str) else "among"
+        found.append(f"{word} {shared}, {sentence}" if sentence else "")
     return found
 
 

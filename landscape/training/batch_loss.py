@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,13 +16,31 @@ from landscape.errors import UsageError
 from landscape.problems.base import Problem, is_pair
 
 
+@dataclass
+class Evaluations:
+    """What was asked for, in passes over the training data: the loss of a batch counts by its share of the examples.
+
+    Attributes
+    ----------
+    losses : float
+        Values alone.
+    gradients : float
+        Values with their gradient. What an optimizer differentiates once more (``with_graph``) is not counted.
+    """
+
+    losses: float = 0.0
+    gradients: float = 0.0
+
+
 class BatchLoss:
-    """A :class:`~landscape.optimizers.Closure` over rows of the training data.
+    """A :class:`~landscape.optimizers.Closure` over rows of the training data, which counts how often it is asked.
 
     Parameters
     ----------
     rows : sequence of tensors
         Those of each client; without clients a single one.
+    counted : Evaluations, optional
+        Where it is counted; left out, in one of its own.
 
     Attributes
     ----------
@@ -29,9 +48,13 @@ class BatchLoss:
         Of the first gradient that was asked for, which is that where the step begins; NaN where none was.
     """
 
-    def __init__(self, problem: Problem, model: nn.Module, rows: Sequence[Tensor]) -> None:
+    def __init__(
+        self, problem: Problem, model: nn.Module, rows: Sequence[Tensor], counted: Evaluations | None = None
+    ) -> None:
         self.problem, self.model, self.rows = problem, model, rows
         self.gradient_norm = math.nan
+        self.counted = Evaluations() if counted is None else counted
+        self._share = sum(map(len, rows)) / problem.num_examples
 
     def __call__(self) -> Tensor:
         """The loss, detached, with its gradient in ``.grad``."""
@@ -44,12 +67,13 @@ class BatchLoss:
     @torch.no_grad()
     def value(self) -> float:
         """The loss alone."""
+        self.counted.losses += self._share
         parts = self.problem.pieces(self._examples())
         return sum(share * float(self.problem.mean_loss(self.model, piece)) for share, piece in parts)
 
     def of_client(self, index: int) -> BatchLoss:
         """The loss of one client's rows."""
-        return BatchLoss(self.problem, self.model, [self.rows[index]])
+        return BatchLoss(self.problem, self.model, [self.rows[index]], self.counted)
 
     def by_example(self) -> tuple[Tensor, list[Tensor]]:
         """(n,) losses of the examples, and their gradients, ``(n, *shape)`` for each trainable parameter.
@@ -74,11 +98,13 @@ class BatchLoss:
             return found
 
         each = vmap(grad_and_value(loss), in_dims=(None, 0, 0), randomness="different")
+        self.counted.gradients += self._share
         with torch.enable_grad():
             gradients, losses = each(trainable, *examples)
         return losses.detach(), [g.detach() for g in gradients.values()]
 
     def _backward(self, *, create_graph: bool) -> Tensor:
+        self.counted.gradients += self._share
         for p in self.model.parameters():
             p.grad = None
         total = torch.zeros(())

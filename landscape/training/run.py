@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -47,7 +47,7 @@ class Training:
         )
         #: Of each step since the last checkpoint.
         self.history: dict[str, list[float]] = {
-            name: [] for name in ("loss", "step_size", "gradient_norm", *self._noted())
+            name: [] for name in ("loss", "step_size", "gradient_norm", "losses", "gradients", *self._noted())
         }
 
     @property
@@ -84,15 +84,16 @@ class Training:
         """One step of the optimizer on the next batch."""
         self.model.train()
         rate = self.scheduler.get_last_lr()[0]
-        batch_loss = BatchLoss(self.problem, self.model, self.order.next())
-        closure: Any = batch_loss
-        loss = float(self.optimizer.step(closure))
+        closure = BatchLoss(self.problem, self.model, self.order.next())
+        loss = float(self.optimizer.step(cast("Any", closure)))
         self._check_finite(loss)
         taken: Any = getattr(self.optimizer, "step_size", None)
         self.history["loss"].append(loss)
         self.falling.add(loss)
         self.history["step_size"].append(float(rate if taken is None else taken))
-        self.history["gradient_norm"].append(batch_loss.gradient_norm)
+        self.history["gradient_norm"].append(closure.gradient_norm)
+        self.history["losses"].append(closure.counted.losses)
+        self.history["gradients"].append(closure.counted.gradients)
         for name, value in self._noted().items():
             self.history[name].append(value)
         self.scheduler.step()

@@ -14,7 +14,8 @@ from scripts.documentation import notebook_pages, notebooks
 
 ROOT = Path(__file__).parents[2]
 PATHS = sorted((ROOT / "examples").glob("*.ipynb"))
-WANTED = {"quickstart", "own_dataset", "hugging_face", "optimizer_comparison", "trajectory", "second_order", "geometry"}
+WANTED = {"quickstart", "own_dataset", "hugging_face", "optimizer_comparison", "trajectory", "second_order", "geometry",
+          "first_steps"}  # fmt: skip
 #: The others take 20 s and more on two cores.
 FAST = ("hugging_face",)
 #: Stored without outputs: its study trains for minutes.

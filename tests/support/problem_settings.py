@@ -9,6 +9,7 @@ PROBLEM_SETTINGS = {
     "poly-regression": {"num_examples": "count", "noise": "not negative"},
     "noisy-linear": {"sigma": "not negative", "dim": "count", "num_examples": "count"},
     "constrained": {"penalty": "positive", "noise": "not negative", "num_examples": "count", "start": "positive"},
+    "half-plane": {"penalty": "positive", "noise": "not negative", "num_examples": "count"},
     "matrix-factorization": {"rows": "count", "columns": "count", "rank": "count", "model_rank": "count",
                              "observed": "share", "noise": "not negative", "scale": "positive"},
     "deep-linear": {"dim": "count", "depth": "count", "width": "count", "num_examples": "count",

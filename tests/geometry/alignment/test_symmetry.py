@@ -235,7 +235,7 @@ BUILTIN = {
     "char-transformer-small": {"width": 16, "layers": 1, "heads": 2, "context": 8, "characters": 4000},
     "matrix-factorization": {}, "deep-linear": {},
     "logistic-digits": None, "quadratic": None, "two-well": None, "poly-regression": None, "noisy-linear": None,
-    "constrained": None,
+    "constrained": None, "half-plane": None,
 }  # fmt: skip
 
 

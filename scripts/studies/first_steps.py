@@ -1,0 +1,41 @@
+#!/usr/bin/env python
+"""The first exercises of a course, on one network: random search against gradients, optimizers, schedules, batches."""
+
+import sys
+
+from command_line import main
+
+from landscape.study import Arm, Study, Tuning
+
+#: With one step in each pass over the data there are as many passes as an hour of a course has patience for.
+WHOLE = {"epochs": 400, "save_every": 20}
+OPTIMIZERS = (
+    Arm("random-search", {"optimizer": "random-search", **WHOLE}),
+    Arm("gd", {"optimizer": "gd", **WHOLE}),
+    *(Arm(name, {"optimizer": name}) for name in ("sgd", "momentum", "adagrad", "rmsprop", "adam")),
+)
+SCHEDULES = tuple(Arm(f"sgd-{name}", {"optimizer": "sgd", "schedule": name}) for name in ("step", "cosine", "warmup"))
+BATCHES = tuple(Arm(f"sgd-b{size}", {"optimizer": "sgd", "batch_size": size}) for size in (16, 256))
+STUDY = Study(
+    name="first-steps",
+    title="First steps: how to descend",
+    question=(
+        "What each of the first methods of a course pays for a training loss of the digits, and how curved the loss is "
+        "where it comes to: random search, gradients of all data and of batches, steps that adapt, schedules."
+    ),
+    problem="mlp-digits",
+    arms=(*OPTIMIZERS, *SCHEDULES, *BATCHES),
+    seeds=tuple(range(10)),
+    settings={"epochs": 40},
+    tuning=Tuning(seeds=(1000, 1001)),
+    within={
+        "optimizers": [arm.label for arm in OPTIMIZERS],
+        "schedules": ["sgd", *(arm.label for arm in SCHEDULES)],
+        "batch sizes": ["sgd", *(arm.label for arm in BATCHES)],
+    },
+    costs=(0.5, 0.1),
+    plan={"plan": "quick", "last": 1},
+)
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY))

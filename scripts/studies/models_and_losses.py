@@ -1,0 +1,35 @@
+#!/usr/bin/env python
+"""Softmax regression against a perceptron, cross-entropy against squared error: which predicts the digits better?"""
+
+import sys
+
+from command_line import main
+
+from landscape.study import Arm, Study, Tuning
+
+MODELS = {"softmax": [], "mlp": [100, 100]}
+LOSSES = {"entropy": "cross_entropy", "squares": "mse"}
+STUDY = Study(
+    name="models-and-losses",
+    title="First steps: which model, which loss",
+    question=(
+        "What hidden layers and what the loss decide on the digits: accuracies of softmax regression and of a "
+        "perceptron, by cross-entropy and by squared error. Losses of two kinds are not one scale, so they are not "
+        "compared."
+    ),
+    problem="mlp-digits",
+    arms=tuple(
+        Arm(f"{model}-{loss}", {"problem_config": {"hidden": hidden, "loss": name}})
+        for model, hidden in MODELS.items()
+        for loss, name in LOSSES.items()
+    ),
+    seeds=tuple(range(10)),
+    settings={"optimizer": "momentum", "epochs": 40},
+    tuning=Tuning(seeds=(1000, 1001)),
+    primary="test_accuracy",
+    only=("test_accuracy", "train_accuracy"),
+    plan={"plan": "quick", "last": 1},
+)
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY))

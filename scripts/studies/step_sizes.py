@@ -1,0 +1,36 @@
+#!/usr/bin/env python
+"""Fixed steps, searched steps and steps from secants or losses on all data at once: what does a given loss cost?"""
+
+import sys
+
+from command_line import main
+
+from landscape.study import Arm, Study, Tuning
+
+NAMES = {
+    "fixed": "gd",
+    "momentum": "momentum",
+    "line-search": "line-search",
+    "barzilai-borwein": "barzilai-borwein",
+    "polyak": "polyak-sgd-max",
+    "lbfgs": "lbfgs",
+}
+STUDY = Study(
+    name="step-sizes",
+    title="Step sizes, by what they cost",
+    question=(
+        "Whether choosing each step pays against a fixed one that is tuned, where every loss and gradient that a step "
+        "asks for is counted: gradient descent on the whole of the digits, and where each comes to."
+    ),
+    problem="mlp-digits",
+    arms=tuple(Arm(label, {"optimizer": name}) for label, name in NAMES.items()),
+    seeds=tuple(range(10)),
+    settings={"epochs": 300, "batch_size": 1257, "save_every": 60},
+    tuning=Tuning(grid=(1.0, 3.0, 10.0, 30.0, 100.0), seeds=(1000, 1001)),
+    costs=(0.5, 0.1, 0.02),
+    histories=True,
+    plan={"plan": "quick", "last": 1},
+)
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY))
