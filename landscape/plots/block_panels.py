@@ -39,7 +39,7 @@ def block_panels(found: pd.DataFrame, *, arms: Sequence[str], label: str) -> Fig
     styles = optimizer_styles(arms)
     blocks = list(dict.fromkeys(found["block"]))
     columns = columns_for(len(blocks))
-    figure, axes = panels(len(blocks), columns=columns, row_height=1.3)
+    figure, axes = panels(len(blocks), columns=columns, row_height=1.1)
     placed = found.assign(place=found.groupby(["arm", "seed", "block"]).cumcount())
     medians = placed.groupby(["block", "arm", "place"])["value"].median()
     scale = "log" if is_wide(medians) else "linear"

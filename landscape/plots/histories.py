@@ -51,7 +51,7 @@ def history_panels(
     if tests is not None and not tests.empty:
         rows.insert(1, ("test loss", tests, (0.0, 1.0)))
     width = column_width() if len(columns) == 1 else full_width()
-    figure = new_figure(width, 3.6 if len(rows) == 2 else 4.6)
+    figure = new_figure(width, 3.6 if len(rows) == 2 else 4.1)
     names = short_names(columns.values())
     styles = optimizer_styles(names.values())
     for place, (title, arms) in enumerate(columns.items()):

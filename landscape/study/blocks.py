@@ -131,7 +131,15 @@ def read_blocks(study: Study, out: Path) -> pd.DataFrame | None:
         if (file := out / "blocks" / f"{run.name}.json").exists():
             rows = pd.DataFrame(json.loads(file.read_text())["rows"], columns=list(COLUMNS))
             parts.append(rows.assign(arm=arm.label, seed=seed))
-    return pd.concat(parts, ignore_index=True) if parts else None
+    if not parts:
+        return None
+    found = pd.concat(parts, ignore_index=True)
+    if isinstance(study.blocks.groups, str):
+        return found
+    rank = {name: i for i, name in enumerate(study.blocks.groups)}  # JSON has them in alphabetical order
+    place = ["arm", "seed", "step"]
+    order = found.assign(rank=found["block"].map(rank), run=found.groupby(place, sort=False).ngroup())
+    return found.loc[order.sort_values(["run", "rank"]).index].reset_index(drop=True)
 
 
 def blocks_sentences(study: Study, found: pd.DataFrame | None) -> list[str]:

@@ -76,7 +76,8 @@ class Study:
     validation : bool
         Draw the loss over the test data along the training, too, and say where it was lowest.
     blocks : Blocks or None
-        Measure and draw the curvature of blocks of the parameters along the training.
+        Measure and draw the curvature of blocks of the parameters along the training. With these, or ``writing``, the
+        paper has no room for the figures of the analysis, which lie beside its report.
     writing : Writing or None
         Show what the models write at the end, side by side: of the two problems over characters alone.
     spread : bool

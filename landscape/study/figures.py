@@ -14,8 +14,8 @@ from landscape.store.metrics import ACCURACY
 from landscape.study.blocks import draw_blocks
 from landscape.study.charts import draw_chart
 from landscape.study.costs import draw_costs
-from landscape.study.doses import draw_doses
 from landscape.study.design import Study
+from landscape.study.doses import draw_doses
 from landscape.study.findings import MANY, Material
 from landscape.study.histories import draw_histories
 from landscape.study.paths import draw_paths
@@ -24,7 +24,7 @@ from landscape.study.paths import draw_paths
 KINDS = ("lines", "tails", "classes")
 CHOSEN = ("slice_eigenvector", "last_iterations", "class_accuracy")
 #: Share of the page's height a figure over both columns may take: three of them fill a page with their captions.
-HEIGHTS = {"differences": 0.31, "histories": 0.36, "paths": 0.27}
+HEIGHTS = {"differences": 0.31, "histories": 0.36, "paths": 0.27, "blocks": 0.21}
 HEIGHT = 0.24
 #: Wider than that, a figure goes over both columns.
 _COLUMN = plots.SINGLE + 0.1
@@ -39,7 +39,7 @@ def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
     found, study = [], material.study
     with plots.house_style():
         drawn = [drawing for drawing in _along(material) if drawing is not None]
-        if not study.only:
+        if not study.only and not is_full(study):
             matched = _against_loss(material)
             drawn += [*matched, *_differences(material)]
             drawn += _chosen(study, material.found, without=IN_ITS_PLACE if matched else ())
@@ -80,6 +80,11 @@ def _differences(material: Material) -> list[Drawing]:
     """Where all have one training loss; else where training stopped."""
     found = material.pairs if material.at_equal_loss is None else material.at_equal_loss
     return [] if found is None else list(plots.draw_differences(found))
+
+
+def is_full(study: Study) -> bool:
+    """Whether three pages have no room for the figures of an analysis beside what a study asks for."""
+    return study.blocks is not None or study.writing is not None
 
 
 def _chosen(study: Study, results: Results, *, without: Sequence[str]) -> list[Drawing]:

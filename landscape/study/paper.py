@@ -18,7 +18,7 @@ from landscape.store import citations
 from landscape.store.catalogue import IN_PAPER, IN_PAPER_CONTRASTS, MEASURES
 from landscape.store.outputs import write_whole
 from landscape.study import costs, quantities
-from landscape.study.figures import paper_figures
+from landscape.study.figures import is_full, paper_figures
 from landscape.study.findings import MANY, Material
 from landscape.study.methods import SEEDS, methods
 from landscape.study.sentences import findings
@@ -63,7 +63,8 @@ def write_paper(material: Material, folder: Path) -> Path:
     found = findings(material)
     write_whole(folder / "findings.txt", "\n".join(map(visible, found)) + "\n")
     # The forest plot shows what the table of differences says; contrasts.tex is there for whoever wants it.
-    tabulated = pairs is not None and not study.only and not any(figure["name"] == "differences" for figure in figures)
+    drawn = any(figure["name"] == "differences" for figure in figures)
+    tabulated = pairs is not None and not study.only and not drawn and not is_full(study)
     text = _environment().get_template("paper.tex.j2").render(
         title=latex_text(study.heading),
         version=__version__,

@@ -36,6 +36,9 @@ from landscape.study.quantities import told
 from landscape.study.watched import watched_sentences
 from landscape.study.writing import samples_sentences
 
+#: More classes than these, such as the characters of a text, are not told one by one.
+MOST_CLASSES = 20
+
 
 def findings(material: Material) -> list[str]:
     """Sentences on spread, generalisation, classes, flatness, the gap, second-order steps, ranks; plain text."""
@@ -192,7 +195,8 @@ def _classes(found: Results) -> str:
     for run in found.runs:
         if run.checkpoints and (row := class_accuracies(run.last)[0]) is not None:
             accuracies.setdefault(group_of(run), []).append(100 * row)
-    if len(accuracies) < 2 or len({rows[0].size for rows in accuracies.values()}) > 1:
+    sizes = {rows[0].size for rows in accuracies.values()}
+    if len(accuracies) < 2 or len(sizes) > 1 or max(sizes) > MOST_CLASSES:
         return ""
     tables = {label: np.stack(rows) for label, rows in accuracies.items()}
     centres = np.stack([table.mean(0) for table in tables.values()])

@@ -56,7 +56,7 @@ STUDY = Study(
     histories=True,
     validation=True,
     blocks=Blocks(groups=GROUPS, looks=6, probes=8),
-    writing=Writing(length=160),
+    writing=Writing(length=100),
     plan={"plan": "quick", "last": 1, "examples": 64},
 )  # fmt: skip
 #: Three of the arms, at what is usual for them.
