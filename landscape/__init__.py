@@ -135,6 +135,7 @@ _HOMES = {
         "MinimaMatrix",
         "Persistence",
         "Basins",
+        "StepHistory",
         "StepReport",
         "Alignment",
         "Repaired",

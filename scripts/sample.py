@@ -12,8 +12,8 @@ from pathlib import Path
 
 from landscape.checkpoints import CheckpointDir, load_checkpoint
 from landscape.errors import LandscapeError, UsageError
-from landscape.problems.builtin.text import load_text
-from landscape.problems.builtin.transformer import CharTransformer, continued
+from landscape.problems.builtin.transformer import CharTransformer
+from landscape.problems.builtin.writing import alphabet_of, written
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,12 +31,8 @@ def main(argv: list[str] | None = None) -> int:
         model = found.model(data_dir=args.data)
         if not isinstance(model, CharTransformer):
             raise UsageError(f"{found.path} was trained on {found.problem}, which is no character model")
-        config = found.problem_config
-        _, alphabet = load_text(config["file"], config["characters"], config["corpus_seed"], args.data)
-        tokens = alphabet.encode(args.prompt)
-        if not len(tokens):
-            raise UsageError("the prompt is empty; give at least one character")
-        print(alphabet.decode(continued(model, tokens, args.length, temperature=args.temperature, seed=args.seed)))
+        how = {"length": args.length, "temperature": args.temperature, "seed": args.seed}
+        print(written(model, alphabet_of(found.problem_config, args.data), args.prompt, **how))
     except LandscapeError as error:
         print(f"sample.py: {error}", file=sys.stderr)
         return 2

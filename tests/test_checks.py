@@ -12,7 +12,7 @@ from landscape import estimators, geometry, results, statistics
 from landscape.checkpoints import match_losses
 from landscape.errors import UsageError
 from landscape.problems import get_problem
-from landscape.study.design import Tuning
+from landscape.study.arms import Tuning
 from tests.support import stability_arguments
 from tests.support.numeric_arguments import ESTIMATE, MODEL, OBJECTIVE, TABLE, H
 from tests.support.problem_settings import PROBLEM_SETTINGS, SEEDS

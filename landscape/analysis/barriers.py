@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import combinations
+from typing import Any
 
 from landscape import geometry
 from landscape.analysis.amounts import named_pairs
 from landscape.analysis.asking import fields_of
 from landscape.analysis.cache import Opened
-from landscape.analysis.measuring import Measured, objective_of, skipped
+from landscape.analysis.measuring import Measured, skipped
+from landscape.analysis.objectives import objective_of, on_test_data
 from landscape.analysis.plan import Plan
 from landscape.analysis.recording import RECORD_VERSION, provenance
 from landscape.analysis.survey import RunFiles
 from landscape.checkpoints import Checkpoint
 from landscape.errors import ResultsError, UsageError, as_ours
+from landscape.geometry.connecting.predictions import disagreement
+from landscape.objective import Objective
 from landscape.store import ResultStore
 
 Pair = tuple[RunFiles, RunFiles]
@@ -104,7 +110,8 @@ def measure_pair(
 def measure_barrier(
     store: ResultStore, a: RunFiles, b: RunFiles, plan: Plan, opened: Opened, report: Callable[[str], None]
 ) -> None:
-    """Put the line between the last checkpoints of two runs on disk, each end with its own buffers.
+    """Put the line between the last checkpoints of two runs on disk, each end with its own buffers, and how much their
+    predictions differ.
 
     There is none between answers to different questions, such as on other data.
     """
@@ -133,4 +140,15 @@ def measure_barrier(
         at_a, at_b, points=plan.points, batch_statistics=plan.batch_statistics, tol=wanted,
         resume=store.unfinished_pair(a.run, b.run),
     )  # fmt: skip
+    on_test = [on_test_data(end, plan, problem) for end, problem in zip(ends, problems, strict=True)]
+    line = replace(line, **_apart((at_a, at_b), on_test))
     store.write_pair(a.run, b.run, line, provenance(key, line, time.perf_counter() - started, at_a, route=None))
+
+
+def _apart(ends: Sequence[Objective], on_test: Sequence[Objective | None]) -> dict[str, Any]:
+    """How much the predictions of two models differ, as fields of the line between them."""
+    found, kind = disagreement(*ends)
+    of_test, kind_on_test = math.nan, ""
+    if (tests := [test for test in on_test if test is not None]) and len(tests) == len(ends):
+        of_test, kind_on_test = disagreement(*tests)
+    return {"disagreement": found, "test_disagreement": of_test, "disagreement_of": kind or kind_on_test}

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from landscape.analysis.amounts import time_text
 from landscape.analysis.cache import Opened
 from landscape.analysis.clock import CHECKING, PLANNING, Clock
 from landscape.analysis.context import CheckpointContext
 from landscape.analysis.costs import Cost, total
+from landscape.analysis.objectives import objective_of
 from landscape.analysis.plan import Plan
 from landscape.analysis.quantities import Quantity, applies, quantities, quantities_at
 from landscape.analysis.recording import (
@@ -38,8 +38,6 @@ from landscape.analysis.survey import RunFiles
 from landscape.checkpoints import Checkpoint
 from landscape.errors import ForeignError, LandscapeError, ResultsError, as_ours, traceback_text
 from landscape.jobs import Reporter
-from landscape.objective import Objective
-from landscape.problems import Problem
 from landscape.progress import listening
 from landscape.results import Record
 from landscape.store import ALONG, AROUND, ResultStore
@@ -184,16 +182,6 @@ def _opened(
     if work.budget is not None:
         opened.keep(file, context)
     return checkpoint, context
-
-
-def objective_of(checkpoint: Checkpoint, plan: Plan, *, check: bool, problem: Problem | None = None) -> Objective:
-    """The question that is asked at a checkpoint: on all examples, or on as many as the plan draws from them."""
-    options = plan.objective_options() | ({"dtype": getattr(torch, plan.dtype)} if plan.dtype else {})
-    whole = checkpoint.objective(problem or plan.problem, data_dir=plan.data, check=check, **options)
-    if plan.examples is None or plan.examples >= whole.num_examples:
-        return whole
-    drawn = np.random.default_rng(plan.seed).choice(whole.num_examples, plan.examples, replace=False)
-    return whole.subset(np.sort(drawn))
 
 
 def skipped(what: str, error: LandscapeError) -> dict[str, str]:

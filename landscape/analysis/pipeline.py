@@ -19,6 +19,7 @@ from landscape import distributed
 from landscape.analysis.barriers import Pair, check_pairs, comparable_pairs
 from landscape.analysis.cache import forget, opened_by
 from landscape.analysis.clock import expected_in
+from landscape.analysis.histories import bring_histories
 from landscape.analysis.jobs import Measurer, measurer
 from landscape.analysis.measuring import Measured
 from landscape.analysis.plan import Plan
@@ -214,6 +215,7 @@ class _Analysis:
     def written(self) -> Path:
         """Write what there is into the results."""
         shown = _shown(self.store, self.chosen, self.plan)
+        bring_histories(self.store, self.chosen, shown)
         left_out = [*self.left_out, *self.of_runs, *self.of_lines]
         info = _describe(self.plan, left_out, time.perf_counter() - self.started, self.command)
         if (group := distributed.current()) is not None:

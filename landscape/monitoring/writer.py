@@ -123,7 +123,7 @@ class CheckpointWriter:
         self._problem, self._config = problem, dict(config or {})
         self._last, self._ring = last, make_ring(last)
         self._signals = SignalWatch(signals)
-        self._losses: dict[int, float] = {}
+        self._noted: dict[str, dict[int, float]] = {"loss": {}, "gradient_norm": {}}
         self._watched = False
         self._saved_at, self._metrics = -1, dict[str, Any]()
         self._start = self._history_from = self._step
@@ -159,7 +159,12 @@ class CheckpointWriter:
         return self
 
     def step(
-        self, step: int | None = None, *, loss: float | None = None, metrics: Metrics | None = None
+        self,
+        step: int | None = None,
+        *,
+        loss: float | None = None,
+        gradient_norm: float | None = None,
+        metrics: Metrics | None = None,
     ) -> Path | None:
         """To be called after each step of the optimizer.
 
@@ -169,6 +174,8 @@ class CheckpointWriter:
             Steps made so far; left out, they are counted.
         loss : float, optional
             The loss of the step's batch: for ``losses=``, and for the history of the run.
+        gradient_norm : float, optional
+            Of that batch's gradient, for the history of the run.
         metrics : mapping, or callable that gives one, optional
             As :func:`landscape.save_checkpoint` takes them; a callable is called only where a checkpoint is saved.
 
@@ -182,6 +189,8 @@ class CheckpointWriter:
             self._step = self._step + 1 if step is None else check_count("step", step, least=0)
             if loss is not None:
                 self._note_loss(float(loss))
+            if gradient_norm is not None:
+                self._noted["gradient_norm"][self._step] = float(gradient_norm)
             asked = self._signals.take()
             if asked or self._is_due():
                 return self._save(metrics)
@@ -221,7 +230,7 @@ class CheckpointWriter:
         if not self._watched:
             self._falling.begin(loss)
             self._watched = True
-        self._losses[self._step] = loss
+        self._noted["loss"][self._step] = loss
         self._falling.add(loss)
 
     def _save(self, metrics: Metrics | None) -> Path:
@@ -275,14 +284,16 @@ class CheckpointWriter:
         save_checkpoint(self._ema_dir, state.average, step=step, problem=self._problem, config=config)
 
     def _history(self, step: int) -> dict[str, list[float]] | None:
-        """The losses of the steps since the last checkpoint, if all of them were given."""
+        """What was given of the steps since the last checkpoint, where it was of all of them."""
         steps = range(self._history_from + 1, step + 1)
         self._history_from = step
-        given = [self._losses.get(s) for s in steps]
-        self._losses = {s: loss for s, loss in self._losses.items() if s >= step}
-        if not given or None in given:
-            return None
-        return {"loss": [loss for loss in given if loss is not None]}
+        found = {}
+        for name, noted in self._noted.items():
+            given = [noted.get(s) for s in steps]
+            self._noted[name] = {s: value for s, value in noted.items() if s >= step}
+            if given and None not in given:
+                found[name] = [value for value in given if value is not None]
+        return found or None
 
     def _check_entered(self) -> None:
         if self._stack is None:

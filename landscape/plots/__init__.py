@@ -3,6 +3,7 @@
 from landscape.plots.against_loss import loss_curve, loss_curves, plot_against_loss
 from landscape.plots.along import plot_stability_path
 from landscape.plots.arrays import by_label, drawable, last_lines, last_record, record_of
+from landscape.plots.block_panels import block_panels
 from landscape.plots.chains import plot_chains
 from landscape.plots.comparison import (
     class_accuracy,
@@ -14,6 +15,7 @@ from landscape.plots.comparison import (
 from landscape.plots.confusion import confusions, plot_confusion
 from landscape.plots.connecting import plot_connection, plot_merged, plot_minima
 from landscape.plots.distances import plot_distances
+from landscape.plots.every_step import STEP_WORDS, plot_step_history, plot_steps
 from landscape.plots.figures import draw_all, draw_differences, drawings
 from landscape.plots.files import FigureFile, save
 from landscape.plots.forest import forest_figure, plot_forest
@@ -64,6 +66,7 @@ __all__ = [
     "DOUBLE",
     "RC",
     "SINGLE",
+    "STEP_WORDS",
     "STYLES",
     "WINDOWS",
     "FigureFile",
@@ -72,6 +75,7 @@ __all__ = [
     "band_of_curves",
     "band_over_lines",
     "barrier_point",
+    "block_panels",
     "by_label",
     "class_accuracy",
     "column_width",
@@ -143,6 +147,8 @@ __all__ = [
     "plot_spectrum",
     "plot_stability_path",
     "plot_step",
+    "plot_step_history",
+    "plot_steps",
     "plot_surface",
     "plot_tail",
     "plot_training",

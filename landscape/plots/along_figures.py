@@ -11,8 +11,10 @@ from landscape.escaping.filenames import file_words
 from landscape.plots.along import stability_tables
 from landscape.plots.arrays import ResultsLike, RunLike, by_label
 from landscape.plots.drawing import Drawing, count_words, drawn, join_words, seeds_words
+from landscape.plots.every_step import FIRST, history_of_run
+from landscape.plots.histories import WINDOWS
 from landscape.plots.recipes import against_step, stability
-from landscape.plots.recipes_of_training import along_training, training_of_group
+from landscape.plots.recipes_of_training import along_training, every_step, training_of_group
 from landscape.plots.tails import side_by_side, tail_of_run, tails_of_groups
 from landscape.plots.training_curves import curve_of_run, curves_of_groups
 from landscape.results import Distances
@@ -54,7 +56,9 @@ _SUBJECTS = {
 
 
 def training_figures(results: ResultsLike) -> Iterator[Drawing]:
-    """Where runs were measured along their training: a figure for each subject with all groups, one for each group."""
+    """Every step, where trainings saved it; and where runs were measured along their training, a figure for each
+    subject with all groups, and one for each group."""
+    yield from _steps_figure(results)
     runs = [run for run in results.runs if is_along(run.info)]
     if not runs:
         return
@@ -76,6 +80,24 @@ def training_figures(results: ResultsLike) -> Iterator[Drawing]:
                 group=name,
                 rows=rows,
             )
+
+
+def _steps_figure(results: ResultsLike) -> Iterator[Drawing]:
+    """What trainings saved at every step, where they did."""
+    found = [history for run in results.runs if (history := history_of_run(run)) is not None and len(history) > 1]
+    names = [name for name in FIRST if any(name in history.names for history in found)]
+    if names:
+        yield drawn(
+            results,
+            every_step,
+            name="training_steps",
+            title="Every step of the training",
+            caption="As the training saved it at every step, for the batch of that step: nothing here was measured "
+            f"again. Medians over seeds and windows of steps, of which there are at most {WINDOWS}; bands hold the "
+            f"middle 80 % ({seeds_words(by_label(results.runs).values())}). What is not positive has no place on a "
+            "logarithmic axis.",
+            names=names,
+        )
 
 
 #: Panels of one group: title → measures on one axis; none stands for curvature beside its threshold.

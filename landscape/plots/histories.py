@@ -1,4 +1,4 @@
-"""Training loss and step size against the step, arm by arm."""
+"""Training loss, and a number of every step, against the step, arm by arm."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from landscape.plots.style import Style, log_if_wide, new_figure, optimizer_styl
 
 #: Steps are gathered into at most so many windows: the step sizes of single batches jump.
 WINDOWS = 60
-_INNER = (0.1, 0.9)
+INNER = (0.1, 0.9)
 
 
 def history_panels(
-    losses: pd.DataFrame, sizes: pd.DataFrame, columns: Mapping[str, Sequence[str]], *, below: str = "step size"
+    losses: pd.DataFrame,
+    sizes: pd.DataFrame,
+    columns: Mapping[str, Sequence[str]],
+    *,
+    tests: pd.DataFrame | None = None,
+    against: str = "step",
+    below: str = "step size",
 ) -> Figure:
     """Losses above, step sizes or another number of every step below; a column for each group of arms that share a
     problem.
@@ -34,44 +40,66 @@ def history_panels(
         that holds the middle 80 %. A window whose quantile is not positive has no place on a logarithmic axis: a gap.
     columns : mapping
         Title of a column → its arms.
+    tests : DataFrame, optional
+        The loss over the test data, as ``losses``, for a row between.
+    against : {"step", "epoch"}
+        The column of the three that is the horizontal axis.
     below : str
         What ``sizes`` are, on their axis.
     """
+    rows = [("training loss", losses, (0.0, 1.0)), (figure_text(below), sizes, INNER)]
+    if tests is not None and not tests.empty:
+        rows.insert(1, ("test loss", tests, (0.0, 1.0)))
     width = column_width() if len(columns) == 1 else full_width()
-    figure = new_figure(width, 3.6)
+    figure = new_figure(width, 3.6 if len(rows) == 2 else 4.6)
     names = short_names(columns.values())
     styles = optimizer_styles(names.values())
     for place, (title, arms) in enumerate(columns.items()):
-        above = figure.add_subplot(2, len(columns), place + 1)
-        under = figure.add_subplot(2, len(columns), len(columns) + place + 1, sharex=above)
-        for arm in arms:
-            style = styles[names[arm]]
-            _band(above, losses[losses["arm"] == arm], style, legend_text(names[arm]), inner=(0.0, 1.0))
-            _band(under, _windowed(sizes[sizes["arm"] == arm]), style, None, inner=_INNER)
-        for ax, frame in ((above, losses), (under, sizes)):
+        first: Axes | None = None
+        for index, (label, frame, inner) in enumerate(rows):
+            ax = figure.add_subplot(len(rows), len(columns), index * len(columns) + place + 1, sharex=first)
+            for arm in arms:
+                own = frame[frame["arm"] == arm]
+                own = windowed(own, against) if frame is sizes else own
+                band_of_windows(
+                    ax, own, styles[names[arm]], None if first else legend_text(names[arm]), against, inner=inner
+                )
             log_if_wide(ax, frame.loc[frame["arm"].isin(arms) & (frame["value"] > 0), "value"])
-        above.set_title(figure_text(title))
-        above.tick_params(labelbottom=False)
-        under.set_xlabel("step")
-        if place == 0:
-            above.set_ylabel("training loss")
-            under.set_ylabel(figure_text(below))
+            if first is None:
+                first = ax
+                ax.set_title(figure_text(title))
+            if index < len(rows) - 1:
+                ax.tick_params(labelbottom=False)
+            else:
+                ax.set_xlabel(against)
+            if place == 0:
+                ax.set_ylabel(label)
     legend_outside(figure)
     return figure
 
 
-def _windowed(frame: pd.DataFrame) -> pd.DataFrame:
-    """With ``step`` the middle of a window of steps."""
+def windowed(frame: pd.DataFrame, against: str = "step") -> pd.DataFrame:
+    """At the middle of a window of steps."""
     if frame.empty:
         return frame
     last = int(frame["step"].max())
     width = max(1, -(-last // WINDOWS))
     window = (frame["step"] - 1) // width
-    return frame.assign(step=(window + 0.5) * width)
+    scale = 1.0 if against == "step" else float(frame[against].max()) / last
+    return frame.assign(**{against: (window + 0.5) * width * scale})
 
 
-def _band(ax: Axes, frame: pd.DataFrame, style: Style, label: str | None, *, inner: tuple[float, float]) -> None:
-    over_seeds = frame.groupby("step")["value"]
+def band_of_windows(
+    ax: Axes,
+    frame: pd.DataFrame,
+    style: Style,
+    label: str | None,
+    against: str = "step",
+    *,
+    inner: tuple[float, float] = INNER,
+) -> None:
+    """The median over seeds, and a band around the middle."""
+    over_seeds = frame.groupby(against)["value"]
     middle = over_seeds.median()
     low, high = (over_seeds.quantile(share) for share in inner)
     steps = middle.index.to_numpy(dtype=float)

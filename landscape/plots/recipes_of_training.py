@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from landscape.plots.along import plot_stability_path
 from landscape.plots.arrays import ResultsLike, by_label
+from landscape.plots.every_step import STEP_WORDS, plot_steps
 from landscape.plots.legends import legend_outside
 from landscape.plots.style import optimizer_styles, panels
 from landscape.plots.training_curves import plot_training, plot_training_of_group
@@ -38,5 +39,16 @@ def training_of_group(results: ResultsLike, *, group: str, rows: Sequence[tuple[
             plot_stability_path(runs, ax=ax)
         ax.set_title(title)
         ax.set_xlabel("step" if i + 3 >= len(rows) else "")
+    legend_outside(figure)
+    return figure
+
+
+def every_step(results: ResultsLike, *, names: Sequence[str]) -> Figure:
+    """A panel for each number that trainings saved at every step, all groups over each other."""
+    figure, axes = panels(len(names), columns=3 if len(names) != 2 else 2, row_height=2.2)
+    for ax, name in zip(axes, names, strict=True):
+        plot_steps(results.runs, name, ax=ax)
+        ax.set_title(STEP_WORDS[name][0])
+        ax.set_xlabel("step")
     legend_outside(figure)
     return figure

@@ -13,6 +13,7 @@ from landscape.plots import connecting, numbers, parts, points, stored, subspace
 from landscape.plots.alignment import plot_alignment, plot_repaired
 from landscape.plots.chains import plot_chains
 from landscape.plots.distances import plot_distances
+from landscape.plots.every_step import plot_step_history
 from landscape.plots.lines import plot_interpolation, plot_lines
 from landscape.plots.paths import plot_paths
 from landscape.plots.persistence import plot_persistence
@@ -73,6 +74,7 @@ FIGURES: dict[type, Callable[..., Axes]] = {
     results.SpectralMoments: parts.plot_moments,
     results.Spectrum: _spectrum,
     results.Stability: plot_stability,
+    results.StepHistory: plot_step_history,
     results.StepReport: points.plot_step,
     store.CheckpointResults: stored.plot_checkpoint,
     store.PairResult: stored.plot_pair,

@@ -21,6 +21,7 @@ from landscape.results.second_order import SecondOrderGain
 from landscape.results.spectral_measure import SpectralMeasure
 from landscape.results.spectrum import Spectrum
 from landscape.results.stability import DirectionalSharpness, GeneralizedSharpness, OptimizerUpdate, Stability
+from landscape.results.step_history import StepHistory
 from landscape.results.steps import StepReport
 from landscape.results.subspace import Attribution, MissedSearch, PrincipalAngles
 from landscape.results.surface import LineSlice, PlaneSlice, PointValue, Sharpness
@@ -63,5 +64,6 @@ __all__ = [
     "SpectralMoments",
     "Spectrum",
     "Stability",
+    "StepHistory",
     "StepReport",
 ]

@@ -26,6 +26,7 @@ from landscape.results.sampling import SamplingSpread
 from landscape.results.spectral_measure import SpectralMeasure
 from landscape.results.spectrum import Spectrum
 from landscape.results.stability import DirectionalSharpness, OptimizerUpdate, Stability, StabilityRow
+from landscape.results.step_history import StepHistory
 from landscape.results.subspace import Attribution, PrincipalAngles
 from landscape.results.surface import LineSlice, PlaneSlice
 
@@ -112,6 +113,11 @@ def _(table: BlockTable) -> Columns:
 def _(found: Distances) -> Columns:
     return {"tensor": list(found.names), "parameters": found.sizes, "from_start": found.from_start,
             "from_end": found.from_end, "norm_at_start": found.norms_at_start}  # fmt: skip
+
+
+@columns.register
+def _(found: StepHistory) -> Columns:
+    return {"step": found.steps} | {name: found[name] for name in found.names}
 
 
 @columns.register

@@ -74,6 +74,9 @@ class LineSlice(WithBarriers, Record):
         By what the radius was chosen; empty where it was given.
     split : str
         What the loss is of, ``"train"`` or ``"test"`` data.
+    disagreement, test_disagreement : float
+        Of both ends of an interpolation that :func:`landscape.analyze` made, on training and test data: as in a
+        :class:`MinimaMatrix`, ``disagreement_of`` says of what. NaN where it was not measured.
     """
 
     t: Array
@@ -98,11 +101,20 @@ class LineSlice(WithBarriers, Record):
     param_norm: float = float("nan")
     radius_words: str = ""
     split: str = "train"
+    disagreement: float = float("nan")
+    test_disagreement: float = float("nan")
+    disagreement_of: str = ""
 
     @property
     def curvature_agrees(self) -> bool:
         """Whether both curvatures of the centre agree within the error of the differences."""
         return bool(abs(self.curvature - self.curvature_slice) <= self.curvature_error)
+
+    def _apart(self) -> list[tuple[str, str]]:
+        """How much the predictions of both ends differ, where that was measured."""
+        found = {"training": self.disagreement, "test": self.test_disagreement}
+        said = [f"{format_value(value)} on {name} data" for name, value in found.items() if np.isfinite(value)]
+        return [("disagreement", f"{', '.join(said)} ({self.disagreement_of})")] if said else []
 
     def _check_joins(self) -> None:
         if self.kind != "interpolation":
@@ -120,7 +132,7 @@ class LineSlice(WithBarriers, Record):
             *_about_statistics(self.batch_statistics),
         ]
         if self.kind == "interpolation":
-            return [*lines, ("barrier ≥", format_value(self.barrier))]
+            return [*lines, ("barrier ≥", format_value(self.barrier)), *self._apart()]
         if self.batch_statistics == "recompute" or np.isnan([self.curvature, self.curvature_slice]).all():
             return lines
         from_slice = format_measured(self.curvature_slice, self.curvature_error)

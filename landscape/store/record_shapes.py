@@ -27,6 +27,7 @@ from landscape.results import (
     SpectralGap,
     SpectralMeasure,
     Stability,
+    StepHistory,
 )
 from landscape.results.base import Array
 
@@ -36,7 +37,7 @@ _CLASSES: dict[str, type[Record]] = {
     "density": SpectralMeasure, "plane": PlaneSlice, "plane_eigen": PlaneSlice, "plane_pca": PathSlice,
     "train": Evaluation, "test": Evaluation,
     "crosscheck": Crosscheck, "stability": Stability, "noise_scale": Estimate, "gradient_share": Estimate,
-    "update_share": Estimate, "distances": Distances,
+    "update_share": Estimate, "distances": Distances, "history": StepHistory,
 }  # fmt: skip
 _FAMILIES: dict[str, type[Record] | tuple[type[Record], ...]] = {
     "line_": LineSlice,
@@ -103,6 +104,7 @@ _SHAPES: dict[str, dict[str, str]] = {
     "Evaluation": {"confusion": "CC", "measure_values": "M"},
     "PrincipalAngles": {"angles": "K"},
     "Distances": {"names": "K", "sizes": "K", "from_start": "K", "from_end": "K", "norms_at_start": "K"},
+    "StepHistory": {"names": "K", "steps": "S", "values": "KS"},
     "OptimizerUpdate": {"vector": "P", "decay": "P", "names": "K", "sizes": "K"},
     "DirectionalSharpness": {"names": "K", "parts": "KK", "shares": "K"},
     "GeneralizedSharpness": {"samples": "S"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -12,14 +11,17 @@ from typing import Any
 
 from landscape.analysis.plan import Plan
 from landscape.checkpoints import checkpoint_files
-from landscape.checks import check_choice, check_positive, check_seed
+from landscape.checks import check_choice, check_seed
 from landscape.errors import UsageError
 from landscape.objective import Objective
 from landscape.problems import Problem, load_problem
+from landscape.problems.builtin.writing import alphabet_of
 from landscape.store.catalogue import MEASURES
+from landscape.study.arms import Arm, Tuning
+from landscape.study.extras import Blocks, Writing, extra_from
+from landscape.study.grids import RATE, Grids, with_value
 from landscape.training import training_settings
 
-_LABEL = re.compile(r"[\w.+=-]+")
 #: What a study in small measures, on a few examples: enough for every figure and table to be there.
 QUICK_PLAN = {
     "plan": "quick", "last": 2, "trace_probes": 4, "density_probes": 2, "steps": 8, "points": 5, "plane_points": 5,
@@ -27,70 +29,12 @@ QUICK_PLAN = {
 }  # fmt: skip
 #: Where arms are compared at equal loss, checkpoints are saved this factor apart in loss, or closer.
 DENSE = 1.25
-CRITERIA = ("train_loss", "test_loss", "test_accuracy")
 
 
 @lru_cache(maxsize=32)
 def _problem(name: str, config: str, data: str | None) -> Problem:
     """Built once for all runs of an arm: its data may take seconds."""
     return load_problem(name, json.loads(config), data_dir=data)
-
-
-@dataclass(frozen=True)
-class Arm:
-    """One way to train; its runs with different seeds are replicates.
-
-    Attributes
-    ----------
-    label : str
-        Letters, digits and ``. _ + = -``: it names folders and groups.
-    settings : dict
-        What :func:`landscape.training.training_settings` takes, and differs from the study's own. ``problem_config``
-        may be among them, for a factor of the problem.
-    """
-
-    label: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not _LABEL.fullmatch(self.label):
-            raise UsageError(f"the label {self.label!r} must be letters, digits and . _ + = - alone; it names a folder")
-
-    def run(self, seed: int) -> str:
-        """The name of its run with this seed, which is that of its folder."""
-        return f"{self.label}-s{seed}"
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """How learning rates are chosen: the same number of trials for every arm, on seeds that are not evaluated.
-
-    Attributes
-    ----------
-    grid : tuple of float
-        Factors on the arm's own learning rate.
-    seeds : tuple of int
-    by : {"train_loss", "test_loss", "test_accuracy"}
-        The best mean over the seeds at the last checkpoint wins; a run that diverged loses against all others. By the
-        training loss the test data stay unseen.
-    settings : dict
-        In what these trainings differ from those that are evaluated: fewer epochs, or fewer examples by a
-        ``problem_config``. The methods say so.
-    """
-
-    grid: tuple[float, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
-    seeds: tuple[int, ...] = (1000, 1001)
-    by: str = "train_loss"
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if not self.grid or not self.seeds:
-            raise UsageError(f"tuning needs at least one factor and one seed: grid={self.grid!r}, seeds={self.seeds!r}")
-        check_choice("by", self.by, CRITERIA)
-        for factor in self.grid:
-            check_positive("a factor of grid", factor)
-        for seed in self.seeds:
-            check_seed(seed)
 
 
 @dataclass(frozen=True)
@@ -123,10 +67,18 @@ class Study:
         Draw the paths over the contours of the loss: checkpoints must be many. Where all arms have one loss of few
         parameters, the paper also counts which minima the runs end in.
     histories : bool
-        Draw the training loss and the step size, or what is watched, against the steps.
+        Draw the training loss and the step size against the steps, or against the epochs where the arms have batches
+        of different sizes.
+    validation : bool
+        Draw the loss over the test data along the training, too, and say where it was lowest.
+    blocks : Blocks or None
+        Measure and draw the curvature of blocks of the parameters along the training.
+    writing : Writing or None
+        Show what the models write at the end, side by side: of the two problems over characters alone.
     watched : str
-        A column of the runs' histories, such as ``"distance_to_consensus"``, that is drawn below the losses and told:
-        its mean over the last tenth of the steps. Of ``"step_size"`` also how near it comes to 2/λ_max.
+        A column of the runs' histories, such as ``"distance_to_consensus"``, that is drawn below the losses in place of
+        the step size and told: its mean over the last tenth of the steps. Of ``"step_size"`` also how near it comes to
+        2/λ_max.
     spread : bool
         The question is how far runs of one arm lie apart: the paper has standard deviations with intervals too, and a
         test that they are equal.
@@ -157,6 +109,9 @@ class Study:
     matched: bool = True
     paths: bool = False
     histories: bool = False
+    validation: bool = False
+    blocks: Blocks | None = None
+    writing: Writing | None = None
     watched: str = ""
     spread: bool = False
     within: str = ""
@@ -176,8 +131,26 @@ class Study:
         check_choice("primary", self.primary, MEASURES)
         Plan(**self.plan)
         for arm in self.arms:
-            if self.within not in {"", *self.settings_of(arm)}:
+            if self.within and self.within not in self.settings_of(arm):
                 raise UsageError(f"within={self.within!r} is no setting of a training; there is no such key")
+            self._check_grids(arm)
+            if self.writing is not None:
+                alphabet_of(self.problem_of(arm).config, self.data).encode(self.writing.prompt)
+
+    def _check_grids(self, arm: Arm) -> None:
+        """Every value is one that a training of the arm takes."""
+        if arm.over and self.tuning is None:
+            raise UsageError(f"arm {arm.label} has grids to try, and the study no tuning; give it one")
+        shared = {} if self.tuning is None else self.tuning.over
+        if self.within and self.within in {*shared, *arm.over}:
+            raise UsageError(f"arms are compared within one {self.within}, so it cannot be tuned")
+        for name, values in (*shared.items(), *arm.over.items()):
+            for value in values if name != RATE else ():
+                self.settings_of(arm, **self.tried(arm, {}, name, value))
+
+    def tried(self, arm: Arm, settings: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+        """What a trial asks of an arm beyond its own settings, with one more value."""
+        return with_value(settings, name, value, {**self.settings, **arm.settings})
 
     def settings_of(self, arm: Arm, **more: Any) -> dict[str, Any]:
         """What the training of an arm is asked for, with ``problem_config`` complete; checked."""
@@ -233,14 +206,20 @@ class Study:
         """
         small = dict({} if self.tuning is None else self.tuning.settings)
         config = {**self.problem_config, **small.pop("problem_config", {})}
-        tuning = self.tuning and replace(self.tuning, grid=self.tuning.grid[:2], seeds=self.tuning.seeds[:1])
+        tuning = self.tuning and replace(
+            self.tuning,
+            grid=self.tuning.grid[:2],
+            seeds=self.tuning.seeds[:1],
+            over=_first_two(self.tuning.over),
+            settings={**self.tuning.settings, "epochs": 2},
+        )
         few = sorted({0, len(self.arms) - 1})
         if self.within:  # two that are compared with each other
             first = next(iter(self.strata().values()))
             few = sorted({*few, *(self.arms.index(arm) for arm in first[:2])})
         arms = tuple(
-            replace(self.arms[i], settings={k: v for k, v in self.arms[i].settings.items() if k != "epochs"})
-            for i in few
+            replace(arm, settings={k: v for k, v in arm.settings.items() if k != "epochs"}, over=_first_two(arm.over))
+            for arm in map(self.arms.__getitem__, few)
         )
         return replace(
             self,
@@ -250,6 +229,7 @@ class Study:
             arms=arms,
             tuning=tuning,
             plan=QUICK_PLAN,
+            blocks=self.blocks and replace(self.blocks, looks=2, probes=2, lambda_max=False, examples=16),
             matched=False,
         )
 
@@ -270,6 +250,8 @@ class Study:
             arms=tuple(Arm(**arm) for arm in found.pop("arms")),
             seeds=tuple(found.pop("seeds")),
             tuning=None if tuning is None else Tuning(**tuning),
+            blocks=extra_from(Blocks, found.pop("blocks", None)),
+            writing=extra_from(Writing, found.pop("writing", None)),
             data=data,
             **found,
         )
@@ -288,3 +270,7 @@ class Study:
             return Study.from_json(json.dumps(json.loads(path.read_text())["study"]), data=data)
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"{path} holds no study: {error}") from error
+
+
+def _first_two(grids: Grids) -> dict[str, tuple[Any, ...]]:
+    return {name: tuple(values[:2]) for name, values in grids.items()}

@@ -10,6 +10,7 @@ from landscape import plots
 from landscape.escaping.latex import latex_text
 from landscape.plots.drawing import Drawing
 from landscape.store import Results
+from landscape.study.blocks import draw_blocks
 from landscape.study.design import Study
 from landscape.study.findings import MANY, Material
 from landscape.study.histories import draw_histories
@@ -31,9 +32,9 @@ IN_ITS_PLACE = ("last_iterations", "class_accuracy")
 
 def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
     """Draw and save the figures into the paper's folder; path, caption and whether both columns are needed of each."""
-    found, study, runs = [], material.study, material.results.parent
+    found, study = [], material.study
     with plots.house_style():
-        drawn = [drawing for drawing in (draw_paths(study, runs), draw_histories(study, runs)) if drawing is not None]
+        drawn = [drawing for drawing in _along(material) if drawing is not None]
         matched = _against_loss(material)
         drawn += matched
         drawn += _differences(material)
@@ -49,6 +50,11 @@ def paper_figures(material: Material, folder: Path) -> list[dict[str, Any]]:
                 }
             )
     return found
+
+
+def _along(material: Material) -> tuple[Drawing | None, ...]:
+    study, runs = material.study, material.results.parent
+    return draw_paths(study, runs), draw_histories(study, runs), draw_blocks(study, material.blocks)
 
 
 def _against_loss(material: Material) -> list[Drawing]:

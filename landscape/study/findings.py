@@ -13,8 +13,10 @@ from landscape.comparison import LOG, EqualLoss, at_equal_loss, compare, contras
 from landscape.escaping.frames import frame_of
 from landscape.store import Results, load_results
 from landscape.study.basins import Wells, wells
+from landscape.study.blocks import read_blocks
 from landscape.study.design import Study
 from landscape.study.tuning import Choice
+from landscape.study.writing import read_samples
 
 #: More arms than these do not stand side by side: tables are cut, panels are too small to read, a list of them is no
 #: sentence.
@@ -93,6 +95,16 @@ class Material:
     def wells(self) -> Wells | None:
         """The minima that runs begin and end near; None where that is not the question or cannot be known."""
         return wells(self.study, self.results.parent)
+
+    @cached_property
+    def blocks(self) -> pd.DataFrame | None:
+        """Curvature by blocks along every run; None where that is not asked for."""
+        return read_blocks(self.study, self.results.parents[1])
+
+    @cached_property
+    def samples(self) -> pd.DataFrame | None:
+        """What every model writes at the end; None where that is not asked for."""
+        return read_samples(self.study, self.results.parent)
 
 
 def as_means(found: EqualLoss) -> pd.DataFrame:

@@ -10,7 +10,9 @@ from landscape.results import LineSlice, PlaneSlice
 from landscape.results.batch_statistics import sentences
 from landscape.store import Results
 from landscape.store.catalogue import MEASURES
+from landscape.study.arms import Arm
 from landscape.study.design import Study
+from landscape.study.grids import RATE, grid_words
 from landscape.study.tuning import Choice
 
 #: Settings said once where all arms share them, with their options.
@@ -22,7 +24,7 @@ _DEFAULTS = {"schedule": "constant", "order": "shuffled", "batch_schedule": "con
 
 def methods(study: Study, choices: list[Choice], found: Results | None = None) -> str:
     """The paragraph in LaTeX; with what the slices in the results say of running statistics."""
-    settings = [study.settings_of(arm) for arm in study.arms]
+    settings = [study.settings_of(arm, **choice.settings) for arm, choice in zip(study.arms, choices, strict=True)]
     same = [key for key in COMMON if len({_setting(full, key) for full in settings}) == 1]
     configs = [s["problem_config"] for s in settings]
     shared = {key: value for key, value in configs[0].items() if all(c.get(key) == value for c in configs)}
@@ -37,13 +39,7 @@ def methods(study: Study, choices: list[Choice], found: Results | None = None) -
         lines.append(
             f"{arm.label}: {full['optimizer']}, learning rate {choice.lr:g}{', ' + ', '.join(own) if own else ''}."
         )
-    if study.tuning is not None:
-        grid = ", ".join(f"{factor:g}" for factor in study.tuning.grid)
-        lines.append(
-            f"Learning rates: the best of {grid} times each optimizer's usual one by mean "
-            f"{study.tuning.by.replace('_', ' ')} over {_seeds(study.tuning.seeds)} not evaluated"
-            f"{_otherwise(study.tuning.settings)}."
-        )
+    lines += _tuning(study, choices)
     lines.append(
         "Eigenpairs by thick-restart Lanczos accepted on true residuals, traces with known eigenpairs taken out, all "
         "on the training loss. Intervals of means: Student's t over seeds, 95 %. Differences: permutation tests, "
@@ -54,9 +50,51 @@ def methods(study: Study, choices: list[Choice], found: Results | None = None) -
         "Second-order gain: how many times as much a damped Newton step "
         "(damping 0.01 λ₁, or −2λ_min where that is more) lowers the quadratic model as gradient descent in steps of "
         "1/λ₁ does with as many products."
-        f"{_statistics(found) if found is not None else ''}"
+        f"{_drawn(study)}{_statistics(found) if found is not None else ''}"
     )
     return latex_text(" ".join(lines))
+
+
+def _drawn(study: Study) -> str:
+    """Where the plan measures on a part of the training data."""
+    count = study.plan.get("examples")
+    return (
+        "" if count is None else f" Curvature and slices: of the loss on {count:,} training examples, the same in all."
+    )
+
+
+def _tuning(study: Study, choices: list[Choice]) -> list[str]:
+    """What was tried, in which order, by what, and how often; empty without tuning."""
+    tuning = study.tuning
+    if tuning is None:
+        return []
+    grid = ", ".join(f"{factor:g}" for factor in tuning.grid)
+    jointly = "".join(f", jointly with {grid_words(name, values)}" for name, values in tuning.over.items())
+    said = [
+        f"Learning rates: the best of {grid} times each optimizer's usual one{jointly}, by mean "
+        f"{tuning.by.replace('_', ' ')} over {_seeds(tuning.seeds)} not evaluated{_otherwise(tuning.settings)}."
+    ]
+    if own := [f"for {arm.label} {', then '.join(_own(arm))}" for arm in study.arms if arm.over]:
+        said.append(f"After that, at the best so far: {'; '.join(own)}.")
+    if tuning.over or own:
+        counts = {choice.label: len(choice.trials) for choice in choices}
+        said.append(
+            f"Every arm had {next(iter(counts.values()))} trials."
+            if len({*counts.values()}) == 1
+            else f"Trials: {', '.join(f'{label} {count}' for label, count in counts.items())}."
+        )
+    if any("batch_size" in grids for grids in (tuning.over, *(arm.over for arm in study.arms))):
+        said.append("Epochs are the same for all batch sizes, so that twice the batch takes half as many steps.")
+    return said
+
+
+def _own(arm: Arm) -> list[str]:
+    return [
+        f"learning rates {', '.join(f'{factor:g}' for factor in values)} times that"
+        if name == RATE
+        else grid_words(name, values)
+        for name, values in arm.over.items()
+    ]
 
 
 def _statistics(found: Results) -> str:

@@ -21,6 +21,7 @@ from landscape.study.figures import paper_figures
 from landscape.study.findings import MANY, Material
 from landscape.study.methods import SEEDS, methods
 from landscape.study.sentences import findings
+from landscape.study.writing import write_samples
 from landscape.version import __version__
 
 MOST_ROWS = 12
@@ -51,6 +52,10 @@ def write_paper(material: Material, folder: Path) -> Path:
     if pairs is not None:
         write_whole(folder / "contrasts.tex", _fitted(_contrast_rows(pairs)))
         write_whole(folder / "contrasts.csv", frame_csv(pairs))
+    samples = material.samples
+    samples_caption = "" if samples is None else write_samples(study, samples, folder)
+    if material.blocks is not None:
+        write_whole(folder / "blocks.csv", frame_csv(material.blocks))
     figures = paper_figures(material, folder)
     write_whole(folder / "references.bib", citations(material.found) + "\n")
     found = findings(material)
@@ -70,6 +75,7 @@ def write_paper(material: Material, folder: Path) -> Path:
         matched_caption=None if matched is None else latex_text(_matched_caption(matched)),
         spreads_caption=None if material.spreads is None else latex_text(SPREADS),
         contrasts_caption=latex_text(_contrast_caption(pairs)) if pairs is not None and tabulated else None,
+        samples_caption=latex_text(samples_caption) if samples_caption else None,
         figures=figures,
         notes=[latex_sentence(note) for note in limits(material)],
     )  # fmt: skip
@@ -156,6 +162,8 @@ def limits(material: Material) -> list[str]:
     found = []
     if edge := [choice.label for choice in material.choices if choice.at_edge]:
         found.append(f"Learning rates at the edge of their grid, beyond which a better may lie: {', '.join(edge)}.")
+    if ends := [f"{choice.label} ({', '.join(choice.edges)})" for choice in material.choices if choice.edges]:
+        found.append(f"Tuned to the first or last of what was tried: {', '.join(ends)}.")
     if material.at_equal_loss is not None:
         found += material.at_equal_loss.notes
     elif material.unmatched:

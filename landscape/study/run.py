@@ -19,6 +19,7 @@ from landscape.comparison.equal_loss import LEVELS
 from landscape.errors import UsageError
 from landscape.jobs import Executor, available_cores, opened_executor
 from landscape.store.outputs import write_whole
+from landscape.study.blocks import measure_blocks
 from landscape.study.design import Study
 from landscape.study.findings import Material
 from landscape.study.paper import write_paper
@@ -66,8 +67,8 @@ def run_study(
     """Do a study, or what is left of it.
 
     Writes ``out/tuning/…`` and ``out/runs/LABEL-sSEED/`` (checkpoints; those of runs that diverged go to
-    ``out/diverged``), ``out/runs/results.h5`` with figures, tables
-    and ``report.html``, ``out/paper/report.tex``, and ``out/reproduce.json``, from which :meth:`Study.load` makes the
+    ``out/diverged``), ``out/blocks``, where the study asks for them, ``out/runs/results.h5`` with figures, tables and
+    ``report.html``, ``out/paper/report.tex``, and ``out/reproduce.json``, from which :meth:`Study.load` makes the
     study again.
 
     Parameters
@@ -99,7 +100,7 @@ def _done(study: Study, out: Path, workers: int | None, say: Say, executor: Exec
     say(f"{study.name}: {len(study.arms)} arms × {len(study.seeds)} seeds on {study.problem}")
     choices = tune(study, out, workers=count, executor=executor, finished=_reporting(say))
     for choice in choices:
-        say(f"  {choice.label:<20} lr {choice.lr:g}{', at the edge of its grid' if choice.at_edge else ''}")
+        say(f"  {choice.label:<20} {choice}")
     trainings = _evaluations(study, choices, out)
     done = train_all(trainings, workers=count, executor=executor, finished=_reporting(say))
     diverged = [f"{run.folder.name}: {run.reason}" for run in done if run.metrics is None]
@@ -115,6 +116,7 @@ def _done(study: Study, out: Path, workers: int | None, say: Say, executor: Exec
     levels = LEVELS if study.is_matched() else 0
     plan = Plan(**{"workers": workers, "data": study.data, "problem": own, "levels": levels, **study.plan})
     results = analyze(out / "runs", plan, command=f"study {study.name}", executor=executor)
+    measure_blocks(study, out, workers=count, executor=executor, say=say)
     _write_reproduction(study, out, choices, diverged)
     paper = write_paper(Material(study, choices, diverged, results), out / "paper")
     say(f"done in {time.perf_counter() - started:.0f} s: {out / 'runs' / 'report.html'}, {paper}")
@@ -130,9 +132,9 @@ def _set_aside(folder: Path, home: Path) -> None:
 
 
 def _evaluations(study: Study, choices: list[Choice], out: Path) -> list[TrainingJob]:
-    rate = {choice.label: choice.lr for choice in choices}
+    chosen = {choice.label: {**choice.settings, "lr": choice.lr} for choice in choices}
     return [
-        TrainingJob(out / "runs" / arm.run(seed), study.settings_of(arm, lr=rate[arm.label], seed=seed), study.data)
+        TrainingJob(out / "runs" / arm.run(seed), study.settings_of(arm, **chosen[arm.label], seed=seed), study.data)
         for seed in study.seeds  # the seeds outside, so that a study cut short has whole replicates
         for arm in study.arms
     ]

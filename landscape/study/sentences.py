@@ -27,10 +27,13 @@ from landscape.store.catalogue import MEASURES
 from landscape.store.metrics import class_accuracies
 from landscape.store.stationarity import kinds_sentence
 from landscape.study.basins import wells_sentences
+from landscape.study.blocks import blocks_sentences
 from landscape.study.decision_sentences import difference_sentences, primary_sentence, rank_sentences, spread_sentences
 from landscape.study.findings import MANY, Material
+from landscape.study.histories import validation_sentences
 from landscape.study.numbers import SAME, centre_text, interval_of, number, over_seeds, unit_of
 from landscape.study.watched import watched_sentences
+from landscape.study.writing import samples_sentences
 
 
 def findings(material: Material) -> list[str]:
@@ -51,6 +54,7 @@ def findings(material: Material) -> list[str]:
         *watched_sentences(material),
         *order("train_loss", "the training loss at the end"),
         *(best("train_loss", "smallest training loss at the end") if material.study.primary == "train_loss" else []),
+        *validation_sentences(material.study, material.results.parent),
         *best("test_accuracy", "highest mean test accuracy", largest=True),
         _classes(found),
         *best("lambda_max", "smallest λ_max where training stopped"),
@@ -60,8 +64,10 @@ def findings(material: Material) -> list[str]:
             "smallest adaptive sharpness (invariant to rescaling of layers) where training stopped",
         ),
         *order("spectral_ratio", "the spectral ratio λ₁/λ₂ at the end", largest=True),
+        *blocks_sentences(material.study, material.blocks),
         kinds_sentence(run.last for run in found.runs if run.checkpoints),
         _gain(means, found),
+        *samples_sentences(material.samples),
         *difference_sentences(material),
         *(rank_sentences(found) if material.study.within != "problem_config" else []),
     ]

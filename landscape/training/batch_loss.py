@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,10 +22,16 @@ class BatchLoss:
     ----------
     rows : sequence of tensors
         Those of each client; without clients a single one.
+
+    Attributes
+    ----------
+    gradient_norm : float
+        Of the first gradient that was asked for, which is that where the step begins; NaN where none was.
     """
 
     def __init__(self, problem: Problem, model: nn.Module, rows: Sequence[Tensor]) -> None:
         self.problem, self.model, self.rows = problem, model, rows
+        self.gradient_norm = math.nan
 
     def __call__(self) -> Tensor:
         """The loss, detached, with its gradient in ``.grad``."""
@@ -69,7 +76,10 @@ class BatchLoss:
         each = vmap(grad_and_value(loss), in_dims=(None, 0, 0), randomness="different")
         with torch.enable_grad():
             gradients, losses = each(trainable, *examples)
-        return losses.detach(), [g.detach() for g in gradients.values()]
+        found = [g.detach() for g in gradients.values()]
+        if math.isnan(self.gradient_norm):
+            self.gradient_norm = float(torch.stack([g.mean(0).norm() for g in found]).double().norm())
+        return losses.detach(), found
 
     def _backward(self, *, create_graph: bool) -> Tensor:
         for p in self.model.parameters():
@@ -79,7 +89,14 @@ class BatchLoss:
             part = share * self.problem.mean_loss(self.model, piece)
             part.backward(create_graph=create_graph)
             total = total + part.detach()
+        if math.isnan(self.gradient_norm):
+            self.gradient_norm = self._norm()
         return total
+
+    @torch.no_grad()
+    def _norm(self) -> float:
+        there = [p.grad.norm() for p in self.model.parameters() if p.grad is not None]
+        return float(torch.stack(there).double().norm()) if there else math.nan
 
     def _examples(self) -> Any:
         return self.problem.examples(self.rows[0] if len(self.rows) == 1 else torch.cat(list(self.rows)))

@@ -46,7 +46,9 @@ class Training:
             settings["save_losses"], batch_size=settings["batch_size"], num_examples=problem.num_examples
         )
         #: Of each step since the last checkpoint.
-        self.history: dict[str, list[float]] = {name: [] for name in ("loss", "step_size", *self._noted())}
+        self.history: dict[str, list[float]] = {
+            name: [] for name in ("loss", "step_size", "gradient_norm", *self._noted())
+        }
 
     @property
     def total_steps(self) -> int:
@@ -82,13 +84,15 @@ class Training:
         """One step of the optimizer on the next batch."""
         self.model.train()
         rate = self.scheduler.get_last_lr()[0]
-        closure: Any = BatchLoss(self.problem, self.model, self.order.next())
+        batch_loss = BatchLoss(self.problem, self.model, self.order.next())
+        closure: Any = batch_loss
         loss = float(self.optimizer.step(closure))
         self._check_finite(loss)
         taken: Any = getattr(self.optimizer, "step_size", None)
         self.history["loss"].append(loss)
         self.falling.add(loss)
         self.history["step_size"].append(float(rate if taken is None else taken))
+        self.history["gradient_norm"].append(batch_loss.gradient_norm)
         for name, value in self._noted().items():
             self.history[name].append(value)
         self.scheduler.step()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from landscape.analysis.context import CheckpointContext
-from landscape.analysis.measuring import objective_of
+from landscape.analysis.objectives import objective_of
 from landscape.analysis.plan import Plan
 from landscape.analysis.recording import provenance, question_at
 from landscape.checkpoints import IMPORTED, Checkpoint, CheckpointDir, find_runs, load_checkpoint

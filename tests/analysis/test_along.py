@@ -13,6 +13,7 @@ from landscape.analysis import pipeline
 from landscape.plots.tails import tail_of_run
 from landscape.store import ResultStore
 from landscape.store.catalogue import read
+from landscape.training import train
 from tests.support.runs import SMALL
 
 pytestmark = pytest.mark.slow
@@ -168,3 +169,22 @@ def test_one_checkpoint_has_no_distances_from_itself(trained, tmp_path):
     run = ls.load_results(ls.analyze(folder, PLAN)).runs[0]
     assert "distances" not in run.last.records
     assert "trace" in run.last.records
+
+
+def test_what_training_saved_at_every_step_stands_with_the_last_checkpoint(trained, tmp_path):
+    """Full-batch gradient descent by our training: the norms at its first steps follow the closed form."""
+    problem = ls.get_problem("quadratic", {"eigenvalues": list(EIGENVALUES)})
+    train(problem, tmp_path / "gd-s0", optimizer="gd", lr=RATE, epochs=10, save_every=5)
+    (run,) = ls.load_results(ls.analyze(tmp_path, PLAN)).runs
+    assert [("history" in c.records) for c in run.checkpoints] == [False] * (len(run.checkpoints) - 1) + [True]
+    found, gradients = run.last.records["history"], path_of(tmp_path / "gd-s0", problem)
+    assert found.steps.tolist() == list(range(1, 11))
+    for step in STEPS[:-1]:
+        norm = np.linalg.norm(gradients[step][1])
+        assert found["gradient_norm"][found.steps == step + 1] == pytest.approx(norm, rel=1e-4)
+    again = ls.load_results(ls.analyze(tmp_path, PLAN)).runs[0].last
+    assert np.array_equal(again.records["history"].values, found.values)
+
+
+def test_a_run_that_saved_nothing_at_its_steps_has_no_history(analyzed):
+    assert "history" not in analyzed.last.records

@@ -58,6 +58,18 @@ def barrier_of(store, a, b, plan=PLAN):
     return pair
 
 
+def test_beside_the_line_stands_how_many_predictions_of_both_ends_differ(runs, tmp_path):
+    """Counted by hand from the classes that the two networks predict, each with its own statistics."""
+    problem, models, jobs = runs
+    with ResultStore(tmp_path) as store:
+        line = barrier_of(store, jobs["sgd"], jobs["adam"]).record
+    with torch.no_grad():
+        for found, (inputs, _) in ((line.disagreement, problem.train), (line.test_disagreement, problem.test)):
+            a, b = (models[name](inputs).argmax(1) for name in ("sgd", "adam"))
+            assert 0 < found == pytest.approx(float((a != b).double().mean()))
+    assert "on test data (predicted classes)" in str(line)
+
+
 def test_what_becomes_of_running_statistics_is_asked_by_the_plan_and_another_word_is_measured_anew(runs, tmp_path):
     problem, models, jobs = runs
     between = (ls.Objective(models[name], problem.loss_fn, problem.train, check=False) for name in ("sgd", "adam"))

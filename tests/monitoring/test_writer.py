@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 
+import numpy as np
 import pytest
 import torch
 
@@ -144,6 +145,15 @@ def test_the_losses_of_all_steps_are_the_history_of_the_run(tmp_path):
     assert history["step"].tolist() == list(range(1, 9))
     assert history["loss"].tolist() == given
     assert [c.metrics.get("train_loss") for c in ls.CheckpointDir(tmp_path / "a")] == [2.0, 5.0, None]
+
+
+def test_gradient_norms_are_in_the_history_where_they_were_given_at_every_step(tmp_path):
+    with ls.CheckpointWriter(tmp_path / "a", small_model(), every=2, signals=()) as writer:
+        for step in range(4):
+            writer.step(loss=1.0, gradient_norm=float(step) if step != 2 else None)
+    history = ls.CheckpointDir(tmp_path / "a").history()
+    assert history["loss"].tolist() == [1.0] * 4
+    np.testing.assert_array_equal(history["gradient_norm"], [0.0, 1.0, np.nan, np.nan])
 
 
 def test_a_run_that_is_there_is_gone_on_with_or_refused(tmp_path):

@@ -11,11 +11,12 @@ import pytest
 from matplotlib.colors import same_color
 
 from landscape import plots
+from landscape.errors import UsageError
 from landscape.plots.tails import Tail
 from landscape.results import LineSlice
 from tests.support import whole_trainings
 
-SUBJECTS = {"training_loss", "training_gradient", "training_curvature", "training_distance"}
+SUBJECTS = {"training_loss", "training_gradient", "training_curvature", "training_distance", "training_steps"}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_there_is_a_figure_for_each_subject_and_one_for_each_optimizer(results):
 
 def test_runs_of_which_the_last_checkpoints_alone_were_measured_have_none(results):
     runs = tuple(replace(run, info={**run.info, "along": []}) for run in results.runs)
-    assert list(plots.drawings(replace(results, runs=runs), ("training",))) == []
+    assert [d.name for d in plots.drawings(replace(results, runs=runs), ("training",))] == ["training_steps"]
 
 
 def test_a_start_that_is_not_the_beginning_is_said(tmp_path):
@@ -84,6 +85,29 @@ def test_a_panel_has_the_numbers_of_the_checkpoints(results):
     np.testing.assert_allclose(drawn["training"].get_ydata(), expected)
     np.testing.assert_allclose(drawn["test"].get_ydata(), 1.1 * expected + 0.05)
     assert not same_color(drawn["training"].get_color(), drawn["test"].get_color())
+
+
+def test_every_step_is_drawn_by_medians_of_windows_over_all_seeds(results):
+    """Of norms e⁻ˢ and 4e⁻ˢ, s = step/200: half way between the largest of the one and the least of the other."""
+    drawing = next(d for d in plots.drawings(results, ("training",)) if d.name == "training_steps")
+    above, below = drawing.figure.axes
+    assert [ax.get_title() for ax in (above, below)] == ["Gradient norm of each batch", "Step size"]
+    steps, medians = above.lines[0].get_data()
+    width = -(-601 // plots.WINDOWS)
+    first = np.arange(len(steps) - 1) * width + 1  # the last window is cut short
+    np.testing.assert_allclose(steps[:-1], first - 1 + width / 2)
+    expected = (np.exp(-first / 200) + 4 * np.exp(-(first + width - 1) / 200)) / 2
+    np.testing.assert_allclose(medians[:-1], expected)
+    np.testing.assert_allclose(below.lines[0].get_ydata(), 0.1)
+
+
+def test_one_run_has_a_dot_for_each_step(results):
+    found = results.run("sgd-s0").last.records["history"]
+    dots, medians = found.plot().lines
+    np.testing.assert_allclose(dots.get_ydata(), np.exp(-np.arange(1, 602) / 200))
+    assert len(medians.get_xdata()) <= plots.WINDOWS
+    with pytest.raises(UsageError, match="name='loss'"):
+        found.plot(name="loss")
 
 
 def test_noise_is_drawn_over_the_whole_training_where_that_was_measured(results):

@@ -14,11 +14,8 @@ import landscape.problems.builtin.mnist as mnist_module
 from landscape.checkpoints import load_checkpoint, save_checkpoint
 from landscape.errors import UsageError
 from landscape.problems import get_problem
+from tests.support.mnist import idx
 from tests.support.problems import forget_cached_data
-
-
-def idx(array: np.ndarray) -> bytes:
-    return b"\0\0\x08" + bytes([array.ndim]) + np.array(array.shape, dtype=">u4").tobytes() + array.tobytes()
 
 
 @pytest.fixture

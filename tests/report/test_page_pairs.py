@@ -75,6 +75,13 @@ def test_a_stored_matrix_adds_disagreement_to_pairs_with_a_line_and_without_one(
         assert is_living("interpolation", {"pairs": found}) == bool(pairs)
 
 
+def test_disagreement_that_was_measured_with_a_line_is_a_quantity_of_its_pair(runs):
+    more = {"disagreement": 0.25, "test_disagreement": 0.5, "disagreement_of": "predicted classes"}
+    found, measures = entries([pair_of(runs, [1.0, 4.0, 2.0], **more)], runs)
+    assert (found[0]["values"]["disagreement"], found[0]["values"]["test_disagreement"]) == ([0.25], [0.5])
+    assert dict(measures)["test_disagreement"] == "disagreement, test data (predicted classes)"
+
+
 def test_a_line_that_is_not_finite_has_no_barrier_and_one_of_nothing_is_no_pair(runs):
     found, _ = entries([pair_of(runs, [1.0, np.inf, 2.0])], runs)
     assert set(found[0]["values"]) == {"distance", "cosine"}

@@ -51,7 +51,7 @@ def rarer_records() -> dict[str, Record]:
         "basins": results.Basins(
             np.eye(2), np.array([0.1, 1.9]), np.array([1.0, 19.2]), np.array([0.9, 18.0]), np.array([0, 1, -1]), 1e-3
         ),
-        "distances": examples()["Distances"],
+        "distances": examples()["Distances"], "history": examples()["StepHistory"],
         "step": results.StepReport(1.0, 0.9, 1e-7, 0.5, 0.2, -0.1, 2.0, 1.9, 2.1),
         "alignment": examples()["Alignment"], "repaired": examples()["Repaired"],
         "test": results.Evaluation(0.5, 9, 0.75, np.array([1.0, np.nan, 0.5])),

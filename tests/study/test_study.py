@@ -128,17 +128,6 @@ def test_a_best_rate_at_the_end_of_the_grid_is_marked(tmp_path):
     assert rates(study, study.arms[1]) == [1e-6, 1e-5]
 
 
-def test_trainings_of_the_tuning_may_be_of_fewer_examples_and_the_methods_say_so(tmp_path):
-    study = small(tuning=Tuning((1.0, 2.0), (9,), settings={"epochs": 1, "problem_config": {"num_train": 40}}))
-    choices = tune(study, tmp_path, workers=1)
-    last = CheckpointDir(next((tmp_path / "tuning" / "sgd").iterdir()))[-1]
-    assert (last.step, last.config["problem_config"]["num_train"]) == (2, 40)
-    assert study.settings_of(study.arms[0])["problem_config"]["num_train"] == 60
-    assert "over seed 9, which is not evaluated, in trainings of epochs 1, num train 40." in methods(study, choices)
-    assert study.quick().problem_config["num_train"] == 40
-    assert Study.from_json(study.to_json()).tuning == study.tuning
-
-
 # --- running ----------------------------------------------------------------------------------------------------------
 
 

@@ -56,6 +56,11 @@ def examples() -> dict[str, Record]:
             0,
             600,
         ),
+        "StepHistory": results.StepHistory(
+            ("gradient_norm", "loss", "step_size"),
+            np.arange(1, 401),
+            np.exp(-np.arange(400) / 200) * np.exp(rng.normal(0, 0.3, (3, 400))),
+        ),
         "Estimate": estimate,
         "Estimate bound": results.Estimate(7.15, bound=0.02, method="λ_max, bound from its residual"),
         "Estimate alone": results.Estimate(7.15, method="one probe", converged=False),

@@ -9,7 +9,7 @@ from unittest import mock
 
 import numpy as np
 
-from landscape.results import Distances, Estimate, Evaluation, PointValue, Record, Stability
+from landscape.results import Distances, Estimate, Evaluation, PointValue, Record, Stability, StepHistory
 from landscape.store import ALONG, AROUND, ResultStore, load_results
 from landscape.store.view import Results
 from tests.support.synthetic_results import line, provenance, run_info, tail_records
@@ -31,11 +31,19 @@ def make(
                 run, rng = f"{optimizer}-s{seed}", np.random.default_rng(seed)
                 chosen = {AROUND: list(own[:-LAST]), ALONG: list(own)}
                 store.describe_run(run, run_info(optimizer, seed) | chosen)
+                store.write(run, own[-1], "history", history(seed, own[-1]), {"key": {}})
                 for step in own:
                     store.describe_checkpoint(run, step, {})
                     for name, record in records(rng, optimizer, seed, step, own).items():
                         store.write(run, step, name, record, provenance(name, record))
     return load_results(folder)
+
+
+def history(seed: int, last: int) -> StepHistory:
+    """Gradient norms ``exp(−step/200)``, of the second seed four times as much; steps of 0.1; no losses."""
+    steps = np.arange(1, last + 1)
+    norms = (4.0 if seed else 1.0) * np.exp(-steps / 200)
+    return StepHistory(("gradient_norm", "step_size"), steps, np.stack([norms, np.full(last, 0.1)]))
 
 
 def records(

@@ -138,3 +138,18 @@ def test_the_history_tells_the_loss_and_the_step_size_of_every_step(tmp_path):
     train(small(), tmp_path / "cosine", optimizer="sgd", schedule="cosine", epochs=3, batch_size=16, lr=0.2)
     rates = CheckpointDir(tmp_path / "cosine").history()["step_size"]
     assert rates == pytest.approx(0.1 * (1 + np.cos(np.pi * np.arange(12) / 12)))
+
+
+@pytest.mark.parametrize("optimizer", ["gd", "sam", "lbfgs"])
+def test_the_history_tells_the_gradient_norm_where_each_step_begins(tmp_path, optimizer):
+    """By float64 autograd at each checkpoint, on the batch of all examples; not where SAM or a search goes besides."""
+    batch = {} if optimizer in FULL_BATCH else {"batch_size": 50}
+    train(small(), tmp_path, optimizer=optimizer, epochs=4, save_every=1, **batch)
+    checkpoints = CheckpointDir(tmp_path)
+    found = [float(c.objective(dtype=torch.float64).gradient().norm()) for c in checkpoints]
+    assert checkpoints.history()["gradient_norm"] == pytest.approx(found[:-1], rel=1e-5)
+
+
+def test_a_step_without_a_gradient_has_no_gradient_norm(tmp_path):
+    train(small(), tmp_path, optimizer="spsa", epochs=1, batch_size=16)
+    assert np.isnan(CheckpointDir(tmp_path).history()["gradient_norm"]).all()

@@ -59,6 +59,15 @@ def disagreements(found: Sequence[tuple[str, np.ndarray] | None]) -> tuple[np.nd
     return matrix, kind
 
 
+def disagreement(a: Objective, b: Objective) -> tuple[float, str]:
+    """Of two models on the data of their objectives, and of what; NaN and nothing where no outputs are to be had.
+
+    Costs a pass over the data for each.
+    """
+    matrix, kind = disagreements([predictions(one, one.theta) for one in (a, b)])
+    return float(matrix[0, 1]), kind
+
+
 def _targets(module: LossModule, batch: Any) -> Any:
     """What a batch's outputs are held against, where the loss says it."""
     if isinstance(module, SupervisedLoss):

@@ -20,6 +20,7 @@ _OF_LINES = {
     "distance": "distance in θ",
     "cosine": "cosine of θ",
 }
+_DISAGREEMENTS = {"disagreement": "", "test_disagreement": ", test data"}
 Values = dict[str, list[Any]]
 
 
@@ -64,6 +65,10 @@ def _of_line(line: LineSlice, ends: tuple[float | None, float | None], words: di
     a, b = ends
     if a and b:
         _put(values, "cosine", (a * a + b * b - distance**2) / (2 * a * b))
+    for key, on in _DISAGREEMENTS.items():
+        if np.isfinite(getattr(line, key)):
+            words.setdefault(key, f"disagreement{on} ({line.disagreement_of})")
+            _put(values, key, getattr(line, key))
     if line.kind != "interpolation" or not np.isfinite(line.loss).all():
         return values
     _put(values, "barrier", line.barrier, line.barrier_bound - line.barrier)

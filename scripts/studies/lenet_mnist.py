@@ -1,0 +1,38 @@
+#!/usr/bin/env python
+"""LeNet-5 on the real MNIST by six optimizers: accuracy, per class too, the gradient norm at every step, the shape of
+the loss at the end and at equal loss, λ₁/λ₂ over the last steps, and whether second-order steps would pay there.
+
+python scripts/studies/lenet_mnist.py --data DIR            # the four files of MNIST in DIR
+python scripts/studies/lenet_mnist.py --data DIR --quick
+"""
+
+import sys
+
+from command_line import main
+
+from landscape.study import Arm, Study, Tuning
+
+NAMES = ("sgd", "momentum", "nesterov", "adam", "rmsprop", "adagrad")
+#: Images on which learning rates are tuned, for ten times as many epochs, and on which curvature is measured.
+FEW = 6000
+
+STUDY = Study(
+    name="lenet-mnist",
+    title="Shapes of minima by optimizer: LeNet-5 on MNIST",
+    question=(
+        "Where optimizers come to with LeNet-5 on all of MNIST: accuracy, per class too, gradient norm, flatness along "
+        "the top eigenvectors, the spectral gap over the last iterations, and what second-order steps would gain."
+    ),
+    problem="lenet-mnist",
+    arms=tuple(Arm(name, {"optimizer": name}) for name in NAMES),
+    seeds=(0, 1, 2, 3, 4),
+    settings={"epochs": 5, "batch_size": 64, "save_last": 5},
+    tuning=Tuning(settings={"epochs": 10, "problem_config": {"num_train": FEW}}),
+    plan={
+        "plan": "quick", "last": 5, "eigs": 4, "points": 31, "planes": "random,eigen", "examples": FEW,
+        "trace_probes": 16, "density_probes": 2, "steps": 30,
+    },
+)  # fmt: skip
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY))
