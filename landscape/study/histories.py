@@ -67,8 +67,8 @@ def _differ(losses: pd.DataFrame) -> bool:
 
 
 def read_histories(study: Study, runs: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Training losses at checkpoints, and of all steps their size or what is watched, as ``arm``, ``seed``, ``step``, ``epoch``,
-    ``value``.
+    """Training losses at checkpoints, and of all steps their size or what is watched, as ``arm``, ``seed``, ``step``,
+    ``epoch``, ``value``.
     """
     sizes: list[pd.DataFrame] = []
     for arm, seed, folder in study.runs_in(runs):
