@@ -101,7 +101,10 @@ class BatchLoss:
         self.counted.gradients += self._share
         with torch.enable_grad():
             gradients, losses = each(trainable, *examples)
-        return losses.detach(), [g.detach() for g in gradients.values()]
+        found = [g.detach() for g in gradients.values()]
+        if math.isnan(self.gradient_norm):
+            self.gradient_norm = float(torch.stack([g.mean(0).norm() for g in found]).double().norm())
+        return losses.detach(), found
 
     def _backward(self, *, create_graph: bool) -> Tensor:
         self.counted.gradients += self._share
