@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Do all studies of ``scripts/studies``, or what is left of them, and write the page of what they found.
 
-    python scripts/papers.py                            # an hour and a half on two cores, LeNet-5 a third of it
+    python scripts/papers.py --data DIR                 # hours on two cores; MNIST's files in DIR, or without it
     python scripts/papers.py --only two_wells schedules
-    python scripts/papers.py --docs                     # and write docs/studies.md with its figures
+    python scripts/papers.py --only two_wells --docs    # and write their sections of docs/studies.md, with figures
 
 Each is a script of its own, which says more: ``python scripts/studies/two_wells.py``.
 """
@@ -34,6 +34,8 @@ SHOWN = ("By gradient flow", "The basin", "At equal training loss", "At higher t
          "Cost in losses", "As closed forms", "Arm",
          "Of the comparisons", r"\d+ of \d+ end points", "Second-order", "Steps at which", "Of ")  # fmt: skip
 MOST_SHOWN = 12
+#: The study that the project is modelled on stands first.
+FIRST = "lenet_mnist"
 HEAD = """# What the studies found
 
 Each of these is a page of design over `landscape.study`, run to the end here. Arms that are trained on one problem
@@ -49,8 +51,9 @@ The whole of it, with methods and limits, is in the three pages of `paper/report
 
 
 def scripts() -> list[Path]:
-    """Those of the folder that hold a study, in alphabetical order."""
-    return sorted(path for path in STUDIES.glob("*.py") if "STUDY = Study(" in path.read_text())
+    """Those of the folder that hold a study: ``FIRST``, then in alphabetical order."""
+    found = (path for path in STUDIES.glob("*.py") if "STUDY = Study(" in path.read_text())
+    return sorted(found, key=lambda path: (path.stem != FIRST, path))
 
 
 def study_of(script: Path) -> Study:
@@ -68,9 +71,10 @@ def study_of(script: Path) -> Study:
     return study
 
 
-def do(script: Path, out: Path) -> None:
+def do(script: Path, out: Path, data: Path | None) -> None:
     """Run a study, or the rest of it; its errors end the whole."""
-    done = subprocess.run([sys.executable, str(script), "--out", str(out)], cwd=ROOT, check=False)
+    more = [] if data is None else ["--data", str(data.resolve())]
+    done = subprocess.run([sys.executable, str(script), "--out", str(out), *more], cwd=ROOT, check=False)
     if done.returncode:
         raise SystemExit(f"{script.name} failed; started again, this goes on there")
 
@@ -110,10 +114,42 @@ def section(script: Path, out: Path, figures: Path) -> str:
     return "\n".join(lines)
 
 
-def page(done: dict[Path, Path]) -> str:
-    """``docs/studies.md``; the figures go beside it."""
-    sections = [section(script, out, DOCS / "figures" / "studies") for script, out in done.items()]
-    return "\n".join([HEAD, *sections]).rstrip() + "\n"
+def page(done: dict[Path, Path], before: str = "") -> str:
+    """``docs/studies.md``; the figures go beside it.
+
+    Parameters
+    ----------
+    done : dict of script to folder
+        Whose sections are written anew.
+    before : str
+        The page as it was, from which all other sections are taken.
+    """
+    sections = sections_of(before) | {
+        script: section(script, out, DOCS / "figures" / "studies") for script, out in done.items()
+    }
+    there = [sections[script].rstrip() + "\n" for script in scripts() if script in sections]
+    return (
+        "\n".join([HEAD, *there, *_waiting([script for script in scripts() if script not in sections])]).rstrip() + "\n"
+    )
+
+
+def sections_of(text: str) -> dict[Path, str]:
+    """The sections of a page, by the script that each names."""
+    parts = (f"## {part}" for part in re.split(r"^## ", text, flags=re.MULTILINE)[1:])
+    named = ((re.search(r"\(\.\./(scripts/studies/\w+\.py)\)", part), part) for part in parts)
+    return {ROOT / found[1]: part for found, part in named if found is not None and part.count("](../scripts") == 1}
+
+
+def _waiting(waiting: list[Path]) -> list[str]:
+    """Those that were not run to the end."""
+    if not waiting:
+        return []
+    listed = [
+        f"- {study_of(script).question} [`{script.relative_to(ROOT)}`](../{script.relative_to(ROOT)})"
+        for script in waiting
+    ]
+    said = "Each runs in small in the tests; what it would find is open."
+    return ["## Designed, and not yet run to the end", "", said, "", *listed, ""]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -122,19 +158,22 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="of these scripts, such as two_wells")
     parser.add_argument("--docs", action="store_true", help="write docs/studies.md and docs/figures/studies")
     parser.add_argument("--out", type=Path, default=ROOT / "checkpoints" / "studies")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="where the files of MNIST lie; left out, so is its study"
+    )
     args = parser.parse_args(argv)
     chosen = [script for script in scripts() if args.only is None or script.stem in args.only]
-    unknown = set(args.only or ()) - {script.stem for script in chosen}
-    if unknown or (args.docs and args.only):
+    if unknown := set(args.only or ()) - {script.stem for script in chosen}:
         names = ", ".join(script.stem for script in scripts())
-        parser.error(
-            f"no study {', '.join(sorted(unknown))}; there are {names}" if unknown else "--docs needs them all"
-        )
+        parser.error(f"no study {', '.join(sorted(unknown))}; there are {names}")
+    if args.data is None:
+        chosen = [script for script in chosen if not study_of(script).problem.endswith("-mnist")]
     done = {script: args.out / script.stem.replace("_", "-") for script in chosen}
     for script, out in done.items():
-        do(script, out)
+        do(script, out, args.data)
     if args.docs:
-        write_whole(DOCS / "studies.md", page(done))
+        place = DOCS / "studies.md"
+        write_whole(place, page(done, place.read_text() if place.exists() else ""))
     return 0
 
 

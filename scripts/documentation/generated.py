@@ -115,8 +115,8 @@ def _studies() -> Iterator[str]:
     for section in sections:
         title, _, text = section.partition("\n")
         question = text.strip().split("\n\n")[0]
-        (name,) = re.findall(r"!\[[^\]]*\]\(figures/studies/(\w+)\.png\)", text)
-        yield _picture(title, question, f"figures/studies/{name}.png", f"studies/{name}.py")
+        for name in re.findall(r"!\[[^\]]*\]\(figures/studies/(\w+)\.png\)", text):  # none where it was not run
+            yield _picture(title, question, f"figures/studies/{name}.png", f"studies/{name}.py")
 
 
 def _picture(title: str, words: str, figure: str, script: str) -> str:

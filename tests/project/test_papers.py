@@ -51,7 +51,26 @@ def test_the_page_tells_every_study_and_all_its_links_lead_somewhere(papers, tmp
         assert (base / link).resolve().exists(), link
 
 
+def test_sections_of_studies_that_were_not_done_stay_as_they_are_and_those_never_done_are_listed(
+    papers, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(papers, "DOCS", tmp_path / "docs")
+    monkeypatch.setattr(papers, "said_by", lambda out: ["Arm a wins."])
+    named = {path.stem: path for path in papers.scripts()}
+    one, other, new = (named[name] for name in ("data_order", "two_wells", "lenet_mnist"))
+    folders = {script: finished(tmp_path / script.stem, [], ()) for script in (one, other, new)}
+    before = papers.page({script: folders[script] for script in (one, other)})
+    monkeypatch.setattr(papers, "said_by", lambda out: ["Arm b wins."])
+    after = papers.page({other: folders[other], new: folders[new]}, before)
+    found = papers.sections_of(after)
+    assert list(found) == [new, one, other]
+    assert ["Arm b wins" in text for text in found.values()] == [True, False, True]
+    assert found[one] == papers.sections_of(before)[one]
+    waiting = after.partition("not yet run to the end")[2]
+    assert {path.stem for path in papers.scripts() if path.name in waiting} == set(named) - {p.stem for p in found}
+
+
 def test_a_study_that_is_not_there_is_refused_with_the_names(papers, capsys):
     with pytest.raises(SystemExit):
         papers.main(["--only", "three_wells"])
-    assert "no study three_wells; there are data_order" in capsys.readouterr().err
+    assert "no study three_wells; there are lenet_mnist, constraints" in capsys.readouterr().err
