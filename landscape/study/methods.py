@@ -50,17 +50,9 @@ def methods(study: Study, choices: list[Choice], found: Results | None = None) -
         "Second-order gain: how many times as much a damped Newton step "
         "(damping 0.01 λ₁, or −2λ_min where that is more) lowers the quadratic model as gradient descent in steps of "
         "1/λ₁ does with as many products."
-        f"{_drawn(study)}{_statistics(found) if found is not None else ''}"
+        f"{_statistics(found) if found is not None else ''}"
     )
     return latex_text(" ".join(lines))
-
-
-def _drawn(study: Study) -> str:
-    """Where the plan measures on a part of the training data."""
-    count = study.plan.get("examples")
-    return (
-        "" if count is None else f" Curvature and slices: of the loss on {count:,} training examples, the same in all."
-    )
 
 
 def _tuning(study: Study, choices: list[Choice]) -> list[str]:

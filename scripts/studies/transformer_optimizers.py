@@ -95,6 +95,12 @@ def named(study: Study, text: Path) -> str:
     return study.name + "-" + re.sub(r"[^\w.-]+", "-", text.stem)
 
 
+def small(study: Study) -> Study:
+    """In small, and of a smaller model."""
+    quick = study.quick()
+    return replace(quick, problem_config={**quick.problem_config, "width": 16, "heads": 2, "context": 16})
+
+
 def main(study: Study, argv: list[str] | None = None) -> int:
     """Run the study, or that of the large model, on a text; the exit status is that of all studies."""
     made = parser(study.name, study.question)
@@ -112,7 +118,7 @@ def main(study: Study, argv: list[str] | None = None) -> int:
         if args.text is not None:
             config = {**study.problem_config, "file": args.text.name}
             chosen = replace(study, name=name, problem_config=config, data=str(args.text.parent))
-        run_study(chosen.quick() if args.quick else chosen, out, workers=args.workers, executor=args.executor, say=say)
+        run_study(small(chosen) if args.quick else chosen, out, workers=args.workers, executor=args.executor, say=say)
 
     return exit_status(name, out, work)
 
