@@ -216,7 +216,7 @@ def _columns(study: Study, quantities: Sequence[Quantity]) -> Iterator[tuple[str
             yield (
                 "closed form",
                 {
-                    label: "--" if math.isnan(value) else latex_number(format_value(value, digits=3))
+                    label: "--" if math.isnan(value) else latex_number(format_value(value + 0.0, digits=3))
                     for label, value in known.items()
                 },
             )
