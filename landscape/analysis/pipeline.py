@@ -18,10 +18,10 @@ import torch
 from landscape import distributed
 from landscape.analysis.barriers import Pair, check_pairs, comparable_pairs
 from landscape.analysis.cache import forget, opened_by
-from landscape.analysis.clock import expected_in
 from landscape.analysis.histories import bring_histories
 from landscape.analysis.jobs import Measurer, measurer
 from landscape.analysis.measuring import Measured
+from landscape.analysis.passing_on import AtTheEnd, PassedOn
 from landscape.analysis.plan import Plan
 from landscape.analysis.recording import now as date_now
 from landscape.analysis.recording import question_of
@@ -103,11 +103,11 @@ def analyze(
     plan = plan or Plan()
     _check_ranks(plan, executor)
     with opened_executor(executor) as elsewhere:
-        return _analyzed(Path(path), plan, _Progress(reporter, say), command, elsewhere, shared)
+        return _analyzed(Path(path), plan, PassedOn(reporter, say), command, elsewhere, shared)
 
 
 def _analyzed(
-    root: Path, plan: Plan, progress: _Progress, command: str, executor: Executor | None, shared: bool
+    root: Path, plan: Plan, progress: PassedOn, command: str, executor: Executor | None, shared: bool
 ) -> Path:
     started, say = time.perf_counter(), progress.say
     if executor is not None:
@@ -120,7 +120,8 @@ def _analyzed(
         "converting files",
     )
     try:
-        found = survey(root, plan, load=opened_by(analysis).checkpoint)
+        opened = opened_by(analysis)
+        found = survey(root, plan, load=opened.checkpoint)
         chosen = found.runs
         distributed.check_same(
             str(list(chosen)), "checkpoints", "All ranks read one folder, which nothing may write to meanwhile"
@@ -133,7 +134,19 @@ def _analyzed(
             measurer(store, plan, len(chosen), analysis, executor=executor, shared=shared) as measure,
         ):
             progress.jobs, progress.at_once = len(chosen), measure.at_once(len(chosen))
-            work = _Analysis(root, plan, store, measure, chosen, progress, left_out, found.levels, started, command)
+            work = _Analysis(
+                root,
+                plan,
+                store,
+                measure,
+                chosen,
+                progress,
+                left_out,
+                found.levels,
+                started,
+                command,
+                opened.checkpoint,
+            )
             try:
                 results = work.in_rounds() if plan.time is not None else work.at_once()
             except KeyboardInterrupt:
@@ -182,11 +195,12 @@ class _Analysis:
     store: ResultStore
     measure: Measurer
     chosen: dict[RunFiles, list[Checkpoint]]
-    progress: _Progress
+    progress: PassedOn
     left_out: list[dict[str, str]]
     levels: tuple[float, ...]
     started: float
     command: str
+    load: Callable[[Path], Checkpoint]
     of_runs: list[dict[str, str]] = field(default_factory=list)
     of_lines: list[dict[str, str]] = field(default_factory=list)
 
@@ -194,7 +208,7 @@ class _Analysis:
         """Measure everything to what the plan asks."""
         outcomes = self._runs(self.measure, None)
         pairs = self._pairs(outcomes)[: self.plan.barriers]
-        self.of_lines += [bad for pair in self.measure.pairs(pairs, _AtTheEnd(self.progress)) for bad in pair.skipped]
+        self.of_lines += [bad for pair in self.measure.pairs(pairs, AtTheEnd(self.progress)) for bad in pair.skipped]
         return self.written()
 
     def in_rounds(self) -> Path:
@@ -215,7 +229,7 @@ class _Analysis:
     def written(self) -> Path:
         """Write what there is into the results."""
         shown = _shown(self.store, self.chosen, self.plan)
-        bring_histories(self.store, self.chosen, shown)
+        bring_histories(self.store, self.chosen, shown, self.load)
         left_out = [*self.left_out, *self.of_runs, *self.of_lines]
         info = _describe(self.plan, left_out, time.perf_counter() - self.started, self.command)
         if (group := distributed.current()) is not None:
@@ -246,44 +260,9 @@ class _Analysis:
             if now() + taken >= end:
                 break
             began = now()
-            said += [bad for one in self.measure.pairs([pair], _AtTheEnd(self.progress)) for bad in one.skipped]
+            said += [bad for one in self.measure.pairs([pair], AtTheEnd(self.progress)) for bad in one.skipped]
             taken = now() - began
         return said
-
-
-@dataclass
-class _Progress:
-    """Passes progress on, says what is expected once, and keeps the last total for the short steps at the end."""
-
-    reporter: Reporter | None
-    say: Callable[[str], None] | None = None
-    total: float = 1.0
-    jobs: int = 1
-    at_once: int = 1
-    is_said: bool = False
-
-    def update(self, *, done: float, total: float, doing: str) -> None:
-        self.total = max(total, done)
-        if not self.is_said and self.say is not None:
-            line = expected_in(doing, jobs=self.jobs, at_once=self.at_once)
-            if line is not None:
-                self.is_said = True
-                self.say(line)
-        if self.reporter is not None:
-            self.reporter.update(done=done, total=total, doing=doing)
-
-    def at_the_end(self, doing: str) -> None:
-        self.update(done=self.total, total=self.total, doing=doing)
-
-
-@dataclass(frozen=True)
-class _AtTheEnd:
-    """Progress of the short steps after the measuring of runs: what is being done, not how far it is."""
-
-    progress: _Progress
-
-    def update(self, *, done: float, total: float, doing: str) -> None:
-        self.progress.at_the_end(doing)
 
 
 def _measured(chosen: Mapping[RunFiles, list[Checkpoint]], outcomes: list[Measured]) -> dict[RunFiles, Checkpoint]:

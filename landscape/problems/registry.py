@@ -83,6 +83,11 @@ def get_problem(
     return _build(name, PROBLEMS[name], config, {"data_dir": data_dir, "download": download})
 
 
+def is_fetched(name: str) -> bool:
+    """Whether a registered problem may download its data where it is given no folder of them."""
+    return name in PROBLEMS and "download" in inspect.signature(PROBLEMS[name]).parameters
+
+
 def load_problem(
     spec: str,
     config: Mapping[str, Any] | None = None,

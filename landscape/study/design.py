@@ -16,6 +16,7 @@ from landscape.errors import UsageError
 from landscape.objective import Objective
 from landscape.problems import Problem, load_problem
 from landscape.problems.builtin.writing import alphabet_of
+from landscape.problems.registry import is_fetched
 from landscape.store.catalogue import MEASURES
 from landscape.study.arms import Arm, Tuning
 from landscape.study.extras import Blocks, Writing, extra_from
@@ -149,20 +150,25 @@ class Study:
             check_positive("a training loss of costs", loss)
         if not isinstance(self.within, str):
             check_sets(self.within, labels)
-            return
+        if self.data is None and is_fetched(self.problem):
+            return  # a design is no reason to download anything; what its arms ask for is checked where the data are
         for arm in self.arms:
-            if self.within and self.within not in self.settings_of(arm):
-                raise UsageError(f"within={self.within!r} is no setting of a training; there is no such key")
-            self._check_grids(arm)
-            if self.writing is not None:
-                alphabet_of(self.problem_of(arm).config, self.data).encode(self.writing.prompt)
+            self._check_arm(arm)
+
+    def _check_arm(self, arm: Arm) -> None:
+        settings = self.settings_of(arm)
+        if isinstance(self.within, str) and self.within not in {"", *settings}:
+            raise UsageError(f"within={self.within!r} is no setting of a training; there is no such key")
+        self._check_grids(arm)
+        if self.writing is not None:
+            alphabet_of(self.problem_of(arm).config, self.data).encode(self.writing.prompt)
 
     def _check_grids(self, arm: Arm) -> None:
         """Every value is one that a training of the arm takes."""
         if arm.over and self.tuning is None:
             raise UsageError(f"arm {arm.label} has grids to try, and the study no tuning; give it one")
         shared = {} if self.tuning is None else self.tuning.over
-        if self.within and self.within in {*shared, *arm.over}:
+        if isinstance(self.within, str) and self.within in {*shared, *arm.over}:
             raise UsageError(f"arms are compared within one {self.within}, so it cannot be tuned")
         for name, values in (*shared.items(), *arm.over.items()):
             for value in values if name != RATE else ():

@@ -144,7 +144,7 @@ def test_a_choice_at_the_end_of_a_grid_of_numbers_is_named_in_the_limits(tmp_pat
     assert choice.edges == ("batch size",)
 
     class Found:
-        choices, at_equal_loss, unmatched, diverged, pairs, means = [choice], None, "", [], None, None
+        choices, at_equal_loss, unmatched, diverged, pairs, courses = [choice], None, "", [], None, {}
 
     Found.study, Found.means = study, type("Means", (), {"attrs": {}})()
     assert limits(Found) == ["Tuned to the first or last of what was tried: sgd (batch size)."]
