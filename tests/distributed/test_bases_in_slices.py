@@ -63,11 +63,11 @@ def test_a_projection_is_a_fixed_number_of_exchanges_whatever_the_number_of_vect
 
 
 def test_the_memory_of_a_basis_falls_with_the_number_of_ranks():
-    """48 vectors of a million numbers: 202 MB on one process; the rest is what a product and a record take."""
-    alone, *_ = on_ranks(1, PLACE + "peak_of_a_basis", 2000, 48)
-    ranks = on_ranks(2, PLACE + "peak_of_a_basis", 2000, 48)
-    basis = 4 * 49 * alone["parameters"]
+    """96 vectors of a million numbers: 398 MB on one process; products and a record take 25 to 60 besides."""
+    alone, *_ = on_ranks(1, PLACE + "peak_of_a_basis", 2000, 96)
+    ranks = on_ranks(2, PLACE + "peak_of_a_basis", 2000, 96)
+    basis = 4 * 97 * alone["parameters"]
     assert alone["bytes"] >= 0.95 * basis
     for rank in ranks:
         assert rank["value"] == pytest.approx(alone["value"], rel=1e-4)
-        assert rank["bytes"] <= alone["bytes"] - 0.4 * basis
+        assert rank["bytes"] <= alone["bytes"] - 0.3 * basis  # half of it, less what ranks take to exchange
