@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from landscape import plots
-from landscape.checkpoints import CheckpointDir, history_of
+from landscape.checkpoints import Checkpoint, CheckpointDir, history_of
 from landscape.plots.drawing import Drawing
 from landscape.rounding import format_value
+from landscape.study.arms import Arm
 from landscape.study.design import Study
 from landscape.study.numbers import over_seeds
 
@@ -68,30 +69,33 @@ def read_histories(study: Study, runs: Path) -> tuple[pd.DataFrame, pd.DataFrame
     """Training losses at checkpoints, and of all steps their size or what is watched, as ``arm``, ``seed``, ``step``,
     ``epoch``, ``value``.
     """
+    losses: list[pd.DataFrame] = []
     sizes: list[pd.DataFrame] = []
     for arm, seed, folder in study.runs_in(runs):
         run = list(CheckpointDir(folder))
+        losses.append(_saved(arm, seed, run, "train_loss"))
         history = history_of(run)
         if (column := column_of(study)) in history:
             steps = history["step"]
             epochs = np.interp(steps, [c.step for c in run], [c.metrics.get("epoch", np.nan) for c in run])
             sizes.append(_frame(arm.label, seed, steps, epochs, history[column]))
-    return read_losses(study, runs, "train_loss"), _joined(sizes)
+    return _joined(losses), _joined(sizes)
 
 
 def read_losses(study: Study, runs: Path, metric: str) -> pd.DataFrame:
     """What training saved at its checkpoints, in the same columns; NaN where it did not."""
-    found: list[pd.DataFrame] = []
-    for arm, seed, folder in study.runs_in(runs):
-        run = list(CheckpointDir(folder))
-        steps, epochs, values = (
-            np.array(column, dtype=float)
-            for column in zip(
-                *((c.step, c.metrics.get("epoch", np.nan), c.metrics.get(metric, np.nan)) for c in run), strict=True
-            )
+    found = study.runs_in(runs)
+    return _joined([_saved(arm, seed, list(CheckpointDir(folder)), metric) for arm, seed, folder in found])
+
+
+def _saved(arm: Arm, seed: int, run: list[Checkpoint], metric: str) -> pd.DataFrame:
+    steps, epochs, values = (
+        np.array(column, dtype=float)
+        for column in zip(
+            *((c.step, c.metrics.get("epoch", np.nan), c.metrics.get(metric, np.nan)) for c in run), strict=True
         )
-        found.append(_frame(arm.label, seed, steps.astype(int), epochs, values))
-    return _joined(found)
+    )
+    return _frame(arm.label, seed, steps.astype(int), epochs, values)
 
 
 def validation_sentences(study: Study, runs: Path) -> list[str]:
