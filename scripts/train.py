@@ -23,14 +23,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from landscape.errors import LandscapeError, UsageError
 from landscape.optimizers import OPTIMIZERS, SCHEDULES
 from landscape.problems import PROBLEMS, load_problem
+from landscape.problems.adversary import ADVERSARIES
 from landscape.training import BATCH_SCHEDULES, ORDERS, Diverged, latest_checkpoint, train
 
 SETTINGS = (
-    "optimizer", "lr", "batch_size", "epochs", "schedule", "order", "batch_schedule", "seed", "init_seed", "order_seed",
-    "save_every", "save_last", "save_losses",
+    "optimizer", "lr", "batch_size", "epochs", "schedule", "order", "batch_schedule", "adversary", "seed", "init_seed",
+    "order_seed", "save_every", "save_last", "save_losses",
 )  # fmt: skip
 OPTIONS = {"opt": "options", "schedule_opt": "schedule_options", "order_opt": "order_options",
-           "batch_opt": "batch_schedule_options"}  # fmt: skip
+           "batch_opt": "batch_schedule_options", "adversary_opt": "adversary_options"}  # fmt: skip
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -50,6 +51,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--order-opt", **pair, help="repeatable")
     parser.add_argument("--batch-schedule", help=f"of the batch size: {', '.join(BATCH_SCHEDULES)}")
     parser.add_argument("--batch-opt", **pair, help="repeatable")
+    parser.add_argument("--adversary", help=f"moves the inputs of each batch against it: {', '.join(ADVERSARIES)}")
+    parser.add_argument("--adversary-opt", **pair, help="repeatable")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--init-seed", type=int, help="of the initial weights; left out, the seed")
     parser.add_argument("--order-seed", type=int, help="of the order of the data; left out, the seed")

@@ -43,7 +43,7 @@ from landscape.plots.points import plot_basins, plot_step
 from landscape.plots.spectrum import default_bandwidth, density_on_grid, one_eigenvalue_height, plot_spectrum
 from landscape.plots.steps import step_panels
 from landscape.plots.stored import plot_checkpoint, plot_results, plot_run
-from landscape.plots.study_figures import cost_panels, dose_panels
+from landscape.plots.study_figures import cost_panels, dose_panels, relation_panels
 from landscape.plots.style import (
     DOUBLE,
     RC,
@@ -159,6 +159,7 @@ __all__ = [
     "plot_training_of_group",
     "quadratic_rise",
     "record_of",
+    "relation_panels",
     "rise",
     "save",
     "share_limits",

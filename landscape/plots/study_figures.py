@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,6 +15,8 @@ from landscape.plots.style import REFERENCE_COLOR, log_if_wide, new_figure, opti
 
 #: Costs at which the losses of runs are read, between the first and the last, evenly in logarithms.
 PLACES = 200
+#: Of a line on an axis, where four panels stand side by side.
+LETTERS = 26
 
 
 def cost_panels(
@@ -112,5 +115,45 @@ def dose_panels(
         ax.set_title(figure_text(words))
         ax.set_xlabel(figure_text(setting.replace("_", " ")))
     figure.axes[0].plot([], [], color="black", linewidth=0.9, linestyle=(0, (3, 2)), label="closed form")
+    legend_outside(figure)
+    return figure
+
+
+def relation_panels(
+    rows: Mapping[str, Sequence[Mapping[str, float]]], words: Mapping[str, str], *, same: str = ""
+) -> Figure:
+    """The first of several numbers of each run against the others, a panel for each.
+
+    Parameters
+    ----------
+    rows : mapping
+        Arm → the numbers of each of its runs, by key.
+    words : mapping
+        Key → what stands on its axis; the first is the vertical one.
+    same : str
+        In the panel of this key a line shows where both numbers are equal.
+    """
+    figure = new_figure(full_width(), 2.4)
+    first, *others = words
+    styles = optimizer_styles(rows)
+    upright = np.array([run[first] for runs in rows.values() for run in runs])
+    for place, key in enumerate(others):
+        ax = figure.add_subplot(1, len(others), place + 1)
+        for arm, runs in rows.items():
+            x, y = ([run[name] for run in runs] for name in (key, first))
+            label = legend_text(arm) if place == 0 else None
+            ax.plot(x, y, styles[arm].marker, color=styles[arm].color, markersize=3, alpha=0.8, label=label)
+        across = np.array([run[key] for runs in rows.values() for run in runs])
+        for values, axis in ((across, "x"), (upright, "y")):
+            if (values > 0).all():
+                log_if_wide(ax, values, axis=axis)
+        if key == same:
+            low, high = max(across.min(), upright.min()), min(across.max(), upright.max())
+            ax.plot([low, high], [low, high], color=REFERENCE_COLOR, linewidth=0.7, linestyle=":")
+        ax.set_xlabel(figure_text(fill(words[key], LETTERS)))
+        if place == 0:
+            ax.set_ylabel(figure_text(fill(words[first], LETTERS)))
+        else:
+            ax.tick_params(labelleft=False)
     legend_outside(figure)
     return figure

@@ -245,8 +245,8 @@ def plain_log_ticks(axis: Axis) -> None:
     axis.set_minor_formatter(ticker.NullFormatter())
 
 
-def log_if_wide(ax: Axes, values: Any, *, ratio: float = 20.0) -> bool:
-    """Use a logarithmic y axis where values are wide; say which was chosen."""
+def log_if_wide(ax: Axes, values: Any, *, ratio: float = 20.0, axis: str = "y") -> bool:
+    """Use a logarithmic axis, ``"x"`` or ``"y"``, where values are wide; say which was chosen."""
     wide = is_wide(values, ratio=ratio)
-    ax.set_yscale("log" if wide else "linear")
+    (ax.set_yscale if axis == "y" else ax.set_xscale)("log" if wide else "linear")
     return wide

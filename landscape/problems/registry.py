@@ -14,7 +14,19 @@ from torch import nn
 from landscape.checks import plain_number
 from landscape.errors import LandscapeError, UsageError, in_one_line
 from landscape.problems.base import Problem
-from landscape.problems.builtin import analytic, constrained, digits, factored, half_plane, mnist, regression, text
+from landscape.problems.builtin import (
+    analytic,
+    constrained,
+    digits,
+    factored,
+    half_plane,
+    lazy,
+    mnist,
+    regression,
+    rotated,
+    text,
+    transfer,
+)
 from landscape.problems.importing import folders_for, importable, object_named
 from landscape.problems.seeded import seeded
 
@@ -32,6 +44,9 @@ PROBLEMS: dict[str, Factory] = {
     "quadratic": analytic.quadratic,
     "two-well": analytic.two_well,
     "resnet-digits": digits.resnet_digits,
+    "rotated-digits": rotated.rotated_digits,
+    "lazy-digits": lazy.lazy_digits,
+    "transfer-digits": transfer.transfer_digits,
     "softmax-mnist": mnist.softmax_mnist,
     "poly-regression": regression.poly_regression,
     "noisy-linear": regression.noisy_linear,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,15 +16,14 @@ from landscape.analysis.plan import Plan
 from landscape.analysis.spread import targets
 from landscape.checkpoints import Checkpoint, CheckpointDir
 from landscape.estimators import block_table
-from landscape.jobs import Executor, Job, Outcome
+from landscape.jobs import Executor
 from landscape.operators import HessianOperator
 from landscape.operators.parametric import ParametricOperator
 from landscape.plots.drawing import Drawing
-from landscape.store.outputs import write_whole
 from landscape.study.design import Study
 from landscape.study.extras import Blocks
 from landscape.study.numbers import over_seeds
-from landscape.study.trainings import do_all
+from landscape.study.per_run import kept_or_measured, measure_runs, rows_of
 
 COLUMNS = (
     "step", "epoch", "block", "parameters", "trace", "trace_sem", "share", "lambda_max", "residual", "converged",
@@ -46,24 +43,10 @@ def measure_blocks(
     """Measure every run that is there into ``out/blocks``; what was measured of the same checkpoints is kept."""
     if study.blocks is None:
         return
-    folder, data = Path(os.path.abspath(out / "blocks")), study.data and os.path.abspath(study.data)
-    folder.mkdir(parents=True, exist_ok=True)
-    jobs = [
-        Job(
-            run.name,
-            f"{__name__}:blocks_job",
-            (study.to_json(), data, study.arms.index(arm), os.path.abspath(run), str(folder / f"{run.name}.json")),
-            threads=1,
-        )
-        for arm, _, run in study.runs_in(out / "runs")
-    ]
-
-    def finished(outcome: Outcome) -> None:
-        if say is not None:
-            said = "curvature by blocks" if outcome.failure is None else outcome.failure.reason
-            say(f"  {outcome.name}: {said}")
-
-    do_all(jobs, doing="measuring blocks of", workers=workers, executor=executor, finished=finished)
+    measure_runs(
+        study, out / "blocks", f"{__name__}:blocks_job", "curvature by blocks",
+        workers=workers, executor=executor, say=say,
+    )  # fmt: skip
 
 
 def blocks_job(study: str, data: str | None, index: int, run: str, file: str) -> str:
@@ -76,9 +59,12 @@ def blocks_job(study: str, data: str | None, index: int, run: str, file: str) ->
     asked = {
         "blocks": asdict(design.blocks), "plan": fields, "at": {str(c.step): c.params_sha256 for c in chosen},
     }  # fmt: skip
-    path = Path(file)
-    if path.exists() and json.loads(path.read_text())["asked"] == json.loads(json.dumps(asked)):
-        return file
+    return kept_or_measured(file, asked, lambda: _along(design, index, chosen, plan))
+
+
+def _along(design: Study, index: int, chosen: list[Checkpoint], plan: Plan) -> list[tuple[Any, ...]]:
+    """Of each checkpoint the rows of its blocks."""
+    assert design.blocks is not None
     problem = design.problem_of(design.arms[index])
     moving = any(True for _ in problem.make_model(0).buffers())
     rows: list[tuple[Any, ...]] = []
@@ -88,7 +74,7 @@ def blocks_job(study: str, data: str | None, index: int, run: str, file: str) ->
             objective = objective_of(checkpoint, plan, check=False, problem=problem)
             H = HessianOperator(objective, expected_matvecs=design.blocks.probes * len(chosen))
         rows += _rows(design.blocks, H.at(checkpoint.theta()), checkpoint)
-    return str(write_whole(path, json.dumps({"asked": asked, "rows": rows})))
+    return rows
 
 
 def _looked_at(run: CheckpointDir, looks: int) -> list[Checkpoint]:
@@ -128,8 +114,8 @@ def read_blocks(study: Study, out: Path) -> pd.DataFrame | None:
         return None
     parts = []
     for arm, seed, run in study.runs_in(out / "runs"):
-        if (file := out / "blocks" / f"{run.name}.json").exists():
-            rows = pd.DataFrame(json.loads(file.read_text())["rows"], columns=list(COLUMNS))
+        if (measured := rows_of(out / "blocks" / f"{run.name}.json")) is not None:
+            rows = pd.DataFrame(measured, columns=list(COLUMNS))
             parts.append(rows.assign(arm=arm.label, seed=seed))
     if not parts:
         return None

@@ -19,7 +19,7 @@ from landscape.problems.builtin.writing import alphabet_of
 from landscape.problems.registry import is_fetched
 from landscape.store.catalogue import MEASURES
 from landscape.study.arms import Arm, Tuning
-from landscape.study.extras import Blocks, Writing, extra_from
+from landscape.study.extras import Blocks, Forgetting, Writing, extra_from
 from landscape.study.grids import RATE, Grids, with_value
 from landscape.study.sets import check_sets, sets_of
 from landscape.training import training_settings
@@ -65,6 +65,9 @@ class Study:
         Compare the arms at the lowest training loss that most runs reach, each run between the two checkpoints around
         it, for which trainings also save one whenever the loss has fallen by a factor of ``DENSE`` (unless
         ``save_losses`` is set); where the arms differ in the problem itself, there is nothing to match.
+    same_loss : tuple of str
+        Keys of ``problem_config`` that change where a training begins or what it moves, and not the loss as a function
+        of the parameters: arms that differ in these alone count as trained on one problem.
     paths : bool
         Draw the paths over the contours of the loss: checkpoints must be many. Where all arms have one loss of few
         parameters, the paper also counts which minima the runs end in.
@@ -79,6 +82,8 @@ class Study:
     blocks : Blocks or None
         Measure and draw the curvature of blocks of the parameters along the training. With these, or ``writing``, the
         paper has no room for the figures of the analysis, which lie beside its report.
+    forgetting : Forgetting or None
+        Measure what arms with ``order="blocks"`` lose of their first block, and what it goes with.
     writing : Writing or None
         Show what the models write at the end, side by side: of the two problems over characters alone.
     spread : bool
@@ -118,11 +123,13 @@ class Study:
     primary: str = "lambda_max"
     plan: Mapping[str, Any] = field(default_factory=dict)
     matched: bool = True
+    same_loss: tuple[str, ...] = ()
     paths: bool = False
     histories: bool = False
     watched: str = ""
     validation: bool = False
     blocks: Blocks | None = None
+    forgetting: Forgetting | None = None
     writing: Writing | None = None
     spread: bool = False
     within: str | Mapping[str, Sequence[str]] = ""
@@ -146,6 +153,9 @@ class Study:
         Plan(**self.plan)
         for key in self.only:
             check_choice("only", key, MEASURES)
+        set_by_arms = {key for arm in self.arms for key in arm.settings.get("problem_config", {})}
+        if unknown := set(self.same_loss) - set_by_arms:
+            raise UsageError(f"same_loss has {', '.join(sorted(unknown))}, which no arm sets in its problem_config")
         for loss in self.costs:
             check_positive("a training loss of costs", loss)
         if not isinstance(self.within, str):
@@ -222,7 +232,11 @@ class Study:
 
     def same_problem(self) -> bool:
         """Whether all arms are trained on one problem, so that their losses mean the same."""
-        return len({json.dumps(self.problem_of(arm).config, sort_keys=True) for arm in self.arms}) == 1
+        configs = [dict(self.problem_of(arm).config) for arm in self.arms]
+        for key in self.same_loss:
+            for config in configs:
+                config.pop(key, None)
+        return all(config == configs[0] for config in configs)
 
     def is_matched(self) -> bool:
         """Whether arms are compared at equal training loss: there are several, on one problem."""
@@ -276,12 +290,13 @@ class Study:
         tuning = found.pop("tuning")
         if tuning is not None:
             tuning |= {key: tuple(tuning[key]) for key in ("grid", "seeds")}
-        found |= {key: tuple(found[key]) for key in ("costs", "only") if key in found}
+        found |= {key: tuple(found[key]) for key in ("costs", "only", "same_loss") if key in found}
         return Study(
             arms=tuple(Arm(**arm) for arm in found.pop("arms")),
             seeds=tuple(found.pop("seeds")),
             tuning=None if tuning is None else Tuning(**tuning),
             blocks=extra_from(Blocks, found.pop("blocks", None)),
+            forgetting=extra_from(Forgetting, found.pop("forgetting", None)),
             writing=extra_from(Writing, found.pop("writing", None)),
             data=data,
             **found,

@@ -1,4 +1,4 @@
-"""What a study may look at besides the analysis of its ends: curvature by blocks on the way, and what models write."""
+"""What a study may look at besides the analysis of its ends: curvature by blocks, what is forgotten, what is said."""
 
 from __future__ import annotations
 
@@ -47,6 +47,23 @@ class Blocks:
             for name, patterns in self.groups.items()
         }  # fmt: skip
         object.__setattr__(self, "groups", globs)
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """Of trainings in blocks (``order="blocks"``): what is lost of the first while the others are learned.
+
+    Attributes
+    ----------
+    eigs : int
+        Dimension of the top eigenspaces of the first and of the second block's Hessian that are compared where the
+        first ends.
+    """
+
+    eigs: int = 5
+
+    def __post_init__(self) -> None:
+        check_count("eigs", self.eigs)
 
 
 @dataclass(frozen=True)

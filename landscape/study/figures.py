@@ -17,6 +17,7 @@ from landscape.study.costs import draw_costs
 from landscape.study.design import Study
 from landscape.study.doses import draw_doses
 from landscape.study.findings import MANY, Material
+from landscape.study.forgetting import draw_forgetting
 from landscape.study.histories import draw_histories
 from landscape.study.paths import draw_paths
 
@@ -68,6 +69,7 @@ def _along(material: Material) -> tuple[Drawing | None, ...]:
         draw_histories(study, runs),
         draw_costs(study, material.courses),
         draw_blocks(study, material.blocks),
+        draw_forgetting(study, material.forgetting),
     )
 
 

@@ -16,6 +16,7 @@ from landscape.study.basins import Wells, wells
 from landscape.study.blocks import read_blocks
 from landscape.study.costs import Course, courses, spent
 from landscape.study.design import Study
+from landscape.study.forgetting import forgetting_quantities, read_forgetting
 from landscape.study.quantities import Quantity, measured
 from landscape.study.tuning import Choice
 from landscape.study.writing import read_samples
@@ -95,8 +96,13 @@ class Material:
 
     @cached_property
     def measured(self) -> list[Quantity]:
-        """What the problem measures by itself, and what it knows in closed form."""
-        return measured(self.study, self.found)
+        """What the problem measures by itself, what it knows in closed form, and what was forgotten."""
+        return [*measured(self.study, self.found), *forgetting_quantities(self.forgetting)]
+
+    @cached_property
+    def forgetting(self) -> dict[tuple[str, int], dict[str, float]]:
+        """(arm, seed) → what was forgotten, and what that may go with; empty where it is not asked for."""
+        return read_forgetting(self.study, self.results.parents[1])
 
     @cached_property
     def courses(self) -> dict[str, dict[int, Course]]:

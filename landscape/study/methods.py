@@ -16,7 +16,7 @@ from landscape.study.grids import RATE, grid_words
 from landscape.study.tuning import Choice
 
 #: Settings said once where all arms share them, with their options.
-COMMON = ("batch_size", "epochs", "schedule", "order", "batch_schedule")
+COMMON = ("batch_size", "epochs", "schedule", "order", "batch_schedule", "adversary")
 #: Seeds an arm may hold fast, which then do not follow the seed of the run.
 SEEDS = {"init_seed": "seed of the weights", "order_seed": "seed of the order"}
 _DEFAULTS = {"schedule": "constant", "order": "shuffled", "batch_schedule": "constant"}
@@ -28,7 +28,7 @@ def methods(study: Study, choices: list[Choice], found: Results | None = None) -
     same = [key for key in COMMON if len({_setting(full, key) for full in settings}) == 1]
     configs = [s["problem_config"] for s in settings]
     shared = {key: value for key, value in configs[0].items() if all(c.get(key) == value for c in configs)}
-    common = ", ".join(_setting(settings[0], key) for key in same)
+    common = ", ".join(_setting(settings[0], key) for key in same if settings[0][key] is not None)
     seeds = ", ".join(map(str, study.seeds))
     lines = [f"Problem: {study.problem} ({_options(shared)}). All arms: {common}. Seeds {seeds}, paired across arms."]
     for arm, choice, full in zip(study.arms, choices, settings, strict=True):
@@ -110,6 +110,8 @@ def _otherwise(settings: Mapping[str, Any]) -> str:
 
 def _setting(settings: dict[str, Any], key: str) -> str:
     """``batch size 64``, ``schedule cosine (warmup = 10)``."""
+    if settings[key] is None:
+        return f"no {key}"
     options = settings.get(f"{key}_options") or {}
     name = f"{key.replace('_', ' ')} {settings[key]}"
     plain = settings[key] == _DEFAULTS.get(key) or not options

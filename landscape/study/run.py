@@ -22,6 +22,7 @@ from landscape.store.outputs import write_whole
 from landscape.study.blocks import measure_blocks
 from landscape.study.design import Study
 from landscape.study.findings import Material
+from landscape.study.forgetting import measure_forgetting
 from landscape.study.paper import write_paper
 from landscape.study.trainings import Trained, TrainingJob, train_all
 from landscape.study.tuning import Choice, tune
@@ -67,9 +68,9 @@ def run_study(
     """Do a study, or what is left of it.
 
     Writes ``out/tuning/…`` and ``out/runs/LABEL-sSEED/`` (checkpoints; those of runs that diverged go to
-    ``out/diverged``), ``out/blocks``, where the study asks for them, ``out/runs/results.h5`` with figures, tables and
-    ``report.html``, ``out/paper/report.tex``, and ``out/reproduce.json``, from which :meth:`Study.load` makes the
-    study again.
+    ``out/diverged``), ``out/blocks`` and ``out/forgetting``, where the study asks for them, ``out/runs/results.h5``
+    with figures, tables and ``report.html``, ``out/paper/report.tex``, and ``out/reproduce.json``, from which
+    :meth:`Study.load` makes the study again.
 
     Parameters
     ----------
@@ -117,6 +118,7 @@ def _done(study: Study, out: Path, workers: int | None, say: Say, executor: Exec
     plan = Plan(**{"workers": workers, "data": study.data, "problem": own, "levels": levels, **study.plan})
     results = analyze(out / "runs", plan, command=f"study {study.name}", executor=executor)
     measure_blocks(study, out, workers=count, executor=executor, say=say)
+    measure_forgetting(study, out, workers=count, executor=executor, say=say)
     _write_reproduction(study, out, choices, diverged)
     paper = write_paper(Material(study, choices, diverged, results), out / "paper")
     say(f"done in {time.perf_counter() - started:.0f} s: {out / 'runs' / 'report.html'}, {paper}")

@@ -30,6 +30,7 @@ from landscape.study.basins import wells_sentences
 from landscape.study.blocks import blocks_sentences
 from landscape.study.decision_sentences import difference_sentences, primary_sentence, rank_sentences, spread_sentences
 from landscape.study.findings import MANY, Material
+from landscape.study.forgetting import forgetting_sentences
 from landscape.study.histories import validation_sentences
 from landscape.study.numbers import SAME, centre_text, interval_of, number, over_seeds, unit_of
 from landscape.study.quantities import told
@@ -55,6 +56,7 @@ def findings(material: Material) -> list[str]:
         *told(material.study, material.costs),
         primary_sentence(material),
         *told(material.study, material.measured),
+        *forgetting_sentences(material.forgetting),
     ]
     kinds = kinds_sentence(run.last for run in found.runs if run.checkpoints)
     if material.study.only:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landscape.errors import UsageError
+from landscape.problems.adversary import attacked
 from landscape.problems.base import Problem, is_pair
 
 
@@ -25,7 +26,8 @@ class Evaluations:
     losses : float
         Values alone.
     gradients : float
-        Values with their gradient. What an optimizer differentiates once more (``with_graph``) is not counted.
+        Values with their gradient, those by which an adversary moves the inputs among them. What an optimizer
+        differentiates once more (``with_graph``) is not counted.
     """
 
     losses: float = 0.0
@@ -41,6 +43,9 @@ class BatchLoss:
         Those of each client; without clients a single one.
     counted : Evaluations, optional
         Where it is counted; left out, in one of its own.
+    adversary : mapping, optional
+        ``norm``, ``radius`` and ``steps`` of :func:`landscape.problems.adversary.attacked`: the loss is that at inputs
+        which are moved against it, found anew wherever the parameters stand.
 
     Attributes
     ----------
@@ -49,9 +54,15 @@ class BatchLoss:
     """
 
     def __init__(
-        self, problem: Problem, model: nn.Module, rows: Sequence[Tensor], counted: Evaluations | None = None
+        self,
+        problem: Problem,
+        model: nn.Module,
+        rows: Sequence[Tensor],
+        counted: Evaluations | None = None,
+        *,
+        adversary: Mapping[str, Any] | None = None,
     ) -> None:
-        self.problem, self.model, self.rows = problem, model, rows
+        self.problem, self.model, self.rows, self.adversary = problem, model, rows, adversary
         self.gradient_norm = math.nan
         self.counted = Evaluations() if counted is None else counted
         self._share = sum(map(len, rows)) / problem.num_examples
@@ -73,7 +84,7 @@ class BatchLoss:
 
     def of_client(self, index: int) -> BatchLoss:
         """The loss of one client's rows."""
-        return BatchLoss(self.problem, self.model, [self.rows[index]], self.counted)
+        return BatchLoss(self.problem, self.model, [self.rows[index]], self.counted, adversary=self.adversary)
 
     def by_example(self) -> tuple[Tensor, list[Tensor]]:
         """(n,) losses of the examples, and their gradients, ``(n, *shape)`` for each trainable parameter.
@@ -125,7 +136,11 @@ class BatchLoss:
         return float(torch.stack(there).double().norm()) if there else math.nan
 
     def _examples(self) -> Any:
-        return self.problem.examples(self.rows[0] if len(self.rows) == 1 else torch.cat(list(self.rows)))
+        examples = self.problem.examples(self.rows[0] if len(self.rows) == 1 else torch.cat(list(self.rows)))
+        if self.adversary is None:
+            return examples
+        self.counted.gradients += self._share * self.adversary["steps"]
+        return attacked(self.problem, self.model, examples, **self.adversary)
 
 
 class _MeanLoss(nn.Module):

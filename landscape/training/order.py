@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Any, Protocol, cast
 
 import torch
@@ -11,12 +12,14 @@ from torch import Tensor
 from landscape.errors import UsageError
 from landscape.problems.base import is_pair
 
-#: name → options. ``start`` of the examples come first in ``"curriculum"``, all from ``full_by`` of the epochs on.
+#: name → options. ``start`` of the examples come first in ``"curriculum"``, all from ``full_by`` of the epochs on; in
+#: ``"blocks"`` the epochs are shared out among so many ``blocks`` of the examples, beginning with the ``first``.
 ORDERS: dict[str, dict[str, Any]] = {
     "shuffled": {},
     "fixed": {},
     "sorted": {},
     "curriculum": {"start": 0.2, "full_by": 0.5},
+    "blocks": {"blocks": 2, "first": 1},
 }
 #: name → options. The batch grows by ``factor`` over the epochs, or over the first half of them and back.
 BATCH_SCHEDULES: dict[str, dict[str, Any]] = {
@@ -32,6 +35,10 @@ class Order(Protocol):
     @property
     def total_steps(self) -> int:
         """Batches of the whole training."""
+
+    @property
+    def changes(self) -> tuple[int, ...]:
+        """Steps after which another block of the examples begins."""
 
     def epochs_after(self, steps: int) -> float:
         """How often every example was seen, on average, after ``steps`` steps."""
@@ -55,9 +62,10 @@ class BatchOrder:
     ----------
     num_examples, batch_size, epochs : int
     seed : int
-    kind : {"shuffled", "fixed", "sorted", "curriculum"}
+    kind : {"shuffled", "fixed", "sorted", "curriculum", "blocks"}
         A new permutation every epoch; one for all epochs; by ``ranks`` from low to high; drawn from the examples of
-        lowest rank, which become more from epoch to epoch.
+        lowest rank, which become more from epoch to epoch; a new permutation of one block of the examples, as tasks
+        that come one after another: an epoch is then a pass over a block.
     ranks : (N,) tensor, optional
         What ``"sorted"`` and ``"curriculum"`` go by.
     schedule : {"constant", "growing", "grow-shrink"}
@@ -86,9 +94,36 @@ class BatchOrder:
         self.kind, self.schedule = kind, schedule
         self.options = {**ORDERS[kind], **BATCH_SCHEDULES[schedule], **(options or {})}
         self._ranked = None if ranks is None else ranks.argsort(stable=True)
-        self._steps = [-(-num_examples // self.batch_size_in(epoch)) for epoch in range(epochs)]
+        self._check_blocks()
+        self._steps = [-(-self._size(epoch) // self.batch_size_in(epoch)) for epoch in range(epochs)]
+        blocks = [self.block_in(epoch) for epoch in range(epochs)]
+        ends = list(accumulate(self._steps))
+        #: Steps after which another block begins.
+        self.changes = tuple(end for end, now, then in zip(ends, blocks, blocks[1:], strict=False) if now != then)
         self._seed, self._generator = seed, torch.Generator().manual_seed(seed)
         self._begin_epoch(0)
+
+    def _check_blocks(self) -> None:
+        if self.kind != "blocks":
+            return
+        count, first = self.options["blocks"], self.options["first"]
+        if count > min(self.num_examples, self.epochs):
+            raise UsageError(
+                f"blocks={count} is more than the {self.num_examples} examples or the {self.epochs} epochs there are"
+            )
+        if first > count:
+            raise UsageError(f"first={first} must be one of the {count} blocks, which are numbered from 1")
+
+    def block_in(self, epoch: int) -> int | None:
+        """The block of that epoch, from 0; None where there are none."""
+        if self.kind != "blocks":
+            return None
+        count, first = int(self.options["blocks"]), int(self.options["first"])
+        return (first - 1 + epoch * count // self.epochs) % count
+
+    def _size(self, epoch: int) -> int:
+        block = self.block_in(epoch)
+        return self.num_examples if block is None else len(block_rows(self.num_examples, self.options["blocks"], block))
 
     def batch_size_in(self, epoch: int) -> int:
         """Examples in a batch of that epoch."""
@@ -140,6 +175,9 @@ class BatchOrder:
         if self.kind == "fixed":
             # The same draw every epoch.
             return torch.randperm(self.num_examples, generator=torch.Generator().manual_seed(self._seed))
+        if (block := self.block_in(epoch)) is not None:
+            rows = block_rows(self.num_examples, self.options["blocks"], block)
+            return rows[torch.randperm(len(rows), generator=self._generator)]
         if self.kind == "shuffled" or self._ranked is None:
             return torch.randperm(self.num_examples, generator=self._generator)
         start, by = self.options["start"], self.options["full_by"]
@@ -150,6 +188,11 @@ class BatchOrder:
             for _ in range(-(-self.num_examples // len(easy)))
         ]
         return torch.cat(draws)[: self.num_examples]
+
+
+def block_rows(num_examples: int, blocks: int, block: int) -> Tensor:
+    """Rows of one of so many equal blocks, from 0."""
+    return torch.arange(num_examples).tensor_split(blocks)[block]
 
 
 class ClientOrder:
@@ -175,6 +218,11 @@ class ClientOrder:
     def total_steps(self) -> int:
         """Local steps of each client, until the one with most examples has seen all of its own."""
         return max(order.total_steps for order in self._orders)
+
+    @property
+    def changes(self) -> tuple[int, ...]:
+        """None: clients have no blocks."""
+        return ()
 
     def epochs_after(self, steps: int) -> float:
         """Epochs of the client with most examples."""

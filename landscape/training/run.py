@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -84,7 +84,7 @@ class Training:
         """One step of the optimizer on the next batch."""
         self.model.train()
         rate = self.scheduler.get_last_lr()[0]
-        closure = BatchLoss(self.problem, self.model, self.order.next())
+        closure = BatchLoss(self.problem, self.model, self.order.next(), adversary=adversary_of(self.settings))
         loss = float(self.optimizer.step(cast("Any", closure)))
         self._check_finite(loss)
         taken: Any = getattr(self.optimizer, "step_size", None)
@@ -127,10 +127,11 @@ class Training:
         self.history = {name: [] for name in self.history}
 
     def save_is_due(self) -> bool:
-        """Every ``save_every`` steps, each of the last ``save_last``, at both ends, where the loss has fallen far."""
+        """Every ``save_every`` steps, each of the last ``save_last``, at both ends, where the loss has fallen far, and
+        where another block of the examples begins."""
         left = self.total_steps - self.step
         regular = self.step % self.settings["save_every"] == 0 or left < max(1, self.settings["save_last"])
-        return bool(regular or self.falling.has_fallen)
+        return bool(regular or self.falling.has_fallen or self.step in self.order.changes)
 
     def _check_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
@@ -144,6 +145,13 @@ def part_seed(settings: dict[str, Any], part: str) -> int:
     """The seed of the initial weights or of the order of the data: its own, or that of the run."""
     own = settings.get(part)
     return int(settings["seed"] if own is None else own)
+
+
+def adversary_of(settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What moves the inputs of each batch, as :class:`BatchLoss` takes it."""
+    if (norm := settings.get("adversary")) is None:
+        return None
+    return {"norm": norm, **settings["adversary_options"]}
 
 
 def make_order(problem: Problem, settings: dict[str, Any]) -> Order:

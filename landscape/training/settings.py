@@ -11,6 +11,7 @@ from landscape.checks import check_choice, check_count, check_positive, check_se
 from landscape.errors import UsageError
 from landscape.optimizers import BY_CLIENTS, FULL_BATCH, LEARNING_RATES, optimizer_options, schedule_options
 from landscape.optimizers.options import with_defaults
+from landscape.problems.adversary import ADVERSARIES
 from landscape.problems.base import Problem
 from landscape.training.falling import LEAST_FALL
 from landscape.training.order import BATCH_SCHEDULES, ORDERS
@@ -27,7 +28,9 @@ def training_settings(problem: Problem, requested: Mapping[str, Any]) -> dict[st
     requested : mapping
         Any of ``label`` (names the group of replicates; left out, the optimizer), ``optimizer``, ``lr``, ``options``,
         ``schedule``, ``schedule_options``, ``batch_size``, ``order``,
-        ``order_options``, ``batch_schedule``, ``batch_schedule_options``, ``epochs``, ``seed``, ``init_seed`` and
+        ``order_options``, ``batch_schedule``, ``batch_schedule_options``, ``adversary`` (``"linf"`` or ``"l2"``: each
+        gradient is that of the loss at inputs moved against it, :func:`landscape.problems.adversary.attacked`),
+        ``adversary_options``, ``epochs``, ``seed``, ``init_seed`` and
         ``order_seed`` (of the initial weights and of the order of the data; left out, the seed), ``save_every``
         (steps), ``save_last`` (steps), ``save_losses`` (a factor such as 1.25: also whenever the loss has fallen by it,
         see :class:`landscape.training.falling.FallingLoss`; 0: not), ``threads``. None, or left out: as the recipe
@@ -60,6 +63,7 @@ def training_settings(problem: Problem, requested: Mapping[str, Any]) -> dict[st
         "schedule_options": schedule_options(schedule, requested.pop("schedule_options", None)),
         "batch_size": batch_size,
         **_order(requested),
+        **_adversary(requested),
         "epochs": epochs,
         "seed": requested.pop("seed", 0),
         "init_seed": requested.pop("init_seed", None),
@@ -95,6 +99,19 @@ def _order(requested: dict[str, Any]) -> dict[str, Any]:
             f"{key.replace('_', ' ')} {name!r}", choices[name], requested.pop(f"{key}_options", None)
         )
     return settings
+
+
+def _adversary(requested: dict[str, Any]) -> dict[str, Any]:
+    """How inputs are moved before each gradient; None twice where they are not."""
+    norm, options = requested.pop("adversary", None), requested.pop("adversary_options", None)
+    if norm is None and options:
+        raise UsageError(f"adversary_options={options!r} need an adversary, such as adversary='linf'")
+    if norm is not None:
+        check_choice("adversary", norm, ADVERSARIES)
+        options = with_defaults(f"adversary {norm!r}", ADVERSARIES[norm], options)
+        check_positive("radius", options["radius"])
+        check_count("steps", options["steps"])
+    return {"adversary": norm, "adversary_options": options or None}
 
 
 def _check(settings: Mapping[str, Any]) -> None:
@@ -135,7 +152,9 @@ def resumed_settings(problem: Problem, requested: Mapping[str, Any], stored: Map
     wanted = training_settings(problem, known | {key: value for key, value in requested.items() if value is not None})
     # What does not change with the length of the run takes the same steps first, however long it goes on.
     steady = (
-        wanted["schedule"] == "constant" and wanted["batch_schedule"] == "constant" and wanted["order"] != "curriculum"
+        wanted["schedule"] == "constant"
+        and wanted["batch_schedule"] == "constant"
+        and wanted["order"] not in ("curriculum", "blocks")
     )
     longer = {"epochs"} if steady and wanted["epochs"] >= stored["epochs"] else set()
     changed = [key for key in wanted.keys() - HARMLESS - longer if wanted[key] != stored.get(key)]

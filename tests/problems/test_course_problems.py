@@ -100,6 +100,44 @@ def test_a_factorisation_is_the_same_matrix_after_rescaling_and_not_as_sharp():
     assert sharpest[1] > 3 * sharpest[0]
 
 
+def test_the_flattest_minimum_of_a_product_is_where_the_factors_are_balanced_as_stated():
+    """Against dense Hessians at minima (UG, VG⁻ᵀ): none has less of λ_max or trace, and the balanced one has these."""
+    problem = get_problem("matrix-factorization", {"rows": 5, "columns": 4, "rank": 2, "observed": 1.0})
+    truth = torch.zeros(5, 4, dtype=torch.float64)
+    places, values = problem.train
+    truth[places[:, 0], places[:, 1]] = values[:, 0].double()
+    left, sizes, right = torch.linalg.svd(truth)
+    U, V = left[:, :2] * sizes[:2].sqrt(), right[:2].T * sizes[:2].sqrt()
+
+    def bends(G):
+        model = at(problem, U @ G, V @ torch.linalg.inv(G).T)
+        values = torch.linalg.eigvalsh(HessianOperator(problem.objective(model, dtype=torch.float64)).dense())
+        return float(values[-1]), float(values.sum())
+
+    even = (4 / 5) ** 0.25  # n‖U‖² = m‖V‖² is where the trace is least
+    assert bends(torch.eye(2).double())[0] == pytest.approx(problem.known["lambda_max"], rel=1e-5)
+    assert bends((even**-1) * torch.eye(2).double())[1] == pytest.approx(problem.known["trace"], rel=1e-5)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        lambda_max, trace = bends(torch.randn(2, 2, generator=generator, dtype=torch.float64) + torch.eye(2))
+        assert lambda_max > problem.known["lambda_max"] * (1 - 1e-6)
+        assert trace > problem.known["trace"] * (1 - 1e-6)
+    assert get_problem("matrix-factorization").known == {}
+    assert problem.test is None
+
+
+def test_small_steps_keep_the_imbalance_of_the_factors(tmp_path):
+    config = {"rows": 5, "columns": 5, "rank": 2, "observed": 1.0}
+    for imbalance in (1.0, 5.0):
+        problem = get_problem("matrix-factorization", {**config, "imbalance": imbalance})
+        start = problem.make_model(0)
+        last = train(problem, tmp_path / f"{imbalance}", optimizer="gd", lr=0.1, epochs=400, save_every=400)
+        model = last.model(problem)
+        before, after = (m.U.T @ m.U - m.V.T @ m.V for m in (start, model))
+        assert float((after - before).norm()) < 0.02 * float(after.norm() + before.norm())
+        assert last.metrics["train_loss"] < 0.3 * float(problem.mean_loss(start, problem.train))
+
+
 def test_observed_and_held_out_entries_are_all_entries_once():
     problem = get_problem("matrix-factorization", {"rows": 7, "columns": 9, "observed": 0.6})
     places = torch.cat([problem.train[0], problem.test[0]])

@@ -16,6 +16,7 @@ from tests.support.problems import forget_cached_data
 OFFLINE = [
     "lenet-digits", "mlp-digits", "logistic-digits", "resnet-digits", "quadratic", "two-well", "poly-regression",
     "noisy-linear", "constrained", "half-plane", "matrix-factorization", "deep-linear", "char-transformer-small",
+    "lazy-digits", "transfer-digits", "rotated-digits",
 ]  # fmt: skip
 
 

@@ -74,6 +74,8 @@ def test_a_batch_that_grows_and_shrinks_has_the_sizes_asked_for_and_sees_every_e
         {"order": "fixed"},
         {"order": "sorted"},
         {"batch_schedule": "grow-shrink"},
+        {"order": "blocks", "order_options": {"blocks": 2, "first": 2}},
+        {"adversary": "linf", "adversary_options": {"radius": 0.3, "steps": 2}},
         {"optimizer": "local-sgd", "options": {"clients": 3, "skew": 0.5}},
         {"optimizer": "decentralized-sgd", "options": {"clients": 3, "skew": 0.5}},
     ],
@@ -95,3 +97,17 @@ def test_clients_share_all_examples_evenly_and_skew_sets_their_classes_apart():
         assert [len(part) for part in parts] == [40] * 5
         classes = [len(labels[part].unique()) for part in parts]
         assert max(classes) == expected if skew else min(classes) >= 7
+
+
+def test_blocks_come_one_after_another_beginning_with_the_first_that_is_named():
+    order = BatchOrder(9, 2, epochs=5, seed=0, kind="blocks", options={"blocks": 3, "first": 2})
+    assert [order.block_in(epoch) for epoch in range(5)] == [1, 1, 2, 2, 0]
+    seen = [sorted(torch.cat([order.next()[0] for _ in range(2)]).tolist()) for _ in range(5)]
+    assert seen == [[3, 4, 5]] * 2 + [[6, 7, 8]] * 2 + [[0, 1, 2]]
+    assert (order.total_steps, order.changes) == (10, (4, 8))
+    assert BatchOrder(9, 2, epochs=5, seed=0).changes == ()
+
+
+def test_a_checkpoint_is_saved_where_another_block_begins(tmp_path):
+    train(small(), tmp_path, epochs=4, batch_size=10, save_every=10**6, order="blocks", order_options={"blocks": 2})
+    assert CheckpointDir(tmp_path).steps == (0, 6, 12)

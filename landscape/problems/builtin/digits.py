@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -11,12 +12,15 @@ from torch.nn import functional
 
 from landscape.checks import check_choice, check_count, check_not_negative, check_seed, check_share
 from landscape.errors import UsageError
+from landscape.problems.adversary import accuracy_under
 from landscape.problems.base import Examples, LossFunction, Problem, half_squared_error
 from landscape.problems.builtin.networks import half_squared_weights, lenet5, mlp
 from landscape.problems.builtin.residual import resnet
 from landscape.problems.recipe import Recipe
 
 NUM_CLASSES = 10
+#: Of the attack under which accuracy is measured.
+ATTACK_STEPS = 10
 LOSSES: dict[str, LossFunction] = {"cross_entropy": functional.cross_entropy, "mse": half_squared_error}
 
 
@@ -79,17 +83,21 @@ def mlp_digits(
     activation: str = "tanh",
     loss: str = "cross_entropy",
     num_train: int | None = None,
+    attack: float = 0.0,
     test_fraction: float = 0.3,
     split_seed: int = 0,
 ) -> Problem:
     """A multilayer perceptron on the 64 pixels. ``loss="mse"`` is ½ Σ over outputs, mean over examples.
 
-    ``num_train`` keeps the first that many training examples, whose order the split has already mixed.
+    ``num_train`` keeps the first that many training examples, whose order the split has already mixed. ``attack`` > 0
+    also measures how many examples are right after an attack on each pixel by at most that, in standard deviations of
+    the pixels: the loss is not touched by it.
     """
     check_choice("loss", loss, LOSSES)
+    check_not_negative("attack", attack)
     train, test = digits_split(8, test_fraction, split_seed)
     train = first_examples(train, num_train, "num_train")
-    return Problem(
+    problem = Problem(
         build=mlp(64, hidden, activation),
         loss_fn=LOSSES[loss],
         loss_name=loss,
@@ -98,6 +106,9 @@ def mlp_digits(
         num_classes=NUM_CLASSES,
         recipe=Recipe("sgd", batch_size=64, epochs=60),
     )
+    if not attack:
+        return problem
+    return replace(problem, measures=accuracy_under(problem, norm="linf", radius=attack, steps=ATTACK_STEPS))
 
 
 def logistic_digits(

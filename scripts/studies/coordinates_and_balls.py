@@ -1,0 +1,50 @@
+#!/usr/bin/env python
+"""Some coordinates at a time, or means of corners of a ball: what they cost against whole gradients, where they end.
+
+Coordinate descent moves 32 of 1,210 parameters in a step, for the price of a whole gradient. Frank-Wolfe minimises over
+a ball of tuned radius, and its steps 2/(t + 2) forget where it began.
+"""
+
+import sys
+
+from command_line import main
+
+from landscape.study import Arm, Study, Tuning
+
+RULES = ("random", "cyclic", "greedy")
+#: Around the norms of all parameters where gradient descent ends.
+RADII = {"l2": (5.0, 10.0, 20.0, 40.0), "l1": (50.0, 100.0, 200.0, 400.0), "linf": (0.5, 1.0, 2.0, 4.0)}
+STUDY = Study(
+    name="coordinates-and-balls",
+    title="Coordinate descent and Frank–Wolfe on a small network",
+    question=(
+        "What descent along some coordinates, chosen by three rules, and Frank–Wolfe over balls of three norms pay for "
+        "a training loss of the digits against gradient descent, and how curved the loss is where they come to."
+    ),
+    problem="mlp-digits",
+    problem_config={"hidden": [16]},
+    arms=(
+        Arm("gd", {"optimizer": "gd"}),
+        *(
+            Arm(f"coordinates-{rule}", {"optimizer": "coordinate-descent", "options": {"rule": rule, "block": 32}})
+            for rule in RULES
+        ),
+        *(
+            Arm(
+                f"frank-wolfe-{norm}",
+                {"optimizer": "frank-wolfe", "options": {"norm": norm, "radius": radii[1]}},
+                over={"options": tuple({"radius": radius} for radius in radii)},
+            )
+            for norm, radii in RADII.items()
+        ),
+    ),
+    seeds=tuple(range(10)),
+    settings={"epochs": 500, "batch_size": 1257, "save_every": 100},
+    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), seeds=(1000, 1001)),
+    costs=(1.0, 0.5, 0.1),
+    histories=True,
+    plan={"plan": "quick", "last": 1},
+)
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY))

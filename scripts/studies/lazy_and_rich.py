@@ -1,0 +1,34 @@
+#!/usr/bin/env python
+"""Large outputs and small steps, or small outputs and large steps: does the network learn features, and does it pay?"""
+
+import sys
+
+from command_line import main
+
+from landscape.study import Arm, Study, Tuning
+
+SCALES = (0.1, 0.3, 1, 3, 10, 100)
+STUDY = Study(
+    name="lazy-and-rich",
+    title="Lazy against rich training",
+    question=(
+        "How far the tangent kernel and the parameters move until 300 digits are fitted, by the scale α of the outputs "
+        "(learning rates as 1/α², tuned for each), and what that does to accuracy. Curvature grows with α² by itself "
+        "and is no question here."
+    ),
+    problem="lazy-digits",
+    problem_config={"num_train": 300},
+    arms=tuple(Arm(f"scale-{scale:g}", {"problem_config": {"scale": scale}}) for scale in SCALES),
+    seeds=tuple(range(10)),
+    settings={"optimizer": "sgd", "epochs": 200, "batch_size": 50, "save_every": 200},
+    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0), seeds=(1000, 1001)),
+    primary="test_accuracy",
+    only=("test_accuracy", "train_loss"),
+    against="scale",
+    matched=False,
+    histories=True,
+    plan={"plan": "quick", "last": 1, "planes": ""},
+)
+
+if __name__ == "__main__":
+    sys.exit(main(STUDY))
