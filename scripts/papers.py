@@ -15,7 +15,9 @@ import importlib.util
 import re
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 
@@ -31,8 +33,8 @@ FIGURES = ("trajectory", "forgetting", "doses", "costs", "histories", "paths", "
 #: Openings of the sentences that the page shows, as patterns; the paper has all.
 SHOWN = ("By gradient flow", "The basin", "At equal training loss", "At higher training losses", "The arms were not",
          "The standard deviation over seeds of the test accuracy", "The training loss at the end", "With ", "Among ",
-         "Rise of the first",         "Cost in losses", "As closed forms", "Arm",
-         "Of the comparisons", r"\d+ of \d+ end points", "Second-order", "Steps at which", "Of ")  # fmt: skip
+         "Rise of the first", "Cost in losses", "As closed forms", "Arm",
+         "Of the comparisons", r"\d+ of \d+ end points", "Second-order", "Steps at which", "Step sizes there", "Of ")  # fmt: skip
 MOST_SHOWN = 12
 #: The study that the project is modelled on stands first.
 FIRST = "lenet_mnist"
@@ -45,7 +47,8 @@ test finds below 0.05 after Holm's correction over all pairs of arms in one meas
 that holds for all these pairs together. Other brackets, ± and ×/÷ (of geometric means, the factor to either end) are
 95 % intervals over seeds. "Not distinguishable" and "this design cannot tell" are no finding that two arms are equal.
 
-The whole of it, with methods and limits, is in the three pages of `paper/report.tex` that a study leaves, and its
+What surprised and what did not hold stands above the findings of newer studies, in the words of a person who read
+them. The whole of it, with methods and limits, is in the three pages of `paper/report.tex` that a study leaves, and its
 `runs/report.html`. None of it is a claim about generalisation. `python scripts/papers.py --docs` writes this page.
 """
 
@@ -58,6 +61,17 @@ def scripts() -> list[Path]:
 
 def study_of(script: Path) -> Study:
     """The design that a script holds."""
+    study: Study = _module(script).STUDY
+    return study
+
+
+def seen_of(script: Path) -> str:
+    """What a person wrote into the script once it had run to the end: what surprised, and what did not hold."""
+    return str(getattr(_module(script), "SEEN", ""))
+
+
+@lru_cache(maxsize=64)
+def _module(script: Path) -> ModuleType:
     sys.path.insert(0, str(STUDIES))
     try:
         spec = importlib.util.spec_from_file_location(f"study_{script.stem}", script)
@@ -67,8 +81,7 @@ def study_of(script: Path) -> Study:
         spec.loader.exec_module(module)
     finally:
         sys.path.remove(str(STUDIES))
-    study: Study = module.STUDY
-    return study
+    return module
 
 
 def do(script: Path, out: Path, data: Path | None) -> None:
@@ -105,6 +118,7 @@ def section(script: Path, out: Path, figures: Path) -> str:
         f"`{study.problem}`, {len(study.arms)} arms ({arms}) × {len(study.seeds)} seeds: "
         f"[`{script.relative_to(ROOT)}`](../{script.relative_to(ROOT)}).",
         "",
+        *([seen, ""] if (seen := seen_of(script)) else []),
         *(f"- {sentence}" for sentence in shown[:MOST_SHOWN]),
         "",
     ]

@@ -6,13 +6,16 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from landscape.results import SecondOrderGain
+from landscape.results import SecondOrderGain, StepHistory
 from landscape.rounding import format_value
 from landscape.store.catalogue import read
 from landscape.store.metrics import CheckpointLike
 
 #: A point is stationary where the quadratic model promises less than this share of the loss by going on.
 STILL = 0.01
+#: Or less than this share of the loss with which training began: where the least loss is 0, all of what is left may be
+#: promised for ever.
+FINISHED = 1e-8
 #: A curvature below minus this share of λ_max is one along which the loss falls on; above, it is that of rounding.
 DOWNWARD = 1e-3
 
@@ -43,8 +46,9 @@ def stationary(checkpoint: CheckpointLike) -> Stationarity:
 
     Going on, a gradient step of :math:`1/λ_{\max}` lowers the quadratic model by :math:`\|g\|² / 2λ_{\max}` and a
     damped Newton step by ``SecondOrderGain.over_one_step`` times that: it is this, as a share of the loss, that must be
-    small. The gradient norm alone says nothing, for it has the units of the loss and of the parameters. Both are
-    invariant to a factor on the loss.
+    small, or a share of the loss at the first step that is smaller still, where every step's loss was saved. The
+    gradient norm alone says nothing, for it has the units of the loss and of the parameters. All are invariant to a
+    factor on the loss.
 
     Examples
     --------
@@ -61,13 +65,23 @@ def stationary(checkpoint: CheckpointLike) -> Stationarity:
         return Stationarity(math.nan, math.nan, UNKNOWN)
     one_step = gain.over_one_step if isinstance(gain, SecondOrderGain) else math.nan
     times = max(1.0, one_step) if math.isfinite(one_step) else 1.0
-    left = times * gradient.value**2 / (2 * top.value) / loss.value
+    promised = times * gradient.value**2 / (2 * top.value)
+    left, is_still = promised / loss.value, promised <= max(STILL * loss.value, FINISHED * _at_first(checkpoint))
     if bottom is None:
-        return Stationarity(left, math.nan, SLOPE if left > STILL else UNKNOWN)
+        return Stationarity(left, math.nan, UNKNOWN if is_still else SLOPE)
     lowest, error = bottom.value / top.value, (bottom.error or 0.0) / top.value
-    if left > STILL:
+    if not is_still:
         return Stationarity(left, lowest, SLOPE)
     return Stationarity(left, lowest, SADDLE if lowest < -max(DOWNWARD, error) else MINIMUM)
+
+
+def _at_first(checkpoint: CheckpointLike) -> float:
+    """The loss of the first step's batch; 0 where it was not saved."""
+    history = checkpoint.records.get("history")
+    if not isinstance(history, StepHistory) or "loss" not in history.names or not len(history):
+        return 0.0
+    first = float(history["loss"][0])
+    return first if math.isfinite(first) else 0.0
 
 
 def kinds_sentence(checkpoints: Iterable[CheckpointLike]) -> str:

@@ -60,7 +60,8 @@ def findings(material: Material) -> list[str]:
     ]
     kinds = kinds_sentence(run.last for run in found.runs if run.checkpoints)
     if material.study.only:
-        return _begun_large([*own, _classes(found) if ACCURACY in material.study.only else "", kinds])
+        classes = _classes(found) if ACCURACY in material.study.only else ""
+        return _begun_large([*own, *watched_sentences(material), classes, kinds])
     said = [
         *own,
         *wells_sentences(material.wells),

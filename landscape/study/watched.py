@@ -31,8 +31,8 @@ def watched_sentences(material: Material) -> list[str]:
     said = [f"the {words_of(study)} over the last tenth of the steps: {_listed(by_arm)}."]
     if column_of(study) == "step_size" and (ratios := steps_over_limit(material, at_end)):
         said.append(
-            "the same times λ_max where training stopped, over 2, where 1 is the limit of gradient descent on a "
-            f"quadratic: {_listed(ratios)}."
+            "step sizes there times λ_max where training stopped, over 2, where 1 is the limit of gradient descent on "
+            f"a quadratic: {_listed(ratios)}."
         )
     return said
 

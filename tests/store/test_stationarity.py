@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from landscape.results import Eigenpairs, PointValue, SecondOrderGain
+from landscape.results import Eigenpairs, PointValue, SecondOrderGain, StepHistory
 from landscape.store.stationarity import MINIMUM, SADDLE, SLOPE, UNKNOWN, kinds_sentence, stationary
 
 
@@ -60,3 +60,14 @@ def test_the_sentence_counts_them():
         "1 of 3 end points is a minimum, 1 still has negative curvature (λ_min down to -0.2 λ_max), at 1 training "
         "stopped on the way (a step promises up to 50 % of the loss by the quadratic model)."
     )
+
+
+def test_a_loss_that_goes_to_zero_is_at_its_floor_once_a_hundred_millionth_of_the_first_is_left():
+    """½·4·x² with nothing below it: a Newton step promises all of the loss at every x, however small."""
+    history = StepHistory(("loss",), np.arange(1, 3), np.array([[8.0, 2.0]]))
+    for x, kind in ((1e-3, SLOPE), (1e-5, MINIMUM)):
+        one = at(2 * x**2, 4 * x, [4.0, 1.0])
+        assert stationary(one).kind == SLOPE
+        one.records["history"] = history
+        assert stationary(one).kind == kind
+        assert stationary(one).left == pytest.approx(1.0)

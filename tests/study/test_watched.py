@@ -64,7 +64,7 @@ def test_step_sizes_are_told_in_units_of_two_over_the_curvature_where_that_is_th
     material, _ = material_of(tmp_path, arms=arms, watched="step_size")
     sizes, ratios = watched_sentences(material)
     assert sizes == "the step size over the last tenth of the steps: moving 0.1, fixed 0.2."
-    assert ratios.startswith("the same times λ_max where training stopped, over 2")
+    assert ratios.startswith("step sizes there times λ_max where training stopped, over 2")
     assert ratios.endswith(": fixed 0.15.")
 
 
