@@ -34,7 +34,8 @@ FIGURES = ("trajectory", "forgetting", "doses", "costs", "histories", "paths", "
 SHOWN = ("By gradient flow", "The basin", "At equal training loss", "At higher training losses", "The arms were not",
          "The standard deviation over seeds of the test accuracy", "The training loss at the end", "With ", "Among ",
          "Rise of the first", "Cost in losses", "As closed forms", "Arm",
-         "Of the comparisons", r"\d+ of \d+ end points", "Second-order", "Steps at which", "Step sizes there", "Of ")  # fmt: skip
+         "Of the comparisons", r"\d+ of \d+ end points", "Second-order", "Steps at which", "Step sizes there",
+         "Of ")  # fmt: skip
 MOST_SHOWN = 12
 #: The study that the project is modelled on stands first.
 FIRST = "lenet_mnist"

@@ -35,7 +35,7 @@ STUDY = Study(
 )
 
 SEEN = (
-    "From unlike factors, small steps stay where gradient flow would: at minima 1.6 times as sharp as the flattest. The "
+    "From unlike factors small steps end where gradient flow would, at minima 1.6 times as sharp as the flattest. The "
     "largest stable step comes within 2 % of the flattest without knowing of it, by jumping until λ_max is below 2/η. "
     "What did not hold: that it would balance the factors; at the flattest λ_max they are still unlike by a third, for "
     "only their largest singular values count. Wall time 134 s on two busy cores."
