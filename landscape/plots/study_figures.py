@@ -112,10 +112,12 @@ def dose_panels(
             ax.set_yscale("symlog", linthresh=least)
             if min(drawn) >= 0:
                 ax.set_ylim(bottom=-0.2 * least)
-        ax.set_title(figure_text(words))
+        ax.set_title(figure_text(fill(words, LETTERS)))
         ax.set_xlabel(figure_text(setting.replace("_", " ")))
-    figure.axes[0].plot([], [], color="black", linewidth=0.9, linestyle=(0, (3, 2)), label="closed form")
-    legend_outside(figure)
+    if any(row[2] is not None for sets in found.values() for arms in sets.values() for row in arms):
+        figure.axes[0].plot([], [], color="black", linewidth=0.9, linestyle=(0, (3, 2)), label="closed form")
+    if figure.axes[0].get_legend_handles_labels()[0]:
+        legend_outside(figure)
     return figure
 
 

@@ -16,12 +16,13 @@ MOST = 4
 
 
 def draw_doses(study: Study, quantities: Sequence[Quantity]) -> Drawing | None:
-    """A panel for each quantity that is known in closed form; None where the study does not ask."""
+    """A panel for each quantity that is known in closed form, or of them all where none is; None if not asked for."""
     if not study.against:
         return None
     own = {arm.label: number for arm in study.arms if (number := number_of(arm, study.against)) is not None}
     found = {}
-    for quantity in [quantity for quantity in quantities if quantity.known][:MOST]:
+    known = [quantity for quantity in quantities if quantity.known]
+    for quantity in (known or [quantity for quantity in quantities if quantity.is_told])[:MOST]:
         sets = {
             name: [
                 (own[label], list(quantity.values[label].values()), quantity.known.get(label))
@@ -39,7 +40,7 @@ def draw_doses(study: Study, quantities: Sequence[Quantity]) -> Drawing | None:
         "doses",
         f"Measured against the {said}",
         f"What was measured where training stopped against the {said} of an arm: dots at the median over seeds, with "
-        "bars from the lowest to the highest. Dashed: the closed form at the minimum.",
+        f"bars from the lowest to the highest.{' Dashed: the closed form at the minimum.' if known else ''}",
         plots.dose_panels(found, said),
     )
 

@@ -106,7 +106,9 @@ def measured(study: Study, found: Results) -> list[Quantity]:
 def _name(key: str) -> str:
     """Its words with its symbol; of a share with its unit."""
     measure = MEASURES[key]
-    return f"{measure.words} in %" if measure.is_share else f"{measure.words} {measure.symbol}"
+    if measure.is_share:
+        return f"{measure.words} in %"
+    return measure.words if measure.symbol in measure.words else f"{measure.words} {measure.symbol}"
 
 
 def _in_unit(key: str, value: float) -> float:

@@ -21,12 +21,11 @@ STUDY = Study(
     arms=tuple(Arm(f"scale-{scale:g}", {"problem_config": {"scale": scale}}) for scale in SCALES),
     seeds=tuple(range(10)),
     settings={"optimizer": "sgd", "epochs": 200, "batch_size": 50, "save_every": 200},
-    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0), seeds=(1000, 1001)),
+    tuning=Tuning(grid=(0.3, 1.0, 3.0, 10.0, 30.0, 100.0), seeds=(1000, 1001)),
     primary="test_accuracy",
     only=("test_accuracy", "train_loss"),
     against="scale",
     matched=False,
-    histories=True,
     plan={"plan": "quick", "last": 1, "planes": ""},
 )
 

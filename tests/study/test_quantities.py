@@ -87,5 +87,13 @@ def test_the_closed_form_is_drawn_over_the_number_that_arms_differ_in(tmp_path):
     assert line.get_xdata().tolist() == [1.0, 10.0, 100.0]
     assert line.get_ydata() == pytest.approx([whole.problem_of(arm).known["violation"] for arm in ARMS])
     assert draw_doses(study(against=""), []) is None
+
+
+def test_where_nothing_is_known_in_closed_form_the_doses_show_what_was_measured():
+    whole = study(against="penalty")
+    plain = Quantity("distance", {arm.label: {0: 1.0, 1: 2.0} for arm in ARMS}, {arm.label: 2 for arm in ARMS})
+    drawing = draw_doses(whole, [plain])
+    assert [ax.get_title() for ax in drawing.figure.axes] == ["distance"]
+    assert "closed form" not in drawing.caption
     assert number_of(ARMS[1], "penalty") == 10.0
     assert number_of(ARMS[1], "method") is None
