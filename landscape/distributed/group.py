@@ -70,6 +70,7 @@ class Group:
     _handle: Any
     _watch: Watch
     _has_nccl: bool = False
+    _begun: tuple[Any, ...] = ()
     _process: int = field(default_factory=os.getpid)
     _failure: str = ""
     traffic: Traffic = field(default_factory=Traffic)
@@ -149,6 +150,13 @@ class Group:
         if reason and self.rank:
             time.sleep(HEARD)  # an error that all have met is rank 0's to say, which ends this process meanwhile
         self._watch.leave(reason)
+
+    def close(self) -> None:
+        """End the threads of the groups that were begun here; the caller's own stays. Python ends after them, or, now
+        and then, they abort it: "terminate called without an active exception"."""
+        for one in self._begun:
+            with contextlib.suppress(RuntimeError, ValueError, AssertionError):  # the caller has done so already
+                dist.destroy_process_group(one)
 
 
 _joined: Group | None = None
@@ -251,7 +259,8 @@ def _met(given: Place, initialised: bool) -> Group:
         address=given.address,
     )  # fmt: skip
     local_world = sum(host == mine[0] for host, _ in found)
-    return Group(given.rank, given.world, given.local_rank, local_world, handle, watch, own_gpus)
+    begun = (door, handle) if initialised else (None,)  # None: the one with which all others end
+    return Group(given.rank, given.world, given.local_rank, local_world, handle, watch, own_gpus, begun)
 
 
 def _gpu(given: Place, *, chosen: bool) -> str:
@@ -284,6 +293,7 @@ def _all(handle: Any, world: int, value: Any, doing: contextlib.AbstractContextM
 def _leave() -> None:
     if _joined is not None and _joined._process == os.getpid():
         _joined.leave()
+        _joined.close()
 
 
 def _remembering(before: Any) -> Any:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -52,6 +55,32 @@ def test_where_rank_0_raises_its_own_traceback_is_what_is_said(tmp_path):
     assert [rank.status for rank in found] == [1, watch.STATUS]
     assert not said(found)
     assert "ValueError: the file of the labels is missing" in found[0].err
+
+
+LAST = """
+import atexit
+import torch.distributed as dist
+
+if {initialised}:
+    dist.init_process_group("gloo")
+atexit.register(lambda: print("left:", len(dist.distributed_c10d._world.pg_map), flush=True))  # runs last
+from landscape.distributed import group
+
+met = group.join()
+assert met.all(met.rank, "numbers") == [0, 1]
+"""
+
+
+@pytest.mark.parametrize("initialised", [False, True])
+def test_groups_that_were_begun_here_have_ended_before_python_does_and_the_caller_s_stands(initialised, tmp_path):
+    """Threads of gloo that outlive the interpreter abort it now and then, after all was done."""
+    script = tmp_path / "last.py"
+    script.write_text(LAST.replace("{initialised}", str(initialised)))
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ranked.HOME)}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    done = subprocess.run(launch, env=environment, capture_output=True, text=True, timeout=ranked.STUCK, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("left:")[1:] == [f" {int(initialised)}\n"] * 2
 
 
 def test_an_error_in_the_part_of_one_rank_is_raised_on_all_and_they_go_on():
