@@ -13,6 +13,7 @@ from landscape.checks import check_choice, check_positive
 from landscape.errors import UsageError
 from landscape.optimizers.coordinate import CoordinateDescent
 from landscape.optimizers.decentralized import GRAPHS, DecentralizedSGD
+from landscape.optimizers.extrapolated import Extragradient, Optimistic
 from landscape.optimizers.full_batch import BarzilaiBorwein, FrankWolfe, LineSearch
 from landscape.optimizers.hypergradient import RULES, HypergradientAdam, HypergradientSGD
 from landscape.optimizers.imperfect import LAWS, DelayedSGD, QuantizedSGD
@@ -132,6 +133,8 @@ OPTIMIZERS: dict[str, OptimizerChoice] = {
     "hypergradient-adam": OptimizerChoice(
         HypergradientAdam, 1e-3, {"hyper_lr": 0.02, "rule": OneOf(RULES), "betas": (0.9, 0.999), "eps": 1e-8}
     ),
+    "extragradient": OptimizerChoice(Extragradient, 0.1, {}),
+    "optimistic": OptimizerChoice(Optimistic, 0.1, {}),
     "quantized-sgd": OptimizerChoice(
         QuantizedSGD, 0.1, {"bits": 4, "stochastic": True, "scale": OneOf(("max", "l2"))}
     ),

@@ -12,7 +12,7 @@ from landscape.errors import UsageError
 from landscape.study.grids import Grids, checked_grids
 
 _LABEL = re.compile(r"[\w.+=-]+")
-CRITERIA = ("train_loss", "test_loss", "test_accuracy")
+CRITERIA = ("train_loss", "test_loss", "test_accuracy", "grad_norm")
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ class Tuning:
     grid : tuple of float
         Factors on the arm's own learning rate.
     seeds : tuple of int
-    by : {"train_loss", "test_loss", "test_accuracy"}
+    by : {"train_loss", "test_loss", "test_accuracy", "grad_norm"}
         The best mean over the seeds at the last checkpoint wins; a run that diverged loses against all others. By the
-        training loss the test data stay unseen.
+        training loss the test data stay unseen; the gradient norm is for games, whose losses say nothing.
     settings : dict
         In what these trainings differ from those that are evaluated: fewer epochs, or fewer examples by a
         ``problem_config``. The methods say so.

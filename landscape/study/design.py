@@ -103,6 +103,9 @@ class Study:
         The paper is then on these, on what the problem measures by itself and on what was spent, and nothing else.
     title : str
         Of the paper; left out, the name.
+    analysed : bool
+        False where the training follows no loss, as in a game: then nothing is measured but what the problem does by
+        itself, and the paper is on that.
     data : str or None
         Folder of the data files, for problems that need some. Where it lies is no part of the study.
 
@@ -137,6 +140,7 @@ class Study:
     against: str = ""
     only: tuple[str, ...] = ()
     title: str = ""
+    analysed: bool = True
     data: str | None = None
 
     def __post_init__(self) -> None:
@@ -240,7 +244,7 @@ class Study:
 
     def is_matched(self) -> bool:
         """Whether arms are compared at equal training loss: there are several, on one problem."""
-        return self.matched and len(self.arms) > 1 and self.same_problem()
+        return self.matched and self.analysed and len(self.arms) > 1 and self.same_problem()
 
     def quick(self) -> Study:
         """The same in small, to see that it runs: two or three arms, two seeds, epochs, rates, a quick plan.

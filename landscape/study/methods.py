@@ -24,6 +24,31 @@ _DEFAULTS = {"schedule": "constant", "order": "shuffled", "batch_schedule": "con
 
 def methods(study: Study, choices: list[Choice], found: Results | None = None) -> str:
     """The paragraph in LaTeX; with what the slices in the results say of running statistics."""
+    lines = trainings_told(study, choices)
+    lines.append(
+        "Eigenpairs by thick-restart Lanczos accepted on true residuals, traces with known eigenpairs taken out, all "
+        f"on the training loss. {decisions_told(study)} Primary measure: "
+        f"{MEASURES[study.primary].words} ({MEASURES[study.primary].symbol}); all others are secondary. "
+        "Second-order gain: how many times as much a damped Newton step "
+        "(damping 0.01 λ₁, or −2λ_min where that is more) lowers the quadratic model as gradient descent in steps of "
+        "1/λ₁ does with as many products."
+        f"{_statistics(found) if found is not None else ''}"
+    )
+    return latex_text(" ".join(lines))
+
+
+def decisions_told(study: Study) -> str:
+    """How means and differences are judged."""
+    return (
+        "Intervals of means: Student's t over seeds, 95 %. Differences: permutation tests, "
+        "Holm-adjusted (both signs) over the pairs of arms "
+        f"{'that are compared ' if study.within else ''}in one measure; their intervals, t at 1 − 0.05 ÷ "
+        "the number of those pairs, hold together and agree with the decision."
+    )
+
+
+def trainings_told(study: Study, choices: list[Choice]) -> list[str]:
+    """Every setting that determines a training, and how those were chosen."""
     settings = [study.settings_of(arm, **choice.settings) for arm, choice in zip(study.arms, choices, strict=True)]
     same = [key for key in COMMON if len({_setting(full, key) for full in settings}) == 1]
     configs = [s["problem_config"] for s in settings]
@@ -39,20 +64,7 @@ def methods(study: Study, choices: list[Choice], found: Results | None = None) -
         lines.append(
             f"{arm.label}: {full['optimizer']}, learning rate {choice.lr:g}{', ' + ', '.join(own) if own else ''}."
         )
-    lines += _tuning(study, choices)
-    lines.append(
-        "Eigenpairs by thick-restart Lanczos accepted on true residuals, traces with known eigenpairs taken out, all "
-        "on the training loss. Intervals of means: Student's t over seeds, 95 %. Differences: permutation tests, "
-        "Holm-adjusted (both signs) over the pairs of arms "
-        f"{'that are compared ' if study.within else ''}in one measure; their intervals, t at 1 − 0.05 ÷ "
-        "the number of those pairs, hold together and agree with the decision. Primary measure: "
-        f"{MEASURES[study.primary].words} ({MEASURES[study.primary].symbol}); all others are secondary. "
-        "Second-order gain: how many times as much a damped Newton step "
-        "(damping 0.01 λ₁, or −2λ_min where that is more) lowers the quadratic model as gradient descent in steps of "
-        "1/λ₁ does with as many products."
-        f"{_statistics(found) if found is not None else ''}"
-    )
-    return latex_text(" ".join(lines))
+    return lines + _tuning(study, choices)
 
 
 def _tuning(study: Study, choices: list[Choice]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from landscape.store import citations
 from landscape.store.catalogue import IN_PAPER, IN_PAPER_CONTRASTS, MEASURES
 from landscape.store.outputs import write_whole
 from landscape.study import costs, quantities
+from landscape.study.design import Study
 from landscape.study.figures import is_full, paper_figures
 from landscape.study.findings import MANY, Material
 from landscape.study.methods import SEEDS, methods
+from landscape.study.quantities import Quantity
 from landscape.study.sentences import findings
 from landscape.study.writing import write_samples
 from landscape.version import __version__
@@ -58,14 +61,16 @@ def write_paper(material: Material, folder: Path) -> Path:
     if material.blocks is not None:
         write_whole(folder / "blocks.csv", frame_csv(material.blocks))
     figures = paper_figures(material, folder)
-    tables = [name for name in ("measured", "costs") if _write_quantities(material, name, folder)]
+    tables = [
+        name for name in ("measured", "costs") if write_quantities(study, name, getattr(material, name), folder)
+    ]  # fmt: skip
     write_whole(folder / "references.bib", citations(material.found) + "\n")
     found = findings(material)
     write_whole(folder / "findings.txt", "\n".join(map(visible, found)) + "\n")
     # The forest plot shows what the table of differences says; contrasts.tex is there for whoever wants it.
     drawn = any(figure["name"] == "differences" for figure in figures)
     tabulated = pairs is not None and not study.only and not drawn and not is_full(study)
-    text = _environment().get_template("paper.tex.j2").render(
+    text = environment().get_template("paper.tex.j2").render(
         title=latex_text(study.heading),
         version=__version__,
         question=latex_text(study.question),
@@ -106,13 +111,12 @@ def _write_means(means: pd.DataFrame, folder: Path, name: str, *, below: bool) -
     write_whole(folder / f"{name}.csv", frame_csv(means))
 
 
-def _write_quantities(material: Material, name: str, folder: Path) -> bool:
+def write_quantities(study: Study, name: str, found: Sequence[Quantity], folder: Path) -> bool:
     """A table of what was measured of the problem's own, or of costs; whether there is any."""
-    found = getattr(material, name)
     if not found:
         return False
-    write_whole(folder / f"{name}.tex", _fitted(quantities.table(material.study, found)))
-    write_whole(folder / f"{name}_contrasts.csv", frame_csv(quantities.differences(material.study, found)))
+    write_whole(folder / f"{name}.tex", _fitted(quantities.table(study, found)))
+    write_whole(folder / f"{name}_contrasts.csv", frame_csv(quantities.differences(study, found)))
     return True
 
 
@@ -200,8 +204,8 @@ def _number(value: float) -> str:
     return "--" if not np.isfinite(value) else latex_number(format_value(float(value), digits=3))
 
 
-def _environment() -> Environment:
-    """LaTeX is full of braces: other marks."""
+def environment() -> Environment:
+    """Of templates; LaTeX is full of braces: other marks."""
     return Environment(
         loader=PackageLoader("landscape.study", "."),
         variable_start_string="<<", variable_end_string=">>", block_start_string="[%", block_end_string="%]",

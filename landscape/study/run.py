@@ -26,6 +26,7 @@ from landscape.study.forgetting import measure_forgetting
 from landscape.study.paper import write_paper
 from landscape.study.trainings import Trained, TrainingJob, train_all
 from landscape.study.tuning import Choice, tune
+from landscape.study.unanalysed import measure_alone, write_short_paper
 from landscape.version import __version__
 
 #: Another study has other runs: they must not be mixed.
@@ -42,7 +43,8 @@ class Outcome:
     ----------
     folder : Path
     results : Path
-        ``runs/results.h5``, beside the report: of the ends, and around equal training losses.
+        ``runs/results.h5``, beside the report: of the ends, and around equal training losses; of a study that is not
+        analysed, the folder of what was measured.
     paper : Path
         ``paper/report.tex``.
     choices : list of Choice
@@ -113,6 +115,12 @@ def _done(study: Study, out: Path, workers: int | None, say: Say, executor: Exec
     if len(diverged) == len(done):
         raise UsageError(f"every run of {study.name} diverged; lower the learning rates. First: {diverged[0]}")
     say(f"trained in {time.perf_counter() - started:.0f} s; measuring")
+    if not study.analysed:
+        measure_alone(study, out, workers=count, executor=executor, say=say)
+        _write_reproduction(study, out, choices, diverged)
+        paper = write_short_paper(study, choices, diverged, out)
+        say(f"done in {time.perf_counter() - started:.0f} s: {paper}")
+        return Outcome(out, out / "measured", paper, choices, diverged)
     own = study.problem if ":" in study.problem else None  # a checkpoint's own word for it is not trusted
     levels = LEVELS if study.is_matched() else 0
     plan = Plan(**{"workers": workers, "data": study.data, "problem": own, "levels": levels, **study.plan})

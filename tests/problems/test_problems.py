@@ -16,7 +16,7 @@ from tests.support.problems import forget_cached_data
 OFFLINE = [
     "lenet-digits", "mlp-digits", "logistic-digits", "resnet-digits", "quadratic", "two-well", "poly-regression",
     "noisy-linear", "constrained", "half-plane", "matrix-factorization", "deep-linear", "char-transformer-small",
-    "lazy-digits", "transfer-digits", "rotated-digits",
+    "gan", "lazy-digits", "transfer-digits", "rotated-digits",
 ]  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def test_name_and_config_determine_tensors_and_initial_weights(name):
     assert not all(torch.equal(one[key], other[key]) for key in one)
 
 
-@pytest.mark.parametrize("name", OFFLINE)
+@pytest.mark.parametrize("name", [name for name in OFFLINE if name != "gan"])  # a game, whose field is no gradient
 def test_objective_passes_preflight_and_equals_the_mean_loss(name):
     problem = get_problem(name)
     few = {split: tuple(t[:40] for t in problem.data(split)) for split in ("train", "test")}

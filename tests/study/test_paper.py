@@ -69,7 +69,9 @@ def test_a_number_that_all_arms_share_is_said_once(tmp_path):
     rows = [(group, measure, 5, mean, mean - 0.1, mean + 0.1, 0.1, "linear") for measure, group, mean in found]
     means = pd.DataFrame(rows, columns=["group", "measure", "n", "mean", "low", "high", "std", "scale"])
     results = load_results(make_results(tmp_path, optimizers=("a", "b"), vectors=False, steps=(1,)))
-    study = SimpleNamespace(within="", primary="trace", only=(), watched="", validation=False, blocks=None)
+    study = SimpleNamespace(
+        within="", primary="trace", only=(), watched="", validation=False, blocks=None, forgetting={}
+    )
     material = SimpleNamespace(
         study=study,
         found=results,
@@ -83,6 +85,7 @@ def test_a_number_that_all_arms_share_is_said_once(tmp_path):
         costs=[],
         measured=[],
         blocks=None,
+        forgetting={},
         samples=None,
         results=tmp_path / "results.h5",
     )
@@ -99,10 +102,10 @@ def gain_of(folder: Path, lower: float) -> str:
     means = pd.DataFrame(rows, columns=["group", "measure", "n", "mean", "low", "high", "std", "scale"])
     results = load_results(make_results(folder, optimizers=("a", "b"), vectors=False, steps=(1,)))
     material = SimpleNamespace(
-        study=SimpleNamespace(within="", primary="trace", only=(), watched="", validation=False, blocks=None),
+        study=SimpleNamespace(within="", primary="trace", only=(), watched="", validation=False, blocks=None, forgetting={}),
         found=results, means=means, pairs=None,
         at_equal_loss=None, matched_means=None, unmatched="", spreads=None, wells=None, costs=[],
-        measured=[], blocks=None, samples=None, results=folder / "results.h5",
+        measured=[], blocks=None, forgetting={}, samples=None, results=folder / "results.h5",
     )  # fmt: skip
     return next(sentence for sentence in findings(material) if "econd-order" in sentence)
 

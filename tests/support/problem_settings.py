@@ -16,6 +16,8 @@ PROBLEM_SETTINGS = {
     "deep-linear": {"dim": "count", "depth": "count", "width": "count", "num_examples": "count",
                     "noise": "not negative", "scale": "positive"},
     "logistic-digits": {"l2": "not negative", "test_fraction": "share"},
+    "gan": {"width": "count", "modes": "count", "spread": "positive", "penalty": "not negative",
+            "num_examples": "count"},
     "mlp-digits": {"num_train": "count", "attack": "not negative"},
     "lazy-digits": {"scale": "positive", "num_train": "count"},
     "transfer-digits": {"hidden": "count", "num_train": "count", "noise": "not negative"},
