@@ -102,7 +102,7 @@ def gain_of(folder: Path, lower: float) -> str:
     means = pd.DataFrame(rows, columns=["group", "measure", "n", "mean", "low", "high", "std", "scale"])
     results = load_results(make_results(folder, optimizers=("a", "b"), vectors=False, steps=(1,)))
     material = SimpleNamespace(
-        study=SimpleNamespace(within="", primary="trace", only=(), watched="", validation=False, blocks=None, forgetting={}),
+        study=SimpleNamespace(within="", primary="trace", only=(), watched="", validation=False, blocks=None),
         found=results, means=means, pairs=None,
         at_equal_loss=None, matched_means=None, unmatched="", spreads=None, wells=None, costs=[],
         measured=[], blocks=None, forgetting={}, samples=None, results=folder / "results.h5",
