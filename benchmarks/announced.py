@@ -1,7 +1,7 @@
 """How near the memory that an analysis says it expects is to what it takes, on one process and on two ranks.
 
-    python -m benchmarks.announced               of 1 and 3 million parameters, on 1,257 digits, some steps in
-    python -m benchmarks.announced 1700          of this width alone
+    python -m benchmarks.announced               of all workloads, some steps of Adam in
+    python -m benchmarks.announced perceptron-3m lenet
 
 Prints a row for each: megabytes that were announced, the most that a rank has used at the end, and their ratio.
 """
@@ -22,7 +22,16 @@ from benchmarks.memory import peak
 from benchmarks.ranks import outcome
 from landscape import distributed
 
-WIDTHS = (1000, 1700)
+#: name → problem and config.
+WORKLOADS: dict[str, tuple[str, dict[str, Any]]] = {
+    "perceptron-1m": ("mlp-digits", {"hidden": [1000, 1000]}),
+    "perceptron-3m": ("mlp-digits", {"hidden": [1700, 1700]}),
+    "lenet": ("lenet-digits", {}),
+    "resnet": ("resnet-digits", {"channels": 32}),
+    "transformer": ("char-transformer-small", {"width": 128, "layers": 4}),
+}
+#: Examples of a step.
+BATCH = 64
 STEPS = 60
 PLAN: dict[str, Any] = {"plan": "quick", "levels": 0, "barriers": 0, "planes": "", "workers": 1}
 
@@ -40,15 +49,16 @@ class Listener:
                 self.announced.append(megabytes)
 
 
-def train(width: int, folder: Path) -> int:
-    """A checkpoint of a perceptron after a few steps of Adam; its number of parameters."""
-    problem = ls.get_problem("mlp-digits", {"hidden": [width, width]})
+def train(name: str, folder: Path) -> int:
+    """A checkpoint after a few steps of Adam; its number of parameters."""
+    problem = ls.get_problem(*WORKLOADS[name])
     model = problem.make_model(0)
     optimizer = torch.optim.Adam(model.parameters())
     inputs, targets = problem.train
-    for _ in range(STEPS):
+    for step in range(STEPS):
+        rows = torch.arange(BATCH * step, BATCH * (step + 1)) % len(targets)
         optimizer.zero_grad()
-        problem.loss_fn(model(inputs), targets).backward()
+        problem.loss_fn(model(inputs[rows]), targets[rows]).backward()
         optimizer.step()
     ls.save_checkpoint(folder / "adam-s0", model, step=STEPS, problem=problem, optimizer=optimizer)
     return sum(p.numel() for p in model.parameters())
@@ -64,24 +74,23 @@ def measured(folder: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """One row for each width and number of ranks."""
+    """One row for each workload and number of ranks."""
     if "measure" in sys.argv:
         found = measured(sys.argv[-1])
         if distributed.is_first():
             print(json.dumps(found))
         return
-    print("| parameters | ranks | announced, in order | used | used ÷ last announced |\n|---|---|---|---|---|")
-    for width in [int(word) for word in sys.argv[1:]] or WIDTHS:
+    print("| workload | parameters | ranks | announced, in order | used | used ÷ last announced |")
+    print("|---|---|---|---|---|---|")
+    for workload in sys.argv[1:] or WORKLOADS:
         for ranks in (1, 2):
             with tempfile.TemporaryDirectory() as name:
-                parameters = train(width, Path(name))
+                parameters = train(workload, Path(name))
                 found = outcome(ranks, 1, name, module="benchmarks.announced")
             used = max(found["used"])
             said = ", ".join(f"{megabytes:,}" for megabytes in found["announced"])
-            print(
-                f"| {parameters:,} | {ranks} | {said} MB | {used:,.0f} MB | {used / found['announced'][-1]:.2f} |",
-                flush=True,
-            )
+            ratio = used / found["announced"][-1]
+            print(f"| {workload} | {parameters:,} | {ranks} | {said} MB | {used:,.0f} MB | {ratio:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
