@@ -1,7 +1,7 @@
 """Groups of runs side by side, seeds as replicates: means, differences and ranks, each with its uncertainty."""
 
 from landscape.comparison.averages import LINEAR, LOG, Centre, centre, centre_of, centres_of, scale_of
-from landscape.comparison.contrasts import contrast_table, contrasts
+from landscape.comparison.contrasts import DISAGREE, contrast_table, contrasts
 from landscape.comparison.equal_loss import EQUAL, EqualLoss, at_equal_loss, losses_differ
 from landscape.comparison.equal_loss_table import equal_loss_cells, equal_loss_table, where_read
 from landscape.comparison.groups import FEW_SEEDS, NOT_A_CLAIM
@@ -16,6 +16,7 @@ __all__ = [
     "ALPHA",
     "CANNOT_TELL",
     "DIFFERENT",
+    "DISAGREE",
     "EQUAL",
     "FEW_SEEDS",
     "LINEAR",

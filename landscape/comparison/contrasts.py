@@ -32,6 +32,8 @@ COLUMNS = ("measure", "stratum", "a", "b", "scale", "ratio", *(field.name for fi
 _LONG = 25
 #: Means that differ by less, relative to the larger, have no order worth a warning.
 NEGLIGIBLE = 0.01
+#: How the warning begins.
+DISAGREE = "Flatness depends on the measure here"
 Family = tuple[str, list[Any]]
 #: Which groups are compared: those that agree in a setting, or are of one set.
 Within = str | Mapping[str, Sequence[Any]] | None
@@ -224,7 +226,7 @@ def _disagreements(groups: Groups, pairs: list[tuple[Any, Any]]) -> list[str]:
             for measure, means in zip(pair, (raw, invariant), strict=True)
         ]
         found.append(
-            f"Flatness depends on the measure here ({'; '.join(orders)}). The first changes when weights are rescaled "
+            f"{DISAGREE} ({'; '.join(orders)}). The first changes when weights are rescaled "
             "layer by layer into an equal network, the second does not."
         )
     return found

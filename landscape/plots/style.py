@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import matplotlib
@@ -85,7 +86,8 @@ PALETTE: dict[str, Style] = {
 
 #: Names without a colour of their own take those of absent ones in this order: neighbours are far apart.
 FREE = ("gd", "adam", "nesterov", "rmsprop", "adamw", "momentum", "adagrad", "sgd")
-#: Of the second of two factors.
+#: Of the combinations of two factors, and of the second of them.
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h", "<", ">", "*", "p", "d", "8")
 DASHES: tuple[Any, ...] = ("-", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 3)), (0, (8, 2)))
 
 
@@ -94,7 +96,8 @@ def optimizer_styles(names: Iterable[str]) -> dict[str, Style]:
 
     The optimizers of ``scripts/train.py`` keep their colour always. Others take, in alphabetical order, the colours
     that none present owns; beyond eight, colours come back with another dash. Where names are the combinations of two
-    factors, as ``sgd-s0, sgd-s5, adam-s0, adam-s5``, the first gives the colour and the second the dash.
+    factors, as ``sgd-s0, sgd-s5, adam-s0, adam-s5``, the first gives the colour, the second the dash, and both the
+    marker.
 
     >>> styles = optimizer_styles(["adam", "lion"])
     >>> styles["adam"].color, styles["lion"].color
@@ -102,18 +105,24 @@ def optimizer_styles(names: Iterable[str]) -> dict[str, Style]:
     """
     unique = sorted(set(names))
     if (crossed := two_factors(unique)) is not None:
-        firsts = optimizer_styles(first for first, _ in crossed.values())
-        seconds = list(dict.fromkeys(second for _, second in crossed.values()))
-        return {
-            name: Style(firsts[first].color, firsts[first].marker, DASHES[seconds.index(second) % len(DASHES)])
-            for name, (first, second) in crossed.items()
-        }
+        return _crossed_styles(crossed)
     free = [PALETTE[name] for name in FREE if name not in unique] or list(PALETTE.values())
     styles = {name: PALETTE[name] for name in unique if name in PALETTE}
     for i, name in enumerate(n for n in unique if n not in PALETTE):
         base, again = free[i % len(free)], i // len(free)
         styles[name] = base if again == 0 else Style(base.color, base.marker, (0, (1 + again, 2)))
     return {name: styles[name] for name in unique}
+
+
+def _crossed_styles(crossed: dict[str, tuple[str, str]]) -> dict[str, Style]:
+    firsts = optimizer_styles(first for first, _ in crossed.values())
+    seconds = list(dict.fromkeys(second for _, second in crossed.values()))
+    spare = cycle([marker for marker in MARKERS if marker not in {style.marker for style in firsts.values()}])
+    styles = {}
+    for name, (first, second) in crossed.items():
+        place, base = seconds.index(second), firsts[first]
+        styles[name] = Style(base.color, base.marker if place == 0 else next(spare), DASHES[place % len(DASHES)])
+    return styles
 
 
 def two_factors(names: Iterable[str]) -> dict[str, tuple[str, str]] | None:

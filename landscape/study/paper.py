@@ -10,13 +10,23 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
 
-from landscape.comparison import LOG, STAND, EqualLoss, cells, estimate_of, interval_text, spread_cells, where_read
+from landscape.comparison import (
+    DISAGREE,
+    LOG,
+    STAND,
+    EqualLoss,
+    cells,
+    estimate_of,
+    interval_text,
+    spread_cells,
+    where_read,
+)
 from landscape.escaping.control_characters import visible
 from landscape.escaping.latex import latex_number, latex_sentence, latex_table, latex_text
 from landscape.escaping.spreadsheet import frame_csv
 from landscape.rounding import format_value
 from landscape.store import citations
-from landscape.store.catalogue import IN_PAPER, IN_PAPER_CONTRASTS, MEASURES
+from landscape.store.catalogue import IN_PAPER, IN_PAPER_CONTRASTS, MEASURES, label_of
 from landscape.store.outputs import write_whole
 from landscape.study import costs, quantities
 from landscape.study.design import Study
@@ -192,12 +202,21 @@ def limits(material: Material) -> list[str]:
         found.append(f"{', '.join(fixed)}: held at one seed of weights or order; these means are not means over it.")
     found += costs.notes(material.study, material.courses)
     if material.pairs is not None:
-        found += material.pairs.attrs.get("notes", [])
+        found += [note for note in material.pairs.attrs.get("notes", []) if _concerns(material.study, note)]
     if material.study.tuning is not None and material.study.tuning.by.startswith("test"):
         found.append("Learning rates were chosen by the test data, so test figures are too good.")
     # Those on what this paper says at length are left out.
     matched = material.at_equal_loss is not None
-    return found + [note for note in material.means.attrs.get("notes", []) if not (matched and note.startswith(STAND))]
+    means = [note for note in material.means.attrs.get("notes", []) if _concerns(material.study, note)]
+    return found + [note for note in means if not (matched and note.startswith(STAND))]
+
+
+def _concerns(study: Study, note: str) -> bool:
+    """Whether a paper that is on a few measures alone speaks of what a note is on."""
+    if not study.only:
+        return True
+    missing = " is missing for " in note and not note.startswith(tuple(label_of(key) for key in study.only))
+    return not (missing or note.startswith((STAND, DISAGREE)))
 
 
 def _number(value: float) -> str:

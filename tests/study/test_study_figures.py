@@ -103,6 +103,13 @@ def test_arms_of_two_factors_have_a_panel_for_each_of_the_second_and_colours_of_
     assert [ax.get_title() for ax in figure.axes if ax.get_title()] == ["batch size 2", "batch size 4"]
 
 
+def test_combinations_of_two_factors_share_colours_and_dashes_and_no_two_share_a_marker():
+    styles = plots.optimizer_styles([f"{a}-{b}" for a in ("mlp", "softmax") for b in ("entropy", "squares", "hinge")])
+    assert len({style.marker for style in styles.values()}) == 6
+    assert len({style.color for style in styles.values()}) == 2
+    assert len({str(style.dash) for style in styles.values()}) == 3
+
+
 def test_two_factors_give_colour_and_dash():
     styles = plots.optimizer_styles([f"{name}-{b}" for name in ("sgd", "adam") for b in ("b1", "b8")])
     plain = plots.optimizer_styles(["sgd", "adam"])
