@@ -25,7 +25,7 @@ from landscape.study.paths import draw_paths
 KINDS = ("lines", "tails", "classes")
 CHOSEN = ("slice_eigenvector", "last_iterations", "class_accuracy")
 #: Share of the page's height a figure over both columns may take: three of them fill a page with their captions.
-HEIGHTS = {"differences": 0.31, "histories": 0.36, "paths": 0.27, "blocks": 0.21}
+HEIGHTS = {"differences": 0.27, "histories": 0.36, "paths": 0.27, "blocks": 0.21}
 HEIGHT = 0.24
 #: Wider than that, a figure goes over both columns.
 _COLUMN = plots.SINGLE + 0.1
