@@ -29,7 +29,9 @@ ROOT = Path(__file__).resolve().parents[1]
 STUDIES = ROOT / "scripts" / "studies"
 DOCS = ROOT / "docs"
 #: The first of these that a study has is its figure on the page.
-FIGURES = ("trajectory", "forgetting", "relations", "doses", "costs", "histories", "paths", "against_loss", "differences")
+FIGURES = (
+    "trajectory", "forgetting", "relations", "doses", "costs", "histories", "paths", "against_loss", "differences",
+)  # fmt: skip
 #: Openings of the sentences that the page shows, as patterns; the paper has all.
 SHOWN = ("By gradient flow", "The basin", "At equal training loss", "At higher training losses", "The arms were not",
          "The standard deviation over seeds of the test accuracy", "The training loss at the end", "With ", "Among ",
