@@ -47,13 +47,13 @@ def check_derivatives(few: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]
     theta = double.theta
     hv = here.product if bool(here.product.isfinite().all()) else _product(double, theta, v)
     right = _agrees_beside(double, theta, v, here.loss, here.gradient, hv)
-    nearby = None if all(right) else _nearby(double, theta, generator)
+    nearby = None if all(right) else place_nearby(double, theta, generator)
     if nearby is not None:
         if not right[0]:
             _check_gradient(double, theta, v, here.gradient, nearby)
         if not right[1]:
             _check_product(double, theta, v, hv, nearby)
-    if not bool((hv != 0).any()) and not bool(double.hvp(v, _nearby(double, theta, generator)).any()):
+    if not bool((hv != 0).any()) and not bool(double.hvp(v, place_nearby(double, theta, generator)).any()):
         raise ObjectiveError(
             "the loss is linear in all of θ: its Hessian is zero here and nearby, so there is no curvature to measure. "
             "Likely causes: a loss without a nonlinearity (a plain mean of outputs), or params= left out what bends"
@@ -174,7 +174,7 @@ def measured_resolution(few: Objective) -> float:
         return _FEW * inside
     theta, generator, errors = few.theta, torch.Generator().manual_seed(0), []
     v = _direction(few, theta, generator)
-    for at in (theta, _nearby(few, theta, generator)):
+    for at in (theta, place_nearby(few, theta, generator)):
         seen, truth = widened(few.hvp(v, at)), double.hvp(widened(v), widened(at))
         size = float(truth.norm())
         errors.append(float((seen - truth).norm()) / size if size > 0 else inside)
@@ -193,7 +193,8 @@ def _direction(objective: Objective, theta: Tensor, generator: torch.Generator) 
     return unit
 
 
-def _nearby(objective: Objective, theta: Tensor, generator: torch.Generator) -> Tensor:
+def place_nearby(objective: Objective, theta: Tensor, generator: torch.Generator) -> Tensor:
+    """A hundredth of ‖θ‖ away, in a random direction."""
     return theta + 1e-2 * max(float(theta.norm()), 1.0) * _direction(objective, theta, generator)
 
 

@@ -17,7 +17,7 @@ from landscape import distributed
 from landscape.errors import ModelError, ObjectiveError
 from landscape.objective import chunks, shards
 from landscape.objective.batches import count_examples, take, unpack
-from landscape.objective.derivatives import check_derivatives
+from landscape.objective.derivatives import check_derivatives, place_nearby
 from landscape.objective.functional import Parts
 from landscape.progress import say
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from landscape.objective import Objective
 
 FEW = chunks.FEW
+#: A loss below this share of that nearby is rounding.
+ROUNDING = 1e-12
 #: What takes longest; how much of it is done is told after each chunk.
 ALL_EXAMPLES = "evaluating the loss on all examples"
 
@@ -157,6 +159,8 @@ def not_a_mean(objective: Objective) -> str | None:
     average = _average(left, right, weights)
     if _agree(whole, average, left, right) or _agree_in_double(objective, pieces, weights):
         return None
+    if _agree_nearby(objective, pieces, weights, max(map(abs, (whole, left, right)))):
+        return None
     return (
         f"the loss is not a mean over examples: on the first batch of {size} it gives {whole:.6g}, but its parts "
         f"of {split} and {size - split} average to {average:.6g}. Likely causes: {_spread(objective, batch)}"
@@ -197,9 +201,24 @@ def _agree_in_double(objective: Objective, pieces: list[Any], weights: list[floa
     return _agree(whole, _average(left, right, weights), left, right)
 
 
-def _losses_on(objective: Objective, pieces: list[Any], *, lift: bool = False) -> list[float]:
+def _agree_nearby(objective: Objective, pieces: list[Any], weights: list[float], most: float) -> bool:
+    """Whether they agree a little way off, where the loss is so much higher that here it is nothing but rounding: of a
+    network that fits its targets to the last digit."""
+    theta = objective.theta
+    there = place_nearby(objective, theta, torch.Generator().manual_seed(0))
+    try:
+        whole, left, right = _losses_on(objective, pieces, theta=there)
+    except RuntimeError:
+        return False
+    return most <= ROUNDING * abs(whole) and _agree(whole, _average(left, right, weights), left, right)
+
+
+def _losses_on(
+    objective: Objective, pieces: list[Any], *, lift: bool = False, theta: Tensor | None = None
+) -> list[float]:
     def in_dtype(dtype: torch.dtype) -> list[float]:
-        return [objective.at_once(piece).with_dtype(dtype, lift=lift).loss() for piece in pieces]
+        each = (objective.at_once(piece).with_dtype(dtype, lift=lift) for piece in pieces)
+        return [one.loss(None if theta is None else theta.to(dtype)) for one in each]
 
     try:
         return in_dtype(torch.float64)

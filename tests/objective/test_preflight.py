@@ -259,3 +259,21 @@ def test_a_batch_that_is_no_pair_points_to_from_loss():
     x, _ = data()
     with pytest.raises(ls.ObjectiveError, match=r"must be \(inputs, targets\).*from_loss"):
         ls.Objective(small(nn.Tanh()), F.cross_entropy, [{"x": x, "y": x, "z": x}])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_targets_fitted_to_the_last_digit_leave_rounding_which_no_mean_has_to_agree_in(reduction):
+    """Parts of a batch may round otherwise than the whole: 0 and 1e-34 where the loss nearby is 1e-3."""
+    with torch.random.fork_rng():
+        model = nn.Linear(3, 2).double()
+    x = torch.randn(9, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def loss(output, target):
+        return F.mse_loss(output, target, reduction=reduction) + (1e-34 if len(output) < 9 else 0.0)
+
+    data = x, model(x).detach()
+    if reduction == "mean":
+        assert ls.Objective(model, loss, data).loss() < 1e-30
+    else:
+        with pytest.raises(ls.ObjectiveError, match="not a mean over examples"):
+            ls.Objective(model, loss, data)
