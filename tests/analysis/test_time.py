@@ -205,13 +205,18 @@ main()
 """
 
 
+def _typed(name: str, value: object) -> list[str]:
+    """The option of a plan's field as it is typed."""
+    name = name.replace("_", "-")
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    return [] if value is None else [f"--{name}", str(value)]
+
+
 @pytest.mark.slow
 def test_an_interrupt_in_a_later_round_leaves_table_and_report_of_what_there_is(runs, tmp_path):
     folder = shutil.copytree(runs, tmp_path / "runs")
-    flags = {
-        name: value for name, value in PLAN.fields().items() if name not in ("time", "check", "interacting", "mode")
-    }
-    typed = [text for n, v in flags.items() if v is not None for text in (f"--{n.replace('_', '-')}", str(v))]
+    typed = [text for n, v in PLAN.fields().items() if n not in ("time", "check", "mode") for text in _typed(n, v)]
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, "analyze", str(folder), *typed, "--time", "10m"], stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True,
@@ -220,6 +225,7 @@ def test_an_interrupt_in_a_later_round_leaves_table_and_report_of_what_there_is(
     end = time.monotonic() + 300
     while not (tmp_path / "begun").exists() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.1)
+    assert process.poll() is None, process.communicate()[1]
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err

@@ -112,12 +112,13 @@ def numbers(thing: Any) -> dict[str, np.ndarray]:
 
 
 def assert_same(ours: Any, theirs: Any, *, rtol: float = 1e-6) -> None:
-    """Equal up to rounding, relative to the largest entry of each array."""
+    """Equal up to rounding, relative to the largest entry of each array, or of what an error is the error of."""
     left, right = numbers(ours), numbers(theirs)
     assert left.keys() == right.keys(), f"{sorted(left)} against {sorted(right)}"
     assert left, f"{type(ours).__name__} holds no numbers"
     for name, value in left.items():
         other = right[name]
         assert value.shape == other.shape, f"{name}: {value.shape} against {other.shape}"
-        size = float(np.abs(value[np.isfinite(value)]).max(initial=1e-6))
+        both = np.append(value, left.get(name.removesuffix("_error"), value))  # an error may be rounding, all of it
+        size = float(np.abs(both[np.isfinite(both)]).max(initial=1e-6))
         np.testing.assert_allclose(value, other, rtol=rtol, atol=rtol * size, err_msg=name)
