@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +24,8 @@ STEPS = {torch.float64: (1e-3, 1e-4, 1e-5, 1e-6, 1e-7), torch.float32: (1e-1, 3e
 FIRST_STEP = {torch.float64: 1e-6, torch.float32: 1e-2}
 _FEW = 8.0  # in eps: what a sum of products loses
 TOLERANCE = {torch.float64: 1e-4, torch.float32: 5e-2}
+#: Below this share of the loss far off, differences of losses may be rounding.
+ROUNDED = {torch.float64: 1e-6, torch.float32: 1e-2}
 
 _WAYS_OUT = (
     "Write that operation in differentiable torch operations; check=False would measure it wrong. Where the gradient "
@@ -47,12 +51,11 @@ def check_derivatives(few: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]
     theta = double.theta
     hv = here.product if bool(here.product.isfinite().all()) else _product(double, theta, v)
     right = _agrees_beside(double, theta, v, here.loss, here.gradient, hv)
-    nearby = None if all(right) else place_nearby(double, theta, generator)
-    if nearby is not None:
-        if not right[0]:
-            _check_gradient(double, theta, v, here.gradient, nearby)
-        if not right[1]:
-            _check_product(double, theta, v, hv, nearby)
+    places = None if all(right) else _places(double, theta, here.loss, generator)
+    if places is not None and not right[0]:
+        _check_gradient(double, places, v, here.gradient)
+    if places is not None and not right[1]:
+        _check_product(double, places, v, hv)
     if not bool((hv != 0).any()) and not bool(double.hvp(v, place_nearby(double, theta, generator)).any()):
         raise ObjectiveError(
             "the loss is linear in all of θ: its Hessian is zero here and nearby, so there is no curvature to measure. "
@@ -198,6 +201,28 @@ def place_nearby(objective: Objective, theta: Tensor, generator: torch.Generator
     return theta + 1e-2 * max(float(theta.norm()), 1.0) * _direction(objective, theta, generator)
 
 
+@dataclass(frozen=True)
+class _Places:
+    """Where derivatives that disagree beside θ are tried: θ and a place nearby, and ``far`` off where that decides."""
+
+    theta: Tensor
+    nearby: Tensor
+    far: tuple[Tensor, ...]
+
+
+def _places(objective: Objective, theta: Tensor, loss: float, generator: torch.Generator) -> _Places:
+    """Those far off only where the loss here and nearby is so much less that it may be rounding.
+
+    log(1 + t) is wrong by eps, however small t: losses of a classifier that fits its examples may have no digits left.
+    Two of them: as long as θ and more, where logits are large, and a tenth of that, where nothing is saturated.
+    """
+    nearby = place_nearby(objective, theta, generator)
+    least = max(abs(loss), abs(objective.loss(nearby))) / ROUNDED[objective.dtype]
+    away = theta + max(float(theta.norm()), 1.0) * _direction(objective, theta, generator)
+    far = (at for at in (away, 0.1 * away) if least < abs(objective.loss(at)) < math.inf)
+    return _Places(theta, nearby, tuple(far))
+
+
 def _product(objective: Objective, theta: Tensor, v: Tensor) -> Tensor:
     """∇²L·v; by differences of gradients where autograd's is not finite, and these settle as their step shrinks.
 
@@ -218,14 +243,14 @@ def _product(objective: Objective, theta: Tensor, v: Tensor) -> Tensor:
     )
 
 
-def _check_gradient(objective: Objective, theta: Tensor, v: Tensor, gradient: Tensor, nearby: Tensor) -> None:
+def _check_gradient(objective: Objective, places: _Places, v: Tensor, gradient: Tensor) -> None:
     def slope(at: Tensor) -> Tensor:
-        return widened((gradient if at is theta else objective.gradient(at)) @ v).reshape(1)
+        return widened((gradient if at is places.theta else objective.gradient(at)) @ v).reshape(1)
 
     def loss(at: Tensor) -> Tensor:
         return torch.tensor([objective.loss(at)], dtype=torch.float64, device=place_of_float64(v.device))
 
-    if (seen := _smallest_disagreement(objective, (theta, nearby), v, slope, loss)) is not None:
+    if (seen := _smallest_disagreement(objective, places, v, slope, loss)) is not None:
         raise ObjectiveError(
             f"the gradient is not that of the loss: along a direction it differs from the difference of losses by "
             f"{100 * seen:.2g} % at every step size tried. Likely causes: create_graph=self.training inside the model "
@@ -235,11 +260,11 @@ def _check_gradient(objective: Objective, theta: Tensor, v: Tensor, gradient: Te
         )
 
 
-def _check_product(objective: Objective, theta: Tensor, v: Tensor, hv: Tensor, nearby: Tensor) -> None:
+def _check_product(objective: Objective, places: _Places, v: Tensor, hv: Tensor) -> None:
     def product(at: Tensor) -> Tensor:
-        return hv if at is theta else _product(objective, at, v)
+        return hv if at is places.theta else _product(objective, at, v)
 
-    if (seen := _smallest_disagreement(objective, (theta, nearby), v, product, objective.gradient)) is not None:
+    if (seen := _smallest_disagreement(objective, places, v, product, objective.gradient)) is not None:
         raise ObjectiveError(
             f"the second derivative is wrong: a Hessian-vector product differs from the difference of gradients by "
             f"{100 * seen:.2g} % at every step size tried. Likely causes: a custom autograd.Function whose double "
@@ -251,7 +276,7 @@ def _check_product(objective: Objective, theta: Tensor, v: Tensor, hv: Tensor, n
 
 def _smallest_disagreement(
     objective: Objective,
-    places: Sequence[Tensor],
+    places: _Places,
     v: Tensor,
     derivative: Callable[[Tensor], Tensor],
     function: Callable[[Tensor], Tensor],
@@ -259,13 +284,17 @@ def _smallest_disagreement(
     """The least over several places; None where a derivative and the differences of its function agree at one of them.
 
     θ may lie exactly on a kink (ReLU at zero), where no step is small enough; a wrong derivative is wrong nearby too.
+    Where rounding may be all that differs, those far off decide, at all of which they have to agree.
     """
     seen = []
-    for at in places:
+    for at in (places.theta, places.nearby):
         found = _disagreement(objective, at, v, derivative(at), function)
         if found is None:
             return None
         seen.append(found)
+    if places.far:
+        tried = (_disagreement(objective, at, v, derivative(at), function) for at in places.far)
+        return max((found for found in tried if found is not None), default=None)
     return min(seen)
 
 

@@ -45,5 +45,14 @@ STUDY = Study(
     plan={"plan": "quick", "last": 1},
 )
 
+SEEN = (
+    "A penalty buys nearness with conditioning: the distance to the solution falls as one over the penalty, λ₁/λ₂ "
+    "grows with it, from 3 to 401. The change of variables is exact, and better conditioned than no constraint where "
+    "that is active (1.1 against 4), worse where it is not (10). What surprised: at a penalty of 1000 the best "
+    "learning rate of the grid, 0.008, is four times 2/λ_max. Descent jumps to and fro over the boundary, 7 of 10 "
+    "runs end inside, where the penalty bends nothing, and all 40 times as far off as the minimum they make for. "
+    "Wall time 285 s on two busy cores."
+)
+
 if __name__ == "__main__":
     sys.exit(main(STUDY))

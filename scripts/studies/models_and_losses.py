@@ -25,7 +25,7 @@ STUDY = Study(
     ),
     seeds=tuple(range(10)),
     settings={"optimizer": "momentum", "epochs": 40},
-    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), seeds=(1000, 1001)),
+    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0), seeds=(1000, 1001)),
     primary="test_accuracy",
     only=("test_accuracy", "train_accuracy"),
     plan={"plan": "quick", "last": 1},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -244,3 +246,31 @@ def test_a_constant_in_another_dtype_is_named_with_the_way_out():
         ls.Objective(
             small(), lambda output, target: F.cross_entropy(output @ scale, target), rows(), dtype=torch.float64
         )
+
+
+MARGINS = [20.0, 28.0, 34.0, 50.0]
+
+
+def fitted(margin, how=None):
+    """Twelve examples of three classes, each ``margin`` nearer to its own: in float64 1 + exp(-37) is 1."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.eye(3, dtype=torch.float64).repeat(4, 1)
+    x += 0.1 * torch.rand(x.shape, dtype=torch.float64, generator=generator)
+    with torch.random.fork_rng():
+        model = Through(how or (lambda z: z))
+        model.net = nn.Linear(3, 3, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        model.net.weight.copy_(margin * torch.eye(3))
+    return ls.Objective(model, F.cross_entropy, (x, torch.arange(3).repeat(4)))
+
+
+@pytest.mark.parametrize("margin", MARGINS)
+def test_a_classifier_whose_losses_are_rounding_passes(margin):
+    assert fitted(margin).loss() < 3 * math.exp(-0.85 * margin)
+
+
+@pytest.mark.parametrize("how", [straight_through, reversed_gradient, scaled_by_hook, half_detached])
+@pytest.mark.parametrize("margin", MARGINS)
+def test_a_wrong_gradient_is_refused_where_losses_are_rounding_too(margin, how):
+    with pytest.raises(ls.ObjectiveError, match="gradient is not that of the loss"):
+        fitted(margin, how)
