@@ -33,5 +33,13 @@ STUDY = Study(
     plan={"plan": "quick", "last": 1, "planes": ""},
 )
 
+SEEN = (
+    "The kernel moves by 62 % at α = 0.1 and by less than 0.01 % at α = 100, the parameters by 11 times their length "
+    "and by 2 %: both ends are there. Accuracy is best in between, at α = 0.3 (95.8 %), and only its distance from "
+    "both ends can be told (95.0 and 95.1 %). What did not hold: that rich training predicts better throughout, or "
+    "that it matters much here; all arms lie within a point of each other. Tuned by the training loss, an earlier "
+    "design, every arm took steps so large that none was lazy. Wall time 165 s on two busy cores."
+)
+
 if __name__ == "__main__":
     sys.exit(main(STUDY))

@@ -94,6 +94,9 @@ def test_where_nothing_is_known_in_closed_form_the_doses_show_what_was_measured(
     plain = Quantity("distance", {arm.label: {0: 1.0, 1: 2.0} for arm in ARMS}, {arm.label: 2 for arm in ARMS})
     drawing = draw_doses(whole, [plain])
     assert [ax.get_title() for ax in drawing.figure.axes] == ["distance"]
+    long = Quantity("distance from where each of them began", plain.values, plain.runs)
+    (ax,) = draw_doses(whole, [long]).figure.axes
+    assert ax.get_title() == "distance from where each\nof them began"
     assert "closed form" not in drawing.caption
     assert number_of(ARMS[1], "penalty") == 10.0
     assert number_of(ARMS[1], "method") is None
