@@ -107,6 +107,8 @@ def latex_number(text: str, *, converged: bool = True) -> str:
 
 #: Letters beyond which a name is broken into lines, and the width of these.
 _LONG, _WIDTH = 14, "1.9cm"
+#: And beyond which words over numbers are.
+_HEADING = 17
 #: What a page of the article class holds, in letters of footnotesize; and between two columns.
 _PAGE, _GAP = 86, 1.5
 #: Of a column of a paper: points of its letters and of its lines, and of a letter on the average, widely taken.
@@ -129,6 +131,16 @@ def latex_name(text: str) -> str:
         return latex_text(text)
     broken = r"\hspace{0pt}".join(map(latex_text, visible(text)))
     return rf"\parbox[t]{{{_WIDTH}}}{{\raggedright {broken}}}"
+
+
+def latex_heading(text: str) -> str:
+    r"""Words over a column of numbers, on lines of their own where they are wider than these.
+
+    >>> print(latex_heading("distance moved after it"))
+    \shortstack[r]{distance moved\\after it}
+    """
+    lines = [latex_text(line) for line in textwrap.wrap(text, _HEADING, break_long_words=False)]
+    return latex_text(text) if len(lines) < 2 else r"\shortstack[r]{" + r"\\".join(lines) + "}"
 
 
 def latex_table(

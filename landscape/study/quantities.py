@@ -12,7 +12,7 @@ import pandas as pd
 from landscape.comparison import LINEAR, LOG, centre
 from landscape.comparison.contrasts import COLUMNS, decided
 from landscape.escaping.frames import frame_of
-from landscape.escaping.latex import latex_number, latex_table, latex_text
+from landscape.escaping.latex import latex_heading, latex_number, latex_table, latex_text
 from landscape.plots.drawing import join_words
 from landscape.rounding import format_value
 from landscape.store import Results
@@ -148,14 +148,9 @@ def compared(study: Study) -> list[tuple[str, list[str]]]:
 
 
 def told(study: Study, quantities: Sequence[Quantity]) -> list[str]:
-    """A sentence for each quantity and set of arms, what the seeds decide, and what closed forms say to it."""
+    """A sentence for each quantity, what the seeds decide, and what closed forms say to it."""
     chosen = [quantity for quantity in quantities if quantity.is_told]
-    said = [
-        sentence
-        for quantity in chosen
-        for name, labels in compared(study)
-        if (sentence := _listed(quantity, name, labels))
-    ]
+    said = [sentence for quantity in chosen if (sentence := _told_of(quantity, compared(study)))]
     decided_ = [(q.words, rows) for q in chosen if len(rows := differences(study, [q]))]
     if decided_:
         counts = "; ".join(f"in {words} {verdicts(rows)}" for words, rows in decided_)
@@ -165,18 +160,28 @@ def told(study: Study, quantities: Sequence[Quantity]) -> list[str]:
     return [*said, *([f"{within}: {'; '.join(closed)}."] if closed else [])]
 
 
-def _listed(quantity: Quantity, name: str, labels: Sequence[str]) -> str:
+def _told_of(quantity: Quantity, sets: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """All arms of the one set there is; of many arms in several sets those at the ends, for the table has all."""
+    if len(sets) == 1 and not sets[0][0]:
+        listed = _listed(quantity, sets[0][1], len(sets[0][1]))
+        return f"{quantity.words}: {listed}." if listed else ""
+    told_ = [(name, listed) for name, labels in sets if (listed := _listed(quantity, labels, 3))]
+    among = "; ".join(f"among {name}: {listed}" for name, listed in told_)
+    return f"set by set, {quantity.words}. {among[0].upper()}{among[1:]}." if told_ else ""
+
+
+def _listed(quantity: Quantity, labels: Sequence[str], most: int) -> str:
     """The arms of a set, least first, and those in which not every run has the quantity."""
     there = quantity.complete(labels)
     scale = quantity.scale([*there])
     order = sorted(there, key=lambda label: centre([*there[label].values()], scale).value)
     listed = [f"{label} {quantity.text(label, scale)}" for label in order]
     lacking = [label for label in labels if label not in there and label in quantity.runs]
-    counts = [f"{label} {quantity.text(label, scale)}" for label in lacking]
+    counts = ", ".join(f"{label} in {quantity.text(label, scale)} runs" for label in lacking)
     if not listed:
         return ""
-    less = f"; not in every run of {', '.join(counts)}" if counts else ""
-    return f"{f'among {name}, ' if name else ''}{quantity.words}: {', '.join(listed)}{less}."
+    shown = ", ".join(listed) if len(listed) <= most else f"from {listed[0]} to {listed[-1]}"
+    return f"{shown}; it is there of {counts}" if counts else shown
 
 
 def _held(quantity: Quantity) -> str:
@@ -198,7 +203,7 @@ def table(study: Study, quantities: Sequence[Quantity]) -> str:
     """Arms below each other; beside what was measured, what is known of it."""
     columns = list(_columns(study, quantities))
     body = ([latex_text(arm.label), *(cells[arm.label] for _, cells in columns)] for arm in study.arms)
-    return latex_table(["", *(latex_text(title) for title, _ in columns)], body)
+    return latex_table(["", *(latex_heading(title) for title, _ in columns)], body)
 
 
 def _columns(study: Study, quantities: Sequence[Quantity]) -> Iterator[tuple[str, dict[str, str]]]:

@@ -25,8 +25,9 @@ STUDY = Study(
     seeds=tuple(range(10)),
     settings={"optimizer": "sgd", "epochs": 200, "batch_size": 20, "save_every": 100},
     same_loss=("mode",),
-    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0), seeds=(1000, 1001)),
-    histories=True,
+    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0), seeds=(1000, 1001)),
+    primary="test_accuracy",
+    only=("test_accuracy", "test_loss", "train_loss", "lambda_max"),
     plan={"plan": "quick", "last": 1},
 )
 

@@ -18,13 +18,11 @@ WANTED = {"quickstart", "own_dataset", "hugging_face", "optimizer_comparison", "
           "first_steps"}  # fmt: skip
 #: The others take 20 s and more on two cores.
 FAST = ("hugging_face",)
-#: Stored without outputs: its study trains for minutes.
-NOT_STORED = ("optimizer_comparison",)
 #: Of definitions, not of what was measured: the level of intervals, names of papers.
 KNOWN = {"95"}
 
 
-@pytest.fixture(params=[path for path in PATHS if path.stem not in NOT_STORED], ids=lambda path: path.stem)
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
 def notebook(request):
     return nbformat.read(request.param, as_version=4)
 
@@ -49,8 +47,6 @@ def test_a_notebook_runs_from_top_to_bottom_and_gives_what_is_stored(path):
     for cell in run.cells:
         cell.source = cell.source.replace("QUICK = False", "QUICK = True")
     notebooks.run(run)
-    if path.stem in NOT_STORED:
-        return
     for then, now in zip(code(stored), code(notebooks.tidied(run)), strict=True):
         assert shapes(now) == shapes(then), now.source
 
