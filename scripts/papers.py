@@ -35,7 +35,7 @@ FIGURES = (
 #: Openings of the sentences that the page shows, as patterns; the paper has all.
 SHOWN = ("By gradient flow", "The basin", "At equal training loss", "At higher training losses", "The arms were not",
          "The standard deviation over seeds of the test accuracy", "The training loss at the end", "With ", "Among ",
-         "Set by set", "Test accuracy in", "Class by class", "Rise of the first", "Cost in losses", "As closed forms",
+         "Test accuracy in", "Class by class", "Rise of the first", "Cost in losses", "As closed forms",
          "Arm", "Of the comparisons", r"\d+ of \d+ end points", "Second-order", "Steps at which", "Step sizes there",
          "Of ")  # fmt: skip
 MOST_SHOWN = 12

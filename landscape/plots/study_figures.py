@@ -8,7 +8,7 @@ from textwrap import fill
 import numpy as np
 from matplotlib.figure import Figure
 
-from landscape.plots.labels import figure_text, legend_text
+from landscape.plots.labels import figure_text, legend_text, symbols
 from landscape.plots.legends import legend_outside
 from landscape.plots.paper_styles import column_width, full_width
 from landscape.plots.style import REFERENCE_COLOR, log_if_wide, new_figure, optimizer_styles, short_names
@@ -112,7 +112,7 @@ def dose_panels(
             ax.set_yscale("symlog", linthresh=least)
             if min(drawn) >= 0:
                 ax.set_ylim(bottom=-0.2 * least)
-        ax.set_title(fill(figure_text(words), LETTERS))
+        ax.set_title(symbols(fill(figure_text(words), LETTERS)))
         ax.set_xlabel(figure_text(setting.replace("_", " ")))
     if any(row[2] is not None for sets in found.values() for arms in sets.values() for row in arms):
         figure.axes[0].plot([], [], color="black", linewidth=0.9, linestyle=(0, (3, 2)), label="closed form")
@@ -152,9 +152,9 @@ def relation_panels(
         if key == same:
             low, high = max(across.min(), upright.min()), min(across.max(), upright.max())
             ax.plot([low, high], [low, high], color=REFERENCE_COLOR, linewidth=0.7, linestyle=":")
-        ax.set_xlabel(fill(figure_text(words[key]), LETTERS))
+        ax.set_xlabel(symbols(fill(figure_text(words[key]), LETTERS)))
         if place == 0:
-            ax.set_ylabel(fill(figure_text(words[first]), LETTERS))
+            ax.set_ylabel(symbols(fill(figure_text(words[first]), LETTERS)))
         else:
             ax.tick_params(labelleft=False)
     legend_outside(figure)
