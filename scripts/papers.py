@@ -31,6 +31,7 @@ DOCS = ROOT / "docs"
 #: The first of these that a study has is its figure on the page.
 FIGURES = (
     "trajectory", "forgetting", "relations", "doses", "costs", "histories", "paths", "against_loss", "differences",
+    "class_accuracy",
 )  # fmt: skip
 #: Openings of the sentences that the page shows, as patterns; the paper has all.
 SHOWN = ("By gradient flow", "The basin", "At equal training loss", "At higher training losses", "The arms were not",

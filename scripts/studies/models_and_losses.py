@@ -31,5 +31,13 @@ STUDY = Study(
     plan={"plan": "quick", "last": 1},
 )
 
+SEEN = (
+    "Hidden layers decide more than the loss. On a perceptron squared error and cross-entropy cannot be told apart "
+    "(98.4 and 98.3 %); on softmax regression squared error is 2.3 points worse on images not seen and 5 on those it "
+    "was trained on, for no linear map reaches the targets 0 and 1. What surprised: between them lie learning rates "
+    "of 0.006 and 2, and the larger still improved the training loss at a hundred times the usual one, so the grid "
+    "had to be widened twice. Wall time 174 s on two busy cores."
+)
+
 if __name__ == "__main__":
     sys.exit(main(STUDY))
