@@ -118,6 +118,8 @@ def plot_contour(
     first, second = axis_labels(plane)
     ax.set_xlabel(first)
     ax.set_ylabel(second)
+    for axis in (ax.xaxis, ax.yaxis):  # no more digits than they need: on small panels they would touch
+        axis.set_major_formatter("{x:g}")
     note_gaps(ax, int(np.ma.count_masked(masked)), inside=True)
     if own:
         add_colorbar(ax, label=value_label(plane, metric))
@@ -246,12 +248,13 @@ def plot_surface(
     # else the vertical label falls outside the panel, the more so the smaller that is
     inches = ax.get_position().width * ax.get_figure(root=True).get_figwidth()
     ax.set_box_aspect(None, zoom=0.8 * min(1.0, inches / _ROOM / letters(1.0)))
-    ax.set_xlabel("x", labelpad=-8)
-    ax.set_ylabel("y", labelpad=-8)
+    ax.set_xlabel("x", labelpad=-6.5)
+    ax.set_ylabel("y", labelpad=-6.5)
     ax.set_zlabel(("loss L" if metric is None else figure_text(metric)) + (" (log)" if is_log else ""), labelpad=-5.5)
     ax.tick_params(pad=-3)
-    ax.xaxis.set_major_locator(ticker.MaxNLocator(4))
-    ax.yaxis.set_major_locator(ticker.MaxNLocator(4))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(ticker.MaxNLocator(4))
+        axis.set_major_formatter("{x:g}")
     ax.zaxis.set_major_locator(ticker.MaxNLocator(5, integer=is_log and high - low > 2))
     if is_log:
         ax.zaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{10**value:.2g}"))
