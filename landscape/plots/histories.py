@@ -16,6 +16,8 @@ from landscape.plots.style import Style, log_if_wide, new_figure, optimizer_styl
 #: Steps are gathered into at most so many windows: the step sizes of single batches jump.
 WINDOWS = 60
 INNER = (0.1, 0.9)
+#: Inches, by the number of rows.
+HEIGHTS = {1: 2.2, 2: 3.6, 3: 4.1}
 
 
 def history_panels(
@@ -36,8 +38,9 @@ def history_panels(
         ``arm``, ``seed``, ``step``, ``value``: the loss over all training data at the checkpoints. Drawn: the median
         over seeds and a band from the lowest to the highest.
     sizes : DataFrame
-        The same of the step size of every step. Drawn: the median of a window of steps over all seeds, and a band
-        that holds the middle 80 %. A window whose quantile is not positive has no place on a logarithmic axis: a gap.
+        The same of the step size of every step, with a row if there are any. Drawn: the median of a window of steps
+        over all seeds, and a band that holds the middle 80 %. A window whose quantile is not positive has no place on
+        a logarithmic axis: a gap.
     columns : mapping
         Title of a column → its arms.
     tests : DataFrame, optional
@@ -47,11 +50,13 @@ def history_panels(
     below : str
         What ``sizes`` are, on their axis.
     """
-    rows = [("training loss", losses, (0.0, 1.0)), (figure_text(below), sizes, INNER)]
+    rows = [("training loss", losses, (0.0, 1.0))]
     if tests is not None and not tests.empty:
-        rows.insert(1, ("test loss", tests, (0.0, 1.0)))
+        rows.append(("test loss", tests, (0.0, 1.0)))
+    if not sizes.empty:
+        rows.append((figure_text(below), sizes, INNER))
     width = column_width() if len(columns) == 1 else full_width()
-    figure = new_figure(width, 3.6 if len(rows) == 2 else 4.1)
+    figure = new_figure(width, HEIGHTS[len(rows)])
     names = short_names(columns.values())
     styles = optimizer_styles(names.values())
     for place, (title, arms) in enumerate(columns.items()):

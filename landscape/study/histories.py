@@ -9,7 +9,7 @@ import pandas as pd
 
 from landscape import plots
 from landscape.checkpoints import Checkpoint, CheckpointDir, history_of
-from landscape.plots.drawing import Drawing
+from landscape.plots.drawing import Drawing, join_words
 from landscape.rounding import format_value
 from landscape.study.arms import Arm
 from landscape.study.design import Study
@@ -17,8 +17,8 @@ from landscape.study.numbers import over_seeds
 
 
 def draw_histories(study: Study, runs: Path) -> Drawing | None:
-    """Losses above, step sizes or what is watched below, a column for each problem; None where the study does not ask,
-    or has no run. Against the steps, or against the epochs where an epoch has another number of steps in each arm.
+    """Losses above, below step sizes that change or what is watched, a column for each problem; None where the study
+    does not ask, or has no run. Against epochs where one of them has another number of steps in each arm.
     """
     if not study.histories:
         return None
@@ -30,13 +30,18 @@ def draw_histories(study: Study, runs: Path) -> Drawing | None:
     columns = {said: [arm.label for arm in arms if arm.label in there] for said, arms in study.strata().items()}
     columns = {said: arms for said, arms in columns.items() if arms}
     against = "epoch" if any(_differ(losses[losses["arm"].isin(arms)]) for arms in columns.values()) else "step"
-    validation = "" if tests.empty else "In the middle, the loss over all test data. "
+    if sizes.groupby(["arm", "seed"])["value"].nunique().max() == 1:  # the methods tell it
+        sizes = sizes.iloc[:0]
+    rows = ["training loss", *([] if tests.empty else ["test loss"]), *([] if sizes.empty else [words_of(study)])]
+    validation = "" if tests.empty else " Below it, the loss over all test data."
+    below = "" if sizes.empty else (
+        f" At the bottom, the {words_of(study)}: median over seeds and a window of steps (at most {plots.WINDOWS} "
+        "windows), band around the middle 80 %. On a logarithmic axis zeros are missing."
+    )  # fmt: skip
     return Drawing(
         "histories",
-        f"Training loss and {words_of(study)}" if tests.empty else f"Training loss, test loss and {words_of(study)}",
-        "Above, the loss over all training data: median over seeds, band from the lowest to the highest. "
-        f"{validation}Below, the {words_of(study)}: median over seeds and a window of steps (at most {plots.WINDOWS} "
-        "windows), band around the middle 80 %. On a logarithmic axis zeros are missing.",
+        join_words(rows).capitalize(),
+        f"The loss over all training data: median over seeds, band from the lowest to the highest.{validation}{below}",
         plots.history_panels(
             _common(losses), sizes, columns, tests=_common(tests), against=against, below=words_of(study)
         ),

@@ -28,7 +28,7 @@ STUDY = Study(
     seeds=tuple(range(10)),
     problem_config={"hidden": [50]},
     settings={"optimizer": "decentralized-sgd", "lr": 0.3, "epochs": 40, "batch_size": 8, "save_every": 100},
-    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0), seeds=(1000, 1001)),
+    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0), seeds=(1000, 1001)),
     watched="distance_to_consensus",
     histories=True,
     plan={"plan": "quick", "last": 1},

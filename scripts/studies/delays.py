@@ -34,7 +34,7 @@ STUDY = Study(
     seeds=tuple(range(10)),
     problem_config={"hidden": [32]},
     settings={"optimizer": "delayed-sgd", "lr": 0.1, "epochs": 40, "batch_size": 32, "save_every": 200},
-    tuning=Tuning(grid=(0.03, 0.1, 0.3, 1.0, 3.0, 10.0), seeds=(1000, 1001)),
+    tuning=Tuning(grid=(0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0), seeds=(1000, 1001)),
     primary="train_loss",
     histories=True,
     plan={"plan": "quick", "last": 1},

@@ -27,7 +27,7 @@ STUDY = Study(
     arms=(*OPTIMIZERS, *SCHEDULES, *BATCHES),
     seeds=tuple(range(10)),
     settings={"epochs": 40},
-    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0), seeds=(1000, 1001)),
+    tuning=Tuning(grid=(0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), seeds=(1000, 1001)),
     within={
         "optimizers": [arm.label for arm in OPTIMIZERS],
         "schedules": ["sgd", *(arm.label for arm in SCHEDULES)],

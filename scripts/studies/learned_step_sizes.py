@@ -34,7 +34,7 @@ STUDY = Study(
     seeds=tuple(range(10)),
     problem_config={"hidden": [50]},
     settings={"lr": 0.3, "save_every": 40},
-    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0), seeds=(1000, 1001)),
+    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), seeds=(1000, 1001)),
     primary="train_loss",
     histories=True,
     watched="step_size",

@@ -30,7 +30,7 @@ STUDY = Study(
     seeds=tuple(range(10)),
     problem_config={"hidden": [50]},
     settings={"lr": 0.3, "epochs": 40, "batch_size": 64, "save_every": 100},
-    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0), seeds=(1000, 1001)),
+    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), seeds=(1000, 1001)),
     histories=True,
     watched="share_clipped",
     plan={"plan": "quick", "last": 1},

@@ -30,8 +30,7 @@ STUDY = Study(
     ),
     seeds=tuple(range(10)),
     settings={"optimizer": "sgd", "epochs": 60, "batch_size": 64, "save_every": 100},
-    tuning=Tuning(grid=(0.3, 1.0, 3.0, 10.0), seeds=(1000, 1001), settings={"epochs": 30}),
-    histories=True,
+    tuning=Tuning(grid=(1.0, 3.0, 10.0, 30.0, 100.0), seeds=(1000, 1001), settings={"epochs": 30}),
     plan={"plan": "quick", "last": 1},
 )
 

@@ -35,7 +35,7 @@ STUDY = Study(
     ),
     seeds=tuple(range(10)),
     settings={"epochs": 5000, "batch_size": 128, "save_every": 500},
-    tuning=Tuning(grid=(0.3, 1.0, 3.0), seeds=(1000, 1001), by="grad_norm", settings={"epochs": 2000}),
+    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0), seeds=(1000, 1001), by="grad_norm", settings={"epochs": 2000}),
     within={("no penalty" if not ending else "with a penalty"): [f"{name}{ending}" for name in METHODS]
             for ending in PENALTIES},
     histories=True,

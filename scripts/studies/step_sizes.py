@@ -26,7 +26,7 @@ STUDY = Study(
     arms=tuple(Arm(label, {"optimizer": name}) for label, name in NAMES.items()),
     seeds=tuple(range(10)),
     settings={"epochs": 300, "batch_size": 1257, "save_every": 60},
-    tuning=Tuning(grid=(1.0, 3.0, 10.0, 30.0, 100.0), seeds=(1000, 1001)),
+    tuning=Tuning(grid=(1.0, 3.0, 10.0, 30.0, 100.0, 300.0), seeds=(1000, 1001)),
     costs=(0.5, 0.1, 0.02),
     histories=True,
     plan={"plan": "quick", "last": 1},

@@ -26,7 +26,8 @@ CONFIG = {"characters": 4000, "context": 16, "width": 16, "layers": 1, "heads": 
 def wrote(tmp_path_factory):
     """Two arms with batches of different sizes, two seeds; prompts are the beginning of the test text."""
     runs = tmp_path_factory.mktemp("chars")
-    arms = (Arm("adam", {"optimizer": "adam"}), Arm("sgd_b", {"optimizer": "sgd", "batch_size": 64}))
+    falling = {"optimizer": "sgd", "batch_size": 64, "schedule": "cosine"}
+    arms = (Arm("adam", {"optimizer": "adam"}), Arm("sgd_b", falling))
     study = trained(
         runs, problem="char-transformer-small", problem_config=CONFIG, arms=arms, seeds=(0, 1), paths=False,
         settings={"epochs": 3, "save_losses": 1.05}, writing=Writing(length=40), histories=True, validation=True,
