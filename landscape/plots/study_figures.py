@@ -84,6 +84,7 @@ def dose_panels(
     """
     figure = new_figure(full_width() if len(found) > 1 else column_width(), 2.5)
     styles = optimizer_styles(dict.fromkeys(name for sets in found.values() for name in sets))
+    named: set[str] = set()
     for place, (words, sets) in enumerate(found.items()):
         ax = figure.add_subplot(1, len(found), place + 1)
         drawn: list[float] = []
@@ -94,7 +95,8 @@ def dose_panels(
             middle = np.array([np.median(own) for own in values])
             reach = np.abs(np.array([[own.min(), own.max()] for own in values]).T - middle)
             color = styles[name].color
-            label = legend_text(name) if place == 0 and name else None
+            label = legend_text(name) if name and name not in named else None
+            named.add(name)
             ax.errorbar(
                 x, middle, yerr=reach, fmt="o", color=color, markersize=4, elinewidth=0.9, label=label, zorder=3
             )
@@ -116,7 +118,7 @@ def dose_panels(
         ax.set_xlabel(figure_text(setting.replace("_", " ")))
     if any(row[2] is not None for sets in found.values() for arms in sets.values() for row in arms):
         figure.axes[0].plot([], [], color="black", linewidth=0.9, linestyle=(0, (3, 2)), label="closed form")
-    if figure.axes[0].get_legend_handles_labels()[0]:
+    if any(ax.get_legend_handles_labels()[0] for ax in figure.axes):
         legend_outside(figure)
     return figure
 

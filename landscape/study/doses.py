@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
 
 from landscape import plots
 from landscape.plots.drawing import Drawing
+from landscape.plots.style import two_factors
 from landscape.study.arms import Arm
 from landscape.study.design import Study
 from landscape.study.quantities import Quantity, compared
 
+#: Settings whose names are no words.
+SAID = {"lr": "learning rate"}
 #: More panels than these do not stand side by side.
 MOST = 4
 
@@ -29,13 +32,13 @@ def draw_doses(study: Study, quantities: Sequence[Quantity]) -> Drawing | None:
                 for label in labels
                 if label in own and quantity.values.get(label)
             ]
-            for name, labels in compared(study)
+            for name, labels in _sets(study, own)
         }
         if sets := {name: arms for name, arms in sets.items() if arms}:
             found[quantity.words] = sets
     if not found:
         return None
-    said = study.against.replace("_", " ")
+    said = SAID.get(study.against, study.against.replace("_", " "))
     return Drawing(
         "doses",
         f"Measured against the {said}",
@@ -43,6 +46,17 @@ def draw_doses(study: Study, quantities: Sequence[Quantity]) -> Drawing | None:
         f"bars from the lowest to the highest.{' Dashed: the closed form at the minimum.' if known else ''}",
         plots.dose_panels(found, said),
     )
+
+
+def _sets(study: Study, numbers: Mapping[str, float]) -> list[tuple[str, list[str]]]:
+    """The sets that are compared; where each has one number alone, the arms by what else their labels say."""
+    sets = compared(study)
+    if any(len({numbers[label] for label in labels if label in numbers}) > 1 for _, labels in sets):
+        return sets
+    found: dict[str, list[str]] = {}
+    for label, (first, _) in (two_factors(numbers) or {}).items():
+        found.setdefault(first, []).append(label)
+    return [*found.items()] or sets
 
 
 def number_of(arm: Arm, key: str) -> float | None:

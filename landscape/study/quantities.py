@@ -177,11 +177,14 @@ def _listed(quantity: Quantity, labels: Sequence[str], most: int) -> str:
     order = sorted(there, key=lambda label: centre([*there[label].values()], scale).value)
     listed = [f"{label} {quantity.text(label, scale)}" for label in order]
     lacking = [label for label in labels if label not in there and label in quantity.runs]
-    counts = ", ".join(f"{label} in {quantity.text(label, scale)} runs" for label in lacking)
+    counts = ", ".join(
+        f"in {quantity.text(label, scale)} runs of {label}" if quantity.values.get(label) else f"in none of {label}"
+        for label in lacking
+    )
     if not listed:
         return ""
     shown = ", ".join(listed) if len(listed) <= most else f"from {listed[0]} to {listed[-1]}"
-    return f"{shown}; it is there of {counts}" if counts else shown
+    return f"{shown}; found {counts}" if counts else shown
 
 
 def _held(quantity: Quantity) -> str:

@@ -13,7 +13,7 @@ from landscape.study import Arm, Study, Tuning
 
 RULES = ("random", "cyclic", "greedy")
 #: Around the norms of all parameters where gradient descent ends.
-RADII = {"l2": (5.0, 10.0, 20.0, 40.0), "l1": (50.0, 100.0, 200.0, 400.0), "linf": (0.5, 1.0, 2.0, 4.0)}
+RADII = {"l2": (10.0, 20.0, 40.0, 80.0), "l1": (100.0, 400.0, 1600.0, 6400.0), "linf": (0.5, 1.0, 2.0, 4.0)}
 STUDY = Study(
     name="coordinates-and-balls",
     title="Coordinate descent and Frank–Wolfe on a small network",
@@ -40,9 +40,8 @@ STUDY = Study(
     ),
     seeds=tuple(range(10)),
     settings={"epochs": 500, "batch_size": 1257, "save_every": 100},
-    tuning=Tuning(grid=(0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0), seeds=(1000, 1001)),
+    tuning=Tuning(grid=(0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0), seeds=(1000, 1001)),
     costs=(1.0, 0.5, 0.1),
-    histories=True,
     plan={"plan": "quick", "last": 1},
 )
 

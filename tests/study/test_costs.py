@@ -49,7 +49,7 @@ def test_a_run_that_never_comes_to_the_loss_has_no_cost_and_its_arm_no_differenc
     found = spent(study, courses(study, folder))
     assert "slow" not in found[2].values
     said = told(study, found)
-    assert "; it is there of slow in 0 of 3 runs" in said[0]
+    assert "; found in none of slow" in said[0]
     assert "of 3." in said[-1], "three arms make three pairs; the fourth is in none"
     assert "0 of 3" in table(study, found)
     assert "only k of the n runs came to it" in caption(found)

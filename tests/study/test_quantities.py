@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,17 @@ def test_the_closed_form_is_drawn_over_the_number_that_arms_differ_in(tmp_path):
     assert line.get_xdata().tolist() == [1.0, 10.0, 100.0]
     assert line.get_ydata() == pytest.approx([whole.problem_of(arm).known["violation"] for arm in ARMS])
     assert draw_doses(study(against=""), []) is None
+
+
+def test_arms_that_are_compared_at_one_number_each_are_drawn_over_it_by_what_else_they_are():
+    arms = tuple(Arm(f"{kind}-{rate:g}", {"lr": rate}) for kind in ("held", "moved") for rate in (0.1, 1.0))
+    sets = {f"at {rate:g}": [f"held-{rate:g}", f"moved-{rate:g}"] for rate in (0.1, 1.0)}
+    whole = replace(study(against="lr"), arms=arms, within=sets)
+    moved = Quantity("way", {arm.label: {0: 1.0, 1: 2.0} for arm in arms}, {arm.label: 2 for arm in arms})
+    drawing = draw_doses(whole, [moved])
+    (ax,) = drawing.figure.axes
+    assert ax.get_legend_handles_labels()[1] == ["held", "moved"]
+    assert "learning rate" in drawing.caption
 
 
 def test_where_nothing_is_known_in_closed_form_the_doses_show_what_was_measured():
