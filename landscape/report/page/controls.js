@@ -157,7 +157,6 @@ function followTheme() {
   let before = "light";
   addEventListener("beforeprint", () => {
     before = document.documentElement.dataset.theme;
-    for (const details of $$("details:not(.pick)")) details.open = true;
     setTheme("light");
     drawAll(true);
     paint(true);  // at once: print does not wait for a frame
