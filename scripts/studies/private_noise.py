@@ -36,5 +36,13 @@ STUDY = Study(
     plan={"plan": "quick", "last": 1},
 )
 
+SEEN = (
+    "What surprised: clipping alone is what flattens. At equal loss it has 0.73 of the λ_max of SGD, and it comes "
+    "further down than all others, at a tenfold learning rate. What did not hold: that noise the same in all "
+    "directions finds flatter places. With 0.3 and 1 times the clip λ_max at equal loss cannot be told from that of "
+    "SGD, the adaptive sharpness with 1 is a fifth lower, and with 3 training does not come down to that loss. Noise "
+    "decides how far training comes, and by that how sharp it ends. Wall time 527 s on two busy cores."
+)
+
 if __name__ == "__main__":
     sys.exit(main(STUDY))
