@@ -218,9 +218,14 @@ def _places(objective: Objective, theta: Tensor, loss: float, generator: torch.G
     """
     nearby = place_nearby(objective, theta, generator)
     least = max(abs(loss), abs(objective.loss(nearby))) / ROUNDED[objective.dtype]
-    away = theta + max(float(theta.norm()), 1.0) * _direction(objective, theta, generator)
+    away = place_far(objective, theta, generator)
     far = (at for at in (away, 0.1 * away) if least < abs(objective.loss(at)) < math.inf)
     return _Places(theta, nearby, tuple(far))
+
+
+def place_far(objective: Objective, theta: Tensor, generator: torch.Generator) -> Tensor:
+    """As far off as θ is long, in a random direction."""
+    return theta + max(float(theta.norm()), 1.0) * _direction(objective, theta, generator)
 
 
 def _product(objective: Objective, theta: Tensor, v: Tensor) -> Tensor:

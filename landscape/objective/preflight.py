@@ -17,7 +17,7 @@ from landscape import distributed
 from landscape.errors import ModelError, ObjectiveError
 from landscape.objective import chunks, shards
 from landscape.objective.batches import count_examples, take, unpack
-from landscape.objective.derivatives import check_derivatives, place_nearby
+from landscape.objective.derivatives import check_derivatives, place_far, place_nearby
 from landscape.objective.functional import Parts
 from landscape.progress import say
 
@@ -156,14 +156,18 @@ def not_a_mean(objective: Objective) -> str | None:
             "parts. It must count what the mean of the loss runs over; with interacting=True, where batches stay as "
             "they come, it may be any weight of a batch"
         )
-    average = _average(left, right, weights)
-    if _agree(whole, average, left, right) or _agree_in_double(objective, pieces, weights):
+    average, where = _average(left, right, weights), ""
+    silent = whole == left == right == 0  # neither a mean nor a sum
+    if not silent and (_agree(whole, average, left, right) or _agree_in_double(objective, pieces, weights)):
         return None
-    if _agree_nearby(objective, pieces, weights, max(map(abs, (whole, left, right)))):
+    if away := _losses_away(objective, pieces, max(map(abs, (whole, left, right)))):
+        (whole, left, right), where = away, " away from θ, where the loss is more than rounding,"
+        average = _average(left, right, weights)
+    if (away or silent) and _agree(whole, average, left, right):
         return None
     return (
-        f"the loss is not a mean over examples: on the first batch of {size} it gives {whole:.6g}, but its parts "
-        f"of {split} and {size - split} average to {average:.6g}. Likely causes: {_spread(objective, batch)}"
+        f"the loss is not a mean over examples: on the first batch of {size}{where} it gives {whole:.6g}, but its "
+        f"parts of {split} and {size - split} average to {average:.6g}. Likely causes: {_spread(objective, batch)}"
         "reduction='sum', BatchNorm in training mode, class weights or ignore_index (count what the mean runs over "
         "with weight=), a loss over pairs of examples or the whole batch. Pass a mean-reduced loss and mode='eval', or "
         "interacting=True if examples interact on purpose: batches then stay as they come"
@@ -201,16 +205,18 @@ def _agree_in_double(objective: Objective, pieces: list[Any], weights: list[floa
     return _agree(whole, _average(left, right, weights), left, right)
 
 
-def _agree_nearby(objective: Objective, pieces: list[Any], weights: list[float], most: float) -> bool:
-    """Whether they agree a little way off, where the loss is so much higher that here it is nothing but rounding: of a
-    network that fits its targets to the last digit."""
-    theta = objective.theta
-    there = place_nearby(objective, theta, torch.Generator().manual_seed(0))
-    try:
-        whole, left, right = _losses_on(objective, pieces, theta=there)
-    except RuntimeError:
-        return False
-    return most <= ROUNDING * abs(whole) and _agree(whole, _average(left, right, weights), left, right)
+def _losses_away(objective: Objective, pieces: list[Any], most: float) -> list[float] | None:
+    """Those of a place nearby or, failing that, far off, where the loss is so much higher that ``most``, here, is
+    nothing but rounding: of a network that fits its targets to the last digit."""
+    theta, generator = objective.theta, torch.Generator().manual_seed(0)
+    for place in (place_nearby, place_far):
+        try:
+            losses = _losses_on(objective, pieces, theta=place(objective, theta, generator))
+        except RuntimeError:
+            continue
+        if most <= ROUNDING * abs(losses[0]) < math.inf and losses[0]:
+            return losses
+    return None
 
 
 def _losses_on(

@@ -251,7 +251,7 @@ def test_a_constant_in_another_dtype_is_named_with_the_way_out():
 MARGINS = [20.0, 28.0, 34.0, 50.0]
 
 
-def fitted(margin, how=None):
+def fitted(margin, how=None, loss=F.cross_entropy):
     """Twelve examples of three classes, each ``margin`` nearer to its own: in float64 1 + exp(-37) is 1."""
     generator = torch.Generator().manual_seed(0)
     x = torch.eye(3, dtype=torch.float64).repeat(4, 1)
@@ -261,7 +261,7 @@ def fitted(margin, how=None):
         model.net = nn.Linear(3, 3, bias=False, dtype=torch.float64)
     with torch.no_grad():
         model.net.weight.copy_(margin * torch.eye(3))
-    return ls.Objective(model, F.cross_entropy, (x, torch.arange(3).repeat(4)))
+    return ls.Objective(model, loss, (x, torch.arange(3).repeat(4)))
 
 
 @pytest.mark.parametrize("margin", MARGINS)
@@ -274,3 +274,9 @@ def test_a_classifier_whose_losses_are_rounding_passes(margin):
 def test_a_wrong_gradient_is_refused_where_losses_are_rounding_too(margin, how):
     with pytest.raises(ls.ObjectiveError, match="gradient is not that of the loss"):
         fitted(margin, how)
+
+
+@pytest.mark.parametrize("margin", MARGINS)
+def test_a_sum_of_losses_that_are_rounding_or_zero_is_no_mean(margin):
+    with pytest.raises(ls.ObjectiveError, match="not a mean over examples"):
+        fitted(margin, loss=lambda output, target: F.cross_entropy(output, target, reduction="sum"))
