@@ -225,11 +225,14 @@ def _disagreements(groups: Groups, pairs: list[tuple[Any, Any]]) -> list[str]:
             f"{MEASURES[measure].words}: {' < '.join(map(str, sorted(means, key=means.__getitem__)))}"
             for measure, means in zip(pair, (raw, invariant), strict=True)
         ]
-        found.append(
-            f"{DISAGREE} ({'; '.join(orders)}). The first changes when weights are rescaled "
-            "layer by layer into an equal network, the second does not."
-        )
-    return found
+        found.append(f"({'; '.join(orders)})")
+    if not found:
+        return []
+    each = "" if len(found) == 1 else " of each two"
+    return [
+        f"{DISAGREE} {' and '.join(found)}. The first{each} changes when weights are rescaled layer by layer into an "
+        "equal network, the second does not."
+    ]
 
 
 def _swapped(raw: dict[Any, float], invariant: dict[Any, float], a: Any, b: Any) -> bool:
