@@ -42,7 +42,18 @@ STUDY = Study(
     settings={"epochs": 500, "batch_size": 1257, "save_every": 100},
     tuning=Tuning(grid=(0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0), seeds=(1000, 1001)),
     costs=(1.0, 0.5, 0.1),
+    only=("lambda_max", "train_loss", "test_accuracy", "sharpness_adaptive_worst"),
     plan={"plan": "quick", "last": 1},
+)
+
+SEEN = (
+    "Frank–Wolfe over the ball of the largest entry is the cheapest at first, half the cost of gradient descent to a "
+    "loss of 1 (24 losses against 51), and far dearer later (725 against 190 to a loss of 0.1); over the l1 ball, "
+    "which moves one weight at a time, it never comes there. What surprised: gradient descent is the flattest at "
+    "equal loss, coordinates chosen by their gradients are six times as sharp. What did not hold: that greedy "
+    "coordinates beat random ones, as they do on a quadratic step by step. Where gradients are large, curvature is, "
+    "so their best step is a thirtieth of that of random blocks; that one lies at the edge of the grid, as does the "
+    "step of the l1 ball. Wall time 644 s on two busy cores."
 )
 
 if __name__ == "__main__":
