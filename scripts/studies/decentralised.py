@@ -34,5 +34,15 @@ STUDY = Study(
     plan={"plan": "quick", "last": 1},
 )
 
+SEEN = (
+    "What surprised: clients that do not agree find flatter places. With data dealt out at random λ_max at equal "
+    "loss is 0.35 in the star, 0.50 in the ring and 0.69 in the complete graph, in the order of their distances to "
+    "consensus (0.10, 0.04 and 0), and all three come to nearly one loss; the adaptive sharpness sees no difference. "
+    "With data by class the ring and the star end seven to ten times higher, the ring 4 points less accurate. The "
+    "complete graph is not touched by how data are dealt out, as it must be, for it takes the mean of all gradients "
+    "at one point. What did not hold: that a small spectral gap hurts by itself; it does where data are unlike. Wall "
+    "time 691 s on two busy cores."
+)
+
 if __name__ == "__main__":
     sys.exit(main(STUDY))

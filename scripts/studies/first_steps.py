@@ -34,7 +34,17 @@ STUDY = Study(
         "batch sizes": ["sgd", *(arm.label for arm in BATCHES)],
     },
     costs=(0.5, 0.1),
+    only=("lambda_max", "train_loss", "test_accuracy"),
     plan={"plan": "quick", "last": 1},
+)
+
+SEEN = (
+    "Batches are what pays first: Adam comes to a loss of 0.5 for 1.4 evaluations of all the data, small batches of "
+    "SGD for 1.2, gradient descent for 42; random search does not come there in 400. Steps that adapt save a factor "
+    "of two to a loss of 0.1, not more, once each rate is tuned. What surprised: at equal loss RMSprop and Adagrad "
+    "are the flattest, at 0.16, less than half of Adam and momentum, though all four adapt or remember. What did not "
+    "hold: that falling steps help here; cosine and step decay end two to four times higher than a constant step, "
+    "for what they save at the end they lose on the way, and warm-up only costs. Wall time 989 s on two busy cores."
 )
 
 if __name__ == "__main__":
