@@ -36,8 +36,17 @@ STUDY = Study(
     settings={"optimizer": "delayed-sgd", "lr": 0.1, "epochs": 40, "batch_size": 32, "save_every": 200},
     tuning=Tuning(grid=(0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0), seeds=(1000, 1001)),
     primary="train_loss",
-    histories=True,
     plan={"plan": "quick", "last": 1},
+)
+
+SEEN = (
+    "A delay does take the place of momentum: on gradients of now momentum 0.9 halves the training loss (0.0008 "
+    "against 0.0016), on gradients as late as chance has it, it changes nothing (0.0080 against 0.0070). What did "
+    "not hold: that it is as good; random delays without momentum end nine times higher than momentum on gradients "
+    "of now, which they equal in the mean. A fixed delay is worse, and most with momentum, as the largest stable "
+    "steps have it: its best rate is a thirtieth, and it ends 40 times higher. What surprised: late gradients "
+    "without momentum lie as flat at equal loss as momentum does (λ_max 0.26, where plain SGD has 0.47), and predict "
+    "the digits worse, 95.3 against 97.3 %. Wall time 407 s on two busy cores."
 )
 
 if __name__ == "__main__":
