@@ -217,10 +217,20 @@ def _places(objective: Objective, theta: Tensor, loss: float, generator: torch.G
     Two of them: as long as θ and more, where logits are large, and a tenth of that, where nothing is saturated.
     """
     nearby = place_nearby(objective, theta, generator)
-    least = max(abs(loss), abs(objective.loss(nearby))) / ROUNDED[objective.dtype]
+    least = max(abs(loss), _size_of_loss(objective, nearby)) / ROUNDED[objective.dtype]
     away = place_far(objective, theta, generator)
-    far = (at for at in (away, 0.1 * away) if least < abs(objective.loss(at)) < math.inf)
+    far = (at for at in (away, 0.1 * away) if least < _size_of_loss(objective, at) < math.inf)
     return _Places(theta, nearby, tuple(far))
+
+
+def _size_of_loss(objective: Objective, at: Tensor) -> float:
+    """Not a number where a model cannot be evaluated so far off: a matrix that is no longer positive definite."""
+    try:
+        return abs(objective.loss(at))
+    except (RuntimeError, ValueError, ArithmeticError) as error:
+        if is_out_of_memory(error):
+            raise
+        return math.nan
 
 
 def place_far(objective: Objective, theta: Tensor, generator: torch.Generator) -> Tensor:

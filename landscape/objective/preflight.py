@@ -212,7 +212,7 @@ def _losses_away(objective: Objective, pieces: list[Any], most: float) -> list[f
     for place in (place_nearby, place_far):
         try:
             losses = _losses_on(objective, pieces, theta=place(objective, theta, generator))
-        except RuntimeError:
+        except (RuntimeError, ValueError, ArithmeticError):  # a model that cannot be evaluated there
             continue
         if most <= ROUNDING * abs(losses[0]) < math.inf and losses[0]:
             return losses

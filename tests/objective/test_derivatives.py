@@ -280,3 +280,13 @@ def test_a_wrong_gradient_is_refused_where_losses_are_rounding_too(margin, how):
 def test_a_sum_of_losses_that_are_rounding_or_zero_is_no_mean(margin):
     with pytest.raises(ls.ObjectiveError, match="not a mean over examples"):
         fitted(margin, loss=lambda output, target: F.cross_entropy(output, target, reduction="sum"))
+
+
+def test_a_model_that_cannot_be_evaluated_far_off_is_refused_for_its_gradient_all_the_same():
+    def only_near(z):
+        if z.abs().max() > 60:
+            raise ValueError("too far")
+        return scaled_by_hook(z)
+
+    with pytest.raises(ls.ObjectiveError, match="gradient is not that of the loss"):
+        fitted(50.0, only_near)
