@@ -43,12 +43,12 @@ STUDY = Study(
 )
 
 SEEN = (
-    "On all data the learned step is a success beyond the question: it grows to 46,000 where the best fixed one is "
-    "0.9, because curvature falls with the loss, and stays at 0.6 of 2/λ_max while both change by five orders; "
-    "training ends 14,000 times lower. So it does find the edge, and keeps below it. What did not hold: that it "
-    "would on batches. There the agreement of two gradients in a row is mostly noise, the step falls to 0.27, 6 % of "
-    "2/λ_max, and training ends higher than with a tuned step. At equal loss the learned step on all data lies "
-    "flattest, on batches sharper than the others. Wall time 283 s on two busy cores."
+    "On all data the learned step does more than was asked: it grows to 46,000 where the best fixed one is 0.9, "
+    "because curvature falls with the loss, and ends at 0.6 of 2/λ_max after both have changed by five orders; "
+    "training ends 14,000 times lower. So it finds the edge, and keeps below it. What did not hold: that it would on "
+    "batches. There the agreement of two gradients in a row is mostly noise, the step falls to 0.27, 6 % of 2/λ_max, "
+    "and training ends higher than with a tuned step. At equal loss the learned step on all data lies flattest, on "
+    "batches sharper than the others there. Wall time 283 s on two busy cores."
 )
 
 if __name__ == "__main__":
