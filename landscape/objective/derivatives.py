@@ -51,11 +51,12 @@ def check_derivatives(few: Objective) -> tuple[tuple[str, ...], tuple[str, ...]]
     theta = double.theta
     hv = here.product if bool(here.product.isfinite().all()) else _product(double, theta, v)
     right = _agrees_beside(double, theta, v, here.loss, here.gradient, hv)
-    places = None if all(right) else _places(double, theta, here.loss, generator)
-    if places is not None and not right[0]:
-        _check_gradient(double, places, v, here.gradient)
-    if places is not None and not right[1]:
-        _check_product(double, places, v, hv)
+    if not all(right):
+        places = _places(double, theta, here.loss, generator)
+        if not right[0]:
+            _check_gradient(double, places, v, here.gradient)
+        if not right[1]:
+            _check_product(double, places, v, hv)
     if not bool((hv != 0).any()) and not bool(double.hvp(v, place_nearby(double, theta, generator)).any()):
         raise ObjectiveError(
             "the loss is linear in all of θ: its Hessian is zero here and nearby, so there is no curvature to measure. "

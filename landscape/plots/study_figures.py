@@ -71,6 +71,11 @@ def _lowest(cost: np.ndarray, loss: np.ndarray, at: np.ndarray) -> np.ndarray:
     return best[np.searchsorted(cost, at, side="right") - 1]
 
 
+def _in_lines(words: str) -> str:
+    """Words over or beside one of four panels; broken before indices are set, whose marks have no width."""
+    return symbols(fill(figure_text(words), LETTERS))
+
+
 def dose_panels(
     found: Mapping[str, Mapping[str, Sequence[tuple[float, Sequence[float], float | None]]]], setting: str
 ) -> Figure:
@@ -84,7 +89,6 @@ def dose_panels(
     """
     figure = new_figure(full_width() if len(found) > 1 else column_width(), 2.5)
     styles = optimizer_styles(dict.fromkeys(name for sets in found.values() for name in sets))
-    named: set[str] = set()
     for place, (words, sets) in enumerate(found.items()):
         ax = figure.add_subplot(1, len(found), place + 1)
         drawn: list[float] = []
@@ -95,8 +99,7 @@ def dose_panels(
             middle = np.array([np.median(own) for own in values])
             reach = np.abs(np.array([[own.min(), own.max()] for own in values]).T - middle)
             color = styles[name].color
-            label = legend_text(name) if name and name not in named else None
-            named.add(name)
+            label = legend_text(name) if name else None
             ax.errorbar(
                 x, middle, yerr=reach, fmt="o", color=color, markersize=4, elinewidth=0.9, label=label, zorder=3
             )
@@ -114,12 +117,11 @@ def dose_panels(
             ax.set_yscale("symlog", linthresh=least)
             if min(drawn) >= 0:
                 ax.set_ylim(bottom=-0.2 * least)
-        ax.set_title(symbols(fill(figure_text(words), LETTERS)))
+        ax.set_title(_in_lines(words))
         ax.set_xlabel(figure_text(setting.replace("_", " ")))
     if any(row[2] is not None for sets in found.values() for arms in sets.values() for row in arms):
         figure.axes[0].plot([], [], color="black", linewidth=0.9, linestyle=(0, (3, 2)), label="closed form")
-    if any(ax.get_legend_handles_labels()[0] for ax in figure.axes):
-        legend_outside(figure)
+    legend_outside(figure)
     return figure
 
 
@@ -154,9 +156,9 @@ def relation_panels(
         if key == same:
             low, high = max(across.min(), upright.min()), min(across.max(), upright.max())
             ax.plot([low, high], [low, high], color=REFERENCE_COLOR, linewidth=0.7, linestyle=":")
-        ax.set_xlabel(symbols(fill(figure_text(words[key]), LETTERS)))
+        ax.set_xlabel(_in_lines(words[key]))
         if place == 0:
-            ax.set_ylabel(symbols(fill(figure_text(words[first]), LETTERS)))
+            ax.set_ylabel(_in_lines(words[first]))
         else:
             ax.tick_params(labelleft=False)
     legend_outside(figure)

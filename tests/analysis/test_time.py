@@ -24,6 +24,7 @@ from landscape.analysis.costs import Cost
 from landscape.analysis.recording import cost_of
 from landscape.cli.app import exit_status
 from landscape.store import rows
+from tests.support.command_line import typed
 from tests.support.runs import SMALL, make_runs
 
 PLAN = ls.Plan(**{
@@ -205,20 +206,12 @@ main()
 """
 
 
-def _typed(name: str, value: object) -> list[str]:
-    """The option of a plan's field as it is typed."""
-    name = name.replace("_", "-")
-    if isinstance(value, bool):
-        return [f"--{name}" if value else f"--no-{name}"]
-    return [] if value is None else [f"--{name}", str(value)]
-
-
 @pytest.mark.slow
 def test_an_interrupt_in_a_later_round_leaves_table_and_report_of_what_there_is(runs, tmp_path):
     folder = shutil.copytree(runs, tmp_path / "runs")
-    typed = [text for n, v in PLAN.fields().items() if n not in ("time", "check", "mode") for text in _typed(n, v)]
+    options = typed({n: v for n, v in PLAN.fields().items() if n not in ("time", "check", "mode")})
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, "analyze", str(folder), *typed, "--time", "10m"], stdout=subprocess.PIPE,
+        [sys.executable, "-c", SCRIPT, "analyze", str(folder), *options, "--time", "10m"], stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )  # fmt: skip

@@ -13,7 +13,7 @@ import pytest
 import landscape as ls
 from landscape import cli
 from tests.support import faults
-from tests.support.command_line import call
+from tests.support.command_line import call, typed
 
 
 def odd_places(folder) -> dict:
@@ -57,7 +57,7 @@ def test_a_crash_of_a_library_in_the_one_process_leaves_a_trace_and_the_next_ana
     folder = faults.save(tmp_path / "run", steps=1, fault="crash")
     (tmp_path / "switch").touch()
     environment = {**os.environ, faults.SWITCH: str(tmp_path / "switch")}
-    flags = [part for k, v in faults.TINY.items() if k != "workers" for part in (f"--{k.replace('_', '-')}", str(v))]
+    flags = typed({name: value for name, value in faults.TINY.items() if name != "workers"})
 
     def again():
         command = [sys.executable, "-m", "landscape", "analyze", str(folder), *flags]

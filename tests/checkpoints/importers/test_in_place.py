@@ -12,7 +12,7 @@ import torch
 import landscape as ls
 from landscape.checkpoints import CheckpointDir, find_runs, import_in_place
 from landscape.operators import HessianOperator
-from tests.support.command_line import call
+from tests.support.command_line import call, typed
 from tests.support.faults import TINY
 from tests.support.foreign import digits, natively, normed, train
 
@@ -158,8 +158,7 @@ def test_our_own_readers_say_that_such_a_folder_can_be_imported(folder):
 def test_analyze_from_the_command_line_writes_into_the_folder_that_was_named(folder, capsys, monkeypatch):
     shutil.rmtree(folder / "adam")
     (folder / "sgd" / "broken.pt").write_bytes(b"no checkpoint")
-    flags = [part for name, value in QUICK.items() for part in (f"--{name.replace('_', '-')}", value)]
-    status, out, err = call(capsys, monkeypatch, "analyze", folder, *flags)
+    status, out, err = call(capsys, monkeypatch, "analyze", folder, *typed(QUICK))
     assert status == 1  # the broken one
     assert "2 converted now, 1 that cannot be used" in err
     assert (folder / "report.html").exists()
