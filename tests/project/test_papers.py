@@ -70,6 +70,16 @@ def test_sections_of_studies_that_were_not_done_stay_as_they_are_and_those_never
     assert {path.stem for path in papers.scripts() if path.name in waiting} == set(named) - {p.stem for p in found}
 
 
+def test_the_last_study_that_was_not_run_is_listed_and_has_no_section(papers, tmp_path, monkeypatch):
+    monkeypatch.setattr(papers, "DOCS", tmp_path / "docs")
+    monkeypatch.setattr(papers, "said_by", lambda out: ["Arm a wins."])
+    left, *others = papers.scripts()[::-1]
+    text = papers.page({script: finished(tmp_path / script.stem, [], ("paths",)) for script in others})
+    assert set(papers.sections_of(text)) == set(others)
+    assert left.name in text.partition("not yet run to the end")[2]
+    assert papers.page({}, text) == text
+
+
 def test_a_study_that_is_not_there_is_refused_with_the_names(papers, capsys):
     with pytest.raises(SystemExit):
         papers.main(["--only", "three_wells"])
